@@ -1,0 +1,2 @@
+//! nodesockd, the command.
+fn main() {}

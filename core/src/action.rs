@@ -1,0 +1,127 @@
+//! What to do: the orders a backend gets from the [`Supervisor`](crate::Supervisor).
+
+use std::path::PathBuf;
+
+use crate::config::{Output, SocketPattern, Symlinks};
+use crate::id::{Process, RequestRef, SlotIndex, WorkerId};
+use crate::wire::{Reply, ToWorker};
+
+/// An order, in the imperative. Orders are carried out one after the other, in the order given.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Start a worker's process → [`Event::Spawned`](crate::Event::Spawned).
+    Spawn(Box<SpawnOrder>),
+    /// Swap a slot's link, atomically → [`Event::Published`](crate::Event::Published).
+    Publish {
+        /// The slot.
+        slot: SlotIndex,
+        /// The worker that serves it from now on.
+        worker: WorkerId,
+        /// The link's file name in `tmpDir`.
+        link: String,
+        /// The file name of the worker's socket in `tmpDir`.
+        socket: String,
+        /// How the link names it.
+        symlinks: Symlinks,
+    },
+    /// Remove a slot's link, if it is there → [`Event::Withdrawn`](crate::Event::Withdrawn).
+    Withdraw {
+        /// The slot.
+        slot: SlotIndex,
+        /// The link's file name in `tmpDir`.
+        link: String,
+    },
+    /// Ask the kernel for the length of a worker's accept queue → [`Event::QueueMeasured`](crate::Event::QueueMeasured).
+    MeasureQueue {
+        /// The worker.
+        worker: WorkerId,
+        /// The file name of its socket in `tmpDir`.
+        socket: String,
+    },
+    /// Send a message to a worker. When it cannot be delivered, [`Event::ChannelClosed`](crate::Event::ChannelClosed) follows.
+    Tell {
+        /// The worker.
+        worker: WorkerId,
+        /// The message.
+        message: ToWorker,
+    },
+    /// Send a signal. That the process is gone already is no error: [`Event::Exited`](crate::Event::Exited) is on its way.
+    Signal {
+        /// The worker whose process it is.
+        worker: WorkerId,
+        /// The process, which must still be the same one.
+        process: Process,
+        /// What to send, and to whom.
+        signal: WorkerSignal,
+    },
+    /// Kill what is left of an exited worker's process group, then collect its exit → [`Event::Reaped`](crate::Event::Reaped).
+    Reap {
+        /// The worker.
+        worker: WorkerId,
+        /// Its process, exited and unreaped.
+        process: Process,
+    },
+    /// Remove a dead worker's socket file, if it is there → [`Event::Removed`](crate::Event::Removed).
+    Remove {
+        /// The worker.
+        worker: WorkerId,
+        /// The file name of its socket in `tmpDir`.
+        socket: String,
+    },
+    /// Remove what earlier daemons left in `tmpDir` → [`Event::Swept`](crate::Event::Swept).
+    Sweep {
+        /// `socketFile`, with its placeholder: names that do not match are not ours to touch.
+        pattern: SocketPattern,
+    },
+    /// Serve the dev server on this port, or stop it → [`Event::DevServing`](crate::Event::DevServing).
+    ServeDev {
+        /// The TCP port on the loopback interface.
+        port: Option<u16>,
+        /// The file names of the slots' links in `tmpDir`.
+        links: Vec<String>,
+    },
+    /// Read the configuration again → [`Event::ConfigLoaded`](crate::Event::ConfigLoaded).
+    LoadConfig,
+    /// Open the log files again, under the same names → [`Event::LogsReopened`](crate::Event::LogsReopened).
+    ReopenLogs,
+    /// Answer a request. A peer that is gone gets nothing.
+    Reply {
+        /// Whom, and about which request.
+        to: RequestRef,
+        /// The answer, or a part of it.
+        reply: Reply,
+    },
+    /// End the daemon: nothing is left to do. The last action of all.
+    Quit,
+}
+
+/// Signals to a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkerSignal {
+    /// SIGTERM to the worker's process.
+    Terminate,
+    /// SIGKILL to the worker's whole process group.
+    KillGroup,
+}
+
+/// Everything a backend needs to start a worker.
+///
+/// The environment is exactly `set` plus those of `pass` that the daemon has, plus the channel's variables
+/// (`NODE_CHANNEL_FD`, `NODE_CHANNEL_SERIALIZATION_MODE`, `NODESOCKD_CHANNEL_FD`), which only the backend knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpawnOrder {
+    /// The worker.
+    pub worker: WorkerId,
+    /// The program and its arguments; a program without a slash is looked up in the worker's `PATH`.
+    pub argv: Vec<String>,
+    /// The working directory, resolved now: deploys switch symlinks on the way to it.
+    pub cwd: PathBuf,
+    /// Names of variables passed on from the daemon's environment.
+    pub pass: Vec<String>,
+    /// Variables set, name and value; they win over `pass`.
+    pub set: Vec<(String, String)>,
+    /// Standard output.
+    pub stdout: Output,
+    /// Standard error.
+    pub stderr: Output,
+}

@@ -1,0 +1,110 @@
+//! The world as the core sees it: traits with a real implementation in `nodesockd-os` and a simulated one.
+//!
+//! A backend never decides. Each method does one thing, says exactly what holds after a failure, and is named by the
+//! [`Action`](crate::Action) it carries out. The methods are called by [`Driver`](crate::driver::Driver) alone, one
+//! at a time.
+
+use async_trait::async_trait;
+
+use crate::action::{SpawnOrder, WorkerSignal};
+use crate::config::{Config, Problem, SocketPattern, Symlinks};
+use crate::event::{Event, Failure, Queue};
+use crate::id::{Process, RequestRef, WorkerId};
+use crate::time::Time;
+use crate::wire::{Reply, ToWorker};
+
+/// The clocks.
+pub trait Clock {
+    /// Now, on the monotonic clock. Never goes back.
+    fn now(&self) -> Time;
+
+    /// `time` on the wall clock as it is set now: milliseconds since 1970-01-01T00:00Z. For people only.
+    fn wall_ms(&self, time: Time) -> u64;
+}
+
+/// Worker processes.
+#[async_trait(?Send)]
+pub trait Processes {
+    /// Starts a process in a group of its own: stdin empty, umask 007, default signal dispositions, nothing inherited
+    /// but the standard streams and its channel. Its exit is reported by [`Inbox::next`] as [`Event::Exited`], what it
+    /// says as [`Event::Received`].
+    ///
+    /// # Errors
+    ///
+    /// No process exists then, and nothing was left behind.
+    async fn spawn(&mut self, order: &SpawnOrder) -> Result<Process, Failure>;
+
+    /// Sends a signal to `process`, and to no other that has got its pid. A process that is gone is not an error.
+    async fn signal(&mut self, worker: WorkerId, process: Process, signal: WorkerSignal);
+
+    /// Kills what an exited worker left behind — its process group, and descendants that carry its id in their
+    /// environment — and collects its exit, after which the pid is free.
+    async fn reap(&mut self, worker: WorkerId, process: Process);
+}
+
+/// Links and sockets in `tmpDir`. Names are plain file names; nothing here follows a symlink.
+#[async_trait(?Send)]
+pub trait Files {
+    /// Makes `link` point at `socket`: `symlink(tmp)`, then `rename(tmp, link)`. There is no moment at which `link` is
+    /// missing.
+    ///
+    /// # Errors
+    ///
+    /// `link` is what it was before; no temporary link is left, as far as the file system allows.
+    async fn publish(&mut self, link: &str, socket: &str, symlinks: Symlinks) -> Result<(), Failure>;
+
+    /// Removes `link`. That it is not there is not an error; that it is no symlink is.
+    async fn withdraw(&mut self, link: &str) -> Result<(), Failure>;
+
+    /// The accept queue of the process listening on `socket`, from the kernel, even if the file is gone.
+    async fn measure_queue(&mut self, worker: WorkerId, socket: &str) -> Queue;
+
+    /// Removes the socket file `socket`. That it is not there is not an error; that it is no socket is.
+    async fn remove(&mut self, socket: &str) -> Result<(), Failure>;
+
+    /// Removes links, temporary links and sockets whose names match `pattern` and behind which nobody listens;
+    /// returns how many.
+    async fn sweep(&mut self, pattern: &SocketPattern) -> Result<u32, Failure>;
+}
+
+/// Conversations with workers and clients.
+#[async_trait(?Send)]
+pub trait Peers {
+    /// Sends `message` to a worker. Buffers at most a fixed number of bytes; when that is exceeded, or the channel is
+    /// closed, the channel is given up and [`Event::ChannelClosed`] follows, once.
+    async fn tell(&mut self, worker: WorkerId, message: &ToWorker);
+
+    /// Sends a reply. To a peer that is gone it is dropped; a client that does not read is disconnected when a fixed
+    /// number of bytes waits for it ([`Event::Disconnected`] follows).
+    async fn reply(&mut self, to: &RequestRef, reply: &Reply);
+}
+
+/// The daemon's own surroundings.
+#[async_trait(?Send)]
+pub trait Host {
+    /// Reads the configuration again from where it was read first.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it, each with its place.
+    async fn load_config(&mut self) -> Result<Config, Vec<Problem>>;
+
+    /// Reopens the log files that workers write to, for those started from now on.
+    async fn reopen_logs(&mut self) -> Result<(), Failure>;
+
+    /// Serves the dev server on `port` in front of `links`, or stops it.
+    async fn serve_dev(&mut self, port: Option<u16>, links: &[String]) -> Result<(), Failure>;
+}
+
+/// Where facts come from.
+#[async_trait(?Send)]
+pub trait Inbox {
+    /// The next fact, or `None` once `deadline` has passed. Waits without polling; facts about one worker or one
+    /// connection come in the order in which they happened.
+    async fn next(&mut self, deadline: Option<Time>) -> Option<Event>;
+}
+
+/// All of them: what a [`Driver`](crate::driver::Driver) needs.
+pub trait Backend: Clock + Processes + Files + Peers + Host + Inbox {}
+
+impl<T: Clock + Processes + Files + Peers + Host + Inbox> Backend for T {}

@@ -1,0 +1,159 @@
+//! Configuration: what a person writes, parsed into what the supervisor may rely on.
+//!
+//! A [`Config`] is valid by construction: counts are in range, names contain their placeholder, paths are absolute and
+//! short enough for the kernel.
+
+mod pattern;
+mod problem;
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+pub use pattern::{Named, PatternError, SocketPattern};
+pub use problem::{Place, Problem};
+
+/// The configuration in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The files it came from: the one that was named or found first, then those it extends.
+    pub files: Vec<PathBuf>,
+    /// The working directory of daemon and workers: absolute and logical, so that symlinks on the way are resolved at
+    /// every spawn.
+    pub cwd: PathBuf,
+    /// `name`
+    pub name: String,
+    /// `script` or `command`
+    pub program: Program,
+    /// `tmpDir`, absolute.
+    pub tmp_dir: PathBuf,
+    /// `socketFile`
+    pub socket_file: SocketPattern,
+    /// `ipcFile`, absolute.
+    pub ipc_file: PathBuf,
+    /// `workers`
+    pub workers: NonZeroU32,
+    /// `standby`
+    pub standby: u32,
+    /// `env`
+    pub env: Env,
+    /// `devServer`: the port, if there is to be one.
+    pub dev_server: Option<u16>,
+    /// `debug`
+    pub debug: bool,
+    /// `options`
+    pub options: Options,
+}
+
+/// What a worker runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Program {
+    /// `script`, run by `node` with `nodeArgs`.
+    Script {
+        /// `node`
+        node: String,
+        /// `nodeArgs`
+        node_args: Vec<String>,
+        /// `script`, absolute and logical.
+        script: PathBuf,
+    },
+    /// `command`: not empty.
+    Command(Vec<String>),
+}
+
+/// The variables of a worker's environment, besides those that always pass through and those we set.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Env {
+    /// Names passed on from the daemon's environment.
+    pub pass: Vec<String>,
+    /// Names and values.
+    pub set: Vec<(String, String)>,
+}
+
+/// `options`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// `spawnTimeout`
+    pub spawn_timeout: Duration,
+    /// `onlineTimeout`
+    pub online_timeout: Duration,
+    /// `drainTimeout`
+    pub drain_timeout: Duration,
+    /// `shutdownTimeout`
+    pub shutdown_timeout: Duration,
+    /// `maxStartAttempts`
+    pub max_start_attempts: NonZeroU32,
+    /// `symlinks`
+    pub symlinks: Symlinks,
+    /// `stdout`
+    pub stdout: Output,
+    /// `stderr`
+    pub stderr: Output,
+    /// `upgrade`
+    pub upgrade: Upgrade,
+    /// `listen`
+    pub listen: Listen,
+    /// `ipcGroup`
+    pub ipc_group: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            spawn_timeout: Duration::from_millis(2000),
+            online_timeout: Duration::from_millis(10_000),
+            drain_timeout: Duration::from_millis(5000),
+            shutdown_timeout: Duration::from_millis(10_000),
+            max_start_attempts: NonZeroU32::MIN,
+            symlinks: Symlinks::Relative,
+            stdout: Output::Inherit,
+            stderr: Output::Inherit,
+            upgrade: Upgrade::Exec,
+            listen: Listen::Worker,
+            ipc_group: None,
+        }
+    }
+}
+
+/// Targets of links.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Symlinks {
+    /// The socket's file name, beside the link.
+    Relative,
+    /// The socket's whole path.
+    Absolute,
+}
+
+/// Where a worker's output goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Where the daemon's goes.
+    Inherit,
+    /// Nowhere.
+    Discard,
+    /// Appended to this file, absolute and logical.
+    File(PathBuf),
+}
+
+/// How the daemon is replaced by a newer version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Upgrade {
+    /// By `execve`, under the same pid.
+    Exec,
+    /// It quits and leaves its workers to the daemon that the service manager starts.
+    Respawn,
+}
+
+/// Who owns the listening sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Listen {
+    /// Each worker binds its own.
+    Worker,
+    /// The daemon keeps one a slot, and workers inherit it.
+    Daemon,
+}

@@ -1,0 +1,127 @@
+//! The loop: poll, perform, feed back. The same in production and in simulation.
+
+use crate::action::Action;
+use crate::backend::Backend;
+use crate::event::Event;
+use crate::supervisor::Supervisor;
+
+/// Runs a [`Supervisor`] against a [`Backend`].
+#[derive(Debug)]
+pub struct Driver<B> {
+    supervisor: Supervisor,
+    backend: B,
+}
+
+/// What [`Driver::step`] did.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// It carried out this action and fed back how it went.
+    Performed(Action),
+    /// It took in this fact.
+    Heard(Event),
+    /// A deadline passed.
+    TimedOut,
+    /// The supervisor has quit; there is nothing more to do.
+    Quit,
+}
+
+impl<B: Backend> Driver<B> {
+    /// Drives `supervisor` against `backend`.
+    pub fn new(supervisor: Supervisor, backend: B) -> Self {
+        Self { supervisor, backend }
+    }
+
+    /// The supervisor, to look at.
+    pub fn supervisor(&self) -> &Supervisor {
+        &self.supervisor
+    }
+
+    /// The backend.
+    pub fn backend(&mut self) -> &mut B {
+        &mut self.backend
+    }
+
+    /// Runs until the supervisor quits.
+    pub async fn run(&mut self) {
+        while self.step().await != Step::Quit {}
+    }
+
+    /// Carries out one action, or waits for one fact. The points between steps are where a daemon can die.
+    pub async fn step(&mut self) -> Step {
+        if let Some(action) = self.supervisor.poll_action() {
+            if action == Action::Quit {
+                return Step::Quit;
+            }
+            if let Some(completion) = self.perform(&action).await {
+                self.supervisor.handle_event(self.backend.now(), completion);
+            }
+            return Step::Performed(action);
+        }
+        let deadline = self.supervisor.poll_timeout().map(|(deadline, _)| deadline);
+        let event = self.backend.next(deadline).await;
+        let now = self.backend.now();
+        match event {
+            Some(event) => {
+                self.supervisor.handle_event(now, event.clone());
+                Step::Heard(event)
+            }
+            None => {
+                self.supervisor.handle_timeout(now);
+                Step::TimedOut
+            }
+        }
+    }
+
+    async fn perform(&mut self, action: &Action) -> Option<Event> {
+        let backend = &mut self.backend;
+        match action {
+            Action::Spawn(order) => {
+                let result = backend.spawn(order).await;
+                Some(Event::Spawned { worker: order.worker, result })
+            }
+            Action::Publish { slot, worker, link, socket, symlinks } => {
+                let result = backend.publish(link, socket, *symlinks).await;
+                Some(Event::Published { slot: *slot, worker: *worker, result })
+            }
+            Action::Withdraw { slot, link } => {
+                let result = backend.withdraw(link).await;
+                Some(Event::Withdrawn { slot: *slot, link: link.clone(), result })
+            }
+            Action::MeasureQueue { worker, socket } => {
+                let queue = backend.measure_queue(*worker, socket).await;
+                Some(Event::QueueMeasured { worker: *worker, queue })
+            }
+            Action::Reap { worker, process } => {
+                backend.reap(*worker, *process).await;
+                Some(Event::Reaped { worker: *worker })
+            }
+            Action::Remove { worker, socket } => {
+                let result = backend.remove(socket).await;
+                Some(Event::Removed { worker: *worker, result })
+            }
+            Action::Sweep { pattern } => Some(Event::Swept { result: backend.sweep(pattern).await }),
+            Action::ServeDev { port, links } => {
+                let result = backend.serve_dev(*port, links).await;
+                Some(Event::DevServing { port: *port, result })
+            }
+            Action::LoadConfig => {
+                let result = backend.load_config().await.map(Box::new);
+                Some(Event::ConfigLoaded { result })
+            }
+            Action::ReopenLogs => Some(Event::LogsReopened { result: backend.reopen_logs().await }),
+            Action::Tell { worker, message } => {
+                backend.tell(*worker, message).await;
+                None
+            }
+            Action::Signal { worker, process, signal } => {
+                backend.signal(*worker, *process, *signal).await;
+                None
+            }
+            Action::Reply { to, reply } => {
+                backend.reply(to, reply).await;
+                None
+            }
+            Action::Quit => None,
+        }
+    }
+}

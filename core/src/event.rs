@@ -1,0 +1,193 @@
+//! What happened: the facts a backend brings to the [`Supervisor`](crate::Supervisor).
+
+use std::fmt;
+
+use crate::config::{Config, Problem};
+use crate::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
+use crate::wire::{FromWorker, Request};
+
+/// A fact, in the past tense. Every [`Action`](crate::Action) that can fail is answered by exactly one of them.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// Completes [`Action::Spawn`](crate::Action::Spawn).
+    Spawned {
+        /// The worker that was to be started.
+        worker: WorkerId,
+        /// Its process, or why there is none.
+        result: Result<Process, Failure>,
+    },
+    /// A worker's process ended. It is still unreaped, so its pid cannot be another's yet.
+    Exited {
+        /// The worker.
+        worker: WorkerId,
+        /// How it ended.
+        status: ExitStatus,
+    },
+    /// Completes [`Action::Reap`](crate::Action::Reap): the process and what it left behind are gone.
+    Reaped {
+        /// The worker.
+        worker: WorkerId,
+    },
+    /// A worker sent a message.
+    Received {
+        /// The sender, as known from the channel it came by; never from what it says.
+        worker: WorkerId,
+        /// The message.
+        message: FromWorker,
+    },
+    /// A worker's channel is closed: nothing can be told to it any more.
+    ChannelClosed {
+        /// The worker.
+        worker: WorkerId,
+    },
+    /// Completes [`Action::Publish`](crate::Action::Publish).
+    Published {
+        /// The slot whose link was to be swapped.
+        slot: SlotIndex,
+        /// The worker it was to name.
+        worker: WorkerId,
+        /// On failure the link is what it was before.
+        result: Result<(), Failure>,
+    },
+    /// Completes [`Action::Withdraw`](crate::Action::Withdraw).
+    Withdrawn {
+        /// The slot whose link was to go.
+        slot: SlotIndex,
+        /// The link's file name in `tmpDir`.
+        link: String,
+        /// On failure the link may still be there.
+        result: Result<(), Failure>,
+    },
+    /// Completes [`Action::MeasureQueue`](crate::Action::MeasureQueue).
+    QueueMeasured {
+        /// The worker whose listening socket was asked about.
+        worker: WorkerId,
+        /// What the kernel says.
+        queue: Queue,
+    },
+    /// Completes [`Action::Remove`](crate::Action::Remove).
+    Removed {
+        /// The worker whose socket file was to go.
+        worker: WorkerId,
+        /// On failure the file may still be there.
+        result: Result<(), Failure>,
+    },
+    /// Completes [`Action::Sweep`](crate::Action::Sweep).
+    Swept {
+        /// How many files went, or why they could not.
+        result: Result<u32, Failure>,
+    },
+    /// Completes [`Action::ServeDev`](crate::Action::ServeDev).
+    DevServing {
+        /// The port that was to be served, or `None` if the server was to stop.
+        port: Option<u16>,
+        /// On failure nothing is served.
+        result: Result<(), Failure>,
+    },
+    /// Completes [`Action::LoadConfig`](crate::Action::LoadConfig).
+    ConfigLoaded {
+        /// The configuration, or everything that is wrong with it.
+        result: Result<Box<Config>, Vec<Problem>>,
+    },
+    /// Completes [`Action::ReopenLogs`](crate::Action::ReopenLogs).
+    LogsReopened {
+        /// On failure the old files are still written to.
+        result: Result<(), Failure>,
+    },
+    /// A client or a worker made a request.
+    Requested {
+        /// Who asked, and by which id.
+        from: RequestRef,
+        /// What for.
+        request: Request,
+    },
+    /// A client's connection is closed; replies to it lead nowhere.
+    Disconnected {
+        /// The connection.
+        conn: ConnId,
+    },
+    /// The daemon got a signal.
+    Signalled {
+        /// Which.
+        signal: DaemonSignal,
+    },
+}
+
+/// Signals to the daemon itself; equal signals may be coalesced (`signal(7)`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DaemonSignal {
+    /// SIGTERM: quit gracefully.
+    Terminate,
+    /// SIGINT: quit gracefully; a second one kills the workers.
+    Interrupt,
+    /// SIGHUP: reload the configuration.
+    Hangup,
+    /// SIGUSR1: reopen log files.
+    User1,
+    /// SIGUSR2: upgrade in place.
+    User2,
+}
+
+/// Why a backend could not do something: the operating system's words, with the path or program they are about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure(pub String);
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How a process ended (`waitid(2)`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// It exited with this status.
+    Code(i32),
+    /// This signal ended it.
+    Signal(i32),
+    /// Nobody can tell: it was not our child.
+    Unknown,
+}
+
+impl fmt::Display for ExitStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exited with status {code}"),
+            Self::Signal(number) => match signal_name(*number) {
+                Some(name) => write!(f, "was killed by {name}"),
+                None => write!(f, "was killed by signal {number}"),
+            },
+            Self::Unknown => f.write_str("is gone"),
+        }
+    }
+}
+
+/// Names of the signals that end workers in practice; their numbers are the same on Linux and macOS.
+fn signal_name(number: i32) -> Option<&'static str> {
+    match number {
+        1 => Some("SIGHUP"),
+        2 => Some("SIGINT"),
+        3 => Some("SIGQUIT"),
+        4 => Some("SIGILL"),
+        5 => Some("SIGTRAP"),
+        6 => Some("SIGABRT"),
+        8 => Some("SIGFPE"),
+        9 => Some("SIGKILL"),
+        11 => Some("SIGSEGV"),
+        13 => Some("SIGPIPE"),
+        14 => Some("SIGALRM"),
+        15 => Some("SIGTERM"),
+        _ => None,
+    }
+}
+
+/// The accept queue of a worker's listening socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Queue {
+    /// This many connections wait to be accepted.
+    Length(u32),
+    /// Nobody listens on that socket any more.
+    Closed,
+    /// The kernel cannot be asked; the reason.
+    Unknown(String),
+}

@@ -1,0 +1,143 @@
+//! The frame codec: bytes to lines, incrementally, within bounds.
+
+use crate::wire::MAX_FRAME;
+
+/// Splits a stream of bytes into lines, however the bytes are cut. Holds at most one incomplete line.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    buffer: Vec<u8>,
+    /// Bytes before this index were returned already.
+    start: usize,
+    /// Bytes before this index were searched for a newline already.
+    searched: usize,
+    /// The rest of an oversized line is being skipped.
+    skipping: bool,
+}
+
+/// A line that cannot be used. The lines after it can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FrameError {
+    /// Longer than [`MAX_FRAME`] bytes; its rest is skipped.
+    TooLong,
+    /// Not UTF-8.
+    NotUtf8,
+    /// Empty: Node's own channel breaks on it, so nobody sends one on purpose.
+    Empty,
+}
+
+impl std::fmt::Display for FrameError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::TooLong => write!(f, "a line of more than {MAX_FRAME} bytes"),
+            Self::NotUtf8 => f.write_str("a line that is not UTF-8"),
+            Self::Empty => f.write_str("an empty line"),
+        }
+    }
+}
+
+impl Decoder {
+    /// A decoder at the start of a stream.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next bytes of the stream. Call [`next_line`](Self::next_line) until it returns `None` before feeding more.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.buffer.drain(..self.start);
+        self.searched -= self.start;
+        self.start = 0;
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next complete line, without its end (`\n` or `\r\n`), or what is wrong with it. `None`: feed more.
+    pub fn next_line(&mut self) -> Option<Result<&str, FrameError>> {
+        loop {
+            let Some(length) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') else {
+                return self.incomplete().map(Err);
+            };
+            let line = self.start..self.searched + length;
+            self.start = line.end + 1;
+            self.searched = self.start;
+            if std::mem::take(&mut self.skipping) {
+                continue;
+            }
+            let bytes = &self.buffer[line];
+            let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+            return Some(match bytes {
+                [] => Err(FrameError::Empty),
+                bytes if bytes.len() > MAX_FRAME => Err(FrameError::TooLong),
+                bytes => std::str::from_utf8(bytes).map_err(|_| FrameError::NotUtf8),
+            });
+        }
+    }
+
+    /// Bytes held back until their line is complete.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.buffer.len() - self.start
+    }
+
+    /// No newline in sight: forgets what is too long already.
+    fn incomplete(&mut self) -> Option<FrameError> {
+        self.searched = self.buffer.len();
+        // One byte more than a frame may be a carriage return.
+        if !self.skipping && self.buffered() <= MAX_FRAME + 1 {
+            return None;
+        }
+        self.buffer.clear();
+        self.start = 0;
+        self.searched = 0;
+        (!std::mem::replace(&mut self.skipping, true)).then_some(FrameError::TooLong)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn lines(chunks: &[&[u8]]) -> Vec<Result<String, FrameError>> {
+        let mut decoder = Decoder::new();
+        let mut lines = Vec::new();
+        for chunk in chunks {
+            decoder.feed(chunk);
+            while let Some(line) = decoder.next_line() {
+                lines.push(line.map(str::to_owned));
+            }
+            assert!(decoder.buffered() <= MAX_FRAME + 1);
+        }
+        lines
+    }
+
+    #[test]
+    fn lines_end_with_newline_or_both() {
+        let expected = vec![Ok("a".into()), Ok("b".into()), Err(FrameError::Empty), Err(FrameError::NotUtf8)];
+        assert_eq!(lines(&[b"a\nb\r\n\n\xff\nrest"]), expected);
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_costs_itself_only() {
+        let long = vec![b'x'; MAX_FRAME + 2];
+        assert_eq!(lines(&[&long, &long, b"\nnext\n"]), [Err(FrameError::TooLong), Ok("next".into())]);
+        let fits = vec![b'x'; MAX_FRAME];
+        assert_eq!(lines(&[&fits, b"\r", b"\n"]).len(), 1);
+        assert!(lines(&[&fits, b"\r\n"])[0].is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_of_the_bytes_gives_the_same_lines(
+            bytes in proptest::collection::vec(prop_oneof![3 => any::<u8>(), 1 => Just(b'\n'), 1 => Just(b'\r')], 0..200),
+            cuts in proptest::collection::vec(0usize..200, 0..10),
+        ) {
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
+            cuts.push(0);
+            cuts.push(bytes.len());
+            cuts.sort_unstable();
+            let chunks: Vec<&[u8]> = cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect();
+            prop_assert_eq!(lines(&chunks), lines(&[&bytes]));
+        }
+    }
+}

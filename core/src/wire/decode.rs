@@ -1,0 +1,235 @@
+//! From a line of JSON to what it asks for.
+
+use std::num::NonZeroU32;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use super::{Code, FromWorker, Json, MAX_REQUEST_ID, Request, StartOptions};
+
+/// Which side of the daemon a line came from; it limits what the line may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sender {
+    /// A client on the IPC socket.
+    Client,
+    /// A worker on its channel.
+    Worker,
+}
+
+/// What a line says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Incoming {
+    /// A request, with the id to answer it by.
+    Request {
+        /// The id.
+        id: String,
+        /// The request.
+        request: Request,
+    },
+    /// A message from a worker.
+    Message(FromWorker),
+    /// Something that is none of ours: on Node's channel an application may say what it likes.
+    Foreign,
+}
+
+/// Why a line was not taken.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Rejection {
+    /// The sender can be told.
+    Answer {
+        /// The request's id.
+        id: String,
+        /// What kind of failure it is.
+        code: Code,
+        /// Why.
+        error: String,
+    },
+    /// There is nobody to tell: the line is not one of the protocol's.
+    Unusable(String),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Frame<'a> {
+    r#type: Option<String>,
+    id: Option<String>,
+    request_id: Option<String>,
+    cmd: Option<String>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    errors: Option<Vec<String>>,
+    done: Option<bool>,
+}
+
+/// Reads one line.
+///
+/// # Errors
+///
+/// A [`Rejection`]; nothing a line can hold is a reason to panic or to forget another line.
+pub fn decode(line: &str, from: Sender) -> Result<Incoming, Rejection> {
+    let frame: Frame<'_> = match serde_json::from_str(line) {
+        Ok(frame) => frame,
+        Err(_) if from == Sender::Worker && serde_json::from_str::<&RawValue>(line).is_ok() => {
+            return Ok(Incoming::Foreign);
+        }
+        Err(error) => return Err(Rejection::Unusable(format!("not a message: {error}"))),
+    };
+    match (from, frame.r#type.as_deref(), frame.id.as_deref()) {
+        (Sender::Worker, None, _) if frame.cmd.as_deref() == Some("NODE_HANDLE") => {
+            Ok(Incoming::Message(FromWorker::NodeHandle))
+        }
+        (Sender::Worker, None, _) => Ok(Incoming::Foreign),
+        (Sender::Worker, Some(kind), None) => message(kind, &frame),
+        (Sender::Client, None, _) => Err(Rejection::Unusable("a message without a `type`".into())),
+        (Sender::Client, Some(kind), None) => {
+            Err(Rejection::Unusable(format!("`{}` without an `id`", shown(kind))))
+        }
+        (_, Some(kind), Some(id)) if id.len() <= MAX_REQUEST_ID => request(kind, &frame, from)
+            .map(|request| Incoming::Request { id: id.to_owned(), request })
+            .map_err(|(code, error)| Rejection::Answer { id: id.to_owned(), code, error }),
+        (_, Some(_), Some(_)) => {
+            Err(Rejection::Unusable(format!("a request id of more than {MAX_REQUEST_ID} bytes")))
+        }
+    }
+}
+
+fn message(kind: &str, frame: &Frame<'_>) -> Result<Incoming, Rejection> {
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Online {
+        suspended: Option<bool>,
+    }
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Broken {
+        reason: Option<String>,
+    }
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Answer {
+        data: Option<Json>,
+    }
+    let unusable = |(_, error)| Rejection::Unusable(error);
+    let message = match kind {
+        "online" => {
+            let Online { suspended } = data(kind, frame).map_err(unusable)?;
+            FromWorker::Online { suspended: suspended.unwrap_or(false) }
+        }
+        "broken" => {
+            let Broken { reason } = data(kind, frame).map_err(unusable)?;
+            FromWorker::Broken { reason }
+        }
+        "reply" => {
+            let Some(request) = frame.request_id.clone() else {
+                return Err(Rejection::Unusable("a `reply` without a `requestId`".into()));
+            };
+            let errors = frame.errors.clone().unwrap_or_default();
+            let Answer { data } = data(kind, frame).map_err(unusable)?;
+            let done = frame.done.unwrap_or(false) || !errors.is_empty();
+            FromWorker::Reply { request, data, errors, done }
+        }
+        _ => return Ok(Incoming::Foreign),
+    };
+    Ok(Incoming::Message(message))
+}
+
+fn request(kind: &str, frame: &Frame<'_>, from: Sender) -> Result<Request, (Code, String)> {
+    #[derive(Deserialize, Default)]
+    #[serde(default, rename_all = "camelCase")]
+    struct Start {
+        suspended: Option<bool>,
+        max_attempts: Option<NonZeroU32>,
+        version: Option<String>,
+        progress: Option<bool>,
+        wait: Option<bool>,
+    }
+    impl Start {
+        fn options(&self) -> StartOptions {
+            StartOptions {
+                suspended: self.suspended.unwrap_or(false),
+                max_attempts: self.max_attempts,
+                progress: self.progress.unwrap_or(false),
+                wait: self.wait.unwrap_or(false),
+            }
+        }
+    }
+    #[derive(Deserialize)]
+    struct Count<T> {
+        count: T,
+    }
+    #[derive(Deserialize)]
+    struct AppMessage {
+        message: String,
+        data: Option<Json>,
+        workers: Option<String>,
+    }
+    #[derive(Deserialize)]
+    struct AppRequest {
+        request: String,
+        data: Option<Json>,
+        workers: Option<String>,
+    }
+    let request = match kind {
+        "send-app-msg" => {
+            let AppMessage { message, data, workers } = required(kind, frame)?;
+            Request::SendMessage { message, data, workers }
+        }
+        "send-app-req" => {
+            let AppRequest { request, data, workers } = required(kind, frame)?;
+            Request::SendRequest { request, data, workers }
+        }
+        "status" => Request::Status,
+        "config" => Request::Config,
+        "start-workers" => Request::Start(data::<Start>(kind, frame)?.options()),
+        "restart-workers" => {
+            let start: Start = data(kind, frame)?;
+            Request::Restart { options: start.options(), version: start.version }
+        }
+        "resume-workers" => Request::Resume,
+        "stop-workers" => Request::Stop,
+        "set-worker-count" => {
+            let Count { count } = required(kind, frame)?;
+            Request::SetWorkers { count }
+        }
+        "set-standby-count" => {
+            let Count { count } = required(kind, frame)?;
+            Request::SetStandby { count }
+        }
+        "reload" => Request::Reload,
+        "terminate" => Request::Terminate,
+        _ => {
+            return Err((Code::Usage, format!("unknown request type `{}`", shown(kind))));
+        }
+    };
+    match (from, &request) {
+        (Sender::Client, _) | (Sender::Worker, Request::SendMessage { .. } | Request::SendRequest { .. }) => {
+            Ok(request)
+        }
+        (Sender::Worker, _) => Err((
+            Code::NotPermitted,
+            format!("a worker may not ask for `{kind}` on its channel; use the IPC socket"),
+        )),
+    }
+}
+
+/// `data` of a frame that may do without it.
+fn data<T: DeserializeOwned + Default>(kind: &str, frame: &Frame<'_>) -> Result<T, (Code, String)> {
+    match frame.data {
+        None => Ok(T::default()),
+        Some(data) if data.get() == "null" => Ok(T::default()),
+        Some(_) => required(kind, frame),
+    }
+}
+
+/// `data` of a frame that must have it.
+fn required<T: DeserializeOwned>(kind: &str, frame: &Frame<'_>) -> Result<T, (Code, String)> {
+    let text = frame.data.map_or("null", RawValue::get);
+    serde_json::from_str(text)
+        .map_err(|error| (Code::Usage, format!("bad `data` of `{}`: {error}", shown(kind))))
+}
+
+/// A name from outside, short and without control characters.
+fn shown(text: &str) -> String {
+    crate::text::escape(text, 40)
+}

@@ -1,0 +1,320 @@
+//! Replies to requests.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::Json;
+use crate::id::{SlotIndex, WorkerId};
+use crate::time::Time;
+
+/// A reply, or one part of a stream of them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reply {
+    /// `data`.
+    pub body: Option<Body>,
+    /// Not empty: the request failed, for these reasons.
+    pub errors: Vec<String>,
+    /// What kind of failure it is, where that is one of the contract's.
+    pub code: Option<Code>,
+    /// Nothing follows. Always so when there are errors.
+    pub done: bool,
+}
+
+impl Reply {
+    /// The only, or last, reply.
+    #[must_use]
+    pub fn done(body: Option<Body>) -> Self {
+        Self { body, errors: Vec::new(), code: None, done: true }
+    }
+
+    /// One of several.
+    #[must_use]
+    pub fn part(body: Body) -> Self {
+        Self { body: Some(body), errors: Vec::new(), code: None, done: false }
+    }
+
+    /// The request failed.
+    #[must_use]
+    pub fn failed(code: Option<Code>, errors: Vec<String>) -> Self {
+        Self { body: None, errors, code, done: true }
+    }
+
+    /// The line to send, with its newline. `wall` is [`Clock::wall_ms`](crate::backend::Clock::wall_ms).
+    pub fn encode(&self, request: &str, wall: impl Fn(Time) -> u64) -> String {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Frame<'a> {
+            r#type: &'static str,
+            request_id: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            data: Option<Json>,
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
+            errors: &'a [String],
+            #[serde(skip_serializing_if = "Option::is_none")]
+            code: Option<Code>,
+            #[serde(skip_serializing_if = "std::ops::Not::not")]
+            done: bool,
+        }
+        let mut line = Json::of(&Frame {
+            r#type: "reply",
+            request_id: request,
+            data: self.body.as_ref().map(|body| body.json(wall)),
+            errors: &self.errors,
+            code: self.code,
+            done: self.done,
+        })
+        .get()
+        .to_owned();
+        line.push('\n');
+        line
+    }
+}
+
+/// What a reply's `data` holds.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Body {
+    /// Of `status`.
+    Status(Status),
+    /// Of `config`: `{config, files}`, ready-made.
+    Config(Json),
+    /// Of `start-workers`, `restart-workers`, `terminate` and their like: the daemon that did it.
+    Daemon {
+        /// Its process id.
+        pid: u32,
+    },
+    /// On the way there, for clients that asked: `{progress: {…}}`.
+    Progress(Progress),
+    /// Of `send-app-req`: one worker's answer.
+    Answer {
+        /// The worker.
+        id: WorkerId,
+        /// Its process id.
+        pid: u32,
+        /// The application's own data.
+        data: Option<Json>,
+        /// Why there is none.
+        errors: Vec<String>,
+    },
+    /// Which workers could not be started: `{failed: […]}`, beside `errors`.
+    Failed(Vec<FailedWorker>),
+}
+
+impl Body {
+    fn json(&self, wall: impl Fn(Time) -> u64) -> Json {
+        match self {
+            Self::Config(json) => json.clone(),
+            Self::Status(status) => Json::of(&status.json(wall)),
+            Self::Daemon { pid } => Json::of(&json!({ "pid": pid })),
+            Self::Progress(progress) => Json::of(&json!({ "progress": progress })),
+            Self::Failed(workers) => Json::of(&json!({ "failed": workers })),
+            Self::Answer { id, pid, data, errors } => {
+                #[derive(Serialize)]
+                struct Answer<'a> {
+                    id: &'a WorkerId,
+                    pid: u32,
+                    #[serde(skip_serializing_if = "Option::is_none")]
+                    data: Option<&'a Json>,
+                    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+                    errors: &'a [String],
+                }
+                Json::of(&Answer { id, pid: *pid, data: data.as_ref(), errors })
+            }
+        }
+    }
+}
+
+/// Kinds of failure that the command line turns into exit codes (spec section 3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Code {
+    /// The request makes no sense; exit code 2.
+    Usage,
+    /// The configuration is invalid; exit code 3.
+    InvalidConfig,
+    /// Another operation is in progress; exit code 5.
+    Busy,
+    /// Workers failed to start, the old ones still serve; exit code 6.
+    StartFailed,
+    /// It took too long; exit code 8.
+    TimeOut,
+    /// The peer may not ask for that; exit code 9.
+    NotPermitted,
+}
+
+/// A snapshot of the daemon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// The daemon's version.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// Its configured name.
+    pub name: String,
+    /// When it started.
+    pub started: Time,
+    /// All workers: those in slots first, by index.
+    pub workers: Vec<WorkerStatus>,
+    /// Slots nobody serves.
+    pub vacant: Vec<VacantSlot>,
+    /// The app is suspended: from a suspended restart until `resume`, `restart` or `stop`.
+    pub suspended: bool,
+    /// What the daemon is busy with, in words.
+    pub operation: Option<String>,
+}
+
+/// A worker, as `status` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerStatus {
+    /// Its name.
+    pub id: WorkerId,
+    /// The slot whose link names it.
+    pub slot: Option<SlotIndex>,
+    /// Its process id, while it has a process.
+    pub pid: Option<u32>,
+    /// Its state.
+    pub state: WorkerState,
+    /// Since when.
+    pub since: Time,
+    /// It is a spare.
+    pub standby: bool,
+}
+
+/// A worker's state on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WorkerState {
+    /// Started, not ready.
+    Running,
+    /// Ready.
+    Online,
+    /// Ready, and waiting for `resume`.
+    Suspended,
+    /// Serving, and asking to be replaced.
+    Broken,
+    /// Being retired.
+    Terminating,
+    /// Gone.
+    Dead,
+}
+
+/// A slot that nobody serves, as `status` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VacantSlot {
+    /// Which.
+    pub slot: SlotIndex,
+    /// How often in a row a worker of it has failed.
+    pub failures: u32,
+    /// When the next worker is started, if that has to wait.
+    pub retry: Option<Time>,
+    /// How the last one failed.
+    pub reason: Option<String>,
+}
+
+impl Status {
+    fn json(&self, wall: impl Fn(Time) -> u64) -> Value {
+        let workers: Vec<Value> = self
+            .workers
+            .iter()
+            .map(|worker| {
+                let mut row = Map::new();
+                row.insert("id".into(), json!(worker.id));
+                if let Some(slot) = worker.slot {
+                    row.insert("idx".into(), json!(slot));
+                }
+                if let Some(pid) = worker.pid {
+                    row.insert("pid".into(), json!(pid));
+                }
+                row.insert("state".into(), json!(worker.state));
+                row.insert("stateTs".into(), json!(wall(worker.since)));
+                if worker.standby {
+                    row.insert("standby".into(), json!(true));
+                }
+                Value::Object(row)
+            })
+            .collect();
+        let vacant: Vec<Value> = self
+            .vacant
+            .iter()
+            .map(|slot| {
+                let mut row = Map::new();
+                row.insert("idx".into(), json!(slot.slot));
+                row.insert("failures".into(), json!(slot.failures));
+                if let Some(retry) = slot.retry {
+                    row.insert("retryTs".into(), json!(wall(retry)));
+                }
+                if let Some(reason) = &slot.reason {
+                    row.insert("reason".into(), json!(reason));
+                }
+                Value::Object(row)
+            })
+            .collect();
+        let mut status = Map::new();
+        status.insert("version".into(), json!(self.version));
+        status.insert("pid".into(), json!(self.pid));
+        status.insert("name".into(), json!(self.name));
+        status.insert("startTs".into(), json!(wall(self.started)));
+        status.insert("workers".into(), Value::Array(workers));
+        status.insert("suspended".into(), json!(self.suspended));
+        if !vacant.is_empty() {
+            status.insert("vacant".into(), Value::Array(vacant));
+        }
+        if let Some(operation) = &self.operation {
+            status.insert("operation".into(), json!(operation));
+        }
+        Value::Object(status)
+    }
+}
+
+/// One worker's step through a restart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The worker.
+    pub id: WorkerId,
+    /// The slot it is meant for, or comes from; none for a standby.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idx: Option<SlotIndex>,
+    /// Its process id, while it has a process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// How far it has got.
+    pub stage: Stage,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// How far a worker has got in a restart: a new one goes from `starting` to `serving` or `standby`, an old one from
+/// `draining` to `gone`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Its process is being started.
+    Starting,
+    /// It reported online, or suspended.
+    Online,
+    /// Its slot's link names it.
+    Serving,
+    /// It is a spare.
+    Standby,
+    /// It could not be started.
+    Failed,
+    /// Its slot's link names another; it answers what it has.
+    Draining,
+    /// Its process is gone.
+    Gone,
+}
+
+/// A worker that could not be started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedWorker {
+    /// The worker.
+    pub id: WorkerId,
+    /// The slot it was meant for; none for a standby.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idx: Option<SlotIndex>,
+    /// Exit status, signal, time-out, or the operating system's refusal.
+    pub reason: String,
+    /// The file its standard error goes to, if it goes to a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stderr: Option<String>,
+}

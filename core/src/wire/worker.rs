@@ -1,0 +1,105 @@
+//! What the daemon and its workers say to each other.
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::Json;
+
+/// A message from a worker.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FromWorker {
+    /// `online`: it listens and is ready to serve, or suspended.
+    Online {
+        /// It waits for `resume` before it does anything.
+        suspended: bool,
+    },
+    /// `broken`: it wants to be replaced.
+    Broken {
+        /// Why, in its own words; not to be trusted on a terminal.
+        reason: Option<String>,
+    },
+    /// `reply`: an answer, or a part of it, to an `app-req`.
+    Reply {
+        /// The id we gave the request.
+        request: String,
+        /// `data.data` of the reply: the application's own.
+        data: Option<Json>,
+        /// Why there is no answer.
+        errors: Vec<String>,
+        /// Whether it is the last part.
+        done: bool,
+    },
+    /// `process.send(message, handle)` in Node, which sends nothing more until it is acknowledged.
+    NodeHandle,
+}
+
+/// A message to a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToWorker {
+    /// `resume`: no longer suspended.
+    Resume,
+    /// `set-name`: what to show in the process title.
+    SetName {
+        /// The new `name`.
+        name: String,
+    },
+    /// `shutdown`: finish what was begun, then exit.
+    Shutdown,
+    /// `app-msg`
+    AppMessage {
+        /// The message's name.
+        message: String,
+        /// Its data.
+        data: Option<Json>,
+    },
+    /// `app-req`
+    AppRequest {
+        /// The id by which the reply will name it.
+        id: String,
+        /// The request's name.
+        request: String,
+        /// Its data.
+        data: Option<Json>,
+    },
+    /// Answers [`FromWorker::NodeHandle`]; the handle itself is closed.
+    NodeHandleAck,
+}
+
+impl ToWorker {
+    /// The line to send, with its newline.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        #[derive(Serialize)]
+        struct App<'a> {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            message: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            request: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            data: Option<&'a Json>,
+        }
+        #[derive(Serialize)]
+        struct Frame<'a> {
+            r#type: &'static str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            id: Option<&'a str>,
+            data: App<'a>,
+        }
+        let mut line = match self {
+            Self::Resume => json!({"type": "resume"}).to_string(),
+            Self::SetName { name } => json!({"type": "set-name", "data": {"name": name}}).to_string(),
+            Self::Shutdown => json!({"type": "shutdown"}).to_string(),
+            Self::NodeHandleAck => json!({"cmd": "NODE_HANDLE_ACK"}).to_string(),
+            Self::AppMessage { message, data } => {
+                let data = App { message: Some(message), request: None, data: data.as_ref() };
+                Json::of(&Frame { r#type: "app-msg", id: None, data }).get().to_owned()
+            }
+            Self::AppRequest { id, request, data } => {
+                let data = App { message: None, request: Some(request), data: data.as_ref() };
+                Json::of(&Frame { r#type: "app-req", id: Some(id), data }).get().to_owned()
+            }
+        };
+        line.push('\n');
+        line
+    }
+}

@@ -1,0 +1,1 @@
+//! The real backend of nodesockd.

@@ -1,0 +1,2 @@
+//! Configuration files, valid and invalid.
+fn main() {}
