@@ -2,6 +2,9 @@
 
 use std::num::NonZeroU32;
 
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
 use super::Json;
 
 /// What a client, or for the last two a worker, can ask for.
@@ -69,4 +72,122 @@ pub struct StartOptions {
     pub progress: bool,
     /// Wait for the operation in progress instead of failing with [`Code::Busy`](super::Code::Busy).
     pub wait: bool,
+}
+
+impl Request {
+    /// The line to send, with its newline; `id` is what the replies will name.
+    #[must_use]
+    pub fn encode(&self, id: &str) -> String {
+        match self {
+            Self::Status => frame("status", id, None::<()>),
+            Self::Config => frame("config", id, None::<()>),
+            Self::Start(options) => frame("start-workers", id, Some(options.data(None))),
+            Self::Restart { options, version } => {
+                frame("restart-workers", id, Some(options.data(version.as_deref())))
+            }
+            Self::Resume => frame("resume-workers", id, None::<()>),
+            Self::Stop => frame("stop-workers", id, None::<()>),
+            Self::SetWorkers { count } => frame("set-worker-count", id, Some(json!({ "count": count }))),
+            Self::SetStandby { count } => frame("set-standby-count", id, Some(json!({ "count": count }))),
+            Self::Reload => frame("reload", id, None::<()>),
+            Self::Terminate => frame("terminate", id, None::<()>),
+            Self::SendMessage { message, data, workers } => {
+                let app = App {
+                    message: Some(message),
+                    request: None,
+                    data: data.as_ref(),
+                    workers: workers.as_deref(),
+                };
+                frame("send-app-msg", id, Some(app))
+            }
+            Self::SendRequest { request, data, workers } => {
+                let app = App {
+                    message: None,
+                    request: Some(request),
+                    data: data.as_ref(),
+                    workers: workers.as_deref(),
+                };
+                frame("send-app-req", id, Some(app))
+            }
+        }
+    }
+}
+
+impl StartOptions {
+    /// What is not at its default, as older daemons know only `suspended` and `maxAttempts`.
+    fn data(&self, version: Option<&str>) -> Value {
+        let mut data = Map::new();
+        for (name, set) in [("suspended", self.suspended), ("progress", self.progress), ("wait", self.wait)] {
+            if set {
+                data.insert(name.into(), json!(true));
+            }
+        }
+        if let Some(attempts) = self.max_attempts {
+            data.insert("maxAttempts".into(), json!(attempts));
+        }
+        if let Some(version) = version {
+            data.insert("version".into(), json!(version));
+        }
+        Value::Object(data)
+    }
+}
+
+#[derive(Serialize)]
+struct App<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a Json>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workers: Option<&'a str>,
+}
+
+fn frame(r#type: &'static str, id: &str, data: Option<impl Serialize>) -> String {
+    #[derive(Serialize)]
+    struct Frame<'a, T> {
+        r#type: &'static str,
+        id: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        data: Option<T>,
+    }
+    let mut line = Json::of(&Frame { r#type, id, data }).get().to_owned();
+    line.push('\n');
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Incoming, Sender, decode};
+
+    #[test]
+    fn what_a_client_encodes_the_daemon_decodes() {
+        let data = Some(Json::parse(r#"{"n": 1.0}"#).unwrap());
+        let options =
+            StartOptions { suspended: true, max_attempts: NonZeroU32::new(3), progress: true, wait: true };
+        let requests = [
+            Request::Status,
+            Request::Config,
+            Request::Start(StartOptions::default()),
+            Request::Start(options.clone()),
+            Request::Restart { options: StartOptions::default(), version: None },
+            Request::Restart { options, version: Some("3.0.0".into()) },
+            Request::Resume,
+            Request::Stop,
+            Request::SetWorkers { count: NonZeroU32::MIN },
+            Request::SetStandby { count: 0 },
+            Request::Reload,
+            Request::Terminate,
+            Request::SendMessage { message: "hello".into(), data: data.clone(), workers: Some("1-".into()) },
+            Request::SendMessage { message: "hello".into(), data: None, workers: None },
+            Request::SendRequest { request: "ask".into(), data, workers: Some("!0".into()) },
+        ];
+        for request in requests {
+            let line = request.encode("an-id");
+            let decoded = decode(line.trim_end(), Sender::Client);
+            assert_eq!(decoded, Ok(Incoming::Request { id: "an-id".into(), request }), "{line}");
+        }
+    }
 }
