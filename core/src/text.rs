@@ -31,6 +31,18 @@ pub fn escape(text: &str, limit: usize) -> String {
     out
 }
 
+/// `text` with each control, format and invisible character replaced by one harmless character, cut after `limit`
+/// characters: columns stay what they are.
+#[must_use]
+pub fn one_to_one(text: &str, limit: usize) -> String {
+    let harmless = |c: char| match c {
+        '\t' => ' ',
+        c if c.is_control() || is_invisible(c) => char::REPLACEMENT_CHARACTER,
+        c => c,
+    };
+    text.chars().take(limit).map(harmless).collect()
+}
+
 /// Zero-width and bidirectional format characters, line and paragraph separators.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
@@ -38,11 +50,16 @@ fn is_invisible(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::escape;
+    use super::{escape, one_to_one};
 
     #[test]
     fn nothing_that_moves_a_cursor_survives() {
         assert_eq!(escape("a\x1b[2Jb\r\nc\u{9b}d\u{202e}e", 100), "a\\x1b[2Jb\\r\\nc\\u{9b}d\\u{202e}e");
         assert_eq!(escape("äöü", 2), "äö…");
+    }
+
+    #[test]
+    fn columns_survive_one_to_one() {
+        assert_eq!(one_to_one("a\tb\x1b[2J\u{202e}ü!", 8), "a b\u{fffd}[2J\u{fffd}");
     }
 }
