@@ -3,15 +3,31 @@
 //! A [`Config`] is valid by construction: counts are in range, names contain their placeholder, paths are absolute and
 //! short enough for the kernel.
 
+mod build;
+mod layer;
+mod load;
 mod pattern;
 mod problem;
+mod section;
+mod setting;
+mod source;
+mod suggest;
+mod toml;
+mod tree;
+mod yaml;
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::json;
 
+use crate::wire::Json;
+use layer::Layer;
+use section::Field;
+
+pub use load::{Sources, Start, Surroundings, load};
 pub use pattern::{Named, PatternError, SocketPattern};
 pub use problem::{Place, Problem};
 
@@ -45,6 +61,23 @@ pub struct Config {
     pub debug: bool,
     /// `options`
     pub options: Options,
+}
+
+/// What the command `config` answers (spec section 5): `{config, files}`, where `config` is what a file would say that
+/// gives this configuration: camelCase keys, defaults filled in, paths absolute.
+#[must_use]
+pub fn resolved(config: &Config) -> Json {
+    Json::of(&json!({ "config": Layer::from(config).json(), "files": config.files }))
+}
+
+/// The JSON Schema (draft 2020-12) of a configuration file, for editors.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    let mut schema = Layer::defaults().schema();
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
+    schema["title"] = "nodesockd".into();
+    schema["not"] = json!({ "required": ["script", "command"] });
+    schema
 }
 
 /// What a worker runs.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use uuid::fmt::Hyphenated;
+
 use crate::id::{SlotIndex, WorkerId};
 
 const PLACEHOLDER: &str = "{worker}";
@@ -76,6 +78,12 @@ impl SocketPattern {
     #[must_use]
     pub fn socket(&self, worker: WorkerId) -> String {
         format!("{}{worker}{}", self.before, self.after)
+    }
+
+    /// How many bytes [`Self::socket`] has. No link's name is longer.
+    #[must_use]
+    pub fn socket_length(&self) -> usize {
+        self.before.len() + Hyphenated::LENGTH + self.after.len()
     }
 
     /// What `name` names, if it is one of ours.

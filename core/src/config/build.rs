@@ -1,0 +1,221 @@
+//! From what the files say together to a [`Config`] that is valid.
+
+use std::path::{Path, PathBuf};
+
+use super::layer::{Layer, OptionsLayer};
+use super::load::{Surroundings, join, shown};
+use super::problem::{Place, Problem};
+use super::section::{Report, Set, Slot};
+use super::setting::{Command, OutputTo, Workers};
+use super::{Config, Options, Output, Program, SocketPattern};
+
+/// The longest path of a unix socket: `sun_path` of unix(7) has 108 bytes, the last of them a NUL.
+const MAX_SOCKET_PATH: usize = 107;
+
+/// Endings of the files that are named after the control socket.
+const COMPANIONS: [&str; 3] = ["", ".lock", ".state"];
+
+/// Makes the configuration of what `files` say, if nothing is missing; reports what is wrong.
+pub(super) fn config(
+    layer: Layer,
+    files: &[PathBuf],
+    around: &Surroundings,
+    report: &mut Report,
+) -> Option<Config> {
+    let Layer { schema: _, extends: _, script, command, node, node_args, .. } = layer;
+    let Layer { tmp_dir, name, socket_file, ipc_file, .. } = layer;
+    let Layer { workers, standby, env, dev_server, debug, options, .. } = layer;
+    let first = files.first()?;
+    let base = Base { folder: first.parent().unwrap_or(first), file: Place::whole(&shown(first, around)) };
+
+    let program = base.program(script, command, node.value(), node_args.value(), report);
+    let names = base.names(tmp_dir, socket_file, ipc_file, report);
+    let options = base.options(options);
+    let Names { tmp_dir, socket_file, ipc_file } = names?;
+    Some(Config {
+        files: files.to_vec(),
+        cwd: around.cwd.clone(),
+        name: name.value()?,
+        program: program?,
+        tmp_dir,
+        socket_file,
+        ipc_file,
+        workers: match workers.value()? {
+            Workers::Auto => around.cpus,
+            Workers::Count(count) => count,
+        },
+        standby: standby.value()?,
+        env: env.value()?,
+        dev_server: dev_server.value()?.0,
+        debug: debug.value()?,
+        options: options?,
+    })
+}
+
+/// What paths are relative to, and what to blame for what is missing.
+struct Base<'a> {
+    folder: &'a Path,
+    file: Place,
+}
+
+/// Where links and sockets are.
+struct Names {
+    tmp_dir: PathBuf,
+    socket_file: SocketPattern,
+    ipc_file: PathBuf,
+}
+
+impl Base<'_> {
+    fn path(&self, path: &str) -> PathBuf {
+        join(self.folder, Path::new(path))
+    }
+
+    fn missing(&self, key: &str, message: &str, help: &str, report: &mut Report) {
+        // What an unreadable file would have said is not known to be missing.
+        if !report.unread && !report.meant.contains(key) {
+            report.problems.push(Problem {
+                place: Some(self.file.clone()),
+                message: message.to_owned(),
+                help: Some(help.to_owned()),
+            });
+        }
+    }
+
+    fn program(
+        &self,
+        script: Slot<String>,
+        command: Slot<Command>,
+        node: Option<String>,
+        node_args: Option<Vec<String>>,
+        report: &mut Report,
+    ) -> Option<Program> {
+        match (script, command) {
+            (Slot::Unset, Slot::Unset) => {
+                let help = "set `script` to the worker's entry point, run with Node, or `command` to a list: a program and its arguments";
+                self.missing("script", "neither `script` nor `command` is set", help, report);
+                None
+            }
+            (Slot::Set(_), Slot::Set(Set { place, .. })) => {
+                report.problems.push(Problem {
+                    place,
+                    message: "`script` and `command` exclude each other".to_owned(),
+                    help: Some("keep the one that starts your worker".to_owned()),
+                });
+                None
+            }
+            (script, Slot::Unset) => Some(Program::Script {
+                node: node?,
+                node_args: node_args?,
+                script: self.path(&script.value()?),
+            }),
+            (_, command) => command.value().map(|Command(words)| Program::Command(words)),
+        }
+    }
+
+    fn names(
+        &self,
+        tmp_dir: Slot<String>,
+        socket_file: Slot<String>,
+        ipc_file: Slot<String>,
+        report: &mut Report,
+    ) -> Option<Names> {
+        if tmp_dir.is_unset() {
+            let help = "set it to a folder that the daemon and nginx share";
+            self.missing("tmpDir", "`tmpDir` is not set", help, report);
+        }
+        let folder = tmp_dir.get();
+        let tmp_dir = folder.as_ref().map(|folder| self.path(&folder.value));
+        let pattern = socket_file.get().and_then(|set| pattern(set, tmp_dir.as_deref(), report));
+        let (tmp_dir, pattern, ipc_file) = (tmp_dir?, pattern?, ipc_file.get()?);
+        let blame = |place: &Option<Place>| place.clone().or_else(|| folder.as_ref()?.place.clone());
+
+        let socket = tmp_dir.join(pattern.value.to_string());
+        let length = tmp_dir.as_os_str().len() + "/".len() + pattern.value.socket_length();
+        short_enough(&socket, length, "socketFile", blame(&pattern.place), report);
+        let ipc_path = join(&tmp_dir, Path::new(&ipc_file.value));
+        short_enough(&ipc_path, ipc_path.as_os_str().len(), "ipcFile", blame(&ipc_file.place), report);
+        control_socket(&ipc_path, &tmp_dir, &pattern.value, blame(&ipc_file.place), report);
+        Some(Names { tmp_dir, socket_file: pattern.value, ipc_file: ipc_path })
+    }
+
+    fn options(&self, layer: OptionsLayer) -> Option<Options> {
+        let output = |to: OutputTo| match to {
+            OutputTo::Discard => Output::Discard,
+            OutputTo::File(path) => Output::File(self.path(&path)),
+        };
+        let stdout = layer.stdout.value().map_or(Output::Inherit, output);
+        Some(Options {
+            spawn_timeout: layer.spawn_timeout.value()?,
+            online_timeout: layer.online_timeout.value()?,
+            drain_timeout: layer.drain_timeout.value()?,
+            shutdown_timeout: layer.shutdown_timeout.value()?,
+            max_start_attempts: layer.max_start_attempts.value()?,
+            symlinks: layer.symlinks.value()?,
+            stderr: layer.stderr.value().map_or_else(|| stdout.clone(), output),
+            stdout,
+            upgrade: layer.upgrade.value()?,
+            listen: layer.listen.value()?,
+            ipc_group: layer.ipc_group.value(),
+        })
+    }
+}
+
+/// `socketFile` as a name in `tmpDir`; it may be written as a path that leads there.
+fn pattern(set: Set<String>, tmp_dir: Option<&Path>, report: &mut Report) -> Option<Set<SocketPattern>> {
+    let path = join(tmp_dir.unwrap_or(Path::new("")), Path::new(&set.value));
+    let name = tmp_dir.and_then(|tmp_dir| path.strip_prefix(tmp_dir).ok()).unwrap_or(&path);
+    match SocketPattern::parse(&name.to_string_lossy()) {
+        Ok(value) => Some(Set { value, place: set.place }),
+        Err(error) => {
+            report.problems.push(Problem {
+                place: set.place,
+                message: format!("`socketFile` {error}"),
+                help: Some("for example \"app.{worker}.sock\"".to_owned()),
+            });
+            None
+        }
+    }
+}
+
+fn short_enough(path: &Path, length: usize, key: &str, place: Option<Place>, report: &mut Report) {
+    if length > MAX_SOCKET_PATH {
+        let shown = crate::text::escape(&path.to_string_lossy(), 300);
+        report.problems.push(Problem {
+            place,
+            message: format!(
+                "the path of `{key}` is {length} bytes long, a socket's can have {MAX_SOCKET_PATH}: {shown}"
+            ),
+            help: Some(format!("shorten `tmpDir` or `{key}` by {} bytes", length - MAX_SOCKET_PATH)),
+        });
+    }
+}
+
+/// The control socket needs a name, and one that no link or socket can have.
+fn control_socket(
+    path: &Path,
+    tmp_dir: &Path,
+    pattern: &SocketPattern,
+    place: Option<Place>,
+    report: &mut Report,
+) {
+    let Some(name) = path.file_name().map(|name| name.to_string_lossy()) else {
+        let message = "`ipcFile` must end in a file name".to_owned();
+        report.problems.push(Problem { place, message, help: None });
+        return;
+    };
+    let in_tmp_dir = path.parent() == Some(tmp_dir);
+    let taken = COMPANIONS
+        .iter()
+        .map(|ending| format!("{name}{ending}"))
+        .find(|name| pattern.matches(name).is_some());
+    if let (true, Some(taken)) = (in_tmp_dir, taken) {
+        report.problems.push(Problem {
+            place,
+            message: format!(
+                "`ipcFile` needs the name `{}`, which `socketFile` gives to a worker",
+                crate::text::escape(&taken, 100)
+            ),
+            help: Some("give `ipcFile` another name".to_owned()),
+        });
+    }
+}

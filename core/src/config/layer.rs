@@ -1,0 +1,151 @@
+//! The keys of a configuration file.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use super::section::{Field, Report, Slot, section};
+use super::setting::{Command, DevServer, OutputTo, Workers};
+use super::source::Source;
+use super::tree::Node;
+use super::{Config, Env, Listen, Options, Output, Program, Symlinks, Upgrade};
+
+section! {
+    /// The configuration of nodesockd.
+    struct Layer {
+        /// For editors: where the JSON Schema of this file is.
+        schema: "$schema" => Slot<String>,
+        /// Another configuration file to start from; what this file says wins. A path that starts with `.` or `/` is
+        /// relative to this file; any other is looked for in `node_modules`, then relative to this file.
+        extends: "extends" => Slot<String>,
+        /// The worker's entry point, run with Node. Relative to the folder of the first loaded file.
+        script: "script" => Slot<String>,
+        /// Instead of `script`: the program and arguments of a worker in any language.
+        command: "command" => Slot<Command>,
+        /// Which Node runs `script`.
+        node: "node" => Slot<String> = "node".to_owned(),
+        /// Arguments of Node itself, before `script`.
+        node_args: "nodeArgs" => Slot<Vec<String>> = Vec::new(),
+        /// The folder of links, sockets, the IPC socket, the lock and the state file. Relative to the folder of the
+        /// first loaded file.
+        tmp_dir: "tmpDir" => Slot<String>,
+        /// The application's name in process titles.
+        name: "name" => Slot<String> = "app".to_owned(),
+        /// The names of links and sockets in `tmpDir`: `{worker}` becomes the index of the slot or the id of the worker.
+        socket_file: "socketFile" => Slot<String> = "app.{worker}.sock".to_owned(),
+        /// The control socket, relative to `tmpDir`; lock and state files are named after it.
+        ipc_file: "ipcFile" => Slot<String> = "nodesockd.ipc".to_owned(),
+        /// How many workers serve at a time; `auto` is the number of usable CPUs.
+        workers: "workers" => Slot<Workers> = Workers::Count(NonZeroU32::MIN),
+        /// How many spare workers wait to take over from one that fails.
+        standby: "standby" => Slot<u32> = 0,
+        /// What workers get from the daemon's environment (a list of names), or are given (a table of names and
+        /// values). `NODE_ENV`, `PATH`, `HOME`, `LANG` and `TZ` always pass through.
+        env: "env" => Slot<Env> = Env::default(),
+        /// A front server for development: its port, or `true` for 8000.
+        dev_server: "devServer" => Slot<DevServer> = DevServer(None),
+        /// Whether the daemon's log is verbose.
+        debug: "debug" => Slot<bool> = false,
+        /// How workers are started, watched and replaced.
+        options: "options" => OptionsLayer = OptionsLayer::defaults(),
+    }
+}
+
+section! {
+    /// How workers are started, watched and replaced.
+    struct OptionsLayer {
+        /// Milliseconds that creating a process may take.
+        spawn_timeout: "spawnTimeout" => Slot<Duration> = Options::default().spawn_timeout,
+        /// Milliseconds from a worker's start until it must have reported online.
+        online_timeout: "onlineTimeout" => Slot<Duration> = Options::default().online_timeout,
+        /// Milliseconds a retiring worker may take to accept the connections that wait at its socket.
+        drain_timeout: "drainTimeout" => Slot<Duration> = Options::default().drain_timeout,
+        /// Milliseconds from asking a worker to shut down to SIGTERM; SIGKILL follows 5000 ms later.
+        shutdown_timeout: "shutdownTimeout" => Slot<Duration> = Options::default().shutdown_timeout,
+        /// How often a start that a person asked for is tried before it counts as failed.
+        max_start_attempts: "maxStartAttempts" => Slot<NonZeroU32> = Options::default().max_start_attempts,
+        /// Whether links hold the relative or the absolute path of the socket.
+        symlinks: "symlinks" => Slot<Symlinks> = Options::default().symlinks,
+        /// The file that the workers' output is appended to; `discard` or null throws it away. Without it, output goes
+        /// where the daemon's goes.
+        stdout: "stdout" => Slot<OutputTo>,
+        /// As `stdout`, for the workers' error output; without it, it follows `stdout`.
+        stderr: "stderr" => Slot<OutputTo>,
+        /// How the daemon is replaced by a newer version: by `exec` under the same pid, or by `respawn` through the
+        /// service manager.
+        upgrade: "upgrade" => Slot<Upgrade> = Options::default().upgrade,
+        /// Who owns the listening sockets: each worker its own, or the daemon for all.
+        listen: "listen" => Slot<Listen> = Options::default().listen,
+        /// A group whose members may command the daemon too.
+        ipc_group: "ipcGroup" => Slot<String>,
+    }
+}
+
+impl Layer {
+    /// `self` where it says something, `base` elsewhere. `script` and `command` are two answers to one question: a file
+    /// that gives either overrides both.
+    #[must_use]
+    pub(super) fn on_top_of(self, mut base: Self) -> Self {
+        if !(self.script.is_unset() && self.command.is_unset()) {
+            base.script = Slot::Unset;
+            base.command = Slot::Unset;
+        }
+        self.over(base)
+    }
+}
+
+/// What a file would say that gives this configuration, wherever it lies.
+impl From<&Config> for Layer {
+    fn from(config: &Config) -> Self {
+        let (script, command, node, node_args) = match &config.program {
+            Program::Script { node, node_args, script } => {
+                (written(script), Slot::Unset, node.clone().into(), node_args.clone().into())
+            }
+            Program::Command(words) => (Slot::Unset, Command(words.clone()).into(), Slot::Unset, Slot::Unset),
+        };
+        Self {
+            schema: Slot::Unset,
+            extends: Slot::Unset,
+            script,
+            command,
+            node,
+            node_args,
+            tmp_dir: written(&config.tmp_dir),
+            name: config.name.clone().into(),
+            socket_file: config.socket_file.to_string().into(),
+            ipc_file: written(&config.ipc_file),
+            workers: Workers::Count(config.workers).into(),
+            standby: config.standby.into(),
+            env: config.env.clone().into(),
+            dev_server: DevServer(config.dev_server).into(),
+            debug: config.debug.into(),
+            options: OptionsLayer::from(&config.options),
+        }
+    }
+}
+
+impl From<&Options> for OptionsLayer {
+    fn from(options: &Options) -> Self {
+        let to = |output: &Output| match output {
+            Output::Inherit => Slot::Unset,
+            Output::Discard => OutputTo::Discard.into(),
+            Output::File(path) => OutputTo::File(path.to_string_lossy().into_owned()).into(),
+        };
+        Self {
+            spawn_timeout: options.spawn_timeout.into(),
+            online_timeout: options.online_timeout.into(),
+            drain_timeout: options.drain_timeout.into(),
+            shutdown_timeout: options.shutdown_timeout.into(),
+            max_start_attempts: options.max_start_attempts.into(),
+            symlinks: options.symlinks.into(),
+            stdout: to(&options.stdout),
+            stderr: to(&options.stderr),
+            upgrade: options.upgrade.into(),
+            listen: options.listen.into(),
+            ipc_group: options.ipc_group.clone().map_or(Slot::Unset, Slot::from),
+        }
+    }
+}
+
+fn written(path: &std::path::Path) -> Slot<String> {
+    path.to_string_lossy().into_owned().into()
+}

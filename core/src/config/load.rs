@@ -1,0 +1,278 @@
+//! Finding and reading configuration files, one on top of the other.
+
+use std::io::{self, ErrorKind};
+use std::num::NonZeroU32;
+use std::path::{Component, Path, PathBuf};
+
+use super::layer::Layer;
+use super::problem::{Place, Problem};
+use super::section::{Field, Report, Slot};
+use super::source::Source;
+use super::tree::{Node, SyntaxError};
+use super::{Config, build, toml, yaml};
+
+/// What the loader needs to know about where it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Surroundings {
+    /// The working directory: absolute and logical, so that symlinks on the way stay what they are.
+    pub cwd: PathBuf,
+    /// How many CPUs are usable, for `workers = "auto"`.
+    pub cpus: NonZeroU32,
+}
+
+/// Reads files for the loader.
+pub trait Sources {
+    /// The whole text of the file at `path`, which is absolute.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` and `NotADirectory` say that there is no such file, and the search goes on; `InvalidData` that it
+    /// is not UTF-8. Those and all others end up in a [`Problem`].
+    fn read(&mut self, path: &Path) -> io::Result<String>;
+}
+
+/// Where to start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start<'a> {
+    /// At the first file that exists of those that are looked for in the working directory.
+    Search,
+    /// At this file, relative to the working directory.
+    File(&'a Path),
+}
+
+/// Names that are looked for, the strongest first.
+const STEMS: [&str; 4] = [".nodesockd.local", "nodesockd.local", ".nodesockd", "nodesockd"];
+
+/// Endings of each name, the strongest first.
+const ENDINGS: [(&str, Syntax); 3] = [("toml", toml::parse), ("yml", yaml::parse), ("yaml", yaml::parse)];
+
+type Syntax = fn(&str) -> Result<Node, Vec<SyntaxError>>;
+
+/// A file larger than this is not a configuration: it is refused before it is parsed.
+const MAX_BYTES: usize = 256 << 10;
+
+/// So many files in a row are a circle, even if their paths all differ because symlinks lead back.
+const MAX_FILES: usize = 32;
+
+/// Loads the configuration: finds the first file, follows `extends`, lays each file over those it extends, and fills in
+/// the defaults.
+///
+/// # Errors
+///
+/// Everything that is wrong, in the order of files and lines.
+pub fn load(
+    start: Start<'_>,
+    around: &Surroundings,
+    sources: &mut dyn Sources,
+) -> Result<Config, Vec<Problem>> {
+    let mut chain =
+        Chain { around, sources, files: Vec::new(), layers: Vec::new(), report: Report::default() };
+    chain.follow(start).map_err(|problem| vec![problem])?;
+    let Chain { files, layers, mut report, .. } = chain;
+    let defaults = Layer::defaults();
+    let layer = layers.into_iter().rev().fold(defaults, |base, layer| layer.on_top_of(base));
+    let config = build::config(layer, &files, around, &mut report);
+    match config {
+        Some(config) if report.problems.is_empty() => Ok(config),
+        _ => Err(in_order(report.problems, &files, around)),
+    }
+}
+
+/// The files read so far, each extending the next.
+struct Chain<'a> {
+    around: &'a Surroundings,
+    sources: &'a mut dyn Sources,
+    files: Vec<PathBuf>,
+    layers: Vec<Layer>,
+    report: Report,
+}
+
+impl Chain<'_> {
+    /// Reads all files, from the first to the last one extended; fails if there is no first one.
+    fn follow(&mut self, start: Start<'_>) -> Result<(), Problem> {
+        let (path, text) = match start {
+            Start::Search => self.search()?,
+            Start::File(path) => {
+                let path = join(&self.around.cwd, path);
+                let text = self.sources.read(&path).map_err(|error| self.unreadable(&path, &error))?;
+                (path, text)
+            }
+        };
+        let mut next = Some((path, text));
+        while let Some((path, text)) = next {
+            next = self.take(path, text);
+        }
+        Ok(())
+    }
+
+    fn search(&mut self) -> Result<(PathBuf, String), Problem> {
+        for stem in STEMS {
+            for (ending, _) in ENDINGS {
+                let path = join(&self.around.cwd, Path::new(&format!("{stem}.{ending}")));
+                match self.sources.read(&path) {
+                    Err(error) if is_absent(&error) => {}
+                    Err(error) => return Err(self.unreadable(&path, &error)),
+                    Ok(text) => return Ok((path, text)),
+                }
+            }
+        }
+        let mut problem =
+            Problem::general(format!("there is no configuration file in {}", self.around.cwd.display()));
+        let names = STEMS.join("`, `");
+        let endings = ENDINGS.map(|(ending, _)| format!(".{ending}")).join("`, `");
+        problem.help =
+            Some(format!("looked for `{names}`, each with `{endings}`; or give a file with --config"));
+        Err(problem)
+    }
+
+    /// Reads one file into a layer; returns the file that it extends.
+    fn take(&mut self, path: PathBuf, text: String) -> Option<(PathBuf, String)> {
+        self.files.push(path.clone());
+        let source = Source::new(shown(&path, self.around), text);
+        let mut layer = Layer::default();
+        match parse(&path, &source) {
+            Ok(node) => layer.read("", &node, &source, &mut self.report),
+            Err(problems) => {
+                self.report.problems.extend(problems);
+                self.report.unread = true;
+            }
+        }
+        let extends = std::mem::take(&mut layer.extends);
+        self.layers.push(layer);
+        let extends = match extends {
+            Slot::Set(extends) => extends,
+            Slot::Bad => {
+                self.report.unread = true;
+                return None;
+            }
+            Slot::Unset => return None,
+        };
+        match self.extended(&path, Path::new(&extends.value)) {
+            Ok(found) => Some(found),
+            Err(mut problem) => {
+                problem.place = extends.place;
+                self.report.problems.push(problem);
+                self.report.unread = true;
+                None
+            }
+        }
+    }
+
+    /// The file that `from` extends.
+    fn extended(&mut self, from: &Path, path: &Path) -> Result<(PathBuf, String), Problem> {
+        let candidates = candidates(from, path);
+        for candidate in &candidates {
+            if self.files.len() == MAX_FILES || self.files.iter().any(|file| plain(file) == plain(candidate))
+            {
+                return Err(self.circle(candidate));
+            }
+            match self.sources.read(candidate) {
+                Err(error) if is_absent(&error) => {}
+                Err(error) => {
+                    let problem = self.unreadable(candidate, &error);
+                    return Err(Problem::general(format!("`extends`: {}", problem.message)));
+                }
+                Ok(text) => return Ok((candidate.clone(), text)),
+            }
+        }
+        let mut problem = Problem::general("`extends` names a file that does not exist");
+        let tried: Vec<_> =
+            candidates.iter().map(|path| shown(path, self.around).display().to_string()).collect();
+        problem.help = Some(format!("looked for {}", crate::text::escape(&tried.join(", "), 500)));
+        Err(problem)
+    }
+
+    fn circle(&self, back: &Path) -> Problem {
+        let mut names: Vec<_> =
+            self.files.iter().map(|file| shown(file, self.around).display().to_string()).collect();
+        names.push(shown(back, self.around).display().to_string());
+        Problem {
+            place: None,
+            message: "`extends` goes round in a circle".to_owned(),
+            help: Some(crate::text::escape(&names.join(" -> "), 500)),
+        }
+    }
+
+    fn unreadable(&self, path: &Path, error: &io::Error) -> Problem {
+        let why = if is_absent(error) {
+            "does not exist".to_owned()
+        } else if error.kind() == ErrorKind::InvalidData {
+            "is not UTF-8 text".to_owned()
+        } else {
+            format!("cannot be read: {error}")
+        };
+        let name = shown(path, self.around).display().to_string();
+        Problem::general(format!("the configuration file {} {why}", crate::text::escape(&name, 200)))
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+fn parse(path: &Path, source: &Source) -> Result<Node, Vec<Problem>> {
+    let whole = |message: String| Problem { place: Some(Place::whole(source.name())), message, help: None };
+    if source.text().len() > MAX_BYTES {
+        return Err(vec![whole(format!("the file is larger than {MAX_BYTES} bytes"))]);
+    }
+    let syntax = ENDINGS.iter().find(|(ending, _)| path.extension().is_some_and(|its| its == *ending));
+    let Some((_, syntax)) = syntax else {
+        let mut problem = whole("the file is of no known kind".to_owned());
+        problem.help = Some("name it `.toml`, `.yml` or `.yaml`".to_owned());
+        return Err(vec![problem]);
+    };
+    syntax(source.text()).map_err(|errors| {
+        let problem = |error: SyntaxError| source.problem(&error.span, error.message, None);
+        errors.into_iter().map(problem).collect()
+    })
+}
+
+/// Where the file that `from` extends as `path` may be: a path that starts with a dot or a slash is one; any other may
+/// lie in a `node_modules` of a folder on the way up, as Node looks for packages.
+fn candidates(from: &Path, path: &Path) -> Vec<PathBuf> {
+    let folder = from.parent().unwrap_or(from);
+    let beside = join(folder, path);
+    if path.to_string_lossy().starts_with(['.', '/']) {
+        return vec![beside];
+    }
+    let above = folder.ancestors().filter(|folder| !folder.ends_with("node_modules"));
+    above.map(|folder| join(&folder.join("node_modules"), path)).chain([beside]).collect()
+}
+
+/// `path` seen from `folder`. Stays logical: `..` is left for the kernel, which alone knows where symlinks lead.
+pub(super) fn join(folder: &Path, path: &Path) -> PathBuf {
+    folder.join(path).components().filter(|part| *part != Component::CurDir).collect()
+}
+
+/// `path` with each `..` taken literally: good enough to notice a circle.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        if part == Component::ParentDir {
+            plain.pop();
+        } else {
+            plain.push(part);
+        }
+    }
+    plain
+}
+
+/// What to call a file: its path from the working directory, if it is inside.
+pub(super) fn shown(path: &Path, around: &Surroundings) -> PathBuf {
+    path.strip_prefix(&around.cwd).unwrap_or(path).to_owned()
+}
+
+/// Sorts problems by file, in the order in which they were read, and place; those without one come last.
+fn in_order(mut problems: Vec<Problem>, files: &[PathBuf], around: &Surroundings) -> Vec<Problem> {
+    let names: Vec<_> = files.iter().map(|file| shown(file, around)).collect();
+    problems.sort_by_key(|problem| {
+        problem.place.as_ref().map_or((usize::MAX, 0, 0), |place| {
+            let file = names.iter().position(|name| *name == place.file);
+            (file.unwrap_or(usize::MAX), place.line, place.column)
+        })
+    });
+    problems
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,406 @@
+//! The types of settings: what each accepts, how it is written, what its JSON Schema is.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::{Value as Json, json};
+
+use super::tree::{Entry, Node, Span, Value};
+use super::{Env, Listen, Symlinks, Upgrade, suggest};
+use crate::text;
+
+/// The type of a setting.
+pub(super) trait Setting: Sized {
+    /// What it accepts, to follow "must be".
+    fn expected() -> String;
+    /// Reads a value.
+    ///
+    /// # Errors
+    ///
+    /// Every place in it that does not fit.
+    fn read(node: &Node) -> Result<Self, Vec<Misfit>>;
+    /// As it would be written in a file.
+    fn json(&self) -> Json;
+    /// The JSON Schema of what is accepted.
+    fn schema() -> Json;
+}
+
+/// Something that does not fit, in words that follow "not", and what to do if that is not obvious.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Misfit {
+    pub span: Span,
+    pub found: String,
+    pub help: Option<String>,
+}
+
+fn misfit<T>(node: &Node) -> Result<T, Vec<Misfit>> {
+    Err(vec![Misfit { span: node.span.clone(), found: node.value.describe(), help: None }])
+}
+
+/// As [`misfit`], for what should be a number or a bool: says so if it is one in quotes.
+fn unquoted<T>(node: &Node) -> Result<T, Vec<Misfit>> {
+    let quoted = |text: &str| text.parse::<i64>().is_ok() || matches!(text, "true" | "false");
+    let help = node.value.as_text().is_some_and(quoted).then(|| "remove the quotes".to_owned());
+    Err(vec![Misfit { span: node.span.clone(), found: node.value.describe(), help }])
+}
+
+/// A text that is not empty and can be handed to the kernel.
+impl Setting for String {
+    fn expected() -> String {
+        "a string that is not empty".to_owned()
+    }
+
+    fn read(node: &Node) -> Result<Self, Vec<Misfit>> {
+        let text = node.value.as_text().filter(|text| !text.is_empty() && !text.contains('\0'));
+        text.map_or_else(|| misfit(node), |text| Ok(text.to_owned()))
+    }
+
+    fn json(&self) -> Json {
+        self.as_str().into()
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "string", "minLength": 1 })
+    }
+}
+
+/// Arguments of a program: any texts that can be handed to the kernel.
+impl Setting for Vec<String> {
+    fn expected() -> String {
+        "a list of strings".to_owned()
+    }
+
+    fn read(node: &Node) -> Result<Self, Vec<Misfit>> {
+        strings(node, |text| !text.contains('\0'))
+    }
+
+    fn json(&self) -> Json {
+        self.as_slice().into()
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "array", "items": { "type": "string" } })
+    }
+}
+
+/// A program and its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Command(pub Vec<String>);
+
+impl Setting for Command {
+    fn expected() -> String {
+        "a list of strings that starts with a program".to_owned()
+    }
+
+    fn read(node: &Node) -> Result<Self, Vec<Misfit>> {
+        let words = Vec::read(node)?;
+        if words.first().is_some_and(|program| !program.is_empty()) { Ok(Self(words)) } else { misfit(node) }
+    }
+
+    fn json(&self) -> Json {
+        self.0.json()
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "array", "items": { "type": "string" }, "minItems": 1 })
+    }
+}
+
+fn strings(node: &Node, fits: impl Fn(&str) -> bool) -> Result<Vec<String>, Vec<Misfit>> {
+    let Value::List(items) = &node.value else { return misfit(node) };
+    collect(items, |item| {
+        let text = item.value.as_text().filter(|text| fits(text));
+        text.map_or_else(|| misfit(item), |text| Ok(text.to_owned()))
+    })
+}
+
+/// All that `read` makes of `items`, or all that does not fit.
+fn collect<I, T>(items: &[I], read: impl Fn(&I) -> Result<T, Vec<Misfit>>) -> Result<Vec<T>, Vec<Misfit>> {
+    let mut all = Vec::with_capacity(items.len());
+    let mut misfits = Vec::new();
+    for item in items {
+        match read(item) {
+            Ok(value) => all.push(value),
+            Err(found) => misfits.extend(found),
+        }
+    }
+    if misfits.is_empty() { Ok(all) } else { Err(misfits) }
+}
+
+impl Setting for bool {
+    fn expected() -> String {
+        "`true` or `false`".to_owned()
+    }
+
+    fn read(node: &Node) -> Result<Self, Vec<Misfit>> {
+        node.value.as_bool().map_or_else(|| unquoted(node), Ok)
+    }
+
+    fn json(&self) -> Json {
+        (*self).into()
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "boolean" })
+    }
+}
+
+/// How many, none included.
+impl Setting for u32 {
+    fn expected() -> String {
+        "a whole number, 0 or more".to_owned()
+    }
+
+    fn read(node: &Node) -> Result<Self, Vec<Misfit>> {
+        whole(node).map_or_else(|| unquoted(node), Ok)
+    }
+
+    fn json(&self) -> Json {
+        (*self).into()
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "integer", "minimum": 0 })
+    }
+}
+
+/// How many, at least one.
+impl Setting for NonZeroU32 {
+    fn expected() -> String {
+        "a whole number, 1 or more".to_owned()
+    }
+
+    fn read(node: &Node) -> Result<Self, Vec<Misfit>> {
+        whole(node).and_then(Self::new).map_or_else(|| unquoted(node), Ok)
+    }
+
+    fn json(&self) -> Json {
+        self.get().into()
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "integer", "minimum": 1 })
+    }
+}
+
+fn whole(node: &Node) -> Option<u32> {
+    node.value.as_int().and_then(|value| value.try_into().ok())
+}
+
+/// `workers`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Workers {
+    /// As many as there are usable CPUs.
+    Auto,
+    Count(NonZeroU32),
+}
+
+impl Setting for Workers {
+    fn expected() -> String {
+        format!("{}, or \"auto\"", NonZeroU32::expected())
+    }
+
+    fn read(node: &Node) -> Result<Self, Vec<Misfit>> {
+        if node.value.as_text() == Some("auto") {
+            return Ok(Self::Auto);
+        }
+        NonZeroU32::read(node).map(Self::Count)
+    }
+
+    fn json(&self) -> Json {
+        match self {
+            Self::Auto => "auto".into(),
+            Self::Count(count) => count.json(),
+        }
+    }
+
+    fn schema() -> Json {
+        json!({ "anyOf": [NonZeroU32::schema(), { "const": "auto" }] })
+    }
+}
+
+/// A length of time in whole milliseconds; as long as Node's own timers can be, 24 days.
+impl Setting for Duration {
+    fn expected() -> String {
+        format!("a whole number of milliseconds from 0 to {}", i32::MAX)
+    }
+
+    fn read(node: &Node) -> Result<Self, Vec<Misfit>> {
+        match whole(node) {
+            Some(ms) if i32::try_from(ms).is_ok() => Ok(Self::from_millis(ms.into())),
+            _ => unquoted(node),
+        }
+    }
+
+    fn json(&self) -> Json {
+        u64::try_from(self.as_millis()).unwrap_or(u64::MAX).into()
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "integer", "minimum": 0, "maximum": i32::MAX })
+    }
+}
+
+/// `devServer`: its port, if there is to be one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct DevServer(pub Option<u16>);
+
+impl DevServer {
+    /// What `true` means.
+    const PORT: u16 = 8000;
+}
+
+impl Setting for DevServer {
+    fn expected() -> String {
+        "`true`, `false` or a port from 1 to 65535".to_owned()
+    }
+
+    fn read(node: &Node) -> Result<Self, Vec<Misfit>> {
+        if let Some(on) = node.value.as_bool() {
+            return Ok(Self(on.then_some(Self::PORT)));
+        }
+        let port = whole(node).and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0);
+        port.map_or_else(|| unquoted(node), |port| Ok(Self(Some(port))))
+    }
+
+    fn json(&self) -> Json {
+        self.0.map_or(false.into(), Json::from)
+    }
+
+    fn schema() -> Json {
+        json!({ "anyOf": [
+            { "type": "boolean" },
+            { "type": "integer", "minimum": 1, "maximum": u16::MAX },
+        ] })
+    }
+}
+
+/// `stdout`, `stderr`: where output goes, if not where the daemon's goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum OutputTo {
+    Discard,
+    File(String),
+}
+
+impl Setting for OutputTo {
+    fn expected() -> String {
+        "a path, \"discard\" or null".to_owned()
+    }
+
+    fn read(node: &Node) -> Result<Self, Vec<Misfit>> {
+        if node.value == Value::Null || node.value.as_text() == Some("discard") {
+            return Ok(Self::Discard);
+        }
+        String::read(node).map(Self::File)
+    }
+
+    fn json(&self) -> Json {
+        match self {
+            Self::Discard => "discard".into(),
+            Self::File(path) => path.json(),
+        }
+    }
+
+    fn schema() -> Json {
+        json!({ "type": ["string", "null"], "minLength": 1 })
+    }
+}
+
+impl Setting for Env {
+    fn expected() -> String {
+        "a list of names, or a table of names and strings".to_owned()
+    }
+
+    fn read(node: &Node) -> Result<Self, Vec<Misfit>> {
+        if let Value::Table(entries) = &node.value {
+            return Ok(Self { pass: Vec::new(), set: collect(entries, variable)? });
+        }
+        Ok(Self { pass: strings(node, is_name)?, set: Vec::new() })
+    }
+
+    fn json(&self) -> Json {
+        if self.set.is_empty() {
+            return self.pass.json();
+        }
+        let variable = |(name, value): &(String, String)| (name.clone(), value.as_str().into());
+        Json::Object(self.set.iter().map(variable).collect())
+    }
+
+    fn schema() -> Json {
+        json!({ "anyOf": [
+            { "type": "array", "items": { "type": "string", "pattern": "^[^=]+$" } },
+            {
+                "type": "object",
+                "propertyNames": { "pattern": "^[^=]+$" },
+                "additionalProperties": { "type": "string" },
+            },
+        ] })
+    }
+}
+
+/// Whether the environment can have a variable of this name.
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['=', '\0'])
+}
+
+fn variable(entry: &Entry) -> Result<(String, String), Vec<Misfit>> {
+    if !is_name(&entry.key) {
+        let found = format!("the name \"{}\"", text::escape(&entry.key, 60));
+        return Err(vec![Misfit { span: entry.key_span.clone(), found, help: None }]);
+    }
+    let Node { value, span } = &entry.node;
+    if let Some(text) = value.as_text().filter(|text| !text.contains('\0')) {
+        return Ok((entry.key.clone(), text.to_owned()));
+    }
+    let plain = value.as_int().is_some() || value.as_bool().is_some();
+    let help = plain.then(|| "put it in quotes".to_owned());
+    Err(vec![Misfit { span: span.clone(), found: value.describe(), help }])
+}
+
+/// A setting that is one of a few words; they are the names under which serde knows them.
+trait Choice: Serialize + Copy + 'static {
+    const ALL: &'static [Self];
+
+    fn word(self) -> Json {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+}
+
+impl Choice for Symlinks {
+    const ALL: &'static [Self] = &[Self::Relative, Self::Absolute];
+}
+
+impl Choice for Upgrade {
+    const ALL: &'static [Self] = &[Self::Exec, Self::Respawn];
+}
+
+impl Choice for Listen {
+    const ALL: &'static [Self] = &[Self::Worker, Self::Daemon];
+}
+
+impl<T: Choice> Setting for T {
+    fn expected() -> String {
+        let words: Vec<_> = T::ALL.iter().map(|choice| choice.word().to_string()).collect();
+        words.join(" or ")
+    }
+
+    fn read(node: &Node) -> Result<Self, Vec<Misfit>> {
+        let Value::Text(text) = &node.value else { return misfit(node) };
+        if let Some(choice) = T::ALL.iter().find(|choice| choice.word() == text.as_str()) {
+            return Ok(*choice);
+        }
+        let words: Vec<_> = T::ALL.iter().map(|choice| choice.word()).collect();
+        let meant = suggest::word(text, words.iter().filter_map(Json::as_str));
+        let help = meant.map(|meant| format!("did you mean \"{meant}\"?"));
+        Err(vec![Misfit { span: node.span.clone(), found: node.value.describe(), help }])
+    }
+
+    fn json(&self) -> Json {
+        self.word()
+    }
+
+    fn schema() -> Json {
+        json!({ "enum": T::ALL.iter().map(|choice| choice.word()).collect::<Vec<_>>() })
+    }
+}

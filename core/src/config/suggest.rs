@@ -1,0 +1,42 @@
+//! What somebody may have meant.
+
+use super::layer::Layer;
+use super::section::Field;
+
+/// Likeness from which a name is worth suggesting.
+const LIKE: f64 = 0.6;
+
+/// The path of the key that is most like the last part of `path`; at the same likeness, one of the same section.
+pub(super) fn key(path: &str) -> Option<String> {
+    let (section, name) = split(path);
+    let candidates = Layer::paths("").into_iter().map(|candidate| {
+        let (its_section, its_name) = split(&candidate);
+        let bonus = if its_section == section { 0.05 } else { 0.0 };
+        (like(name, its_name), bonus, candidate)
+    });
+    best(candidates)
+}
+
+/// The one of `words` that is most like `word`.
+pub(super) fn word<'w>(word: &str, words: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+    best(words.into_iter().map(|candidate| (like(word, candidate), 0.0, candidate)))
+}
+
+fn best<T>(candidates: impl Iterator<Item = (f64, f64, T)>) -> Option<T> {
+    let likely = candidates.filter(|(likeness, ..)| *likeness >= LIKE);
+    let best = likely.max_by(|(a, a_bonus, _), (b, b_bonus, _)| (a + a_bonus).total_cmp(&(b + b_bonus)));
+    best.map(|(.., candidate)| candidate)
+}
+
+/// From 0, nothing in common, to 1, the same but for case.
+fn like(a: &str, b: &str) -> f64 {
+    // The measure takes the product of both lengths; nobody mistypes a key into something this long.
+    if a.len() > 64 {
+        return 0.0;
+    }
+    strsim::normalized_damerau_levenshtein(&a.to_lowercase(), &b.to_lowercase())
+}
+
+fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('.').unwrap_or(("", path))
+}
