@@ -1,4 +1,35 @@
 //! The pure supervisor of nodesockd: facts in, orders out.
+//!
+//! nginx proxies to one symlink per *slot*; each symlink names the unix socket of the *worker* that serves the slot now.
+//! Everything that decides which worker runs, serves, drains and dies is here, and nothing else is: no I/O, no clock, no
+//! randomness, no threads. So the code that decides in production is, line for line, the code that is simulated.
+//!
+//! # The contract
+//!
+//! A [`Supervisor`] is driven like a protocol state machine:
+//!
+//! 1. [`poll_action`](Supervisor::poll_action) until it returns `None`; carry each [`Action`] out, in order, and feed its
+//!    completion — the [`Event`] named in the action's documentation — to [`handle_event`](Supervisor::handle_event).
+//!    Every action that can fail has exactly one completion; nothing is assumed done before that.
+//! 2. Wait for the next fact or for [`poll_timeout`](Supervisor::poll_timeout), whichever comes first, and hand it to
+//!    [`handle_event`](Supervisor::handle_event) or [`handle_timeout`](Supervisor::handle_timeout).
+//! 3. Start again. [`Action::Quit`] is the end.
+//!
+//! [`driver::Driver`] does this against the traits of [`backend`]; `nodesockd-os` implements them on Linux and macOS,
+//! `nodesockd-sim` over a seeded world.
+//!
+//! # Invariants
+//!
+//! [`Supervisor::check`] verifies what can be seen from inside; the simulator looks at the world as well.
+//!
+//! 1. A published link names the socket of a worker that reported online and is not known to be gone.
+//! 2. A slot that was served stays served through restart, resume and reload: no worker is retired while a link names it.
+//! 3. A slot has at most one owner; a worker owns at most one slot.
+//! 4. Every live process is in the table.
+//! 5. Every request gets exactly one final reply.
+//! 6. Live processes ≤ workers + standby + the replacements in flight.
+//! 7. Between a suspended restart and its end, no worker is resumed; when the command has answered, none is unsuspended.
+//! 8. No worker is told to shut down while its accept queue holds a connection, except after `drainTimeout`.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod action;
@@ -8,6 +39,7 @@ pub mod driver;
 pub mod event;
 pub mod frame;
 pub mod id;
+pub mod selector;
 pub mod supervisor;
 pub mod text;
 pub mod time;

@@ -1,13 +1,54 @@
-//! The state machine.
+//! The state machine: what runs, what ought to run, and what to do about the difference.
+//!
+//! Current state is the table of [workers](worker) and the [slots](slots) they own; desired state is how many of each
+//! there ought to be. After every fact, [`slots`] starts, promotes and replaces whatever that difference calls for; it
+//! needs to know nothing about why a worker is missing. What a person asks for — a restart, another number of workers —
+//! is one [operation] at a time, beside it: new workers boot while everything else goes on, and take over in one go.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `worker` | one worker and its states |
+//! | `lifecycle` | from a worker's order to its end |
+//! | `retire` | taking a worker out of service without losing a request |
+//! | `slots` | links and their owners; filling what is vacant |
+//! | `backoff` | trying again what keeps failing |
+//! | `operation` | what is in progress, and for whom |
+//! | `rollout` | replacing or adding workers as a set |
+//! | `commands` | requests and signals |
+//! | `reload` | a new configuration |
+//! | `relay` | messages and requests between clients and workers |
+//! | `status` | what people see |
+//! | `check` | the invariants |
 
-use std::collections::VecDeque;
+mod backoff;
+mod check;
+mod commands;
+mod lifecycle;
+mod operation;
+mod relay;
+mod reload;
+mod retire;
+mod rollout;
+mod slots;
+mod status;
+mod worker;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::action::Action;
 use crate::config::Config;
-use crate::event::Event;
-use crate::id::BootId;
+use crate::event::{Event, Failure};
+use crate::id::{BootId, Ids, RequestRef, SlotIndex, WorkerId};
 use crate::time::Time;
-use crate::wire::Status;
+
+pub use check::Violation;
+pub use status::Pending;
+
+use backoff::Backoff;
+use operation::{Operation, Queued};
+use relay::Relays;
+use slots::Slot;
+use worker::Worker;
 
 /// Who the daemon is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,36 +63,158 @@ pub struct Daemon {
 
 /// Decides. Feed it with [`handle_event`](Self::handle_event) and [`handle_timeout`](Self::handle_timeout), then carry
 /// out [`poll_action`](Self::poll_action) until it returns `None`, then wait for an event or
-/// [`poll_timeout`](Self::poll_timeout), whichever comes first.
+/// [`poll_timeout`](Self::poll_timeout), whichever comes first. [`Driver`](crate::driver::Driver) does just that.
 #[derive(Debug)]
 pub struct Supervisor {
     daemon: Daemon,
     config: Config,
+    ids: Ids,
     started: Time,
+    /// The time of the fact being handled.
+    now: Time,
+    desired: Desired,
+    life: Life,
+    workers: BTreeMap<WorkerId, Worker>,
+    slots: BTreeMap<SlotIndex, Slot>,
+    standby_backoff: Backoff,
+    operation: Option<Operation>,
+    queue: VecDeque<Queued>,
+    /// A SIGHUP came while an operation was in progress.
+    reload_wanted: bool,
+    relays: Relays,
+    /// The last order given to the dev server.
+    dev_server: Option<(u16, Vec<String>)>,
+    /// Requests that have not had their final reply.
+    open: BTreeSet<RequestRef>,
     actions: VecDeque<Action>,
 }
 
-/// Why there is a deadline.
+/// What ought to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Desired {
+    /// Workers run; not so between `stop` and `start`.
+    running: bool,
+    /// How many slots are served.
+    slots: u32,
+    /// How many spare workers there are.
+    standby: u32,
+    /// The app is suspended: workers in slots wait for `resume`, and so do those that replace them.
+    suspended: bool,
+}
+
+/// How far the daemon has got in its own life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Serving,
+    /// It quits as soon as nothing runs any more.
+    Quitting {
+        /// SIGINT asked for it; the next one kills.
+        interrupted: bool,
+    },
+    /// It has.
+    Quit,
+}
+
+/// Why there is a deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {
-    /// A process must exist by then.
+    /// A process must exist by then (`spawnTimeout`).
     Spawn,
+    /// A worker must have reported online by then (`onlineTimeout`).
+    Online,
+    /// The accept queue of a draining worker is looked at again.
+    Look,
+    /// A draining worker is not waited for any longer (`drainTimeout`).
+    Drain,
+    /// A worker that was told to shut down gets SIGTERM (`shutdownTimeout`).
+    Shutdown,
+    /// A worker that got SIGTERM gets SIGKILL.
+    Kill,
+    /// A suspended worker that has lost its channel, and so cannot be resumed, is called broken.
+    Channel,
+    /// The socket file of a dead worker could not be removed and is tried again.
+    Removal,
+    /// A worker is started again after a failure.
+    Restart,
+    /// A link that could not be changed is tried again.
+    Link,
 }
 
 impl Supervisor {
-    /// A supervisor with nothing to adopt; it starts the configured workers at once.
+    /// A supervisor with nothing to adopt; it sweeps `tmpDir` and starts the configured workers at once.
     #[must_use]
     pub fn new(config: Config, daemon: Daemon, now: Time) -> Self {
-        Self { daemon, config, started: now, actions: VecDeque::new() }
+        let mut supervisor = Self {
+            ids: Ids::new(daemon.boot),
+            daemon,
+            desired: Desired {
+                running: true,
+                slots: config.workers.get(),
+                standby: config.standby,
+                suspended: false,
+            },
+            config,
+            started: now,
+            now,
+            life: Life::Serving,
+            workers: BTreeMap::new(),
+            slots: BTreeMap::new(),
+            standby_backoff: Backoff::default(),
+            operation: None,
+            queue: VecDeque::new(),
+            reload_wanted: false,
+            relays: Relays::default(),
+            dev_server: None,
+            open: BTreeSet::new(),
+            actions: VecDeque::new(),
+        };
+        supervisor.act(Action::Sweep { pattern: supervisor.config.socket_file.clone() });
+        supervisor.settle();
+        supervisor
     }
 
-    /// Takes in a fact.
-    pub fn handle_event(&mut self, _now: Time, _event: Event) {}
+    /// Takes in a fact. Every fact is welcome in every state; one about a worker or request that is not known any more
+    /// changes nothing.
+    pub fn handle_event(&mut self, now: Time, event: Event) {
+        self.now = now;
+        match event {
+            Event::Spawned { worker, result } => self.spawned(worker, result),
+            Event::Exited { worker, status } => self.exited(worker, status),
+            Event::Reaped { worker } => self.reaped(worker),
+            Event::Received { worker, message } => self.received(worker, message),
+            Event::ChannelClosed { worker } => self.channel_closed(worker),
+            Event::Published { slot, worker, result } => self.published(slot, worker, result),
+            Event::Withdrawn { slot, link, result } => self.withdrawn(slot, &link, result),
+            Event::QueueMeasured { worker, queue } => self.queue_measured(worker, &queue),
+            Event::Removed { worker, result } => self.removed(worker, result),
+            Event::Swept { result } => report_sweep(result),
+            Event::DevServing { port, result } => report_dev_server(port, result),
+            Event::ConfigLoaded { result } => self.config_loaded(result),
+            Event::LogsReopened { result } => report_logs(result),
+            Event::Requested { from, request } => self.requested(from, request),
+            Event::Disconnected { conn } => self.disconnected(conn),
+            Event::Signalled { signal } => self.signalled(signal),
+        }
+        self.settle();
+    }
 
     /// Takes in that time has passed; early calls do no harm.
-    pub fn handle_timeout(&mut self, _now: Time) {}
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.now = now;
+        let due: Vec<(WorkerId, Timer)> = self
+            .workers
+            .iter()
+            .filter_map(|(id, worker)| worker.deadline().map(|(at, timer)| (*id, at, timer)))
+            .filter(|(_, at, _)| *at <= now)
+            .map(|(id, _, timer)| (id, timer))
+            .collect();
+        for (id, timer) in due {
+            self.worker_due(id, timer);
+        }
+        self.settle();
+    }
 
-    /// The next order.
+    /// The next order. `None`: wait for a fact or for [`poll_timeout`](Self::poll_timeout).
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
@@ -59,21 +222,63 @@ impl Supervisor {
     /// The next deadline, and its reason.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Time, Timer)> {
-        None
+        let workers = self.workers.values().filter_map(Worker::deadline);
+        workers.chain(self.vacancy_deadlines()).min()
     }
 
-    /// What `status` answers.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        Status {
-            version: self.daemon.version.clone(),
-            pid: self.daemon.pid,
-            name: self.config.name.clone(),
-            started: self.started,
-            workers: Vec::new(),
-            vacant: Vec::new(),
-            suspended: false,
-            operation: None,
+    /// Brings what is closer to what ought to be, as far as that is possible now.
+    fn settle(&mut self) {
+        self.advance_operation();
+        self.fill_vacancies();
+        self.retire_surplus();
+        self.clear_links();
+        self.advance_operation();
+        self.serve_dev();
+        self.quit_when_done();
+    }
+
+    fn act(&mut self, action: Action) {
+        self.actions.push_back(action);
+    }
+
+    /// Points the dev server, where there is one, at the links of the slots there ought to be.
+    fn serve_dev(&mut self) {
+        let wanted = self.config.dev_server.filter(|_| self.life == Life::Serving).map(|port| {
+            let link = |slot| self.config.socket_file.link(SlotIndex(slot));
+            (port, (0..self.desired.slots).map(link).collect::<Vec<_>>())
+        });
+        if wanted == self.dev_server {
+            return;
         }
+        self.dev_server.clone_from(&wanted);
+        let (port, links) = wanted.map_or((None, Vec::new()), |(port, links)| (Some(port), links));
+        self.act(Action::ServeDev { port, links });
+    }
+}
+
+fn report_sweep(result: Result<u32, Failure>) {
+    match result {
+        Ok(0) => {}
+        Ok(count) => tracing::info!("removed {count} stale files that an earlier daemon left in tmpDir"),
+        Err(failure) => tracing::warn!("cannot remove stale files from tmpDir: {failure}"),
+    }
+}
+
+fn report_dev_server(port: Option<u16>, result: Result<(), Failure>) {
+    match (port, result) {
+        (Some(port), Ok(())) => tracing::info!("dev server: http://localhost:{port}"),
+        (Some(port), Err(failure)) => {
+            tracing::warn!(
+                "no dev server on port {port}: {failure}; end whatever holds the port, or set another `devServer`"
+            );
+        }
+        (None, _) => {}
+    }
+}
+
+fn report_logs(result: Result<(), Failure>) {
+    match result {
+        Ok(()) => tracing::info!("log files reopened"),
+        Err(failure) => tracing::warn!("log files not reopened, the old ones stay in use: {failure}"),
     }
 }

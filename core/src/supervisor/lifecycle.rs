@@ -1,0 +1,307 @@
+//! A worker's life: ordered, booting, ready, gone.
+
+use std::time::Duration;
+
+use crate::action::{Action, SpawnOrder};
+use crate::config::{Config, Program};
+use crate::event::{ExitStatus, Failure};
+use crate::id::{Process, SlotIndex, WorkerId};
+use crate::text::escape;
+use crate::wire::{FromWorker, Stage, ToWorker};
+
+use super::worker::{Channel, Seat, State, Worker};
+use super::{Supervisor, Timer};
+
+/// Variables that every worker gets if the daemon has them.
+const ALWAYS_PASSED: [&str; 5] = ["NODE_ENV", "PATH", "HOME", "LANG", "TZ"];
+
+/// A worker's own words are cut to this many characters.
+const REASON: usize = 500;
+
+impl Supervisor {
+    /// Orders a worker for `seat`, from `config` where a rollout brings its own.
+    pub(super) fn spawn(&mut self, seat: Seat, suspended: bool, rollout: Option<&Config>) -> WorkerId {
+        let id = self.ids.worker();
+        let config = rollout.unwrap_or(&self.config);
+        let worker = Worker {
+            seat,
+            in_rollout: rollout.is_some(),
+            state: State::Spawning { deadline: self.now + config.options.spawn_timeout },
+            since: self.now,
+            ordered: self.now,
+            ready: None,
+            started_suspended: suspended,
+            socket: config.socket_file.socket(id),
+            published: false,
+            drained: false,
+            channel: Channel::Open,
+            stderr: config.options.stderr.clone(),
+        };
+        let order = spawn_order(id, config, &worker.socket, suspended);
+        self.workers.insert(id, worker);
+        self.act(Action::Spawn(Box::new(order)));
+        self.progress(id, Stage::Starting, None);
+        id
+    }
+
+    pub(super) fn spawned(&mut self, id: WorkerId, result: Result<Process, Failure>) {
+        let Some(worker) = self.workers.get(&id) else { return };
+        let deadline = if let State::Spawning { deadline } = worker.state { Some(deadline) } else { None };
+        if deadline.is_none() && worker.state != State::Unwanted {
+            return;
+        }
+        let online_by = worker.ordered + self.config.options.online_timeout;
+        match result {
+            Err(failure) => {
+                if deadline.is_some() {
+                    self.failed(id, &failure.0);
+                }
+                self.enter(id, State::Exited);
+                self.reaped(id);
+            }
+            Ok(process) => {
+                tracing::info!(worker = %id.short(), pid = process.pid, "worker started");
+                self.enter(id, State::Booting { process, deadline: online_by });
+                match deadline {
+                    Some(deadline) if self.now <= deadline => {}
+                    Some(_) => {
+                        self.failed(id, &self.spawn_time_out());
+                        self.kill(id);
+                    }
+                    None => self.kill(id),
+                }
+            }
+        }
+    }
+
+    pub(super) fn received(&mut self, id: WorkerId, message: FromWorker) {
+        match message {
+            FromWorker::Online { suspended } => self.online(id, suspended),
+            FromWorker::Broken { reason } => {
+                self.broken(id, reason.as_deref().unwrap_or("it gave no reason"))
+            }
+            FromWorker::Reply { request, data, errors, done } => {
+                self.answered(id, &request, data, errors, done);
+            }
+            FromWorker::NodeHandle => self.act(Action::Tell { worker: id, message: ToWorker::NodeHandleAck }),
+        }
+    }
+
+    /// It reported ready.
+    fn online(&mut self, id: WorkerId, suspended: bool) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let State::Booting { process, .. } = worker.state else { return };
+        if worker.started_suspended && !suspended && worker.seat != Seat::Standby {
+            let reason =
+                "it came up active although it was started suspended; its app must wait for `resume`";
+            return self.fail_and_retire(id, reason);
+        }
+        worker.ready = Some(self.now);
+        let boot = self.now.since(worker.ordered);
+        tracing::info!(worker = %id.short(), pid = process.pid, suspended, "worker online after {} ms", boot.as_millis());
+        self.enter(id, State::Ready { process, suspended, broken: false });
+        self.progress(id, Stage::Online, None);
+    }
+
+    /// It asks to be replaced, or has to be.
+    pub(super) fn broken(&mut self, id: WorkerId, reason: &str) {
+        let Some(worker) = self.workers.get(&id) else { return };
+        let reason = format!("it is broken: {}", escape(reason, REASON));
+        let replaceable = worker.in_rollout || worker.seat == Seat::Standby;
+        match worker.state {
+            State::Ready { process, suspended, broken: false } if !replaceable => {
+                self.failed(id, &reason);
+                self.enter(id, State::Ready { process, suspended, broken: true });
+            }
+            State::Booting { .. } | State::Ready { broken: false, .. } => self.fail_and_retire(id, &reason),
+            State::Spawning { .. }
+            | State::Unwanted
+            | State::Ready { .. }
+            | State::Draining(_)
+            | State::ShuttingDown { .. }
+            | State::Terminating { .. }
+            | State::Killed { .. }
+            | State::Exited
+            | State::Reaped { .. } => {}
+        }
+    }
+
+    pub(super) fn channel_closed(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        worker.channel = Channel::Lost { at: self.now };
+        self.fail_relays_of(id, "its channel is closed");
+    }
+
+    /// Its process ended, by itself or because we asked.
+    pub(super) fn exited(&mut self, id: WorkerId, status: ExitStatus) {
+        let Some(worker) = self.workers.get(&id) else { return };
+        let Some(process) = worker.process() else { return };
+        let expected = matches!(worker.seat, Seat::Retired { .. });
+        let accounted = matches!(worker.state, State::Ready { broken: true, .. });
+        tracing::info!(worker = %id.short(), pid = process.pid, "worker {status}");
+        self.enter(id, State::Exited);
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.channel = Channel::Lost { at: self.now };
+        }
+        self.fail_relays_of(id, &format!("it {status}"));
+        if !expected && !accounted {
+            self.failed(id, &format!("it {status}"));
+        }
+        self.act(Action::Reap { worker: id, process });
+    }
+
+    /// Its process is gone, or there never was one.
+    pub(super) fn reaped(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get(&id) else { return };
+        if worker.state != State::Exited {
+            return;
+        }
+        if matches!(worker.seat, Seat::Retired { .. }) {
+            self.progress(id, Stage::Gone, None);
+        }
+        self.enter(id, State::Reaped { removal: super::Backoff::default() });
+        self.remove_socket(id);
+    }
+
+    fn remove_socket(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        if let State::Reaped { removal } = &mut worker.state {
+            removal.tried();
+            let socket = worker.socket.clone();
+            self.act(Action::Remove { worker: id, socket });
+        }
+    }
+
+    pub(super) fn removed(&mut self, id: WorkerId, result: Result<(), Failure>) {
+        let now = self.now;
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let State::Reaped { removal } = &mut worker.state else { return };
+        match result {
+            Ok(()) => {
+                self.workers.remove(&id);
+            }
+            Err(failure) => {
+                removal.failed(now, Duration::ZERO, &failure.0);
+                if removal.failures == 1 {
+                    tracing::warn!(worker = %id.short(), "cannot remove the socket of a dead worker, will try again: {failure}");
+                }
+            }
+        }
+    }
+
+    /// A deadline of the worker has passed.
+    pub(super) fn worker_due(&mut self, id: WorkerId, timer: Timer) {
+        match timer {
+            Timer::Spawn => self.fail_and_retire(id, &self.spawn_time_out()),
+            Timer::Online => {
+                let limit = self.config.options.online_timeout.as_millis();
+                self.fail_and_retire(
+                    id,
+                    &format!("it was not online within {limit} ms (options.onlineTimeout)"),
+                );
+            }
+            Timer::Look => self.look(id),
+            Timer::Drain => self.drain_timed_out(id),
+            Timer::Shutdown => self.terminate(id),
+            Timer::Kill => self.kill(id),
+            Timer::Channel => self.broken(id, "it closed its channel, so that it cannot be resumed"),
+            Timer::Removal => self.remove_socket(id),
+            Timer::Restart | Timer::Link => {}
+        }
+    }
+
+    fn spawn_time_out(&self) -> String {
+        let limit = self.config.options.spawn_timeout.as_millis();
+        format!("its process was not created within {limit} ms (options.spawnTimeout)")
+    }
+
+    fn fail_and_retire(&mut self, id: WorkerId, reason: &str) {
+        self.failed(id, reason);
+        self.retire(id);
+    }
+
+    /// It failed at what it is for; says so to whoever counts failures of that.
+    fn failed(&mut self, id: WorkerId, reason: &str) {
+        let Some(worker) = self.workers.get(&id) else { return };
+        let worked = worker.ready.map_or(Duration::ZERO, |ready| self.now.since(ready));
+        match (worker.in_rollout, worker.seat) {
+            (_, Seat::Retired { .. }) => {}
+            (true, _) => {
+                tracing::warn!(worker = %id.short(), "new worker failed: {reason}");
+                self.rollout_worker_failed(id, reason);
+            }
+            (false, Seat::Slot(slot)) => {
+                tracing::warn!(worker = %id.short(), slot = slot.0, "worker failed: {reason}");
+                self.slot_failed(slot, worked, reason);
+            }
+            (false, Seat::Standby) => {
+                tracing::warn!(worker = %id.short(), "standby failed: {reason}");
+                self.standby_backoff.failed(self.now, worked, reason);
+            }
+        }
+    }
+
+    /// Ends the suspension of a worker.
+    pub(super) fn resume(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get(&id) else { return };
+        let State::Ready { process, suspended: true, broken } = worker.state else { return };
+        if worker.channel != Channel::Open {
+            return;
+        }
+        self.act(Action::Tell { worker: id, message: ToWorker::Resume });
+        tracing::info!(worker = %id.short(), pid = process.pid, "worker resumed");
+        self.enter(id, State::Ready { process, suspended: false, broken });
+    }
+
+    /// Changes a worker's state.
+    pub(super) fn enter(&mut self, id: WorkerId, state: State) {
+        let now = self.now;
+        if let Some(worker) = self.workers.get_mut(&id) {
+            let before = worker.wire_state();
+            worker.state = state;
+            if worker.wire_state() != before {
+                worker.since = now;
+            }
+        }
+    }
+
+    /// The worker that owns `slot`, if its process still runs for all we know.
+    pub(super) fn owner(&self, slot: SlotIndex) -> Option<(WorkerId, &Worker)> {
+        let id = self.slots.get(&slot)?.owner?;
+        let worker = self.workers.get(&id)?;
+        worker.process().map(|_| (id, worker))
+    }
+}
+
+fn spawn_order(id: WorkerId, config: &Config, socket: &str, suspended: bool) -> SpawnOrder {
+    let argv = match &config.program {
+        Program::Command(argv) => argv.clone(),
+        Program::Script { node, node_args, script } => {
+            let mut argv = vec![node.clone()];
+            argv.extend_from_slice(node_args);
+            argv.push(script.to_string_lossy().into_owned());
+            argv
+        }
+    };
+    let mut pass: Vec<String> = ALWAYS_PASSED.map(str::to_owned).to_vec();
+    pass.extend_from_slice(&config.env.pass);
+    let mut set = config.env.set.clone();
+    let ours = [
+        ("NODESOCKD_APP_NAME", config.name.clone()),
+        ("NODESOCKD_WORKER_ID", id.to_string()),
+        ("NODESOCKD_SUSPENDED", if suspended { "true".to_owned() } else { String::new() }),
+        ("NODESOCKD_SOCKET_PATH", config.tmp_dir.join(socket).to_string_lossy().into_owned()),
+        ("NODESOCKD_IPC_PATH", config.ipc_file.to_string_lossy().into_owned()),
+        ("NODESOCKD_SHUTDOWN_TIMEOUT", config.options.shutdown_timeout.as_millis().to_string()),
+    ];
+    set.extend(ours.map(|(name, value)| (name.to_owned(), value)));
+    SpawnOrder {
+        worker: id,
+        argv,
+        cwd: config.cwd.clone(),
+        pass,
+        set,
+        stdout: config.options.stdout.clone(),
+        stderr: config.options.stderr.clone(),
+    }
+}

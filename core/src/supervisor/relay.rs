@@ -1,0 +1,158 @@
+//! Messages and requests that the daemon passes on to workers.
+
+use std::collections::BTreeMap;
+
+use crate::action::Action;
+use crate::id::{Peer, RequestRef, WorkerId};
+use crate::selector::{Candidate, Selector};
+use crate::wire::{Body, Code, Json, Reply, ToWorker};
+
+use super::Supervisor;
+
+/// A worker does not get more requests than this before it has answered some.
+const OPEN_PER_WORKER: usize = 1024;
+
+/// Requests that workers have not answered yet, by the id we gave them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Relays(BTreeMap<String, Relay>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Relay {
+    origin: RequestRef,
+    worker: WorkerId,
+    pid: u32,
+}
+
+impl Relays {
+    pub fn forget(&mut self, peer: Peer) {
+        self.0.retain(|_, relay| relay.origin.peer != peer);
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether `origin` waits for a worker.
+    pub fn waits(&self, origin: &RequestRef) -> bool {
+        self.0.values().any(|relay| relay.origin == *origin)
+    }
+}
+
+impl Supervisor {
+    pub(super) fn send_message(
+        &mut self,
+        to: &RequestRef,
+        message: &str,
+        data: Option<Json>,
+        workers: Option<String>,
+    ) {
+        let Some(chosen) = self.choose(to, workers) else { return };
+        for Candidate { id, .. } in chosen {
+            let message = ToWorker::AppMessage { message: message.to_owned(), data: data.clone() };
+            self.act(Action::Tell { worker: id, message });
+        }
+        self.reply(to, Reply::done(None));
+    }
+
+    pub(super) fn send_request(
+        &mut self,
+        to: &RequestRef,
+        request: &str,
+        data: Option<Json>,
+        workers: Option<String>,
+    ) {
+        let Some(chosen) = self.choose(to, workers) else { return };
+        for Candidate { id: worker, pid, .. } in chosen {
+            if self.relays.0.values().filter(|relay| relay.worker == worker).count() >= OPEN_PER_WORKER {
+                let errors = vec![format!("the worker has not answered {OPEN_PER_WORKER} earlier requests")];
+                self.reply(to, Reply::part(Body::Answer { id: worker, pid, data: None, errors }));
+                continue;
+            }
+            let id = self.ids.request();
+            self.relays.0.insert(id.clone(), Relay { origin: to.clone(), worker, pid });
+            let message = ToWorker::AppRequest { id, request: request.to_owned(), data: data.clone() };
+            self.act(Action::Tell { worker, message });
+        }
+        self.finish_if_answered(to);
+    }
+
+    /// The workers that `selector` names, if it is one and names any.
+    fn choose(&mut self, to: &RequestRef, selector: Option<String>) -> Option<Vec<Candidate>> {
+        let text = selector.unwrap_or_default();
+        let selector = if text.is_empty() { Ok(Selector::default()) } else { Selector::parse(&text) };
+        let selector = match selector {
+            Ok(selector) => selector,
+            Err(error) => {
+                self.reply(to, Reply::failed(Some(Code::Usage), vec![error]));
+                return None;
+            }
+        };
+        let sender = match to.peer {
+            Peer::Worker(worker) => Some(worker),
+            Peer::Client(_) => None,
+        };
+        let chosen: Vec<Candidate> = self
+            .workers
+            .iter()
+            .filter(|(_, worker)| worker.is_reachable())
+            .filter_map(|(id, worker)| {
+                let slot =
+                    worker.slot().filter(|slot| self.owner(*slot).is_some_and(|(owner, _)| owner == *id));
+                worker.process().map(|process| Candidate { id: *id, slot, pid: process.pid })
+            })
+            .filter(|candidate| selector.chooses(*candidate, sender))
+            .collect();
+        if chosen.is_empty() {
+            let words =
+                if text.is_empty() { "no worker serves".into() } else { format!("no worker is `{text}`") };
+            self.reply(to, Reply::failed(None, vec![words]));
+            return None;
+        }
+        Some(chosen)
+    }
+
+    /// A worker answered. What it says counts only for requests that were put to it.
+    pub(super) fn answered(
+        &mut self,
+        worker: WorkerId,
+        request: &str,
+        data: Option<Json>,
+        errors: Vec<String>,
+        done: bool,
+    ) {
+        let Some(relay) = self.relays.0.get(request).filter(|relay| relay.worker == worker).cloned() else {
+            tracing::debug!(worker = %worker.short(), "an answer to a request that nobody waits for");
+            return;
+        };
+        if done {
+            self.relays.0.remove(request);
+        }
+        self.reply(&relay.origin, Reply::part(Body::Answer { id: worker, pid: relay.pid, data, errors }));
+        self.finish_if_answered(&relay.origin);
+    }
+
+    /// A worker will not answer any more, because `reason`.
+    pub(super) fn fail_relays_of(&mut self, worker: WorkerId, reason: &str) {
+        let lost: Vec<String> = self
+            .relays
+            .0
+            .iter()
+            .filter(|(_, relay)| relay.worker == worker)
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in lost {
+            if let Some(Relay { origin, pid, .. }) = self.relays.0.remove(&id) {
+                let errors = vec![format!("the worker did not answer: {reason}")];
+                self.reply(&origin, Reply::part(Body::Answer { id: worker, pid, data: None, errors }));
+                self.finish_if_answered(&origin);
+            }
+        }
+        self.forget(Peer::Worker(worker));
+    }
+
+    fn finish_if_answered(&mut self, origin: &RequestRef) {
+        if !self.relays.waits(origin) {
+            self.reply(origin, Reply::done(None));
+        }
+    }
+}

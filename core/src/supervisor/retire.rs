@@ -1,0 +1,165 @@
+//! Taking a worker out of service without losing a request.
+//!
+//! By the time a worker is retired, no link names it. But a client may have looked the link up just before, and
+//! connections may wait in the accept queue of its socket: closing that socket would reset them. So the kernel is asked
+//! for the queue's length until it has been empty for [`QUIET`], and only then is the worker told to shut down.
+
+use std::time::Duration;
+
+use crate::action::{Action, WorkerSignal};
+use crate::event::Queue;
+use crate::id::{Process, WorkerId};
+use crate::wire::{Stage, ToWorker};
+
+use super::Supervisor;
+use super::worker::{Channel, Drain, Seat, State};
+
+/// How long the accept queue must have been empty. Covers a client that has read the old link and is about to connect:
+/// microseconds normally, some scheduling quanta on a starved machine.
+const QUIET: Duration = Duration::from_millis(50);
+/// How long after a look that found connections waiting the next one is taken.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// How long a worker is left alone where the kernel cannot be asked.
+const BLIND: Duration = Duration::from_millis(500);
+/// From SIGTERM to SIGKILL.
+const KILL_AFTER: Duration = Duration::from_millis(5000);
+
+impl Supervisor {
+    /// Takes a worker out of service; no link may name it any more.
+    pub(super) fn retire(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        if !matches!(worker.seat, Seat::Retired { .. }) {
+            worker.seat = Seat::Retired { from: worker.slot() };
+            worker.in_rollout = false;
+        }
+        match worker.state {
+            State::Spawning { .. } => self.enter(id, State::Unwanted),
+            State::Booting { .. } => self.terminate(id),
+            State::Ready { .. } if !worker.published => self.shut_down(id),
+            State::Ready { process, .. } => self.drain(id, process),
+            State::Unwanted
+            | State::Draining(_)
+            | State::ShuttingDown { .. }
+            | State::Terminating { .. }
+            | State::Killed { .. }
+            | State::Exited
+            | State::Reaped { .. } => {}
+        }
+    }
+
+    fn drain(&mut self, id: WorkerId, process: Process) {
+        let deadline = self.now + self.config.options.drain_timeout;
+        let drain = Drain { process, deadline, look: None, empty_since: None, waiting: 0 };
+        self.enter(id, State::Draining(drain));
+        self.progress(id, Stage::Draining, None);
+        self.measure(id);
+    }
+
+    fn measure(&mut self, id: WorkerId) {
+        if let Some(worker) = self.workers.get(&id) {
+            let socket = worker.socket.clone();
+            self.act(Action::MeasureQueue { worker: id, socket });
+        }
+    }
+
+    /// It is time to look at the accept queue again.
+    pub(super) fn look(&mut self, id: WorkerId) {
+        if let Some(drain) = self.drain_of(id) {
+            drain.look = None;
+            self.measure(id);
+        }
+    }
+
+    pub(super) fn queue_measured(&mut self, id: WorkerId, queue: &Queue) {
+        let now = self.now;
+        let Some(drain) = self.drain_of(id) else { return };
+        match queue {
+            Queue::Length(0) => match drain.empty_since {
+                Some(since) if now.since(since) >= QUIET => self.drained(id),
+                Some(since) => drain.look = Some(since + QUIET),
+                None => {
+                    drain.empty_since = Some(now);
+                    drain.waiting = 0;
+                    drain.look = Some(now + QUIET);
+                }
+            },
+            Queue::Length(waiting) => {
+                drain.empty_since = None;
+                drain.waiting = *waiting;
+                drain.look = Some(now + LOOK_AGAIN);
+            }
+            Queue::Closed => self.drained(id),
+            Queue::Unknown(reason) => {
+                drain.deadline = drain.deadline.min(now + BLIND);
+                tracing::warn!(
+                    worker = %id.short(),
+                    "cannot see the accept queue, waiting {} ms instead: {reason}", BLIND.as_millis()
+                );
+            }
+        }
+    }
+
+    pub(super) fn drain_timed_out(&mut self, id: WorkerId) {
+        let limit = self.config.options.drain_timeout.as_millis();
+        let Some(drain) = self.drain_of(id) else { return };
+        if drain.waiting > 0 {
+            tracing::warn!(
+                worker = %id.short(),
+                "{} connections still wait to be accepted after {limit} ms (options.drainTimeout); they will be reset",
+                drain.waiting
+            );
+        }
+        self.drained(id);
+    }
+
+    /// It has been waited for long enough.
+    fn drained(&mut self, id: WorkerId) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.drained = true;
+        }
+        self.shut_down(id);
+    }
+
+    fn drain_of(&mut self, id: WorkerId) -> Option<&mut Drain> {
+        if let State::Draining(drain) = &mut self.workers.get_mut(&id)?.state { Some(drain) } else { None }
+    }
+
+    /// Tells a worker to finish and exit.
+    fn shut_down(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get(&id) else { return };
+        let Some(process) = worker.process() else { return };
+        if worker.channel != Channel::Open {
+            return self.terminate(id);
+        }
+        let deadline = self.now + self.config.options.shutdown_timeout;
+        self.act(Action::Tell { worker: id, message: ToWorker::Shutdown });
+        self.enter(id, State::ShuttingDown { process, deadline });
+    }
+
+    /// Sends SIGTERM.
+    pub(super) fn terminate(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get(&id) else { return };
+        let Some(process) = worker.process() else { return };
+        if matches!(worker.state, State::ShuttingDown { .. }) {
+            let limit = self.config.options.shutdown_timeout.as_millis();
+            tracing::warn!(worker = %id.short(), pid = process.pid, "worker did not exit within {limit} ms (options.shutdownTimeout), sending SIGTERM");
+        }
+        self.act(Action::Signal { worker: id, process, signal: WorkerSignal::Terminate });
+        self.enter(id, State::Terminating { process, deadline: self.now + KILL_AFTER });
+    }
+
+    /// Sends SIGKILL to the whole group.
+    pub(super) fn kill(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let Some(process) = worker.process() else { return };
+        if !matches!(worker.seat, Seat::Retired { .. }) {
+            worker.seat = Seat::Retired { from: worker.slot() };
+            worker.in_rollout = false;
+        }
+        if matches!(worker.state, State::Terminating { .. }) {
+            tracing::warn!(worker = %id.short(), pid = process.pid, "worker ignored SIGTERM, sending SIGKILL to its process group");
+        }
+        self.act(Action::Signal { worker: id, process, signal: WorkerSignal::KillGroup });
+        self.enter(id, State::Killed { process });
+    }
+}

@@ -1,0 +1,323 @@
+//! Slots: whose socket each link names, and who takes over.
+
+use std::time::Duration;
+
+use crate::action::Action;
+use crate::config::Config;
+use crate::event::Failure;
+use crate::id::{SlotIndex, WorkerId};
+use crate::time::Time;
+use crate::wire::Stage;
+
+use super::backoff::Backoff;
+use super::worker::{Seat, State, Worker};
+use super::{Life, Supervisor, Timer};
+
+/// A slot.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Slot {
+    /// The worker whose socket the link names.
+    pub owner: Option<WorkerId>,
+    /// The link's file name, if it exists.
+    pub link: Option<String>,
+    /// A change of the link that is under way.
+    pub moving: Option<Moving>,
+    /// Failures of its workers.
+    pub backoff: Backoff,
+    /// Failures to change its link.
+    pub link_backoff: Backoff,
+}
+
+/// A change of a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Moving {
+    /// It is going to name this worker's socket.
+    To { worker: WorkerId, link: String },
+    /// It is being removed.
+    Away,
+}
+
+/// A link that could not be removed this many times in a row does not keep a quitting daemon alive.
+const LAST_TRIES: u32 = 5;
+
+impl Supervisor {
+    /// Starts, promotes and replaces what is missing.
+    pub(super) fn fill_vacancies(&mut self) {
+        if !self.is_serving() || self.is_swapping() {
+            return;
+        }
+        for slot in (0..self.desired.slots).map(SlotIndex) {
+            self.slots.entry(slot).or_default();
+            self.fill_slot(slot);
+        }
+        self.fill_standby();
+    }
+
+    fn fill_slot(&mut self, index: SlotIndex) {
+        let Some(slot) = self.slots.get(&index) else { return };
+        if slot.moving.is_some() {
+            return;
+        }
+        let served = self.owner(index);
+        if served.is_some_and(|(_, worker)| worker.is_healthy()) {
+            self.slot_mut(index).backoff.tried();
+            return;
+        }
+        if let Some(successor) = self.successor(index) {
+            if slot.link_backoff.permits(self.now) {
+                self.publish(index, successor, None);
+            }
+            return;
+        }
+        let coming =
+            self.workers.values().any(|worker| worker.is_for(Seat::Slot(index)) && worker.is_coming());
+        if !coming && slot.backoff.permits(self.now) {
+            self.slot_mut(index).backoff.tried();
+            self.spawn(Seat::Slot(index), self.desired.suspended, None);
+        }
+    }
+
+    /// Who can take a slot over now: a worker started for it, else a standby, else the one it had before, even if that
+    /// asks to be replaced.
+    fn successor(&self, index: SlotIndex) -> Option<WorkerId> {
+        let owner = self.owner(index).map(|(id, _)| id);
+        let find = |fits: &dyn Fn(&Worker) -> bool| {
+            self.workers.iter().find(|(id, worker)| Some(**id) != owner && fits(worker)).map(|(id, _)| *id)
+        };
+        find(&|worker| worker.is_for(Seat::Slot(index)) && worker.is_healthy())
+            .or_else(|| find(&|worker| worker.is_for(Seat::Standby) && worker.is_healthy()))
+            .or_else(|| {
+                find(&|worker| worker.is_for(Seat::Slot(index)) && worker.is_ready())
+                    .filter(|_| owner.is_none())
+            })
+    }
+
+    fn fill_standby(&mut self) {
+        let present = self
+            .workers
+            .values()
+            .filter(|worker| worker.is_for(Seat::Standby) && (worker.is_coming() || worker.is_healthy()))
+            .count();
+        let missing = usize::try_from(self.desired.standby).unwrap_or(usize::MAX).saturating_sub(present);
+        if missing == 0 {
+            self.standby_backoff.tried();
+        } else if self.standby_backoff.permits(self.now) {
+            self.standby_backoff.tried();
+            for _ in 0..missing {
+                self.spawn(Seat::Standby, true, None);
+            }
+        }
+    }
+
+    /// A worker of the slot failed after having worked for `worked`.
+    pub(super) fn slot_failed(&mut self, slot: SlotIndex, worked: Duration, reason: &str) {
+        let now = self.now;
+        self.slot_mut(slot).backoff.failed(now, worked, reason);
+        let standby = self.workers.values().any(|worker| worker.is_for(Seat::Standby) && worker.is_healthy());
+        if standby {
+            // It is about to be promoted. Its own successor waits as long as one for the slot would have to: without
+            // that, an app that crashes at once would be started as fast as the machine can.
+            self.standby_backoff.failed(now, worked, reason);
+        }
+    }
+
+    /// Orders a slot's link to name a worker, under `config` where a rollout brings its own.
+    pub(super) fn publish(&mut self, index: SlotIndex, id: WorkerId, rollout: Option<&Config>) {
+        let config = rollout.unwrap_or(&self.config);
+        let (link, symlinks) = (config.socket_file.link(index), config.options.symlinks);
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        worker.seat = Seat::Slot(index);
+        worker.published = true;
+        let socket = worker.socket.clone();
+        let slot = self.slot_mut(index);
+        slot.moving = Some(Moving::To { worker: id, link: link.clone() });
+        slot.link_backoff.tried();
+        self.act(Action::Publish { slot: index, worker: id, link, socket, symlinks });
+    }
+
+    pub(super) fn published(&mut self, index: SlotIndex, id: WorkerId, result: Result<(), Failure>) {
+        let now = self.now;
+        let slot = self.slot_mut(index);
+        let Some(Moving::To { worker, link }) = slot.moving.clone() else { return };
+        if worker != id {
+            return;
+        }
+        slot.moving = None;
+        if let Err(failure) = result {
+            tracing::warn!(worker = %id.short(), slot = index.0, "cannot swap the link: {failure}");
+            slot.link_backoff.failed(now, Duration::ZERO, &failure.0);
+            self.rollout_published(index, Err(&failure.0));
+            return;
+        }
+        slot.link_backoff.succeeded();
+        let before = slot.owner.replace(id).filter(|before| *before != id);
+        let old_link = slot.link.replace(link.clone()).filter(|old| *old != link);
+        if let Some(link) = old_link {
+            // `socketFile` was changed; nobody looks for the old name any more.
+            self.act(Action::Withdraw { slot: index, link });
+        }
+        if !self.rollout_published(index, Ok(())) {
+            self.took_over(index, id, before);
+        }
+    }
+
+    /// `id` serves the slot now, in place of `before`.
+    pub(super) fn took_over(&mut self, index: SlotIndex, id: WorkerId, before: Option<WorkerId>) {
+        if !self.workers.get(&id).is_some_and(Worker::is_ready) {
+            return;
+        }
+        tracing::info!(worker = %id.short(), slot = index.0, "worker serves");
+        self.progress(id, Stage::Serving, None);
+        if !self.desired.suspended {
+            self.resume(id);
+        }
+        if let Some(before) = before {
+            self.retire(before);
+        }
+    }
+
+    /// Orders the removal of a slot's link; its owner is retired when that is done.
+    fn withdraw(&mut self, index: SlotIndex) {
+        let slot = self.slot_mut(index);
+        if let (Some(link), None) = (slot.link.clone(), &slot.moving) {
+            slot.moving = Some(Moving::Away);
+            slot.link_backoff.tried();
+            self.act(Action::Withdraw { slot: index, link });
+        }
+    }
+
+    pub(super) fn withdrawn(&mut self, index: SlotIndex, link: &str, result: Result<(), Failure>) {
+        let now = self.now;
+        let slot = self.slot_mut(index);
+        let ours = slot.moving == Some(Moving::Away) && slot.link.as_deref() == Some(link);
+        match result {
+            Ok(()) if ours => {
+                slot.link = None;
+                slot.link_backoff.succeeded();
+            }
+            Ok(()) => {}
+            Err(failure) => {
+                tracing::warn!(slot = index.0, "cannot remove the link {link}: {failure}");
+                slot.link_backoff.failed(now, Duration::ZERO, &failure.0);
+            }
+        }
+        if ours {
+            slot.moving = None;
+            if let Some(owner) = slot.owner.take() {
+                self.retire(owner);
+            }
+        }
+    }
+
+    /// Retires workers that have no place: those of slots that are served by others or not wanted, and spares beyond
+    /// the wanted number. Owners stay until their link is gone.
+    pub(super) fn retire_surplus(&mut self) {
+        if self.is_swapping() {
+            return;
+        }
+        let mut standbys = if self.is_serving() { self.desired.standby } else { 0 };
+        let mut surplus = Vec::new();
+        // Ready ones first: they are the ones to keep.
+        let (ready, rest): (Vec<_>, Vec<_>) =
+            self.workers.iter().partition(|(_, worker)| worker.is_healthy());
+        for (id, worker) in ready.into_iter().chain(rest) {
+            let keep = match worker.seat {
+                _ if worker.in_rollout || worker.process().is_none() && !worker.is_coming() => true,
+                Seat::Retired { .. } => true,
+                Seat::Slot(slot) => self.has_place(*id, worker, slot),
+                Seat::Standby if standbys > 0 => {
+                    standbys -= 1;
+                    true
+                }
+                Seat::Standby => false,
+            };
+            if !keep {
+                surplus.push(*id);
+            }
+        }
+        for id in surplus {
+            self.retire(id);
+        }
+    }
+
+    /// Whether a worker for `index` owns it, is about to, or may have to.
+    fn has_place(&self, id: WorkerId, worker: &Worker, index: SlotIndex) -> bool {
+        let slot = self.slots.get(&index);
+        let taking =
+            slot.is_some_and(|slot| matches!(slot.moving, Some(Moving::To { worker, .. }) if worker == id));
+        let wanted = self.is_serving() && index.0 < self.desired.slots;
+        let served = self.owner(index).is_some_and(|(_, owner)| owner.is_healthy());
+        slot.is_some_and(|slot| slot.owner == Some(id))
+            || taking
+            || wanted && !served && (worker.is_coming() || worker.is_ready())
+    }
+
+    /// Removes links that lead nowhere: those of slots that ought not to be served, and those whose worker is gone
+    /// without a successor at hand.
+    pub(super) fn clear_links(&mut self) {
+        let now = self.now;
+        let serving = self.is_serving();
+        let indices: Vec<SlotIndex> = self.slots.keys().copied().collect();
+        for index in indices {
+            let wanted = serving && index.0 < self.desired.slots;
+            let served = self.owner(index).is_some();
+            let slot = self.slot_mut(index);
+            if slot.moving.is_some() {
+                continue;
+            }
+            if slot.link.is_none() {
+                slot.owner = None;
+                if !wanted {
+                    self.slots.remove(&index);
+                }
+            } else if (!wanted || !served) && slot.link_backoff.permits(now) {
+                self.withdraw(index);
+            }
+        }
+    }
+
+    /// When what cannot be done now is tried again.
+    pub(super) fn vacancy_deadlines(&self) -> impl Iterator<Item = (Time, Timer)> + '_ {
+        let filling = self.is_serving();
+        let slots = self.slots.values().flat_map(move |slot| {
+            let restart = slot.backoff.retry_at.filter(|_| filling).map(|at| (at, Timer::Restart));
+            let link = slot.link_backoff.retry_at.map(|at| (at, Timer::Link));
+            [restart, link].into_iter().flatten()
+        });
+        let standby = self.standby_backoff.retry_at.filter(|_| filling).map(|at| (at, Timer::Restart));
+        slots.chain(standby)
+    }
+
+    /// Nothing runs and nothing is left, or nothing that could be removed.
+    pub(super) fn quit_when_done(&mut self) {
+        if !matches!(self.life, Life::Quitting { .. }) {
+            return;
+        }
+        let given_up = |backoff: &Backoff| backoff.failures >= LAST_TRIES;
+        let workers_gone = self
+            .workers
+            .values()
+            .all(|worker| matches!(&worker.state, State::Reaped { removal } if given_up(removal)));
+        let links_gone = self.slots.values().all(|slot| given_up(&slot.link_backoff));
+        if workers_gone && links_gone && self.operation.is_none() {
+            self.life = Life::Quit;
+            self.act(Action::Quit);
+        }
+    }
+
+    /// Workers ought to run.
+    pub(super) fn is_serving(&self) -> bool {
+        self.desired.running && self.life == Life::Serving
+    }
+
+    pub(super) fn slot_mut(&mut self, index: SlotIndex) -> &mut Slot {
+        self.slots.entry(index).or_default()
+    }
+}
+
+impl Worker {
+    /// It is for `seat`, now.
+    pub(super) fn is_for(&self, seat: Seat) -> bool {
+        self.seat == seat && !self.in_rollout
+    }
+}
