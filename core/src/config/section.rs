@@ -91,8 +91,14 @@ impl<T: Setting> Field for Slot<T> {
         *self = match T::read(node) {
             Ok(value) => Self::Set(Set { value, place: Some(source.place(&node.span)) }),
             Err(misfits) => {
-                report.problems.extend(misfits.into_iter().map(|Misfit { span, found, help }| {
-                    source.problem(&span, format!("`{path}` must be {}, not {found}", T::expected()), help)
+                report.problems.extend(misfits.into_iter().map(|Misfit { span, part, found, help }| {
+                    let message = match part {
+                        None => format!("`{path}` must be {}, not {found}", T::expected()),
+                        Some((part, expected)) => {
+                            format!("each {part} of `{path}` must be {expected}, not {found}")
+                        }
+                    };
+                    source.problem(&span, message, help)
                 }));
                 Self::Bad
             }
@@ -136,7 +142,6 @@ macro_rules! section {
 
             /// What holds where no file says anything.
             #[must_use]
-            #[allow(clippy::needless_update, reason = "a section may have a default for every key")]
             pub(super) fn defaults() -> Self {
                 Self { $( $( $field: $default.into(), )? )+ ..Self::default() }
             }
@@ -191,6 +196,7 @@ pub(super) fn entries<'n>(path: &str, node: &'n Node, source: &Source, report: &
         let name = if path.is_empty() { "the file".to_owned() } else { format!("`{path}`") };
         let message = format!("{name} must be a table of keys and values, not {}", node.value.describe());
         report.problems.push(source.problem(&node.span, message, None));
+        report.unread |= path.is_empty();
         return &[];
     };
     entries
@@ -203,6 +209,8 @@ pub(super) fn unknown(path: &str, entry: &Entry, keys: &[&str], source: &Source,
         report.meant.insert(meant);
         help
     } else {
+        // What starts with a dollar sign is for tools.
+        let keys: Vec<_> = keys.iter().filter(|key| !key.starts_with('$')).copied().collect();
         format!("known keys here: `{}`", keys.join("`, `"))
     };
     let message = format!("unknown key `{}`", crate::text::escape(path, 100));

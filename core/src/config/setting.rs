@@ -26,29 +26,43 @@ pub(super) trait Setting: Sized {
     fn schema() -> Json;
 }
 
-/// Something that does not fit, in words that follow "not", and what to do if that is not obvious.
+/// Something that does not fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Misfit {
     pub span: Span,
+    /// Which kind of part of the value it is, and what all of that kind must be; none, if it is the value itself.
+    pub part: Option<(&'static str, &'static str)>,
+    /// What is there instead, to follow "not".
     pub found: String,
+    /// What to do, where that is not obvious.
     pub help: Option<String>,
 }
 
+impl Misfit {
+    fn of(node: &Node) -> Self {
+        Self { span: node.span.clone(), part: None, found: node.value.describe(), help: None }
+    }
+
+    fn part_of(node: &Node, part: &'static str, expected: &'static str) -> Self {
+        Self { part: Some((part, expected)), ..Self::of(node) }
+    }
+}
+
 fn misfit<T>(node: &Node) -> Result<T, Vec<Misfit>> {
-    Err(vec![Misfit { span: node.span.clone(), found: node.value.describe(), help: None }])
+    Err(vec![Misfit::of(node)])
 }
 
 /// As [`misfit`], for what should be a number or a bool: says so if it is one in quotes.
 fn unquoted<T>(node: &Node) -> Result<T, Vec<Misfit>> {
     let quoted = |text: &str| text.parse::<i64>().is_ok() || matches!(text, "true" | "false");
     let help = node.value.as_text().is_some_and(quoted).then(|| "remove the quotes".to_owned());
-    Err(vec![Misfit { span: node.span.clone(), found: node.value.describe(), help }])
+    Err(vec![Misfit { help, ..Misfit::of(node) }])
 }
 
 /// A text that is not empty and can be handed to the kernel.
 impl Setting for String {
     fn expected() -> String {
-        "a string that is not empty".to_owned()
+        "a non-empty string".to_owned()
     }
 
     fn read(node: &Node) -> Result<Self, Vec<Misfit>> {
@@ -72,7 +86,7 @@ impl Setting for Vec<String> {
     }
 
     fn read(node: &Node) -> Result<Self, Vec<Misfit>> {
-        strings(node, |text| !text.contains('\0'))
+        strings(node, "a string", |text| !text.contains('\0'))
     }
 
     fn json(&self) -> Json {
@@ -107,11 +121,15 @@ impl Setting for Command {
     }
 }
 
-fn strings(node: &Node, fits: impl Fn(&str) -> bool) -> Result<Vec<String>, Vec<Misfit>> {
+fn strings(
+    node: &Node,
+    expected: &'static str,
+    fits: impl Fn(&str) -> bool,
+) -> Result<Vec<String>, Vec<Misfit>> {
     let Value::List(items) = &node.value else { return misfit(node) };
     collect(items, |item| {
         let text = item.value.as_text().filter(|text| fits(text));
-        text.map_or_else(|| misfit(item), |text| Ok(text.to_owned()))
+        text.map(str::to_owned).ok_or_else(|| vec![Misfit::part_of(item, "item", expected)])
     })
 }
 
@@ -316,7 +334,7 @@ impl Setting for Env {
         if let Value::Table(entries) = &node.value {
             return Ok(Self { pass: Vec::new(), set: collect(entries, variable)? });
         }
-        Ok(Self { pass: strings(node, is_name)?, set: Vec::new() })
+        Ok(Self { pass: strings(node, VARIABLE, is_name)?, set: Vec::new() })
     }
 
     fn json(&self) -> Json {
@@ -339,23 +357,30 @@ impl Setting for Env {
     }
 }
 
+const VARIABLE: &str = "the name of a variable, without `=`";
+
 /// Whether the environment can have a variable of this name.
 fn is_name(name: &str) -> bool {
     !name.is_empty() && !name.contains(['=', '\0'])
 }
 
 fn variable(entry: &Entry) -> Result<(String, String), Vec<Misfit>> {
-    if !is_name(&entry.key) {
-        let found = format!("the name \"{}\"", text::escape(&entry.key, 60));
-        return Err(vec![Misfit { span: entry.key_span.clone(), found, help: None }]);
+    let Entry { key, key_span, node } = entry;
+    if !is_name(key) {
+        let found = format!("\"{}\"", text::escape(key, 60));
+        return Err(vec![Misfit {
+            span: key_span.clone(),
+            part: Some(("key", VARIABLE)),
+            found,
+            help: None,
+        }]);
     }
-    let Node { value, span } = &entry.node;
-    if let Some(text) = value.as_text().filter(|text| !text.contains('\0')) {
-        return Ok((entry.key.clone(), text.to_owned()));
+    if let Some(text) = node.value.as_text().filter(|text| !text.contains('\0')) {
+        return Ok((key.clone(), text.to_owned()));
     }
-    let plain = value.as_int().is_some() || value.as_bool().is_some();
+    let plain = node.value.as_int().is_some() || node.value.as_bool().is_some();
     let help = plain.then(|| "put it in quotes".to_owned());
-    Err(vec![Misfit { span: span.clone(), found: value.describe(), help }])
+    Err(vec![Misfit { help, ..Misfit::part_of(node, "value", "a string") }])
 }
 
 /// A setting that is one of a few words; they are the names under which serde knows them.
@@ -393,7 +418,7 @@ impl<T: Choice> Setting for T {
         let words: Vec<_> = T::ALL.iter().map(|choice| choice.word()).collect();
         let meant = suggest::word(text, words.iter().filter_map(Json::as_str));
         let help = meant.map(|meant| format!("did you mean \"{meant}\"?"));
-        Err(vec![Misfit { span: node.span.clone(), found: node.value.describe(), help }])
+        Err(vec![Misfit { help, ..Misfit::of(node) }])
     }
 
     fn json(&self) -> Json {

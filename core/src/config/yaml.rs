@@ -4,7 +4,7 @@
 //! `"3"` stays a string; duplicate keys are errors and `<<` merges.
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{Location, Spanned, options};
+use serde_saphyr::{Location, Spanned, budget, options};
 
 use super::tree::{Entry, Node, Span, SyntaxError, Value};
 
@@ -12,26 +12,46 @@ use super::tree::{Entry, Node, Span, SyntaxError, Value};
 ///
 /// # Errors
 ///
-/// The first place where it is not YAML.
+/// The first place where it is not YAML, or where aliases make more of it than any configuration needs.
 pub(super) fn parse(text: &str) -> Result<Node, Vec<SyntaxError>> {
     let options = options! {
         strict_booleans: true,
         with_snippet: false,
+        budget: budget! { max_depth: 32, max_nodes: 10_000 },
     };
     let root: Option<Spanned<Tree>> =
         serde_saphyr::from_str_with_options(text, options).map_err(|error| {
-            let span = error.location().map_or(0..0, span);
+            let span = error.location().map_or(0..0, |location| error_span(location, text));
             vec![SyntaxError { message: message(&error), span }]
         })?;
     Ok(root.map_or(Node { value: Value::Table(Vec::new()), span: 0..0 }, node))
 }
 
-/// The error without the place, which is shown apart.
+/// The error in words for the author of the file, without the place, which is shown apart.
+#[expect(clippy::wildcard_enum_match_arm, reason = "only what is worded for programmers needs other words")]
 fn message(error: &serde_saphyr::Error) -> String {
-    let text = error.without_snippet().to_string();
-    let text = text.lines().next().unwrap_or_default();
-    let text = text.rsplit_once(" at line ").map_or(text, |(text, _)| text);
-    crate::text::escape(text, 300)
+    match error.without_snippet() {
+        serde_saphyr::Error::DuplicateMappingKey { .. } => "duplicate key".to_owned(),
+        serde_saphyr::Error::MultipleDocuments { .. } => "a second document begins here".to_owned(),
+        serde_saphyr::Error::Budget { .. } | serde_saphyr::Error::AliasError { .. } => {
+            "too large, too deep or too many aliases".to_owned()
+        }
+        error => {
+            let text = error.to_string();
+            let text = text.lines().next().unwrap_or_default();
+            crate::text::escape(text.rsplit_once(" at line ").map_or(text, |(text, _)| text), 300)
+        }
+    }
+}
+
+/// The bytes at which an error lies; the parser's own errors count in characters.
+fn error_span(location: Location, text: &str) -> Span {
+    if location.span().byte_offset().is_some() {
+        return span(location);
+    }
+    let offset = usize::try_from(location.span().offset()).unwrap_or(usize::MAX);
+    let start = text.char_indices().nth(offset).map_or(text.len(), |(start, _)| start);
+    start..start
 }
 
 struct Tree(Value);
@@ -45,6 +65,11 @@ fn span(location: Location) -> Span {
     let start = span.byte_offset().and_then(|offset| usize::try_from(offset).ok()).unwrap_or(0);
     let length = span.byte_len().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
     start..start.saturating_add(length)
+}
+
+/// As in JavaScript, a key is a string whatever it looks like.
+fn key(key: Tree) -> String {
+    if let Value::Text(text) = key.0 { text } else { key.0.describe() }
 }
 
 impl<'de> Deserialize<'de> for Tree {
@@ -99,8 +124,8 @@ impl<'de> Visitor<'de> for TreeVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut table = Vec::new();
-        while let Some((key, value)) = entries.next_entry::<Spanned<String>, _>()? {
-            table.push(Entry { key_span: span(key.defined), key: key.value, node: node(value) });
+        while let Some((name, value)) = entries.next_entry::<Spanned<Tree>, _>()? {
+            table.push(Entry { key_span: span(name.defined), key: key(name.value), node: node(value) });
         }
         Ok(Value::Table(table))
     }
