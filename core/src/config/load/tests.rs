@@ -1,36 +1,52 @@
 //! Stories of files found and laid over one another.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
-use super::super::{Config, Problem, Program};
-use super::{Sources, Start, Surroundings, load};
+use proptest::prelude::*;
 
-/// Files that exist only here, and who asked for which.
+use super::super::{Config, Problem, Program, resolved};
+use super::{ENDINGS, Layer, STEMS, Sources, Start, Surroundings, load};
+
+/// Files that exist only here.
 #[derive(Default)]
 struct Files {
     texts: BTreeMap<PathBuf, String>,
+    /// Errors instead of texts.
+    errors: BTreeMap<PathBuf, ErrorKind>,
+    /// Which were asked for.
     asked: Vec<PathBuf>,
 }
 
 impl Files {
-    fn of<const N: usize>(files: [(&str, &str); N]) -> Self {
-        let texts = files.map(|(path, text)| (Path::new("/srv/app").join(path), text.to_owned()));
-        Self { texts: texts.into(), asked: Vec::new() }
+    fn of<P: AsRef<Path>, T: Into<String>>(files: impl IntoIterator<Item = (P, T)>) -> Self {
+        let texts = files.into_iter().map(|(path, text)| (Path::new("/srv/app").join(path), text.into()));
+        Self { texts: texts.collect(), ..Self::default() }
     }
 
     fn load(&mut self, start: Start<'_>) -> Result<Config, Vec<Problem>> {
         let around = Surroundings { cwd: PathBuf::from("/srv/app"), cpus: NonZeroU32::new(4).unwrap() };
         load(start, &around, self)
     }
+
+    fn search(&mut self) -> Result<Config, Vec<Problem>> {
+        self.load(Start::Search)
+    }
+
+    fn messages(&mut self) -> Vec<String> {
+        self.search().unwrap_err().iter().map(ToString::to_string).collect()
+    }
 }
 
 impl Sources for Files {
     fn read(&mut self, path: &Path) -> io::Result<String> {
         self.asked.push(path.to_owned());
-        self.texts.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+        if let Some(error) = self.errors.get(path) {
+            return Err((*error).into());
+        }
+        self.texts.get(path).cloned().ok_or_else(|| ErrorKind::NotFound.into())
     }
 }
 
@@ -38,7 +54,7 @@ const MINIMAL: &str = "script = 'app.js'\ntmpDir = 'tmp'\n";
 
 #[test]
 fn two_lines_are_enough() {
-    let config = Files::of([("nodesockd.toml", MINIMAL)]).load(Start::Search).unwrap();
+    let config = Files::of([("nodesockd.toml", MINIMAL)]).search().unwrap();
     assert_eq!(config.files, [Path::new("/srv/app/nodesockd.toml")]);
     assert_eq!(config.tmp_dir, Path::new("/srv/app/tmp"));
     assert_eq!(config.ipc_file, Path::new("/srv/app/tmp/nodesockd.ipc"));
@@ -46,4 +62,210 @@ fn two_lines_are_enough() {
     assert_eq!(config.program, Program::Script { node: "node".to_owned(), node_args: vec![], script });
     assert_eq!((config.workers.get(), config.standby, config.dev_server), (1, 0, None));
     assert_eq!(config.options, super::super::Options::default());
+}
+
+#[test]
+fn of_all_names_the_first_that_exists_wins_and_no_other_is_read() {
+    let names: Vec<_> =
+        STEMS.iter().flat_map(|stem| ENDINGS.map(|(ending, _)| format!("{stem}.{ending}"))).collect();
+    assert_eq!(names.len(), 12);
+    for (index, name) in names.iter().enumerate() {
+        let yaml = "{ script: app.js, tmpDir: tmp }";
+        let present = names[index..].iter().map(|name| {
+            let text = if name.ends_with("toml") { MINIMAL } else { yaml };
+            (name, text)
+        });
+        let mut files = Files::of(present);
+        let config = files.search().unwrap();
+        assert_eq!(config.files, [Path::new("/srv/app").join(name)]);
+        assert_eq!(files.asked.len(), index + 1, "{:?}", files.asked);
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_ends_the_search() {
+    let mut files = Files::of([("nodesockd.toml", MINIMAL)]);
+    files.errors.insert("/srv/app/.nodesockd.yml".into(), ErrorKind::PermissionDenied);
+    assert_eq!(files.messages(), ["the configuration file .nodesockd.yml cannot be read: permission denied"]);
+}
+
+#[test]
+fn a_file_elsewhere_takes_its_paths_along_but_not_the_working_directory() {
+    let mut files = Files::of([("/etc/app/live.toml", MINIMAL)]);
+    let config = files.load(Start::File(Path::new("../../etc/app/live.toml"))).unwrap_err();
+    assert_eq!(config[0].to_string(), "the configuration file ../../etc/app/live.toml does not exist");
+
+    let config = files.load(Start::File(Path::new("/etc/app/live.toml"))).unwrap();
+    assert_eq!(config.tmp_dir, Path::new("/etc/app/tmp"));
+    assert_eq!(config.cwd, Path::new("/srv/app"));
+}
+
+#[test]
+fn packages_are_looked_for_on_the_way_up_before_the_file_beside() {
+    let own = "extends = '@acme/base/base.toml'\n";
+    let package = "/srv/node_modules/@acme/base/base.toml";
+    let beside = "/srv/app/@acme/base/base.toml";
+    let mut files = Files::of([("nodesockd.toml", own), (package, MINIMAL), (beside, MINIMAL)]);
+    files.errors.insert("/srv/app/node_modules/@acme/base/base.toml".into(), ErrorKind::NotADirectory);
+    let config = files.search().unwrap();
+    assert_eq!(config.files[1], Path::new(package));
+    assert_eq!(config.tmp_dir, Path::new("/srv/app/tmp"), "relative to the first file");
+
+    files.texts.remove(Path::new(package));
+    assert_eq!(files.search().unwrap().files[1], Path::new(beside));
+}
+
+#[test]
+fn a_package_that_extends_another_finds_it_beside_itself() {
+    let mut files = Files::of([
+        ("nodesockd.toml", "extends = 'a/a.toml'"),
+        ("node_modules/a/a.toml", "extends = 'b/b.yaml'"),
+        ("node_modules/b/b.yaml", "{ script: app.js, tmpDir: tmp }"),
+    ]);
+    assert_eq!(files.search().unwrap().files[2], Path::new("/srv/app/node_modules/b/b.yaml"));
+    assert!(!files.asked.iter().any(|path| path.ends_with("node_modules/node_modules/b/b.yaml")));
+}
+
+#[test]
+fn a_circle_whose_paths_all_differ_ends_too() {
+    /// A folder `loop` that is a symlink to the folder it lies in.
+    struct Endless;
+    impl Sources for Endless {
+        fn read(&mut self, _: &Path) -> io::Result<String> {
+            Ok("extends = './loop/nodesockd.toml'".to_owned())
+        }
+    }
+    let around = Surroundings { cwd: PathBuf::from("/srv"), cpus: NonZeroU32::MIN };
+    let problems = load(Start::Search, &around, &mut Endless).unwrap_err();
+    assert_eq!(problems.len(), 1);
+    assert!(problems[0].message.contains("circle"), "{}", problems[0]);
+}
+
+#[test]
+fn a_file_that_is_no_configuration_is_refused_before_it_is_parsed() {
+    let huge = "#".repeat(super::MAX_BYTES + 1);
+    let messages = Files::of([("nodesockd.toml", huge)]).messages();
+    assert_eq!(messages, ["nodesockd.toml: the file is larger than 262144 bytes"]);
+}
+
+#[test]
+fn what_is_said_in_an_unreadable_file_is_not_called_missing() {
+    let messages = Files::of([("nodesockd.toml", "extends = './gone.toml'")]).messages();
+    assert_eq!(messages.len(), 1, "{messages:?}");
+}
+
+#[test]
+fn logical_paths_keep_what_only_the_kernel_can_resolve() {
+    let toml = "script = './current/../app.js'\ntmpDir = '/run//app/.'\nipcFile = '../control.ipc'";
+    let config = Files::of([("nodesockd.toml", toml)]).search().unwrap();
+    let Program::Script { script, .. } = config.program else { panic!("no script") };
+    assert_eq!(script.to_str(), Some("/srv/app/current/../app.js"));
+    assert_eq!(config.tmp_dir.to_str(), Some("/run/app"));
+    assert_eq!(config.ipc_file.to_str(), Some("/run/app/../control.ipc"));
+}
+
+#[test]
+fn the_longest_socket_path_fits_and_one_byte_more_does_not() {
+    let with = |length: usize| {
+        // `/` before and after the folder, `app.`, the id, `.sock`.
+        let folder = "x".repeat(length - 2 - 45);
+        let toml = format!("script = 'app.js'\ntmpDir = '/{folder}'");
+        Files::of([("nodesockd.toml", toml)]).search()
+    };
+    assert!(with(107).is_ok());
+    let problems = with(108).unwrap_err();
+    assert_eq!(problems.len(), 1);
+    assert_eq!(problems[0].place.as_ref().map(|place| (place.line, place.column)), Some((2, 10)));
+}
+
+/// A file's text: any of a few keys with any of a few values, most of them right.
+fn layer() -> impl Strategy<Value = String> {
+    let keys = [
+        ("name", ["'a'", "'b'"], "1"),
+        ("script", ["'a'", "'b'"], "1"),
+        ("command", ["['a']", "['b']"], "[]"),
+        ("tmpDir", ["'a'", "'b'"], "''"),
+        ("env", ["['A']", "{ B = 'b' }"], "0"),
+        ("workers", ["1", "'auto'"], "0"),
+        ("options.stdout", ["'a'", "'discard'"], "1"),
+        ("options.stderr", ["'a'", "'discard'"], "1"),
+        ("options.drainTimeout", ["1", "2"], "-1"),
+    ];
+    let lines = keys.map(|(key, right, wrong)| {
+        prop_oneof![
+            10 => Just(String::new()),
+            5 => Just(format!("{key} = {}\n", right[0])),
+            5 => Just(format!("{key} = {}\n", right[1])),
+            1 => Just(format!("{key} = {wrong}\n")),
+        ]
+    });
+    Vec::from(lines).prop_map(|lines| lines.concat())
+}
+
+fn read(text: &str) -> Layer {
+    use super::{Field, Report, Source};
+    let source = Source::new("a.toml".into(), text.to_owned());
+    let mut layer = Layer::default();
+    layer.read("", &super::toml::parse(text).unwrap(), &source, &mut Report::default());
+    layer
+}
+
+proptest! {
+    #[test]
+    fn laying_over_is_associative_and_an_empty_file_changes_nothing(
+        a in layer(), b in layer(), c in layer()
+    ) {
+        let [a, b, c] = [&a, &b, &c].map(|text| read(text));
+        prop_assert_eq!(a.clone().on_top_of(Layer::default()), a.clone());
+        prop_assert_eq!(Layer::default().on_top_of(a.clone()), a.clone());
+        prop_assert_eq!(a.clone().on_top_of(a.clone()), a.clone());
+        let left = a.clone().on_top_of(b.clone()).on_top_of(c.clone());
+        prop_assert_eq!(left, a.on_top_of(b.on_top_of(c)));
+    }
+
+    #[test]
+    fn what_holds_was_said_by_a_file_or_is_a_default(top in layer(), base in layer()) {
+        let mut files = Files::of([
+            ("nodesockd.toml", format!("extends = './base.toml'\n{top}")),
+            ("base.toml", base),
+        ]);
+        match files.search() {
+            Ok(config) => {
+                // Written out, it means the same again, and needs no other file.
+                let json: serde_json::Value = serde_json::from_str(resolved(&config).get()).unwrap();
+                let again = Files::of([("nodesockd.yml", json["config"].to_string())]).search().unwrap();
+                prop_assert_eq!(Config { files: config.files.clone(), ..again }, config);
+            }
+            Err(problems) => {
+                prop_assert!(!problems.is_empty());
+                for problem in problems {
+                    let place = problem.place.expect("every problem here is in a file");
+                    prop_assert!(place.line == 0 || files.texts.contains_key(&Path::new("/srv/app").join(place.file)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_text_makes_the_loader_panic(text in "\\PC*|[ -~\\t\\n\\[\\]{}&*<:'\"=#.]{0,200}|(?s:.*)", toml: bool) {
+        let name = if toml { "nodesockd.toml" } else { "nodesockd.yaml" };
+        for problem in Files::of([(name, text)]).search().err().into_iter().flatten() {
+            let shown = problem.render() + &problem.to_string();
+            prop_assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{shown:?}");
+        }
+    }
+
+    #[test]
+    fn no_damaged_file_makes_the_loader_panic(at in 0..400_usize, with in any::<char>(), toml: bool) {
+        let (name, mut text) = if toml {
+            ("nodesockd.toml", include_str!("../../../../tests/config/valid/everything.toml").to_owned())
+        } else {
+            ("nodesockd.yaml", include_str!("../../../../tests/config/valid/written-for-2.x.yaml").to_owned())
+        };
+        let at = at.min(text.len() - 1);
+        text.replace_range(at..=at, &with.to_string());
+        let _ = Files::of([(name, text)]).search().map_err(|problems| {
+            problems.iter().map(Problem::render).collect::<String>()
+        });
+    }
 }
