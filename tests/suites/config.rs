@@ -96,6 +96,31 @@ fn invalid_files_give_all_their_problems_at_once() {
 }
 
 #[test]
+fn a_file_damaged_anywhere_is_read_or_refused_with_reasons() {
+    for name in ["everything.toml", "written-for-2.x.yaml", "merge-keys.yml"] {
+        let path = Path::new(CASES).join("valid").join(name);
+        let text = fs::read_to_string(&path).unwrap();
+        let mut files = Mounted::default();
+        files.mount(&path, Path::new(ROOT));
+        let mounted = files.0.keys().next().unwrap().clone();
+        for (at, old) in text.char_indices() {
+            for new in ["", "\"", "[", "\n", "\u{0}", "ä"] {
+                let damaged = [&text[..at], new, &text[at + old.len_utf8()..]].concat();
+                files.0.insert(mounted.clone(), damaged.into_bytes());
+                if let Err(problems) = files.load() {
+                    assert!(!problems.is_empty(), "{name} with {new:?} at {at}");
+                    assert!(
+                        problems.iter().all(|problem| problem.place.is_some()),
+                        "{}",
+                        rendered(&problems)
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn what_config_prints_is_itself_a_file_that_means_the_same() {
     let mut files = Mounted::default();
     files.mount(&Path::new(CASES).join("valid/everything.toml"), Path::new(ROOT));

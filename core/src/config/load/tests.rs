@@ -254,18 +254,4 @@ proptest! {
             prop_assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{shown:?}");
         }
     }
-
-    #[test]
-    fn no_damaged_file_makes_the_loader_panic(at in 0..400_usize, with in any::<char>(), toml: bool) {
-        let (name, mut text) = if toml {
-            ("nodesockd.toml", include_str!("../../../../tests/config/valid/everything.toml").to_owned())
-        } else {
-            ("nodesockd.yaml", include_str!("../../../../tests/config/valid/written-for-2.x.yaml").to_owned())
-        };
-        let at = at.min(text.len() - 1);
-        text.replace_range(at..=at, &with.to_string());
-        let _ = Files::of([(name, text)]).search().map_err(|problems| {
-            problems.iter().map(Problem::render).collect::<String>()
-        });
-    }
 }
