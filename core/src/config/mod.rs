@@ -31,6 +31,9 @@ pub use load::{Sources, Start, Surroundings, load};
 pub use pattern::{Named, PatternError, SocketPattern};
 pub use problem::{Place, Problem};
 
+/// More slots, or standbys, than this are a slip of the pen.
+pub const MAX_WORKERS: u32 = 4096;
+
 /// The configuration in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {

@@ -1,7 +1,7 @@
 //! Requests and signals.
 
 use crate::action::Action;
-use crate::config::resolved;
+use crate::config::{MAX_WORKERS, resolved};
 use crate::event::DaemonSignal;
 use crate::id::{ConnId, Peer, RequestRef, WorkerId};
 use crate::text::escape;
@@ -102,6 +102,15 @@ impl Supervisor {
         true
     }
 
+    /// Answers that so many workers cannot be meant.
+    fn refuse_crowd(&mut self, to: &RequestRef, count: u32) -> bool {
+        if count > MAX_WORKERS {
+            let words = format!("{count} is too many: the most is {MAX_WORKERS}");
+            self.reply(to, Reply::failed(Some(Code::Usage), vec![words]));
+        }
+        count > MAX_WORKERS
+    }
+
     fn start(&mut self, to: RequestRef, options: StartOptions) {
         if self.desired.running {
             self.done(&to);
@@ -150,7 +159,7 @@ impl Supervisor {
     }
 
     fn set_workers(&mut self, to: RequestRef, count: u32) {
-        if self.refuse_while_busy(&to) {
+        if self.refuse_crowd(&to, count) || self.refuse_while_busy(&to) {
             return;
         }
         let seats = (self.desired.slots..count).map(|slot| Seat::Slot(SlotIndex(slot))).collect();
@@ -158,7 +167,7 @@ impl Supervisor {
     }
 
     fn set_standby(&mut self, to: RequestRef, count: u32) {
-        if self.refuse_while_busy(&to) {
+        if self.refuse_crowd(&to, count) || self.refuse_while_busy(&to) {
             return;
         }
         let seats = (self.desired.standby..count).map(|_| Seat::Standby).collect();

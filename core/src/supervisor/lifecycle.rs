@@ -29,6 +29,7 @@ impl Supervisor {
             state: State::Spawning { deadline: self.now + config.options.spawn_timeout },
             since: self.now,
             ordered: self.now,
+            online_by: self.now + config.options.online_timeout,
             ready: None,
             started_suspended: suspended,
             socket: config.socket_file.socket(id),
@@ -50,7 +51,7 @@ impl Supervisor {
         if deadline.is_none() && worker.state != State::Unwanted {
             return;
         }
-        let online_by = worker.ordered + self.config.options.online_timeout;
+        let online_by = worker.online_by;
         match result {
             Err(failure) => {
                 if deadline.is_some() {
@@ -89,15 +90,19 @@ impl Supervisor {
 
     /// It reported ready.
     fn online(&mut self, id: WorkerId, suspended: bool) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let Some(worker) = self.workers.get(&id) else { return };
         let State::Booting { process, .. } = worker.state else { return };
-        if worker.started_suspended && !suspended && worker.seat != Seat::Standby {
+        // A standby that knows nothing of suspension does no harm, unless a migration is being prepared.
+        let matters = worker.seat != Seat::Standby || self.desired.suspended || self.rolls_out_suspended();
+        if worker.started_suspended && !suspended && matters {
             let reason =
                 "it came up active although it was started suspended; its app must wait for `resume`";
             return self.fail_and_retire(id, reason);
         }
-        worker.ready = Some(self.now);
         let boot = self.now.since(worker.ordered);
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.ready = Some(self.now);
+        }
         tracing::info!(worker = %id.short(), pid = process.pid, suspended, "worker online after {} ms", boot.as_millis());
         self.enter(id, State::Ready { process, suspended, broken: false });
         self.progress(id, Stage::Online, None);
@@ -132,10 +137,10 @@ impl Supervisor {
         self.fail_relays_of(id, "its channel is closed");
     }
 
-    /// Its process ended, by itself or because we asked.
-    pub(super) fn exited(&mut self, id: WorkerId, status: ExitStatus) {
-        let Some(worker) = self.workers.get(&id) else { return };
-        let Some(process) = worker.process() else { return };
+    /// Its process ended, by itself or because we asked. Returns the order to reap it.
+    pub(super) fn exited(&mut self, id: WorkerId, status: ExitStatus) -> Option<Action> {
+        let worker = self.workers.get(&id)?;
+        let process = worker.process()?;
         let expected = matches!(worker.seat, Seat::Retired { .. });
         let accounted = matches!(worker.state, State::Ready { broken: true, .. });
         tracing::info!(worker = %id.short(), pid = process.pid, "worker {status}");
@@ -147,7 +152,7 @@ impl Supervisor {
         if !expected && !accounted {
             self.failed(id, &format!("it {status}"));
         }
-        self.act(Action::Reap { worker: id, process });
+        Some(Action::Reap { worker: id, process })
     }
 
     /// Its process is gone, or there never was one.

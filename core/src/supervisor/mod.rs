@@ -179,7 +179,12 @@ impl Supervisor {
         self.now = now;
         match event {
             Event::Spawned { worker, result } => self.spawned(worker, result),
-            Event::Exited { worker, status } => self.exited(worker, status),
+            Event::Exited { worker, status } => {
+                let reap = self.exited(worker, status);
+                // Whoever takes over goes first; the dead can wait.
+                self.settle();
+                self.actions.extend(reap);
+            }
             Event::Reaped { worker } => self.reaped(worker),
             Event::Received { worker, message } => self.received(worker, message),
             Event::ChannelClosed { worker } => self.channel_closed(worker),

@@ -148,6 +148,12 @@ impl Supervisor {
         matches!(&self.operation, Some(Operation { phase: Phase::Swapping(..) | Phase::Reverting(..), .. }))
     }
 
+    /// Workers are being started suspended, to replace all others.
+    pub(super) fn rolls_out_suspended(&self) -> bool {
+        let Some(Operation { phase: Phase::Starting(rollout), .. }) = &self.operation else { return false };
+        rollout.suspended
+    }
+
     /// Tells those who asked for it how far a worker of the operation has got.
     pub(super) fn progress(&mut self, id: WorkerId, stage: Stage, reason: Option<&str>) {
         let Some(operation) = &self.operation else { return };

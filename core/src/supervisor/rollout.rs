@@ -17,7 +17,7 @@ pub(super) struct Rollout {
     /// Its workers.
     seats: Vec<Booking>,
     /// They start suspended.
-    suspended: bool,
+    pub suspended: bool,
     /// Whether all other workers go when it is committed, or only surplus ones.
     replaces: bool,
     /// What ought to be, from then on.

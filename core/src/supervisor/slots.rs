@@ -85,11 +85,16 @@ impl Supervisor {
             self.workers.iter().find(|(id, worker)| Some(**id) != owner && fits(worker)).map(|(id, _)| *id)
         };
         find(&|worker| worker.is_for(Seat::Slot(index)) && worker.is_healthy())
-            .or_else(|| find(&|worker| worker.is_for(Seat::Standby) && worker.is_healthy()))
+            .or_else(|| find(&|worker| worker.is_for(Seat::Standby) && self.may_serve(worker)))
             .or_else(|| {
                 find(&|worker| worker.is_for(Seat::Slot(index)) && worker.is_ready())
                     .filter(|_| owner.is_none())
             })
+    }
+
+    /// A healthy worker that does not run ahead of a suspended app.
+    fn may_serve(&self, worker: &Worker) -> bool {
+        worker.is_healthy() && (worker.is_suspended() || !self.desired.suspended)
     }
 
     fn fill_standby(&mut self) {
@@ -255,6 +260,9 @@ impl Supervisor {
     /// Removes links that lead nowhere: those of slots that ought not to be served, and those whose worker is gone
     /// without a successor at hand.
     pub(super) fn clear_links(&mut self) {
+        if self.is_swapping() {
+            return;
+        }
         let now = self.now;
         let serving = self.is_serving();
         let indices: Vec<SlotIndex> = self.slots.keys().copied().collect();
@@ -285,7 +293,8 @@ impl Supervisor {
             [restart, link].into_iter().flatten()
         });
         let standby = self.standby_backoff.retry_at.filter(|_| filling).map(|at| (at, Timer::Restart));
-        slots.chain(standby)
+        // What is due has been tried already, or waits for the completion of an action.
+        slots.chain(standby).filter(|(at, _)| *at > self.now)
     }
 
     /// Nothing runs and nothing is left, or nothing that could be removed.

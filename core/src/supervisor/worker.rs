@@ -31,6 +31,8 @@ pub(super) struct Worker {
     pub since: Time,
     /// When it was ordered.
     pub ordered: Time,
+    /// When it must have reported ready.
+    pub online_by: Time,
     /// When it reported ready for the first time.
     pub ready: Option<Time>,
     /// It was started suspended.
@@ -130,6 +132,11 @@ impl Worker {
     /// It is ready, broken or not: requests sent to it are answered.
     pub fn is_ready(&self) -> bool {
         matches!(self.state, State::Ready { .. })
+    }
+
+    /// It is ready and suspended.
+    pub fn is_suspended(&self) -> bool {
+        matches!(self.state, State::Ready { suspended: true, .. })
     }
 
     /// It will be ready, or fail.
