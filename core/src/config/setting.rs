@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use super::tree::{Entry, Node, Span, Value};
-use super::{Env, Listen, Symlinks, Upgrade, suggest};
+use super::{Env, Listen, MAX_WORKERS, Symlinks, Upgrade, suggest};
 use crate::text;
 
 /// The type of a setting.
@@ -167,11 +167,11 @@ impl Setting for bool {
 /// How many, none included.
 impl Setting for u32 {
     fn expected() -> String {
-        "a whole number, 0 or more".to_owned()
+        format!("a whole number from 0 to {MAX_WORKERS}")
     }
 
     fn read(node: &Node) -> Result<Self, Vec<Misfit>> {
-        whole(node).map_or_else(|| unquoted(node), Ok)
+        count(node).map_or_else(|| unquoted(node), Ok)
     }
 
     fn json(&self) -> Json {
@@ -179,18 +179,18 @@ impl Setting for u32 {
     }
 
     fn schema() -> Json {
-        json!({ "type": "integer", "minimum": 0 })
+        json!({ "type": "integer", "minimum": 0, "maximum": MAX_WORKERS })
     }
 }
 
 /// How many, at least one.
 impl Setting for NonZeroU32 {
     fn expected() -> String {
-        "a whole number, 1 or more".to_owned()
+        format!("a whole number from 1 to {MAX_WORKERS}")
     }
 
     fn read(node: &Node) -> Result<Self, Vec<Misfit>> {
-        whole(node).and_then(Self::new).map_or_else(|| unquoted(node), Ok)
+        count(node).and_then(Self::new).map_or_else(|| unquoted(node), Ok)
     }
 
     fn json(&self) -> Json {
@@ -198,8 +198,12 @@ impl Setting for NonZeroU32 {
     }
 
     fn schema() -> Json {
-        json!({ "type": "integer", "minimum": 1 })
+        json!({ "type": "integer", "minimum": 1, "maximum": MAX_WORKERS })
     }
+}
+
+fn count(node: &Node) -> Option<u32> {
+    whole(node).filter(|count| *count <= MAX_WORKERS)
 }
 
 fn whole(node: &Node) -> Option<u32> {
