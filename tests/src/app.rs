@@ -1,0 +1,196 @@
+//! An application to supervise, in a folder of its own.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+use toml::{Table, Value};
+
+use crate::cli::{self, Output};
+use crate::daemon::{Daemon, Launch};
+use crate::ipc::Connection;
+use crate::program;
+
+/// A folder with a configuration, a worker's script and `node_modules/nodesockd`. Removed when dropped.
+///
+/// Settings are written when a daemon or a command is started; [`save`](Self::save) writes them for one that runs.
+#[derive(Debug)]
+pub struct App {
+    folder: TempDir,
+    settings: Table,
+}
+
+impl Default for App {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl App {
+    /// One worker that runs the fixture `web.js`, and no time-out that could strike on a busy machine.
+    #[must_use]
+    pub fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("nsd-").tempdir_in("/tmp").expect("a folder of its own");
+        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755))
+            .expect("open to other users");
+        let app = Self { folder, settings: Table::new() }
+            .set("script", "app.js")
+            .set("tmpDir", "run")
+            .set("options.onlineTimeout", 50_000)
+            .set("options.shutdownTimeout", 50_000);
+        std::fs::create_dir(app.run()).expect("a fresh folder");
+        std::fs::create_dir(app.path("node_modules")).expect("a fresh folder");
+        symlink(program::root().join("node"), app.path("node_modules/nodesockd")).expect("a fresh folder");
+        app.deploy("web.js");
+        app
+    }
+
+    /// Sets a key, for instance `options.shutdownTimeout`.
+    #[must_use]
+    pub fn set(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.change(key, value);
+        self
+    }
+
+    /// The same, later on.
+    pub fn change(&mut self, key: &str, value: impl Into<Value>) {
+        let (table, key) = match key.split_once('.') {
+            None => (&mut self.settings, key),
+            Some((table, key)) => {
+                let table = self.settings.entry(table).or_insert_with(|| Table::new().into());
+                (table.as_table_mut().expect("the key of a table"), key)
+            }
+        };
+        table.insert(key.to_owned(), value.into());
+    }
+
+    /// The number of slots.
+    #[must_use]
+    pub fn workers(self, count: u32) -> Self {
+        self.set("workers", i64::from(count))
+    }
+
+    /// The number of spare workers.
+    #[must_use]
+    pub fn standby(self, count: u32) -> Self {
+        self.set("standby", i64::from(count))
+    }
+
+    /// A variable of the workers' environment.
+    #[must_use]
+    pub fn env(self, name: &str, value: &str) -> Self {
+        self.set(&format!("env.{name}"), value)
+    }
+
+    /// Another fixture than `web.js`: a script for Node.
+    #[must_use]
+    pub fn script(self, fixture: &str) -> Self {
+        self.deploy(fixture);
+        self
+    }
+
+    /// A fixture that is a program of another kind.
+    #[must_use]
+    pub fn command(mut self, program: &str, fixture: &str) -> Self {
+        self.settings.remove("script");
+        let fixture = self::fixture(fixture).to_str().expect("UTF-8").to_owned();
+        self.set("command", vec![program.to_owned(), fixture])
+    }
+
+    /// Replaces the script: workers that start from now on run this one.
+    pub fn deploy(&self, fixture: &str) {
+        let new = self.path("app.js.new");
+        std::fs::copy(self::fixture(fixture), &new).expect("a fixture");
+        std::fs::rename(new, self.path("app.js")).expect("the script's folder");
+    }
+
+    /// Writes the configuration.
+    pub fn save(&self) {
+        self.write("nodesockd.toml", &self.settings.to_string());
+    }
+
+    /// Writes a file in the folder.
+    pub fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).expect("the app's own folder");
+    }
+
+    /// Reads a file in the folder; empty while it is not there.
+    #[must_use]
+    pub fn read(&self, name: &str) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.path(name)).unwrap_or_default()).into_owned()
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A path in the folder.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// `tmpDir`.
+    #[must_use]
+    pub fn run(&self) -> PathBuf {
+        self.path("run")
+    }
+
+    /// The control socket.
+    #[must_use]
+    pub fn ipc(&self) -> PathBuf {
+        self.path("run/nodesockd.ipc")
+    }
+
+    /// The link of a slot.
+    #[must_use]
+    pub fn link(&self, slot: u32) -> PathBuf {
+        self.run().join(format!("app.{slot}.sock"))
+    }
+
+    /// The names in `tmpDir` that are sockets or symbolic links, sorted.
+    #[must_use]
+    pub fn sockets(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.run()).expect("tmpDir");
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.expect("tmpDir"))
+            .filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_file()))
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// Starts a daemon and waits until everything it ought to run is there.
+    #[must_use]
+    pub fn start(&self) -> Daemon {
+        self.launch().start()
+    }
+
+    /// How a daemon is started, for those who want it otherwise.
+    #[must_use]
+    pub fn launch(&self) -> Launch {
+        self.save();
+        Launch::new(self.folder(), &self.ipc())
+    }
+
+    /// Runs a client command in the folder, whose configuration names the daemon.
+    #[must_use]
+    pub fn cli(&self, args: &[&str]) -> Output {
+        cli::run(self.folder(), args)
+    }
+
+    /// A connection to the daemon.
+    #[must_use]
+    pub fn connect(&self) -> Connection {
+        Connection::open(&self.ipc()).expect("the daemon listens")
+    }
+}
+
+/// The path of a file in `fixtures/`.
+#[must_use]
+pub fn fixture(name: &str) -> PathBuf {
+    program::root().join("tests/fixtures").join(name)
+}

@@ -1,0 +1,214 @@
+//! A running daemon.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::ipc::{Connection, Status};
+use crate::process::{self, Process};
+use crate::{cli, program, wait};
+
+/// How a daemon is going to be started.
+#[derive(Debug)]
+pub struct Launch {
+    command: Command,
+    folder: PathBuf,
+    ipc: PathBuf,
+}
+
+impl Launch {
+    /// `nodesockd daemon` in `folder`, whose configuration says `ipc`.
+    pub(crate) fn new(folder: &Path, ipc: &Path) -> Self {
+        let command = cli::command(folder, &["daemon"]);
+        Self { command, folder: folder.to_owned(), ipc: ipc.to_owned() }
+    }
+
+    /// Another argument.
+    #[must_use]
+    pub fn arg(mut self, arg: &str) -> Self {
+        self.command.arg(arg);
+        self
+    }
+
+    /// A variable of the daemon's own environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Another working directory, by this very name.
+    #[must_use]
+    pub fn within(mut self, folder: &Path) -> Self {
+        self.command.current_dir(folder).env("PWD", folder);
+        self
+    }
+
+    /// Through a program that changes something and then runs its arguments, for instance `nohup`.
+    #[must_use]
+    pub fn through(mut self, wrapper: &[&str]) -> Self {
+        let mut command = Command::new(wrapper[0]);
+        command.args(&wrapper[1..]).arg(program::nodesockd()).args(self.command.get_args());
+        cli::in_folder(&mut command, &self.folder);
+        self.command = command;
+        self
+    }
+
+    /// Starts it, and waits until everything it ought to run is there.
+    #[must_use]
+    pub fn start(self) -> Daemon {
+        let daemon = self.spawn();
+        daemon.settled();
+        daemon
+    }
+
+    /// Starts it.
+    #[must_use]
+    pub fn spawn(mut self) -> Daemon {
+        let log = self.folder.join("daemon.log");
+        let file = File::options().append(true).create(true).open(&log).expect("the app's own folder");
+        let child = self
+            .command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().expect("a descriptor"))
+            .stderr(file)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{:?}: {error}", self.command));
+        Daemon { child, log, ipc: self.ipc }
+    }
+}
+
+/// A daemon. Dropped, it is killed with all that is left of its workers.
+#[derive(Debug)]
+pub struct Daemon {
+    child: Child,
+    log: PathBuf,
+    ipc: PathBuf,
+}
+
+impl Daemon {
+    /// Its process.
+    ///
+    /// # Panics
+    ///
+    /// When there is none any more.
+    #[must_use]
+    pub fn process(&self) -> Process {
+        Process::of(self.child.id()).unwrap_or_else(|| panic!("the daemon is gone{}", self.explain()))
+    }
+
+    /// Its pid.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Everything it has written.
+    #[must_use]
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// A connection to it.
+    ///
+    /// # Panics
+    ///
+    /// When it does not listen.
+    #[must_use]
+    pub fn connect(&self) -> Connection {
+        Connection::open(&self.ipc).unwrap_or_else(|error| panic!("{error}{}", self.explain()))
+    }
+
+    /// Its status.
+    ///
+    /// # Panics
+    ///
+    /// When it does not answer.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.try_status().unwrap_or_else(|| panic!("the daemon does not answer{}", self.explain()))
+    }
+
+    /// Waits until its status is as `condition` says, and returns it.
+    ///
+    /// # Panics
+    ///
+    /// When that does not happen.
+    pub fn until(&self, what: &str, mut condition: impl FnMut(&Status) -> bool) -> Status {
+        wait::found(what, || self.try_status().filter(|status| condition(status)), || self.explain())
+    }
+
+    /// Waits until every slot is served, every standby is there and nothing is in progress.
+    pub fn settled(&self) -> Status {
+        self.until("everything is settled", Status::is_settled)
+    }
+
+    /// Waits until its log holds `text`.
+    pub fn until_logged(&self, text: &str) {
+        let what = format!("the log says `{text}`");
+        wait::found(&what, || self.log().contains(text).then_some(()), || self.explain());
+    }
+
+    /// Waits for something else that it ought to bring about.
+    pub fn until_so(&self, what: &str, mut condition: impl FnMut() -> bool) {
+        wait::found(what, || condition().then_some(()), || self.explain());
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill(pid(self.child.id()), signal).expect("our own child");
+    }
+
+    /// Waits until it has ended.
+    pub fn ended(&mut self) -> ExitStatus {
+        let Self { child, log, .. } = self;
+        let explain = || std::fs::read_to_string(&*log).unwrap_or_default();
+        wait::found("the daemon ends", || child.try_wait().expect("our own child"), explain)
+    }
+
+    /// Ends it as an init system would, and returns its exit code.
+    pub fn quit(&mut self) -> Option<i32> {
+        self.signal(Signal::SIGTERM);
+        self.ended().code()
+    }
+
+    /// All processes that were started on its behalf and still run: those whose environment names its control socket.
+    #[must_use]
+    pub fn descendants(&self) -> Vec<Process> {
+        let marker = format!("NODESOCKD_IPC_PATH={}", self.ipc.display());
+        process::all().filter(|process| process.environment().contains(&marker)).collect()
+    }
+
+    fn try_status(&self) -> Option<Status> {
+        Connection::open(&self.ipc).ok()?.status()
+    }
+
+    fn explain(&self) -> String {
+        format!("\nstatus: {:#?}\nlog:\n{}", self.try_status(), self.log())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        // A worker may just be starting another process.
+        loop {
+            let left = self.descendants();
+            for process in &left {
+                let _ = kill(pid(process.pid), Signal::SIGKILL);
+            }
+            if left.is_empty() {
+                return;
+            }
+            std::thread::yield_now();
+        }
+    }
+}
+
+fn pid(number: u32) -> Pid {
+    Pid::from_raw(number.try_into().expect("a pid"))
+}

@@ -1,0 +1,107 @@
+//! As little of HTTP as it takes to ask a worker something.
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::wait::PATIENCE;
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The body.
+    pub body: String,
+}
+
+impl Answer {
+    /// The body, as JSON.
+    ///
+    /// # Panics
+    ///
+    /// When it is something else.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+/// A request that was sent and not yet answered.
+#[derive(Debug)]
+pub struct Pending<S>(S);
+
+impl<S: Read> Pending<S> {
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    ///
+    /// When the connection ends before the answer does.
+    pub fn answer(mut self) -> io::Result<Answer> {
+        let mut bytes = Vec::new();
+        self.0.read_to_end(&mut bytes)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let (head, body) = text.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+        Ok(Answer { status: status.ok_or(io::ErrorKind::InvalidData)?, body: body.to_owned() })
+    }
+}
+
+/// Asks the worker behind a socket, or behind a link to one, for `path`.
+///
+/// # Panics
+///
+/// When there is no answer.
+#[must_use]
+pub fn get(socket: &Path, path: &str) -> Answer {
+    try_get(socket, path).unwrap_or_else(|error| panic!("{}{path}: {error}", socket.display()))
+}
+
+/// The same, where there may be none.
+///
+/// # Errors
+///
+/// When nobody listens, or the connection ends before the answer does.
+pub fn try_get(socket: &Path, path: &str) -> io::Result<Answer> {
+    ask(socket, path)?.answer()
+}
+
+/// Asks, and does not wait for the answer.
+///
+/// # Errors
+///
+/// When nobody listens.
+pub fn ask(socket: &Path, path: &str) -> io::Result<Pending<UnixStream>> {
+    let stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    send(stream, path)
+}
+
+/// Asks whoever listens on a TCP port of this machine.
+///
+/// # Errors
+///
+/// When nobody does.
+pub fn ask_port(port: u16, path: &str) -> io::Result<Pending<TcpStream>> {
+    let stream = TcpStream::connect_timeout(&(Ipv4Addr::LOCALHOST, port).into(), Duration::from_secs(5))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    send(stream, path)
+}
+
+/// A port that is free now.
+///
+/// # Panics
+///
+/// When there is none.
+#[must_use]
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("bound").port()
+}
+
+fn send<S: Write>(mut stream: S, path: &str) -> io::Result<Pending<S>> {
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")?;
+    Ok(Pending(stream))
+}

@@ -1,0 +1,130 @@
+//! Processes, as `/proc` shows them.
+
+use std::path::PathBuf;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// A process that cannot be mistaken for a later one with the same pid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Process {
+    /// Its pid.
+    pub pid: u32,
+    /// When it started, in the kernel's ticks since boot.
+    pub started: u64,
+}
+
+impl Process {
+    /// The process that has this pid now; `None` if there is none, or only what is left of it for its parent to collect.
+    #[must_use]
+    pub fn of(pid: u32) -> Option<Self> {
+        let stat = stat(pid)?;
+        (stat[0] != "Z").then(|| Self { pid, started: stat[19].parse().expect("proc(5): starttime") })
+    }
+
+    /// Whether it still runs.
+    #[must_use]
+    pub fn is_alive(self) -> bool {
+        Self::of(self.pid) == Some(self)
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Panics
+    ///
+    /// When it is gone.
+    pub fn signal(self, signal: Signal) {
+        assert!(self.is_alive(), "{self:?} is gone");
+        kill(Pid::from_raw(self.pid.try_into().expect("a pid")), signal).expect("a process of ours");
+    }
+
+    /// Its children, and zombies among them.
+    #[must_use]
+    pub fn children(self) -> Vec<u32> {
+        let parent = self.pid.to_string();
+        pids().filter(|pid| stat(*pid).is_some_and(|stat| stat[1] == parent)).collect()
+    }
+
+    /// Its process group.
+    #[must_use]
+    pub fn group(self) -> u32 {
+        stat(self.pid).and_then(|stat| stat[2].parse().ok()).expect("it runs")
+    }
+
+    /// The environment it was started with, `NAME=value` each.
+    #[must_use]
+    pub fn environment(self) -> Vec<String> {
+        split(std::fs::read(self.file("environ")).unwrap_or_default())
+    }
+
+    /// Its program and arguments.
+    #[must_use]
+    pub fn arguments(self) -> Vec<String> {
+        split(std::fs::read(self.file("cmdline")).unwrap_or_default())
+    }
+
+    /// Its open descriptors: number and what it names.
+    #[must_use]
+    pub fn descriptors(self) -> Vec<(u32, String)> {
+        let Ok(entries) = std::fs::read_dir(self.file("fd")) else { return Vec::new() };
+        let mut open: Vec<(u32, String)> = entries
+            .flatten()
+            .filter_map(|entry| {
+                let number = entry.file_name().to_str()?.parse().ok()?;
+                let target = std::fs::read_link(entry.path()).ok()?;
+                Some((number, target.to_string_lossy().into_owned()))
+            })
+            .collect();
+        open.sort_unstable();
+        open
+    }
+
+    /// Its working directory.
+    #[must_use]
+    pub fn folder(self) -> PathBuf {
+        std::fs::read_link(self.file("cwd")).expect("it runs")
+    }
+
+    /// A line of `/proc/PID/status`, for instance `Umask` or `SigIgn`.
+    #[must_use]
+    pub fn status(self, key: &str) -> String {
+        let text = std::fs::read_to_string(self.file("status")).expect("it runs");
+        let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+        line.unwrap_or_else(|| panic!("no {key} in {text}")).trim().to_owned()
+    }
+
+    /// The memory it holds, in KiB.
+    #[must_use]
+    pub fn resident(self) -> u64 {
+        let text = self.status("VmRSS");
+        text.trim_end_matches(" kB").parse().expect("proc(5): kB")
+    }
+
+    fn file(self, name: &str) -> String {
+        format!("/proc/{}/{name}", self.pid)
+    }
+}
+
+/// All processes that run now.
+pub fn all() -> impl Iterator<Item = Process> {
+    pids().filter_map(Process::of)
+}
+
+fn pids() -> impl Iterator<Item = u32> {
+    let entries = std::fs::read_dir("/proc").expect("a system with /proc");
+    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// The fields of `/proc/PID/stat` from the third on: state, parent, group … start time is the 20th of them. The second,
+/// the name, may hold anything.
+fn stat(pid: u32) -> Option<Vec<String>> {
+    let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let (_, rest) = text.rsplit_once(") ")?;
+    Some(rest.split_whitespace().map(str::to_owned).collect())
+}
+
+fn split(bytes: Vec<u8>) -> Vec<String> {
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    text.split_terminator('\0').map(str::to_owned).collect()
+}

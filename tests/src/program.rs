@@ -1,0 +1,45 @@
+//! The program under test.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The built `nodesockd`.
+///
+/// It is the one named by `NODESOCKD_BIN`; without that, it is built here, once per test process, into the target folder
+/// and for the profile that the running test was built for. (Cargo tells a test the path of its own package's programs
+/// only, and locks the target folder itself, so test processes do not get into each other's way.)
+///
+/// # Panics
+///
+/// When it does not compile.
+pub fn nodesockd() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| std::env::var_os("NODESOCKD_BIN").map_or_else(build, PathBuf::from))
+}
+
+/// The root of the repository.
+#[must_use]
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is in a folder of the workspace")
+}
+
+fn build() -> PathBuf {
+    // <target>/<profile>/deps/<test>
+    let test = std::env::current_exe().expect("a test knows where it is");
+    let folder = test.ancestors().nth(2).expect("a test is in `deps` of a profile's folder");
+    let target = folder.parent().expect("a profile's folder is in the target folder");
+    let profile = match folder.file_name().and_then(|name| name.to_str()) {
+        Some("debug") | None => "dev",
+        Some(name) => name,
+    };
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--package", "nodesockd", "--bin", "nodesockd", "--profile", profile])
+        .arg("--target-dir")
+        .arg(target)
+        .current_dir(root())
+        .status()
+        .expect("Cargo runs");
+    assert!(built.success(), "nodesockd does not compile");
+    folder.join("nodesockd")
+}

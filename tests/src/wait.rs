@@ -1,0 +1,35 @@
+//! Waiting for conditions.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long a test waits for something that ought to happen. Far more than any of it takes, on any machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Between two looks at a condition that nothing announces.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// Waits until `condition` holds.
+///
+/// # Panics
+///
+/// After [`PATIENCE`], with `what`.
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    found(what, || condition().then_some(()), String::new);
+}
+
+/// Waits until `look` finds something, and returns it.
+///
+/// # Panics
+///
+/// After [`PATIENCE`], with `what` and whatever `explain` has to say.
+pub fn found<T>(what: &str, mut look: impl FnMut() -> Option<T>, explain: impl Fn() -> String) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}\n{}", explain());
+        sleep(PAUSE);
+    }
+}
