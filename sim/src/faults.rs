@@ -1,0 +1,221 @@
+//! What goes wrong, and when. Plain data beside the [`Scenario`](crate::Scenario).
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::scenario::Behaviour;
+
+/// Everything that goes wrong in a history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct FaultPlan {
+    /// Calls of the backend that do not go well.
+    pub calls: Vec<CallFault>,
+    /// Workers that misbehave.
+    pub workers: Vec<WorkerFault>,
+    /// Blows from outside, by time.
+    pub blows: Vec<Blow>,
+    /// Exits are noticed up to so many ms late.
+    pub exit_delay_ms: u64,
+    /// From then on, in ms, nothing goes wrong any more.
+    pub until_ms: u64,
+}
+
+/// One call of the backend goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallFault {
+    /// Which method.
+    pub call: Call,
+    /// Which of its calls, from 0.
+    pub nth: u32,
+    /// What is wrong with it.
+    pub trouble: Trouble,
+}
+
+/// Methods of the backend that can fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Call {
+    /// `Processes::spawn`
+    Spawn,
+    /// `Files::publish`
+    Publish,
+    /// `Files::withdraw`
+    Withdraw,
+    /// `Files::measure_queue`
+    MeasureQueue,
+    /// `Files::remove`
+    Remove,
+    /// `Files::sweep`
+    Sweep,
+    /// `Host::load_config`
+    LoadConfig,
+    /// `Host::reopen_logs`
+    ReopenLogs,
+    /// `Host::serve_dev`
+    ServeDev,
+}
+
+impl Call {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Spawn,
+        Self::Publish,
+        Self::Withdraw,
+        Self::MeasureQueue,
+        Self::Remove,
+        Self::Sweep,
+        Self::LoadConfig,
+        Self::ReopenLogs,
+        Self::ServeDev,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Spawn => "spawn",
+            Self::Publish => "publish",
+            Self::Withdraw => "withdraw",
+            Self::MeasureQueue => "measure-queue",
+            Self::Remove => "remove",
+            Self::Sweep => "sweep",
+            Self::LoadConfig => "load-config",
+            Self::ReopenLogs => "reopen-logs",
+            Self::ServeDev => "serve-dev",
+        }
+    }
+}
+
+/// How a call goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Trouble {
+    /// It fails.
+    Fails(Errno),
+    /// It takes so long, in ms, and then succeeds.
+    Slow(u64),
+}
+
+/// The operating system's reasons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Errno {
+    /// Try again: no process slot, no backlog.
+    Again,
+    /// No memory.
+    NoMem,
+    /// No such file.
+    NoEnt,
+    /// Permission denied.
+    Access,
+    /// Too many open files.
+    MFile,
+    /// No space left on device.
+    NoSpace,
+    /// Read-only file system.
+    ReadOnly,
+    /// Input/output error.
+    Io,
+}
+
+impl Errno {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Again,
+        Self::NoMem,
+        Self::NoEnt,
+        Self::Access,
+        Self::MFile,
+        Self::NoSpace,
+        Self::ReadOnly,
+        Self::Io,
+    ];
+}
+
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Again => "EAGAIN",
+            Self::NoMem => "ENOMEM",
+            Self::NoEnt => "ENOENT",
+            Self::Access => "EACCES",
+            Self::MFile => "EMFILE",
+            Self::NoSpace => "ENOSPC",
+            Self::ReadOnly => "EROFS",
+            Self::Io => "EIO",
+        })
+    }
+}
+
+/// A worker misbehaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerFault {
+    /// Which process, in the order in which they are spawned, from 0.
+    pub nth: u32,
+    /// What it does.
+    pub behaviour: Behaviour,
+}
+
+/// A blow from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blow {
+    /// When, in ms.
+    pub at_ms: u64,
+    /// What.
+    pub what: Harm,
+}
+
+/// What can be done to workers from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Harm {
+    /// The n-th live worker, modulo their number, is killed (`kill -9`, the OOM killer).
+    Kill {
+        /// Which.
+        nth: u32,
+    },
+    /// All live workers are killed at once.
+    KillAll,
+    /// The n-th live worker is stopped for a while.
+    Stop {
+        /// Which.
+        nth: u32,
+        /// In ms.
+        for_ms: u64,
+    },
+}
+
+/// How often each kind of fault struck.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tally(BTreeMap<&'static str, u64>);
+
+impl Tally {
+    pub(crate) fn count(&mut self, kind: &'static str) {
+        *self.0.entry(kind).or_default() += 1;
+    }
+
+    pub(crate) fn call(&mut self, call: Call, trouble: Trouble) {
+        self.count(match trouble {
+            Trouble::Fails(_) => call.name(),
+            Trouble::Slow(_) => "slow call",
+        });
+    }
+
+    /// Adds another one.
+    pub fn add(&mut self, other: &Self) {
+        for (kind, count) in &other.0 {
+            *self.0.entry(kind).or_default() += count;
+        }
+    }
+
+    /// The kinds and their numbers, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.0.iter().map(|(kind, count)| (*kind, *count))
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (kind, count)) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { ", " };
+            write!(f, "{separator}{kind} {count}")?;
+        }
+        Ok(())
+    }
+}

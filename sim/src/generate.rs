@@ -1,0 +1,319 @@
+//! Draws a scenario and its faults from a seed.
+//!
+//! Swarm testing: first it is drawn *which* kinds of things happen at all in a history, and how dense they are; so
+//! there are histories with nothing but stopped workers, and histories with everything.
+
+use std::num::NonZeroU32;
+
+use fastrand::Rng;
+
+use crate::faults::{Blow, Call, CallFault, Errno, FaultPlan, Harm, Trouble, WorkerFault};
+use crate::scenario::{Act, Ask, Behaviour, Death, Load, Release, Scenario, Settings, Signal, Step};
+
+/// The scenario and the faults of `seed`.
+#[must_use]
+pub fn generate(seed: u64) -> (Scenario, FaultPlan) {
+    let mut rng = Rng::with_seed(seed);
+    let length_ms = *pick(&mut rng, &[5_000, 20_000, 60_000]);
+    let settings = settings(&mut rng);
+    let releases = releases(&mut rng);
+    let script = script(&mut rng, &settings, releases.len(), length_ms);
+    let faults = faults(&mut rng, length_ms);
+    let load = load(&mut rng, &settings);
+    let leftovers = leftovers(&mut rng);
+    let scenario = Scenario { settings, releases, script, load, leftovers, length_ms, jitter: rng.u64(..) };
+    (scenario, faults)
+}
+
+fn pick<'a, T>(rng: &mut Rng, choices: &'a [T]) -> &'a T {
+    &choices[rng.usize(0..choices.len())]
+}
+
+fn chance(rng: &mut Rng, percent: u32) -> bool {
+    rng.u32(0..100) < percent
+}
+
+/// A subset of `all`: often small, sometimes everything.
+fn swarm<T: Copy>(rng: &mut Rng, all: &[T]) -> Vec<T> {
+    let percent = *pick(rng, &[0, 10, 30, 60, 100]);
+    all.iter().copied().filter(|_| chance(rng, percent)).collect()
+}
+
+fn settings(rng: &mut Rng) -> Settings {
+    let mut settings = Settings {
+        workers: *pick(rng, &[1, 1, 2, 2, 3, 4]),
+        standby: *pick(rng, &[0, 0, 1, 2]),
+        absolute_links: rng.bool(),
+        dev_server: rng.bool().then_some(8000),
+        max_start_attempts: *pick(rng, &[1, 1, 2, 3]),
+        ..Settings::default()
+    };
+    if rng.bool() {
+        settings.online_timeout_ms = *pick(rng, &[200, 1000]);
+        settings.drain_timeout_ms = *pick(rng, &[0, 100, 1000]);
+        settings.shutdown_timeout_ms = *pick(rng, &[100, 500, 2000]);
+        settings.spawn_timeout_ms = *pick(rng, &[20, 500]);
+    }
+    settings
+}
+
+fn releases(rng: &mut Rng) -> Vec<Release> {
+    let mut releases = vec![good(rng)];
+    for _ in 0..rng.u32(0..3) {
+        let mut release = good(rng);
+        if chance(rng, 40) {
+            let behaviour = behaviour(rng, &BEHAVIOURS);
+            release.defects.push(behaviour);
+        }
+        releases.push(release);
+    }
+    releases
+}
+
+fn good(rng: &mut Rng) -> Release {
+    Release { boot_ms: *pick(rng, &[5, 40, 150]), service_ms: *pick(rng, &[1, 5, 40]), defects: Vec::new() }
+}
+
+fn load(rng: &mut Rng, settings: &Settings) -> Load {
+    Load {
+        users: *pick(rng, &[1, 2, 4]),
+        pause_ms: *pick(rng, &[10, 50, 400]),
+        upstreams: settings.workers,
+        posts: *pick(rng, &[0, 50, 100]),
+        keep_alive_ms: *pick(rng, &[None, Some(50), Some(2000), Some(60_000)]),
+        backlog: *pick(rng, &[1, 511, 511, 511]),
+    }
+}
+
+fn leftovers(rng: &mut Rng) -> Vec<String> {
+    let all = [
+        "app.0.sock",
+        "app.7.sock",
+        ".app.1.sock.new",
+        "app.11111111-1111-4111-8111-111111111111.sock",
+        "README",
+        "other.0.sock",
+    ];
+    swarm(rng, &all).into_iter().map(str::to_owned).collect()
+}
+
+/// Kinds of things that operators do.
+#[derive(Debug, Clone, Copy)]
+enum Habit {
+    Restart,
+    Suspend,
+    Resume,
+    Stop,
+    Scale,
+    Reload,
+    Signal,
+    Talk,
+    Look,
+}
+
+const HABITS: [Habit; 9] = [
+    Habit::Restart,
+    Habit::Suspend,
+    Habit::Resume,
+    Habit::Stop,
+    Habit::Scale,
+    Habit::Reload,
+    Habit::Signal,
+    Habit::Talk,
+    Habit::Look,
+];
+
+fn script(rng: &mut Rng, settings: &Settings, releases: usize, length_ms: u64) -> Vec<Step> {
+    let habits = swarm(rng, &HABITS);
+    let mut steps = Vec::new();
+    if !habits.is_empty() {
+        for _ in 0..*pick(rng, &[1, 4, 12, 40]) {
+            let at_ms = rng.u64(0..length_ms);
+            let habit = *pick(rng, &habits);
+            steps.extend(deed(rng, habit, settings, releases).into_iter().map(|act| Step { at_ms, act }));
+        }
+    }
+    if chance(rng, 10) {
+        let act = if rng.bool() { Act::Signal(Signal::Term) } else { ask(rng, Ask::Terminate) };
+        steps.push(Step { at_ms: rng.u64(0..length_ms), act });
+    }
+    if chance(rng, 4) {
+        let at_ms = rng.u64(0..length_ms);
+        steps.push(Step { at_ms, act: Act::Signal(Signal::Int) });
+        steps.push(Step { at_ms: at_ms + rng.u64(0..2000), act: Act::Signal(Signal::Int) });
+    }
+    steps.sort_by_key(|step| step.at_ms);
+    // Whatever was deployed before, in the end there is code that works, and a configuration that can be read.
+    let at_ms = length_ms - 1;
+    steps.push(Step { at_ms, act: Act::Deploy { release: 0 } });
+    steps
+}
+
+fn deed(rng: &mut Rng, habit: Habit, settings: &Settings, releases: usize) -> Vec<Act> {
+    let attempts = if chance(rng, 30) { NonZeroU32::new(rng.u32(1..4)) } else { None };
+    let wait = chance(rng, 30);
+    match habit {
+        Habit::Restart => {
+            let deploy = Act::Deploy { release: rng.usize(0..releases) };
+            let restart = ask(rng, Ask::Restart { suspended: false, attempts, wait });
+            if rng.bool() { vec![deploy, restart] } else { vec![restart] }
+        }
+        Habit::Suspend => vec![ask(rng, Ask::Restart { suspended: true, attempts, wait })],
+        Habit::Resume => vec![ask(rng, Ask::Resume)],
+        Habit::Stop => {
+            let suspended = chance(rng, 30);
+            let what = if rng.bool() { Ask::Stop } else { Ask::Start { suspended, attempts } };
+            vec![ask(rng, what)]
+        }
+        Habit::Scale => {
+            let count = NonZeroU32::new(rng.u32(1..6)).unwrap_or(NonZeroU32::MIN);
+            let standby = rng.u32(0..3);
+            let what = if rng.bool() { Ask::SetWorkers(count) } else { Ask::SetStandby(standby) };
+            vec![ask(rng, what)]
+        }
+        Habit::Reload => {
+            let edit = edit(rng, settings);
+            let reload = if rng.bool() { ask(rng, Ask::Reload) } else { Act::Signal(Signal::Hup) };
+            vec![edit, reload]
+        }
+        Habit::Signal => {
+            let signal = *pick(rng, &[Signal::Hup, Signal::Usr1, Signal::Usr2]);
+            vec![Act::Signal(signal); rng.usize(1..6)]
+        }
+        Habit::Talk => {
+            let selectors = ["0", "!0", "0-1", "$5000", "self", "nonsense", "99"];
+            let workers = rng.bool().then(|| (*pick(rng, &selectors)).to_owned());
+            let what = if rng.bool() { Ask::Message { workers } } else { Ask::Request { workers } };
+            if rng.bool() {
+                vec![ask(rng, what)]
+            } else {
+                vec![Act::WorkerAsks { nth: rng.u32(0..8), ask: what }]
+            }
+        }
+        Habit::Look => {
+            let what = if rng.bool() { Ask::Status } else { Ask::Config };
+            vec![ask(rng, what)]
+        }
+    }
+}
+
+fn ask(rng: &mut Rng, ask: Ask) -> Act {
+    Act::Ask {
+        client: rng.u32(0..3),
+        ask,
+        twice: chance(rng, 5),
+        hang_up_ms: chance(rng, 10).then(|| rng.u64(0..3000)),
+    }
+}
+
+fn edit(rng: &mut Rng, settings: &Settings) -> Act {
+    let mut new = settings.clone();
+    match rng.u32(0..7) {
+        0 => return Act::EditBadly,
+        1 => new.workers = rng.u32(1..6),
+        2 => new.standby = rng.u32(0..3),
+        3 => new.script = format!("/srv/app/server{}.js", rng.u32(0..3)),
+        4 => new.shutdown_timeout_ms = *pick(rng, &[100, 3000]),
+        5 => new.name = format!("app{}", rng.u32(0..3)),
+        _ => new.socket_file = (*pick(rng, &["app.{worker}.sock", "web-{worker}"])).to_owned(),
+    }
+    Act::Edit(Box::new(new))
+}
+
+/// Kinds of misbehaviour.
+#[derive(Debug, Clone, Copy)]
+enum Vice {
+    NeverReports,
+    Late,
+    Twice,
+    Unsuspended,
+    DiesBooting,
+    Dies,
+    DiesServing,
+    IgnoresShutdown,
+    IgnoresSigterm,
+    Breaks,
+    ClosesChannel,
+    Forks,
+    Babbles,
+    Mute,
+    Stops,
+}
+
+const BEHAVIOURS: [Vice; 15] = [
+    Vice::NeverReports,
+    Vice::Late,
+    Vice::Twice,
+    Vice::Unsuspended,
+    Vice::DiesBooting,
+    Vice::Dies,
+    Vice::DiesServing,
+    Vice::IgnoresShutdown,
+    Vice::IgnoresSigterm,
+    Vice::Breaks,
+    Vice::ClosesChannel,
+    Vice::Forks,
+    Vice::Babbles,
+    Vice::Mute,
+    Vice::Stops,
+];
+
+fn behaviour(rng: &mut Rng, vices: &[Vice]) -> Behaviour {
+    let how = *pick(rng, &[Death::Code(0), Death::Code(1), Death::Signal(9), Death::Signal(11)]);
+    match pick(rng, vices) {
+        Vice::NeverReports => Behaviour::NeverReports,
+        Vice::Late => Behaviour::ReportsLate { by_ms: *pick(rng, &[100, 900, 11_000]) },
+        Vice::Twice => Behaviour::ReportsTwice,
+        Vice::Unsuspended => Behaviour::ReportsUnsuspended,
+        Vice::DiesBooting => Behaviour::Dies { after_ms: rng.u64(0..5), how },
+        Vice::Dies => Behaviour::Dies { after_ms: rng.u64(0..10_000), how },
+        Vice::DiesServing => Behaviour::DiesServing { requests: rng.u32(1..50), how },
+        Vice::IgnoresShutdown => Behaviour::IgnoresShutdown,
+        Vice::IgnoresSigterm => Behaviour::IgnoresSigterm,
+        Vice::Breaks => Behaviour::Breaks { after_ms: rng.u64(0..5000) },
+        Vice::ClosesChannel => Behaviour::ClosesChannel { after_ms: rng.u64(0..5000) },
+        Vice::Forks => Behaviour::Forks { escapes: rng.bool() },
+        Vice::Babbles => Behaviour::Babbles,
+        Vice::Mute => Behaviour::Mute,
+        Vice::Stops => Behaviour::Stops { after_ms: rng.u64(0..3000), for_ms: rng.u64(1..20_000) },
+    }
+}
+
+fn faults(rng: &mut Rng, length_ms: u64) -> FaultPlan {
+    let mut plan = FaultPlan {
+        until_ms: length_ms * 3 / 4,
+        exit_delay_ms: *pick(rng, &[0, 0, 1, 100]),
+        ..FaultPlan::default()
+    };
+    let vices = swarm(rng, &BEHAVIOURS);
+    if !vices.is_empty() {
+        let density = *pick(rng, &[5, 20, 60]);
+        for nth in 0..60 {
+            if chance(rng, density) {
+                plan.workers.push(WorkerFault { nth, behaviour: behaviour(rng, &vices) });
+            }
+        }
+    }
+    for call in swarm(rng, &Call::ALL) {
+        let density = *pick(rng, &[2, 10, 50]);
+        for nth in 0..40 {
+            if chance(rng, density) {
+                let fails = chance(rng, 80);
+                let trouble = if fails {
+                    Trouble::Fails(*pick(rng, &Errno::ALL))
+                } else {
+                    Trouble::Slow(rng.u64(1..3000))
+                };
+                plan.calls.push(CallFault { call, nth, trouble });
+            }
+        }
+    }
+    for _ in 0..*pick(rng, &[0, 0, 1, 5]) {
+        let nth = rng.u32(0..8);
+        let for_ms = rng.u64(1..15_000);
+        let what =
+            *pick(rng, &[Harm::Kill { nth }, Harm::Kill { nth }, Harm::Stop { nth, for_ms }, Harm::KillAll]);
+        plan.blows.push(Blow { at_ms: rng.u64(0..plan.until_ms), what });
+    }
+    plan
+}

@@ -1,0 +1,38 @@
+//! The simulator of nodesockd: the very supervisor and the very loop that ship, in a world of our own.
+//!
+//! A [`Scenario`] says what is played, a [`FaultPlan`] what goes wrong; [`generate`] draws both from a seed, [`run`]
+//! plays them in virtual time, the same way each time. After every step the supervisor's own invariants are checked,
+//! and, from outside and without asking the supervisor, what operators and users were promised: links that name
+//! workers that serve, requests answered exactly once, workers that go only when nothing waits for them, no signal to
+//! a process that is another by now, no process and no file left behind. When the faults have stopped, everything has
+//! to come to rest.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `scenario`, `faults` | what is played and what goes wrong, as plain data |
+//! | `generate` | both, drawn from a seed |
+//! | `stories` | those that have a name |
+//! | `world` | processes, files, nginx, clients, and the contract seen from outside |
+//! | `backend` | the traits of the core over that world |
+//! | `runner` | plays a scenario |
+//! | `ledger`, `trace` | what became of users' requests; what people read |
+//!
+//! Not modelled: what the kernel does inside one call (looking up a link and connecting is one moment), the bytes of
+//! the protocol (sessions have their own tests), memory, disks and CPU, more than one network namespace.
+
+mod backend;
+mod faults;
+mod generate;
+mod ledger;
+mod runner;
+mod scenario;
+mod stories;
+mod trace;
+mod world;
+
+pub use faults::{Blow, Call, CallFault, Errno, FaultPlan, Harm, Tally, Trouble, WorkerFault};
+pub use generate::generate;
+pub use ledger::{Cause, Ledger};
+pub use runner::{Outcome, Stats, run, trace};
+pub use scenario::{Act, Ask, Behaviour, Death, Load, Release, Scenario, Settings, Signal, Step};
+pub use stories::{Story, stories};

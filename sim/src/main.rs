@@ -1,0 +1,123 @@
+//! `nodesockd-sim`: runs seeds, or replays one.
+#![expect(clippy::disallowed_types, reason = "the command measures how long it takes")]
+
+use std::cell::Cell;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use nodesockd_sim::{Stats, generate, run, trace};
+
+/// Looks for histories in which nodesockd breaks its promises.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Run so many seeds
+    #[arg(long, default_value_t = 1000)]
+    seeds: u64,
+    /// Begin with this one
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// Run this one only
+    #[arg(long, conflicts_with_all = ["seeds", "from"])]
+    seed: Option<u64>,
+    /// Print the story of the seed
+    #[arg(long, requires = "seed")]
+    trace: bool,
+}
+
+thread_local! {
+    static SEED: Cell<u64> = const { Cell::new(0) };
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        let _ = writeln!(std::io::stderr(), "replay it: {}", command(SEED.get()));
+    }));
+    let done = match arguments.seed {
+        Some(seed) => one(seed, arguments.trace),
+        None => many(arguments.from, arguments.seeds),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) | Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn command(seed: u64) -> String {
+    format!("cargo run --release -p nodesockd-sim -- --seed {seed} --trace")
+}
+
+/// Replays one seed.
+fn one(seed: u64, with_trace: bool) -> std::io::Result<bool> {
+    SEED.set(seed);
+    let started = Instant::now();
+    let (scenario, faults) = generate(seed);
+    let outcome = if with_trace { trace(&scenario, &faults) } else { run(&scenario, &faults) };
+    let mut out = std::io::stdout().lock();
+    if with_trace {
+        writeln!(out, "{scenario:#?}\n{faults:#?}\n\n{}", outcome.trace)?;
+    }
+    if let Some(violation) = &outcome.violation {
+        writeln!(out, "seed {seed}: {violation}")?;
+    }
+    let violations = u64::from(outcome.violation.is_some());
+    writeln!(out, "{}", summary(1, &outcome.stats, started, violations, 0))?;
+    Ok(violations == 0)
+}
+
+/// Runs seeds, each one twice when its turn comes: one in twenty.
+fn many(from: u64, seeds: u64) -> std::io::Result<bool> {
+    let started = Instant::now();
+    let mut total = Stats::default();
+    let (mut violations, mut mismatches) = (0, 0);
+    let bar = progress(seeds);
+    for seed in from..from.saturating_add(seeds) {
+        SEED.set(seed);
+        let (scenario, faults) = generate(seed);
+        let outcome = run(&scenario, &faults);
+        if let Some(violation) = &outcome.violation {
+            violations += 1;
+            bar.suspend(|| writeln!(std::io::stdout(), "seed {seed}: {violation}\n  {}", command(seed)))?;
+        }
+        if seed % 20 == 0 && run(&scenario, &faults).hash != outcome.hash {
+            mismatches += 1;
+            bar.suspend(|| writeln!(std::io::stdout(), "seed {seed}: a second run took another course"))?;
+        }
+        total.add(&outcome.stats);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    writeln!(std::io::stdout(), "{}", summary(seeds, &total, started, violations, mismatches))?;
+    Ok(violations == 0 && mismatches == 0)
+}
+
+fn progress(seeds: u64) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(seeds);
+    match ProgressStyle::with_template("{bar:40} {pos}/{len} seeds  {per_sec}  {eta} left") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+fn summary(seeds: u64, stats: &Stats, started: Instant, violations: u64, mismatches: u64) -> String {
+    let wall = started.elapsed().as_secs_f64().max(f64::MIN_POSITIVE);
+    let simulated = stats.nanos as f64 / 1e9;
+    format!(
+        "{seeds} seeds · {} steps · {} events ({:.0}/s) · {simulated:.0} s simulated in {wall:.1} s ({:.0}×) · \
+         faults: {} · requests: {} · {mismatches} run-twice mismatches · {violations} violations",
+        stats.steps,
+        stats.events,
+        stats.events as f64 / wall,
+        simulated / wall,
+        stats.faults,
+        stats.requests,
+    )
+}

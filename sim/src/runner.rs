@@ -1,0 +1,244 @@
+//! Plays a scenario from start to end: safety at every step, liveness when the faults have stopped, and a clean end.
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use nodesockd_core::driver::{Driver, Step};
+use nodesockd_core::id::BootId;
+use nodesockd_core::supervisor::{Daemon, Pending};
+use nodesockd_core::{Supervisor, Time};
+
+use crate::faults::{FaultPlan, Tally};
+use crate::ledger::Ledger;
+use crate::scenario::{Ask, Scenario};
+use crate::world::{DAEMON_PID, World, ms};
+
+/// So long after the faults have stopped everything is as it ought to be. Twice the longest chain of time-outs and
+/// back-offs that a default configuration allows.
+const SETTLED_WITHIN: Duration = Duration::from_secs(300);
+/// More steps than this without time passing: the supervisor runs in a circle.
+const CIRCLE: u32 = 20_000;
+
+/// How a run went.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// What was done.
+    pub stats: Stats,
+    /// The first thing that went against the contract.
+    pub violation: Option<String>,
+    /// Equal for equal histories.
+    pub hash: u64,
+    /// The story, if it was asked for.
+    pub trace: String,
+}
+
+/// Figures of one run, or of many.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Steps of the driver.
+    pub steps: u64,
+    /// Facts the supervisor took in, completions and deadlines included.
+    pub events: u64,
+    /// Things that happened in the world.
+    pub happened: u64,
+    /// Virtual time, in ns.
+    pub nanos: u64,
+    /// Faults that struck.
+    pub faults: Tally,
+    /// Users' requests.
+    pub requests: Ledger,
+}
+
+impl Stats {
+    /// Adds another run's.
+    pub fn add(&mut self, other: &Self) {
+        self.steps += other.steps;
+        self.events += other.events;
+        self.happened += other.happened;
+        self.nanos += other.nanos;
+        self.faults.add(&other.faults);
+        self.requests.add(&other.requests);
+    }
+}
+
+/// Plays a scenario; the outcome carries a trace.
+#[must_use]
+pub fn trace(scenario: &Scenario, faults: &FaultPlan) -> Outcome {
+    play(scenario, faults, true)
+}
+
+/// Plays a scenario.
+#[must_use]
+pub fn run(scenario: &Scenario, faults: &FaultPlan) -> Outcome {
+    play(scenario, faults, false)
+}
+
+fn play(scenario: &Scenario, faults: &FaultPlan, keep_trace: bool) -> Outcome {
+    let (world, config) = match World::new(scenario, faults, keep_trace) {
+        Ok(both) => both,
+        Err(error) => {
+            return Outcome {
+                stats: Stats::default(),
+                violation: Some(format!("the scenario's `socketFile` {error}")),
+                hash: 0,
+                trace: String::new(),
+            };
+        }
+    };
+    let daemon = Daemon {
+        version: "3.0.0".into(),
+        pid: DAEMON_PID,
+        boot: BootId(u128::from(scenario.jitter) << 64 | 0x5eed),
+    };
+    let supervisor = Supervisor::new(config, daemon, world.time());
+    let mut run =
+        Run { driver: Driver::new(supervisor, world), stats: Stats::default(), still: 0, quit: false };
+    let ended = run.play();
+    if let Err(what) = ended {
+        run.world().violated(what);
+    }
+    run.finish()
+}
+
+struct Run {
+    driver: Driver<World>,
+    stats: Stats,
+    /// Steps since time passed last.
+    still: u32,
+    quit: bool,
+}
+
+impl Run {
+    fn world(&mut self) -> &mut World {
+        self.driver.backend()
+    }
+
+    fn play(&mut self) -> Result<(), String> {
+        while !self.quit && !self.world().scenario_over() {
+            self.advance(ms(500))?;
+        }
+        self.settle()?;
+        if !self.quit && self.world().waits_for_resume() {
+            self.world().ask(0, &Ask::Resume, false, None);
+            self.settle()?;
+        }
+        if !self.quit {
+            self.world().ask(0, &Ask::Terminate, false, None);
+        }
+        let deadline = self.world().time() + SETTLED_WITHIN;
+        while !self.quit {
+            self.advance(ms(500))?;
+            if self.world().time() >= deadline {
+                return Err(format!("the daemon has not quit: {}", self.unrest()));
+            }
+        }
+        let mut remains = self.world().remains();
+        remains.extend(self.world().unanswered().into_iter().map(|request| format!("no reply to {request}")));
+        if remains.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("the daemon has quit, but {}", remains.join(", ")))
+        }
+    }
+
+    /// Waits until everything is as it ought to be.
+    fn settle(&mut self) -> Result<(), String> {
+        let deadline = self.world().time() + SETTLED_WITHIN;
+        loop {
+            self.advance(ms(500))?;
+            if self.quit {
+                return Ok(());
+            }
+            if self.unrest().is_empty() {
+                self.world().settled();
+                return Ok(());
+            }
+            if self.world().time() >= deadline {
+                return Err(format!(
+                    "not settled {} s after the faults: {}",
+                    SETTLED_WITHIN.as_secs(),
+                    self.unrest()
+                ));
+            }
+        }
+    }
+
+    /// What is not as it ought to be, by the supervisor's own account and by the world's.
+    fn unrest(&mut self) -> String {
+        let mute = self.world().has_mute_workers();
+        let pending = match self.driver.supervisor().pending() {
+            Some(Pending::Requests(_)) if mute => None,
+            pending => pending.map(|pending| pending.to_string()),
+        };
+        let world = self.world();
+        let flight = world.ledger.in_flight();
+        let mut wrong: Vec<String> = pending.into_iter().collect();
+        wrong.extend(world.unsettled());
+        if flight > 0 && !world.waits_for_resume() {
+            wrong.push(format!("{flight} of the users' requests wait"));
+        }
+        wrong.join(", ")
+    }
+
+    /// Lets so much time pass.
+    fn advance(&mut self, duration: Duration) -> Result<(), String> {
+        let until = self.world().time() + duration;
+        self.world().horizon = until;
+        while !self.quit && self.world().time() < until {
+            self.step()?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self) -> Result<(), String> {
+        let before = self.world().time();
+        let step = now(self.driver.step()).ok_or("a call of the simulated backend waits")?;
+        self.stats.steps += 1;
+        match step {
+            Step::Quit => self.quit = true,
+            Step::Heard(_) | Step::TimedOut => self.stats.events += 1,
+            Step::Performed(action) => self.stats.events += u64::from(completes(&action)),
+        }
+        self.driver.supervisor().check().map_err(|violation| violation.to_string())?;
+        if let Some(violation) = self.world().violation() {
+            return Err(violation.to_owned());
+        }
+        self.still = if self.world().time() > before { 0 } else { self.still + 1 };
+        if self.still > CIRCLE {
+            return Err(format!("{CIRCLE} steps and no time has passed"));
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Outcome {
+        let world = self.driver.backend();
+        let end = world.time();
+        let account = world.ledger.to_string();
+        world.trace.line(end, "users", account);
+        self.stats.happened = world.happened;
+        self.stats.nanos = end.since(Time::ZERO).as_nanos() as u64;
+        self.stats.faults = world.tally.clone();
+        self.stats.requests = world.ledger.clone();
+        Outcome {
+            violation: world.violation().map(str::to_owned),
+            hash: world.trace.hash(),
+            trace: world.trace.render(),
+            stats: self.stats,
+        }
+    }
+}
+
+/// Whether a completion is fed back for this action.
+fn completes(action: &nodesockd_core::Action) -> bool {
+    use nodesockd_core::Action;
+    !matches!(action, Action::Tell { .. } | Action::Signal { .. } | Action::Reply { .. } | Action::Quit)
+}
+
+/// The result of a future that never waits.
+fn now<T>(future: impl Future<Output = T>) -> Option<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}

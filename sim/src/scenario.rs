@@ -1,0 +1,390 @@
+//! What is played: a daemon's configuration, the code its workers run, what its operators and its users do.
+//!
+//! Plain data: a scenario can be printed, kept in a file, shrunk and replayed. What goes *wrong* stands beside it, in
+//! the [`FaultPlan`](crate::FaultPlan).
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nodesockd_core::config::{Config, Env, Options, PatternError, Program, SocketPattern, Symlinks};
+use nodesockd_core::event::DaemonSignal;
+use nodesockd_core::wire::{Json, Request, StartOptions};
+use serde::{Deserialize, Serialize};
+
+/// Where the simulated `tmpDir` is.
+pub(crate) const TMP_DIR: &str = "/run/app";
+
+/// A history to be played.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scenario {
+    /// The configuration that the daemon starts with.
+    pub settings: Settings,
+    /// The code that can be deployed; the first one is in place at the start.
+    pub releases: Vec<Release>,
+    /// What operators do, by time.
+    pub script: Vec<Step>,
+    /// What users do.
+    pub load: Load,
+    /// File names that an earlier daemon, or somebody else, left in `tmpDir`.
+    pub leftovers: Vec<String>,
+    /// When script and load end, in ms.
+    pub length_ms: u64,
+    /// Draws all that nobody decides: latencies, the moments of requests.
+    pub jitter: u64,
+}
+
+/// The configuration, as far as the supervisor's decisions depend on it. Times in ms.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// `name`
+    pub name: String,
+    /// `workers`
+    pub workers: u32,
+    /// `standby`
+    pub standby: u32,
+    /// `script`: another one means that workers have to be restarted.
+    pub script: String,
+    /// `socketFile`
+    pub socket_file: String,
+    /// `options.symlinks`
+    pub absolute_links: bool,
+    /// `devServer`
+    pub dev_server: Option<u16>,
+    /// `options.spawnTimeout`
+    pub spawn_timeout_ms: u64,
+    /// `options.onlineTimeout`
+    pub online_timeout_ms: u64,
+    /// `options.drainTimeout`
+    pub drain_timeout_ms: u64,
+    /// `options.shutdownTimeout`
+    pub shutdown_timeout_ms: u64,
+    /// `options.maxStartAttempts`
+    pub max_start_attempts: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            name: "app".into(),
+            workers: 2,
+            standby: 0,
+            script: "/srv/app/server.js".into(),
+            socket_file: "app.{worker}.sock".into(),
+            absolute_links: false,
+            dev_server: None,
+            spawn_timeout_ms: 2000,
+            online_timeout_ms: 10_000,
+            drain_timeout_ms: 5000,
+            shutdown_timeout_ms: 10_000,
+            max_start_attempts: 1,
+        }
+    }
+}
+
+impl Settings {
+    /// The configuration a loader would make of them.
+    ///
+    /// # Errors
+    ///
+    /// `socket_file` is no pattern.
+    pub fn config(&self) -> Result<Config, PatternError> {
+        let at_least_one = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
+        let tmp_dir = PathBuf::from(TMP_DIR);
+        Ok(Config {
+            files: vec![PathBuf::from("/srv/app/nodesockd.toml")],
+            cwd: PathBuf::from("/srv/app"),
+            name: self.name.clone(),
+            program: Program::Script {
+                node: "node".into(),
+                node_args: Vec::new(),
+                script: PathBuf::from(&self.script),
+            },
+            ipc_file: tmp_dir.join("nodesockd.ipc"),
+            tmp_dir,
+            socket_file: SocketPattern::parse(&self.socket_file)?,
+            workers: at_least_one(self.workers),
+            standby: self.standby,
+            env: Env::default(),
+            dev_server: self.dev_server,
+            debug: false,
+            options: Options {
+                spawn_timeout: Duration::from_millis(self.spawn_timeout_ms),
+                online_timeout: Duration::from_millis(self.online_timeout_ms),
+                drain_timeout: Duration::from_millis(self.drain_timeout_ms),
+                shutdown_timeout: Duration::from_millis(self.shutdown_timeout_ms),
+                max_start_attempts: at_least_one(self.max_start_attempts),
+                symlinks: if self.absolute_links { Symlinks::Absolute } else { Symlinks::Relative },
+                ..Options::default()
+            },
+        })
+    }
+}
+
+/// One version of the application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// From spawn until it listens, in ms.
+    pub boot_ms: u64,
+    /// From accepting a request until its answer, in ms.
+    pub service_ms: u64,
+    /// What is wrong with it, in every worker that runs it.
+    pub defects: Vec<Behaviour>,
+}
+
+impl Release {
+    /// One that works.
+    #[must_use]
+    pub fn good() -> Self {
+        Self { boot_ms: 42, service_ms: 4, defects: Vec::new() }
+    }
+}
+
+/// How a worker deviates from one that boots, serves and goes when told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Behaviour {
+    /// It lives and never reports online.
+    NeverReports,
+    /// It reports online only so long after it has booted.
+    ReportsLate {
+        /// In ms.
+        by_ms: u64,
+    },
+    /// It reports online twice.
+    ReportsTwice,
+    /// It reports online although it was started suspended.
+    ReportsUnsuspended,
+    /// It dies so long after it was spawned.
+    Dies {
+        /// In ms.
+        after_ms: u64,
+        /// How.
+        how: Death,
+    },
+    /// It dies while it holds this many requests' worth of work behind it.
+    DiesServing {
+        /// Requests begun.
+        requests: u32,
+        /// How.
+        how: Death,
+    },
+    /// `shutdown` means nothing to it.
+    IgnoresShutdown,
+    /// SIGTERM means nothing to it.
+    IgnoresSigterm,
+    /// It reports broken so long after it came online.
+    Breaks {
+        /// In ms.
+        after_ms: u64,
+    },
+    /// It closes its channel so long after it was spawned, and lives on.
+    ClosesChannel {
+        /// In ms.
+        after_ms: u64,
+    },
+    /// It forks a child that outlives it.
+    Forks {
+        /// Into a process group of its own.
+        escapes: bool,
+    },
+    /// It sends replies to requests that nobody made, and handles.
+    Babbles,
+    /// It does not answer application requests.
+    Mute,
+    /// It is stopped (SIGSTOP) for a while.
+    Stops {
+        /// When, in ms after it was spawned.
+        after_ms: u64,
+        /// For how long, in ms.
+        for_ms: u64,
+    },
+}
+
+/// How a process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Death {
+    /// It exits with this status.
+    Code(i32),
+    /// This signal kills it.
+    Signal(i32),
+}
+
+/// Something an operator does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// When, in ms.
+    pub at_ms: u64,
+    /// What.
+    pub act: Act,
+}
+
+/// What operators can do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Act {
+    /// A client makes a request.
+    Ask {
+        /// Which client.
+        client: u32,
+        /// What for.
+        ask: Ask,
+        /// It sends the request twice, with the same id.
+        twice: bool,
+        /// It hangs up so long after, in ms.
+        hang_up_ms: Option<u64>,
+    },
+    /// The n-th live worker, modulo their number, makes a request.
+    WorkerAsks {
+        /// Which.
+        nth: u32,
+        /// What for; workers may only send messages and requests to each other.
+        ask: Ask,
+    },
+    /// The daemon gets a signal.
+    Signal(Signal),
+    /// Workers spawned from now on run this release.
+    Deploy {
+        /// Index in [`Scenario::releases`].
+        release: usize,
+    },
+    /// The configuration file is changed.
+    Edit(Box<Settings>),
+    /// The configuration file is ruined.
+    EditBadly,
+}
+
+/// A client's request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ask {
+    /// `status`
+    Status,
+    /// `config`
+    Config,
+    /// `start-workers`
+    Start {
+        /// `suspended`
+        suspended: bool,
+        /// `maxAttempts`
+        attempts: Option<NonZeroU32>,
+    },
+    /// `restart-workers`
+    Restart {
+        /// `suspended`
+        suspended: bool,
+        /// `maxAttempts`
+        attempts: Option<NonZeroU32>,
+        /// Queue behind the operation in progress.
+        wait: bool,
+    },
+    /// `resume-workers`
+    Resume,
+    /// `stop-workers`
+    Stop,
+    /// `set-worker-count`
+    SetWorkers(NonZeroU32),
+    /// `set-standby-count`
+    SetStandby(u32),
+    /// `reload`
+    Reload,
+    /// `terminate`
+    Terminate,
+    /// `send-app-msg`
+    Message {
+        /// Selector.
+        workers: Option<String>,
+    },
+    /// `send-app-req`
+    Request {
+        /// Selector.
+        workers: Option<String>,
+    },
+}
+
+impl Ask {
+    /// A restart as most people ask for it.
+    pub const RESTART: Self = Self::Restart { suspended: false, attempts: None, wait: false };
+
+    pub(crate) fn request(&self) -> Request {
+        match self {
+            Self::Status => Request::Status,
+            Self::Config => Request::Config,
+            Self::Start { suspended, attempts } => Request::Start(StartOptions {
+                suspended: *suspended,
+                max_attempts: *attempts,
+                ..StartOptions::default()
+            }),
+            Self::Restart { suspended, attempts, wait } => Request::Restart {
+                options: StartOptions {
+                    suspended: *suspended,
+                    max_attempts: *attempts,
+                    progress: true,
+                    wait: *wait,
+                },
+                version: None,
+            },
+            Self::Resume => Request::Resume,
+            Self::Stop => Request::Stop,
+            Self::SetWorkers(count) => Request::SetWorkers { count: *count },
+            Self::SetStandby(count) => Request::SetStandby { count: *count },
+            Self::Reload => Request::Reload,
+            Self::Terminate => Request::Terminate,
+            Self::Message { workers } => Request::SendMessage {
+                message: "hello".into(),
+                data: Some(Json::of(&1)),
+                workers: workers.clone(),
+            },
+            Self::Request { workers } => {
+                Request::SendRequest { request: "ping".into(), data: None, workers: workers.clone() }
+            }
+        }
+    }
+}
+
+/// Signals to the daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Signal {
+    /// SIGTERM
+    Term,
+    /// SIGINT
+    Int,
+    /// SIGHUP
+    Hup,
+    /// SIGUSR1
+    Usr1,
+    /// SIGUSR2
+    Usr2,
+}
+
+impl From<Signal> for DaemonSignal {
+    fn from(signal: Signal) -> Self {
+        match signal {
+            Signal::Term => Self::Terminate,
+            Signal::Int => Self::Interrupt,
+            Signal::Hup => Self::Hangup,
+            Signal::Usr1 => Self::User1,
+            Signal::Usr2 => Self::User2,
+        }
+    }
+}
+
+/// Users, as nginx passes their requests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Load {
+    /// How many send requests at the same time, each one after the other.
+    pub users: u32,
+    /// The longest pause between one's requests, in ms.
+    pub pause_ms: u64,
+    /// The upstream servers that nginx lists: slots 0..n.
+    pub upstreams: u32,
+    /// Percentage of requests that are POSTs, which nginx never sends twice.
+    pub posts: u32,
+    /// nginx keeps idle connections to workers for so long, in ms; not at all if `None`.
+    pub keep_alive_ms: Option<u64>,
+    /// Connections a worker's listening socket can hold unaccepted.
+    pub backlog: usize,
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        Self { users: 2, pause_ms: 50, upstreams: 2, posts: 50, keep_alive_ms: None, backlog: 511 }
+    }
+}

@@ -1,0 +1,177 @@
+//! Histories with a name: what the documentation tells in words, played.
+
+use crate::faults::{Blow, FaultPlan, Harm, WorkerFault};
+use crate::scenario::{Act, Ask, Behaviour, Death, Load, Release, Scenario, Settings, Signal, Step};
+
+/// A history with a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Story {
+    /// Its name, good for a file.
+    pub name: &'static str,
+    /// What is played.
+    pub scenario: Scenario,
+    /// What goes wrong.
+    pub faults: FaultPlan,
+}
+
+/// All of them.
+#[must_use]
+pub fn stories() -> Vec<Story> {
+    vec![
+        cold_start(),
+        deploy(),
+        deploy_with_migration(),
+        rollback(),
+        broken(),
+        crash_loop(),
+        standby_promotion(),
+        failed_restart(),
+        scale(),
+        reload(),
+        stop_and_start(),
+        terminate_under_load(),
+    ]
+}
+
+fn story(name: &'static str, length_ms: u64, steps: Vec<(u64, Act)>) -> Story {
+    let script = steps.into_iter().map(|(at_ms, act)| Step { at_ms, act }).collect();
+    Story {
+        name,
+        scenario: Scenario {
+            settings: Settings::default(),
+            releases: vec![Release::good()],
+            script,
+            load: Load::default(),
+            leftovers: Vec::new(),
+            length_ms,
+            jitter: 1,
+        },
+        faults: FaultPlan { until_ms: length_ms, ..FaultPlan::default() },
+    }
+}
+
+fn ask(ask: Ask) -> Act {
+    Act::Ask { client: 1, ask, twice: false, hang_up_ms: None }
+}
+
+fn suspended_restart() -> Act {
+    ask(Ask::Restart { suspended: true, attempts: None, wait: false })
+}
+
+fn workers(count: u32) -> Act {
+    ask(Ask::SetWorkers(std::num::NonZeroU32::new(count).unwrap_or(std::num::NonZeroU32::MIN)))
+}
+
+/// The daemon finds what an earlier one left, and brings two workers and a standby up.
+fn cold_start() -> Story {
+    let mut story = story("cold_start", 300, Vec::new());
+    story.scenario.settings.standby = 1;
+    story.scenario.leftovers = vec!["app.0.sock".into(), ".app.1.sock.new".into(), "notes.txt".into()];
+    story
+}
+
+/// New code is in place; the workers are replaced under load.
+fn deploy() -> Story {
+    let mut story = story("deploy", 1000, vec![(300, Act::Deploy { release: 1 }), (310, ask(Ask::RESTART))]);
+    story.scenario.releases.push(Release { boot_ms: 60, ..Release::good() });
+    story
+}
+
+/// New workers wait while the database is migrated; one of them dies meanwhile, and its replacement waits as well.
+fn deploy_with_migration() -> Story {
+    let mut story =
+        story("deploy_with_migration", 2000, vec![(300, suspended_restart()), (1500, ask(Ask::Resume))]);
+    story.faults.blows.push(Blow { at_ms: 800, what: Harm::Kill { nth: 0 } });
+    story
+}
+
+/// The migration fails; the old code comes back and takes over from the suspended workers.
+fn rollback() -> Story {
+    let mut story = story(
+        "rollback",
+        2000,
+        vec![
+            (300, Act::Deploy { release: 1 }),
+            (310, suspended_restart()),
+            (1000, Act::Deploy { release: 0 }),
+            (1010, ask(Ask::RESTART)),
+        ],
+    );
+    story.scenario.releases.push(Release::good());
+    story
+}
+
+/// A worker asks to be replaced.
+fn broken() -> Story {
+    let mut story = story("broken", 1000, Vec::new());
+    story.faults.workers.push(WorkerFault { nth: 0, behaviour: Behaviour::Breaks { after_ms: 300 } });
+    story
+}
+
+/// A worker dies again and again while it boots; the pauses between attempts grow.
+fn crash_loop() -> Story {
+    let mut story = story("crash_loop", 4000, Vec::new());
+    story.scenario.settings.workers = 1;
+    story.scenario.load.upstreams = 1;
+    story.scenario.load.users = 0;
+    story.faults.workers = (1..6)
+        .map(|nth| WorkerFault { nth, behaviour: Behaviour::Dies { after_ms: 3, how: Death::Code(1) } })
+        .collect();
+    story.faults.blows.push(Blow { at_ms: 300, what: Harm::Kill { nth: 0 } });
+    story
+}
+
+/// A worker is killed; the standby takes its slot, and a new standby follows.
+fn standby_promotion() -> Story {
+    let mut story = story("standby_promotion", 1000, Vec::new());
+    story.scenario.settings.standby = 1;
+    story.faults.blows.push(Blow { at_ms: 400, what: Harm::Kill { nth: 0 } });
+    story
+}
+
+/// The new code never comes online; the old workers never stop serving.
+fn failed_restart() -> Story {
+    let mut story =
+        story("failed_restart", 3000, vec![(300, Act::Deploy { release: 1 }), (310, ask(Ask::RESTART))]);
+    story.scenario.settings.online_timeout_ms = 1000;
+    story.scenario.releases.push(Release { defects: vec![Behaviour::NeverReports], ..Release::good() });
+    story
+}
+
+/// One more worker, then two fewer.
+fn scale() -> Story {
+    story("scale", 1500, vec![(300, workers(3)), (800, workers(1))])
+}
+
+/// A configuration that cannot be read changes nothing; a good one changes what it has to.
+fn reload() -> Story {
+    let edited =
+        Settings { name: "shop".into(), standby: 1, shutdown_timeout_ms: 3000, ..Settings::default() };
+    story(
+        "reload",
+        1500,
+        vec![
+            (300, Act::EditBadly),
+            (310, ask(Ask::Reload)),
+            (700, Act::Edit(Box::new(edited))),
+            (710, Act::Signal(Signal::Hup)),
+        ],
+    )
+}
+
+/// The app is down for a while.
+fn stop_and_start() -> Story {
+    let start = Ask::Start { suspended: false, attempts: None };
+    let mut story = story("stop_and_start", 1500, vec![(300, ask(Ask::Stop)), (900, ask(start))]);
+    story.scenario.load.users = 1;
+    story.scenario.load.pause_ms = 300;
+    story
+}
+
+/// The daemon is ended while a worker is stopped and requests wait for it.
+fn terminate_under_load() -> Story {
+    let mut story = story("terminate_under_load", 2000, vec![(500, ask(Ask::Terminate))]);
+    story.scenario.load = Load { users: 4, pause_ms: 20, ..Load::default() };
+    story.faults.blows.push(Blow { at_ms: 450, what: Harm::Stop { nth: 0, for_ms: 400 } });
+    story
+}

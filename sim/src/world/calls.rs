@@ -1,0 +1,156 @@
+//! What the daemon does to `tmpDir` and asks its host for.
+
+use nodesockd_core::config::{Config, Problem, SocketPattern, Symlinks};
+use nodesockd_core::event::{Failure, Queue};
+use nodesockd_core::id::WorkerId;
+
+use super::{Entry, World};
+use crate::faults::Call;
+
+impl World {
+    /// Swaps a link.
+    pub fn publish(&mut self, link: &str, socket: &str, symlinks: Symlinks) -> Result<(), Failure> {
+        let called = self.call(Call::Publish);
+        self.log_file(format_args!("publish {link} → {}", self.owner(socket)), &called);
+        called?;
+        self.published(link, socket);
+        self.files.link(link, socket, symlinks);
+        Ok(())
+    }
+
+    /// Removes a link.
+    pub fn withdraw(&mut self, link: &str) -> Result<(), Failure> {
+        let called = self.call(Call::Withdraw);
+        self.log_file(format_args!("withdraw {link}"), &called);
+        match self.files.get(link) {
+            None => return called,
+            Some(Entry::Link(_)) => {}
+            Some(Entry::Socket(_) | Entry::Plain) => {
+                return Err(Failure(format!("{link} is no symlink")));
+            }
+        }
+        if called.is_err() {
+            self.stuck(link);
+            return called;
+        }
+        self.withdrawn(link);
+        self.files.remove(link);
+        Ok(())
+    }
+
+    /// The length of a worker's accept queue.
+    pub fn measure_queue(&mut self, id: WorkerId) -> Queue {
+        let called = self.call(Call::MeasureQueue);
+        let worker = self.processes.named(id);
+        if called.is_err()
+            && let Some(process) = worker.and_then(|worker| self.processes.get_mut(worker))
+        {
+            process.queue_unseen = true;
+        }
+        let queue = match (called, worker.and_then(|worker| self.processes.get(worker))) {
+            (Err(failure), _) => Queue::Unknown(failure.to_string()),
+            (Ok(()), Some(process)) => process
+                .listening
+                .as_ref()
+                .map_or(Queue::Closed, |queue| Queue::Length(u32::try_from(queue.len()).unwrap_or(u32::MAX))),
+            (Ok(()), None) => Queue::Closed,
+        };
+        let name = worker.map_or_else(|| id.to_string(), |worker| worker.to_string());
+        let words = match &queue {
+            Queue::Length(0) => "empty".into(),
+            Queue::Length(length) => format!("{length} waiting"),
+            Queue::Closed => "closed".into(),
+            Queue::Unknown(reason) => format!("unknown, {reason}"),
+        };
+        self.trace.line(self.now, "daemon", format_args!("measure the queue of {name} → {words}"));
+        queue
+    }
+
+    /// Removes a dead worker's socket.
+    pub fn remove(&mut self, socket: &str) -> Result<(), Failure> {
+        let called = self.call(Call::Remove);
+        let owner = match self.files.get(socket) {
+            None => return called,
+            Some(Entry::Socket(owner)) => *owner,
+            Some(Entry::Link(_) | Entry::Plain) => {
+                return Err(Failure(format!("{socket} is no socket")));
+            }
+        };
+        self.log_file(format_args!("remove the socket of {}", self.owner(socket)), &called);
+        if called.is_err() {
+            self.stuck(socket);
+            return called;
+        }
+        if let Some(worker) = owner
+            && self.processes.get(worker).is_some_and(super::process::Proc::alive)
+        {
+            self.violated(format_args!("the socket of {worker} is removed, which is alive"));
+        }
+        self.unstuck(socket);
+        self.files.remove(socket);
+        Ok(())
+    }
+
+    /// Removes what earlier daemons left.
+    pub fn sweep(&mut self, pattern: &SocketPattern) -> Result<u32, Failure> {
+        let called = self.call(Call::Sweep);
+        if let Err(failure) = called {
+            self.trace.line(self.now, "daemon", format_args!("sweep tmpDir → {failure}"));
+            self.sweep_failed();
+            return Err(failure);
+        }
+        let listens = |name: &str, entry: &Entry| {
+            let owner = match entry {
+                Entry::Socket(worker) => *worker,
+                Entry::Link(_) => self.files.follow(name),
+                Entry::Plain => None,
+            };
+            owner
+                .and_then(|worker| self.processes.get(worker))
+                .is_some_and(|process| process.listening.is_some())
+        };
+        let stale: Vec<String> = self
+            .files
+            .iter()
+            .filter(|(name, entry)| pattern.matches(name).is_some() && **entry != Entry::Plain)
+            .filter(|(name, entry)| !listens(name, entry))
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        stale.iter().for_each(|name| self.files.remove(name));
+        let count = u32::try_from(stale.len()).unwrap_or(u32::MAX);
+        self.trace.line(self.now, "daemon", format_args!("sweep tmpDir → {count} removed"));
+        Ok(count)
+    }
+
+    /// Reads the configuration file.
+    pub fn load_config(&mut self) -> Result<Config, Vec<Problem>> {
+        let called = self.call(Call::LoadConfig);
+        let loaded = match (called, &self.file) {
+            (Err(failure), _) => Err(format!("/srv/app/nodesockd.toml: {failure}")),
+            (Ok(()), None) => Err("unknown key `worker`".to_owned()),
+            (Ok(()), Some(settings)) => settings.config().map_err(|error| error.to_string()),
+        };
+        let words = if loaded.is_ok() { "good" } else { "bad" };
+        self.trace.line(self.now, "daemon", format_args!("load the configuration → {words}"));
+        match loaded {
+            Ok(config) => {
+                self.promise_on_load(&config);
+                Ok(config)
+            }
+            Err(message) => Err(vec![Problem::general(message)]),
+        }
+    }
+
+    fn log_file(&mut self, what: std::fmt::Arguments<'_>, called: &Result<(), Failure>) {
+        match called {
+            Ok(()) => self.trace.line(self.now, "daemon", what),
+            Err(failure) => self.trace.line(self.now, "daemon", format_args!("{what} fails: {failure}")),
+        }
+    }
+
+    /// Whose socket it is, for people.
+    fn owner(&self, socket: &str) -> String {
+        let owner = self.processes.iter().find(|(_, process)| process.socket == socket);
+        owner.map_or_else(|| socket.to_owned(), |(worker, _)| worker.to_string())
+    }
+}

@@ -1,0 +1,541 @@
+//! The contract, seen from outside: what operators and users were promised, held against what happens.
+//!
+//! None of it asks the supervisor what it thinks; it only knows what the daemon could know, and what it did.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use nodesockd_core::action::WorkerSignal;
+use nodesockd_core::config::{Config, Named, SocketPattern};
+use nodesockd_core::event::{DaemonSignal, Event};
+use nodesockd_core::id::{Process, SlotIndex, WorkerId};
+use nodesockd_core::wire::{FromWorker, Request, ToWorker};
+
+use super::files::{Entry, Files};
+use super::process::Processes;
+use super::{Worker, World};
+use crate::ledger::Cause;
+use crate::scenario::Behaviour;
+
+/// From SIGTERM to SIGKILL (spec section 2).
+const KILL_DELAY: Duration = Duration::from_secs(5);
+
+/// What was promised.
+#[derive(Debug)]
+pub(crate) struct Promises {
+    /// All `socketFile`s that were in force, the latest last.
+    patterns: Vec<SocketPattern>,
+    /// The shortest time-outs that were in force.
+    drain: Duration,
+    shutdown: Duration,
+    /// Workers are meant to run: no stop was asked for since the last start succeeded.
+    wanted: bool,
+    stops_open: u32,
+    /// How many slots there may be: what was asked for since all was quiet may have come about, or not.
+    counts: BTreeSet<u32>,
+    /// The most workers and standbys that were ever asked for.
+    most: u32,
+    most_standby: u32,
+    /// The app is suspended, unless one of so many open requests ends that.
+    suspended: bool,
+    lifting: u32,
+    interrupts: u32,
+    slots: BTreeMap<SlotIndex, Slot>,
+    /// Files whose removal failed by an injected error the last time it was tried.
+    stuck: BTreeSet<String>,
+    sweep_failed: bool,
+}
+
+#[derive(Debug)]
+struct Slot {
+    link: String,
+    worker: Worker,
+}
+
+impl Promises {
+    pub fn new(config: &Config) -> Self {
+        Self {
+            patterns: vec![config.socket_file.clone()],
+            drain: config.options.drain_timeout,
+            shutdown: config.options.shutdown_timeout,
+            wanted: true,
+            stops_open: 0,
+            counts: BTreeSet::from([config.workers.get()]),
+            most: config.workers.get(),
+            most_standby: config.standby,
+            suspended: false,
+            lifting: 0,
+            interrupts: 0,
+            slots: BTreeMap::new(),
+            stuck: BTreeSet::new(),
+            sweep_failed: false,
+        }
+    }
+
+    /// The link that nginx follows to a slot.
+    pub fn link(&self, slot: SlotIndex) -> Option<&str> {
+        self.slots.get(&slot).map(|slot| slot.link.as_str())
+    }
+
+    fn slot_of(&self, link: &str) -> Option<SlotIndex> {
+        self.patterns.iter().rev().find_map(|pattern| match pattern.matches(link) {
+            Some(Named::Link(slot)) => Some(slot),
+            Some(Named::TemporaryLink | Named::Socket(_)) | None => None,
+        })
+    }
+
+    /// There are at least so many slots.
+    fn floor(&self) -> u32 {
+        self.counts.first().copied().unwrap_or_default()
+    }
+
+    fn kill_allowed(&self) -> bool {
+        self.interrupts > 1
+    }
+
+    pub fn litter(&self, files: &Files, processes: &Processes, leftovers: &[String]) -> BTreeSet<String> {
+        let serves = |worker: Option<Worker>| {
+            worker.and_then(|worker| processes.get(worker)).is_some_and(super::process::Proc::alive)
+        };
+        let owned = |name: &str, entry: &Entry| match entry {
+            Entry::Plain => true,
+            Entry::Socket(worker) => serves(*worker),
+            Entry::Link(_) => serves(files.follow(name)),
+        };
+        files
+            .iter()
+            .filter(|(name, entry)| !owned(name, entry) && !self.stuck.contains(*name))
+            .filter(|(name, _)| !(self.sweep_failed && leftovers.iter().any(|left| left == name)))
+            .map(|(name, _)| name.to_owned())
+            .collect()
+    }
+}
+
+impl World {
+    /// The daemon takes in a fact: from now on it knows.
+    pub(super) fn heard(&mut self, event: &Event) {
+        match event {
+            Event::Received { worker, message: FromWorker::Online { .. } } => {
+                if let Some(process) = self.processes.named(*worker).and_then(|w| self.processes.get_mut(w)) {
+                    process.known_online = true;
+                }
+            }
+            Event::Exited { worker, .. } => {
+                if let Some(process) = self.processes.named(*worker).and_then(|w| self.processes.get_mut(w)) {
+                    process.exit_known = true;
+                }
+            }
+            Event::Requested { from, request } => self.heard_request(&from.clone(), &request.clone()),
+            Event::Signalled { signal } => {
+                if matches!(signal, DaemonSignal::Terminate | DaemonSignal::Interrupt) {
+                    self.promises.wanted = false;
+                    self.promises.stops_open += 1;
+                }
+                self.promises.interrupts += u32::from(*signal == DaemonSignal::Interrupt);
+            }
+            Event::Received { .. }
+            | Event::Spawned { .. }
+            | Event::Reaped { .. }
+            | Event::ChannelClosed { .. }
+            | Event::Published { .. }
+            | Event::Withdrawn { .. }
+            | Event::QueueMeasured { .. }
+            | Event::Removed { .. }
+            | Event::Swept { .. }
+            | Event::DevServing { .. }
+            | Event::ConfigLoaded { .. }
+            | Event::LogsReopened { .. }
+            | Event::Disconnected { .. } => {}
+        }
+    }
+
+    pub(super) fn promise_on_request(&mut self, request: &Request) {
+        let promises = &mut self.promises;
+        match request {
+            Request::Stop | Request::Terminate => {
+                promises.wanted = false;
+                promises.stops_open += 1;
+                promises.lifting += 1;
+            }
+            Request::Start(_) | Request::Restart { .. } | Request::Resume => promises.lifting += 1,
+            Request::SetWorkers { count } => {
+                promises.counts.insert(count.get());
+                promises.most = promises.most.max(count.get());
+            }
+            Request::SetStandby { count } => promises.most_standby = promises.most_standby.max(*count),
+            Request::Status
+            | Request::Config
+            | Request::Reload
+            | Request::SendMessage { .. }
+            | Request::SendRequest { .. } => {}
+        }
+    }
+
+    pub(super) fn promise_on_reply(&mut self, request: &Request, done: bool) {
+        let promises = &mut self.promises;
+        match request {
+            Request::Stop | Request::Terminate => {
+                promises.stops_open -= 1;
+                promises.lifting -= 1;
+                if done {
+                    promises.suspended = false;
+                    promises.wanted = false;
+                }
+            }
+            Request::Start(options) => {
+                promises.lifting -= 1;
+                if done && !promises.wanted && promises.stops_open == 0 {
+                    promises.wanted = true;
+                    promises.suspended = options.suspended;
+                }
+            }
+            Request::Restart { options, .. } => {
+                promises.lifting -= 1;
+                if done {
+                    promises.wanted = promises.stops_open == 0;
+                    promises.suspended = options.suspended;
+                    if options.suspended {
+                        self.check_suspended();
+                    }
+                }
+            }
+            Request::Resume => {
+                promises.lifting -= 1;
+                if done {
+                    promises.suspended = false;
+                }
+            }
+            Request::SetWorkers { count } if done => promises.counts = BTreeSet::from([count.get()]),
+            Request::SetWorkers { .. }
+            | Request::Status
+            | Request::Config
+            | Request::SetStandby { .. }
+            | Request::Reload
+            | Request::SendMessage { .. }
+            | Request::SendRequest { .. } => {}
+        }
+    }
+
+    /// The configuration was read.
+    pub fn promise_on_load(&mut self, config: &Config) {
+        let promises = &mut self.promises;
+        promises.drain = promises.drain.min(config.options.drain_timeout);
+        promises.shutdown = promises.shutdown.min(config.options.shutdown_timeout);
+        promises.counts.insert(config.workers.get());
+        promises.most = promises.most.max(config.workers.get());
+        promises.most_standby = promises.most_standby.max(config.standby);
+        if !promises.patterns.contains(&config.socket_file) {
+            promises.patterns.push(config.socket_file.clone());
+        }
+    }
+
+    /// When a suspended restart has been answered, a migration may begin.
+    fn check_suspended(&mut self) {
+        let active = self.processes.iter().find(|(_, process)| process.alive() && !process.suspended);
+        if let Some((worker, _)) = active {
+            self.violated(format_args!(
+                "a suspended restart is done, but {worker} is alive and not suspended"
+            ));
+        }
+    }
+
+    pub(super) fn check_spawned(&mut self, worker: Worker) {
+        let Some(process) = self.processes.get(worker) else { return };
+        if !process.suspended && self.promises.suspended && self.promises.lifting == 0 {
+            self.violated(format_args!("{worker} is started unsuspended while the app is suspended"));
+        }
+        let staying =
+            self.processes.iter().filter(|(_, process)| process.alive() && !process.retiring()).count();
+        let failing =
+            self.processes.iter().filter(|(_, process)| process.alive() && process.asks_to_go()).count();
+        let most = 2 * (self.promises.most + self.promises.most_standby) as usize + failing;
+        if staying > most {
+            self.violated(format_args!(
+                "{staying} processes are alive that are not retiring; at most {most} are due"
+            ));
+        }
+    }
+
+    pub(super) fn check_told(&mut self, worker: Worker, message: &ToWorker) {
+        match message {
+            ToWorker::Resume if self.promises.suspended && self.promises.lifting == 0 => {
+                self.violated(format_args!("{worker} is told to resume while the app is suspended"));
+            }
+            ToWorker::Shutdown => self.check_retired(worker, "told to shut down"),
+            ToWorker::Resume
+            | ToWorker::SetName { .. }
+            | ToWorker::AppMessage { .. }
+            | ToWorker::AppRequest { .. }
+            | ToWorker::NodeHandleAck => {}
+        }
+    }
+
+    /// A worker that served may go only when its link names another and its queue is empty, or has had its time.
+    fn check_retired(&mut self, worker: Worker, what: &str) {
+        let Some(process) = self.processes.get(worker).filter(|process| process.alive()) else { return };
+        if !process.published || self.promises.kill_allowed() || process.told_shutdown.is_some() {
+            return;
+        }
+        let links: Vec<_> = self
+            .files
+            .iter()
+            .filter(|(name, entry)| {
+                matches!(entry, Entry::Link(_)) && self.files.follow(name) == Some(worker)
+            })
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        let waiting = process.listening.as_ref().map_or(0, std::collections::VecDeque::len);
+        let drained = process.unlinked.is_none_or(|at| self.now.since(at) >= self.promises.drain);
+        let fresh = links.iter().find(|link| !self.promises.stuck.contains(*link));
+        if let Some(link) = fresh {
+            self.violated(format_args!("{worker} is {what} while {link} names it"));
+        } else if links.is_empty() && waiting > 0 && !drained && !process.queue_unseen {
+            self.violated(format_args!(
+                "{worker} is {what} while {waiting} connections wait in its accept queue"
+            ));
+        }
+    }
+
+    /// Whom a signal reaches, if it may be sent at all.
+    pub(super) fn check_signal(
+        &mut self,
+        id: WorkerId,
+        target: Process,
+        signal: WorkerSignal,
+    ) -> Option<Worker> {
+        let Some(worker) = self.processes.named(id) else {
+            self.violated(format_args!("{signal:?} to {id}, which was never spawned"));
+            return None;
+        };
+        self.trace.line(self.now, "daemon", format_args!("{} {worker}", verb(signal)));
+        let process = self.processes.get(worker)?;
+        if process.process != target {
+            self.violated(format_args!("{signal:?} to {worker} by the identity of another process"));
+            return None;
+        }
+        if process.reaped {
+            self.violated(format_args!("{signal:?} to {worker}, which is reaped: its pid may be another's"));
+            return None;
+        }
+        if !process.alive() {
+            return None;
+        }
+        if process.published && !self.promises.kill_allowed() {
+            let since = |at: Option<nodesockd_core::Time>| at.map(|at| self.now.since(at));
+            let shutdown = self.promises.shutdown;
+            match signal {
+                WorkerSignal::Terminate if !process.channel_open => {
+                    self.check_retired(worker, "sent SIGTERM")
+                }
+                WorkerSignal::Terminate if since(process.told_shutdown).is_none_or(|ago| ago < shutdown) => {
+                    self.violated(format_args!("SIGTERM to {worker} before shutdownTimeout has passed"));
+                }
+                WorkerSignal::KillGroup if since(process.termed).is_none_or(|ago| ago < KILL_DELAY) => {
+                    self.violated(format_args!("SIGKILL to {worker} less than 5 s after SIGTERM"));
+                }
+                WorkerSignal::Terminate | WorkerSignal::KillGroup => {}
+            }
+        }
+        Some(worker)
+    }
+
+    /// A link is swapped.
+    pub fn published(&mut self, link: &str, socket: &str) {
+        let named =
+            self.processes.iter().find(|(_, process)| process.socket == socket).map(|(worker, _)| worker);
+        let (Some(worker), Some(slot)) = (named, self.promises.slot_of(link)) else {
+            self.violated(format_args!("{link} is to name {socket}, which is no worker's"));
+            return;
+        };
+        if let Some(process) = self.processes.get_mut(worker) {
+            process.unlinked = None;
+            process.published = true;
+            let wrong = if !process.known_online {
+                Some("has not reported online")
+            } else if process.exit_known {
+                Some("is known to be gone")
+            } else if process.told_shutdown.is_some() || process.termed.is_some() {
+                Some("was told to go")
+            } else {
+                None
+            };
+            if let Some(wrong) = wrong {
+                self.violated(format_args!("{link} is to name {worker}, which {wrong}"));
+            }
+        }
+        self.promises.stuck.remove(link);
+        let before = self.promises.slots.insert(slot, Slot { link: link.to_owned(), worker });
+        if let Some(before) = before.filter(|before| before.worker != worker) {
+            self.unlinked(before.worker);
+        }
+        let others = self.promises.slots.iter().find(|(other, its)| **other != slot && its.worker == worker);
+        if let Some((other, _)) = others {
+            let other = *other;
+            self.violated(format_args!("{worker} serves two slots, {other} and {slot}"));
+        }
+    }
+
+    /// A link is removed.
+    pub fn withdrawn(&mut self, link: &str) {
+        self.promises.stuck.remove(link);
+        let Some(slot) = self.promises.slot_of(link) else {
+            self.violated(format_args!("{link} is withdrawn, but it is no slot's link"));
+            return;
+        };
+        let current = self.promises.slots.get(&slot).filter(|slot| slot.link == link);
+        let Some(worker) = current.map(|slot| slot.worker) else { return };
+        let died = self.processes.get(worker).is_some_and(|process| process.died_by_itself);
+        if self.promises.wanted && slot.0 < self.promises.floor() && !died {
+            self.violated(format_args!("{link} is withdrawn although slot {slot} is to be served"));
+        }
+        if !died || !self.promises.wanted {
+            self.promises.slots.remove(&slot);
+        }
+        self.unlinked(worker);
+    }
+
+    /// A removal failed by an injected error.
+    pub fn stuck(&mut self, name: &str) {
+        self.promises.stuck.insert(name.to_owned());
+    }
+
+    pub fn unstuck(&mut self, name: &str) {
+        self.promises.stuck.remove(name);
+    }
+
+    pub fn sweep_failed(&mut self) {
+        self.promises.sweep_failed = true;
+    }
+
+    fn unlinked(&mut self, worker: Worker) {
+        let now = self.now;
+        if let Some(process) = self.processes.get_mut(worker) {
+            process.unlinked = Some(now);
+        }
+    }
+
+    /// The daemon has nothing to do but wait: all exits it knows of are collected.
+    pub(super) fn check_idle(&mut self) {
+        let zombie = self.processes.iter().find(|(_, process)| process.exit_known && !process.reaped);
+        if let Some((worker, _)) = zombie {
+            self.violated(format_args!("{worker} has exited, the daemon knows it, and does not reap it"));
+        }
+    }
+
+    /// Faults are over and the supervisor says that it has settled: what is still not as it should be.
+    pub fn unsettled(&mut self) -> Vec<String> {
+        let mut wrong: Vec<String> =
+            self.unanswered().into_iter().map(|request| format!("no final reply to {request}")).collect();
+        if self.promises.wanted {
+            let served = self.served();
+            if self.promises.counts.contains(&served) {
+                self.promises.counts = BTreeSet::from([served]);
+            } else {
+                let counts: Vec<String> = self.promises.counts.iter().map(u32::to_string).collect();
+                wrong.push(format!("{served} slots are served, not {}", counts.join(" or ")));
+            }
+        }
+        wrong.extend(self.litter().into_iter().map(|name| format!("nobody owns {name}")));
+        wrong
+    }
+
+    /// So many slots, from the first one on, are served.
+    fn served(&self) -> u32 {
+        let serves = |slot: &u32| {
+            let named = self.promises.link(SlotIndex(*slot)).and_then(|link| self.files.follow(link));
+            let process = named.and_then(|worker| self.processes.get(worker));
+            process.is_some_and(|process| process.known_online && process.listening.is_some())
+        };
+        u32::try_from((0..self.promises.most).take_while(serves).count()).unwrap_or(u32::MAX)
+    }
+
+    /// Requests to these may wait for ever.
+    pub fn has_mute_workers(&self) -> bool {
+        self.processes
+            .iter()
+            .any(|(_, process)| process.alive() && process.behaviours.contains(&Behaviour::Mute))
+    }
+
+    /// Whether workers that serve hold requests until they are resumed.
+    pub fn waits_for_resume(&self) -> bool {
+        self.processes.iter().any(|(_, process)| {
+            process.alive() && process.holds && process.published && process.unlinked.is_none()
+        })
+    }
+
+    /// All is quiet: no operation is in progress, nor one whose asker has hung up before it was answered.
+    pub fn settled(&mut self) {
+        self.promises.lifting = 0;
+        self.promises.stops_open = 0;
+    }
+
+    /// The daemon has quit: what it left behind.
+    pub fn remains(&mut self) -> Vec<String> {
+        self.promises.wanted = false;
+        let mut wrong = Vec::new();
+        for (worker, process) in self.processes.iter() {
+            if process.alive() {
+                wrong.push(format!("{worker} is still alive"));
+            } else if !process.reaped {
+                wrong.push(format!("{worker} was never reaped"));
+            } else if !process.children.is_empty() {
+                wrong.push(format!("a child of {worker} is still alive"));
+            }
+        }
+        wrong.extend(self.litter().into_iter().map(|name| format!("{name} is left in tmpDir")));
+        wrong
+    }
+
+    /// Why a slot's link leads to no listening worker, if that may be.
+    pub(super) fn cause_of_refusal(&self, slot: SlotIndex, named: Option<Worker>) -> Option<Cause> {
+        let last = named.or_else(|| self.promises.slots.get(&slot).map(|slot| slot.worker));
+        let died = last
+            .and_then(|worker| self.processes.get(worker))
+            .is_some_and(|process| process.died_by_itself && !process.alive());
+        if died {
+            Some(Cause::WorkerDied)
+        } else if last.is_none() || !self.promises.wanted || slot.0 >= self.promises.floor() {
+            Some(Cause::NotRunning)
+        } else {
+            None
+        }
+    }
+
+    /// Why a worker may close its socket while connections wait.
+    pub(super) fn cause_of_closing(&self, worker: Worker) -> Option<Cause> {
+        let process = self.processes.get(worker)?;
+        if self.promises.kill_allowed() {
+            return Some(Cause::KilledByOperator);
+        }
+        match process.unlinked {
+            Some(at) if self.now.since(at) >= self.promises.drain => Some(Cause::DrainTimeout),
+            Some(_) if process.queue_unseen => Some(Cause::QueueUnseen),
+            Some(_) => None,
+            None => (!self.promises.wanted).then_some(Cause::NotRunning),
+        }
+    }
+
+    /// Why the daemon may end a worker by a signal although it holds requests.
+    pub(super) fn cause_of_signal(&self, worker: Worker) -> Option<Cause> {
+        let process = self.processes.get(worker)?;
+        let had_time = process.told_shutdown.is_some_and(|at| self.now.since(at) >= self.promises.shutdown);
+        if self.promises.kill_allowed() {
+            Some(Cause::KilledByOperator)
+        } else if had_time && process.holds {
+            Some(Cause::NeverResumed)
+        } else if had_time {
+            Some(Cause::ShutdownTimeout)
+        } else if !process.channel_open {
+            Some(Cause::ChannelLost)
+        } else {
+            None
+        }
+    }
+}
+
+fn verb(signal: WorkerSignal) -> &'static str {
+    match signal {
+        WorkerSignal::Terminate => "SIGTERM to",
+        WorkerSignal::KillGroup => "SIGKILL to the group of",
+    }
+}

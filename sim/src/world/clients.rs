@@ -1,0 +1,191 @@
+//! Operators' clients: what they ask, and that each request gets exactly one final reply.
+
+use std::collections::BTreeMap;
+
+use nodesockd_core::event::Event;
+use nodesockd_core::id::{ConnId, Peer, RequestRef};
+use nodesockd_core::wire::{Reply, Request};
+
+use super::{Happening, Lane, World, ms};
+use crate::scenario::Ask;
+
+/// Connections and open requests.
+#[derive(Debug, Default)]
+pub(crate) struct Clients {
+    /// Client's number → its connection.
+    connections: BTreeMap<u32, ConnId>,
+    opened: u64,
+    requests: u64,
+    asked: BTreeMap<RequestRef, Asked>,
+}
+
+/// A request the daemon has heard of.
+#[derive(Debug, Clone)]
+struct Asked {
+    request: Request,
+    /// How often it was made, by the same id.
+    heard: u32,
+    finals: u32,
+}
+
+impl World {
+    /// A client makes a request; on a new connection if it has none.
+    pub fn ask(&mut self, client: u32, ask: &Ask, twice: bool, hang_up_ms: Option<u64>) {
+        let clients = &mut self.clients;
+        let conn = *clients.connections.entry(client).or_insert_with(|| {
+            clients.opened += 1;
+            ConnId(clients.opened)
+        });
+        clients.requests += 1;
+        let from = RequestRef { peer: Peer::Client(conn), id: format!("r{}", clients.requests) };
+        self.trace.line(self.now, format_args!("client {client}"), name(ask));
+        let event = Event::Requested { from, request: ask.request() };
+        let lane = Some(Lane::Client(conn));
+        if twice {
+            self.tally.count("duplicate request");
+            self.deliver(lane, ms(0), event.clone());
+        }
+        self.deliver(lane, ms(0), event);
+        if let Some(delay) = hang_up_ms {
+            self.after(ms(delay), Happening::HangUp(conn));
+        }
+    }
+
+    pub(super) fn hang_up(&mut self, conn: ConnId) {
+        let Some((client, _)) = self.clients.connections.iter().find(|(_, open)| **open == conn) else {
+            return;
+        };
+        let client = *client;
+        self.clients.connections.remove(&client);
+        self.tally.count("client hangs up");
+        self.trace.line(self.now, format_args!("client {client}"), "hangs up");
+        self.deliver(Some(Lane::Client(conn)), ms(0), Event::Disconnected { conn });
+    }
+
+    pub(super) fn heard_request(&mut self, from: &RequestRef, request: &Request) {
+        let asked = self.clients.asked.entry(from.clone()).or_insert_with(|| Asked {
+            request: request.clone(),
+            heard: 0,
+            finals: 0,
+        });
+        asked.heard += 1;
+        self.promise_on_request(request);
+    }
+
+    /// The daemon replies.
+    pub fn replied(&mut self, to: &RequestRef, reply: &Reply) {
+        let Some(asked) = self.clients.asked.get_mut(to) else {
+            self.violated(format_args!("a reply to {}, which nobody asked", to.id));
+            return;
+        };
+        if asked.finals >= asked.heard {
+            self.violated(format_args!("a reply to {} after its final one", to.id));
+            return;
+        }
+        if !reply.done {
+            return;
+        }
+        asked.finals += 1;
+        let request = asked.request.clone();
+        let who = self.peer(&to.peer);
+        let outcome = match reply.code {
+            None if reply.errors.is_empty() => "done".to_owned(),
+            None => format!("failed: {}", reply.errors.join("; ")),
+            Some(code) => format!("failed, {code:?}: {}", reply.errors.join("; ")),
+        };
+        let outcome = self.readable(&outcome);
+        self.trace.line(self.now, "daemon", format_args!("reply to {who}, {}: {outcome}", kind(&request)));
+        self.promise_on_reply(&request, reply.errors.is_empty());
+    }
+
+    fn peer(&self, peer: &Peer) -> String {
+        match peer {
+            Peer::Client(conn) => {
+                let client = self.clients.connections.iter().find(|(_, open)| *open == conn);
+                client
+                    .map_or_else(|| "a client that is gone".into(), |(client, _)| format!("client {client}"))
+            }
+            Peer::Worker(id) => self.processes.named(*id).map_or_else(|| id.to_string(), |w| w.to_string()),
+        }
+    }
+
+    /// `text` with the workers' names that people know from the trace.
+    fn readable(&self, text: &str) -> String {
+        self.processes.iter().fold(text.to_owned(), |text, (worker, process)| {
+            let text = text.replace(&process.id.to_string(), &worker.to_string());
+            text.replace(&process.id.short(), &worker.to_string())
+        })
+    }
+
+    fn reachable(&self, peer: &Peer) -> bool {
+        match peer {
+            Peer::Client(conn) => self.clients.connections.values().any(|open| open == conn),
+            Peer::Worker(id) => self
+                .processes
+                .named(*id)
+                .and_then(|worker| self.processes.get(worker))
+                .is_some_and(|process| process.channel_open),
+        }
+    }
+
+    /// Requests that wait for their final reply although whoever asked is still there.
+    pub fn unanswered(&self) -> Vec<String> {
+        let mute = self.has_mute_workers();
+        self.clients
+            .asked
+            .iter()
+            .filter(|(from, asked)| asked.finals < asked.heard && self.reachable(&from.peer))
+            .filter(|(_, asked)| !(mute && matches!(asked.request, Request::SendRequest { .. })))
+            .map(|(from, asked)| format!("{} of {}", kind(&asked.request), self.peer(&from.peer)))
+            .collect()
+    }
+}
+
+/// A request as an operator would type it.
+pub(super) fn name(ask: &Ask) -> String {
+    match ask {
+        Ask::Start { suspended, attempts } => {
+            format!("start{}{}", flag(*suspended, " --suspended"), option(*attempts))
+        }
+        Ask::Restart { suspended, attempts, wait } => {
+            let wait = flag(*wait, " --wait");
+            format!("restart{}{}{wait}", flag(*suspended, " --suspended"), option(*attempts))
+        }
+        Ask::SetWorkers(count) => format!("set-workers {count}"),
+        Ask::SetStandby(count) => format!("set-standby {count}"),
+        Ask::Message { workers } => format!("send-msg{} hello", selector(workers.as_deref())),
+        Ask::Request { workers } => format!("send-req{} ping", selector(workers.as_deref())),
+        Ask::Status | Ask::Config | Ask::Resume | Ask::Stop | Ask::Reload | Ask::Terminate => {
+            kind(&ask.request()).to_owned()
+        }
+    }
+}
+
+fn flag(set: bool, text: &'static str) -> &'static str {
+    if set { text } else { "" }
+}
+
+fn option(attempts: Option<std::num::NonZeroU32>) -> String {
+    attempts.map_or_else(String::new, |attempts| format!(" -m {attempts}"))
+}
+
+fn selector(workers: Option<&str>) -> String {
+    workers.map_or_else(String::new, |workers| format!(" -w {workers}"))
+}
+
+fn kind(request: &Request) -> &'static str {
+    match request {
+        Request::Status => "status",
+        Request::Config => "config",
+        Request::Start(_) => "start",
+        Request::Restart { .. } => "restart",
+        Request::Resume => "resume",
+        Request::Stop => "stop",
+        Request::SetWorkers { .. } => "set-workers",
+        Request::SetStandby { .. } => "set-standby",
+        Request::Reload => "reload",
+        Request::Terminate => "terminate",
+        Request::SendMessage { .. } => "send-msg",
+        Request::SendRequest { .. } => "send-req",
+    }
+}

@@ -1,0 +1,378 @@
+//! Workers' processes: what they do by themselves, and what is done to them.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::time::Duration;
+
+use nodesockd_core::Time;
+use nodesockd_core::action::{SpawnOrder, WorkerSignal};
+use nodesockd_core::event::{Event, ExitStatus, Failure};
+use nodesockd_core::id::{Process, WorkerId};
+use nodesockd_core::wire::ToWorker;
+
+use super::{Doing, Happening, Lane, World, ms};
+use crate::faults::Call;
+use crate::ledger::{Cause, RequestNo};
+use crate::scenario::{Behaviour, Death};
+
+/// A worker of this history, numbered in the order of spawning; people read it as `w1`, `w2`, ….
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Worker(pub u32);
+
+impl fmt::Display for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "w{}", self.0 + 1)
+    }
+}
+
+/// One process, from spawn until it is reaped and beyond.
+#[derive(Debug)]
+pub(crate) struct Proc {
+    pub id: WorkerId,
+    pub process: Process,
+    pub socket: String,
+    pub behaviours: Vec<Behaviour>,
+    pub service: Duration,
+    /// It was started suspended and has not been told to resume.
+    pub suspended: bool,
+    /// It holds requests until it is resumed; not so if it takes no notice of being started suspended.
+    pub holds: bool,
+    /// A link has named it.
+    pub published: bool,
+    pub booted: bool,
+    pub boots_at: Time,
+    /// It listens, and these connections wait.
+    pub listening: Option<VecDeque<RequestNo>>,
+    pub accepting: bool,
+    /// Requests it works on.
+    pub serving: BTreeSet<RequestNo>,
+    /// Requests it holds until it is resumed.
+    pub held: BTreeSet<RequestNo>,
+    /// nginx's idle connections to it.
+    pub idle: BTreeSet<u64>,
+    pub begun: u32,
+    pub broken: bool,
+    pub channel_open: bool,
+    pub heard_until: Time,
+    /// The daemon has learned that it is online.
+    pub known_online: bool,
+    /// When the daemon decided to tell it to shut down: orders wait for those before them.
+    pub told_shutdown: Option<Time>,
+    pub shutting: bool,
+    /// When the daemon decided to send it SIGTERM.
+    pub termed: Option<Time>,
+    /// The kernel could not be asked about its accept queue.
+    pub queue_unseen: bool,
+    /// When its link was swapped away or withdrawn.
+    pub unlinked: Option<Time>,
+    pub stopped: bool,
+    pub deferred: VecDeque<Doing>,
+    pub ended: Option<ExitStatus>,
+    /// Its death was none of the daemon's doing.
+    pub died_by_itself: bool,
+    /// The daemon has learned that it ended.
+    pub exit_known: bool,
+    pub reaped: bool,
+    /// Children of its own that live: escaped from its group or not.
+    pub children: Vec<bool>,
+}
+
+impl Proc {
+    pub fn alive(&self) -> bool {
+        self.ended.is_none()
+    }
+
+    pub fn retiring(&self) -> bool {
+        self.told_shutdown.is_some() || self.termed.is_some() || self.unlinked.is_some()
+    }
+
+    /// It has said, or shown, that it wants a replacement.
+    pub fn asks_to_go(&self) -> bool {
+        self.broken || !self.channel_open
+    }
+
+    pub fn has(&self, behaviour: Behaviour) -> bool {
+        self.behaviours.contains(&behaviour)
+    }
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(crate) struct Processes {
+    table: Vec<Proc>,
+    by_id: BTreeMap<WorkerId, Worker>,
+}
+
+impl Processes {
+    pub fn get(&self, worker: Worker) -> Option<&Proc> {
+        self.table.get(worker.0 as usize)
+    }
+
+    pub fn get_mut(&mut self, worker: Worker) -> Option<&mut Proc> {
+        self.table.get_mut(worker.0 as usize)
+    }
+
+    pub fn named(&self, id: WorkerId) -> Option<Worker> {
+        self.by_id.get(&id).copied()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (Worker, &Proc)> {
+        (0..).map(Worker).zip(&self.table)
+    }
+
+    pub fn live(&self) -> Vec<Worker> {
+        self.iter().filter(|(_, process)| process.alive()).map(|(worker, _)| worker).collect()
+    }
+
+    /// The lowest pid that is free: one that was freed is taken again at once.
+    fn free_pid(&self) -> u32 {
+        let taken: BTreeSet<u32> =
+            self.table.iter().filter(|process| !process.reaped).map(|process| process.process.pid).collect();
+        (5000..).find(|pid| !taken.contains(pid)).unwrap_or(u32::MAX)
+    }
+}
+
+impl World {
+    /// Starts a worker.
+    pub fn spawn(&mut self, order: &SpawnOrder) -> Result<Process, Failure> {
+        let called = self.call(Call::Spawn);
+        let suspended = variable(order, "NODESOCKD_SUSPENDED") == "true";
+        let mood = if suspended { " suspended" } else { "" };
+        if let Err(failure) = called {
+            self.trace.line(self.now, "daemon", format_args!("spawn{mood} → {failure}"));
+            return Err(failure);
+        }
+        let worker = Worker(u32::try_from(self.processes.table.len()).unwrap_or(u32::MAX));
+        let pid = self.processes.free_pid();
+        let process = Process { pid, started: self.now.as_nanos() / 10_000_000 * 1000 + u64::from(worker.0) };
+        self.trace.line(self.now, "daemon", format_args!("spawn {worker}{mood} → pid {pid}"));
+        let release = self.scenario.releases.get(self.release);
+        let mut behaviours = release.map(|release| release.defects.clone()).unwrap_or_default();
+        if !self.faults_over() {
+            let planned = self.faults.workers.iter().filter(|fault| fault.nth == worker.0);
+            behaviours.extend(planned.map(|fault| fault.behaviour));
+        }
+        let (boot, service) = release.map_or((40, 4), |release| (release.boot_ms, release.service_ms));
+        let boot = ms(boot) + self.draw_us(boot * 250);
+        let path = variable(order, "NODESOCKD_SOCKET_PATH");
+        self.processes.by_id.insert(order.worker, worker);
+        self.processes.table.push(Proc {
+            id: order.worker,
+            process,
+            socket: path.rsplit('/').next().unwrap_or_default().to_owned(),
+            behaviours: behaviours.clone(),
+            service: ms(service),
+            suspended,
+            holds: suspended && !behaviours.contains(&Behaviour::ReportsUnsuspended),
+            published: false,
+            booted: false,
+            boots_at: self.now + boot,
+            listening: None,
+            accepting: false,
+            serving: BTreeSet::new(),
+            held: BTreeSet::new(),
+            idle: BTreeSet::new(),
+            begun: 0,
+            broken: false,
+            channel_open: true,
+            heard_until: self.now,
+            known_online: false,
+            told_shutdown: None,
+            shutting: false,
+            termed: None,
+            queue_unseen: false,
+            unlinked: None,
+            stopped: false,
+            deferred: VecDeque::new(),
+            ended: None,
+            died_by_itself: false,
+            exit_known: false,
+            reaped: false,
+            children: Vec::new(),
+        });
+        self.after(boot, Happening::Worker(worker, Doing::Boot));
+        for behaviour in behaviours {
+            self.misbehave(worker, boot, behaviour);
+        }
+        self.check_spawned(worker);
+        Ok(process)
+    }
+
+    /// Puts a worker's deviations on the agenda, those that come by time.
+    fn misbehave(&mut self, worker: Worker, boot: Duration, behaviour: Behaviour) {
+        let (kind, plan) = match behaviour {
+            Behaviour::NeverReports => ("never reports", None),
+            Behaviour::ReportsLate { .. } => ("reports late", None),
+            Behaviour::ReportsTwice => ("reports twice", None),
+            Behaviour::ReportsUnsuspended => ("reports unsuspended", None),
+            Behaviour::Dies { after_ms, how } => {
+                let kind = if ms(after_ms) < boot { "dies booting" } else { "dies" };
+                (kind, Some((ms(after_ms), Doing::End(how, Some(Cause::WorkerDied)))))
+            }
+            Behaviour::DiesServing { .. } => ("dies serving", None),
+            Behaviour::IgnoresShutdown => ("ignores shutdown", None),
+            Behaviour::IgnoresSigterm => ("ignores SIGTERM", None),
+            Behaviour::Breaks { after_ms } => ("broken", Some((boot + ms(after_ms), Doing::Break))),
+            Behaviour::ClosesChannel { after_ms } => {
+                ("closes channel", Some((ms(after_ms), Doing::CloseChannel)))
+            }
+            Behaviour::Forks { escapes } => {
+                (if escapes { "escaped child" } else { "child" }, Some((boot / 2, Doing::Fork)))
+            }
+            Behaviour::Babbles => ("babbles", Some((boot / 2, Doing::Babble))),
+            Behaviour::Mute => ("mute", None),
+            Behaviour::Stops { after_ms, for_ms } => {
+                ("stopped", Some((ms(after_ms), Doing::Stop(ms(for_ms)))))
+            }
+        };
+        self.tally.count(kind);
+        if let Some((delay, doing)) = plan {
+            self.after(delay, Happening::Worker(worker, doing));
+        }
+    }
+
+    /// The daemon sends a message: it arrives a moment later, when the worker reads again.
+    pub fn tell(&mut self, id: WorkerId, message: &ToWorker) {
+        let Some(worker) = self.processes.named(id) else {
+            self.violated(format_args!("a message to {id}, which was never spawned"));
+            return;
+        };
+        if !matches!(message, ToWorker::NodeHandleAck) {
+            self.trace.line(self.now, "daemon", format_args!("tell {worker}: {}", words(message)));
+        }
+        self.check_told(worker, message);
+        let latency = self.draw_us(150);
+        let (now, decided) = (self.now, self.busy_since);
+        let Some(process) = self.processes.get_mut(worker) else { return };
+        if *message == ToWorker::Shutdown {
+            process.told_shutdown.get_or_insert(decided);
+        }
+        if !process.channel_open || !process.alive() {
+            return;
+        }
+        let at = (now + latency).max(process.heard_until).max(process.boots_at);
+        process.heard_until = at;
+        self.schedule(at, Happening::Worker(worker, Doing::Hear(message.clone())));
+    }
+
+    /// SIGSTOP, and SIGCONT later.
+    pub(super) fn stop(&mut self, worker: Worker, duration: Duration) {
+        let end = Time::ZERO + ms(self.faults.until_ms);
+        let Some(process) = self.processes.get_mut(worker).filter(|process| process.alive()) else { return };
+        process.stopped = true;
+        self.tally.count("stopped");
+        self.trace.line(self.now, "fault", format_args!("stop {worker} for {} ms", duration.as_millis()));
+        let until = (self.now + duration).min(end.max(self.now));
+        self.schedule(until, Happening::Continue(worker));
+    }
+
+    pub(super) fn go_on(&mut self, worker: Worker) {
+        let Some(process) = self.processes.get_mut(worker) else { return };
+        process.stopped = false;
+        for doing in std::mem::take(&mut process.deferred) {
+            self.after(Duration::ZERO, Happening::Worker(worker, doing));
+        }
+    }
+
+    /// Somebody else's SIGKILL.
+    pub(super) fn kill(&mut self, worker: Worker) {
+        self.trace.line(self.now, "fault", format_args!("kill -9 {worker}"));
+        self.end(worker, Death::Signal(9), Some(Cause::WorkerDied));
+    }
+
+    /// The daemon's signals.
+    pub fn signal(&mut self, id: WorkerId, target: Process, signal: WorkerSignal) {
+        let Some(worker) = self.check_signal(id, target, signal) else { return };
+        let cause = self.cause_of_signal(worker);
+        let decided = self.busy_since;
+        let Some(process) = self.processes.get_mut(worker) else { return };
+        match signal {
+            WorkerSignal::Terminate => {
+                process.termed.get_or_insert(decided);
+                let delay = self.draw_us(30);
+                self.after(delay, Happening::Worker(worker, Doing::Term(cause)));
+            }
+            WorkerSignal::KillGroup => {
+                process.children.retain(|escaped| *escaped);
+                self.end(worker, Death::Signal(9), cause);
+            }
+        }
+    }
+
+    /// A process ends: what it held is lost for `cause`, or for no reason the contract knows.
+    pub(super) fn end(&mut self, worker: Worker, how: Death, cause: Option<Cause>) {
+        let delay = Duration::from_nanos(self.dice.u64(0..=self.faults.exit_delay_ms * 1_000_000));
+        let delay = if self.faults_over() { Duration::ZERO } else { delay };
+        let Some(process) = self.processes.get_mut(worker).filter(|process| process.alive()) else { return };
+        let status = match how {
+            Death::Code(code) => ExitStatus::Code(code),
+            Death::Signal(number) => ExitStatus::Signal(number),
+        };
+        process.ended = Some(status);
+        process.died_by_itself = cause == Some(Cause::WorkerDied);
+        process.listening.iter_mut().for_each(|queue| {
+            process.serving.extend(queue.drain(..));
+        });
+        process.listening = None;
+        let lost: BTreeSet<_> = process.serving.union(&process.held).copied().collect();
+        process.serving.clear();
+        process.held.clear();
+        let (id, idle) = (process.id, std::mem::take(&mut process.idle));
+        let closed = std::mem::replace(&mut process.channel_open, false);
+        self.trace.line(self.now, worker, status);
+        self.nginx.forget(&idle);
+        for request in lost {
+            self.lose(request, cause, format_args!("{worker} {status}"));
+        }
+        let exited = Event::Exited { worker: id, status };
+        let mut facts = vec![exited];
+        if closed {
+            let place = usize::from(self.dice.u8(0..5) < 2);
+            facts.insert(place, Event::ChannelClosed { worker: id });
+        }
+        for fact in facts {
+            self.deliver(Some(Lane::Worker(id)), delay, fact);
+        }
+    }
+
+    /// Collects an ended worker and what it left behind.
+    pub fn reap(&mut self, id: WorkerId, target: Process) {
+        let took = self.draw_us(100);
+        self.elapse(took);
+        let Some(worker) = self.processes.named(id) else {
+            self.violated(format_args!("{id} is to be reaped, but was never spawned"));
+            return;
+        };
+        let Some(process) = self.processes.get_mut(worker) else { return };
+        let fault = if process.process != target {
+            Some("by another's identity")
+        } else if process.reaped {
+            Some("twice")
+        } else if !process.exit_known {
+            Some("before its exit is known")
+        } else {
+            None
+        };
+        process.reaped = true;
+        process.children.clear();
+        match fault {
+            Some(fault) => self.violated(format_args!("{worker} is reaped {fault}")),
+            None => self.trace.line(self.now, "daemon", format_args!("reap {worker}")),
+        }
+    }
+}
+
+fn variable<'a>(order: &'a SpawnOrder, name: &str) -> &'a str {
+    order.set.iter().find(|(set, _)| set == name).map_or("", |(_, value)| value.as_str())
+}
+
+fn words(message: &ToWorker) -> String {
+    match message {
+        ToWorker::Resume => "resume".into(),
+        ToWorker::SetName { name } => format!("set-name {name}"),
+        ToWorker::Shutdown => "shutdown".into(),
+        ToWorker::AppMessage { message, .. } => format!("app-msg {message}"),
+        ToWorker::AppRequest { request, .. } => format!("app-req {request}"),
+        ToWorker::NodeHandleAck => "acknowledge the handle".into(),
+    }
+}
