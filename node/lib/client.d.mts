@@ -1,0 +1,1 @@
+export { NodesockdClient, NodesockdError, Progress, RestartOptions, StartOptions, Status, WorkerStatus } from './client.js';

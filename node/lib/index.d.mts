@@ -1,0 +1,25 @@
+import nodesockd from './index.js';
+
+export default nodesockd;
+
+export declare const id: typeof nodesockd.id;
+export declare const shortId: typeof nodesockd.shortId;
+export declare const socketPath: typeof nodesockd.socketPath;
+/** A live binding: it changes when the worker is resumed. */
+export declare let suspended: boolean;
+export declare const resumed: typeof nodesockd.resumed;
+export declare const suspendMiddleware: typeof nodesockd.suspendMiddleware;
+export declare const listen: typeof nodesockd.listen;
+export declare const on: typeof nodesockd.on;
+export declare const once: typeof nodesockd.once;
+export declare const off: typeof nodesockd.off;
+export declare const reportOnline: typeof nodesockd.reportOnline;
+export declare const reportBroken: typeof nodesockd.reportBroken;
+export declare const setRequestHandler: typeof nodesockd.setRequestHandler;
+export declare const sendAppMessage: typeof nodesockd.sendAppMessage;
+export declare const sendAppRequest: typeof nodesockd.sendAppRequest;
+
+export type Worker = nodesockd.Worker;
+export type ServeOptions = nodesockd.ServeOptions;
+export type Reply<T = any> = nodesockd.Reply<T>;
+export type Replies<T = any> = nodesockd.Replies<T>;

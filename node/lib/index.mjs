@@ -1,0 +1,23 @@
+import nodesockd from './index.js';
+
+export default nodesockd;
+
+export const {
+  id,
+  shortId,
+  socketPath,
+  resumed,
+  suspendMiddleware,
+  listen,
+  on,
+  once,
+  off,
+  reportOnline,
+  reportBroken,
+  setRequestHandler,
+  sendAppMessage,
+  sendAppRequest,
+} = nodesockd;
+
+export let { suspended } = nodesockd;
+resumed.then(() => (suspended = nodesockd.suspended));

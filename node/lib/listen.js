@@ -1,0 +1,105 @@
+'use strict';
+
+const http = require('node:http');
+const net = require('node:net');
+const { Drain } = require('./drain.js');
+const { Traffic } = require('./traffic.js');
+
+/** nginx's default for `keepalive_timeout` of an upstream, in ms. */
+const NGINX_KEEP_ALIVE = 60_000;
+
+/** What Node sets when nobody says otherwise, in ms. */
+const NODE_KEEP_ALIVE = 5_000;
+const NODE_HEADERS_TIMEOUT = 60_000;
+
+/** The daemon's default for `options.shutdownTimeout`, in ms. */
+const SHUTDOWN_TIMEOUT = 10_000;
+
+/** The first descriptor that is passed in by systemd's convention: sd_listen_fds(3). */
+const FIRST_INHERITED = 3;
+
+/** A server under a daemon, from `listen` to its last connection. */
+class Service {
+  #worker;
+  #app;
+  #traffic;
+  #drain;
+  #inherited = isInherited(process.env);
+
+  /**
+   * @param {import('./worker.js').Worker} worker
+   * @param {{server: net.Server, close(): Promise<void>}} app
+   * @param {{upstreamKeepAlive?: number}} options
+   */
+  constructor(worker, app, { upstreamKeepAlive = NGINX_KEEP_ALIVE }) {
+    this.#worker = worker;
+    this.#app = app;
+    outliveNginx(app.server);
+    this.#traffic = new Traffic(app.server, worker.gate);
+    const shutdownTimeout = Number(process.env.NODESOCKD_SHUTDOWN_TIMEOUT) || SHUTDOWN_TIMEOUT;
+    this.#drain = new Drain(app.server, this.#traffic, { upstreamKeepAlive, shutdownTimeout });
+  }
+
+  /** Listens and reports it. */
+  async start() {
+    if (!this.#inherited) {
+      await listening(this.#app.server, this.#worker.socketPath);
+    } else if (this.#worker.suspended) {
+      // Connections wait in the kernel, where another worker can still get them if this one is never resumed.
+      this.#worker.resumed.then(() => this.#app.server.listen({ fd: FIRST_INHERITED }));
+    } else {
+      await listening(this.#app.server, { fd: FIRST_INHERITED });
+    }
+    this.#worker.reportOnline();
+  }
+
+  /** Drains. Resolves when all is closed. */
+  async stop() {
+    await this.#drain.run(this.#inherited);
+    await this.#app.close();
+  }
+}
+
+/** Finds the server in what an application may call its server. */
+async function adapt(target) {
+  const own = (server) => ({ server, close: async () => {} });
+  if (target instanceof net.Server) return own(target);
+  if (typeof target === 'function') return own(http.createServer(target));
+  if (typeof target?.callback === 'function') return own(http.createServer(target.callback()));
+  if (target?.server instanceof net.Server) {
+    await target.ready?.();
+    return { server: target.server, close: async () => target.close?.() };
+  }
+  throw new TypeError(
+    'nodesockd.listen() takes an http.Server, a request listener (an Express app is one), a Koa app or a Fastify instance',
+  );
+}
+
+/** Resolves when `server` listens, rejects when it cannot. */
+function listening(server, where) {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(where, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+/** Whether the daemon has passed us a listening socket. Others inherit the variables, so it must be us who is meant. */
+function isInherited({ LISTEN_FDS, LISTEN_PID }) {
+  return Number(LISTEN_FDS) >= 1 && Number(LISTEN_PID) === process.pid;
+}
+
+/**
+ * Lets nginx be the one who closes idle connections. Node's default is shorter than nginx's, and a request that nginx sends
+ * while Node closes is lost.
+ */
+function outliveNginx(server) {
+  if (server.keepAliveTimeout === NODE_KEEP_ALIVE) server.keepAliveTimeout = NGINX_KEEP_ALIVE + 15_000;
+  if (server.headersTimeout === NODE_HEADERS_TIMEOUT) {
+    server.headersTimeout = Math.max(NODE_HEADERS_TIMEOUT, server.keepAliveTimeout + 1_000);
+  }
+}
+
+module.exports = { Service, adapt, listening };

@@ -1,0 +1,157 @@
+'use strict';
+
+const tls = require('node:tls');
+const { refuseRequest, refuseUpgrade } = require('./gate.js');
+
+const ignore = () => {};
+
+/**
+ * The connections and requests of a server, from its first to its last. Requests pass a gate before the application sees
+ * them.
+ */
+class Traffic {
+  /** What each open connection is doing: requests in progress, whether it has left HTTP, when it was last used. */
+  #connections = new Map();
+  #responses = new Set();
+  #last = false;
+  #onChange = ignore;
+
+  /** Starts to watch `server`, which must not be listening yet. */
+  constructor(server, gate) {
+    const connected = server instanceof tls.Server ? 'secureConnection' : 'connection';
+    const { emit } = server;
+    // Not listeners: those could not hold an event back, and a listener for `checkContinue` changes what Node does.
+    server.emit = (event, ...args) => {
+      const pass = () => emit.call(server, event, ...args);
+      switch (event) {
+        case connected:
+          this.#connected(args[0]);
+          return pass();
+        case 'request':
+        case 'checkContinue':
+        case 'checkExpectation':
+          return this.#requested(gate, pass, ...args);
+        case 'upgrade':
+        case 'connect':
+          return this.#upgraded(gate, pass, ...args);
+        default:
+          return pass();
+      }
+    };
+  }
+
+  /** How many requests are in progress. */
+  get requests() {
+    return this.#responses.size;
+  }
+
+  /** How many connections have left HTTP behind, for WebSocket for instance. */
+  get upgraded() {
+    return [...this.#connections.values()].filter((connection) => connection.upgraded).length;
+  }
+
+  /** How many connections are open. */
+  get open() {
+    return this.#connections.size;
+  }
+
+  /** When the last idle connection was last used; `Infinity` while one is in use. Milliseconds of `performance.now()`. */
+  get lastUsed() {
+    let last = -Infinity;
+    for (const { active, upgraded, used } of this.#connections.values()) {
+      last = Math.max(last, active > 0 || upgraded ? Infinity : used);
+    }
+    return last;
+  }
+
+  /** From now on every answer is the last one of its connection. `onChange` is called whenever a connection ends or falls idle. */
+  lastAnswers(onChange) {
+    this.#last = true;
+    this.#onChange = onChange;
+    for (const response of this.#responses) makeLast(response);
+  }
+
+  /** Closes the connections that nobody is using. */
+  closeIdle() {
+    for (const [socket, { active, upgraded }] of this.#connections) {
+      if (active === 0 && !upgraded) socket.destroy();
+    }
+  }
+
+  /** Ends the connections that have left HTTP behind, after what was written to them. */
+  endUpgraded() {
+    for (const [socket, { upgraded }] of this.#connections) if (upgraded) socket.end();
+  }
+
+  /** Cuts them. */
+  destroyUpgraded() {
+    for (const [socket, { upgraded }] of this.#connections) if (upgraded) socket.destroy();
+  }
+
+  #connected(socket) {
+    this.#connections.set(socket, { active: 0, upgraded: false, used: performance.now() });
+    socket.once('close', () => {
+      this.#connections.delete(socket);
+      this.#onChange();
+    });
+  }
+
+  #requested(gate, pass, req, res) {
+    this.#responses.add(res);
+    const connection = this.#connections.get(req.socket);
+    if (connection) connection.active += 1;
+    res.once('close', () => {
+      this.#responses.delete(res);
+      if (!connection) return;
+      connection.active -= 1;
+      connection.used = performance.now();
+      this.#onChange();
+    });
+    if (this.#last) makeLast(res);
+    // A sender that has gone away meanwhile does not need an answer any more.
+    gate.enter(
+      () => req.socket.destroyed || pass(),
+      () => refuseRequest(req, res),
+    );
+    return true;
+  }
+
+  #upgraded(gate, pass, req, socket) {
+    const connection = this.#connections.get(socket);
+    if (connection) connection.upgraded = true;
+    // Node has let go of the socket, the application has not got it yet: an error is nobody's.
+    socket.on('error', ignore);
+    gate.enter(
+      () => {
+        if (socket.destroyed) return;
+        pass();
+        socket.off('error', ignore);
+      },
+      () => refuseUpgrade(socket),
+    );
+    return true;
+  }
+}
+
+/** Makes `response` say `Connection: close`, whatever the application says. Too late for one whose headers are out. */
+function makeLast(response) {
+  if (response.headersSent) return;
+  response.shouldKeepAlive = false;
+  const { writeHead } = response;
+  // Every way to send headers ends here. An application that copies another server's headers may ask for keep-alive.
+  response.writeHead = function writeLastHead(status, ...rest) {
+    response.setHeader('Connection', 'close');
+    return writeHead.call(this, status, ...rest.map(withoutConnection));
+  };
+}
+
+/** Headers as `writeHead` takes them: an object, a flat list, or a list of pairs. */
+function withoutConnection(headers) {
+  if (typeof headers !== 'object' || headers === null) return headers;
+  const isOurs = (name) => String(name).toLowerCase() === 'connection';
+  if (!Array.isArray(headers)) return Object.fromEntries(Object.entries(headers).filter(([name]) => !isOurs(name)));
+  if (Array.isArray(headers[0])) return headers.filter(([name]) => !isOurs(name));
+  return headers.filter((_, index) => !isOurs(headers[index - (index % 2)]));
+}
+
+module.exports = { Traffic };

@@ -1,0 +1,216 @@
+'use strict';
+
+// From the first connection to the last: what `listen` does for an app.
+const assert = require('node:assert/strict');
+const { once } = require('node:events');
+const fs = require('node:fs');
+const http = require('node:http');
+const net = require('node:net');
+const path = require('node:path');
+const { spawn } = require('node:child_process');
+const { test } = require('node:test');
+const { TestWorker, fetchFrom, tempDir, until } = require('./support.js');
+
+const keepAlive = (t) => {
+  const agent = new http.Agent({ keepAlive: true });
+  t.after(() => agent.destroy());
+  return agent;
+};
+
+for (const [fixture, body] of [['express.mjs', 'express'], ['koa.js', 'koa'], ['fastify.js', 'fastify'], ['listener.mjs', 'listener false false']]) {
+  test(`${fixture} serves on the worker's socket, and exits when it is told to`, async (t) => {
+    const worker = new TestWorker(t, fixture);
+    const { data } = await worker.frame('online');
+    assert.deepEqual(data, { id: worker.id, pid: worker.process.pid });
+    assert.equal((await worker.get()).body, body);
+    worker.tell('shutdown');
+    assert.deepEqual(await worker.exited, { code: 0, signal: null, stderr: '' });
+    assert.equal(worker.stdout.includes('hook'), fixture === 'fastify.js');
+  });
+}
+
+test('without a daemon it listens where it is told to, and the time-outs are left alone', async (t) => {
+  const env = { PATH: process.env.PATH };
+  const child = spawn(process.execPath, [path.join(__dirname, 'fixtures', 'listener.mjs')], { env });
+  t.after(() => child.kill('SIGKILL'));
+  const [text] = await once(child.stdout, 'data');
+  const { address, keepAliveTimeout } = JSON.parse(text);
+  assert.equal(keepAliveTimeout, new http.Server().keepAliveTimeout);
+  assert.equal((await fetchFrom(address.port ? { port: address.port, host: address.address } : {})).body, 'listener false false');
+});
+
+test('under a daemon nginx is the one that closes idle connections', async (t) => {
+  const worker = new TestWorker(t, 'listener.mjs');
+  const { keepAliveTimeout, headersTimeout } = JSON.parse(await until(() => worker.stdout));
+  assert.ok(keepAliveTimeout > 60_000);
+  assert.ok(headersTimeout > keepAliveTimeout);
+});
+
+test('a suspended worker holds requests and upgrades until it is resumed', async (t) => {
+  const worker = new TestWorker(t, 'http.js', { suspended: true });
+  assert.equal((await worker.frame('online')).data.suspended, true);
+  const held = [worker.get('/'), worker.get('/', { method: 'POST', body: 'x'.repeat(300_000) })];
+  const socket = net.connect(worker.socketPath);
+  t.after(() => socket.destroy());
+  socket.write('GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n');
+  const gone = net.connect(worker.socketPath);
+  gone.end('GET /slow HTTP/1.1\r\nHost: x\r\n\r\n');
+  gone.resume();
+  await once(gone, 'close');
+  const upgraded = once(socket, 'data');
+  const early = await Promise.race([...held, upgraded, worker.ask('a round trip')]);
+  assert.equal(early[0].type, 'reply', 'nothing was answered before the worker was resumed');
+  worker.tell('resume');
+  assert.deepEqual((await Promise.all(held)).map(({ status, body }) => [status, body]), [[200, 'GET 0'], [200, 'POST 300000']]);
+  assert.match(String((await upgraded)[0]), /^HTTP\/1.1 101 /);
+  assert.equal(worker.frames.some((frame) => frame.type === 'send-app-msg'), false, 'nobody waits for /slow any more');
+});
+
+test('a suspended worker that is shut down refuses what it holds', async (t) => {
+  const worker = new TestWorker(t, 'http.js', { suspended: true });
+  await worker.frame('online');
+  const agent = keepAlive(t);
+  const held = [worker.get('/', { agent }), worker.get('/', { method: 'POST', body: 'x'.repeat(300_000) })];
+  const socket = net.connect(worker.socketPath);
+  socket.write('GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n');
+  await worker.ask('a round trip');
+  worker.tell('shutdown');
+  for (const { status, headers } of await Promise.all(held)) {
+    assert.deepEqual([status, headers.connection, headers['retry-after']], [503, 'close', '0']);
+  }
+  const [head] = await once(socket, 'data');
+  assert.match(String(head), /^HTTP\/1.1 503 /);
+  assert.deepEqual(await worker.exited, { code: 0, signal: null, stderr: '' });
+});
+
+test('a draining worker answers what it has and what still comes, each for the last time', async (t) => {
+  const worker = new TestWorker(t, 'http.js');
+  await worker.frame('online');
+  const [idle, unused] = [keepAlive(t), net.connect(worker.socketPath)];
+  await worker.get('/', { agent: idle });
+  const kept = ['/slow', '/stubborn', '/stubborn-list'].map((url) => worker.get(url, { agent: keepAlive(t) }));
+  for (const url of ['/slow', '/stubborn', '/stubborn-list']) {
+    await worker.frame('send-app-msg', (frame) => frame.data.data === url);
+  }
+  worker.tell('shutdown');
+  await worker.ask('a round trip');
+
+  const onIdle = await worker.get('/', { agent: idle, method: 'POST', body: 'body' });
+  assert.deepEqual([onIdle.reused, onIdle.body, onIdle.headers.connection], [true, 'POST 4', 'close']);
+  const onNew = await worker.get('/', { agent: keepAlive(t) });
+  assert.deepEqual([onNew.body, onNew.headers.connection], ['GET 0', 'close']);
+
+  worker.tell('app-msg', { message: 'finish' });
+  const answers = await Promise.all(kept);
+  assert.deepEqual(answers.map(({ body }) => body), ['slow', 'stubborn', 'stubborn']);
+  assert.deepEqual(answers.map(({ headers }) => headers.connection), ['close', 'close', 'close']);
+  assert.deepEqual(answers.map(({ headers }) => headers['x-kept']), [undefined, 'yes', 'yes']);
+
+  unused.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+  assert.match(String((await once(unused, 'data'))[0]), /^HTTP\/1.1 200 /);
+  assert.deepEqual(await worker.exited, { code: 0, signal: null, stderr: '' });
+  assert.equal(worker.stdout, 'closed\n');
+});
+
+test('an answer that had begun goes on, and its connection may be used once more', async (t) => {
+  const worker = new TestWorker(t, 'http.js');
+  await worker.frame('online');
+  const agent = keepAlive(t);
+  const streaming = worker.get('/streaming', { agent });
+  await worker.ask('a round trip');
+  await until(() => Object.values(agent.sockets).flat()[0]?.bytesRead);
+  worker.tell('shutdown');
+  await worker.ask('a round trip');
+  worker.tell('app-msg', { message: 'finish' });
+  assert.equal((await streaming).body, 'first,last');
+  const next = await worker.get('/', { agent });
+  assert.deepEqual([next.reused, next.headers.connection], [true, 'close']);
+  assert.equal((await worker.exited).code, 0);
+});
+
+test('idle connections are closed once nginx must have given them up', async (t) => {
+  const worker = new TestWorker(t, 'http.js', { env: { TEST_KEEP_ALIVE: '100' } });
+  await worker.frame('online');
+  await worker.get('/', { agent: keepAlive(t) });
+  worker.tell('shutdown');
+  assert.deepEqual(await worker.exited, { code: 0, signal: null, stderr: '' });
+});
+
+test('before SIGTERM, idle connections are closed and upgraded ones are ended', async (t) => {
+  const worker = new TestWorker(t, 'http.js', { env: { NODESOCKD_SHUTDOWN_TIMEOUT: '1500' } });
+  await worker.frame('online');
+  await worker.get('/', { agent: keepAlive(t) });
+  const sockets = await Promise.all(['/polite', '/deaf'].map(async (url) => {
+    const socket = net.connect({ path: worker.socketPath, allowHalfOpen: url === '/deaf' });
+    socket.write(`GET ${url} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n`);
+    await once(socket, 'data');
+    return socket;
+  }));
+  sockets.forEach((socket) => socket.on('error', () => {}));
+  worker.tell('shutdown');
+  const [goodbye] = await once(sockets[0], 'data');
+  assert.equal(String(goodbye), 'goodbye', 'the application hears of it first');
+  sockets[1].resume();
+  await once(sockets[1], 'end');
+  assert.deepEqual(await worker.exited, { code: 0, signal: null, stderr: '' });
+});
+
+test('a worker that cannot exit says what keeps it', async (t) => {
+  const worker = new TestWorker(t, 'http.js', { env: { NODESOCKD_SHUTDOWN_TIMEOUT: '300' } });
+  await worker.frame('online');
+  const slow = worker.get('/slow');
+  await worker.frame('send-app-msg');
+  worker.tell('shutdown');
+  await until(() => /1 requests in progress.*kept alive by.*shutdownTimeout/s.test(worker.stderr));
+  worker.tell('app-msg', { message: 'finish' });
+  assert.equal((await slow).body, 'slow');
+  assert.equal((await worker.exited).code, 0);
+});
+
+test('an app that cannot listen fails with the reason', async (t) => {
+  const dir = tempDir(t);
+  const worker = new TestWorker(t, 'http.js', { env: { NODESOCKD_SOCKET_PATH: path.join(dir, 'none', 'app.sock') } });
+  const { code, stderr } = await worker.exited;
+  assert.equal(code, 1);
+  assert.match(stderr, /listen (ENOENT|EACCES).*app\.sock/);
+});
+
+test('listen says what it takes', async () => {
+  const nodesockd = require('nodesockd');
+  for (const target of [undefined, null, 42, 'app', {}]) {
+    await assert.rejects(nodesockd.listen(target), { name: 'TypeError', message: /takes an http\.Server/ });
+  }
+});
+
+/** A listening socket to inherit; nobody accepts from it but who inherits it. */
+async function inherited(t) {
+  const dir = tempDir(t);
+  const server = net.createServer().listen(path.join(dir, 'bound.sock'));
+  await once(server, 'listening');
+  const socketPath = path.join(dir, 'app.0.sock');
+  // Closing it here removes one of the two names, and leaves the socket to the workers.
+  fs.linkSync(path.join(dir, 'bound.sock'), socketPath);
+  return { fd: server._handle.fd, socketPath, letGo: () => server.close() };
+}
+
+test('connections on an inherited socket wait in the kernel for the next worker', async (t) => {
+  const socket = await inherited(t);
+  const start = (suspended) => new TestWorker(t, 'http.js', { suspended, listenFd: socket.fd });
+  const [suspended, next] = [start(true), start(true)];
+  await Promise.all([suspended.frame('online'), next.frame('online')]);
+  socket.letGo();
+  const held = Promise.all(Array.from({ length: 20 }, () => fetchFrom({ socketPath: socket.socketPath, method: 'POST', body: 'x' })));
+  suspended.tell('shutdown');
+  assert.deepEqual(await suspended.exited, { code: 0, signal: null, stderr: '' });
+  next.tell('resume');
+  assert.deepEqual(new Set((await held).map(({ status, body }) => `${status} ${body}`)), new Set(['200 POST 1']));
+
+  const agent = keepAlive(t);
+  await fetchFrom({ socketPath: socket.socketPath, agent });
+  next.tell('shutdown');
+  await next.ask('a round trip');
+  const last = await fetchFrom({ socketPath: socket.socketPath, agent });
+  assert.deepEqual([last.reused, last.headers.connection], [true, 'close']);
+  assert.equal((await next.exited).code, 0);
+  assert.ok(fs.existsSync(socket.socketPath), 'the socket is not ours to remove');
+});

@@ -1,0 +1,148 @@
+'use strict';
+
+const { spawn } = require('node:child_process');
+const { randomUUID } = require('node:crypto');
+const { once } = require('node:events');
+const fs = require('node:fs');
+const http = require('node:http');
+const net = require('node:net');
+const os = require('node:os');
+const path = require('node:path');
+
+/** A directory of the test's own. */
+function tempDir(t) {
+  const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'nodesockd-'));
+  t.after(() => fs.rmSync(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+/** A real process with a real channel, as the daemon would have started it. */
+class TestWorker {
+  constructor(t, fixture, { dir = tempDir(t), suspended = false, env = {}, listenFd, channel = true } = {}) {
+    this.id = randomUUID();
+    this.dir = dir;
+    this.socketPath = path.join(dir, `app.${this.id}.sock`);
+    this.ipcPath = path.join(dir, 'nodesockd.ipc');
+    this.frames = [];
+    this.stderr = '';
+    this.stdout = '';
+    const stdio = ['ignore', 'pipe', 'pipe', listenFd ?? 'ignore', channel ? 'ipc' : 'ignore'];
+    // LISTEN_PID has to be the pid of Node itself.
+    this.process = spawn('sh', ['-c', 'LISTEN_PID=$$ exec "$0" "$1"', process.execPath, path.join(__dirname, 'fixtures', fixture)], {
+      stdio,
+      env: {
+        PATH: process.env.PATH,
+        NODESOCKD_APP_NAME: 'test',
+        NODESOCKD_WORKER_ID: this.id,
+        NODESOCKD_SUSPENDED: suspended ? 'true' : '',
+        NODESOCKD_SOCKET_PATH: this.socketPath,
+        NODESOCKD_IPC_PATH: this.ipcPath,
+        ...(listenFd === undefined ? {} : { LISTEN_FDS: '1' }),
+        ...env,
+      },
+    });
+    this.process.on('message', (frame) => this.frames.push(frame));
+    this.process.stderr.on('data', (text) => (this.stderr += text));
+    this.process.stdout.on('data', (text) => (this.stdout += text));
+    // Not `close` of the process: Node does not emit it after `disconnect`.
+    const ends = ['stdout', 'stderr'].map((name) => once(this.process[name], 'close'));
+    this.exited = Promise.all([once(this.process, 'exit'), ...ends]).then(([[code, signal]]) => ({ code, signal, stderr: this.stderr }));
+    t.after(() => {
+      this.process.kill('SIGKILL');
+      return this.exited;
+    });
+  }
+
+  /** The first frame of a type; waits for it. */
+  async frame(type, matches = () => true) {
+    return until(
+      () => this.frames.find((frame) => frame.type === type && matches(frame)),
+      () => `a "${type}" from the worker; it said ${JSON.stringify(this.frames)}; ${this.stderr}`,
+    );
+  }
+
+  tell(type, data, id) {
+    this.process.send({ type, data, id });
+  }
+
+  /** Sends an `app-req` and returns its replies, the last included. */
+  async ask(request, data) {
+    const id = randomUUID();
+    this.tell('app-req', { request, data }, id);
+    await this.frame('reply', (frame) => frame.requestId === id && frame.done);
+    return this.frames.filter((frame) => frame.requestId === id);
+  }
+
+  get(url = '/', options = {}) {
+    return fetchFrom({ socketPath: this.socketPath, path: url, ...options });
+  }
+}
+
+/** One HTTP request; `agent: new http.Agent({keepAlive: true})` to keep the connection as nginx does. */
+function fetchFrom({ body, agent = false, ...options }) {
+  return new Promise((resolve, reject) => {
+    const req = http.request({ agent, ...options }, (res) => {
+      let text = '';
+      res.on('data', (chunk) => (text += chunk));
+      res.on('end', () => resolve({ status: res.statusCode, headers: res.headers, body: text, reused: req.reusedSocket }));
+      res.on('error', reject);
+    });
+    req.on('error', reject);
+    req.end(body);
+  });
+}
+
+/** The other end of an IPC socket: collects frames, says what it is told to. */
+class TestDaemon {
+  constructor(t, socketPath, onFrame = () => {}) {
+    this.frames = [];
+    this.sockets = new Set();
+    this.server = net.createServer((socket) => {
+      this.sockets.add(socket);
+      socket.on('close', () => this.sockets.delete(socket));
+      socket.on('error', () => {});
+      let text = '';
+      socket.on('data', (chunk) => {
+        text += chunk;
+        const lines = text.split('\n');
+        text = lines.pop();
+        for (const line of lines) {
+          const frame = JSON.parse(line);
+          this.frames.push(frame);
+          onFrame(frame, (...answers) => answers.forEach((answer) => socket.write(`${JSON.stringify(answer)}\n`)), socket);
+        }
+      });
+    });
+    this.server.listen(socketPath);
+    this.listening = once(this.server, 'listening');
+    t.after(() => this.kill());
+  }
+
+  tell(type, data, id) {
+    for (const socket of this.sockets) socket.write(`${JSON.stringify({ type, data, id })}\n`);
+  }
+
+  frame(type, matches = () => true) {
+    return until(
+      () => this.frames.find((frame) => frame.type === type && matches(frame)),
+      () => `a "${type}" on the IPC socket; got ${JSON.stringify(this.frames)}`,
+    );
+  }
+
+  kill() {
+    for (const socket of this.sockets) socket.destroy();
+    if (this.server.listening) this.server.close();
+  }
+}
+
+/** Waits until `condition` returns something true, and returns it. */
+async function until(condition, what = () => condition.toString()) {
+  for (let left = 3000; left > 0; left -= 1) {
+    const value = await condition();
+    if (value) return value;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  throw new Error(`waited in vain for ${what()}`);
+}
+
+module.exports = { TestDaemon, TestWorker, fetchFrom, tempDir, until };
