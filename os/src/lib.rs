@@ -1,1 +1,42 @@
-//! The real backend of nodesockd.
+//! The real backend of nodesockd: processes, sockets, links and signals of Linux (kernel 5.10 and later).
+//!
+//! [`Backend`] carries out what [`nodesockd_core::Supervisor`] orders and reports what happens. It decides nothing.
+//! Everything runs on one thread: a current-thread tokio runtime with I/O and time enabled. Waiting is always for the
+//! kernel to say something; there is no interval anywhere, so a daemon with nothing to do makes no system call.
+//!
+//! | module | is about |
+//! | --- | --- |
+//! | `environment` | what the daemon inherited: descriptors, signals, umask, working directory |
+//! | `spawn`, `pidfd`, `children` | starting processes, noticing and collecting their exits |
+//! | `channel`, [`session`], `conversation`, [`outbox`] | talking with workers and clients |
+//! | `ipc`, `peer`, `lock` | the control socket, who may use it, and that there is one daemon only |
+//! | `tmp_dir`, `sweep`, `queue`, `diag` | links and sockets, and the kernel's accept queues |
+//! | `dev_server`, `logs`, `signals` | the rest of a daemon's surroundings |
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod accept;
+mod backend;
+mod channel;
+mod children;
+mod clock;
+mod conversation;
+mod dev_server;
+mod diag;
+mod environment;
+mod error;
+mod ipc;
+mod lock;
+mod logs;
+pub mod outbox;
+mod peer;
+mod pidfd;
+mod queue;
+pub mod session;
+mod signals;
+mod spawn;
+mod sweep;
+mod tmp_dir;
+
+pub use backend::{Backend, Setup};
+pub use environment::{logical_cwd, prepare, random_boot_id, usable_cpus};
+pub use error::OpenError;

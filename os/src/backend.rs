@@ -1,0 +1,300 @@
+//! The backend: what the core's traits ask for, done for real.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use nodesockd_core::action::{SpawnOrder, WorkerSignal};
+use nodesockd_core::backend::{Clock, Files, Host, Inbox, Peers, Processes};
+use nodesockd_core::config::{Config, Problem, SocketPattern, Symlinks};
+use nodesockd_core::event::{Failure, Queue};
+use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, WorkerId};
+use nodesockd_core::wire::{Reply, ToWorker};
+use nodesockd_core::{Event, Time};
+use rustix::fs::FileType;
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+
+use crate::dev_server::DevServer;
+use crate::error::OpenError;
+use crate::ipc::IpcFile;
+use crate::lock::Lock;
+use crate::logs::Logs;
+use crate::outbox::{Outbox, outbox};
+use crate::pidfd::Pidfd;
+use crate::queue::Queues;
+use crate::session::{Fact, LAST_WORDS};
+use crate::tmp_dir::TmpDir;
+use crate::{channel, children, clock, ipc, signals, spawn, sweep};
+
+/// Facts that wait for the supervisor. Those who have more to tell wait, too; the supervisor waits for none of them.
+const INBOX: usize = 64;
+
+/// What a backend needs to begin.
+pub struct Setup {
+    /// The configuration in force.
+    pub config: Config,
+    /// Reads the configuration again ([`Host::load_config`]).
+    pub load: Box<dyn FnMut() -> Result<Config, Vec<Problem>>>,
+}
+
+/// Processes, sockets, links and signals of this machine.
+///
+/// Lives within a current-thread tokio runtime with I/O and time enabled. One process is meant to have one; several
+/// (in tests) keep out of each other's way, except that each gets the daemon's signals.
+pub struct Backend {
+    load: Box<dyn FnMut() -> Result<Config, Vec<Problem>>>,
+    inbox: mpsc::Receiver<Fact>,
+    facts: mpsc::Sender<Fact>,
+    workers: BTreeMap<WorkerId, Worker>,
+    clients: BTreeMap<ConnId, Outbox>,
+    tmp_dir: TmpDir,
+    queues: Queues,
+    logs: Logs,
+    dev_server: DevServer,
+    /// Those that bring signals and connections.
+    tasks: Vec<JoinHandle<()>>,
+    ipc_file: Option<IpcFile>,
+    /// Last: it is released when everything else is gone.
+    lock: Lock,
+}
+
+/// A process that has not been collected.
+struct Worker {
+    pid: Pid,
+    process: Process,
+    pidfd: Pidfd,
+    outbox: Outbox,
+    watch: JoinHandle<()>,
+}
+
+impl Backend {
+    /// Takes the lock, binds the control socket, and takes over the process's signals and orphans.
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`]. Nothing is left behind then but the lock file.
+    pub fn open(setup: Setup) -> Result<Self, OpenError> {
+        let Setup { config, load } = setup;
+        let tmp_dir = TmpDir::open(&config.tmp_dir)
+            .map_err(|reason| OpenError::TmpDir { path: config.tmp_dir.clone(), reason })?;
+        let lock = Lock::take(&config.ipc_file)?;
+        let (facts, inbox) = mpsc::channel(INBOX);
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+            .map_err(|error| OpenError::System { what: "become a subreaper", error: error.into() })?;
+        let mut tasks = signals::watch(&facts)
+            .map_err(|error| OpenError::System { what: "install signal handlers", error })?;
+        let (ipc_file, listener, doorkeeper) =
+            ipc::open(&config.ipc_file, config.options.ipc_group.as_deref())?;
+        tasks.push(tokio::spawn(ipc::serve(listener, doorkeeper, facts.clone())));
+        Ok(Self {
+            load,
+            inbox,
+            facts,
+            workers: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            logs: Logs::new(&config.tmp_dir),
+            tmp_dir,
+            queues: Queues::new(),
+            dev_server: DevServer::default(),
+            tasks,
+            ipc_file: Some(ipc_file),
+            lock,
+        })
+    }
+
+    /// The port the dev server listens on, if it does: the real one, where port 0 was asked for.
+    #[must_use]
+    pub fn dev_port(&self) -> Option<u16> {
+        self.dev_server.port()
+    }
+
+    /// Ends everything but workers: removes the control socket, delivers the replies that wait (to clients that read
+    /// them within two seconds), closes the connections and gives the lock back. The lock file stays.
+    ///
+    /// To be called when the driver has quit; without it, connections are cut.
+    pub async fn close(&mut self) {
+        self.ipc_file = None;
+        for task in self.tasks.drain(..) {
+            task.abort();
+        }
+        let deadline = Instant::now() + LAST_WORDS;
+        let clients = std::mem::take(&mut self.clients);
+        clients.values().for_each(Outbox::close);
+        for client in clients.values() {
+            let _ = timeout_at(deadline, client.ended()).await;
+        }
+        let _ = self.dev_server.serve(None, Vec::new()).await;
+        self.lock.release();
+    }
+
+    /// The worker, if its process is still this one.
+    fn worker(&self, id: WorkerId, process: Process) -> Option<&Worker> {
+        self.workers.get(&id).filter(|worker| worker.process == process)
+    }
+
+    /// What of a fact is the supervisor's business.
+    fn take_in(&mut self, fact: Fact) -> Option<Event> {
+        match fact {
+            Fact::Connected(conn, outbox) => {
+                self.clients.insert(conn, outbox);
+                None
+            }
+            Fact::Event(event) => {
+                if let Event::Disconnected { conn } = &event
+                    && let Some(outbox) = self.clients.remove(conn)
+                {
+                    outbox.close();
+                }
+                Some(event)
+            }
+        }
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl Clock for Backend {
+    fn now(&self) -> Time {
+        clock::now()
+    }
+
+    fn wall_ms(&self, time: Time) -> u64 {
+        clock::wall_ms(time)
+    }
+}
+
+#[async_trait(?Send)]
+impl Processes for Backend {
+    async fn spawn(&mut self, order: &SpawnOrder) -> Result<Process, Failure> {
+        let worker = order.worker;
+        let spawn::Started { pid, process, pidfd, channel } = spawn::start(order, &mut self.logs)?;
+        let (outbox, outgoing) = outbox();
+        tokio::spawn(channel::serve(worker, channel, outbox.clone(), outgoing, self.facts.clone()));
+        let watch = tokio::spawn({
+            let (pidfd, facts) = (pidfd.clone(), self.facts.clone());
+            async move {
+                let status = pidfd.exited().await;
+                let _ = facts.send(Fact::Event(Event::Exited { worker, status })).await;
+            }
+        });
+        self.workers.insert(worker, Worker { pid, process, pidfd, outbox, watch });
+        Ok(process)
+    }
+
+    async fn signal(&mut self, worker: WorkerId, process: Process, signal: WorkerSignal) {
+        let Some(found) = self.worker(worker, process) else { return };
+        match signal {
+            WorkerSignal::Terminate => found.pidfd.signal(Signal::TERM),
+            WorkerSignal::KillGroup => {
+                // It is not collected yet, so the group's number is its own.
+                if let Err(error) = kill_process_group(found.pid, Signal::KILL) {
+                    tracing::warn!("cannot kill the process group of worker {}: {error}", worker.short());
+                }
+            }
+        }
+    }
+
+    async fn reap(&mut self, worker: WorkerId, process: Process) {
+        let Some(found) = self.worker(worker, process) else { return };
+        children::kill_left_behind(worker, found.pid).await;
+        if let Some(found) = self.workers.remove(&worker) {
+            let mut workers = children::workers();
+            found.pidfd.collect();
+            workers.remove(&found.pid);
+            found.watch.abort();
+            // Whoever else still holds the other end is none of the worker's any more.
+            found.outbox.close();
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl Files for Backend {
+    async fn publish(&mut self, link: &str, socket: &str, symlinks: Symlinks) -> Result<(), Failure> {
+        self.tmp_dir.publish(link, socket, symlinks)?;
+        self.dev_server.published();
+        self.queues.observe(socket, &self.tmp_dir.path(socket));
+        Ok(())
+    }
+
+    async fn withdraw(&mut self, link: &str) -> Result<(), Failure> {
+        self.tmp_dir.remove(link, FileType::Symlink).map(drop)
+    }
+
+    async fn measure_queue(&mut self, _worker: WorkerId, socket: &str) -> Queue {
+        self.queues.measure(socket, &self.tmp_dir.path(socket))
+    }
+
+    async fn remove(&mut self, socket: &str) -> Result<(), Failure> {
+        self.queues.forget(socket);
+        self.tmp_dir.remove(socket, FileType::Socket).map(drop)
+    }
+
+    async fn sweep(&mut self, pattern: &SocketPattern) -> Result<u32, Failure> {
+        sweep::sweep(&mut self.tmp_dir, &mut self.queues, pattern)
+    }
+}
+
+#[async_trait(?Send)]
+impl Peers for Backend {
+    async fn tell(&mut self, worker: WorkerId, message: &ToWorker) {
+        if let Some(worker) = self.workers.get(&worker) {
+            worker.outbox.push(&message.encode());
+        }
+    }
+
+    async fn reply(&mut self, to: &RequestRef, reply: &Reply) {
+        let outbox = match to.peer {
+            Peer::Client(conn) => self.clients.get(&conn),
+            Peer::Worker(worker) => self.workers.get(&worker).map(|worker| &worker.outbox),
+        };
+        if let Some(outbox) = outbox {
+            outbox.push(&reply.encode(&to.id, clock::wall_ms));
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl Host for Backend {
+    async fn load_config(&mut self) -> Result<Config, Vec<Problem>> {
+        (self.load)()
+    }
+
+    async fn reopen_logs(&mut self) -> Result<(), Failure> {
+        self.logs.reopen()
+    }
+
+    async fn serve_dev(&mut self, port: Option<u16>, links: &[String]) -> Result<(), Failure> {
+        let links = links.iter().map(|link| self.tmp_dir.path(link)).collect();
+        self.dev_server.serve(port, links).await
+    }
+}
+
+#[async_trait(?Send)]
+impl Inbox for Backend {
+    async fn next(&mut self, deadline: Option<Time>) -> Option<Event> {
+        loop {
+            let left = deadline.map(|deadline| deadline.since(clock::now()));
+            if left == Some(Duration::ZERO) {
+                return None;
+            }
+            let fact = match left {
+                None => self.inbox.recv().await,
+                Some(left) => tokio::time::timeout(left, self.inbox.recv()).await.ok()?,
+            };
+            // The channel cannot be closed: we hold a sender ourselves.
+            if let Some(event) = self.take_in(fact?) {
+                return Some(event);
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! A worker's channel: the daemon's end of the socketpair.
+
+use std::pin::pin;
+
+use nodesockd_core::Event;
+use nodesockd_core::frame::FrameError;
+use nodesockd_core::id::{Peer, RequestRef, WorkerId};
+use nodesockd_core::text::escape;
+use nodesockd_core::wire::{Incoming, Rejection, Reply, Sender, decode};
+use rustix::net::RecvFlags;
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+
+use crate::conversation::{Conversation, Heard};
+use crate::outbox::{Outbox, Outgoing};
+use crate::session::Fact;
+
+/// How much of what a worker said last is taken in after its channel has ended. The kernel's buffer holds less.
+const LAST_WORDS: usize = 1 << 20;
+
+/// How much of a bad line is logged, in characters.
+const SHOWN: usize = 120;
+
+/// Serves a worker's channel until it hangs up, does not read, or its outbox is closed.
+pub(crate) async fn serve(
+    worker: WorkerId,
+    mut stream: UnixStream,
+    outbox: Outbox,
+    outgoing: Outgoing,
+    facts: mpsc::Sender<Fact>,
+) {
+    let mut bad_lines = 0u64;
+    let mut conversation = Conversation::new(outbox, facts, |line| hear(worker, line, &mut bad_lines));
+    {
+        let (mut reader, writer) = stream.split();
+        let writing = pin!(outgoing.write_to(writer));
+        conversation.hold(&mut reader, writing).await;
+    }
+    // The end may have been noticed by writing, before everything was read that was sent before it.
+    let mut chunk = vec![0; 16 << 10];
+    let mut taken = 0;
+    while taken < LAST_WORDS
+        && let Ok((length @ 1.., _)) = rustix::net::recv(&stream, chunk.as_mut_slice(), RecvFlags::DONTWAIT)
+    {
+        conversation.take_in(&chunk[..length]).await;
+        taken += length;
+    }
+    drop(stream);
+    conversation.report(Event::ChannelClosed { worker }).await;
+}
+
+fn hear(worker: WorkerId, line: Result<&str, FrameError>, bad_lines: &mut u64) -> Heard {
+    let (shown, decoded) = match line {
+        Ok(line) => (line, decode(line, Sender::Worker)),
+        Err(error) => ("", Err(Rejection::Unusable(error.to_string()))),
+    };
+    match decoded {
+        Ok(Incoming::Request { id, request }) => {
+            Heard::Fact(Event::Requested { from: RequestRef { peer: Peer::Worker(worker), id }, request })
+        }
+        Ok(Incoming::Message(message)) => Heard::Fact(Event::Received { worker, message }),
+        Ok(Incoming::Foreign) => Heard::Nothing,
+        Err(Rejection::Answer { id, code, error }) => {
+            Heard::Answer { id, reply: Reply::failed(Some(code), vec![error]) }
+        }
+        Err(Rejection::Unusable(error)) => {
+            *bad_lines += 1;
+            // A worker gone mad must not fill the log: the 1st, 2nd, 4th, 8th … bad line is told.
+            if bad_lines.is_power_of_two() {
+                tracing::warn!(
+                    "worker {} sent {} on its channel ({bad_lines} so far), which is ignored: {}",
+                    worker.short(),
+                    escape(&error, SHOWN),
+                    escape(shown, SHOWN),
+                );
+            }
+            Heard::Nothing
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The children of this process: workers, and the orphans that workers leave.
+//!
+//! The daemon is a subreaper (`PR_SET_CHILD_SUBREAPER`, prctl(2)): when a worker dies, what it had started becomes the
+//! daemon's child. So "our own children" is a complete and small set to look for leftovers in.
+
+use std::collections::HashSet;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use nodesockd_core::id::WorkerId;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use tokio::time::{Instant, timeout_at};
+
+use crate::pidfd::Pidfd;
+
+/// The variable by which a worker's descendants are recognised.
+const WORKER_ID: &str = "NODESOCKD_WORKER_ID";
+
+/// How long killed leftovers may take to go. Only one that hangs in the kernel needs it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Pids of the unreaped workers of this process, which are collected by nobody but [`Backend`](crate::Backend)'s `reap`.
+///
+/// Belongs to the process as the children do. It is held while a worker is started, so that no worker is taken for an
+/// orphan, and no descriptor that is inheritable for a moment gets into another worker.
+pub(crate) fn workers() -> MutexGuard<'static, HashSet<Pid>> {
+    static WORKERS: LazyLock<Mutex<HashSet<Pid>>> = LazyLock::new(Mutex::default);
+    WORKERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Collects orphans that have exited. To be called at SIGCHLD.
+pub(crate) fn collect_orphans() {
+    for orphan in orphans(&workers()).iter().filter(|orphan| orphan.exited) {
+        collect(orphan.pid);
+    }
+}
+
+/// Kills what the exited, unreaped process `leader` of `worker` left behind: its process group, and orphans that carry
+/// the worker's id in their environment. Returns when all of it is gone and collected.
+pub(crate) async fn kill_left_behind(worker: WorkerId, leader: Pid) {
+    let deadline = Instant::now() + PATIENCE;
+    // The unreaped leader keeps its pid, and so the group's, from being another's.
+    let _ = kill_process_group(leader, Signal::KILL);
+    // One at a time: each death can make orphans of processes that were out of sight before.
+    while let Some(orphan) = left_behind(worker, leader) {
+        if orphan.exited {
+            collect(orphan.pid);
+            continue;
+        }
+        let gone = match Pidfd::open(orphan.pid) {
+            Ok(process) => {
+                process.signal(Signal::KILL);
+                let exited = timeout_at(deadline, process.exited()).await;
+                process.collect();
+                exited.map_err(|_| "it does not die".to_owned())
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(reason) = gone {
+            let pid = orphan.pid;
+            tracing::warn!(
+                "process {pid}, left behind by worker {}, cannot be killed: {reason}",
+                worker.short()
+            );
+            return;
+        }
+    }
+}
+
+/// When the kernel started the process: clock ticks since boot, field 22 of `/proc/PID/stat` (`proc(5)`).
+pub(crate) fn started(pid: Pid) -> Option<u64> {
+    Stat::of(pid)?.started
+}
+
+fn collect(pid: Pid) {
+    let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+}
+
+fn left_behind(worker: WorkerId, leader: Pid) -> Option<Orphan> {
+    let mark = format!("{WORKER_ID}={worker}");
+    orphans(&workers()).into_iter().find(|orphan| orphan.group == Some(leader) || carries(orphan.pid, &mark))
+}
+
+/// A child that is no worker.
+#[derive(Debug)]
+struct Orphan {
+    pid: Pid,
+    group: Option<Pid>,
+    exited: bool,
+}
+
+/// Children in our own process group were not left by a worker: those have groups of their own. Whoever started such
+/// a child in this process will wait for it.
+fn orphans(workers: &HashSet<Pid>) -> Vec<Orphan> {
+    let own = rustix::process::getpgrp();
+    pids()
+        .filter(|pid| !workers.contains(pid))
+        .filter_map(|pid| Stat::of(pid).map(|stat| Orphan { pid, group: stat.group, exited: stat.exited }))
+        .filter(|orphan| orphan.group != Some(own))
+        .collect()
+}
+
+/// Pids of all children, exited ones included.
+fn pids() -> impl Iterator<Item = Pid> {
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    threads
+        .filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok())
+        .flat_map(|pids| pids.split_ascii_whitespace().filter_map(pid).collect::<Vec<_>>())
+}
+
+fn pid(text: &str) -> Option<Pid> {
+    text.parse().ok().and_then(Pid::from_raw)
+}
+
+fn carries(pid: Pid, mark: &str) -> bool {
+    let environ = std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).unwrap_or_default();
+    environ.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
+}
+
+/// What we need of `/proc/PID/stat` (`proc(5)`).
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    exited: bool,
+    group: Option<Pid>,
+    started: Option<u64>,
+}
+
+impl Stat {
+    fn of(pid: Pid) -> Option<Self> {
+        Self::parse(&std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?)
+    }
+
+    /// The second field is the process's own choice, in parentheses, and may hold anything, even parentheses.
+    fn parse(line: &str) -> Option<Self> {
+        let mut fields = line[line.rfind(')')? + 1..].split_ascii_whitespace();
+        let exited = matches!(fields.next()?, "Z" | "X");
+        let group = fields.nth(1).and_then(pid);
+        let started = fields.nth(16).and_then(|ticks| ticks.parse().ok());
+        Some(Self { exited, group, started })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_cannot_lie_about_itself_by_its_name() {
+        let line = "4711 (x) Z 1 (y) 9) S 1 4700 4600 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 0 0";
+        let stat = Stat { exited: false, group: Pid::from_raw(4700), started: Some(987_654) };
+        assert_eq!(Stat::parse(line), Some(stat));
+        assert_eq!(Stat::parse(""), None);
+    }
+}

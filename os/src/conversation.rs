@@ -1,0 +1,89 @@
+//! Lines in, facts and answers out: what a worker's channel and a client's session have in common.
+
+use std::pin::Pin;
+
+use nodesockd_core::Event;
+use nodesockd_core::frame::{Decoder, FrameError};
+use nodesockd_core::wire::Reply;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::mpsc;
+
+use crate::clock;
+use crate::outbox::Outbox;
+use crate::session::Fact;
+
+/// How many bytes are read at once.
+const CHUNK: usize = 8 << 10;
+
+/// What comes of a line.
+pub(crate) enum Heard {
+    /// A fact for the supervisor.
+    Fact(Event),
+    /// Something that can be answered here and now.
+    Answer { id: String, reply: Reply },
+    /// Nothing.
+    Nothing,
+    /// Nothing good: answer this, then end the conversation.
+    Farewell(Reply),
+}
+
+/// One end of a conversation.
+pub(crate) struct Conversation<H> {
+    decoder: Decoder,
+    outbox: Outbox,
+    facts: mpsc::Sender<Fact>,
+    hear: H,
+}
+
+impl<H: FnMut(Result<&str, FrameError>) -> Heard> Conversation<H> {
+    pub(crate) fn new(outbox: Outbox, facts: mpsc::Sender<Fact>, hear: H) -> Self {
+        Self { decoder: Decoder::new(), outbox, facts, hear }
+    }
+
+    /// Reads and writes until one of the two has come to its end. What was read by then has been taken in.
+    /// Tells whether `writing` still goes on.
+    pub(crate) async fn hold<R: AsyncRead + Unpin>(
+        &mut self,
+        reader: &mut R,
+        mut writing: Pin<&mut impl Future<Output = ()>>,
+    ) -> bool {
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            let read = tokio::select! {
+                biased;
+                () = &mut writing => return false,
+                read = reader.read(&mut chunk) => read,
+            };
+            match read {
+                Ok(0) | Err(_) => return true,
+                Ok(length) => {
+                    if !self.take_in(&chunk[..length]).await {
+                        return true;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes in bytes; `false` ends the conversation.
+    pub(crate) async fn take_in(&mut self, bytes: &[u8]) -> bool {
+        self.decoder.feed(bytes);
+        while let Some(line) = self.decoder.next_line() {
+            match (self.hear)(line) {
+                Heard::Fact(event) => self.report(event).await,
+                Heard::Answer { id, reply } => self.outbox.push(&reply.encode(&id, clock::wall_ms)),
+                Heard::Nothing => {}
+                Heard::Farewell(reply) => {
+                    self.outbox.push(&reply.encode("", clock::wall_ms));
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Tells the supervisor. When it is gone there is nobody left to tell, and the conversation is about to end.
+    pub(crate) async fn report(&self, event: Event) {
+        let _ = self.facts.send(Fact::Event(event)).await;
+    }
+}

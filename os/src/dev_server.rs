@@ -1,0 +1,200 @@
+//! The dev server: a front for those who have no nginx at hand.
+//!
+//! It passes bytes on, so whatever HTTP can do works: streaming, upgrades, anything.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use nodesockd_core::event::Failure;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinHandle;
+
+use crate::accept::Acceptor;
+
+/// Connections served at once. More have to wait in the kernel.
+const MOST: usize = 1024;
+
+/// How much of a request is taken from a client that has to wait for a worker.
+const HELD: usize = 64 << 10;
+
+/// When all workers' accept queues are full.
+const RESPITE: Duration = Duration::from_millis(20);
+
+/// The server, running or not.
+#[derive(Debug, Default)]
+pub(crate) struct DevServer {
+    slots: Arc<Slots>,
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    asked: u16,
+    port: u16,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// The slots to spread connections over.
+#[derive(Debug, Default)]
+struct Slots {
+    state: Mutex<Rotation>,
+    /// A link was swapped: it is worth trying again.
+    published: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Rotation {
+    links: Vec<PathBuf>,
+    next: usize,
+}
+
+/// Why no slot took a connection.
+enum Refused {
+    /// Nobody listens.
+    Nobody,
+    /// Somebody does, and has no room in the queue.
+    Full,
+}
+
+impl DevServer {
+    /// Serves on `port` in front of `links`, or stops. Connections already made go on.
+    pub(crate) async fn serve(&mut self, port: Option<u16>, links: Vec<PathBuf>) -> Result<(), Failure> {
+        self.slots.set(links);
+        if port.is_some() && self.running.as_ref().map(|running| running.asked) == port {
+            return Ok(());
+        }
+        self.running = None;
+        let Some(asked) = port else { return Ok(()) };
+        let listeners = listen(asked)
+            .await
+            .map_err(|error| Failure(format!("the dev server cannot listen on port {asked}: {error}")))?;
+        let port =
+            listeners.first().and_then(|listener| listener.local_addr().ok()).map_or(asked, |own| own.port());
+        let places = Arc::new(Semaphore::new(MOST));
+        let tasks = listeners
+            .into_iter()
+            .map(|listener| tokio::spawn(accept(listener, Arc::clone(&places), Arc::clone(&self.slots))))
+            .collect();
+        tracing::info!("dev server: http://localhost:{port}");
+        self.running = Some(Running { asked, port, tasks });
+        Ok(())
+    }
+
+    /// The port it listens on.
+    pub(crate) fn port(&self) -> Option<u16> {
+        self.running.as_ref().map(|running| running.port)
+    }
+
+    /// A slot has got a worker.
+    pub(crate) fn published(&self) {
+        self.slots.published.notify_waiters();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl Slots {
+    fn set(&self, links: Vec<PathBuf>) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).links = links;
+        self.published.notify_waiters();
+    }
+
+    /// The links, beginning with the one whose turn it is.
+    fn turn(&self) -> Vec<PathBuf> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut links = state.links.clone();
+        if !links.is_empty() {
+            let first = state.next % links.len();
+            links.rotate_left(first);
+            state.next = first + 1;
+        }
+        links
+    }
+
+    async fn connect(&self) -> Result<UnixStream, Refused> {
+        let mut refused = Refused::Nobody;
+        for link in self.turn() {
+            match UnixStream::connect(&link).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => refused = Refused::Full,
+                Err(_) => {}
+            }
+        }
+        Err(refused)
+    }
+
+    /// Waits as long as it takes.
+    async fn connected(&self) -> UnixStream {
+        loop {
+            let mut published = pin!(self.published.notified());
+            published.as_mut().enable();
+            match self.connect().await {
+                Ok(stream) => return stream,
+                Err(Refused::Nobody) => published.await,
+                Err(Refused::Full) => tokio::time::sleep(RESPITE).await,
+            }
+        }
+    }
+}
+
+/// On the loopback interface only; by IPv6 as well, where there is such a thing, as `localhost` may mean either.
+async fn listen(port: u16) -> io::Result<Vec<TcpListener>> {
+    let first = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    let port = first.local_addr()?.port();
+    let second = TcpListener::bind(SocketAddr::from((Ipv6Addr::LOCALHOST, port))).await;
+    Ok([first].into_iter().chain(second).collect())
+}
+
+async fn accept(listener: TcpListener, places: Arc<Semaphore>, slots: Arc<Slots>) {
+    let mut acceptor = Acceptor::default();
+    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+        let Some((client, _)) = acceptor.check(listener.accept().await).await else { continue };
+        let slots = Arc::clone(&slots);
+        tokio::spawn(async move {
+            pass_on(client, &slots).await;
+            drop(place);
+        });
+    }
+}
+
+/// One connection, from its client to a worker and back. Errors end it, and concern nobody else.
+async fn pass_on(mut client: TcpStream, slots: &Slots) {
+    let _ = client.set_nodelay(true);
+    let Some((mut worker, said)) = find_worker(&mut client, slots).await else { return };
+    if worker.write_all(&said).await.is_ok() {
+        drop(said);
+        let _ = copy_bidirectional(&mut client, &mut worker).await;
+    }
+}
+
+/// A worker, and what the client said while it waited for one; nothing, if the client hung up.
+async fn find_worker(client: &mut TcpStream, slots: &Slots) -> Option<(UnixStream, Vec<u8>)> {
+    let mut said = Vec::new();
+    let mut connected = pin!(slots.connected());
+    loop {
+        // Reading on is the only way to notice that the client has gone.
+        let room = HELD - said.len();
+        let mut patient = (&mut *client).take(room as u64);
+        tokio::select! {
+            biased;
+            worker = &mut connected => return Some((worker, said)),
+            read = patient.read_buf(&mut said), if room > 0 => {
+                if !matches!(read, Ok(1..)) {
+                    return None;
+                }
+            }
+        }
+    }
+}

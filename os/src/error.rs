@@ -1,0 +1,98 @@
+//! Why a backend cannot be opened, in words that help.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nodesockd_core::event::Failure;
+
+/// Why there can be no daemon here. `Display` says what is wrong, why, and what to do.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another daemon has the lock.
+    Locked {
+        /// Its process id, if the lock file says.
+        pid: Option<u32>,
+        /// The lock file.
+        file: PathBuf,
+    },
+    /// The lock file cannot be used.
+    Lock {
+        /// The lock file.
+        file: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// `tmpDir`, or the folder of `ipcFile`, cannot be used or trusted.
+    TmpDir {
+        /// The folder.
+        path: PathBuf,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The control socket cannot be bound.
+    Ipc {
+        /// `ipcFile`
+        file: PathBuf,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// `options.ipcGroup` cannot be used.
+    Group {
+        /// The group's name.
+        name: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The system refuses something every daemon needs.
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Locked { pid: Some(pid), file } => write!(
+                f,
+                "another daemon, process {pid}, runs here: it holds `{}`; end it with `nodesockd terminate`, or give \
+                 this one an `ipcFile` of its own",
+                file.display()
+            ),
+            Self::Locked { pid: None, file } => {
+                write!(f, "another daemon runs here: it holds `{0}`; `fuser {0}` says which", file.display())
+            }
+            Self::Lock { file, reason } => write!(f, "cannot lock `{}`: {reason}", file.display()),
+            Self::TmpDir { path, reason } => {
+                write!(f, "cannot use the folder `{}`: {reason}", path.display())
+            }
+            Self::Ipc { file, reason } => {
+                write!(f, "cannot listen on `ipcFile` `{}`: {reason}", file.display())
+            }
+            Self::Group { name, reason } => write!(f, "cannot use `options.ipcGroup` `{name}`: {reason}"),
+            Self::System { what, error } => write!(f, "cannot {what}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::System { error, .. } => Some(error),
+            Self::Locked { .. }
+            | Self::Lock { .. }
+            | Self::TmpDir { .. }
+            | Self::Ipc { .. }
+            | Self::Group { .. } => None,
+        }
+    }
+}
+
+/// What could not be done to which file, and the system's words.
+pub(crate) fn failure(what: &str, path: &Path, error: impl fmt::Display) -> Failure {
+    Failure(format!("cannot {what} `{}`: {error}", path.display()))
+}

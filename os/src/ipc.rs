@@ -1,0 +1,147 @@
+//! The control socket.
+
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use nodesockd_core::id::ConnId;
+use nodesockd_core::wire::{Code, Reply};
+use rustix::fs::{Mode, fchmod};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
+use rustix::process::geteuid;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::accept::Acceptor;
+use crate::clock;
+use crate::error::OpenError;
+use crate::peer::Doorkeeper;
+use crate::session::{self, Fact, LAST_WORDS};
+use crate::tmp_dir::TmpDir;
+
+/// Connections served at once. More have to wait in the kernel until one of these is closed.
+const MOST: usize = 256;
+
+/// Connections that may wait in the kernel.
+const BACKLOG: i32 = 128;
+
+/// The file of the bound socket; removed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct IpcFile {
+    path: PathBuf,
+    /// Device and inode: the file may have been replaced, and is not ours to remove then.
+    identity: (u64, u64),
+}
+
+impl Drop for IpcFile {
+    fn drop(&mut self) {
+        if identity(&self.path).is_ok_and(|found| found == self.identity) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Binds the control socket: mode 0600, or 0660 and of that group. The caller holds the lock.
+pub(crate) fn open(
+    path: &Path,
+    group: Option<&str>,
+) -> Result<(IpcFile, UnixListener, Doorkeeper), OpenError> {
+    let refused = |reason: String| OpenError::Ipc { file: path.to_owned(), reason };
+    if let Some(folder) = path.parent() {
+        TmpDir::open(folder).map_err(|reason| OpenError::TmpDir { path: folder.to_owned(), reason })?;
+    }
+    let group = group.map(|name| gid(name).map(|gid| (name, gid))).transpose()?;
+    clear_the_way(path).map_err(refused)?;
+    let (file, listener) = bind_private(path).map_err(|error| refused(error.to_string()))?;
+    if let Some((name, gid)) = group {
+        let shared = std::os::unix::fs::chown(path, None, Some(gid))
+            .and_then(|()| std::fs::set_permissions(path, Permissions::from_mode(0o660)));
+        shared.map_err(|error| OpenError::Group {
+            name: name.to_owned(),
+            reason: format!("{error}; the daemon's user must be a member of it"),
+        })?;
+    }
+    Ok((file, listener, Doorkeeper { group: group.map(|(_, gid)| gid) }))
+}
+
+/// Serves clients for ever.
+pub(crate) async fn serve(listener: UnixListener, doorkeeper: Doorkeeper, facts: mpsc::Sender<Fact>) {
+    let places = Arc::new(Semaphore::new(MOST));
+    let mut acceptor = Acceptor::default();
+    let mut connections = 0;
+    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+        let Some((stream, _)) = acceptor.check(listener.accept().await).await else { continue };
+        connections += 1;
+        let conn = ConnId(connections);
+        let facts = facts.clone();
+        tokio::spawn(async move {
+            match doorkeeper.admit(&stream) {
+                Ok(()) => session::serve(stream, conn, facts).await,
+                Err(reason) => turn_away(stream, reason).await,
+            }
+            drop(place);
+        });
+    }
+}
+
+async fn turn_away(mut stream: UnixStream, reason: String) {
+    tracing::warn!("a connection to the control socket was refused: {reason}");
+    let line = Reply::failed(Some(Code::NotPermitted), vec![reason]).encode("", clock::wall_ms);
+    let _ = tokio::time::timeout(LAST_WORDS, stream.write_all(line.as_bytes())).await;
+}
+
+/// The socket has its mode before it has a name: `bind(2)` gives the file the mode of the socket's own inode, less
+/// the umask (`unix_bind` in the kernel). So there is no moment at which others could connect, whatever the umask.
+fn bind_private(path: &Path) -> io::Result<(IpcFile, UnixListener)> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+    bind(&socket, &SocketAddrUnix::new(path)?)?;
+    let file = IpcFile { path: path.to_owned(), identity: identity(path)? };
+    std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    listen(&socket, BACKLOG)?;
+    let listener = UnixListener::from_std(std::os::unix::net::UnixListener::from(socket))?;
+    Ok((file, listener))
+}
+
+/// Removes the socket file of a daemon that is gone.
+fn clear_the_way(path: &Path) -> Result<(), String> {
+    let found = match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error.to_string()),
+        Ok(found) => found,
+    };
+    if !found.file_type().is_socket() {
+        return Err("something that is no socket is in the way; remove it, or name another file".into());
+    }
+    let us = geteuid().as_raw();
+    if found.uid() != us && us != 0 {
+        return Err(format!(
+            "a socket of user {} is in the way; remove it, or name another file",
+            found.uid()
+        ));
+    }
+    // We hold the lock, but a 2.x daemon knows no lock.
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        return Err(
+            "a process that does not hold our lock listens on it: nodesockd 2.x? End that one first".into()
+        );
+    }
+    std::fs::remove_file(path).map_err(|error| error.to_string())
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    std::fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()))
+}
+
+fn gid(name: &str) -> Result<u32, OpenError> {
+    let unknown = |reason: String| OpenError::Group { name: name.to_owned(), reason };
+    match nix::unistd::Group::from_name(name) {
+        Ok(Some(group)) => Ok(group.gid.as_raw()),
+        Ok(None) => Err(unknown("there is no such group".into())),
+        Err(error) => Err(unknown(error.to_string())),
+    }
+}

@@ -1,0 +1,182 @@
+//! What waits to be written to a peer: bounded, and never waited for.
+
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::sync::Notify;
+
+/// At most this many bytes wait for one peer; four frames of the largest size.
+pub const LIMIT: usize = 4 << 20;
+
+/// The end to put lines into. Clones are the same outbox.
+#[derive(Debug, Clone)]
+pub struct Outbox(Arc<Shared>);
+
+/// The other end, which carries them to the peer.
+#[derive(Debug)]
+pub(crate) struct Outgoing(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// For the one task that writes.
+    changed: Notify,
+    /// For the one that waits for it to end.
+    ended: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    waiting: Vec<u8>,
+    /// Taken, but not written yet.
+    in_flight: usize,
+    phase: Phase,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// What waits is still written, nothing more is taken.
+    Closing,
+    /// The peer does not read.
+    Overflowed,
+    /// Nobody writes any more.
+    Ended,
+}
+
+/// An outbox and its other end.
+pub(crate) fn outbox() -> (Outbox, Outgoing) {
+    let state = State { waiting: Vec::new(), in_flight: 0, phase: Phase::Open };
+    let shared = Arc::new(Shared { state: Mutex::new(state), changed: Notify::new(), ended: Notify::new() });
+    (Outbox(Arc::clone(&shared)), Outgoing(shared))
+}
+
+impl Outbox {
+    /// Puts in a line. When more than [`LIMIT`] bytes wait, the peer is given up; what is put in after that, or after
+    /// [`close`](Self::close), is dropped.
+    pub fn push(&self, line: &str) {
+        let mut state = self.0.lock();
+        if state.phase != Phase::Open {
+            return;
+        }
+        if state.waiting.len() + state.in_flight + line.len() > LIMIT {
+            state.waiting = Vec::new();
+            state.phase = Phase::Overflowed;
+        } else {
+            state.waiting.extend_from_slice(line.as_bytes());
+        }
+        self.0.changed.notify_one();
+    }
+
+    /// Ends the conversation once everything put in so far is written.
+    pub fn close(&self) {
+        let mut state = self.0.lock();
+        if state.phase == Phase::Open {
+            state.phase = Phase::Closing;
+            self.0.changed.notify_one();
+        }
+    }
+
+    /// Waits until everything is written or nothing can be any more. One task may wait at a time.
+    pub async fn ended(&self) {
+        while self.0.lock().phase != Phase::Ended {
+            self.0.ended.notified().await;
+        }
+    }
+}
+
+impl Outgoing {
+    /// Writes until the outbox is closed and empty, overflows, or the peer is gone.
+    pub(crate) async fn write_to<W: AsyncWrite + Unpin>(self, mut peer: W) {
+        while let Some(bytes) = self.next().await {
+            let written = {
+                let overflow = pin!(self.until(|state| (state.phase == Phase::Overflowed).then_some(())));
+                tokio::select! {
+                    biased;
+                    () = overflow => return,
+                    written = peer.write_all(&bytes) => written,
+                }
+            };
+            if written.is_err() {
+                return;
+            }
+            self.0.lock().in_flight = 0;
+        }
+    }
+
+    async fn next(&self) -> Option<Vec<u8>> {
+        self.until(|state| match state.phase {
+            Phase::Open | Phase::Closing if !state.waiting.is_empty() => {
+                state.in_flight = state.waiting.len();
+                Some(Some(std::mem::take(&mut state.waiting)))
+            }
+            Phase::Open => None,
+            Phase::Closing | Phase::Overflowed | Phase::Ended => Some(None),
+        })
+        .await
+    }
+
+    async fn until<T>(&self, mut check: impl FnMut(&mut State) -> Option<T>) -> T {
+        loop {
+            if let Some(found) = check(&mut self.0.lock()) {
+                return found;
+            }
+            self.0.changed.notified().await;
+        }
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.phase = Phase::Ended;
+        state.waiting = Vec::new();
+        self.0.ended.notify_one();
+    }
+}
+
+impl Shared {
+    /// A panic elsewhere leaves the state as valid as it was: every change to it is made in one go.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_put_in_before_close_is_written() {
+        let (near, mut far) = tokio::io::duplex(8);
+        let (outbox, outgoing) = outbox();
+        let writing = tokio::spawn(outgoing.write_to(near));
+        outbox.push("first, longer than the pipe\n");
+        outbox.push("second\n");
+        outbox.close();
+        outbox.push("too late\n");
+        let mut text = String::new();
+        far.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "first, longer than the pipe\nsecond\n");
+        outbox.ended().await;
+        writing.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_never_reads_is_given_up_within_the_limit() {
+        let (near, _far) = tokio::io::duplex(64);
+        let (outbox, outgoing) = outbox();
+        let writing = tokio::spawn(outgoing.write_to(near));
+        let line = "x".repeat(1 << 20);
+        for _ in 0..8 {
+            outbox.push(&line);
+            tokio::task::yield_now().await;
+        }
+        writing.await.unwrap();
+        outbox.ended().await;
+        assert_eq!(outbox.0.lock().waiting.capacity(), 0);
+    }
+}

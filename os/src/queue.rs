@@ -1,0 +1,122 @@
+//! Accept queues of workers' sockets.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use nodesockd_core::event::Queue;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+
+use crate::diag::{Diag, FileId, Listener, SocketId};
+
+/// Asks the kernel: by `UNIX_DIAG` where that works, else from `/proc/net/unix`.
+#[derive(Debug)]
+pub(crate) struct Queues {
+    diag: Option<Diag>,
+    /// Sockets by their names, from when they were first seen: the file may be gone, or another's, when the queue
+    /// is looked at for the last time.
+    seen: BTreeMap<String, SocketId>,
+}
+
+impl Queues {
+    pub(crate) fn new() -> Self {
+        let diag = Diag::open().and_then(|mut diag| diag.listeners().map(|_| diag));
+        let diag = diag.inspect_err(|error| {
+            tracing::warn!("no UNIX_DIAG here ({error}); accept queues are read from /proc/net/unix");
+        });
+        Self { diag: diag.ok(), seen: BTreeMap::new() }
+    }
+
+    /// Remembers the socket that listens on `path`.
+    pub(crate) fn observe(&mut self, name: &str, path: &Path) {
+        if !self.seen.contains_key(name)
+            && let Some(Ok(Some(listener))) = self.diag.as_mut().map(|diag| find(diag, path))
+        {
+            self.seen.insert(name.to_owned(), listener.id);
+        }
+    }
+
+    /// Forgets a socket that is gone for good.
+    pub(crate) fn forget(&mut self, name: &str) {
+        self.seen.remove(name);
+    }
+
+    /// The accept queue of the socket that listens on `path`, or did when it was first seen.
+    pub(crate) fn measure(&mut self, name: &str, path: &Path) -> Queue {
+        let Some(diag) = &mut self.diag else { return from_table(path) };
+        let measured = match self.seen.get(name) {
+            Some(id) => diag.queue(*id),
+            None => find(diag, path).map(|found| {
+                let listener = found?;
+                self.seen.insert(name.to_owned(), listener.id);
+                Some(listener.queue)
+            }),
+        };
+        match measured {
+            Ok(Some(length)) => Queue::Length(length),
+            Ok(None) => Queue::Closed,
+            Err(error) => Queue::Unknown(format!("UNIX_DIAG: {error}")),
+        }
+    }
+
+    /// The files that somebody listens on, as far as the kernel tells.
+    pub(crate) fn listening_files(&mut self) -> BTreeSet<FileId> {
+        let listeners = self.diag.as_mut().and_then(|diag| diag.listeners().ok()).unwrap_or_default();
+        listeners.into_iter().filter_map(|listener| listener.file).collect()
+    }
+}
+
+/// What `path`, followed, is called by the kernel.
+pub(crate) fn file_id(path: &Path) -> io::Result<FileId> {
+    std::fs::metadata(path).map(|found| FileId::new(found.dev(), found.ino()))
+}
+
+/// Whether somebody listens on `path`, found out by connecting, without waiting for a place in the queue.
+pub(crate) fn answers(path: &Path) -> io::Result<bool> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    match connect(&socket, &SocketAddrUnix::new(path)?) {
+        Ok(()) | Err(Errno::AGAIN) => Ok(true),
+        Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// By the file if that is there, else by the name it was bound to. On some file systems (overlayfs) the kernel and
+/// `stat(2)` disagree about inode numbers; names are worker ids, so they cannot mislead.
+fn find(diag: &mut Diag, path: &Path) -> io::Result<Option<Listener>> {
+    let file = file_id(path).ok();
+    let mut listeners = diag.listeners()?;
+    let by_file = listeners.iter().position(|listener| file.is_some() && listener.file == file);
+    let found =
+        by_file.or_else(|| listeners.iter().position(|listener| listener.path.as_deref() == Some(path)));
+    Ok(found.map(|index| listeners.swap_remove(index)))
+}
+
+fn from_table(path: &Path) -> Queue {
+    match std::fs::read("/proc/net/unix") {
+        Ok(table) => read_table(&String::from_utf8_lossy(&table), path),
+        Err(error) => Queue::Unknown(format!("/proc/net/unix: {error}")),
+    }
+}
+
+/// `Num RefCount Protocol Flags Type St Inode Path` (`proc(5)`). The listening socket has the flag `SO_ACCEPTCON`; a
+/// connection that nobody has accepted has the listener's path, state 02 and no inode.
+fn read_table(table: &str, path: &Path) -> Queue {
+    let path = path.to_string_lossy();
+    let mut listening = false;
+    let mut waiting = 0;
+    for line in table.lines().skip(1) {
+        let fields: Vec<&str> = line.splitn(7, ' ').collect();
+        let &[_, _, _, flags, _, state, rest] = fields.as_slice() else { continue };
+        let Some((inode, bound)) = rest.trim_start().split_once(' ') else { continue };
+        if bound != path {
+            continue;
+        }
+        listening |= flags == "00010000";
+        waiting += u32::from(state == "02" && inode == "0");
+    }
+    if listening { Queue::Length(waiting) } else { Queue::Closed }
+}

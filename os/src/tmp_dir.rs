@@ -1,0 +1,161 @@
+//! `tmpDir`: whether it can be trusted, and the links in it.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nodesockd_core::config::{SocketPattern, Symlinks};
+use nodesockd_core::event::Failure;
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, Stat, fstat, openat, renameat, statat, symlinkat, unlinkat,
+};
+use rustix::io::Errno;
+use rustix::process::{getegid, geteuid};
+
+use crate::error::failure;
+
+/// The folder, held open. Names in it are plain file names, and are never followed.
+#[derive(Debug)]
+pub(crate) struct TmpDir {
+    path: PathBuf,
+    folder: OwnedFd,
+}
+
+impl TmpDir {
+    /// Opens the folder.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be used or trusted, and what to do.
+    pub(crate) fn open(path: &Path) -> Result<Self, String> {
+        Ok(Self { path: path.to_owned(), folder: open_trusted(path)? })
+    }
+
+    /// The path of a name in it.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The folder that the path names now. Somebody may have replaced it since it was opened, or a symlink on the way
+    /// to it may have been switched; nginx goes by the path, so do we.
+    pub(crate) fn folder(&mut self) -> Result<BorrowedFd<'_>, Failure> {
+        let named =
+            std::fs::metadata(&self.path).map_err(|error| failure("use `tmpDir`", &self.path, error))?;
+        let held = fstat(&self.folder).ok();
+        if held.is_none_or(|held| (held.st_dev, held.st_ino) != (named.dev(), named.ino())) {
+            self.folder =
+                open_trusted(&self.path).map_err(|reason| failure("use `tmpDir`", &self.path, reason))?;
+            tracing::warn!("`tmpDir` `{}` is another folder than before", self.path.display());
+        }
+        Ok(self.folder.as_fd())
+    }
+
+    /// What `name` is, if it is there.
+    pub(crate) fn look_at(&mut self, name: &str) -> Result<Option<Stat>, Failure> {
+        let path = self.path(name);
+        match statat(self.folder()?, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(failure("look at", &path, error)),
+        }
+    }
+
+    /// Swaps `link`, so that it names `socket`.
+    pub(crate) fn publish(&mut self, link: &str, socket: &str, symlinks: Symlinks) -> Result<(), Failure> {
+        let target = match symlinks {
+            Symlinks::Relative => PathBuf::from(socket),
+            Symlinks::Absolute => self.path(socket),
+        };
+        // `rename` would replace it without asking.
+        self.expect(link, FileType::Symlink)?;
+        let path = self.path(link);
+        let folder = self.folder()?;
+        let temporary = SocketPattern::temporary(link);
+        let made = match symlinkat(&target, folder, &temporary) {
+            Err(Errno::EXIST) => unlinkat(folder, &temporary, AtFlags::empty())
+                .and_then(|()| symlinkat(&target, folder, &temporary)),
+            made => made,
+        };
+        made.and_then(|()| {
+            renameat(folder, &temporary, folder, link).inspect_err(|_| {
+                let _ = unlinkat(folder, &temporary, AtFlags::empty());
+            })
+        })
+        .map_err(|error| failure("make the link", &path, error))
+    }
+
+    /// Removes `name`, which must be of the given type, if it is there. Tells whether it was.
+    pub(crate) fn remove(&mut self, name: &str, kind: FileType) -> Result<bool, Failure> {
+        if !self.expect(name, kind)? {
+            return Ok(false);
+        }
+        let path = self.path(name);
+        match unlinkat(self.folder()?, name, AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(failure("remove", &path, error)),
+        }
+    }
+
+    /// Whether `name` is there. That it is of another type is an error.
+    fn expect(&mut self, name: &str, kind: FileType) -> Result<bool, Failure> {
+        let Some(stat) = self.look_at(name)? else { return Ok(false) };
+        if FileType::from_raw_mode(stat.st_mode) == kind {
+            return Ok(true);
+        }
+        let wanted = if kind == FileType::Symlink { "symlink" } else { "socket" };
+        Err(Failure(format!("`{}` is in the way: it is no {wanted}; remove it", self.path(name).display())))
+    }
+}
+
+/// Opens a folder in which nobody but root and ourselves can put things, or take ours for theirs.
+fn open_trusted(path: &Path) -> Result<OwnedFd, String> {
+    let us = geteuid().as_raw();
+    let trusted = |owner: u32| owner == us || owner == 0;
+    for step in path.ancestors() {
+        match std::fs::symlink_metadata(step) {
+            Ok(found) if found.is_symlink() && !trusted(found.uid()) => {
+                return Err(format!(
+                    "the symlink `{}` on the way to it belongs to user {}, who could point it elsewhere",
+                    step.display(),
+                    found.uid()
+                ));
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+    let folder =
+        openat(rustix::fs::CWD, path, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|error| explain(path, error))?;
+    let stat = fstat(&folder).map_err(|error| error.to_string())?;
+    if !trusted(stat.st_uid) {
+        return Err(format!(
+            "it belongs to user {}, the daemon runs as user {us}; `chown` it, or run the daemon as its owner",
+            stat.st_uid
+        ));
+    }
+    let mode = Mode::from_raw_mode(stat.st_mode);
+    let foreign_group = stat.st_gid != getegid().as_raw();
+    let writable = mode.contains(Mode::WOTH) || (mode.contains(Mode::WGRP) && foreign_group);
+    if writable && !mode.contains(Mode::SVTX) {
+        return Err(format!(
+            "others may create and rename files in it (mode {:o}, group {}); `chmod u=rwx,g=rxs,o= {}` is what it needs",
+            stat.st_mode & 0o7777,
+            stat.st_gid,
+            path.display()
+        ));
+    }
+    Ok(folder)
+}
+
+fn explain(path: &Path, error: Errno) -> String {
+    let path = path.display();
+    let error = match error {
+        Errno::NOENT => {
+            return format!("it does not exist; `mkdir -m 2750 {path}` makes it, and `chgrp` lets nginx in");
+        }
+        error => io::Error::from(error),
+    };
+    error.to_string()
+}
