@@ -1,0 +1,227 @@
+//! The user's chapters: what is generated in them is current, what they show is valid, and links lead somewhere.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+use nodesockd_core::config::{self, Problem, Sources, Start, Surroundings};
+use nodesockd_tests::program::root;
+use serde_json::Value;
+
+const UPDATE: &str = "UPDATE_DOCS=1 cargo test -p nodesockd-tests --test docs";
+
+/// A chapter, or the README.
+struct Chapter {
+    path: PathBuf,
+    text: String,
+}
+
+/// A fenced block: the words after the fence, and what is inside.
+struct Block<'a> {
+    line: usize,
+    kind: &'a str,
+    name: Option<&'a str>,
+    text: String,
+}
+
+impl Chapter {
+    fn read(path: PathBuf) -> Self {
+        let text = fs::read_to_string(&path).unwrap();
+        Self { path, text }
+    }
+
+    /// The README and all chapters.
+    fn all() -> Vec<Self> {
+        let mut paths: Vec<PathBuf> = fs::read_dir(root().join("docs"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|ending| ending == "md"))
+            .collect();
+        paths.push(root().join("README.md"));
+        paths.sort();
+        paths.into_iter().map(Self::read).collect()
+    }
+
+    fn name(&self) -> String {
+        self.path.strip_prefix(root()).unwrap().display().to_string()
+    }
+
+    fn blocks(&self) -> Vec<Block<'_>> {
+        let mut blocks = Vec::new();
+        let mut open: Option<Block<'_>> = None;
+        for (index, line) in self.text.lines().enumerate() {
+            match (&mut open, line.trim_start().strip_prefix("```")) {
+                (Some(_), Some("")) => blocks.extend(open.take()),
+                (Some(block), _) => block.text += &format!("{line}\n"),
+                (None, Some(info)) => {
+                    let mut words = info.split_whitespace();
+                    let (kind, name) = (words.next().unwrap_or_default(), words.next());
+                    open = Some(Block { line: index + 1, kind, name, text: String::new() });
+                }
+                (None, None) => {}
+            }
+        }
+        assert!(open.is_none(), "{}: a fenced block is not closed", self.name());
+        blocks
+    }
+
+    /// The text outside of fenced blocks.
+    fn prose(&self) -> impl Iterator<Item = &str> {
+        let mut fenced = false;
+        self.text.lines().filter(move |line| {
+            let fence = line.trim_start().starts_with("```");
+            fenced ^= fence;
+            !fenced && !fence
+        })
+    }
+
+    /// The anchors of its headings, as GitHub makes them.
+    fn anchors(&self) -> Vec<String> {
+        let headings = self.prose().filter(|line| line.starts_with('#'));
+        let anchor = |heading: &str| {
+            let words = heading.trim_start_matches('#').trim().to_lowercase();
+            let kept = words.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+            kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+        };
+        headings.map(anchor).collect()
+    }
+
+    /// Where its links lead, but for those to other sites.
+    fn links(&self) -> Vec<&str> {
+        let targets = self.prose().flat_map(|line| line.split("](").skip(1));
+        targets
+            .filter_map(|rest| rest.split_once(')').map(|(target, _)| target))
+            .filter(|target| !target.contains("://"))
+            .collect()
+    }
+
+    /// Replaces what is between two markers by what it ought to be, or fails because it is not.
+    fn generated(&mut self, marker: &str, wanted: &str) {
+        let start = self.text.find(&format!("<!-- {marker}")).unwrap();
+        let start = start + self.text[start..].find("-->\n").unwrap() + "-->\n".len();
+        let end = self.text.find(&format!("<!-- /{marker} -->")).unwrap();
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            self.text.replace_range(start..end, wanted);
+            fs::write(&self.path, &self.text).unwrap();
+            return;
+        }
+        let stored = &self.text[start..end];
+        assert!(stored == wanted, "{} is not current; update it with\n    {UPDATE}", self.name());
+    }
+}
+
+/// The whole configurations of a chapter, by their names, as files in one folder.
+struct Shown(BTreeMap<PathBuf, String>);
+
+impl Sources for Shown {
+    fn read(&mut self, path: &Path) -> io::Result<String> {
+        self.0.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+#[test]
+fn the_table_of_keys_is_current() {
+    let mut chapter = Chapter::read(root().join("docs/03-config.md"));
+    let schema = config::schema();
+    let keys = [table_of_keys(&schema, ""), table_of_keys(&schema["properties"]["options"], "options.")];
+    chapter.generated("keys", &format!("\n{}\n", keys.join("\n")));
+}
+
+#[test]
+fn every_block_with_a_file_name_is_a_whole_configuration() {
+    let mut count = 0;
+    for chapter in Chapter::all() {
+        let whole = |block: &Block<'_>| matches!(block.kind, "toml" | "yaml") && block.name.is_some();
+        let blocks: Vec<_> = chapter.blocks().into_iter().filter(whole).collect();
+        let around = Surroundings { cwd: "/srv/shop".into(), cpus: NonZeroU32::MIN };
+        let path = |block: &Block<'_>| around.cwd.join(block.name.unwrap());
+        let mut shown = Shown(blocks.iter().map(|block| (path(block), block.text.clone())).collect());
+        for block in &blocks {
+            let loaded = config::load(Start::File(&path(block)), &around, &mut shown);
+            let problems = loaded.err().unwrap_or_default();
+            let problems: String = problems.iter().map(Problem::render).collect();
+            assert!(problems.is_empty(), "{}:{}\n{problems}", chapter.name(), block.line);
+            count += 1;
+        }
+    }
+    assert!(count > 3, "the chapters show {count} configurations");
+}
+
+#[test]
+fn every_block_of_json_is_json() {
+    for chapter in Chapter::all() {
+        for block in chapter.blocks().iter().filter(|block| block.kind == "json") {
+            let parsed = serde_json::from_str::<Value>(&block.text);
+            assert!(parsed.is_ok(), "{}:{}: {}", chapter.name(), block.line, parsed.unwrap_err());
+        }
+    }
+}
+
+#[test]
+fn links_lead_somewhere() {
+    for chapter in Chapter::all() {
+        for link in chapter.links() {
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let path = if file.is_empty() { chapter.path.clone() } else { chapter.path.with_file_name(file) };
+            assert!(path.exists(), "{}: there is no {link}", chapter.name());
+            if !anchor.is_empty() {
+                let anchors = Chapter::read(path).anchors();
+                let found = anchors.iter().any(|known| known == anchor);
+                assert!(found, "{}: {link} leads to no heading; there are {anchors:#?}", chapter.name());
+            }
+        }
+    }
+}
+
+/// A row for each key of a section that is not a section itself.
+fn table_of_keys(section: &Value, prefix: &str) -> String {
+    let mut table = "| key | type | default | meaning |\n| --- | --- | --- | --- |\n".to_owned();
+    for (name, schema) in section["properties"].as_object().unwrap() {
+        if schema.get("properties").is_some() || name.starts_with('$') {
+            continue;
+        }
+        let default = schema.get("default").map(|value| format!("`{value}`")).unwrap_or_default();
+        let about = schema["description"].as_str().unwrap();
+        table += &format!("| `{prefix}{name}` | {} | {default} | {about} |\n", type_of(schema));
+    }
+    table
+}
+
+/// What a JSON Schema accepts, in words.
+fn type_of(schema: &Value) -> String {
+    if let Some(value) = schema.get("const") {
+        return format!("`{value}`");
+    }
+    if let Some(values) = schema.get("enum") {
+        let values: Vec<String> =
+            values.as_array().unwrap().iter().map(|value| format!("`{value}`")).collect();
+        return values.join(" or ");
+    }
+    if let Some(schemas) = schema.get("anyOf") {
+        let schemas: Vec<String> = schemas.as_array().unwrap().iter().map(type_of).collect();
+        return schemas.join(" or ");
+    }
+    if let Some(types) = schema["type"].as_array() {
+        let names: Vec<&str> = types.iter().map(|name| name.as_str().unwrap()).collect();
+        return names.join(" or ");
+    }
+    match schema["type"].as_str().unwrap() {
+        "array" => "list of strings".to_owned(),
+        "object" => "table of strings".to_owned(),
+        "integer" => integer(schema),
+        name => name.to_owned(),
+    }
+}
+
+/// A range; an end that nobody comes near is left out.
+fn integer(schema: &Value) -> String {
+    let (least, most) = (schema["minimum"].as_i64().unwrap(), schema["maximum"].as_i64().unwrap());
+    if most == i64::from(i32::MAX) {
+        format!("integer ≥ {least}")
+    } else {
+        format!("integer, {least} to {most}")
+    }
+}
