@@ -30,8 +30,7 @@ class Worker extends EventEmitter {
   constructor(env) {
     super();
     for (const name of BOUND) this[name] = this[name].bind(this);
-    // A thread has no channel of its own; its process is the worker.
-    const managed = isMainThread && Boolean(env.NODESOCKD_WORKER_ID);
+    const managed = isWorker(env);
     this.id = managed ? env.NODESOCKD_WORKER_ID : undefined;
     this.shortId = this.id?.slice(-5);
     this.socketPath = managed ? env.NODESOCKD_SOCKET_PATH : undefined;
@@ -198,6 +197,16 @@ class Worker extends EventEmitter {
   #setTitle(name) {
     if (typeof name === 'string' && name) process.title = `${name}: worker ${this.shortId}`;
   }
+}
+
+/**
+ * Whether a daemon means us. A thread has no channel of its own: its process is the worker. Processes that a worker starts
+ * inherit its environment, but are not the worker: the first to look puts its name on it.
+ */
+function isWorker(env) {
+  if (!isMainThread || !env.NODESOCKD_WORKER_ID) return false;
+  env.NODESOCKD_WORKER_PID ??= String(process.pid);
+  return env.NODESOCKD_WORKER_PID === String(process.pid);
 }
 
 module.exports = { Worker };

@@ -89,6 +89,14 @@ test('requests are answered with what the handler returns, and its errors', asyn
   assert.match((await answers('huge'))[0].errors[0], /longer than/);
 });
 
+test('what a worker starts is not the worker', async (t) => {
+  const worker = new TestWorker(t, 'talk.js', { suspended: true });
+  const [child] = await worker.ask('child');
+  assert.equal(child.data.data.stdout, 'undefined false\n');
+  const [thread] = await worker.ask('thread');
+  assert.equal(thread.data.data, 'undefined');
+});
+
 test('nothing a daemon or another library sends brings a worker down', async (t) => {
   const worker = new TestWorker(t, 'talk.js');
   await worker.frame('online');
