@@ -12,6 +12,7 @@
 //! | `ipc`, `peer`, `lock` | the control socket, who may use it, and that there is one daemon only |
 //! | `tmp_dir`, `sweep`, `queue`, `diag` | links and sockets, and the kernel's accept queues |
 //! | `dev_server`, `logs`, `signals` | the rest of a daemon's surroundings |
+//! | `probe`, `watched` | what clients want to know of this machine |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod accept;
@@ -30,13 +31,17 @@ mod logs;
 pub mod outbox;
 mod peer;
 mod pidfd;
+mod probe;
 mod queue;
 pub mod session;
 mod signals;
 mod spawn;
 mod sweep;
 mod tmp_dir;
+mod watched;
 
 pub use backend::{Backend, Setup};
 pub use environment::{logical_cwd, prepare, random_boot_id, usable_cpus};
 pub use error::OpenError;
+pub use probe::{diag_available, tmp_dir_usable};
+pub use watched::Watched;
