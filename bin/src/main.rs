@@ -1,2 +1,7 @@
 //! nodesockd, the command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    nodesockd::run()
+}

@@ -1,0 +1,85 @@
+//! `tmpDir`: can it be used and trusted, can nginx reach what is in it?
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::fs::{Access, access};
+
+use super::{Finding, Verdict};
+use crate::render;
+
+const SETGID: u32 = 0o2000;
+const OTHERS_PASS: u32 = 0o001;
+const GROUP_PASS: u32 = 0o010;
+
+pub(super) fn look(folder: &Path) -> Vec<Finding> {
+    let shown = render::path(folder);
+    if let Err(reason) = nodesockd_os::tmp_dir_usable(folder) {
+        let message = format!("`tmpDir` {shown} cannot be used: {reason}");
+        return vec![Finding { verdict: Verdict::Bad, message, help: None }];
+    }
+    let mut findings = vec![writable(&shown, folder)];
+    findings.extend(std::fs::metadata(folder).ok().map(|metadata| reachable(&shown, &metadata)));
+    findings
+}
+
+fn writable(shown: &str, folder: &Path) -> Finding {
+    match access(folder, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK) {
+        Ok(()) => Finding::good(format!("`tmpDir` {shown} can be written to, and by nobody who should not")),
+        Err(error) => Finding::bad(
+            format!("`tmpDir` {shown} cannot be written to: {}", std::io::Error::from(error)),
+            "it should belong to the daemon's user, on a file system that is not read-only",
+        ),
+    }
+}
+
+/// nginx, another user, reaches the sockets through the folder's group.
+fn reachable(shown: &str, metadata: &Metadata) -> Finding {
+    let (mode, group) = (metadata.mode(), metadata.gid());
+    if mode & SETGID != 0 && mode & GROUP_PASS != 0 {
+        Finding::good(format!("the group {group} of `tmpDir` reaches the sockets in it"))
+    } else if mode & (GROUP_PASS | OTHERS_PASS) == 0 {
+        Finding::warning(
+            format!("only its owner can enter `tmpDir` {shown}: nginx, run by another user, cannot"),
+            format!("chgrp www-data {shown} && chmod u=rwx,g=rsx,o= {shown}, if www-data is nginx's group"),
+        )
+    } else {
+        Finding::warning(
+            format!("`tmpDir` {shown} does not pass its group on to the sockets in it (no setgid bit)"),
+            format!("chgrp www-data {shown} && chmod u=rwx,g=rsx,o= {shown}, if www-data is nginx's group"),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::check::Verdict::{Bad, Good, Warning};
+
+    fn verdicts(mode: u32) -> Vec<Verdict> {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+        let verdicts = look(dir.path()).iter().map(|finding| finding.verdict).collect();
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+        verdicts
+    }
+
+    #[test]
+    fn the_folder_is_private_but_for_nginx() {
+        assert_eq!(verdicts(0o2750), [Good, Good]);
+        assert_eq!(verdicts(0o700), [Good, Warning]);
+        assert_eq!(verdicts(0o755), [Good, Warning]);
+        assert_eq!(verdicts(0o2777), [Bad]);
+    }
+
+    #[test]
+    fn what_is_no_folder_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(look(&dir.path().join("missing"))[0].message.contains("missing"));
+        std::fs::write(dir.path().join("file"), "").unwrap();
+        assert_eq!(look(&dir.path().join("file"))[0].verdict, Bad);
+    }
+}

@@ -1,0 +1,88 @@
+//! `check`: would a daemon run here? Looks at the configuration and its surroundings, changes nothing.
+
+mod folder;
+mod program;
+mod socket;
+
+use serde::Serialize;
+
+use crate::cli::CheckArgs;
+use crate::configuration;
+use crate::exit::{Exit, Failure};
+use crate::out::Console;
+use crate::render;
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How it is.
+    pub verdict: Verdict,
+    /// What was found, in one sentence.
+    pub message: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+}
+
+/// How something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// As it should be.
+    Good,
+    /// A daemon would run, but a person should know.
+    Warning,
+    /// A daemon would not run, or its workers would not start.
+    Bad,
+}
+
+impl Finding {
+    fn good(message: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Good, message: message.into(), help: None }
+    }
+
+    fn warning(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Warning, message: message.into(), help: Some(help.into()) }
+    }
+
+    fn bad(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Bad, message: message.into(), help: Some(help.into()) }
+    }
+}
+
+/// Looks at everything and prints what it finds: exit code 0, or 3 if a daemon would not run.
+///
+/// # Errors
+///
+/// Exit code 1: there is no working directory, or the output cannot be written.
+pub async fn run(args: &CheckArgs, console: &mut Console) -> Result<Exit, Failure> {
+    let findings = findings(args).await?;
+    if args.json {
+        console.out.line(&render::json_line(&serde_json::json!({ "findings": findings }).to_string()))?;
+    } else {
+        console.out.text(&render::check(&findings, console.out.style()))?;
+    }
+    let bad = findings.iter().any(|finding| finding.verdict == Verdict::Bad);
+    Ok(if bad { Exit::InvalidConfig } else { Exit::Done })
+}
+
+async fn findings(args: &CheckArgs) -> Result<Vec<Finding>, Failure> {
+    let around = configuration::surroundings()?;
+    let config = match configuration::read(args.config.as_deref(), &around) {
+        Ok(config) => config,
+        Err(problems) => return Ok(problems.iter().map(problem).collect()),
+    };
+    let files: Vec<String> = config.files.iter().map(|file| render::path(file)).collect();
+    let mut findings = vec![Finding::good(format!("the configuration is valid: {}", files.join(", ")))];
+    findings.extend(program::look(&config.program, &config.cwd).await);
+    findings.extend(folder::look(&config.tmp_dir));
+    findings.extend(socket::look(&config).await);
+    Ok(findings)
+}
+
+/// A problem with its place; its help is part of its text.
+fn problem(problem: &nodesockd_core::config::Problem) -> Finding {
+    let text = problem.render();
+    let message = text.trim_end().trim_start_matches("error: ").to_owned();
+    Finding { verdict: Verdict::Bad, message, help: None }
+}

@@ -1,0 +1,401 @@
+//! The command line: what can be typed, and what the help says about it (spec section 3).
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use nodesockd_core::wire::Json;
+
+use crate::VERSION;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done, or already so
+  1  something unexpected
+  2  wrong usage
+  3  the configuration is invalid
+  4  the daemon cannot be reached
+  5  another operation is in progress
+  6  workers failed to start; the old ones still serve
+  8  time-out
+  9  not permitted
+
+Without -c or -i, the configuration is looked for in the working directory: .nodesockd.local,
+nodesockd.local, .nodesockd or nodesockd, each with the ending .toml, .yml or .yaml.
+NO_COLOR is honoured.";
+
+/// Supervises web workers behind nginx, and replaces them without losing a request.
+#[derive(Debug, Parser)]
+#[command(
+    name = "nodesockd",
+    version = VERSION,
+    after_help = EXIT_CODES,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the daemon in the foreground
+    ///
+    /// Starts the configured workers and supervises them until SIGTERM or SIGINT. SIGHUP reloads the configuration,
+    /// SIGUSR1 reopens the log files.
+    #[command(after_help = "Example:\n  nodesockd daemon --dev-server")]
+    Daemon(DaemonArgs),
+    /// Whatever is asked of a running daemon.
+    #[command(flatten)]
+    Client(ClientCommand),
+    /// Check the configuration and its surroundings, without a daemon
+    ///
+    /// The exit code is 3 if a daemon would not run like this.
+    #[command(after_help = "Example:\n  nodesockd check -c nodesockd.toml")]
+    Check(CheckArgs),
+}
+
+/// The commands that ask something of a running daemon.
+#[derive(Debug, Subcommand)]
+pub enum ClientCommand {
+    /// Show the daemon and its workers
+    ///
+    /// One row a worker: its slot, its short id, its pid, its state and since when. Standbys and retiring workers
+    /// follow, then the slots that nobody serves, with the reason.
+    #[command(after_help = "Example:\n  nodesockd status --json")]
+    Status(ReadArgs),
+    /// Show the configuration in force, and the files it came from
+    #[command(after_help = "Example:\n  nodesockd config")]
+    Config(ReadArgs),
+    /// Start the workers
+    ///
+    /// Has no effect when they are running.
+    #[command(after_help = "Example:\n  nodesockd start --suspended")]
+    Start(StartArgs),
+    /// Replace all workers without losing a request
+    ///
+    /// New workers are started beside the old ones. When all are online they take over, and the old ones finish what
+    /// they have begun. If one cannot be started, the old ones stay and the exit code is 6.
+    #[command(after_help = "Example:\n  nodesockd restart --suspended && ./migrate && nodesockd resume")]
+    Restart(RestartArgs),
+    /// Resume suspended workers
+    ///
+    /// Standbys stay suspended until they take over a slot.
+    #[command(after_help = "Example:\n  nodesockd resume")]
+    Resume(Target),
+    /// Stop all workers; the daemon stays
+    #[command(after_help = "Example:\n  nodesockd stop")]
+    Stop(Target),
+    /// Change the number of slots until the next reload
+    #[command(after_help = "Example:\n  nodesockd set-workers 4")]
+    SetWorkers(SetWorkersArgs),
+    /// Change the number of standby workers until the next reload
+    #[command(after_help = "Example:\n  nodesockd set-standby 1")]
+    SetStandby(SetStandbyArgs),
+    /// Load the configuration again
+    ///
+    /// Does the least that makes reality match. If the new configuration is bad, the reasons are printed and the
+    /// running one stays in force.
+    #[command(after_help = "Example:\n  nodesockd reload")]
+    Reload(Target),
+    /// Stop all workers and the daemon
+    ///
+    /// Returns when the daemon is gone.
+    #[command(after_help = "Example:\n  nodesockd terminate --timeout 30s")]
+    Terminate(Target),
+    /// Send a message to workers; nothing is answered
+    #[command(after_help = SELECTORS_MESSAGE)]
+    SendMsg(SendMsgArgs),
+    /// Send a request to workers and print their answers as they come
+    ///
+    /// The exit code is 1 if a worker answers with errors.
+    #[command(after_help = SELECTORS_REQUEST)]
+    SendReq(SendReqArgs),
+}
+
+impl ClientCommand {
+    /// Which daemon is meant.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        match self {
+            Self::Status(args) | Self::Config(args) => &args.target,
+            Self::Start(args) => &args.target,
+            Self::Restart(args) => &args.target,
+            Self::Resume(target) | Self::Stop(target) | Self::Reload(target) | Self::Terminate(target) => {
+                target
+            }
+            Self::SetWorkers(args) => &args.target,
+            Self::SetStandby(args) => &args.target,
+            Self::SendMsg(args) => &args.target,
+            Self::SendReq(args) => &args.target,
+        }
+    }
+}
+
+/// What `-w` takes, with an example after it.
+macro_rules! selectors {
+    ($example:literal) => {
+        concat!(
+            "A selector is a list of these, separated by commas:\n",
+            "  2            the worker in a slot\n",
+            "  1-3, -3, 1-  the workers in a range of slots\n",
+            "  $4711        the worker with a pid\n",
+            "  UUID         the worker with an id\n",
+            "  !…           all workers in slots but these\n",
+            "Only pids and ids reach workers without a slot.\n\n",
+            "Example:\n  ",
+            $example
+        )
+    };
+}
+
+const SELECTORS_MESSAGE: &str = selectors!("nodesockd send-msg -w 0-1 log-level '\"debug\"'");
+const SELECTORS_REQUEST: &str = selectors!("nodesockd send-req --json cache-size");
+
+/// Which daemon, and for how long to wait.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Target {
+    /// The configuration file that names the daemon's socket
+    #[arg(short, long, value_name = "PATH", conflicts_with = "ipc")]
+    pub config: Option<PathBuf>,
+    /// The daemon's socket; no configuration is read then
+    #[arg(short, long, value_name = "PATH")]
+    pub ipc: Option<PathBuf>,
+    /// Give up after this long (5 or 5s: seconds, 500ms); what was asked for goes on
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub timeout: Option<Duration>,
+}
+
+/// Arguments of commands that only read.
+#[derive(Debug, Args)]
+pub struct ReadArgs {
+    /// Which daemon.
+    #[command(flatten)]
+    pub target: Target,
+    /// Print one line of JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `daemon`.
+#[derive(Debug, Args)]
+pub struct DaemonArgs {
+    /// The configuration file
+    #[arg(short, long, value_name = "PATH")]
+    pub config: Option<PathBuf>,
+    /// Serve the app on a TCP port of this machine, without nginx; 8000 unless given
+    #[arg(short, long, value_name = "PORT", num_args = 0..=1, default_missing_value = "8000",
+        value_parser = clap::value_parser!(u16).range(1..), conflicts_with = "no_dev_server")]
+    pub dev_server: Option<u16>,
+    /// No dev server, whatever the configuration says
+    #[arg(long)]
+    pub no_dev_server: bool,
+}
+
+/// How workers are started.
+#[derive(Debug, Args)]
+pub struct Starting {
+    /// The new workers wait, and queue requests, until `resume`
+    #[arg(short, long, visible_alias = "suspend")]
+    pub suspended: bool,
+    /// How often each start is tried; options.maxStartAttempts unless given
+    #[arg(short, long, value_name = "N")]
+    pub max_attempts: Option<NonZeroU32>,
+}
+
+/// Arguments of `start`.
+#[derive(Debug, Args)]
+pub struct StartArgs {
+    /// Which daemon.
+    #[command(flatten)]
+    pub target: Target,
+    /// How.
+    #[command(flatten)]
+    pub starting: Starting,
+}
+
+/// Arguments of `restart`.
+#[derive(Debug, Args)]
+pub struct RestartArgs {
+    /// Which daemon.
+    #[command(flatten)]
+    pub target: Target,
+    /// How.
+    #[command(flatten)]
+    pub starting: Starting,
+    /// Upgrade the daemon first, if it is older than this command
+    #[arg(short, long)]
+    pub upgrade: bool,
+    /// If another operation is in progress, wait for its end instead of failing
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// Arguments of `set-workers`.
+#[derive(Debug, Args)]
+pub struct SetWorkersArgs {
+    /// Which daemon.
+    #[command(flatten)]
+    pub target: Target,
+    /// How many slots, at least 1
+    #[arg(value_name = "N")]
+    pub count: NonZeroU32,
+}
+
+/// Arguments of `set-standby`.
+#[derive(Debug, Args)]
+pub struct SetStandbyArgs {
+    /// Which daemon.
+    #[command(flatten)]
+    pub target: Target,
+    /// How many spare workers
+    #[arg(value_name = "N")]
+    pub count: u32,
+}
+
+/// Arguments of `send-msg`.
+#[derive(Debug, Args)]
+pub struct SendMsgArgs {
+    /// Which daemon.
+    #[command(flatten)]
+    pub target: Target,
+    /// Which workers; all in slots unless given
+    #[arg(short, long, value_name = "SEL", allow_hyphen_values = true)]
+    pub workers: Option<String>,
+    /// The message's name
+    pub message: String,
+    /// Its data
+    #[arg(value_name = "JSON", value_parser = json, allow_negative_numbers = true)]
+    pub data: Option<Json>,
+}
+
+/// Arguments of `send-req`.
+#[derive(Debug, Args)]
+pub struct SendReqArgs {
+    /// Which daemon.
+    #[command(flatten)]
+    pub target: Target,
+    /// Which workers; all in slots unless given
+    #[arg(short, long, value_name = "SEL", allow_hyphen_values = true)]
+    pub workers: Option<String>,
+    /// Print each answer as one line of JSON: {id, pid, data?, errors?}
+    #[arg(long)]
+    pub json: bool,
+    /// The request's name
+    pub request: String,
+    /// Its data
+    #[arg(value_name = "JSON", value_parser = json, allow_negative_numbers = true)]
+    pub data: Option<Json>,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The configuration file
+    #[arg(short, long, value_name = "PATH")]
+    pub config: Option<PathBuf>,
+    /// Print one line of JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `5`, `5s` or `500ms`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.strip_suffix("ms") {
+        Some(number) => (number, Duration::from_millis(1)),
+        None => (text.strip_suffix('s').unwrap_or(text), Duration::from_secs(1)),
+    };
+    match number.parse::<u32>() {
+        Ok(count) if count > 0 => Ok(unit * count),
+        Ok(_) | Err(_) => Err("expected seconds (5 or 5s) or milliseconds (500ms), more than none".into()),
+    }
+}
+
+/// JSON, passed on as it was typed.
+fn json(text: &str) -> Result<Json, String> {
+    // Parsed from a line of its own, because a frame is one: line ends between tokens become spaces.
+    let line: String = text.chars().map(|c| if matches!(c, '\n' | '\r') { ' ' } else { c }).collect();
+    Json::parse(line.trim()).map_err(|error| {
+        let hint = if line.trim().starts_with(['"', '{', '[']) {
+            ""
+        } else {
+            "; a string needs double quotes inside the shell's quotes: '\"text\"'"
+        };
+        format!("not JSON: {error}{hint}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command, clap::Error> {
+        Cli::try_parse_from(line.split(' ')).map(|cli| cli.command)
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_dev_server_has_a_port_or_a_default_or_none() {
+        let daemon = |line| match parse(line) {
+            Ok(Command::Daemon(args)) => (args.dev_server, args.no_dev_server),
+            other => panic!("{line}: {other:?}"),
+        };
+        assert_eq!(daemon("nodesockd daemon"), (None, false));
+        assert_eq!(daemon("nodesockd daemon -d"), (Some(8000), false));
+        assert_eq!(daemon("nodesockd daemon -d 3000"), (Some(3000), false));
+        assert_eq!(daemon("nodesockd daemon --dev-server"), (Some(8000), false));
+        assert_eq!(daemon("nodesockd daemon --dev-server=3000"), (Some(3000), false));
+        assert_eq!(daemon("nodesockd daemon --no-dev-server"), (None, true));
+        assert!(parse("nodesockd daemon -d --no-dev-server").is_err());
+        assert!(parse("nodesockd daemon -d 70000").is_err());
+    }
+
+    #[test]
+    fn a_time_out_is_in_seconds_or_milliseconds() {
+        assert_eq!(duration("5"), Ok(Duration::from_secs(5)));
+        assert_eq!(duration("5s"), Ok(Duration::from_secs(5)));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        for bad in ["", "0", "-1", "5m", "1.5", "ms"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn selectors_may_start_with_a_hyphen() {
+        let Ok(Command::Client(ClientCommand::SendReq(args))) = parse("nodesockd send-req -w -3 ping -5")
+        else {
+            panic!()
+        };
+        assert_eq!(args.workers.as_deref(), Some("-3"));
+        assert_eq!(args.data.map(|data| data.get().to_owned()).as_deref(), Some("-5"));
+    }
+
+    #[test]
+    fn suspended_has_its_old_spelling() {
+        for spelling in ["-s", "--suspended", "--suspend"] {
+            let Ok(Command::Client(ClientCommand::Restart(args))) =
+                parse(&format!("nodesockd restart {spelling}"))
+            else {
+                panic!()
+            };
+            assert!(args.starting.suspended);
+        }
+    }
+
+    #[test]
+    fn json_on_several_lines_is_one_line_afterwards() {
+        assert_eq!(json("{\n  \"a\": 1\n}\n").unwrap().get(), "{   \"a\": 1 }");
+        assert!(json("{\"a\": 1,}").unwrap_err().contains("line 1 column 9"));
+    }
+}

@@ -1,0 +1,124 @@
+//! `start`, `restart`
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use nodesockd_core::wire::{Code, Request, Stage, StartOptions};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::VERSION;
+use crate::cli::{RestartArgs, Starting};
+use crate::client::{Client, ClientError, Refusal};
+use crate::exit::{Exit, Failure};
+use crate::live::Live;
+use crate::out::Console;
+use crate::render::{Transcript, log_end, span};
+use crate::tail::last_lines;
+use crate::view::{self, DaemonView, FailedView, ProgressView};
+
+/// Lines of a failed worker's log file that are shown.
+const LAST_LINES: usize = 20;
+
+/// Starts the workers.
+pub(super) async fn start<S: AsyncRead + AsyncWrite + Unpin>(
+    client: &mut Client<S>,
+    starting: &Starting,
+    console: &mut Console,
+) -> Result<Exit, Failure> {
+    let request = Request::Start(options(starting, false));
+    let (transcript, took, _) = follow(client, &request, console).await?;
+    console.err.line(&if transcript.is_empty() {
+        "The workers are running.".to_owned()
+    } else {
+        summary("Started", &transcript, took, starting.suspended)
+    })?;
+    Ok(Exit::Done)
+}
+
+/// Replaces all workers.
+pub(super) async fn restart<S: AsyncRead + AsyncWrite + Unpin>(
+    client: &mut Client<S>,
+    args: &RestartArgs,
+    console: &mut Console,
+) -> Result<Exit, Failure> {
+    let version = args.upgrade.then(|| VERSION.to_owned());
+    let request = Request::Restart { options: options(&args.starting, args.wait), version };
+    let (transcript, took, daemon) = follow(client, &request, console).await?;
+    if daemon.upgrading {
+        console.err.line("The daemon is being upgraded.")?;
+    } else if args.upgrade {
+        console.err.line("The daemon is up to date.")?;
+    }
+    console.err.line(&summary("Restarted", &transcript, took, args.starting.suspended))?;
+    Ok(Exit::Done)
+}
+
+fn options(starting: &Starting, wait: bool) -> StartOptions {
+    let Starting { suspended, max_attempts } = *starting;
+    StartOptions { suspended, max_attempts, progress: true, wait }
+}
+
+/// Sends `request` and shows what comes back until it is done.
+async fn follow<S: AsyncRead + AsyncWrite + Unpin>(
+    client: &mut Client<S>,
+    request: &Request,
+    console: &mut Console,
+) -> Result<(Transcript, Duration, DaemonView), Failure> {
+    let begun = Instant::now();
+    let mut live = Live::new(&mut console.err);
+    let mut daemon = DaemonView { pid: None, upgrading: false };
+    let mut answers = client.ask(request).await?;
+    loop {
+        match answers.next().await {
+            Ok(Some(data)) => match view::read::<ProgressView>(&data) {
+                Ok(step) => live.show(step.progress)?,
+                Err(_) => daemon = view::read(&data)?,
+            },
+            Ok(None) => return Ok((live.finish(), begun.elapsed(), daemon)),
+            Err(ClientError::Refused(refusal)) => {
+                live.finish();
+                return Err(refused(refusal, console)?);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Shows what workers that could not be started said last; the daemon's errors say which they are, and why.
+fn refused(refusal: Refusal, console: &mut Console) -> Result<Failure, Failure> {
+    let failed = match &refusal.data {
+        Some(data) => view::read::<FailedView>(data)?.failed,
+        None => Vec::new(),
+    };
+    // Most often, workers share their log file.
+    let files: BTreeSet<String> = failed.into_iter().filter_map(|worker| worker.stderr).collect();
+    for file in files {
+        let lines = last_lines(file.as_ref(), LAST_LINES).ok();
+        let text = log_end(&file, lines.as_deref(), console.err.style());
+        console.err.text(&text)?;
+    }
+    let code = refusal.code;
+    let failure = Failure::from(refusal);
+    Ok(if code == Some(Code::StartFailed) {
+        failure.help("the workers that served before still do; `nodesockd check` looks for common causes")
+    } else {
+        failure
+    })
+}
+
+fn summary(what: &str, transcript: &Transcript, took: Duration, suspended: bool) -> String {
+    let count = |stage, one: &str, many: &str| match transcript.count(stage) {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        count => Some(format!("{count} {many}")),
+    };
+    let parts = [
+        count(Stage::Serving, "worker serves", "workers serve"),
+        count(Stage::Standby, "standby", "standbys"),
+        count(Stage::Gone, "old one gone", "old ones gone"),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    let parts = if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
+    let wait = if suspended { "\nThe app is suspended: requests wait until `nodesockd resume`." } else { "" };
+    format!("{what} in {}{parts}.{wait}", span(took))
+}

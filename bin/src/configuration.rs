@@ -1,0 +1,52 @@
+//! Loading the configuration from the file system.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use nodesockd_core::config::{Config, Problem, Sources, Start, Surroundings, load};
+use nodesockd_os::{logical_cwd, usable_cpus};
+
+use crate::exit::{Exit, Failure};
+
+/// Bytes of a file that are read; the loader refuses files well below this.
+const READ: u64 = 1 << 20;
+
+/// Files as they are.
+#[derive(Debug)]
+struct Files;
+
+impl Sources for Files {
+    fn read(&mut self, path: &Path) -> io::Result<String> {
+        let mut text = String::new();
+        File::open(path)?.take(READ).read_to_string(&mut text)?;
+        Ok(text)
+    }
+}
+
+/// What the configuration depends on besides its files.
+///
+/// # Errors
+///
+/// Exit code 1: there is no working directory.
+pub fn surroundings() -> Result<Surroundings, Failure> {
+    let cwd = logical_cwd()
+        .map_err(|error| Failure::new(Exit::Unexpected, format!("there is no working directory: {error}")))?;
+    Ok(Surroundings { cwd, cpus: usable_cpus() })
+}
+
+/// Loads `file`, or the first one found.
+///
+/// # Errors
+///
+/// Everything that is wrong with it.
+pub fn read(file: Option<&Path>, around: &Surroundings) -> Result<Config, Vec<Problem>> {
+    load(file.map_or(Start::Search, Start::File), around, &mut Files)
+}
+
+/// The problems of a configuration as a command's failure, exit code 3.
+#[must_use]
+pub fn invalid(problems: &[Problem]) -> Failure {
+    let messages = problems.iter().map(|problem| problem.render().trim_end().to_owned()).collect();
+    Failure { exit: Exit::InvalidConfig, messages, help: None }
+}

@@ -1,0 +1,35 @@
+//! From facts to text: pure functions, so that every sentence can be read in a snapshot.
+
+mod check;
+mod config;
+mod failure;
+mod json;
+mod progress;
+mod status;
+mod table;
+mod time;
+
+pub use check::check;
+pub use config::config;
+pub use failure::{failure, log_end};
+pub use json::json_line;
+pub use progress::Transcript;
+pub use status::status;
+pub use time::{ago, span};
+
+use std::path::Path;
+
+use anstyle::{AnsiColor, Style};
+use nodesockd_core::text::escape;
+
+pub(crate) const BOLD: Style = Style::new().bold();
+pub(crate) const DIM: Style = Style::new().dimmed();
+pub(crate) const GREEN: Style = AnsiColor::Green.on_default();
+pub(crate) const YELLOW: Style = AnsiColor::Yellow.on_default();
+pub(crate) const RED: Style = AnsiColor::Red.on_default();
+pub(crate) const CYAN: Style = AnsiColor::Cyan.on_default();
+
+/// A path that is safe to show.
+pub(crate) fn path(path: &Path) -> String {
+    escape(&path.to_string_lossy(), 4096)
+}

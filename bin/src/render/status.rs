@@ -1,0 +1,120 @@
+//! `status`, for people.
+
+use std::fmt::Write;
+
+use anstyle::Style as Paint;
+use nodesockd_core::text::escape;
+
+use super::table::{Cell, table};
+use super::{BOLD, CYAN, DIM, GREEN, RED, YELLOW, ago, span};
+use crate::out::Style;
+use crate::view::{StatusView, VacantView, WorkerView, short};
+
+/// Characters of a word from the daemon that are shown.
+const WORD: usize = 40;
+/// Characters of a sentence from the daemon that are shown.
+const SENTENCE: usize = 200;
+
+/// The daemon and its workers as they were at `now` (milliseconds since the epoch).
+#[must_use]
+pub fn status(view: &StatusView, now: u64, style: Style) -> String {
+    let mut text = header(view, now, style);
+    if view.workers.is_empty() && view.vacant.is_empty() {
+        text.push_str("\nNo workers are running; `nodesockd start` starts them.\n");
+    } else {
+        text.push('\n');
+        text.push_str(&table(&rows(view, now), style));
+    }
+    if view.suspended {
+        let word = style.paint(YELLOW, "suspended");
+        let _ = write!(text, "\nThe app is {word}: requests wait until `nodesockd resume`.\n");
+    }
+    if let Some(operation) = &view.operation {
+        let _ = write!(text, "\nIn progress: {}\n", style.paint(CYAN, &escape(operation, SENTENCE)));
+    }
+    text
+}
+
+fn header(view: &StatusView, now: u64, style: Style) -> String {
+    let name = view
+        .name
+        .as_deref()
+        .map_or_else(String::new, |name| format!("{}  ", style.paint(BOLD, &escape(name, WORD))));
+    let up = span(std::time::Duration::from_millis(now.saturating_sub(view.start_ts)));
+    let daemon = format!("nodesockd {}, pid {}, up {up}", escape(&view.version, WORD), view.pid);
+    format!("{name}{}\n", style.paint(DIM, &daemon))
+}
+
+fn rows(view: &StatusView, now: u64) -> Vec<Vec<Cell>> {
+    let head = ["SLOT", "WORKER", "PID", "STATE", "SINCE"];
+    let mut rows = vec![head.map(|title| Cell::painted(title, DIM)).into()];
+    let mut workers: Vec<&WorkerView> = view.workers.iter().collect();
+    // Stable: within a kind, the daemon's order is kept.
+    workers.sort_by_key(|worker| (place(worker), worker.idx));
+    rows.extend(workers.into_iter().map(|worker| worker_row(worker, now)));
+    rows.extend(view.vacant.iter().map(|slot| vacant_row(slot, now)));
+    rows
+}
+
+/// What a worker is there for; also the order of the rows.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Slot,
+    Standby,
+    Other,
+}
+
+fn place(worker: &WorkerView) -> Place {
+    match (worker.idx, worker.standby) {
+        (Some(_), _) => Place::Slot,
+        (None, true) => Place::Standby,
+        (None, false) => Place::Other,
+    }
+}
+
+fn worker_row(worker: &WorkerView, now: u64) -> Vec<Cell> {
+    let slot = match (place(worker), worker.idx) {
+        (Place::Standby, _) => Cell::painted("standby", DIM),
+        (Place::Other, _) if worker.state == "terminating" => Cell::painted("retiring", DIM),
+        (_, Some(slot)) => Cell::plain(slot.to_string()),
+        (_, None) => Cell::painted("-", DIM),
+    };
+    let pid = worker.pid.map_or_else(|| Cell::painted("-", DIM), |pid| Cell::plain(pid.to_string()));
+    vec![
+        slot,
+        Cell::painted(escape(short(&worker.id), 5), BOLD),
+        pid,
+        Cell::painted(escape(&worker.state, WORD), paint(worker)),
+        Cell::plain(ago(worker.state_ts, now)),
+    ]
+}
+
+fn paint(worker: &WorkerView) -> Paint {
+    match worker.state.as_str() {
+        "online" => GREEN,
+        // A standby waits by its nature.
+        "suspended" if worker.standby => DIM,
+        "suspended" => YELLOW,
+        "running" => CYAN,
+        "broken" | "dead" => RED,
+        "terminating" => DIM,
+        _ => Paint::new(),
+    }
+}
+
+fn vacant_row(slot: &VacantView, now: u64) -> Vec<Cell> {
+    let dash = || Cell::painted("-", DIM);
+    let mut what = match slot.failures {
+        0 => String::from("nobody serves it"),
+        1 => String::from("failed once"),
+        times => format!("failed {times} times in a row"),
+    };
+    if let Some(retry) = slot.retry_ts {
+        let wait = std::time::Duration::from_millis(retry.saturating_sub(now));
+        let _ = write!(what, ", next try in {}", span(wait));
+    }
+    if let Some(reason) = &slot.reason {
+        let _ = write!(what, ": {}", escape(reason, SENTENCE));
+    }
+    vec![Cell::plain(slot.idx.to_string()), dash(), dash(), Cell::painted("vacant", RED), Cell::plain(what)]
+}

@@ -1,0 +1,132 @@
+//! What daemons answer, as far as a client looks at it. Everything that some version leaves out is optional.
+
+use nodesockd_core::wire::{FailedWorker, Json, Progress};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::exit::{Exit, Failure};
+
+/// The answer to `status`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusView {
+    /// The daemon's version.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// Its configured name; since 3.0.
+    pub name: Option<String>,
+    /// When it started, in milliseconds since the epoch.
+    pub start_ts: u64,
+    /// All workers.
+    pub workers: Vec<WorkerView>,
+    /// The app is suspended; since 3.0.
+    #[serde(default)]
+    pub suspended: bool,
+    /// Slots that nobody serves; since 3.0.
+    #[serde(default)]
+    pub vacant: Vec<VacantView>,
+    /// What the daemon is busy with; since 3.0.
+    pub operation: Option<String>,
+}
+
+/// A worker in [`StatusView`].
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkerView {
+    /// Its name.
+    pub id: String,
+    /// Its slot.
+    pub idx: Option<u32>,
+    /// Its process id.
+    pub pid: Option<u32>,
+    /// Its state; text, as newer daemons may know states that we do not.
+    pub state: String,
+    /// Since when, in milliseconds since the epoch.
+    pub state_ts: u64,
+    /// It is a spare; since 3.0.
+    #[serde(default)]
+    pub standby: bool,
+}
+
+/// A slot that nobody serves, in [`StatusView`].
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VacantView {
+    /// Which.
+    pub idx: u32,
+    /// How often in a row a worker of it has failed.
+    #[serde(default)]
+    pub failures: u32,
+    /// When the next worker is started, in milliseconds since the epoch.
+    pub retry_ts: Option<u64>,
+    /// How the last one failed.
+    pub reason: Option<String>,
+}
+
+/// The answer to `config`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ConfigView {
+    /// The configuration, resolved.
+    pub config: serde_json::Map<String, serde_json::Value>,
+    /// The files it came from.
+    #[serde(default)]
+    pub files: Vec<String>,
+}
+
+/// The answer of a daemon that did something.
+#[derive(Debug, Clone, Deserialize)]
+pub struct DaemonView {
+    /// Its process id.
+    pub pid: Option<u32>,
+    /// It is being upgraded.
+    #[serde(default)]
+    pub upgrading: bool,
+}
+
+/// A part of the answer to `start-workers` and `restart-workers`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ProgressView {
+    /// A worker's step.
+    pub progress: Progress,
+}
+
+/// What comes with the news that workers could not be started.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct FailedView {
+    /// Which.
+    #[serde(default)]
+    pub failed: Vec<FailedWorker>,
+}
+
+/// One worker's answer to `send-app-req`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct AnswerView {
+    /// The worker.
+    pub id: String,
+    /// Its process id.
+    pub pid: Option<u32>,
+    /// The application's data.
+    pub data: Option<Json>,
+    /// Why there is none.
+    #[serde(default)]
+    pub errors: Vec<String>,
+}
+
+/// Reads an answer.
+///
+/// # Errors
+///
+/// Exit code 1: the daemon speaks, but not as we know it.
+pub fn read<T: DeserializeOwned>(data: &Json) -> Result<T, Failure> {
+    serde_json::from_str(data.get()).map_err(|error| {
+        Failure::new(Exit::Unexpected, format!("the daemon's answer is not understood: {error}"))
+            .help("compare `nodesockd --version` with the version that `nodesockd status --json` shows")
+    })
+}
+
+/// The last five characters of a worker's id, by which people tell workers apart.
+#[must_use]
+pub fn short(id: &str) -> &str {
+    id.char_indices().rev().nth(4).map_or(id, |(start, _)| &id[start..])
+}
