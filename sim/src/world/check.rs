@@ -2,9 +2,11 @@
 //!
 //! None of it asks the supervisor what it thinks; it only knows what the daemon could know, and what it did.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
+use nodesockd_core::Time;
 use nodesockd_core::action::WorkerSignal;
 use nodesockd_core::config::{Config, Named, SocketPattern};
 use nodesockd_core::event::{DaemonSignal, Event};
@@ -19,6 +21,9 @@ use crate::scenario::Behaviour;
 
 /// From SIGTERM to SIGKILL (spec section 2).
 const KILL_DELAY: Duration = Duration::from_secs(5);
+
+/// Within so long no more workers are ordered than starts and first retries call for.
+const STORM: Duration = Duration::from_millis(50);
 
 /// What was promised.
 #[derive(Debug)]
@@ -36,6 +41,10 @@ pub(crate) struct Promises {
     /// The most workers and standbys that were ever asked for.
     most: u32,
     most_standby: u32,
+    /// The most attempts that a start may take.
+    attempts: u32,
+    /// When workers were ordered lately.
+    orders: VecDeque<Time>,
     /// The app is suspended, unless one of so many open requests ends that.
     suspended: bool,
     lifting: u32,
@@ -63,6 +72,8 @@ impl Promises {
             counts: BTreeSet::from([config.workers.get()]),
             most: config.workers.get(),
             most_standby: config.standby,
+            attempts: config.options.max_start_attempts.get(),
+            orders: VecDeque::new(),
             suspended: false,
             lifting: 0,
             interrupts: 0,
@@ -151,6 +162,9 @@ impl World {
 
     pub(super) fn promise_on_request(&mut self, request: &Request) {
         let promises = &mut self.promises;
+        if let Request::Start(options) | Request::Restart { options, .. } = request {
+            promises.attempts = promises.attempts.max(options.max_attempts.map_or(0, NonZeroU32::get));
+        }
         match request {
             Request::Stop | Request::Terminate => {
                 promises.wanted = false;
@@ -229,6 +243,25 @@ impl World {
         }
     }
 
+    /// A worker is ordered: whatever is wrong, that does not happen as fast as the machine can.
+    pub(super) fn check_ordered(&mut self) {
+        let now = self.now;
+        let promises = &mut self.promises;
+        promises.orders.push_back(now);
+        while promises.orders.front().is_some_and(|at| now.since(*at) > STORM) {
+            promises.orders.pop_front();
+        }
+        // One set by itself, the free second attempt of each, and a start that uses up its attempts.
+        let most = (promises.most + promises.most_standby) * (2 + promises.attempts);
+        let count = promises.orders.len();
+        if count > most as usize {
+            let millis = STORM.as_millis();
+            self.violated(format_args!(
+                "{count} workers are ordered within {millis} ms; at most {most} are due"
+            ));
+        }
+    }
+
     /// When a suspended restart has been answered, a migration may begin.
     fn check_suspended(&mut self) {
         let active = self.processes.iter().find(|(_, process)| process.alive() && !process.suspended);
@@ -248,7 +281,9 @@ impl World {
             self.processes.iter().filter(|(_, process)| process.alive() && !process.retiring()).count();
         let failing =
             self.processes.iter().filter(|(_, process)| process.alive() && process.asks_to_go()).count();
-        let most = 2 * (self.promises.most + self.promises.most_standby) as usize + failing;
+        // One set, its replacement, those that ask to be replaced, and one per slot whose end is decided but not begun.
+        let (slots, standbys) = (self.promises.most as usize, self.promises.most_standby as usize);
+        let most = 3 * slots + 2 * standbys + failing;
         if staying > most {
             self.violated(format_args!(
                 "{staying} processes are alive that are not retiring; at most {most} are due"
@@ -284,7 +319,7 @@ impl World {
             })
             .map(|(name, _)| name.to_owned())
             .collect();
-        let waiting = process.listening.as_ref().map_or(0, std::collections::VecDeque::len);
+        let waiting = process.listening.as_ref().map_or(0, VecDeque::len);
         let drained = process.unlinked.is_none_or(|at| self.now.since(at) >= self.promises.drain);
         let fresh = links.iter().find(|link| !self.promises.stuck.contains(*link));
         if let Some(link) = fresh {
@@ -321,7 +356,7 @@ impl World {
             return None;
         }
         if process.published && !self.promises.kill_allowed() {
-            let since = |at: Option<nodesockd_core::Time>| at.map(|at| self.now.since(at));
+            let since = |at: Option<Time>| at.map(|at| self.now.since(at));
             let shutdown = self.promises.shutdown;
             match signal {
                 WorkerSignal::Terminate if !process.channel_open => {

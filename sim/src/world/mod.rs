@@ -8,12 +8,13 @@ mod files;
 mod nginx;
 mod process;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
 use nodesockd_core::config::PatternError;
-use nodesockd_core::event::{DaemonSignal, Event, Failure};
+use nodesockd_core::event::{Event, Failure};
 use nodesockd_core::id::{ConnId, WorkerId};
 use nodesockd_core::{Time, config::Config};
 
@@ -38,7 +39,7 @@ pub(crate) const DAEMON_PID: u32 = 4711;
 #[derive(Debug)]
 pub(crate) enum Happening {
     /// The daemon can learn of this.
-    Deliver(Event),
+    Deliver(Box<Event>),
     /// The n-th step of the script.
     Script(usize),
     /// A client closes its connection.
@@ -55,11 +56,39 @@ pub(crate) enum Happening {
     Blow(usize),
 }
 
+/// Something on the agenda, ordered by time, then by when it was put there.
+#[derive(Debug)]
+struct Due {
+    at: Time,
+    sequence: u64,
+    what: Happening,
+}
+
+impl Ord for Due {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.at, self.sequence).cmp(&(other.at, other.sequence))
+    }
+}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Due {}
+
 /// Everything but the supervisor.
 #[derive(Debug)]
 pub(crate) struct World {
     now: Time,
-    agenda: BTreeMap<(Time, u64), Happening>,
+    agenda: BinaryHeap<Reverse<Due>>,
     sequence: u64,
     /// Facts the daemon can have, in order.
     ready: VecDeque<Event>,
@@ -108,7 +137,7 @@ impl World {
         let config = scenario.settings.config()?;
         let mut world = Self {
             now: Time::ZERO,
-            agenda: BTreeMap::new(),
+            agenda: BinaryHeap::new(),
             sequence: 0,
             ready: VecDeque::new(),
             lanes: BTreeMap::new(),
@@ -180,7 +209,7 @@ impl World {
 
     fn schedule(&mut self, at: Time, what: Happening) {
         self.sequence += 1;
-        self.agenda.insert((at, self.sequence), what);
+        self.agenda.push(Reverse(Due { at, sequence: self.sequence, what }));
     }
 
     /// The daemon will learn of `event` in a moment, or later by `delay`; not before what it is told by the same source.
@@ -191,7 +220,7 @@ impl World {
             at = at.max(*last);
             *last = at;
         }
-        self.schedule(at, Happening::Deliver(event));
+        self.schedule(at, Happening::Deliver(Box::new(event)));
     }
 
     /// Up to so many microseconds.
@@ -209,8 +238,8 @@ impl World {
                 self.busy_since = self.now;
                 return Some(event);
             }
-            match self.agenda.first_key_value() {
-                Some(((at, _), _)) if *at <= limit => self.happen_next(),
+            match self.agenda.peek() {
+                Some(Reverse(due)) if due.at <= limit => self.happen_next(),
                 Some(_) | None => {
                     self.now = self.now.max(limit);
                     self.busy_since = self.now;
@@ -223,19 +252,18 @@ impl World {
     /// Time passes while the daemon is busy.
     pub fn elapse(&mut self, duration: Duration) {
         let until = self.now + duration;
-        while self.agenda.first_key_value().is_some_and(|((at, _), _)| *at <= until) {
+        while self.agenda.peek().is_some_and(|Reverse(due)| due.at <= until) {
             self.happen_next();
         }
         self.now = until;
     }
 
     fn happen_next(&mut self) {
-        let Some(((at, _), what)) = self.agenda.pop_first() else { return };
+        let Some(Reverse(Due { at, what, .. })) = self.agenda.pop() else { return };
         self.now = self.now.max(at);
         self.happened += 1;
         match what {
-            Happening::Deliver(Event::Signalled { signal }) => self.signalled(signal),
-            Happening::Deliver(event) => self.ready.push_back(event),
+            Happening::Deliver(event) => self.arrives(*event),
             Happening::Script(index) => self.script(index),
             Happening::HangUp(conn) => self.hang_up(conn),
             Happening::Worker(worker, doing) => self.work(worker, doing),
@@ -246,10 +274,9 @@ impl World {
         }
     }
 
-    /// Equal signals that are pending are one.
-    fn signalled(&mut self, signal: DaemonSignal) {
-        let event = Event::Signalled { signal };
-        if self.ready.contains(&event) {
+    /// The daemon can have a fact from now on. Equal signals that are pending are one.
+    fn arrives(&mut self, event: Event) {
+        if matches!(event, Event::Signalled { .. }) && self.ready.contains(&event) {
             self.tally.count("signal coalesced");
         } else {
             self.ready.push_back(event);

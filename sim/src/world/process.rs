@@ -136,6 +136,7 @@ impl World {
     /// Starts a worker.
     pub fn spawn(&mut self, order: &SpawnOrder) -> Result<Process, Failure> {
         let called = self.call(Call::Spawn);
+        self.check_ordered();
         let suspended = variable(order, "NODESOCKD_SUSPENDED") == "true";
         let mood = if suspended { " suspended" } else { "" };
         if let Err(failure) = called {
