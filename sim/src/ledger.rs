@@ -70,7 +70,7 @@ impl Ledger {
     /// Those that are not finished.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
-        self.sent - self.answered - self.lost() - self.unexplained
+        self.sent.saturating_sub(self.answered + self.lost() + self.unexplained)
     }
 
     /// Those that users saw fail for a known cause.

@@ -16,7 +16,6 @@ use nodesockd_core::wire::{FromWorker, Request, ToWorker};
 use super::files::{Entry, Files};
 use super::process::Processes;
 use super::{Worker, World};
-use crate::ledger::Cause;
 use crate::scenario::Behaviour;
 
 /// From SIGTERM to SIGKILL (spec section 2).
@@ -31,10 +30,10 @@ pub(crate) struct Promises {
     /// All `socketFile`s that were in force, the latest last.
     patterns: Vec<SocketPattern>,
     /// The shortest time-outs that were in force.
-    drain: Duration,
-    shutdown: Duration,
+    pub drain: Duration,
+    pub shutdown: Duration,
     /// Workers are meant to run: no stop was asked for since the last start succeeded.
-    wanted: bool,
+    pub wanted: bool,
     stops_open: u32,
     /// How many slots there may be: what was asked for since all was quiet may have come about, or not.
     counts: BTreeSet<u32>,
@@ -49,16 +48,17 @@ pub(crate) struct Promises {
     suspended: bool,
     lifting: u32,
     interrupts: u32,
-    slots: BTreeMap<SlotIndex, Slot>,
+    pub slots: BTreeMap<SlotIndex, Slot>,
     /// Files whose removal failed by an injected error the last time it was tried.
     stuck: BTreeSet<String>,
     sweep_failed: bool,
 }
 
+/// Whom a slot's link names, or named last.
 #[derive(Debug)]
-struct Slot {
-    link: String,
-    worker: Worker,
+pub(super) struct Slot {
+    pub link: String,
+    pub worker: Worker,
 }
 
 impl Promises {
@@ -96,11 +96,11 @@ impl Promises {
     }
 
     /// There are at least so many slots.
-    fn floor(&self) -> u32 {
+    pub fn floor(&self) -> u32 {
         self.counts.first().copied().unwrap_or_default()
     }
 
-    fn kill_allowed(&self) -> bool {
+    pub fn kill_allowed(&self) -> bool {
         self.interrupts > 1
     }
 
@@ -471,6 +471,7 @@ impl World {
             }
         }
         wrong.extend(self.litter().into_iter().map(|name| format!("nobody owns {name}")));
+        wrong.extend(self.imbalance());
         wrong
     }
 
@@ -518,53 +519,8 @@ impl World {
             }
         }
         wrong.extend(self.litter().into_iter().map(|name| format!("{name} is left in tmpDir")));
+        wrong.extend(self.imbalance());
         wrong
-    }
-
-    /// Why a slot's link leads to no listening worker, if that may be.
-    pub(super) fn cause_of_refusal(&self, slot: SlotIndex, named: Option<Worker>) -> Option<Cause> {
-        let last = named.or_else(|| self.promises.slots.get(&slot).map(|slot| slot.worker));
-        let died = last
-            .and_then(|worker| self.processes.get(worker))
-            .is_some_and(|process| process.died_by_itself && !process.alive());
-        if died {
-            Some(Cause::WorkerDied)
-        } else if last.is_none() || !self.promises.wanted || slot.0 >= self.promises.floor() {
-            Some(Cause::NotRunning)
-        } else {
-            None
-        }
-    }
-
-    /// Why a worker may close its socket while connections wait.
-    pub(super) fn cause_of_closing(&self, worker: Worker) -> Option<Cause> {
-        let process = self.processes.get(worker)?;
-        if self.promises.kill_allowed() {
-            return Some(Cause::KilledByOperator);
-        }
-        match process.unlinked {
-            Some(at) if self.now.since(at) >= self.promises.drain => Some(Cause::DrainTimeout),
-            Some(_) if process.queue_unseen => Some(Cause::QueueUnseen),
-            Some(_) => None,
-            None => (!self.promises.wanted).then_some(Cause::NotRunning),
-        }
-    }
-
-    /// Why the daemon may end a worker by a signal although it holds requests.
-    pub(super) fn cause_of_signal(&self, worker: Worker) -> Option<Cause> {
-        let process = self.processes.get(worker)?;
-        let had_time = process.told_shutdown.is_some_and(|at| self.now.since(at) >= self.promises.shutdown);
-        if self.promises.kill_allowed() {
-            Some(Cause::KilledByOperator)
-        } else if had_time && process.holds {
-            Some(Cause::NeverResumed)
-        } else if had_time {
-            Some(Cause::ShutdownTimeout)
-        } else if !process.channel_open {
-            Some(Cause::ChannelLost)
-        } else {
-            None
-        }
     }
 }
 

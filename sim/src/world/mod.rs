@@ -1,5 +1,6 @@
 //! The world around the supervisor: one clock, one agenda of things to come, and all that they happen to.
 
+mod blame;
 mod calls;
 mod check;
 mod clients;

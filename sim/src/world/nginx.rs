@@ -42,6 +42,13 @@ impl Nginx {
 }
 
 impl World {
+    /// Requests on their way that the ledger does not know of, or the other way round.
+    pub(super) fn imbalance(&self) -> Option<String> {
+        let (waiting, account) = (self.nginx.requests.len() as u64, self.ledger.in_flight());
+        (waiting != account)
+            .then(|| format!("{waiting} requests are on their way, but {account} by the account"))
+    }
+
     /// A user makes a request.
     pub(super) fn user(&mut self, user: u32) {
         if self.scenario_over() {

@@ -1,0 +1,54 @@
+//! Why a user's request was lost: by a cause the contract knows, or by none.
+
+use nodesockd_core::id::SlotIndex;
+
+use super::{Worker, World};
+use crate::ledger::Cause;
+
+impl World {
+    /// Why a slot's link leads to no listening worker, if that may be.
+    pub(super) fn cause_of_refusal(&self, slot: SlotIndex, named: Option<Worker>) -> Option<Cause> {
+        let last = named.or_else(|| self.promises.slots.get(&slot).map(|slot| slot.worker));
+        let died = last
+            .and_then(|worker| self.processes.get(worker))
+            .is_some_and(|process| process.died_by_itself && !process.alive());
+        if died {
+            Some(Cause::WorkerDied)
+        } else if last.is_none() || !self.promises.wanted || slot.0 >= self.promises.floor() {
+            Some(Cause::NotRunning)
+        } else {
+            None
+        }
+    }
+
+    /// Why a worker may close its socket while connections wait.
+    pub(super) fn cause_of_closing(&self, worker: Worker) -> Option<Cause> {
+        let process = self.processes.get(worker)?;
+        if self.promises.kill_allowed() {
+            return Some(Cause::KilledByOperator);
+        }
+        match process.unlinked {
+            Some(at) if self.now.since(at) >= self.promises.drain => Some(Cause::DrainTimeout),
+            Some(_) if process.queue_unseen => Some(Cause::QueueUnseen),
+            Some(_) => None,
+            None => (!self.promises.wanted).then_some(Cause::NotRunning),
+        }
+    }
+
+    /// Why the daemon may end a worker by a signal although it holds requests.
+    pub(super) fn cause_of_signal(&self, worker: Worker) -> Option<Cause> {
+        let process = self.processes.get(worker)?;
+        let had_time = process.told_shutdown.is_some_and(|at| self.now.since(at) >= self.promises.shutdown);
+        if self.promises.kill_allowed() {
+            Some(Cause::KilledByOperator)
+        } else if had_time && process.holds {
+            Some(Cause::NeverResumed)
+        } else if had_time {
+            Some(Cause::ShutdownTimeout)
+        } else if !process.channel_open {
+            Some(Cause::ChannelLost)
+        } else {
+            None
+        }
+    }
+}
