@@ -134,19 +134,6 @@ impl Slots {
         }
         Err(refused)
     }
-
-    /// Waits as long as it takes.
-    async fn connected(&self) -> UnixStream {
-        loop {
-            let mut published = pin!(self.published.notified());
-            published.as_mut().enable();
-            match self.connect().await {
-                Ok(stream) => return stream,
-                Err(Refused::Nobody) => published.await,
-                Err(Refused::Full) => tokio::time::sleep(RESPITE).await,
-            }
-        }
-    }
 }
 
 /// On the loopback interface only; by IPv6 as well, where there is such a thing, as `localhost` may mean either.
@@ -179,22 +166,31 @@ async fn pass_on(mut client: TcpStream, slots: &Slots) {
     }
 }
 
-/// A worker, and what the client said while it waited for one; nothing, if the client hung up.
+/// A worker, and what the client said while it waited for one; nothing, if the client hung up meanwhile.
 async fn find_worker(client: &mut TcpStream, slots: &Slots) -> Option<(UnixStream, Vec<u8>)> {
     let mut said = Vec::new();
-    let mut connected = pin!(slots.connected());
     loop {
-        // Reading on is the only way to notice that the client has gone.
-        let room = HELD - said.len();
-        let mut patient = (&mut *client).take(room as u64);
-        tokio::select! {
-            biased;
-            worker = &mut connected => return Some((worker, said)),
-            read = patient.read_buf(&mut said), if room > 0 => {
-                if !matches!(read, Ok(1..)) {
-                    return None;
-                }
-            }
+        let mut published = pin!(slots.published.notified());
+        published.as_mut().enable();
+        match slots.connect().await {
+            Ok(worker) => return Some((worker, said)),
+            Err(Refused::Full) => tokio::time::sleep(RESPITE).await,
+            Err(Refused::Nobody) => tokio::select! {
+                biased;
+                () = published => {}
+                () = listen_to(client, &mut said) => return None,
+            },
         }
     }
+}
+
+/// Ends when the client hangs up. Reading on is the only way to notice; what has no room is left in the kernel.
+async fn listen_to(client: &mut TcpStream, said: &mut Vec<u8>) {
+    while said.len() < HELD {
+        let mut rest = (&mut *client).take((HELD - said.len()) as u64);
+        if !matches!(rest.read_buf(said).await, Ok(1..)) {
+            return;
+        }
+    }
+    std::future::pending().await
 }

@@ -87,10 +87,16 @@ pub(crate) async fn serve(listener: UnixListener, doorkeeper: Doorkeeper, facts:
     }
 }
 
+/// Tells why, and hears the peer out: closed at once, its first write would fail before it has read the reason.
 async fn turn_away(mut stream: UnixStream, reason: String) {
     tracing::warn!("a connection to the control socket was refused: {reason}");
     let line = Reply::failed(Some(Code::NotPermitted), vec![reason]).encode("", clock::wall_ms);
-    let _ = tokio::time::timeout(LAST_WORDS, stream.write_all(line.as_bytes())).await;
+    let told = async {
+        stream.write_all(line.as_bytes()).await?;
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
+    };
+    let _ = tokio::time::timeout(LAST_WORDS, told).await;
 }
 
 /// The socket has its mode before it has a name: `bind(2)` gives the file the mode of the socket's own inode, less
