@@ -120,3 +120,31 @@ fn read_table(table: &str, path: &Path) -> Queue {
     }
     if listening { Queue::Length(waiting) } else { Queue::Closed }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    use super::*;
+
+    /// Both ways of asking, about the same sockets.
+    #[test]
+    fn the_table_says_what_the_diagnosis_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a socket with spaces");
+        let mut by_diag = Queues::new();
+        assert!(by_diag.diag.is_some());
+        let mut by_table = Queues { diag: None, seen: BTreeMap::new() };
+        let mut both = || [by_diag.measure("a", &path), by_table.measure("a", &path)];
+        assert_eq!(both(), [Queue::Closed, Queue::Closed]);
+        let listener = UnixListener::bind(&path).unwrap();
+        assert_eq!(both(), [Queue::Length(0), Queue::Length(0)]);
+        let _clients: Vec<_> = (0..4).map(|_| UnixStream::connect(&path).unwrap()).collect();
+        let _accepted = listener.accept().unwrap();
+        assert_eq!(both(), [Queue::Length(3), Queue::Length(3)]);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(both(), [Queue::Length(3), Queue::Length(3)]);
+        drop(listener);
+        assert_eq!(both(), [Queue::Closed, Queue::Closed]);
+    }
+}

@@ -7,5 +7,7 @@
 )]
 
 mod bench;
+mod clients;
+mod dev_server;
 mod files;
 mod processes;

@@ -1,0 +1,66 @@
+//! What needs a process to itself, because it changes what all threads share: the umask, and limits.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test ends where it fails"
+)]
+
+#[expect(dead_code, reason = "these tests need the least of it")]
+#[path = "real/bench.rs"]
+mod bench;
+
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+
+use bench::{Bench, config, open};
+use nodesockd_core::Event;
+use nodesockd_core::backend::Processes;
+use rustix::fs::Mode;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, connect, socket};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
+
+/// One after the other: they are about the same process.
+#[tokio::test]
+async fn a_process_of_its_own() {
+    the_control_socket_is_private_whatever_the_umask();
+    out_of_descriptors_nothing_breaks().await;
+}
+
+/// In a folder whose group the files get, too.
+fn the_control_socket_is_private_whatever_the_umask() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o2750)).unwrap();
+    for mask in [0, 0o022, 0o777] {
+        let before = umask(Mode::from_raw_mode(mask));
+        let backend = open(config(folder.path())).unwrap();
+        umask(before);
+        let found = std::fs::symlink_metadata(folder.path().join("nodesockd.ipc")).unwrap();
+        assert_eq!(found.permissions().mode() & 0o7777, 0o600, "umask {mask:o}");
+        drop(backend);
+        std::fs::remove_file(folder.path().join("nodesockd.ipc.lock")).unwrap();
+    }
+}
+
+/// Without descriptors left, clients wait and workers cannot be started; with some again, all is well.
+async fn out_of_descriptors_nothing_breaks() {
+    let mut bench = Bench::new();
+    let client = socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+    let order = bench.order(&["true"]);
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(3), maximum: limit.maximum }).unwrap();
+
+    connect(&client, &SocketAddrUnix::new(bench.path("nodesockd.ipc")).unwrap()).unwrap();
+    let mut client = std::os::unix::net::UnixStream::from(client);
+    client.write_all(b"{\"type\":\"status\",\"id\":\"1\"}\n").unwrap();
+    let failure = bench.backend.spawn(&order).await.unwrap_err().0;
+    assert_eq!(failure, "cannot make a worker's channel: Too many open files (os error 24)");
+    // One round of the runtime, in which the connection cannot be accepted.
+    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+
+    setrlimit(Resource::Nofile, limit).unwrap();
+    bench.until(|event| matches!(event, Event::Requested { .. }).then_some(())).await;
+    let process = bench.backend.spawn(&order).await.unwrap();
+    bench.exit(order.worker).await;
+    bench.backend.reap(order.worker, process).await;
+}

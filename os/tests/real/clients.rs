@@ -1,0 +1,285 @@
+//! The control socket, its sessions, and the lock.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use nodesockd_core::Event;
+use nodesockd_core::backend::{Inbox, Peers, Processes};
+use nodesockd_core::config::Output;
+use nodesockd_core::event::{DaemonSignal, ExitStatus};
+use nodesockd_core::id::{ConnId, Peer, RequestRef};
+use nodesockd_core::wire::{Body, Json, Reply, Request};
+use nodesockd_os::OpenError;
+use nodesockd_os::session::{self, Fact};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream};
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+
+use crate::bench::{Bench, config, open};
+
+/// A session without a socket.
+fn session(pipe: usize) -> (DuplexStream, mpsc::Receiver<Fact>) {
+    let (near, far) = tokio::io::duplex(pipe);
+    let (facts, inbox) = mpsc::channel(4);
+    tokio::spawn(session::serve(far, ConnId(1), facts));
+    (near, inbox)
+}
+
+async fn until_disconnected(inbox: &mut mpsc::Receiver<Fact>) -> Vec<Event> {
+    let mut events = Vec::new();
+    let mut replies = None;
+    while let Some(fact) = inbox.recv().await {
+        match fact {
+            Fact::Connected(_, outbox) => replies = Some(outbox),
+            Fact::Event(Event::Disconnected { .. }) => replies.as_ref().unwrap().close(),
+            Fact::Event(event) => events.push(event),
+        }
+    }
+    events
+}
+
+/// What is no line of the protocol is answered once, and ends the session. What came before it counts.
+#[tokio::test]
+async fn garbage_gets_one_answer_and_a_closed_connection() {
+    let long = [b"x".repeat(2 << 20), b"\n".to_vec()].concat();
+    let deep = ["[".repeat(200_000), "\n".into()].concat().into_bytes();
+    for (garbage, reason) in [
+        (&b"\n"[..], "an empty line"),
+        (b"\xff\xfe\n", "a line that is not UTF-8"),
+        (b"{\"type\":\n", "not a message"),
+        (b"{\"type\":\"status\"}\n", "`status` without an `id`"),
+        (b"null\n", "not a message"),
+        (b"\0\n", "not a message"),
+        (&long, "a line of more than 1048576 bytes"),
+        (&deep, "not a message"),
+    ] {
+        let (client, mut inbox) = session(64);
+        let (reader, mut writer) = tokio::io::split(client);
+        let sent =
+            [b"{\"type\":\"status\",\"id\":\"1\"}\n", garbage, b"{\"type\":\"status\",\"id\":\"2\"}\n"]
+                .concat();
+        // The session may be closed before it has read everything.
+        let writing = tokio::spawn(async move { writer.write_all(&sent).await });
+        let reading = tokio::spawn(async move {
+            let mut text = String::new();
+            BufReader::new(reader).read_to_string(&mut text).await.map(|_| text)
+        });
+        let from = RequestRef { peer: Peer::Client(ConnId(1)), id: "1".into() };
+        assert_eq!(
+            until_disconnected(&mut inbox).await,
+            [Event::Requested { from, request: Request::Status }]
+        );
+        let text = reading.await.unwrap().unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.starts_with(r#"{"type":"reply","requestId":"","errors":[""#), "{text}");
+        assert!(text.contains(reason) && text.ends_with("\"done\":true}\n"), "{text}");
+        let _ = writing.await.unwrap();
+    }
+}
+
+/// A request with something wrong in it is answered, and the session goes on; half a line is worth nothing.
+#[tokio::test]
+async fn a_bad_request_costs_itself_only() {
+    let (mut client, mut inbox) = session(64);
+    let sent = b"{\"type\":\"dance\",\"id\":\"1\"}\n{\"type\":\"set-worker-count\",\"id\":\"2\",\"data\":{\"count\":0}}\n{\"type\":\"stop-workers\",\"id\":\"3\"}\n{\"type\":\"term";
+    let mut text = String::new();
+    let talking = async {
+        client.write_all(sent).await.unwrap();
+        client.shutdown().await.unwrap();
+        client.read_to_string(&mut text).await.unwrap();
+    };
+    let ((), events) = tokio::join!(talking, until_disconnected(&mut inbox));
+    let from = RequestRef { peer: Peer::Client(ConnId(1)), id: "3".into() };
+    assert_eq!(events, [Event::Requested { from, request: Request::Stop }]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 2);
+    assert_eq!(
+        lines[0],
+        r#"{"type":"reply","requestId":"1","errors":["unknown request type `dance`"],"code":"usage","done":true}"#
+    );
+    assert!(lines[1].starts_with(r#"{"type":"reply","requestId":"2","errors":["bad `data`"#), "{text}");
+}
+
+async fn ask(path: &Path, request: &str) -> BufReader<UnixStream> {
+    let mut client = UnixStream::connect(path).await.unwrap();
+    client.write_all(request.as_bytes()).await.unwrap();
+    BufReader::new(client)
+}
+
+async fn requested(bench: &mut Bench) -> RequestRef {
+    bench
+        .until(|event| match event {
+            Event::Requested { from, .. } => Some(from.clone()),
+            _ => None,
+        })
+        .await
+}
+
+#[tokio::test]
+async fn clients_ask_and_get_their_own_replies() {
+    let mut bench = Bench::new();
+    let socket = bench.path("nodesockd.ipc");
+    let mut clients = Vec::new();
+    for number in 0..20 {
+        clients.push(ask(&socket, &format!("{{\"type\":\"status\",\"id\":\"r{number}\"}}\r\n")).await);
+    }
+    for _ in 0..20 {
+        let from = requested(&mut bench).await;
+        bench.backend.reply(&from, &Reply::part(Body::Daemon { pid: 1 })).await;
+        bench.backend.reply(&from, &Reply::done(None)).await;
+    }
+    for (number, client) in clients.iter_mut().enumerate() {
+        let (mut part, mut done) = (String::new(), String::new());
+        client.read_line(&mut part).await.unwrap();
+        client.read_line(&mut done).await.unwrap();
+        assert_eq!(
+            part,
+            format!("{{\"type\":\"reply\",\"requestId\":\"r{number}\",\"data\":{{\"pid\":1}}}}\n")
+        );
+        assert_eq!(done, format!("{{\"type\":\"reply\",\"requestId\":\"r{number}\",\"done\":true}}\n"));
+    }
+    drop(clients);
+    let mut gone = 0;
+    while gone < 20 {
+        gone += bench.until(|event| matches!(event, Event::Disconnected { .. }).then_some(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_is_disconnected() {
+    let mut bench = Bench::new();
+    let _silent = ask(&bench.path("nodesockd.ipc"), "{\"type\":\"config\",\"id\":\"1\"}\n").await;
+    let from = requested(&mut bench).await;
+    let Peer::Client(conn) = from.peer else { unreachable!() };
+    let large = Reply::part(Body::Config(Json::of(&"x".repeat(1 << 20))));
+    for _ in 0..8 {
+        bench.backend.reply(&from, &large).await;
+    }
+    bench.until(|event| (*event == Event::Disconnected { conn }).then_some(())).await;
+    bench.backend.reply(&from, &large).await;
+}
+
+/// At the end waiting replies are delivered, the socket is gone, and the lock is free.
+#[tokio::test]
+async fn closing_delivers_what_waits() {
+    let mut bench = Bench::new();
+    let socket = bench.path("nodesockd.ipc");
+    let mut client = ask(&socket, "{\"type\":\"terminate\",\"id\":\"1\"}\n").await;
+    let from = requested(&mut bench).await;
+    let large = Body::Config(Json::of(&"x".repeat(1 << 20)));
+    bench.backend.reply(&from, &Reply::part(large)).await;
+    bench.backend.reply(&from, &Reply::done(None)).await;
+    let mut text = String::new();
+    let (read, ()) = tokio::join!(client.read_to_string(&mut text), bench.backend.close());
+    read.unwrap();
+    assert!(text.ends_with("\n{\"type\":\"reply\",\"requestId\":\"1\",\"done\":true}\n"));
+    assert!(!socket.exists());
+    assert!(bench.path("nodesockd.ipc.lock").exists());
+    drop(open(config(bench.folder.path())).unwrap());
+    assert!(!socket.exists(), "a backend that is dropped removes its socket, too");
+}
+
+#[tokio::test]
+async fn the_second_daemon_is_told_who_is_first() {
+    let bench = Bench::new();
+    let error = open(config(bench.folder.path())).err().unwrap();
+    let pid = std::process::id();
+    assert!(matches!(&error, OpenError::Locked { pid: Some(found), .. } if *found == pid), "{error}");
+    assert!(error.to_string().starts_with(&format!("another daemon, process {pid}, runs here")), "{error}");
+    assert!(bench.path("nodesockd.ipc").exists());
+}
+
+#[tokio::test]
+async fn a_stale_socket_is_replaced_and_nothing_else_is() {
+    let bench = Bench::new();
+    let other = |name: &str| {
+        let mut config = config(bench.folder.path());
+        config.ipc_file = bench.path(name);
+        config
+    };
+    drop(std::os::unix::net::UnixListener::bind(bench.path("stale.ipc")).unwrap());
+    drop(open(other("stale.ipc")).unwrap());
+    std::fs::write(bench.path("file.ipc"), "").unwrap();
+    let error = open(other("file.ipc")).err().unwrap().to_string();
+    assert!(error.contains("something that is no socket is in the way"), "{error}");
+    let _listener = std::os::unix::net::UnixListener::bind(bench.path("old.ipc")).unwrap();
+    let error = open(other("old.ipc")).err().unwrap().to_string();
+    assert!(error.contains("nodesockd 2.x"), "{error}");
+    std::os::unix::fs::symlink("elsewhere", bench.path("planted.ipc.lock")).unwrap();
+    let error = open(other("planted.ipc")).err().unwrap().to_string();
+    assert!(error.starts_with("cannot lock") && !bench.path("elsewhere").exists(), "{error}");
+}
+
+#[tokio::test]
+async fn a_folder_that_others_could_tamper_with_is_refused() {
+    let bench = Bench::new();
+    let folder = bench.path("tmp");
+    let mut config = config(bench.folder.path());
+    config.tmp_dir.clone_from(&folder);
+    let refusal = || open(config.clone()).err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(refusal().contains("`mkdir -m 2750"), "{}", refusal());
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o757)).unwrap();
+    assert!(refusal().contains("others may create and rename files in it (mode 757"), "{}", refusal());
+    std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o2750)).unwrap();
+    assert!(refusal().starts_with("another daemon"), "{}", refusal());
+}
+
+/// Needs root, to be somebody else: not the daemon's user, in or not in its group.
+#[tokio::test]
+async fn strangers_are_turned_away_and_members_of_the_group_are_not() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let group = nix::unistd::Group::from_name("daemon").unwrap().unwrap();
+    let mut bench = Bench::with(|config| config.options.ipc_group = Some("daemon".into()));
+    let socket = bench.path("nodesockd.ipc");
+    let found = std::fs::metadata(&socket).unwrap();
+    assert_eq!(std::os::unix::fs::MetadataExt::gid(&found), group.gid.as_raw());
+    assert_eq!(found.permissions().mode() & 0o7777, 0o660);
+    // Wide open, so that it is the daemon who has to decide.
+    std::fs::set_permissions(bench.folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(&socket, PermissionsExt::from_mode(0o666)).unwrap();
+    let script = r#"
+import os, socket, sys
+os.setgroups([int(group) for group in sys.argv[1:]])
+os.setgid(65534)
+os.setuid(65534)
+peer = socket.socket(socket.AF_UNIX)
+peer.connect('nodesockd.ipc')
+peer.sendall(b'{"type":"dance","id":"1"}\n')
+print(peer.makefile().readline(), end='', flush=True)
+"#;
+    let member = group.gid.to_string();
+    for (groups, answer) in [
+        (&["100"][..], "\"requestId\":\"\",\"errors\":[\"user 65534 is not in group"),
+        (&["100", &member], "\"requestId\":\"1\",\"errors\":[\"unknown request type"),
+    ] {
+        let mut order = bench.order(&[&["python3", "-c", script], groups].concat());
+        order.stdout = Output::File(bench.path(groups.last().unwrap()));
+        let process = bench.backend.spawn(&order).await.unwrap();
+        assert_eq!(bench.exit(order.worker).await, ExitStatus::Code(0));
+        bench.backend.reap(order.worker, process).await;
+        let text = std::fs::read_to_string(bench.path(groups.last().unwrap())).unwrap();
+        assert!(text.contains(answer), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn signals_to_the_daemon_are_reported() {
+    let mut bench = Bench::new();
+    for (signal, meaning) in [
+        (rustix::process::Signal::USR1, DaemonSignal::User1),
+        (rustix::process::Signal::HUP, DaemonSignal::Hangup),
+        (rustix::process::Signal::TERM, DaemonSignal::Terminate),
+    ] {
+        rustix::process::kill_process(rustix::process::getpid(), signal).unwrap();
+        bench.until(|event| (*event == Event::Signalled { signal: meaning }).then_some(())).await;
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_that_has_passed_is_told_at_once() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.backend.next(Some(nodesockd_core::Time::ZERO)).await, None);
+}
