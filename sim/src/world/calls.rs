@@ -42,10 +42,9 @@ impl World {
     pub fn measure_queue(&mut self, id: WorkerId) -> Queue {
         let called = self.call(Call::MeasureQueue);
         let worker = self.processes.named(id);
-        if called.is_err()
-            && let Some(process) = worker.and_then(|worker| self.processes.get_mut(worker))
-        {
-            process.queue_unseen = true;
+        if let Some(process) = worker.and_then(|worker| self.processes.get_mut(worker)) {
+            process.draining = true;
+            process.queue_unseen |= called.is_err();
         }
         let queue = match (called, worker.and_then(|worker| self.processes.get(worker))) {
             (Err(failure), _) => Queue::Unknown(failure.to_string()),

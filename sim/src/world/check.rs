@@ -42,8 +42,9 @@ pub(crate) struct Promises {
     most_standby: u32,
     /// The most attempts that a start may take.
     attempts: u32,
-    /// When workers were ordered lately.
+    /// When workers were ordered lately, and when starts ended.
     orders: VecDeque<Time>,
+    ends: VecDeque<Time>,
     /// The app is suspended, unless one of so many open requests ends that.
     suspended: bool,
     lifting: u32,
@@ -74,6 +75,7 @@ impl Promises {
             most_standby: config.standby,
             attempts: config.options.max_start_attempts.get(),
             orders: VecDeque::new(),
+            ends: VecDeque::new(),
             suspended: false,
             lifting: 0,
             interrupts: 0,
@@ -186,7 +188,11 @@ impl World {
     }
 
     pub(super) fn promise_on_reply(&mut self, request: &Request, done: bool) {
+        let now = self.now;
         let promises = &mut self.promises;
+        if matches!(request, Request::Start(_) | Request::Restart { .. } | Request::Reload) {
+            promises.ends.push_back(now);
+        }
         match request {
             Request::Stop | Request::Terminate => {
                 promises.stops_open -= 1;
@@ -248,11 +254,12 @@ impl World {
         let now = self.now;
         let promises = &mut self.promises;
         promises.orders.push_back(now);
-        while promises.orders.front().is_some_and(|at| now.since(*at) > STORM) {
-            promises.orders.pop_front();
+        for times in [&mut promises.orders, &mut promises.ends] {
+            times.retain(|at| now.since(*at) <= STORM);
         }
-        // One set by itself, the free second attempt of each, and a start that uses up its attempts.
-        let most = (promises.most + promises.most_standby) * (2 + promises.attempts);
+        // One set by itself, the free second attempt of each, one more for a standby promoted, and starts that use up their attempts one after the other.
+        let starts = 1 + u32::try_from(promises.ends.len()).unwrap_or(u32::MAX);
+        let most = (promises.most + promises.most_standby) * (3 + promises.attempts * starts);
         let count = promises.orders.len();
         if count > most as usize {
             let millis = STORM.as_millis();
@@ -458,14 +465,12 @@ impl World {
     }
 
     /// Faults are over and the supervisor says that it has settled: what is still not as it should be.
-    pub fn unsettled(&mut self) -> Vec<String> {
+    pub fn unsettled(&self) -> Vec<String> {
         let mut wrong: Vec<String> =
             self.unanswered().into_iter().map(|request| format!("no final reply to {request}")).collect();
         if self.promises.wanted {
             let served = self.served();
-            if self.promises.counts.contains(&served) {
-                self.promises.counts = BTreeSet::from([served]);
-            } else {
+            if !self.promises.counts.contains(&served) {
                 let counts: Vec<String> = self.promises.counts.iter().map(u32::to_string).collect();
                 wrong.push(format!("{served} slots are served, not {}", counts.join(" or ")));
             }
@@ -503,6 +508,9 @@ impl World {
     pub fn settled(&mut self) {
         self.promises.lifting = 0;
         self.promises.stops_open = 0;
+        if self.promises.wanted {
+            self.promises.counts = BTreeSet::from([self.served()]);
+        }
     }
 
     /// The daemon has quit: what it left behind.

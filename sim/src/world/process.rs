@@ -61,6 +61,8 @@ pub(crate) struct Proc {
     pub shutting: bool,
     /// When the daemon decided to send it SIGTERM.
     pub termed: Option<Time>,
+    /// The daemon watches its accept queue, as it does for those that are to go.
+    pub draining: bool,
     /// The kernel could not be asked about its accept queue.
     pub queue_unseen: bool,
     /// When its link was swapped away or withdrawn.
@@ -83,7 +85,7 @@ impl Proc {
     }
 
     pub fn retiring(&self) -> bool {
-        self.told_shutdown.is_some() || self.termed.is_some() || self.unlinked.is_some()
+        self.draining || self.told_shutdown.is_some() || self.termed.is_some() || self.unlinked.is_some()
     }
 
     /// It has said, or shown, that it wants a replacement.
@@ -181,6 +183,7 @@ impl World {
             told_shutdown: None,
             shutting: false,
             termed: None,
+            draining: false,
             queue_unseen: false,
             unlinked: None,
             stopped: false,
