@@ -8,6 +8,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use nodesockd_core::config::{self, Problem, Sources, Start, Surroundings};
+use nodesockd_tests::cli;
 use nodesockd_tests::program::root;
 use serde_json::Value;
 
@@ -174,6 +175,72 @@ fn links_lead_somewhere() {
             }
         }
     }
+}
+
+#[test]
+fn every_command_has_its_section_and_every_section_its_command() {
+    let chapter = Chapter::read(root().join("docs/06-cli.md"));
+    let sections: Vec<&str> = chapter.prose().filter_map(|line| line.strip_prefix("### ")).collect();
+    assert_eq!(sections, commands());
+}
+
+#[test]
+fn exit_codes_are_those_of_the_help() {
+    let help = help(&[]);
+    let listed =
+        help.split("Exit codes:").nth(1).unwrap().lines().skip(1).take_while(|line| !line.is_empty());
+    let listed: Vec<&str> = listed.map(|line| line.split_whitespace().next().unwrap()).collect();
+    let chapter = Chapter::read(root().join("docs/06-cli.md"));
+    let rows = chapter.prose().filter_map(|line| line.strip_prefix("| ")?.split(' ').next());
+    let shown: Vec<&str> = rows.filter(|cell| cell.parse::<u8>().is_ok()).collect();
+    assert_eq!(shown, listed);
+}
+
+#[test]
+fn commands_that_are_shown_exist_with_their_options() {
+    let help: BTreeMap<String, String> =
+        commands().into_iter().map(|name| (name.clone(), help(&[&name]))).collect();
+    let mut count = 0;
+    for chapter in Chapter::all() {
+        for block in chapter.blocks().iter().filter(|block| block.kind == "shell") {
+            for line in block.text.lines() {
+                let line = line.split(" #").next().unwrap().replace("cargo run --release -- ", "nodesockd ");
+                let words: Vec<&str> = line.split_whitespace().collect();
+                let uses = words.windows(2).enumerate().filter(|(_, pair)| pair[0] == "nodesockd");
+                for (at, pair) in uses {
+                    let place = || format!("{}:{}: {line}", chapter.name(), block.line);
+                    let command = pair[1].trim_end_matches([';', ')']);
+                    let known = help.get(command).unwrap_or_else(|| panic!("{}", place()));
+                    let arguments =
+                        words[at + 2..].iter().take_while(|word| !word.starts_with(['|', '&', ';']));
+                    for option in arguments.filter(|word| word.starts_with('-')) {
+                        let name = option.split(['=', ';', ')']).next().unwrap();
+                        let spelled =
+                            known.split([' ', ',', '\n']).any(|word| word.split('[').next() == Some(name));
+                        assert!(spelled, "{}: `{command}` has no {name}", place());
+                    }
+                    count += 1;
+                }
+            }
+        }
+    }
+    assert!(count > 20, "the chapters show {count} commands");
+}
+
+/// The commands that the help lists, but for `help` itself.
+fn commands() -> Vec<String> {
+    let help = help(&[]);
+    let listed = help.split("Commands:").nth(1).unwrap().lines().skip(1).take_while(|line| !line.is_empty());
+    let names = listed.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let names = names.map(|line| line.split_whitespace().next().unwrap().to_owned());
+    names.filter(|name| name != "help").collect()
+}
+
+/// What `nodesockd … --help` says.
+fn help(command: &[&str]) -> String {
+    let output = cli::run(root(), &[command, &["--help"]].concat());
+    assert_eq!(output.code, 0, "{output}");
+    output.stdout
 }
 
 /// A row for each key of a section that is not a section itself.
