@@ -6,6 +6,7 @@ use std::fs;
 use std::io;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use nodesockd_core::config::{self, Problem, Sources, Start, Surroundings};
 use nodesockd_tests::cli;
@@ -225,6 +226,15 @@ fn commands_that_are_shown_exist_with_their_options() {
         }
     }
     assert!(count > 20, "the chapters show {count} commands");
+}
+
+#[test]
+fn cargo_run_without_a_package_runs_nodesockd() {
+    let run =
+        Command::new(env!("CARGO")).args(["run", "--quiet", "--", "--version"]).current_dir(root()).output();
+    let run = run.unwrap();
+    let said = String::from_utf8(run.stdout).unwrap();
+    assert!(said.starts_with("nodesockd "), "{said}{}", String::from_utf8_lossy(&run.stderr));
 }
 
 /// The commands that the help lists, but for `help` itself.
