@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::id::SlotIndex;
+use crate::wire::WorkerState;
 
 use super::Supervisor;
 use super::slots::Moving;
@@ -100,20 +101,20 @@ impl Supervisor {
         })
     }
 
-    /// 7: in a suspended app no worker that serves a slot, or is meant to, runs unsuspended; and none at all once the
-    /// restart has been answered.
+    /// 7: in a suspended app no worker that serves a slot, or is meant to, runs unsuspended.
     fn check_suspension(&self) -> Result<(), Violation> {
         if !self.desired.suspended {
             return Ok(());
         }
-        let answered = self.operation.is_none();
         for (id, worker) in &self.workers {
             let active = !worker.started_suspended
                 || matches!(worker.state, State::Ready { suspended: false, .. })
                     && worker.seat != Seat::Standby;
             let leaving = matches!(worker.seat, Seat::Retired { .. });
+            // It serves because its link could not be swapped back, and goes as soon as that succeeds.
+            let stuck = worker.wire_state() == WorkerState::Broken;
             let alive = worker.process().is_some() || worker.is_coming();
-            let wrong = active && alive && !worker.in_rollout && (answered || !leaving);
+            let wrong = active && alive && !worker.in_rollout && !stuck && !leaving;
             ensure(!wrong, 7, || format!("{} is not suspended in a suspended app", id.short()))?;
         }
         Ok(())
@@ -134,7 +135,7 @@ impl Supervisor {
     fn check_drains(&self) -> Result<(), Violation> {
         let told = |worker: &Worker| matches!(worker.state, State::ShuttingDown { .. });
         for (id, worker) in self.workers.iter().filter(|(_, worker)| told(worker)) {
-            ensure(!worker.published || worker.drained, 8, || {
+            ensure(!worker.served || worker.drained, 8, || {
                 format!("{} was told to shut down without having been drained", id.short())
             })?;
         }

@@ -33,7 +33,7 @@ impl Supervisor {
             ready: None,
             started_suspended: suspended,
             socket: config.socket_file.socket(id),
-            published: false,
+            served: false,
             drained: false,
             channel: Channel::Open,
             stderr: config.options.stderr.clone(),
@@ -211,7 +211,7 @@ impl Supervisor {
             Timer::Kill => self.kill(id),
             Timer::Channel => self.broken(id, "it closed its channel, so that it cannot be resumed"),
             Timer::Removal => self.remove_socket(id),
-            Timer::Restart | Timer::Link => {}
+            Timer::Restart | Timer::Promotion | Timer::Link => {}
         }
     }
 

@@ -136,6 +136,8 @@ pub enum Timer {
     Removal,
     /// A worker is started again after a failure.
     Restart,
+    /// A standby takes a slot whose own worker takes long to boot.
+    Promotion,
     /// A link that could not be changed is tried again.
     Link,
 }

@@ -12,6 +12,7 @@ use crate::id::{Process, WorkerId};
 use crate::wire::{Stage, ToWorker};
 
 use super::Supervisor;
+use super::slots::{Moving, Slot};
 use super::worker::{Channel, Drain, Seat, State};
 
 /// How long the accept queue must have been empty. Covers a client that has read the old link and is about to connect:
@@ -27,6 +28,8 @@ const KILL_AFTER: Duration = Duration::from_millis(5000);
 impl Supervisor {
     /// Takes a worker out of service; no link may name it any more.
     pub(super) fn retire(&mut self, id: WorkerId) {
+        let taking = |slot: &Slot| matches!(slot.moving, Some(Moving::To { worker, .. }) if worker == id);
+        let named = self.slots.values().any(taking);
         let Some(worker) = self.workers.get_mut(&id) else { return };
         if !matches!(worker.seat, Seat::Retired { .. }) {
             worker.seat = Seat::Retired { from: worker.slot() };
@@ -35,7 +38,7 @@ impl Supervisor {
         match worker.state {
             State::Spawning { .. } => self.enter(id, State::Unwanted),
             State::Booting { .. } => self.terminate(id),
-            State::Ready { .. } if !worker.published => self.shut_down(id),
+            State::Ready { .. } if !worker.served && !named => self.shut_down(id),
             State::Ready { process, .. } => self.drain(id, process),
             State::Unwanted
             | State::Draining(_)

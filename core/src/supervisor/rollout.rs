@@ -7,7 +7,7 @@ use crate::id::{SlotIndex, WorkerId};
 use crate::wire::{Body, Code, FailedWorker, Reply, Stage, ToWorker};
 
 use super::operation::{Asker, Kind, Operation, Phase};
-use super::worker::{Seat, Worker};
+use super::worker::{Seat, State, Worker};
 use super::{Desired, Supervisor};
 use crate::action::Action;
 
@@ -265,20 +265,19 @@ impl Supervisor {
         self.reply_to_all(askers, &reply);
     }
 
-    /// Retires the workers of a rollout, but for those whose link could not be taken from them again.
+    /// Retires the workers of a rollout. One whose link could not be taken from it again is called broken, so that it
+    /// serves until that succeeds.
     pub(super) fn release(&mut self, rollout: &Rollout) {
         for booking in &rollout.seats {
-            let owned = self
-                .slots
-                .iter()
-                .find(|(_, slot)| slot.owner == Some(booking.worker))
-                .map(|(index, _)| *index);
-            if let Some(worker) = self.workers.get_mut(&booking.worker) {
-                worker.in_rollout = false;
-            }
-            match owned {
-                Some(slot) => self.took_over(slot, booking.worker, None),
-                None => self.retire(booking.worker),
+            let id = booking.worker;
+            let owns = self.slots.values().any(|slot| slot.owner == Some(id));
+            let Some(worker) = self.workers.get_mut(&id) else { continue };
+            worker.in_rollout = false;
+            match worker.state {
+                State::Ready { process, suspended, .. } if owns => {
+                    self.enter(id, State::Ready { process, suspended, broken: true });
+                }
+                _ => self.retire(id),
             }
         }
     }

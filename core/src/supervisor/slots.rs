@@ -31,11 +31,15 @@ pub(super) struct Slot {
 /// A change of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Moving {
-    /// It is going to name this worker's socket.
-    To { worker: WorkerId, link: String },
+    /// It is going to name the socket of this worker, which was a spare if `promoted`.
+    To { worker: WorkerId, link: String, promoted: bool },
     /// It is being removed.
     Away,
 }
+
+/// A worker that boots for a slot, as at the daemon's own start, is given this long before a standby takes the slot:
+/// the two usually come up together, and one of them would have booted in vain.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A link that could not be removed this many times in a row does not keep a quitting daemon alive.
 const LAST_TRIES: u32 = 5;
@@ -85,11 +89,21 @@ impl Supervisor {
             self.workers.iter().find(|(id, worker)| Some(**id) != owner && fits(worker)).map(|(id, _)| *id)
         };
         find(&|worker| worker.is_for(Seat::Slot(index)) && worker.is_healthy())
-            .or_else(|| find(&|worker| worker.is_for(Seat::Standby) && self.may_serve(worker)))
+            .or_else(|| {
+                find(&|worker| worker.is_for(Seat::Standby) && self.may_serve(worker))
+                    .filter(|_| self.promotable_at(index).is_none_or(|at| at <= self.now))
+            })
             .or_else(|| {
                 find(&|worker| worker.is_for(Seat::Slot(index)) && worker.is_ready())
                     .filter(|_| owner.is_none())
             })
+    }
+
+    /// When a standby may take the slot from a worker that is still booting for it; `None`: there is no such worker.
+    fn promotable_at(&self, index: SlotIndex) -> Option<Time> {
+        let coming =
+            self.workers.values().filter(|worker| worker.is_for(Seat::Slot(index)) && worker.is_coming());
+        coming.map(|worker| worker.ordered + PATIENCE).max()
     }
 
     /// A healthy worker that does not run ahead of a suspended app.
@@ -103,6 +117,9 @@ impl Supervisor {
             .values()
             .filter(|worker| worker.is_for(Seat::Standby) && (worker.is_coming() || worker.is_healthy()))
             .count();
+        // Until the link names it, one that is being promoted may have to come back.
+        let leaving = |slot: &&Slot| matches!(slot.moving, Some(Moving::To { promoted: true, .. }));
+        let present = present + self.slots.values().filter(leaving).count();
         let missing = usize::try_from(self.desired.standby).unwrap_or(usize::MAX).saturating_sub(present);
         if missing == 0 {
             self.standby_backoff.tried();
@@ -131,11 +148,11 @@ impl Supervisor {
         let config = rollout.unwrap_or(&self.config);
         let (link, symlinks) = (config.socket_file.link(index), config.options.symlinks);
         let Some(worker) = self.workers.get_mut(&id) else { return };
+        let promoted = worker.seat == Seat::Standby;
         worker.seat = Seat::Slot(index);
-        worker.published = true;
         let socket = worker.socket.clone();
         let slot = self.slot_mut(index);
-        slot.moving = Some(Moving::To { worker: id, link: link.clone() });
+        slot.moving = Some(Moving::To { worker: id, link: link.clone(), promoted });
         slot.link_backoff.tried();
         self.act(Action::Publish { slot: index, worker: id, link, socket, symlinks });
     }
@@ -143,7 +160,7 @@ impl Supervisor {
     pub(super) fn published(&mut self, index: SlotIndex, id: WorkerId, result: Result<(), Failure>) {
         let now = self.now;
         let slot = self.slot_mut(index);
-        let Some(Moving::To { worker, link }) = slot.moving.clone() else { return };
+        let Some(Moving::To { worker, link, promoted }) = slot.moving.clone() else { return };
         if worker != id {
             return;
         }
@@ -151,10 +168,17 @@ impl Supervisor {
         if let Err(failure) = result {
             tracing::warn!(worker = %id.short(), slot = index.0, "cannot swap the link: {failure}");
             slot.link_backoff.failed(now, Duration::ZERO, &failure.0);
+            if let Some(worker) = self.workers.get_mut(&id).filter(|worker| promoted && worker.is_ready()) {
+                worker.seat = Seat::Standby;
+            }
             self.rollout_published(index, Err(&failure.0));
             return;
         }
         slot.link_backoff.succeeded();
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.served = true;
+        }
+        let slot = self.slot_mut(index);
         let before = slot.owner.replace(id).filter(|before| *before != id);
         let old_link = slot.link.replace(link.clone()).filter(|old| *old != link);
         if let Some(link) = old_link {
@@ -230,6 +254,8 @@ impl Supervisor {
                 _ if worker.in_rollout || worker.process().is_none() && !worker.is_coming() => true,
                 Seat::Retired { .. } => true,
                 Seat::Slot(slot) => self.has_place(*id, worker, slot),
+                // It is about to be called broken, and replaced already.
+                Seat::Standby if worker.is_ready() && !worker.is_healthy() && self.is_serving() => true,
                 Seat::Standby if standbys > 0 => {
                     standbys -= 1;
                     true
@@ -292,9 +318,13 @@ impl Supervisor {
             let link = slot.link_backoff.retry_at.map(|at| (at, Timer::Link));
             [restart, link].into_iter().flatten()
         });
+        let promotions = (0..self.desired.slots)
+            .map(SlotIndex)
+            .filter(move |index| filling && self.owner(*index).is_none())
+            .filter_map(|index| Some((self.promotable_at(index)?, Timer::Promotion)));
         let standby = self.standby_backoff.retry_at.filter(|_| filling).map(|at| (at, Timer::Restart));
         // What is due has been tried already, or waits for the completion of an action.
-        slots.chain(standby).filter(|(at, _)| *at > self.now)
+        slots.chain(promotions).chain(standby).filter(|(at, _)| *at > self.now)
     }
 
     /// Nothing runs and nothing is left, or nothing that could be removed.

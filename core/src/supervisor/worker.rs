@@ -40,7 +40,7 @@ pub(super) struct Worker {
     /// Its socket's file name.
     pub socket: String,
     /// A link named it once, so that connections may wait in its accept queue.
-    pub published: bool,
+    pub served: bool,
     /// It may be told to shut down: its accept queue was empty, or could not be waited for any longer.
     pub drained: bool,
     pub channel: Channel,
