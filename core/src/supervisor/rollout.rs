@@ -273,11 +273,11 @@ impl Supervisor {
             let owns = self.slots.values().any(|slot| slot.owner == Some(id));
             let Some(worker) = self.workers.get_mut(&id) else { continue };
             worker.in_rollout = false;
-            match worker.state {
-                State::Ready { process, suspended, .. } if owns => {
-                    self.enter(id, State::Ready { process, suspended, broken: true });
-                }
-                _ => self.retire(id),
+            if let (State::Ready { process, suspended, .. }, true) = (&worker.state, owns) {
+                let (process, suspended) = (*process, *suspended);
+                self.enter(id, State::Ready { process, suspended, broken: true });
+            } else {
+                self.retire(id);
             }
         }
     }
