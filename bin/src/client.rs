@@ -135,7 +135,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         while matches!(self.stream.read(&mut buffer).await, Ok(count) if count > 0) {}
     }
 
-    /// The next reply to the request `id`. What is not a reply to it is passed over.
+    /// The next reply to the request `id`, or to none: that is how the daemon says why it closes the connection. What is
+    /// anything else is passed over.
     async fn reply(&mut self, id: &str) -> Result<Option<Frame>, ClientError> {
         let mut buffer = [0; 16 * 1024];
         loop {
@@ -143,7 +144,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                 let line = line.map_err(|error| ClientError::Garbage(error.to_string()))?;
                 let frame: Frame = serde_json::from_str(line)
                     .map_err(|error| ClientError::Garbage(format!("{error}: {}", escape(line, 60))))?;
-                if frame.r#type.as_deref() == Some("reply") && frame.request_id.as_deref() == Some(id) {
+                let ours = frame.request_id.as_deref().is_some_and(|to| to == id || to.is_empty());
+                if frame.r#type.as_deref() == Some("reply") && ours {
                     return Ok(Some(frame));
                 }
             }
@@ -328,6 +330,13 @@ mod tests {
         let Err(ClientError::Refused(refusal)) = end else { panic!("{end:?}") };
         assert_eq!((refusal.code, refusal.errors.len()), (Some(Code::Busy), 2));
         assert_eq!(refusal.data.unwrap().get(), "7");
+    }
+
+    #[tokio::test]
+    async fn who_is_turned_away_learns_why() {
+        let line = "{\"type\":\"reply\",\"requestId\":\"\",\"errors\":[\"not you\"],\"code\":\"not-permitted\",\"done\":true}\n";
+        let (_, end) = answered(Box::leak(Box::new([line]))).await;
+        assert_eq!(Failure::from(end.unwrap_err()).exit, Exit::NotPermitted);
     }
 
     #[tokio::test]
