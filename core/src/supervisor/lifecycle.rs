@@ -81,8 +81,8 @@ impl Supervisor {
             FromWorker::Broken { reason } => {
                 self.broken(id, reason.as_deref().unwrap_or("it gave no reason"))
             }
-            FromWorker::Reply { request, data, errors, done } => {
-                self.answered(id, &request, data, errors, done);
+            FromWorker::Reply { request, answers, data, errors, done } => {
+                self.answered(id, &request, answers.then_some((data, errors)), done);
             }
             FromWorker::NodeHandle => self.act(Action::Tell { worker: id, message: ToWorker::NodeHandleAck }),
         }

@@ -111,13 +111,12 @@ impl Supervisor {
         Some(chosen)
     }
 
-    /// A worker answered. What it says counts only for requests that were put to it.
+    /// A worker answered, or ended its answers. What it says counts only for requests that were put to it.
     pub(super) fn answered(
         &mut self,
         worker: WorkerId,
         request: &str,
-        data: Option<Json>,
-        errors: Vec<String>,
+        answer: Option<(Option<Json>, Vec<String>)>,
         done: bool,
     ) {
         let Some(relay) = self.relays.0.get(request).filter(|relay| relay.worker == worker).cloned() else {
@@ -127,7 +126,9 @@ impl Supervisor {
         if done {
             self.relays.0.remove(request);
         }
-        self.reply(&relay.origin, Reply::part(Body::Answer { id: worker, pid: relay.pid, data, errors }));
+        if let Some((data, errors)) = answer {
+            self.reply(&relay.origin, Reply::part(Body::Answer { id: worker, pid: relay.pid, data, errors }));
+        }
         self.finish_if_answered(&relay.origin);
     }
 

@@ -127,7 +127,8 @@ fn message(kind: &str, frame: &Frame<'_>) -> Result<Incoming, Rejection> {
             let errors = frame.errors.clone().unwrap_or_default();
             let Answer { data } = data(kind, frame).map_err(unusable)?;
             let done = frame.done.unwrap_or(false) || !errors.is_empty();
-            FromWorker::Reply { request, data, errors, done }
+            let answers = !done || !errors.is_empty() || has_data(frame);
+            FromWorker::Reply { request, answers, data, errors, done }
         }
         _ => return Ok(Incoming::Foreign),
     };
@@ -215,11 +216,11 @@ fn request(kind: &str, frame: &Frame<'_>, from: Sender) -> Result<Request, (Code
 
 /// `data` of a frame that may do without it.
 fn data<T: DeserializeOwned + Default>(kind: &str, frame: &Frame<'_>) -> Result<T, (Code, String)> {
-    match frame.data {
-        None => Ok(T::default()),
-        Some(data) if data.get() == "null" => Ok(T::default()),
-        Some(_) => required(kind, frame),
-    }
+    if has_data(frame) { required(kind, frame) } else { Ok(T::default()) }
+}
+
+fn has_data(frame: &Frame<'_>) -> bool {
+    frame.data.is_some_and(|data| data.get() != "null")
 }
 
 /// `data` of a frame that must have it.

@@ -22,6 +22,8 @@ pub enum FromWorker {
     Reply {
         /// The id we gave the request.
         request: String,
+        /// There is an answer in it. What only marks the end of a stream has neither data nor errors.
+        answers: bool,
         /// `data.data` of the reply: the application's own.
         data: Option<Json>,
         /// Why there is no answer.

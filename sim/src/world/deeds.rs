@@ -114,8 +114,13 @@ impl World {
     }
 
     fn babble(&mut self, worker: Worker) {
-        let stray =
-            FromWorker::Reply { request: "nobody's".into(), data: None, errors: Vec::new(), done: true };
+        let stray = FromWorker::Reply {
+            request: "nobody's".into(),
+            answers: true,
+            data: None,
+            errors: Vec::new(),
+            done: true,
+        };
         self.say(worker, stray, "answers a request nobody made");
         self.say(worker, FromWorker::NodeHandle, "sends a handle");
     }
@@ -157,7 +162,7 @@ impl World {
                 let data = Some(Json::of(&worker.0));
                 self.say(
                     worker,
-                    FromWorker::Reply { request: id, data, errors: Vec::new(), done: true },
+                    FromWorker::Reply { request: id, answers: true, data, errors: Vec::new(), done: true },
                     "answers the application request",
                 );
             }
