@@ -138,7 +138,7 @@ impl Daemon {
     ///
     /// When that does not happen.
     pub fn until(&self, what: &str, mut condition: impl FnMut(&Status) -> bool) -> Status {
-        wait::found(what, || self.try_status().filter(|status| condition(status)), || self.explain())
+        self.found(what, || self.try_status().filter(|status| condition(status)))
     }
 
     /// Waits until every slot is served, every standby is there and nothing is in progress.
@@ -149,12 +149,12 @@ impl Daemon {
     /// Waits until its log holds `text`.
     pub fn until_logged(&self, text: &str) {
         let what = format!("the log says `{text}`");
-        wait::found(&what, || self.log().contains(text).then_some(()), || self.explain());
+        self.found(&what, || self.log().contains(text).then_some(()));
     }
 
     /// Waits for something else that it ought to bring about.
     pub fn until_so(&self, what: &str, mut condition: impl FnMut() -> bool) {
-        wait::found(what, || condition().then_some(()), || self.explain());
+        self.found(what, || condition().then_some(()));
     }
 
     /// Sends it a signal.
@@ -180,6 +180,17 @@ impl Daemon {
     pub fn descendants(&self) -> Vec<Process> {
         let marker = format!("NODESOCKD_IPC_PATH={}", self.ipc.display());
         process::all().filter(|process| process.environment().contains(&marker)).collect()
+    }
+
+    fn found<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+        let look = || {
+            look().or_else(|| {
+                let runs = Process::of(self.child.id()).is_some();
+                assert!(runs, "the daemon has ended; the test waited until {what}{}", self.explain());
+                None
+            })
+        };
+        wait::found(what, look, || self.explain())
     }
 
     fn try_status(&self) -> Option<Status> {

@@ -1,0 +1,10 @@
+//! Every command and every exit code of the command line (spec section 3).
+#![expect(clippy::unwrap_used, reason = "the helpers of tests stop a test as well")]
+
+mod messages;
+mod reading;
+mod refusals;
+mod reloading;
+mod restarting;
+mod scaling;
+mod starting;
