@@ -35,14 +35,12 @@ impl Chapter {
         Self { path, text }
     }
 
-    /// The README and all chapters.
+    /// All chapters, and what is to be read first in each folder.
     fn all() -> Vec<Self> {
-        let mut paths: Vec<PathBuf> = fs::read_dir(root().join("docs"))
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.extension().is_some_and(|ending| ending == "md"))
-            .collect();
-        paths.push(root().join("README.md"));
+        let mut paths: Vec<PathBuf> = entries(root().join("docs")).filter(|path| is_markdown(path)).collect();
+        let folders =
+            [root().into(), root().join("node")].into_iter().chain(entries(root().join("examples")));
+        paths.extend(folders.map(|folder| folder.join("README.md")));
         paths.sort();
         paths.into_iter().map(Self::read).collect()
     }
@@ -235,6 +233,25 @@ fn cargo_run_without_a_package_runs_nodesockd() {
     let run = run.unwrap();
     let said = String::from_utf8(run.stdout).unwrap();
     assert!(said.starts_with("nodesockd "), "{said}{}", String::from_utf8_lossy(&run.stderr));
+}
+
+#[test]
+fn the_map_in_the_readme_names_every_folder() {
+    let readme = Chapter::read(root().join("README.md"));
+    let links = readme.links();
+    for folder in entries(root()).filter(|path| path.is_dir() && entries(path).next().is_some()) {
+        let name = folder.file_name().unwrap().to_str().unwrap();
+        let ours = name != "target" && !name.starts_with('.');
+        assert!(!ours || links.contains(&name), "README.md does not say what the folder `{name}` holds");
+    }
+}
+
+fn entries(folder: impl AsRef<Path>) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path())
+}
+
+fn is_markdown(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "md")
 }
 
 /// The commands that the help lists, but for `help` itself.
