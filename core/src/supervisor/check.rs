@@ -46,7 +46,7 @@ impl Supervisor {
                 let worker = self.workers.get(&id);
                 let alive = worker.is_some_and(|worker| worker.ready.is_some() && worker.process().is_some());
                 // A link that could not be removed is tried again.
-                ensure(alive || slot.link_backoff.retry_at.is_some(), 1, || {
+                ensure(alive || slot.removal_backoff.retry_at.is_some(), 1, || {
                     format!("slot {index} names {}, which is not online", id.short())
                 })?;
             }
@@ -91,8 +91,13 @@ impl Supervisor {
             .filter(own)
             .filter(|worker| worker.is_ready() && !worker.is_healthy())
             .count();
-        let served: usize = self.slots.values().filter(|slot| slot.owner.is_some()).count();
-        let slots = usize::try_from(self.desired.slots).unwrap_or(usize::MAX).max(served);
+        // Their links are being removed, or will be tried again.
+        let unwanted = self
+            .slots
+            .range(SlotIndex(self.desired.slots)..)
+            .filter(|(_, slot)| slot.owner.is_some())
+            .count();
+        let slots = usize::try_from(self.desired.slots).unwrap_or(usize::MAX).saturating_add(unwanted);
         let limit = slots.saturating_add(usize::try_from(self.desired.standby).unwrap_or(usize::MAX));
         let exited = self.workers.values().filter(own).filter(|worker| worker.state == State::Exited).count();
         let replacing = self.slots.values().filter(|slot| slot.moving.is_some()).count();

@@ -29,7 +29,7 @@ impl Supervisor {
             state: State::Spawning { deadline: self.now + config.options.spawn_timeout },
             since: self.now,
             ordered: self.now,
-            online_by: self.now + config.options.online_timeout,
+            online_timeout: config.options.online_timeout,
             ready: None,
             started_suspended: suspended,
             socket: config.socket_file.socket(id),
@@ -51,7 +51,8 @@ impl Supervisor {
         if deadline.is_none() && worker.state != State::Unwanted {
             return;
         }
-        let online_by = worker.online_by;
+        let online_by = self.now + worker.online_timeout;
+        self.restart_spawn_timeouts();
         match result {
             Err(failure) => {
                 if deadline.is_some() {
@@ -71,6 +72,16 @@ impl Supervisor {
                     }
                     None => self.kill(id),
                 }
+            }
+        }
+    }
+
+    /// Processes are created one after the other: the time that one takes is not the next one's.
+    fn restart_spawn_timeouts(&mut self) {
+        let limit = self.now + self.config.options.spawn_timeout;
+        for worker in self.workers.values_mut() {
+            if let State::Spawning { deadline } = &mut worker.state {
+                *deadline = limit;
             }
         }
     }

@@ -20,7 +20,7 @@ use super::worker::{Channel, Drain, Seat, State};
 const QUIET: Duration = Duration::from_millis(50);
 /// How long after a look that found connections waiting the next one is taken.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
-/// How long a worker is left alone where the kernel cannot be asked.
+/// How long a worker goes on accepting where the kernel does not tell.
 const BLIND: Duration = Duration::from_millis(500);
 /// From SIGTERM to SIGKILL.
 const KILL_AFTER: Duration = Duration::from_millis(5000);
@@ -52,7 +52,7 @@ impl Supervisor {
 
     fn drain(&mut self, id: WorkerId, process: Process) {
         let deadline = self.now + self.config.options.drain_timeout;
-        let drain = Drain { process, deadline, look: None, empty_since: None, waiting: 0 };
+        let drain = Drain { process, deadline, look: None, empty_since: None, blind_since: None, waiting: 0 };
         self.enter(id, State::Draining(drain));
         self.progress(id, Stage::Draining, None);
         self.measure(id);
@@ -77,27 +77,33 @@ impl Supervisor {
         let now = self.now;
         let Some(drain) = self.drain_of(id) else { return };
         match queue {
-            Queue::Length(0) => match drain.empty_since {
-                Some(since) if now.since(since) >= QUIET => self.drained(id),
-                Some(since) => drain.look = Some(since + QUIET),
-                None => {
-                    drain.empty_since = Some(now);
-                    drain.waiting = 0;
-                    drain.look = Some(now + QUIET);
+            Queue::Length(0) => {
+                let since = *drain.empty_since.get_or_insert(now);
+                drain.blind_since = None;
+                drain.waiting = 0;
+                drain.look = Some(since + QUIET);
+                if now.since(since) >= QUIET {
+                    self.drained(id);
                 }
-            },
+            }
             Queue::Length(waiting) => {
                 drain.empty_since = None;
+                drain.blind_since = None;
                 drain.waiting = *waiting;
                 drain.look = Some(now + LOOK_AGAIN);
             }
             Queue::Closed => self.drained(id),
             Queue::Unknown(reason) => {
-                drain.deadline = drain.deadline.min(now + BLIND);
-                tracing::warn!(
-                    worker = %id.short(),
-                    "cannot see the accept queue, waiting {} ms instead: {reason}", BLIND.as_millis()
-                );
+                if drain.blind_since.is_none() {
+                    let limit = BLIND.as_millis();
+                    tracing::warn!(worker = %id.short(), "cannot see the accept queue, leaving it {limit} ms: {reason}");
+                }
+                let since = *drain.blind_since.get_or_insert(now);
+                drain.empty_since = None;
+                drain.look = Some(now + LOOK_AGAIN);
+                if now.since(since) >= BLIND {
+                    self.drained(id);
+                }
             }
         }
     }

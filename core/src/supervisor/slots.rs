@@ -24,8 +24,10 @@ pub(super) struct Slot {
     pub moving: Option<Moving>,
     /// Failures of its workers.
     pub backoff: Backoff,
-    /// Failures to change its link.
+    /// Failures to swap its link.
     pub link_backoff: Backoff,
+    /// Failures to remove its link.
+    pub removal_backoff: Backoff,
 }
 
 /// A change of a link.
@@ -41,7 +43,7 @@ pub(super) enum Moving {
 /// the two usually come up together, and one of them would have booted in vain.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A link that could not be removed this many times in a row does not keep a quitting daemon alive.
+/// A link that could not be removed this many times in a row is left behind, and no longer keeps its worker.
 const LAST_TRIES: u32 = 5;
 
 impl Supervisor {
@@ -210,7 +212,7 @@ impl Supervisor {
         let slot = self.slot_mut(index);
         if let (Some(link), None) = (slot.link.clone(), &slot.moving) {
             slot.moving = Some(Moving::Away);
-            slot.link_backoff.tried();
+            slot.removal_backoff.tried();
             self.act(Action::Withdraw { slot: index, link });
         }
     }
@@ -218,23 +220,27 @@ impl Supervisor {
     pub(super) fn withdrawn(&mut self, index: SlotIndex, link: &str, result: Result<(), Failure>) {
         let now = self.now;
         let slot = self.slot_mut(index);
-        let ours = slot.moving == Some(Moving::Away) && slot.link.as_deref() == Some(link);
-        match result {
-            Ok(()) if ours => {
-                slot.link = None;
-                slot.link_backoff.succeeded();
+        if slot.moving != Some(Moving::Away) || slot.link.as_deref() != Some(link) {
+            if let Err(failure) = result {
+                tracing::warn!(slot = index.0, "cannot remove the old link {link}: {failure}");
             }
-            Ok(()) => {}
+            return;
+        }
+        slot.moving = None;
+        match result {
+            Ok(()) => {
+                slot.link = None;
+                slot.removal_backoff.succeeded();
+            }
             Err(failure) => {
                 tracing::warn!(slot = index.0, "cannot remove the link {link}: {failure}");
-                slot.link_backoff.failed(now, Duration::ZERO, &failure.0);
+                slot.removal_backoff.failed(now, Duration::ZERO, &failure.0);
             }
         }
-        if ours {
-            slot.moving = None;
-            if let Some(owner) = slot.owner.take() {
-                self.retire(owner);
-            }
+        if (slot.link.is_none() || slot.removal_backoff.failures >= LAST_TRIES)
+            && let Some(owner) = slot.owner.take()
+        {
+            self.retire(owner);
         }
     }
 
@@ -304,7 +310,7 @@ impl Supervisor {
                 if !wanted {
                     self.slots.remove(&index);
                 }
-            } else if (!wanted || !served) && slot.link_backoff.permits(now) {
+            } else if (!wanted || !served) && slot.removal_backoff.permits(now) {
                 self.withdraw(index);
             }
         }
@@ -316,7 +322,8 @@ impl Supervisor {
         let slots = self.slots.values().flat_map(move |slot| {
             let restart = slot.backoff.retry_at.filter(|_| filling).map(|at| (at, Timer::Restart));
             let link = slot.link_backoff.retry_at.map(|at| (at, Timer::Link));
-            [restart, link].into_iter().flatten()
+            let removal = slot.removal_backoff.retry_at.map(|at| (at, Timer::Link));
+            [restart, link, removal].into_iter().flatten()
         });
         let promotions = (0..self.desired.slots)
             .map(SlotIndex)
@@ -337,7 +344,7 @@ impl Supervisor {
             .workers
             .values()
             .all(|worker| matches!(&worker.state, State::Reaped { removal } if given_up(removal)));
-        let links_gone = self.slots.values().all(|slot| given_up(&slot.link_backoff));
+        let links_gone = self.slots.values().all(|slot| given_up(&slot.removal_backoff));
         if workers_gone && links_gone && self.operation.is_none() {
             self.life = Life::Quit;
             self.act(Action::Quit);

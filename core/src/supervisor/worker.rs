@@ -31,8 +31,8 @@ pub(super) struct Worker {
     pub since: Time,
     /// When it was ordered.
     pub ordered: Time,
-    /// When it must have reported ready.
-    pub online_by: Time,
+    /// How long it may take from its process's start until it reports ready.
+    pub online_timeout: Duration,
     /// When it reported ready for the first time.
     pub ready: Option<Time>,
     /// It was started suspended.
@@ -105,6 +105,8 @@ pub(super) struct Drain {
     pub look: Option<Time>,
     /// Since when every look has found it empty.
     pub empty_since: Option<Time>,
+    /// Since when the kernel has not told.
+    pub blind_since: Option<Time>,
     /// What the last look found.
     pub waiting: u32,
 }
