@@ -89,12 +89,15 @@ impl App {
         self
     }
 
-    /// A fixture that is a program of another kind.
+    /// A fixture in Python, as a worker that knows no library of ours.
+    ///
+    /// The system's own Python, where there is one: a version manager's wrapper would change the environment.
     #[must_use]
-    pub fn command(mut self, program: &str, fixture: &str) -> Self {
+    pub fn python(mut self, fixture: &str) -> Self {
         self.settings.remove("script");
+        let python = if Path::new("/usr/bin/python3").exists() { "/usr/bin/python3" } else { "python3" };
         let fixture = self::fixture(fixture).to_str().expect("UTF-8").to_owned();
-        self.set("command", vec![program.to_owned(), fixture])
+        self.set("command", vec![python.to_owned(), fixture])
     }
 
     /// Replaces the script: workers that start from now on run this one.

@@ -156,7 +156,7 @@ fn workers_talk_to_each_other() {
 
 #[test]
 fn workers_without_our_library_take_part() {
-    let app = App::new().command("python3", "raw.py");
+    let app = App::new().python("raw.py");
     let daemon = app.start();
     let output = app.cli(&["send-req", "--json", "anything", "[1, 2]"]);
     assert_eq!(output.code, 0, "{output}");

@@ -1,0 +1,140 @@
+//! Every signal (spec section 3).
+
+use nix::sys::signal::Signal;
+use nodesockd_tests::{App, http};
+
+#[test]
+fn term_and_int_quit_gracefully() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let app = App::new().workers(2).standby(1);
+        let mut daemon = app.start();
+        let workers = daemon.descendants();
+        assert_eq!(workers.len(), 3);
+        let slow = http::ask(&app.link(0), "/slow").unwrap();
+        assert_eq!(http::get(&app.link(0), "/").status, 200, "so the slow request has been accepted as well");
+
+        daemon.signal(signal);
+        let finishing = daemon.until("it is quitting", |status| status.operation.is_some());
+        assert_eq!(finishing.pid, daemon.pid());
+        let socket = app.run().join(format!("app.{}.sock", id_of(&app, &finishing)));
+        assert_eq!(http::get(&socket, "/finish").status, 200, "a worker that is being retired still answers");
+        assert_eq!(slow.answer().unwrap().status, 200, "what was begun is finished");
+        assert_eq!(daemon.ended().code(), Some(0));
+        assert!(workers.iter().all(|worker| !worker.is_alive()));
+        assert_eq!(app.sockets(), [""; 0]);
+    }
+}
+
+/// The worker whose socket still has a request to answer: the one that is left in the end.
+fn id_of(app: &App, status: &nodesockd_tests::Status) -> String {
+    let waits = |id: &str| {
+        http::try_get(&app.run().join(format!("app.{id}.sock")), "/busy")
+            .is_ok_and(|answer| answer.body == "true")
+    };
+    let busy = status.workers.iter().find(|worker| waits(&worker.id));
+    busy.map(|worker| worker.id.clone()).unwrap_or_default()
+}
+
+#[test]
+fn a_second_int_kills_the_workers_at_once() {
+    let app = App::new().script("stubborn.js");
+    let mut daemon = app.start();
+    let left = daemon.descendants();
+    assert_eq!(left.len(), 2, "the worker and its child");
+    daemon.signal(Signal::SIGINT);
+    daemon.until("it is quitting", |status| status.operation.is_some());
+    assert!(left.iter().all(|process| process.is_alive()));
+    daemon.signal(Signal::SIGINT);
+    assert_eq!(daemon.ended().code(), Some(0));
+    assert!(left.iter().all(|process| !process.is_alive()));
+    assert_eq!(app.sockets(), [""; 0]);
+}
+
+#[test]
+fn hup_reloads() {
+    let mut app = App::new().env("GREETING", "hello");
+    let daemon = app.start();
+    app.change("env.GREETING", "good morning");
+    app.save();
+    daemon.signal(Signal::SIGHUP);
+    let greeting =
+        || http::try_get(&app.link(0), "/").is_ok_and(|page| page.json()["greeting"] == "good morning");
+    daemon.until_so("the new configuration is in force", greeting);
+    let before = daemon.settled();
+
+    app.write("nodesockd.toml", "script = 7\n");
+    daemon.signal(Signal::SIGHUP);
+    daemon.until_logged("the configuration in force stays");
+    assert_eq!(daemon.status(), before);
+}
+
+#[test]
+fn usr1_reopens_the_log_files() {
+    let app = App::new().set("options.stdout", "worker.log");
+    let daemon = app.start();
+    assert_eq!(http::get(&app.link(0), "/say").status, 200);
+    daemon.until_so("the worker has spoken", || app.read("worker.log").contains("to stdout"));
+
+    std::fs::rename(app.path("worker.log"), app.path("worker.log.1")).unwrap();
+    let before = app.read("worker.log.1");
+    daemon.signal(Signal::SIGUSR1);
+    daemon.until_so("there is a new file", || app.path("worker.log").exists());
+    assert_eq!(app.cli(&["restart"]).code, 0);
+    assert_eq!(http::get(&app.link(0), "/say").status, 200);
+    daemon.until_so("the new worker writes to the new file", || app.read("worker.log").contains("to stdout"));
+    assert_eq!(app.read("worker.log.1"), before);
+}
+
+#[test]
+fn usr2_and_other_signals_end_nothing() {
+    let app = App::new();
+    let daemon = app.start();
+    let before = daemon.status();
+    for signal in [Signal::SIGUSR2, Signal::SIGCHLD, Signal::SIGPIPE, Signal::SIGWINCH, Signal::SIGCONT] {
+        daemon.signal(signal);
+    }
+    daemon.until_logged("upgrade");
+    assert_eq!(daemon.status(), before);
+}
+
+#[test]
+fn a_storm_of_signals_changes_nothing() {
+    let app = App::new().workers(2).standby(1);
+    let mut daemon = app.start();
+    let restarting =
+        nodesockd_tests::cli::spawn(&mut nodesockd_tests::cli::command(app.folder(), &["restart"]));
+    let storm = [
+        Signal::SIGHUP,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+        Signal::SIGCHLD,
+        Signal::SIGPIPE,
+        Signal::SIGWINCH,
+    ];
+    for signal in storm.iter().cycle().take(3_000) {
+        daemon.signal(*signal);
+    }
+    let restarted = restarting.finish();
+    // A reload may have come first.
+    assert!([0, 5].contains(&restarted.code), "{restarted}");
+    let status = daemon.settled();
+    assert_eq!(status.workers.len(), 3);
+    assert_eq!(http::get(&app.link(1), "/").status, 200);
+    assert_eq!(daemon.quit(), Some(0));
+    assert_eq!(app.sockets(), [""; 0]);
+}
+
+#[test]
+fn what_the_daemon_s_parent_ignores_or_blocks_is_not_the_workers_business() {
+    let app = App::new().python("raw.py");
+    // HUP by `nohup`; others as a careless service script would.
+    let careless = ["env", "--ignore-signal=INT,TERM,CHLD,USR1", "--block-signal=TERM,USR2", "nohup"];
+    let mut daemon = app.launch().through(&careless).start();
+    let worker = daemon.status().slot(0).process();
+    // Signals 1 to 31: the next two belong to the C library.
+    let mask = |key: &str| u64::from_str_radix(&worker.status(key), 16).unwrap() & 0x7fff_ffff;
+    let by_python = 1 << (Signal::SIGPIPE as u32 - 1) | 1 << (Signal::SIGXFSZ as u32 - 1);
+    assert_eq!(mask("SigIgn") & !by_python, 0, "{}", worker.status("SigIgn"));
+    assert_eq!(mask("SigBlk"), 0, "{}", worker.status("SigBlk"));
+    assert_eq!(daemon.quit(), Some(0), "and the daemon hears them");
+}
