@@ -68,7 +68,7 @@ struct Frame<'a> {
 ///
 /// A [`Rejection`]; nothing a line can hold is a reason to panic or to forget another line.
 pub fn decode(line: &str, from: Sender) -> Result<Incoming, Rejection> {
-    let frame: Frame<'_> = match serde_json::from_str(line) {
+    let frame: Frame<'_> = match object(line) {
         Ok(frame) => frame,
         Err(_) if from == Sender::Worker && serde_json::from_str::<&RawValue>(line).is_ok() => {
             return Ok(Incoming::Foreign);
@@ -226,11 +226,33 @@ fn has_data(frame: &Frame<'_>) -> bool {
 /// `data` of a frame that must have it.
 fn required<T: DeserializeOwned>(kind: &str, frame: &Frame<'_>) -> Result<T, (Code, String)> {
     let text = frame.data.map_or("null", RawValue::get);
-    serde_json::from_str(text)
-        .map_err(|error| (Code::Usage, format!("bad `data` of `{}`: {error}", shown(kind))))
+    object(text).map_err(|error| (Code::Usage, format!("bad `data` of `{}`: {error}", shown(kind))))
+}
+
+/// Reads an object. A list of its fields' values, in order, is none: serde would take it for one.
+fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde_json::Error> {
+    if text.trim_start().starts_with('{') {
+        serde_json::from_str(text)
+    } else {
+        Err(serde::de::Error::custom("expected an object"))
+    }
 }
 
 /// A name from outside, short and without control characters.
 fn shown(text: &str) -> String {
     crate::text::escape(text, 40)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_no_object() {
+        let frame = r#"["status", "1", null, null, null, null, null]"#;
+        assert!(matches!(decode(frame, Sender::Client), Err(Rejection::Unusable(_))));
+        assert_eq!(decode(frame, Sender::Worker), Ok(Incoming::Foreign));
+        let data = r#"{"type": "restart-workers", "id": "1", "data": [true, 1, null, true, true]}"#;
+        assert!(matches!(decode(data, Sender::Client), Err(Rejection::Answer { code: Code::Usage, .. })));
+    }
 }
