@@ -10,29 +10,18 @@ fn term_and_int_quit_gracefully() {
         let mut daemon = app.start();
         let workers = daemon.descendants();
         assert_eq!(workers.len(), 3);
+        let socket = app.run().join(format!("app.{}.sock", daemon.status().slot(0).id));
         let slow = http::ask(&app.link(0), "/slow").unwrap();
         assert_eq!(http::get(&app.link(0), "/").status, 200, "so the slow request has been accepted as well");
 
         daemon.signal(signal);
-        let finishing = daemon.until("it is quitting", |status| status.operation.is_some());
-        assert_eq!(finishing.pid, daemon.pid());
-        let socket = app.run().join(format!("app.{}.sock", id_of(&app, &finishing)));
+        daemon.until("the other workers are gone", |status| status.workers.len() == 1);
         assert_eq!(http::get(&socket, "/finish").status, 200, "a worker that is being retired still answers");
         assert_eq!(slow.answer().unwrap().status, 200, "what was begun is finished");
         assert_eq!(daemon.ended().code(), Some(0));
         assert!(workers.iter().all(|worker| !worker.is_alive()));
         assert_eq!(app.sockets(), [""; 0]);
     }
-}
-
-/// The worker whose socket still has a request to answer: the one that is left in the end.
-fn id_of(app: &App, status: &nodesockd_tests::Status) -> String {
-    let waits = |id: &str| {
-        http::try_get(&app.run().join(format!("app.{id}.sock")), "/busy")
-            .is_ok_and(|answer| answer.body == "true")
-    };
-    let busy = status.workers.iter().find(|worker| waits(&worker.id));
-    busy.map(|worker| worker.id.clone()).unwrap_or_default()
 }
 
 #[test]

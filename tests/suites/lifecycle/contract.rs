@@ -1,0 +1,133 @@
+//! What a worker is given: environment, descriptors, process group, umask, output.
+
+use std::os::unix::fs::PermissionsExt;
+
+use nodesockd_tests::{App, http};
+
+#[test]
+fn the_environment_is_what_the_contract_says_and_nothing_leaks() {
+    let app = App::new().python("raw.py").set("name", "shop").set("env", vec!["PASSED", "ABSENT"]);
+    let surroundings =
+        [("NODE_ENV", "production"), ("LANG", "C.UTF-8"), ("TZ", "UTC"), ("PASSED", "yes"), ("SECRET", "no")];
+    let launch = surroundings.iter().fold(app.launch(), |launch, (name, value)| launch.env(name, value));
+    let daemon = launch.start();
+    let status = daemon.status();
+    let worker = status.slot(0).process();
+    let environment = worker.environment();
+    let get = |name: &str| {
+        let value = environment.iter().find_map(|variable| variable.strip_prefix(name)?.strip_prefix('='));
+        value.unwrap_or_else(|| panic!("no {name} in {environment:?}"))
+    };
+    let id = &status.slot(0).id;
+    let socket = app.run().join(format!("app.{id}.sock"));
+    for (name, value) in [
+        ("NODE_ENV", "production"),
+        ("PASSED", "yes"),
+        ("NODESOCKD_APP_NAME", "shop"),
+        ("NODESOCKD_WORKER_ID", id),
+        ("NODESOCKD_SUSPENDED", ""),
+        ("NODESOCKD_SOCKET_PATH", socket.to_str().unwrap()),
+        ("NODESOCKD_IPC_PATH", app.ipc().to_str().unwrap()),
+        ("NODESOCKD_SHUTDOWN_TIMEOUT", "50000"),
+        ("NODE_CHANNEL_SERIALIZATION_MODE", "json"),
+        ("NODE_CHANNEL_FD", get("NODESOCKD_CHANNEL_FD")),
+    ] {
+        assert_eq!(get(name), value, "{name}");
+    }
+    let mut names: Vec<&str> = environment.iter().filter_map(|line| line.split('=').next()).collect();
+    names.sort_unstable();
+    let expected = [
+        "HOME",
+        "LANG",
+        "NODESOCKD_APP_NAME",
+        "NODESOCKD_CHANNEL_FD",
+        "NODESOCKD_IPC_PATH",
+        "NODESOCKD_SHUTDOWN_TIMEOUT",
+        "NODESOCKD_SOCKET_PATH",
+        "NODESOCKD_SUSPENDED",
+        "NODESOCKD_WORKER_ID",
+        "NODE_CHANNEL_FD",
+        "NODE_CHANNEL_SERIALIZATION_MODE",
+        "NODE_ENV",
+        "PASSED",
+        "PATH",
+        "TZ",
+    ];
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn a_suspended_worker_is_told_so_by_its_environment() {
+    let app = App::new().python("raw.py").standby(1);
+    let daemon = app.start();
+    let status = daemon.status();
+    let told = |process: nodesockd_tests::Process| {
+        process.environment().contains(&"NODESOCKD_SUSPENDED=true".to_owned())
+    };
+    assert!(told(status.standbys()[0].process()));
+    assert!(!told(status.slot(0).process()));
+}
+
+#[test]
+fn a_worker_inherits_its_channel_and_nothing_else() {
+    let app = App::new().python("raw.py");
+    let careless = ["sh", "-c", "exec 8<nodesockd.toml 9<>leak; exec \"$@\"", "sh"];
+    let daemon = app.launch().through(&careless).start();
+    let worker = daemon.status().slot(0).process();
+    let open = worker.descriptors();
+    assert_eq!(open[0], (0, "/dev/null".to_owned()));
+    let log = app.path("daemon.log").display().to_string();
+    assert_eq!(open[1..3], [(1, log.clone()), (2, log)], "output goes where the daemon's goes");
+    // The channel, and the socket that the worker itself listens on.
+    assert_eq!(open.len(), 5, "{open:?}");
+    assert!(open[3..].iter().all(|(_, name)| name.starts_with("socket:")), "{open:?}");
+}
+
+#[test]
+fn a_worker_leads_a_process_group_of_its_own_with_umask_007_and_no_input() {
+    let app = App::new().workers(2).python("raw.py");
+    let daemon = app.start();
+    let status = daemon.status();
+    for slot in 0..2 {
+        let worker = status.slot(slot).process();
+        assert_eq!(worker.group(), worker.pid);
+        assert_eq!(worker.status("Umask"), "0007");
+        assert_eq!(worker.folder(), app.folder());
+        assert_eq!(http::get(&app.link(slot), "/").json()["stdin"], "");
+    }
+}
+
+#[test]
+fn output_is_appended_to_files_that_only_the_owner_may_read() {
+    let app = App::new().set("options.stdout", "logs/out.log").set("options.stderr", "logs/err.log");
+    std::fs::create_dir(app.path("logs")).unwrap();
+    app.write("logs/out.log", "from before\n");
+    let daemon = app.start();
+    assert_eq!(http::get(&app.link(0), "/say").status, 200);
+    daemon.until_so("it has spoken", || {
+        app.read("logs/out.log").contains("to stdout") && app.read("logs/err.log").contains("to stderr")
+    });
+    assert!(app.read("logs/out.log").starts_with("from before\n"));
+    let mode = std::fs::metadata(app.path("logs/err.log")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o600);
+}
+
+#[test]
+fn stderr_follows_stdout_when_it_is_not_given() {
+    let app = App::new().set("options.stdout", "all.log");
+    let daemon = app.start();
+    assert_eq!(http::get(&app.link(0), "/say").status, 200);
+    daemon.until_so("both are there", || {
+        let said = app.read("all.log");
+        said.contains("to stdout") && said.contains("to stderr")
+    });
+    assert!(!daemon.log().contains("to stderr"));
+}
+
+#[test]
+fn output_may_be_discarded() {
+    let app = App::new().set("options.stdout", "discard");
+    let daemon = app.start();
+    let open = daemon.status().slot(0).process().descriptors();
+    assert_eq!(open[1..3], [(1, "/dev/null".to_owned()), (2, "/dev/null".to_owned())]);
+}

@@ -1,0 +1,90 @@
+//! Releases that come and go behind a `current` symlink.
+
+use std::os::unix::fs::symlink;
+
+use nodesockd_tests::{App, http};
+
+/// Lays out release `number` of an app: its script and its configuration.
+fn release(app: &App, number: u32) {
+    let folder = app.path(&format!("releases/{number}"));
+    std::fs::create_dir_all(&folder).unwrap();
+    app.save();
+    for file in ["app.js", "nodesockd.toml"] {
+        std::fs::copy(app.path(file), folder.join(file)).unwrap();
+    }
+}
+
+/// Makes `current` name a release, in one step.
+fn switch(app: &App, number: u32) {
+    symlink(format!("releases/{number}"), app.path("next")).unwrap();
+    std::fs::rename(app.path("next"), app.path("current")).unwrap();
+}
+
+/// Which release the worker in slot 0 runs: of its script and of its working directory.
+fn running(app: &App) -> [String; 2] {
+    let page = http::get(&app.link(0), "/").json();
+    ["script", "folder"].map(|key| page[key].as_str().unwrap().to_owned())
+}
+
+fn expected(app: &App, number: u32) -> [String; 2] {
+    let folder = app.path(&format!("releases/{number}"));
+    [folder.join("app.js"), folder].map(|path| path.display().to_string())
+}
+
+#[test]
+fn after_the_switch_new_workers_run_the_new_release() {
+    let app = App::new();
+    let run = app.run().display().to_string();
+    let app = app.set("tmpDir", run);
+    release(&app, 1);
+    release(&app, 2);
+    switch(&app, 1);
+    // Started inside the release, by the name that stays.
+    let daemon = app.launch().within(&app.path("current")).start();
+    assert_eq!(running(&app), expected(&app, 1));
+
+    switch(&app, 2);
+    assert_eq!(running(&app), expected(&app, 1), "nothing happens by itself");
+    let restarted = app.cli(&["restart"]);
+    assert_eq!(restarted.code, 0, "{restarted}");
+    assert_eq!(running(&app), expected(&app, 2));
+
+    // The old release may be removed; a crash brings back the one that is current.
+    std::fs::remove_dir_all(app.path("releases/1")).unwrap();
+    let before = daemon.status().slot(0).id.clone();
+    daemon.status().slot(0).process().signal(nix::sys::signal::Signal::SIGKILL);
+    daemon.until("there is another worker", |status| status.is_settled() && status.slot(0).id != before);
+    assert_eq!(running(&app), expected(&app, 2));
+}
+
+#[test]
+fn a_deploy_with_a_migration_never_has_two_releases_at_work() {
+    let app = App::new().workers(2).standby(1);
+    let daemon = app.start();
+    let old = daemon.descendants();
+    assert_eq!(app.cli(&["restart", "-s"]).code, 0);
+    assert!(old.iter().all(|process| !process.is_alive()));
+    assert!(
+        daemon.status().workers.iter().all(|worker| worker.state == "suspended"),
+        "the migration may begin"
+    );
+    let waiting: Vec<_> = (0..8).map(|turn| http::ask(&app.link(turn % 2), "/").unwrap()).collect();
+    assert_eq!(app.cli(&["resume"]).code, 0);
+    for waiting in waiting {
+        assert_eq!(waiting.answer().unwrap().json()["wasSuspended"], true);
+    }
+}
+
+#[test]
+fn a_rollback_replaces_the_suspended_workers() {
+    let app = App::new().workers(2);
+    let daemon = app.start();
+    assert_eq!(app.cli(&["restart", "-s"]).code, 0);
+    let suspended = daemon.status();
+    let back = app.cli(&["restart"]);
+    assert_eq!(back.code, 0, "{back}");
+    let status = daemon.status();
+    assert!(!status.suspended && status.workers.iter().all(|worker| worker.state == "online"), "{status:#?}");
+    assert!(suspended.pids().iter().all(|pid| !status.pids().contains(pid)));
+    assert_eq!(http::get(&app.link(0), "/").json()["wasSuspended"], false);
+}

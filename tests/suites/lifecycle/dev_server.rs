@@ -1,0 +1,94 @@
+//! The built-in front server.
+
+use std::collections::BTreeSet;
+
+use nix::sys::signal::Signal;
+use nodesockd_tests::http::{ask_port, free_port};
+use nodesockd_tests::{App, Daemon};
+
+/// Asks the dev server, as soon as it listens, and waits for the answer.
+fn pid(port: u16) -> u64 {
+    ask_port(port, "/").unwrap().answer().unwrap().json()["pid"].as_u64().unwrap()
+}
+
+fn listening(daemon: &Daemon, port: u16) {
+    daemon.until_so("the dev server listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+}
+
+#[test]
+fn it_spreads_connections_over_the_slots() {
+    let port = free_port();
+    let app = App::new().workers(2).set("devServer", i64::from(port));
+    let daemon = app.start();
+    let status = daemon.status();
+    let answered: BTreeSet<u64> = (0..8).map(|_| pid(port)).collect();
+    let expected = status.pids().into_iter().map(u64::from).collect();
+    assert_eq!(answered, expected);
+}
+
+#[test]
+fn the_command_line_wins_over_the_configuration() {
+    let (configured, wanted) = (free_port(), free_port());
+    let app = App::new().set("devServer", i64::from(configured));
+    let daemon = app.launch().arg("--dev-server").arg(&wanted.to_string()).start();
+    assert_eq!(pid(wanted), u64::from(daemon.status().slot(0).process().pid));
+    assert!(std::net::TcpStream::connect(("127.0.0.1", configured)).is_err());
+    drop(daemon);
+
+    let _daemon = app.launch().arg("--no-dev-server").start();
+    assert!(std::net::TcpStream::connect(("127.0.0.1", configured)).is_err());
+}
+
+#[test]
+fn connections_wait_for_a_worker() {
+    let port = free_port();
+    let app = App::new().script("gated.js").set("devServer", i64::from(port));
+    let daemon = app.launch().spawn();
+    listening(&daemon, port);
+    let waiting: Vec<_> = (0..5).map(|_| ask_port(port, "/").unwrap()).collect();
+    app.write("go", "");
+    for waiting in waiting {
+        assert_eq!(waiting.answer().unwrap().status, 200);
+    }
+}
+
+#[test]
+fn a_crash_costs_nobody_who_comes_after_it() {
+    let port = free_port();
+    let app = App::new().set("devServer", i64::from(port));
+    let daemon = app.start();
+    let before = daemon.status().slot(0).process();
+    before.signal(Signal::SIGKILL);
+    daemon.until("its death is noticed", |status| !status.pids().contains(&before.pid));
+    let after = pid(port);
+    assert_ne!(after, u64::from(before.pid));
+    assert_eq!(after, u64::from(daemon.settled().slot(0).process().pid));
+}
+
+#[test]
+fn a_reload_turns_it_on_and_off() {
+    let port = free_port();
+    let mut app = App::new();
+    let daemon = app.start();
+    let before = daemon.status();
+    app.change("devServer", i64::from(port));
+    app.save();
+    assert_eq!(app.cli(&["reload"]).code, 0);
+    listening(&daemon, port);
+    assert_eq!(pid(port), u64::from(before.slot(0).process().pid));
+    app.change("devServer", false);
+    app.save();
+    assert_eq!(app.cli(&["reload"]).code, 0);
+    daemon.until_so("it is closed", || std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
+    assert_eq!(daemon.status().workers, before.workers);
+}
+
+#[test]
+fn a_port_that_is_taken_does_not_keep_the_app_from_running() {
+    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let app = App::new().set("devServer", i64::from(port));
+    let daemon = app.start();
+    daemon.until_logged(&format!("port {port}"));
+    assert_eq!(nodesockd_tests::http::get(&app.link(0), "/").status, 200);
+}
