@@ -1,0 +1,265 @@
+//! Requests that keep coming, and a ledger of what became of each.
+//!
+//! Clients hold on to their connections, as browsers do, and have one request under way each. Every request carries a
+//! number that its answer must give back. Nobody tries a request again: what fails is in the ledger.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+use crate::wait::{self, PATIENCE};
+
+/// How many requests a load makes before it gives up: more than any story takes.
+const LIMIT: u64 = 5_000_000;
+
+/// Clients at work.
+#[derive(Debug)]
+pub struct Load {
+    shared: Arc<Shared>,
+    clients: Vec<JoinHandle<Ledger>>,
+    begun: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    stop: AtomicBool,
+    sent: AtomicU64,
+    answered: AtomicU64,
+    first_failure: OnceLock<String>,
+}
+
+/// How a request is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Method {
+    /// The number is the path. nginx may ask another server again.
+    Get,
+    /// The number is the body. nginx must not, once it has sent it.
+    Post,
+}
+
+/// A request without its right answer.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// Its number.
+    pub number: u64,
+    /// How it was made.
+    pub method: Method,
+    /// When it was sent.
+    pub sent: Instant,
+    /// When it was known to have failed.
+    pub ended: Instant,
+    /// What there was instead of the answer.
+    pub why: String,
+}
+
+/// What became of the requests.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger {
+    /// How many were sent.
+    pub sent: u64,
+    /// How many were answered by each worker.
+    pub answered: BTreeMap<String, u64>,
+    /// The others, in the order of their numbers.
+    pub failures: Vec<Failure>,
+    /// How long each answer took, in microseconds, shortest first.
+    pub latencies: Vec<u32>,
+    /// From the first request to the last answer.
+    pub took: Duration,
+}
+
+/// What a worker says to a request.
+#[derive(Debug, Deserialize)]
+struct Answer {
+    number: String,
+    worker: String,
+    suspended: bool,
+}
+
+impl Load {
+    /// Sets `clients` to work on the unix socket `front`: the even ones GET, the odd ones POST.
+    #[must_use]
+    pub fn start(front: &Path, clients: usize) -> Self {
+        let shared = Arc::<Shared>::default();
+        let client = |index: usize| {
+            let method = if index.is_multiple_of(2) { Method::Get } else { Method::Post };
+            let (shared, front) = (Arc::clone(&shared), front.to_owned());
+            thread::spawn(move || Client { front, method, connection: None }.work(&shared))
+        };
+        let clients = (0..clients).map(client).collect();
+        Self { shared, clients, begun: Instant::now() }
+    }
+
+    /// How many requests have been answered so far.
+    #[must_use]
+    pub fn answered(&self) -> u64 {
+        self.shared.answered.load(Relaxed)
+    }
+
+    /// Waits until as many requests more than now have been answered as there are clients.
+    pub fn flows(&self) {
+        let goal = self.answered() + self.clients.len() as u64;
+        let failure = || self.shared.first_failure.get().cloned().unwrap_or_else(|| "none has failed".into());
+        wait::found("requests are answered", || (self.answered() > goal).then_some(()), failure);
+    }
+
+    /// Lets every client finish its request.
+    ///
+    /// # Panics
+    ///
+    /// When the load ran out before: then it has not seen the whole story.
+    #[must_use]
+    pub fn finish(self) -> Ledger {
+        self.shared.stop.store(true, Relaxed);
+        let mut ledger = Ledger::default();
+        for client in self.clients {
+            let part = client.join().expect("a client that counts its failures");
+            ledger.sent += part.sent;
+            ledger.failures.extend(part.failures);
+            ledger.latencies.extend(part.latencies);
+            for (worker, count) in part.answered {
+                *ledger.answered.entry(worker).or_default() += count;
+            }
+        }
+        ledger.took = self.begun.elapsed();
+        ledger.failures.sort_by_key(|failure| failure.number);
+        ledger.latencies.sort_unstable();
+        assert!(ledger.sent < LIMIT, "the story was longer than the load");
+        ledger
+    }
+}
+
+impl Ledger {
+    /// How long the answer took that this share of the others did not exceed: 0.5 is the median.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a share of a count of requests"
+    )]
+    pub fn latency(&self, share: f64) -> Duration {
+        let last = self.latencies.len().saturating_sub(1);
+        let index = (last as f64 * share) as usize;
+        Duration::from_micros(self.latencies.get(index).copied().unwrap_or_default().into())
+    }
+
+    /// The failures of requests made in one way.
+    pub fn failed(&self, method: Method) -> impl Iterator<Item = &Failure> {
+        self.failures.iter().filter(move |failure| failure.method == method)
+    }
+}
+
+impl fmt::Display for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} of {} requests failed", self.failures.len(), self.sent)?;
+        for Failure { number, method, sent, ended, why } in self.failures.iter().take(20) {
+            writeln!(f, "  {method:?} {number}: {why}, after {:?}", *ended - *sent)?;
+        }
+        Ok(())
+    }
+}
+
+struct Client {
+    front: PathBuf,
+    method: Method,
+    connection: Option<BufReader<UnixStream>>,
+}
+
+impl Client {
+    fn work(mut self, shared: &Shared) -> Ledger {
+        let mut ledger = Ledger::default();
+        while !shared.stop.load(Relaxed) {
+            let number = shared.sent.fetch_add(1, Relaxed);
+            if number >= LIMIT {
+                break;
+            }
+            let sent = Instant::now();
+            ledger.sent += 1;
+            match self.request(number) {
+                Ok(answer) => {
+                    let took = sent.elapsed().as_micros();
+                    ledger.latencies.push(took.try_into().unwrap_or(u32::MAX));
+                    *ledger.answered.entry(answer.worker).or_default() += 1;
+                    shared.answered.fetch_add(1, Relaxed);
+                }
+                Err(error) => {
+                    self.connection = None;
+                    let _ = shared.first_failure.set(error.to_string());
+                    let (method, ended) = (self.method, Instant::now());
+                    ledger.failures.push(Failure { number, method, sent, ended, why: error.to_string() });
+                }
+            }
+        }
+        ledger
+    }
+
+    fn request(&mut self, number: u64) -> io::Result<Answer> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => none.insert(connect(&self.front)?),
+        };
+        let text = number.to_string();
+        let request = match self.method {
+            Method::Get => format!("GET /{text} HTTP/1.1\r\nHost: test\r\n\r\n"),
+            Method::Post => {
+                format!("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n\r\n{text}", text.len())
+            }
+        };
+        connection.get_mut().write_all(request.as_bytes())?;
+        let (body, last) = receive(connection)?;
+        if last {
+            self.connection = None;
+        }
+        let answer: Answer = serde_json::from_slice(&body)?;
+        if answer.number != text {
+            return Err(io::Error::other(format!("the answer is to request {}", answer.number)));
+        }
+        if answer.suspended {
+            return Err(io::Error::other(format!("{} answered although suspended", answer.worker)));
+        }
+        Ok(answer)
+    }
+}
+
+fn connect(front: &Path) -> io::Result<BufReader<UnixStream>> {
+    let stream = UnixStream::connect(front)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(BufReader::new(stream))
+}
+
+/// Reads an answer with status 200: its body, and whether it is the connection's last.
+fn receive(connection: &mut impl BufRead) -> io::Result<(Vec<u8>, bool)> {
+    let status = line(connection)?;
+    let (mut length, mut last) = (None, false);
+    loop {
+        let header = line(connection)?.to_ascii_lowercase();
+        match header.split_once(':').map(|(name, value)| (name, value.trim())) {
+            None => break,
+            Some(("content-length", value)) => length = value.parse().ok(),
+            Some(("connection", value)) => last = value == "close",
+            Some(_) => {}
+        }
+    }
+    if status.split(' ').nth(1) != Some("200") {
+        return Err(io::Error::other(status));
+    }
+    let mut body = vec![0; length.ok_or_else(|| io::Error::other("an answer without its length"))?];
+    connection.read_exact(&mut body)?;
+    Ok((body, last))
+}
+
+fn line(connection: &mut impl BufRead) -> io::Result<String> {
+    let mut line = String::new();
+    if connection.read_line(&mut line)? == 0 {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "nginx closed the connection"));
+    }
+    Ok(line.trim_end().to_owned())
+}
