@@ -21,7 +21,8 @@ pub struct Launch {
 
 impl Launch {
     /// `nodesockd daemon` in `folder`, whose configuration says `ipc`.
-    pub(crate) fn new(folder: &Path, ipc: &Path) -> Self {
+    #[must_use]
+    pub fn new(folder: &Path, ipc: &Path) -> Self {
         let command = cli::command(folder, &["daemon"]);
         Self { command, folder: folder.to_owned(), ipc: ipc.to_owned() }
     }
