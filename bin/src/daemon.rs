@@ -38,9 +38,11 @@ async fn supervise(config: Config, source: Source, verbosity: Verbosity) -> Resu
         loaded
     });
     let daemon = Daemon { version: VERSION.to_owned(), pid: std::process::id(), boot: random_boot_id() };
-    let backend = Backend::open(Setup { config: config.clone(), load }).map_err(|error| refused(&error))?;
+    let mut backend =
+        Backend::open(Setup { config: config.clone(), load }).map_err(|error| refused(&error))?;
     tracing::info!("nodesockd {VERSION} runs `{}`, pid {}", config.name, daemon.pid);
-    let supervisor = Supervisor::new(config, daemon, backend.now());
+    let left = backend.inherit(&config);
+    let supervisor = Supervisor::adopt(config, daemon, left, backend.now());
     let mut driver = Driver::new(supervisor, backend);
     driver.run().await;
     driver.backend().close().await;

@@ -28,6 +28,8 @@ pub struct StatusView {
     pub vacant: Vec<VacantView>,
     /// What the daemon is busy with; since 3.0.
     pub operation: Option<String>,
+    /// What became of an operation that an earlier daemon had begun; since 3.0.
+    pub note: Option<String>,
 }
 
 /// A worker in [`StatusView`].

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use crate::config::{Output, SocketPattern, Symlinks};
-use crate::id::{Process, RequestRef, SlotIndex, WorkerId};
+use crate::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
+use crate::state::State;
 use crate::wire::{Reply, ToWorker};
 
 /// An order, in the imperative. Orders are carried out one after the other, in the order given.
@@ -42,6 +43,8 @@ pub enum Action {
     Tell {
         /// The worker.
         worker: WorkerId,
+        /// The connection by which it reported, where that is not its own channel.
+        over: Option<ConnId>,
         /// The message.
         message: ToWorker,
     },
@@ -79,6 +82,11 @@ pub enum Action {
         port: Option<u16>,
         /// The file names of the slots' links in `tmpDir`.
         links: Vec<String>,
+    },
+    /// Replace the state file, atomically, or remove it → [`Event::Persisted`](crate::Event::Persisted).
+    Persist {
+        /// Its content.
+        state: Option<Box<State>>,
     },
     /// Read the configuration again → [`Event::ConfigLoaded`](crate::Event::ConfigLoaded).
     LoadConfig,

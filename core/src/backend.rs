@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use crate::action::{SpawnOrder, WorkerSignal};
 use crate::config::{Config, Problem, SocketPattern, Symlinks};
 use crate::event::{Event, Failure, Queue};
-use crate::id::{Process, RequestRef, WorkerId};
+use crate::id::{ConnId, Process, RequestRef, WorkerId};
+use crate::state::State;
 use crate::time::Time;
 use crate::wire::{Reply, ToWorker};
 
@@ -62,6 +63,13 @@ pub trait Files {
     /// Removes the socket file `socket`. That it is not there is not an error; that it is no socket is.
     async fn remove(&mut self, socket: &str) -> Result<(), Failure>;
 
+    /// Replaces the state file (`<ipcFile>.state`) as a whole, or removes it.
+    ///
+    /// # Errors
+    ///
+    /// The file is what it was before.
+    async fn persist(&mut self, state: Option<&State>) -> Result<(), Failure>;
+
     /// Removes links, temporary links and sockets whose names match `pattern` and behind which nobody listens;
     /// returns how many.
     async fn sweep(&mut self, pattern: &SocketPattern) -> Result<u32, Failure>;
@@ -70,9 +78,9 @@ pub trait Files {
 /// Conversations with workers and clients.
 #[async_trait(?Send)]
 pub trait Peers {
-    /// Sends `message` to a worker. Buffers at most a fixed number of bytes; when that is exceeded, or the channel is
+    /// Sends `message` to a worker: on its channel, or `over` the connection by which it reported. Buffers at most a fixed number of bytes; when that is exceeded, or the channel is
     /// closed, the channel is given up and [`Event::ChannelClosed`] follows, once.
-    async fn tell(&mut self, worker: WorkerId, message: &ToWorker);
+    async fn tell(&mut self, worker: WorkerId, over: Option<ConnId>, message: &ToWorker);
 
     /// Sends a reply. To a peer that is gone it is dropped; a client that does not read is disconnected when a fixed
     /// number of bytes waits for it ([`Event::Disconnected`] follows).

@@ -109,8 +109,11 @@ impl<B: Backend> Driver<B> {
                 Some(Event::ConfigLoaded { result })
             }
             Action::ReopenLogs => Some(Event::LogsReopened { result: backend.reopen_logs().await }),
-            Action::Tell { worker, message } => {
-                backend.tell(*worker, message).await;
+            Action::Persist { state } => {
+                Some(Event::Persisted { result: backend.persist(state.as_deref()).await })
+            }
+            Action::Tell { worker, over, message } => {
+                backend.tell(*worker, *over, message).await;
                 None
             }
             Action::Signal { worker, process, signal } => {

@@ -35,6 +35,17 @@ pub enum Event {
         /// The message.
         message: FromWorker,
     },
+    /// A connection to the control socket spoke as a worker does on its channel: one that outlived its daemon.
+    Claimed {
+        /// The connection.
+        conn: ConnId,
+        /// The process at its other end, as the kernel knows it (`SO_PEERCRED`, unix(7)).
+        pid: Option<u32>,
+        /// Who it says it is.
+        claims: Option<WorkerId>,
+        /// What it says.
+        message: FromWorker,
+    },
     /// A worker's channel is closed: nothing can be told to it any more.
     ChannelClosed {
         /// The worker.
@@ -82,6 +93,11 @@ pub enum Event {
         /// The port that was to be served, or `None` if the server was to stop.
         port: Option<u16>,
         /// On failure nothing is served.
+        result: Result<(), Failure>,
+    },
+    /// Completes [`Action::Persist`](crate::Action::Persist).
+    Persisted {
+        /// On failure the file is what it was before.
         result: Result<(), Failure>,
     },
     /// Completes [`Action::LoadConfig`](crate::Action::LoadConfig).

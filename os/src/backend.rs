@@ -9,6 +9,7 @@ use nodesockd_core::backend::{Clock, Files, Host, Inbox, Peers, Processes};
 use nodesockd_core::config::{Config, Problem, SocketPattern, Symlinks};
 use nodesockd_core::event::{Failure, Queue};
 use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, WorkerId};
+use nodesockd_core::state::{Inheritance, State, Survivor};
 use nodesockd_core::wire::{Reply, ToWorker};
 use nodesockd_core::{Event, Time};
 use rustix::fs::FileType;
@@ -26,8 +27,9 @@ use crate::outbox::{Outbox, outbox};
 use crate::pidfd::Pidfd;
 use crate::queue::Queues;
 use crate::session::{Fact, LAST_WORDS};
+use crate::state_file::StateFile;
 use crate::tmp_dir::TmpDir;
-use crate::{channel, children, clock, ipc, signals, spawn, sweep};
+use crate::{channel, children, clock, ipc, signals, spawn, survivors, sweep};
 
 /// Facts that wait for the supervisor. Those who have more to tell wait, too; the supervisor waits for none of them.
 const INBOX: usize = 64;
@@ -52,6 +54,7 @@ pub struct Backend {
     clients: BTreeMap<ConnId, Outbox>,
     tmp_dir: TmpDir,
     queues: Queues,
+    state_file: StateFile,
     logs: Logs,
     dev_server: DevServer,
     /// Those that bring signals and connections.
@@ -66,7 +69,8 @@ struct Worker {
     pid: Pid,
     process: Process,
     pidfd: Pidfd,
-    outbox: Outbox,
+    /// Its channel, if it is a child of this daemon.
+    outbox: Option<Outbox>,
     watch: JoinHandle<()>,
 }
 
@@ -97,6 +101,7 @@ impl Backend {
             clients: BTreeMap::new(),
             logs: Logs::new(&config.tmp_dir),
             tmp_dir,
+            state_file: StateFile::beside(&config.ipc_file),
             queues: Queues::new(),
             dev_server: DevServer::default(),
             tasks,
@@ -133,6 +138,33 @@ impl Backend {
     /// The worker, if its process is still this one.
     fn worker(&self, id: WorkerId, process: Process) -> Option<&Worker> {
         self.workers.get(&id).filter(|worker| worker.process == process)
+    }
+
+    /// Reports the exit of a worker's process.
+    fn watch(&self, worker: WorkerId, pidfd: &Pidfd) -> JoinHandle<()> {
+        let (pidfd, facts) = (pidfd.clone(), self.facts.clone());
+        tokio::spawn(async move {
+            let status = pidfd.exited().await;
+            let _ = facts.send(Fact::Event(Event::Exited { worker, status })).await;
+        })
+    }
+
+    /// Finds what an earlier daemon left: its state, workers that are alive, and links. From now on their exits are
+    /// reported like those of children. To be called once, before the driver starts.
+    pub fn inherit(&mut self, config: &Config) -> Inheritance {
+        let state = self.state_file.read();
+        let mut survivors = Vec::new();
+        for Survivor { id, process } in survivors::find(&config.ipc_file, state.as_ref()) {
+            match survivors::open(process) {
+                Ok((pid, pidfd)) => {
+                    let watch = self.watch(id, &pidfd);
+                    self.workers.insert(id, Worker { pid, process, pidfd, outbox: None, watch });
+                    survivors.push(Survivor { id, process });
+                }
+                Err(error) => tracing::debug!("worker {} is gone: {error}", id.short()),
+            }
+        }
+        Inheritance { state, survivors, links: self.tmp_dir.links(&config.socket_file) }
     }
 
     /// What of a fact is the supervisor's business.
@@ -179,14 +211,8 @@ impl Processes for Backend {
         let spawn::Started { pid, process, pidfd, channel } = spawn::start(order, &mut self.logs)?;
         let (outbox, outgoing) = outbox();
         tokio::spawn(channel::serve(worker, channel, outbox.clone(), outgoing, self.facts.clone()));
-        let watch = tokio::spawn({
-            let (pidfd, facts) = (pidfd.clone(), self.facts.clone());
-            async move {
-                let status = pidfd.exited().await;
-                let _ = facts.send(Fact::Event(Event::Exited { worker, status })).await;
-            }
-        });
-        self.workers.insert(worker, Worker { pid, process, pidfd, outbox, watch });
+        let watch = self.watch(worker, &pidfd);
+        self.workers.insert(worker, Worker { pid, process, pidfd, outbox: Some(outbox), watch });
         Ok(process)
     }
 
@@ -195,8 +221,11 @@ impl Processes for Backend {
         match signal {
             WorkerSignal::Terminate => found.pidfd.signal(Signal::TERM),
             WorkerSignal::KillGroup => {
-                // It is not collected yet, so the group's number is its own.
-                if let Err(error) = kill_process_group(found.pid, Signal::KILL) {
+                // One that is no child of ours may be collected at any time; a child's number is its own until we do.
+                if found.outbox.is_none() {
+                    found.pidfd.signal(Signal::KILL);
+                    survivors::kill_left_behind(worker);
+                } else if let Err(error) = kill_process_group(found.pid, Signal::KILL) {
                     tracing::warn!("cannot kill the process group of worker {}: {error}", worker.short());
                 }
             }
@@ -205,14 +234,20 @@ impl Processes for Backend {
 
     async fn reap(&mut self, worker: WorkerId, process: Process) {
         let Some(found) = self.worker(worker, process) else { return };
-        children::kill_left_behind(worker, found.pid).await;
+        if found.outbox.is_none() {
+            survivors::kill_left_behind(worker);
+        } else {
+            children::kill_left_behind(worker, found.pid).await;
+        }
         if let Some(found) = self.workers.remove(&worker) {
             let mut workers = children::workers();
             found.pidfd.collect();
             workers.remove(&found.pid);
             found.watch.abort();
             // Whoever else still holds the other end is none of the worker's any more.
-            found.outbox.close();
+            if let Some(outbox) = &found.outbox {
+                outbox.close();
+            }
         }
     }
 }
@@ -239,6 +274,10 @@ impl Files for Backend {
         self.tmp_dir.remove(socket, FileType::Socket).map(drop)
     }
 
+    async fn persist(&mut self, state: Option<&State>) -> Result<(), Failure> {
+        self.state_file.replace(state)
+    }
+
     async fn sweep(&mut self, pattern: &SocketPattern) -> Result<u32, Failure> {
         sweep::sweep(&mut self.tmp_dir, &mut self.queues, pattern)
     }
@@ -246,16 +285,20 @@ impl Files for Backend {
 
 #[async_trait(?Send)]
 impl Peers for Backend {
-    async fn tell(&mut self, worker: WorkerId, message: &ToWorker) {
-        if let Some(worker) = self.workers.get(&worker) {
-            worker.outbox.push(&message.encode());
+    async fn tell(&mut self, worker: WorkerId, over: Option<ConnId>, message: &ToWorker) {
+        let outbox = match over {
+            Some(conn) => self.clients.get(&conn),
+            None => self.workers.get(&worker).and_then(|worker| worker.outbox.as_ref()),
+        };
+        if let Some(outbox) = outbox {
+            outbox.push(&message.encode());
         }
     }
 
     async fn reply(&mut self, to: &RequestRef, reply: &Reply) {
         let outbox = match to.peer {
             Peer::Client(conn) => self.clients.get(&conn),
-            Peer::Worker(worker) => self.workers.get(&worker).map(|worker| &worker.outbox),
+            Peer::Worker(worker) => self.workers.get(&worker).and_then(|worker| worker.outbox.as_ref()),
         };
         if let Some(outbox) = outbox {
             outbox.push(&reply.encode(&to.id, clock::wall_ms));

@@ -59,7 +59,8 @@ fn hear(worker: WorkerId, line: Result<&str, FrameError>, bad_lines: &mut u64) -
             Heard::Fact(Event::Requested { from: RequestRef { peer: Peer::Worker(worker), id }, request })
         }
         Ok(Incoming::Message(message)) => Heard::Fact(Event::Received { worker, message }),
-        Ok(Incoming::Foreign) => Heard::Nothing,
+        // On its own channel nobody has to say who it is.
+        Ok(Incoming::Introduction { .. } | Incoming::Foreign) => Heard::Nothing,
         Err(Rejection::Answer { id, code, error }) => {
             Heard::Answer { id, reply: Reply::failed(Some(code), vec![error]) }
         }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::pidfd::Pidfd;
 
 /// The variable by which a worker's descendants are recognised.
-const WORKER_ID: &str = "NODESOCKD_WORKER_ID";
+pub(crate) const WORKER_ID: &str = "NODESOCKD_WORKER_ID";
 
 /// How long killed leftovers may take to go. Only one that hangs in the kernel needs it.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -119,14 +119,14 @@ fn carries(pid: Pid, mark: &str) -> bool {
 
 /// What we need of `/proc/PID/stat` (`proc(5)`).
 #[derive(Debug, PartialEq, Eq)]
-struct Stat {
-    exited: bool,
-    group: Option<Pid>,
-    started: Option<u64>,
+pub(crate) struct Stat {
+    pub(crate) exited: bool,
+    pub(crate) group: Option<Pid>,
+    pub(crate) started: Option<u64>,
 }
 
 impl Stat {
-    fn of(pid: Pid) -> Option<Self> {
+    pub(crate) fn of(pid: Pid) -> Option<Self> {
         Self::parse(&std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?)
     }
 

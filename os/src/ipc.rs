@@ -79,7 +79,11 @@ pub(crate) async fn serve(listener: UnixListener, doorkeeper: Doorkeeper, facts:
         let facts = facts.clone();
         tokio::spawn(async move {
             match doorkeeper.admit(&stream) {
-                Ok(()) => session::serve(stream, conn, facts).await,
+                Ok(()) => {
+                    let peer = stream.peer_cred().ok().and_then(|peer| peer.pid());
+                    let pid = peer.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0);
+                    session::serve(stream, conn, pid, facts).await;
+                }
                 Err(reason) => turn_away(stream, reason).await,
             }
             drop(place);

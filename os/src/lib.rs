@@ -36,6 +36,8 @@ mod queue;
 pub mod session;
 mod signals;
 mod spawn;
+mod state_file;
+mod survivors;
 mod sweep;
 mod tmp_dir;
 mod watched;

@@ -31,13 +31,22 @@ pub enum Fact {
 /// A request with something wrong in it is answered here and goes no further; a line that is not one of the
 /// protocol's is answered with `requestId: ""`, and the connection closed. Replies that wait when the client closes
 /// its sending side are delivered; later ones lead nowhere.
-pub async fn serve<S: AsyncRead + AsyncWrite>(stream: S, conn: ConnId, facts: mpsc::Sender<Fact>) {
+///
+/// A worker that outlived its daemon says who it is first, and then all that a worker may say on its channel; `pid` is
+/// the process at the other end, as far as the kernel tells.
+pub async fn serve<S: AsyncRead + AsyncWrite>(
+    stream: S,
+    conn: ConnId,
+    pid: Option<u32>,
+    facts: mpsc::Sender<Fact>,
+) {
     let (outbox, outgoing) = outbox();
     if facts.send(Fact::Connected(conn, outbox.clone())).await.is_err() {
         return;
     }
     let (mut reader, writer) = tokio::io::split(stream);
-    let mut conversation = Conversation::new(outbox, facts, |line| hear(conn, line));
+    let mut sender = Sender::Client;
+    let mut conversation = Conversation::new(outbox, facts, |line| hear(conn, pid, &mut sender, line));
     let mut writing = pin!(outgoing.write_to(writer));
     let unwritten = conversation.hold(&mut reader, writing.as_mut()).await;
     conversation.report(Event::Disconnected { conn }).await;
@@ -46,17 +55,21 @@ pub async fn serve<S: AsyncRead + AsyncWrite>(stream: S, conn: ConnId, facts: mp
     }
 }
 
-fn hear(conn: ConnId, line: Result<&str, FrameError>) -> Heard {
+fn hear(conn: ConnId, pid: Option<u32>, sender: &mut Sender, line: Result<&str, FrameError>) -> Heard {
     let decoded = match line {
-        Ok(line) => decode(line, Sender::Client),
+        Ok(line) => decode(line, *sender),
         Err(error) => Err(Rejection::Unusable(error.to_string())),
     };
     match decoded {
         Ok(Incoming::Request { id, request }) => {
             Heard::Fact(Event::Requested { from: RequestRef { peer: Peer::Client(conn), id }, request })
         }
-        // The decoder has neither of them from a client; if it had, there would be nothing to do.
-        Ok(Incoming::Message(_) | Incoming::Foreign) => Heard::Nothing,
+        Ok(Incoming::Introduction { worker, message }) => {
+            *sender = Sender::Survivor;
+            Heard::Fact(Event::Claimed { conn, pid, claims: Some(worker), message })
+        }
+        Ok(Incoming::Message(message)) => Heard::Fact(Event::Claimed { conn, pid, claims: None, message }),
+        Ok(Incoming::Foreign) => Heard::Nothing,
         Err(Rejection::Answer { id, code, error }) => {
             Heard::Answer { id, reply: Reply::failed(Some(code), vec![error]) }
         }

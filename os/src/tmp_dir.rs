@@ -5,8 +5,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use nodesockd_core::config::{SocketPattern, Symlinks};
+use nodesockd_core::config::{Named, SocketPattern, Symlinks};
 use nodesockd_core::event::Failure;
+use nodesockd_core::id::{SlotIndex, WorkerId};
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, Stat, fstat, openat, renameat, statat, symlinkat, unlinkat,
 };
@@ -83,6 +84,22 @@ impl TmpDir {
             })
         })
         .map_err(|error| failure("make the link", &path, error))
+    }
+
+    /// Which worker's socket each link names, as far as that is a name of ours.
+    pub(crate) fn links(&self, pattern: &SocketPattern) -> Vec<(SlotIndex, WorkerId)> {
+        let entries = std::fs::read_dir(self.path("")).into_iter().flatten().flatten();
+        let links = entries.filter_map(|entry| {
+            let Some(Named::Link(slot)) = pattern.matches(entry.file_name().to_str()?) else { return None };
+            let target = std::fs::read_link(entry.path()).ok()?;
+            match pattern.matches(target.file_name()?.to_str()?) {
+                Some(Named::Socket(worker)) => Some((slot, worker)),
+                Some(Named::Link(_) | Named::TemporaryLink) | None => None,
+            }
+        });
+        let mut links: Vec<_> = links.collect();
+        links.sort_unstable();
+        links
     }
 
     /// Removes `name`, which must be of the given type, if it is there. Tells whether it was.

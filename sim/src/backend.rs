@@ -6,7 +6,8 @@ use nodesockd_core::action::{SpawnOrder, WorkerSignal};
 use nodesockd_core::backend::{Clock, Files, Host, Inbox, Peers, Processes};
 use nodesockd_core::config::{Config, Problem, SocketPattern, Symlinks};
 use nodesockd_core::event::{Event, Failure, Queue};
-use nodesockd_core::id::{Process, RequestRef, WorkerId};
+use nodesockd_core::id::{ConnId, Process, RequestRef, WorkerId};
+use nodesockd_core::state::State;
 use nodesockd_core::wire::{Reply, ToWorker};
 
 use crate::faults::Call;
@@ -58,6 +59,10 @@ impl Files for World {
         World::remove(self, socket)
     }
 
+    async fn persist(&mut self, state: Option<&State>) -> Result<(), Failure> {
+        World::persist(self, state)
+    }
+
     async fn sweep(&mut self, pattern: &SocketPattern) -> Result<u32, Failure> {
         World::sweep(self, pattern)
     }
@@ -65,7 +70,7 @@ impl Files for World {
 
 #[async_trait(?Send)]
 impl Peers for World {
-    async fn tell(&mut self, worker: WorkerId, message: &ToWorker) {
+    async fn tell(&mut self, worker: WorkerId, _over: Option<ConnId>, message: &ToWorker) {
         World::tell(self, worker, message);
     }
 

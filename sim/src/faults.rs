@@ -48,6 +48,8 @@ pub enum Call {
     Remove,
     /// `Files::sweep`
     Sweep,
+    /// `Files::persist`
+    Persist,
     /// `Host::load_config`
     LoadConfig,
     /// `Host::reopen_logs`
@@ -58,13 +60,14 @@ pub enum Call {
 
 impl Call {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Spawn,
         Self::Publish,
         Self::Withdraw,
         Self::MeasureQueue,
         Self::Remove,
         Self::Sweep,
+        Self::Persist,
         Self::LoadConfig,
         Self::ReopenLogs,
         Self::ServeDev,
@@ -78,6 +81,7 @@ impl Call {
             Self::MeasureQueue => "measure-queue",
             Self::Remove => "remove",
             Self::Sweep => "sweep",
+            Self::Persist => "persist",
             Self::LoadConfig => "load-config",
             Self::ReopenLogs => "reopen-logs",
             Self::ServeDev => "serve-dev",

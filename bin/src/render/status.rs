@@ -32,6 +32,9 @@ pub fn status(view: &StatusView, now: u64, style: Style) -> String {
     if let Some(operation) = &view.operation {
         let _ = write!(text, "\nIn progress: {}\n", style.paint(CYAN, &escape(operation, SENTENCE)));
     }
+    if let Some(note) = &view.note {
+        let _ = write!(text, "\nNote: {}\n", style.paint(YELLOW, &escape(note, SENTENCE)));
+    }
     text
 }
 

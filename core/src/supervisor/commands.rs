@@ -83,6 +83,7 @@ impl Supervisor {
 
     pub(super) fn disconnected(&mut self, conn: ConnId) {
         self.forget(Peer::Client(conn));
+        self.parted(conn);
     }
 
     fn is_older_than(&self, version: &str) -> bool {

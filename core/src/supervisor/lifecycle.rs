@@ -95,7 +95,7 @@ impl Supervisor {
             FromWorker::Reply { request, answers, data, errors, done } => {
                 self.answered(id, &request, answers.then_some((data, errors)), done);
             }
-            FromWorker::NodeHandle => self.act(Action::Tell { worker: id, message: ToWorker::NodeHandleAck }),
+            FromWorker::NodeHandle => self.tell(id, ToWorker::NodeHandleAck),
         }
     }
 
@@ -144,8 +144,10 @@ impl Supervisor {
 
     pub(super) fn channel_closed(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
-        worker.channel = Channel::Lost { at: self.now };
-        self.fail_relays_of(id, "its channel is closed");
+        if worker.channel == Channel::Open {
+            worker.channel = Channel::Lost { at: self.now };
+            self.fail_relays_of(id, "its channel is closed");
+        }
     }
 
     /// Its process ended, by itself or because we asked. Returns the order to reap it.
@@ -220,7 +222,9 @@ impl Supervisor {
             Timer::Drain => self.drain_timed_out(id),
             Timer::Shutdown => self.terminate(id),
             Timer::Kill => self.kill(id),
-            Timer::Channel => self.broken(id, "it closed its channel, so that it cannot be resumed"),
+            Timer::Channel => {
+                self.broken(id, "it has no channel to the daemon, so that it cannot be resumed")
+            }
             Timer::Removal => self.remove_socket(id),
             Timer::Restart | Timer::Promotion | Timer::Link => {}
         }
@@ -261,10 +265,10 @@ impl Supervisor {
     pub(super) fn resume(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get(&id) else { return };
         let State::Ready { process, suspended: true, broken } = worker.state else { return };
-        if worker.channel != Channel::Open {
+        if !worker.channel.is_open() {
             return;
         }
-        self.act(Action::Tell { worker: id, message: ToWorker::Resume });
+        self.tell(id, ToWorker::Resume);
         tracing::info!(worker = %id.short(), pid = process.pid, "worker resumed");
         self.enter(id, State::Ready { process, suspended: false, broken });
     }

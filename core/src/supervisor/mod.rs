@@ -17,14 +17,17 @@
 //! | `commands` | requests and signals |
 //! | `reload` | a new configuration |
 //! | `relay` | messages and requests between clients and workers |
+//! | `persist`, `adopt` | what the next daemon has to know, and what this one makes of it |
 //! | `status` | what people see |
 //! | `check` | the invariants |
 
+mod adopt;
 mod backoff;
 mod check;
 mod commands;
 mod lifecycle;
 mod operation;
+mod persist;
 mod relay;
 mod reload;
 mod retire;
@@ -39,6 +42,7 @@ use crate::action::Action;
 use crate::config::Config;
 use crate::event::{Event, Failure};
 use crate::id::{BootId, Ids, RequestRef, SlotIndex, WorkerId};
+use crate::state::State;
 use crate::time::Time;
 
 pub use check::Violation;
@@ -84,6 +88,14 @@ pub struct Supervisor {
     relays: Relays,
     /// The last order given to the dev server.
     dev_server: Option<(u16, Vec<String>)>,
+    /// The last content ordered for the state file.
+    persisted: Option<State>,
+    /// The state file could not be written when that was last tried.
+    persist_failing: bool,
+    /// Workers were adopted without a state file.
+    guessing: bool,
+    /// What became of an operation that an earlier daemon had begun.
+    note: Option<String>,
     /// Requests that have not had their final reply.
     open: BTreeSet<RequestRef>,
     actions: VecDeque<Action>,
@@ -146,7 +158,14 @@ impl Supervisor {
     /// A supervisor with nothing to adopt; it sweeps `tmpDir` and starts the configured workers at once.
     #[must_use]
     pub fn new(config: Config, daemon: Daemon, now: Time) -> Self {
-        let mut supervisor = Self {
+        let mut supervisor = Self::idle(config, daemon, now);
+        supervisor.begin();
+        supervisor
+    }
+
+    /// A supervisor that has not done anything yet.
+    fn idle(config: Config, daemon: Daemon, now: Time) -> Self {
+        Self {
             ids: Ids::new(daemon.boot),
             daemon,
             desired: Desired {
@@ -167,18 +186,26 @@ impl Supervisor {
             reload_wanted: false,
             relays: Relays::default(),
             dev_server: None,
+            persisted: None,
+            persist_failing: false,
+            guessing: false,
+            note: None,
             open: BTreeSet::new(),
             actions: VecDeque::new(),
-        };
-        supervisor.act(Action::Sweep { pattern: supervisor.config.socket_file.clone() });
-        supervisor.settle();
-        supervisor
+        }
+    }
+
+    fn begin(&mut self) {
+        self.act(Action::Sweep { pattern: self.config.socket_file.clone() });
+        self.settle();
+        self.persist(0);
     }
 
     /// Takes in a fact. Every fact is welcome in every state; one about a worker or request that is not known any more
     /// changes nothing.
     pub fn handle_event(&mut self, now: Time, event: Event) {
         self.now = now;
+        let mark = self.actions.len();
         match event {
             Event::Spawned { worker, result } => self.spawned(worker, result),
             Event::Exited { worker, status } => {
@@ -189,6 +216,7 @@ impl Supervisor {
             }
             Event::Reaped { worker } => self.reaped(worker),
             Event::Received { worker, message } => self.received(worker, message),
+            Event::Claimed { conn, pid, claims, message } => self.claimed(conn, pid, claims, message),
             Event::ChannelClosed { worker } => self.channel_closed(worker),
             Event::Published { slot, worker, result } => self.published(slot, worker, result),
             Event::Withdrawn { slot, link, result } => self.withdrawn(slot, &link, result),
@@ -196,6 +224,7 @@ impl Supervisor {
             Event::Removed { worker, result } => self.removed(worker, result),
             Event::Swept { result } => report_sweep(result),
             Event::DevServing { port, result } => report_dev_server(port, result),
+            Event::Persisted { result } => self.state_persisted(result),
             Event::ConfigLoaded { result } => self.config_loaded(result),
             Event::LogsReopened { result } => report_logs(result),
             Event::Requested { from, request } => self.requested(from, request),
@@ -203,11 +232,13 @@ impl Supervisor {
             Event::Signalled { signal } => self.signalled(signal),
         }
         self.settle();
+        self.persist(mark);
     }
 
     /// Takes in that time has passed; early calls do no harm.
     pub fn handle_timeout(&mut self, now: Time) {
         self.now = now;
+        let mark = self.actions.len();
         let due: Vec<(WorkerId, Timer)> = self
             .workers
             .iter()
@@ -219,6 +250,7 @@ impl Supervisor {
             self.worker_due(id, timer);
         }
         self.settle();
+        self.persist(mark);
     }
 
     /// The next order. `None`: wait for a fact or for [`poll_timeout`](Self::poll_timeout).

@@ -148,6 +148,17 @@ impl Supervisor {
         matches!(&self.operation, Some(Operation { phase: Phase::Swapping(..) | Phase::Reverting(..), .. }))
     }
 
+    /// The set of new workers that has not taken over yet, and what it is for.
+    pub(super) fn rollout(&self) -> Option<(Kind, &Rollout)> {
+        let operation = self.operation.as_ref()?;
+        match &operation.phase {
+            Phase::Starting(rollout) | Phase::Swapping(rollout, _) | Phase::Reverting(rollout, _) => {
+                Some((operation.kind, rollout))
+            }
+            Phase::Loading { .. } | Phase::Retiring { .. } => None,
+        }
+    }
+
     /// Workers are being started suspended, to replace all others.
     pub(super) fn rolls_out_suspended(&self) -> bool {
         let Some(Operation { phase: Phase::Starting(rollout), .. }) = &self.operation else { return false };

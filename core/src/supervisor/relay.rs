@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::action::Action;
 use crate::id::{Peer, RequestRef, WorkerId};
 use crate::selector::{Candidate, Selector};
 use crate::wire::{Body, Code, Json, Reply, ToWorker};
@@ -49,7 +48,7 @@ impl Supervisor {
         let Some(chosen) = self.choose(to, workers) else { return };
         for Candidate { id, .. } in chosen {
             let message = ToWorker::AppMessage { message: message.to_owned(), data: data.clone() };
-            self.act(Action::Tell { worker: id, message });
+            self.tell(id, message);
         }
         self.reply(to, Reply::done(None));
     }
@@ -71,7 +70,7 @@ impl Supervisor {
             let id = self.ids.request();
             self.relays.0.insert(id.clone(), Relay { origin: to.clone(), worker, pid });
             let message = ToWorker::AppRequest { id, request: request.to_owned(), data: data.clone() };
-            self.act(Action::Tell { worker, message });
+            self.tell(worker, message);
         }
         self.finish_if_answered(to);
     }

@@ -137,11 +137,14 @@ impl Supervisor {
     fn shut_down(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get(&id) else { return };
         let Some(process) = worker.process() else { return };
-        if worker.channel != Channel::Open {
+        if matches!(worker.channel, Channel::Lost { .. }) {
             return self.terminate(id);
         }
         let deadline = self.now + self.config.options.shutdown_timeout;
-        self.act(Action::Tell { worker: id, message: ToWorker::Shutdown });
+        // One that has not reported to this daemon yet is told when it does.
+        if worker.channel.is_open() {
+            self.tell(id, ToWorker::Shutdown);
+        }
         self.enter(id, State::ShuttingDown { process, deadline });
     }
 

@@ -9,7 +9,6 @@ use crate::wire::{Body, Code, FailedWorker, Reply, Stage, ToWorker};
 use super::operation::{Asker, Kind, Operation, Phase};
 use super::worker::{Seat, State, Worker};
 use super::{Desired, Supervisor};
-use crate::action::Action;
 
 /// What is being rolled out.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,9 +18,9 @@ pub(super) struct Rollout {
     /// They start suspended.
     pub suspended: bool,
     /// Whether all other workers go when it is committed, or only surplus ones.
-    replaces: bool,
+    pub replaces: bool,
     /// What ought to be, from then on.
-    desired: Desired,
+    pub desired: Desired,
     /// The configuration that is in force from then on.
     pub config: Box<Config>,
     /// Workers that could not be started.
@@ -78,6 +77,7 @@ pub(super) fn all_seats(slots: u32, standby: u32) -> Vec<Seat> {
 impl Supervisor {
     /// Starts the workers of a plan.
     pub(super) fn roll_out(&mut self, plan: Plan) {
+        self.note = None;
         let Plan { kind, askers, seats, suspended, attempts, replaces, desired, config } = plan;
         tracing::info!(
             "{} begins: {} new workers{}",
@@ -242,7 +242,7 @@ impl Supervisor {
             self.workers.iter().filter(|(_, worker)| worker.is_reachable()).map(|(id, _)| *id).collect();
         for worker in workers {
             let name = self.config.name.clone();
-            self.act(Action::Tell { worker, message: ToWorker::SetName { name } });
+            self.tell(worker, ToWorker::SetName { name });
         }
     }
 

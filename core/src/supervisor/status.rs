@@ -69,6 +69,7 @@ impl Supervisor {
             workers: workers.into_iter().map(|(_, _, row)| row).collect(),
             vacant: self.vacant(),
             suspended: self.desired.suspended,
+            note: self.note.clone(),
             operation: self.operation.as_ref().map(|operation| operation.kind.words().to_owned()),
         }
     }

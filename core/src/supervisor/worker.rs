@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use crate::config::Output;
-use crate::id::{Process, SlotIndex};
+use crate::id::{ConnId, Process, SlotIndex};
 use crate::time::Time;
 use crate::wire::WorkerState;
 
@@ -51,12 +51,15 @@ pub(super) struct Worker {
 /// The way to tell a worker something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Channel {
+    /// Its own.
     Open,
+    /// A connection to the control socket, by which it reported to a daemon that is not its first.
+    Socket(ConnId),
+    /// It outlived its daemon and is about to report to this one, if it can.
+    Expected { until: Time },
     /// It was closed. A process that dies closes its channel a moment before its exit is known, so this alone says
     /// nothing about why.
-    Lost {
-        at: Time,
-    },
+    Lost { at: Time },
 }
 
 /// What a worker is for.
@@ -111,6 +114,13 @@ pub(super) struct Drain {
     pub waiting: u32,
 }
 
+impl Channel {
+    /// Something can be told by it now.
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Open | Self::Socket(_))
+    }
+}
+
 impl Worker {
     /// The process, as long as it has not been reaped.
     pub fn process(&self) -> Option<Process> {
@@ -128,7 +138,7 @@ impl Worker {
     /// It can serve a slot: it is ready, does not ask to be replaced, and can be resumed if that is needed.
     pub fn is_healthy(&self) -> bool {
         let State::Ready { broken, suspended, .. } = self.state else { return false };
-        !broken && (!suspended || self.channel == Channel::Open)
+        !broken && (!suspended || !matches!(self.channel, Channel::Lost { .. }))
     }
 
     /// It is ready, broken or not: requests sent to it are answered.
@@ -153,7 +163,7 @@ impl Worker {
 
     /// It may be told things.
     pub fn is_reachable(&self) -> bool {
-        self.channel == Channel::Open && self.process().is_some()
+        self.channel.is_open() && self.process().is_some()
     }
 
     /// The slot it is for, or was.
@@ -180,7 +190,8 @@ impl Worker {
             State::Reaped { removal } => removal.retry_at.map(|at| (at, Timer::Removal)),
             State::Ready { suspended: true, broken: false, .. } => match self.channel {
                 Channel::Lost { at } => Some((at + LOST_CHANNEL, Timer::Channel)),
-                Channel::Open => None,
+                Channel::Expected { until } => Some((until, Timer::Channel)),
+                Channel::Open | Channel::Socket(_) => None,
             },
             State::Unwanted | State::Ready { .. } | State::Killed { .. } | State::Exited => None,
         }

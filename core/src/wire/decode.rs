@@ -6,6 +6,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
+use crate::id::WorkerId;
+
 use super::{Code, FromWorker, Json, MAX_REQUEST_ID, Request, StartOptions};
 
 /// Which side of the daemon a line came from; it limits what the line may ask for.
@@ -15,6 +17,8 @@ pub enum Sender {
     Client,
     /// A worker on its channel.
     Worker,
+    /// A worker that outlived its daemon, on the IPC socket, after it has said [who it is](Incoming::Introduction).
+    Survivor,
 }
 
 /// What a line says.
@@ -29,6 +33,13 @@ pub enum Incoming {
     },
     /// A message from a worker.
     Message(FromWorker),
+    /// The first message from a worker on the IPC socket, which says who sends it.
+    Introduction {
+        /// The worker it says it is.
+        worker: WorkerId,
+        /// The message.
+        message: FromWorker,
+    },
     /// Something that is none of ours: on Node's channel an application may say what it likes.
     Foreign,
 }
@@ -80,8 +91,11 @@ pub fn decode(line: &str, from: Sender) -> Result<Incoming, Rejection> {
             Ok(Incoming::Message(FromWorker::NodeHandle))
         }
         (Sender::Worker, None, _) => Ok(Incoming::Foreign),
-        (Sender::Worker, Some(kind), None) => message(kind, &frame),
-        (Sender::Client, None, _) => Err(Rejection::Unusable("a message without a `type`".into())),
+        (Sender::Worker | Sender::Survivor, Some(kind), None) => message(kind, &frame),
+        (Sender::Client, Some(kind @ ("online" | "broken")), None) => introduction(kind, &frame),
+        (Sender::Client | Sender::Survivor, None, _) => {
+            Err(Rejection::Unusable("a message without a `type`".into()))
+        }
         (Sender::Client, Some(kind), None) => {
             Err(Rejection::Unusable(format!("`{}` without an `id`", shown(kind))))
         }
@@ -91,6 +105,20 @@ pub fn decode(line: &str, from: Sender) -> Result<Incoming, Rejection> {
         (_, Some(_), Some(_)) => {
             Err(Rejection::Unusable(format!("a request id of more than {MAX_REQUEST_ID} bytes")))
         }
+    }
+}
+
+fn introduction(kind: &str, frame: &Frame<'_>) -> Result<Incoming, Rejection> {
+    #[derive(Deserialize)]
+    struct Introduced {
+        id: WorkerId,
+    }
+    let Introduced { id: worker } = required(kind, frame).map_err(|(_, error)| Rejection::Unusable(error))?;
+    let said = message(kind, frame)?;
+    if let Incoming::Message(message) = said {
+        Ok(Incoming::Introduction { worker, message })
+    } else {
+        Ok(said)
     }
 }
 
@@ -204,9 +232,8 @@ fn request(kind: &str, frame: &Frame<'_>, from: Sender) -> Result<Request, (Code
         }
     };
     match (from, &request) {
-        (Sender::Client, _) | (Sender::Worker, Request::SendMessage { .. } | Request::SendRequest { .. }) => {
-            Ok(request)
-        }
+        (Sender::Client | Sender::Survivor, _)
+        | (Sender::Worker, Request::SendMessage { .. } | Request::SendRequest { .. }) => Ok(request),
         (Sender::Worker, _) => Err((
             Code::NotPermitted,
             format!("a worker may not ask for `{kind}` on its channel; use the IPC socket"),

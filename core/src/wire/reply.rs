@@ -160,6 +160,8 @@ pub struct Status {
     pub suspended: bool,
     /// What the daemon is busy with, in words.
     pub operation: Option<String>,
+    /// What became of an operation that an earlier daemon had begun, in words.
+    pub note: Option<String>,
 }
 
 /// A worker, as `status` shows it.
@@ -260,6 +262,9 @@ impl Status {
         }
         if let Some(operation) = &self.operation {
             status.insert("operation".into(), json!(operation));
+        }
+        if let Some(note) = &self.note {
+            status.insert("note".into(), json!(note));
         }
         Value::Object(status)
     }

@@ -21,7 +21,7 @@ use crate::bench::{Bench, config, open};
 fn session(pipe: usize) -> (DuplexStream, mpsc::Receiver<Fact>) {
     let (near, far) = tokio::io::duplex(pipe);
     let (facts, inbox) = mpsc::channel(4);
-    tokio::spawn(session::serve(far, ConnId(1), facts));
+    tokio::spawn(session::serve(far, ConnId(1), None, facts));
     (near, inbox)
 }
 

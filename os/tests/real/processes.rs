@@ -32,7 +32,7 @@ async fn node_talks_over_its_own_channel() {
     bench.until(|event| (*event == online).then_some(())).await;
 
     let data = Some(Json::parse("\"ünï\"").unwrap());
-    bench.backend.tell(worker, &ToWorker::AppMessage { message: "m".into(), data }).await;
+    bench.backend.tell(worker, None, &ToWorker::AppMessage { message: "m".into(), data }).await;
     let (mut said, mut closed, mut exited) = (false, false, None);
     while !closed || exited.is_none() {
         match bench.until(|event| Some(event.clone())).await {
@@ -205,10 +205,13 @@ async fn a_worker_that_never_reads_loses_its_channel_once() {
     let (worker, process) = bench.spawn(&["sleep", "1000"]).await;
     let data = Some(Json::of(&"x".repeat(1 << 20)));
     for _ in 0..10 {
-        bench.backend.tell(worker, &ToWorker::AppMessage { message: "m".into(), data: data.clone() }).await;
+        bench
+            .backend
+            .tell(worker, None, &ToWorker::AppMessage { message: "m".into(), data: data.clone() })
+            .await;
     }
     bench.until(|event| (*event == Event::ChannelClosed { worker }).then_some(())).await;
-    bench.backend.tell(worker, &ToWorker::Resume).await;
+    bench.backend.tell(worker, None, &ToWorker::Resume).await;
     bench.backend.signal(worker, process, WorkerSignal::Terminate).await;
     let next = bench.until(|event| Some(event.clone())).await;
     assert_eq!(next, Event::Exited { worker, status: ExitStatus::Signal(15) });

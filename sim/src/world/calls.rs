@@ -3,6 +3,7 @@
 use nodesockd_core::config::{Config, Problem, SocketPattern, Symlinks};
 use nodesockd_core::event::{Failure, Queue};
 use nodesockd_core::id::WorkerId;
+use nodesockd_core::state::State;
 
 use super::{Entry, World};
 use crate::faults::Call;
@@ -87,6 +88,13 @@ impl World {
         }
         self.unstuck(socket);
         self.files.remove(socket);
+        Ok(())
+    }
+
+    /// Replaces the state file.
+    pub fn persist(&mut self, state: Option<&State>) -> Result<(), Failure> {
+        self.call(Call::Persist)?;
+        self.state = state.cloned();
         Ok(())
     }
 

@@ -156,6 +156,8 @@ impl World {
             | Event::Removed { .. }
             | Event::Swept { .. }
             | Event::DevServing { .. }
+            | Event::Persisted { .. }
+            | Event::Claimed { .. }
             | Event::ConfigLoaded { .. }
             | Event::LogsReopened { .. }
             | Event::Disconnected { .. } => {}

@@ -17,6 +17,7 @@ use std::time::Duration;
 use nodesockd_core::config::PatternError;
 use nodesockd_core::event::{Event, Failure};
 use nodesockd_core::id::{ConnId, WorkerId};
+use nodesockd_core::state::State;
 use nodesockd_core::{Time, config::Config};
 
 pub(crate) use deeds::Doing;
@@ -113,6 +114,8 @@ pub(crate) struct World {
     release: usize,
 
     files: Files,
+    /// What the state file holds.
+    state: Option<State>,
     processes: Processes,
     nginx: Nginx,
     clients: Clients,
@@ -151,6 +154,7 @@ impl World {
             calls: BTreeMap::new(),
             tally: Tally::default(),
             files: Files::left(&scenario.leftovers, &config.socket_file),
+            state: None,
             processes: Processes::default(),
             nginx: Nginx::default(),
             clients: Clients::default(),

@@ -1,0 +1,140 @@
+//! What outlives a daemon: the state file it keeps, and what the next one finds.
+//!
+//! The file is replaced before the actions that its content speaks of are carried out (write-ahead), so it may promise
+//! a little more than was done, never less. It is not synchronised to disk: it is worthless after a reboot, and what
+//! the kernel has taken in survives the daemon's death. Where it contradicts the links, the links are right.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Process, SlotIndex, WorkerId};
+
+/// The version of the file's format. Fields may be added under the same version; a reader skips those it does not know.
+pub const VERSION: u32 = 1;
+
+/// Content of the state file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct State {
+    /// [`VERSION`]
+    pub version: u32,
+    /// The boot of the machine in which it was written (`/proc/sys/kernel/random/boot_id`): known to the backend only,
+    /// which fills it in and reads no file of another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_id: Option<String>,
+    /// Workers ought to run; not so after `stop`.
+    pub running: bool,
+    /// How many slots are served.
+    pub slots: u32,
+    /// How many spare workers there are.
+    pub standby: u32,
+    /// The app is suspended.
+    pub suspended: bool,
+    /// Workers that have, or are about to get, a process.
+    pub workers: Vec<WorkerRecord>,
+    /// A set of new workers that had not taken over yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutRecord>,
+}
+
+/// A worker in the state file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkerRecord {
+    /// Its name.
+    pub id: WorkerId,
+    /// Its process, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<Process>,
+    /// The slot it serves, or is to serve, or served; none for a standby.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<SlotIndex>,
+    /// How far it has got.
+    pub stage: RecordedStage,
+    /// The file name of its socket in `tmpDir`.
+    pub socket: String,
+    /// It belongs to the rollout.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub new: bool,
+}
+
+/// How far a worker has got, as far as its next daemon has to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecordedStage {
+    /// It has not reported ready; started active.
+    Booting,
+    /// It has not reported ready; started suspended.
+    BootingSuspended,
+    /// It is ready.
+    Online,
+    /// It is ready and waits for `resume`.
+    Suspended,
+    /// It is ready and asks to be replaced.
+    Broken,
+    /// It is being retired and still accepts connections.
+    Draining,
+    /// It was told to go.
+    Leaving,
+}
+
+/// A rollout in the state file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RolloutRecord {
+    /// What it is, in the middle of a sentence.
+    pub what: String,
+    /// The other workers go when it is complete.
+    pub replaces: bool,
+    /// [`State::slots`] from then on.
+    pub slots: u32,
+    /// [`State::standby`] from then on.
+    pub standby: u32,
+    /// [`State::suspended`] from then on.
+    pub suspended: bool,
+}
+
+/// What a daemon finds when it starts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inheritance {
+    /// The last state that an earlier daemon of this boot of the machine wrote.
+    pub state: Option<State>,
+    /// Workers that are alive.
+    pub survivors: Vec<Survivor>,
+    /// Which worker's socket each link names.
+    pub links: Vec<(SlotIndex, WorkerId)>,
+}
+
+/// A worker of an earlier daemon that is alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Survivor {
+    /// Its name, from the state file or its own environment.
+    pub id: WorkerId,
+    /// Its process.
+    pub process: Process,
+}
+
+impl State {
+    /// Reads the file's content.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong. The daemon then goes by the links alone.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let state: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        if state.version == VERSION { Ok(state) } else { Err(format!("its version is {}", state.version)) }
+    }
+
+    /// The file's content.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut text = crate::wire::Json::of(self).get().to_owned();
+        text.push('\n');
+        text
+    }
+
+    /// The record of a worker.
+    #[must_use]
+    pub fn worker(&self, id: WorkerId) -> Option<&WorkerRecord> {
+        self.workers.iter().find(|record| record.id == id)
+    }
+}

@@ -1,0 +1,215 @@
+//! Taking over the workers of an earlier daemon, which died or gave them up.
+//!
+//! What it meant to do is in its state file, what it did is in the links: where the two differ, the links are right. A
+//! rollout in which no link named a new worker yet is undone; one that had begun to swap links is finished. Workers
+//! have lost their channel with their daemon. Those with our library report on the control socket within a second;
+//! others serve as before, but cannot be told anything.
+
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::id::{ConnId, WorkerId};
+use crate::state::{Inheritance, RecordedStage, Survivor, WorkerRecord};
+use crate::time::Time;
+use crate::wire::{FromWorker, ToWorker};
+
+use super::slots::Slot;
+use super::worker::{Channel, Seat, State, Worker};
+use super::{Daemon, Desired, Supervisor};
+use crate::action::Action;
+
+/// How long a worker may take to report to the new daemon before it counts as out of reach. Our library tries again
+/// every second at most.
+const REUNION: Duration = Duration::from_secs(10);
+
+impl Supervisor {
+    /// A supervisor that takes over what an earlier daemon left: every worker that is alive keeps its process, its slot
+    /// and its suspension. Starts what is missing. Where nothing is left this is [`new`](Self::new).
+    #[must_use]
+    pub fn adopt(config: Config, daemon: Daemon, left: Inheritance, now: Time) -> Self {
+        if left.survivors.is_empty() {
+            return Self::new(config, daemon, now);
+        }
+        let mut supervisor = Self::idle(config, daemon, now);
+        let finishes = supervisor.inherit_desired(&left);
+        for survivor in &left.survivors {
+            let record = left.state.as_ref().and_then(|state| state.worker(survivor.id));
+            supervisor.inherit_worker(*survivor, record, finishes, &left);
+        }
+        supervisor.begin();
+        supervisor
+    }
+
+    /// What ought to be, according to the state file. Returns whether a rollout is to be finished.
+    fn inherit_desired(&mut self, left: &Inheritance) -> bool {
+        let Some(state) = &left.state else {
+            self.guessing = true;
+            tracing::warn!(
+                "adopting {} workers without a state file, by the links alone",
+                left.survivors.len()
+            );
+            return false;
+        };
+        self.desired = Desired {
+            running: state.running,
+            slots: state.slots,
+            standby: state.standby,
+            suspended: state.suspended,
+        };
+        let Some(rollout) = &state.rollout else { return false };
+        let finishes = left.links.iter().any(|(_, id)| state.worker(*id).is_some_and(|record| record.new));
+        let ending = if finishes {
+            self.desired = Desired {
+                running: true,
+                slots: rollout.slots,
+                standby: rollout.standby,
+                suspended: rollout.suspended,
+            };
+            "it is being finished"
+        } else {
+            "it was undone"
+        };
+        let note = format!("{} was interrupted by the end of an earlier daemon; {ending}", rollout.what);
+        tracing::warn!("{note}");
+        self.note = Some(note);
+        finishes
+    }
+
+    fn inherit_worker(
+        &mut self,
+        survivor: Survivor,
+        record: Option<&WorkerRecord>,
+        finishes: bool,
+        left: &Inheritance,
+    ) {
+        let Survivor { id, process } = survivor;
+        let owned = left.links.iter().find(|(_, owner)| *owner == id).map(|(slot, _)| *slot);
+        let stage = match (record, owned) {
+            (Some(record), _) => record.stage,
+            (None, Some(_)) => RecordedStage::Online,
+            (None, None) => RecordedStage::Leaving,
+        };
+        let seat = match (owned, record) {
+            (Some(slot), _) => Seat::Slot(slot),
+            (None, Some(WorkerRecord { slot: Some(slot), .. })) => Seat::Slot(*slot),
+            (None, Some(_)) => Seat::Standby,
+            (None, None) => Seat::Retired { from: None },
+        };
+        let new = record.is_some_and(|record| record.new);
+        let replaces =
+            left.state.as_ref().and_then(|state| state.rollout.as_ref()).is_some_and(|r| r.replaces);
+        let outdated = finishes && replaces && !new;
+        let suspended = matches!(stage, RecordedStage::Suspended | RecordedStage::BootingSuspended);
+        let now = self.now;
+        let ready = |broken| State::Ready { process, suspended, broken };
+        let booting = State::Booting { process, deadline: now + self.config.options.online_timeout };
+        let leaving = State::ShuttingDown { process, deadline: now + self.config.options.shutdown_timeout };
+        let state = match stage {
+            // A link names it, so it was ready.
+            RecordedStage::Booting | RecordedStage::BootingSuspended if owned.is_some() => ready(outdated),
+            RecordedStage::Booting | RecordedStage::BootingSuspended => booting,
+            RecordedStage::Online | RecordedStage::Suspended => ready(outdated && owned.is_some()),
+            RecordedStage::Broken => ready(true),
+            RecordedStage::Draining => ready(false),
+            RecordedStage::Leaving => leaving,
+        };
+        tracing::info!(worker = %id.short(), pid = process.pid, "worker adopted");
+        self.workers.insert(
+            id,
+            Worker {
+                seat,
+                in_rollout: false,
+                since: now,
+                ordered: now,
+                online_timeout: self.config.options.online_timeout,
+                ready: matches!(state, State::Ready { .. }).then_some(now),
+                state,
+                started_suspended: suspended,
+                socket: record
+                    .map_or_else(|| self.config.socket_file.socket(id), |record| record.socket.clone()),
+                served: stage != RecordedStage::Booting && stage != RecordedStage::BootingSuspended
+                    || owned.is_some(),
+                drained: stage == RecordedStage::Leaving,
+                channel: Channel::Expected { until: now + REUNION },
+                stderr: self.config.options.stderr.clone(),
+            },
+        );
+        if let Some(slot) = owned {
+            let link = self.config.socket_file.link(slot);
+            self.slots.insert(slot, Slot { owner: Some(id), link: Some(link), ..Slot::default() });
+        }
+        let undone = new && !finishes;
+        if owned.is_none() && (undone || outdated || matches!(stage, RecordedStage::Draining)) {
+            self.retire(id);
+        }
+    }
+
+    /// A connection to the control socket says that it is a worker.
+    pub(super) fn claimed(
+        &mut self,
+        conn: ConnId,
+        pid: Option<u32>,
+        claims: Option<WorkerId>,
+        message: FromWorker,
+    ) {
+        let attached = self.workers.iter().find(|(_, worker)| worker.channel == Channel::Socket(conn));
+        let known = attached.map(|(id, _)| *id).or_else(|| {
+            let (id, worker) = claims.and_then(|id| self.workers.get_key_value(&id))?;
+            // The kernel's word for who is at the other end (SO_PEERCRED) against the process we know.
+            (pid.is_some() && worker.process().map(|process| process.pid) == pid).then_some(*id)
+        });
+        let Some(id) = known else {
+            let claims = claims.map_or_else(|| "none".to_owned(), |id| id.short());
+            return tracing::warn!(
+                worker = claims,
+                pid,
+                "a process that is none of our workers speaks as one"
+            );
+        };
+        if let FromWorker::Online { suspended } = message {
+            self.reunite(id, conn, suspended);
+        }
+        self.received(id, message);
+    }
+
+    /// A worker that had lost its channel can be told things again.
+    fn reunite(&mut self, id: WorkerId, conn: ConnId, suspended: bool) {
+        let serves = self.slots.values().any(|slot| slot.owner == Some(id));
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        worker.channel = Channel::Socket(conn);
+        match worker.state {
+            State::Ready { process, broken, .. } => {
+                self.enter(id, State::Ready { process, suspended, broken });
+                if serves && suspended && self.guessing && !self.desired.suspended {
+                    self.desired.suspended = true;
+                }
+                if serves && !self.desired.suspended {
+                    self.resume(id);
+                }
+            }
+            State::ShuttingDown { .. } => self.tell(id, ToWorker::Shutdown),
+            State::Spawning { .. }
+            | State::Unwanted
+            | State::Booting { .. }
+            | State::Draining(_)
+            | State::Terminating { .. }
+            | State::Killed { .. }
+            | State::Exited
+            | State::Reaped { .. } => {}
+        }
+    }
+
+    /// The connection by which a worker could be told things is closed.
+    pub(super) fn parted(&mut self, conn: ConnId) {
+        let at = self.now;
+        for worker in self.workers.values_mut().filter(|worker| worker.channel == Channel::Socket(conn)) {
+            worker.channel = Channel::Lost { at };
+        }
+    }
+
+    pub(super) fn tell(&mut self, id: WorkerId, message: ToWorker) {
+        let Some(worker) = self.workers.get(&id) else { return };
+        let over = if let Channel::Socket(conn) = worker.channel { Some(conn) } else { None };
+        self.act(Action::Tell { worker: id, over, message });
+    }
+}

@@ -1,0 +1,81 @@
+//! Writing the state file, so that the next daemon knows what this one was about.
+
+use crate::action::Action;
+use crate::event::Failure;
+use crate::id::WorkerId;
+use crate::state::{RecordedStage, RolloutRecord, State, VERSION, WorkerRecord};
+
+use super::worker::{self, Worker};
+use super::{Life, Supervisor};
+
+impl Supervisor {
+    /// Orders the state file to be replaced if its content has changed, before the actions from `mark` on, which are
+    /// what has changed it. A daemon that has quit leaves no file.
+    pub(super) fn persist(&mut self, mark: usize) {
+        let state = (self.life != Life::Quit).then(|| self.state());
+        if state != self.persisted {
+            self.persisted.clone_from(&state);
+            self.actions.insert(mark, Action::Persist { state: state.map(Box::new) });
+        }
+    }
+
+    /// The file was replaced, or not; the next change tries again.
+    pub(super) fn state_persisted(&mut self, result: Result<(), Failure>) {
+        let failing = std::mem::replace(&mut self.persist_failing, result.is_err());
+        match result {
+            Err(failure) if !failing => {
+                tracing::warn!(
+                    "cannot write the state file; a daemon that follows this one will know less: {failure}"
+                );
+            }
+            Ok(()) if failing => tracing::info!("the state file is written again"),
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    fn state(&self) -> State {
+        State {
+            version: VERSION,
+            boot_id: None,
+            running: self.desired.running,
+            slots: self.desired.slots,
+            standby: self.desired.standby,
+            suspended: self.desired.suspended,
+            workers: self.workers.iter().filter_map(|(id, worker)| record(*id, worker)).collect(),
+            rollout: self.rollout().map(|(kind, rollout)| RolloutRecord {
+                what: kind.words().to_owned(),
+                replaces: rollout.replaces,
+                slots: rollout.desired.slots,
+                standby: rollout.desired.standby,
+                suspended: rollout.desired.suspended,
+            }),
+        }
+    }
+}
+
+/// What there is to know about a worker that is alive, or is about to be.
+fn record(id: WorkerId, worker: &Worker) -> Option<WorkerRecord> {
+    let stage = match &worker.state {
+        worker::State::Spawning { .. } | worker::State::Booting { .. } if worker.started_suspended => {
+            RecordedStage::BootingSuspended
+        }
+        worker::State::Spawning { .. } | worker::State::Booting { .. } => RecordedStage::Booting,
+        worker::State::Ready { broken: true, .. } => RecordedStage::Broken,
+        worker::State::Ready { suspended: true, .. } => RecordedStage::Suspended,
+        worker::State::Ready { .. } => RecordedStage::Online,
+        worker::State::Draining(_) => RecordedStage::Draining,
+        worker::State::Unwanted
+        | worker::State::ShuttingDown { .. }
+        | worker::State::Terminating { .. }
+        | worker::State::Killed { .. } => RecordedStage::Leaving,
+        worker::State::Exited | worker::State::Reaped { .. } => return None,
+    };
+    Some(WorkerRecord {
+        id,
+        process: worker.process(),
+        slot: worker.slot(),
+        stage,
+        socket: worker.socket.clone(),
+        new: worker.in_rollout,
+    })
+}

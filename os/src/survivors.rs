@@ -1,0 +1,90 @@
+//! Workers that outlived their daemon.
+//!
+//! They are known by the state file — pid and start time — and, where that says nothing, by their own environment: a
+//! worker is the leader of a process group and carries the path of the control socket and its id. Both are looked for,
+//! because a daemon can die between starting a worker and writing its pid down.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use nodesockd_core::id::{Process, WorkerId};
+use nodesockd_core::state::{State, Survivor};
+use rustix::process::{Pid, Signal};
+
+use crate::children::{Stat, WORKER_ID};
+use crate::pidfd::Pidfd;
+
+/// The variable by which a worker is recognised as one of this control socket.
+const IPC_PATH: &str = "NODESOCKD_IPC_PATH";
+
+/// Workers of the control socket `ipc_file` that are alive.
+pub(crate) fn find(ipc_file: &Path, state: Option<&State>) -> Vec<Survivor> {
+    let by_state = state.into_iter().flat_map(|state| &state.workers).filter_map(|record| {
+        let process = record.process.filter(|process| is_alive(*process))?;
+        Some((record.id, process))
+    });
+    let mut found: BTreeMap<WorkerId, Process> = by_state.collect();
+    for pid in pids() {
+        if let Some((id, process)) = leader_of(pid, ipc_file) {
+            found.entry(id).or_insert(process);
+        }
+    }
+    found.into_iter().map(|(id, process)| Survivor { id, process }).collect()
+}
+
+/// Takes hold of a survivor, if it is still that process.
+pub(crate) fn open(process: Process) -> io::Result<(Pid, Pidfd)> {
+    let gone = || io::Error::from(io::ErrorKind::NotFound);
+    let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw).ok_or_else(gone)?;
+    let pidfd = Pidfd::open(pid)?;
+    // The pid cannot become another's any more; it may have been another's before.
+    if is_alive(process) { Ok((pid, pidfd)) } else { Err(gone()) }
+}
+
+/// Kills what carries the worker's id in its environment. Its process group cannot be named any more: init has
+/// collected the leader, and its number may be another's.
+pub(crate) fn kill_left_behind(worker: WorkerId) {
+    for pid in pids().filter(|pid| worker_of(*pid) == Some(worker)) {
+        if let Ok(process) = Pidfd::open(pid)
+            && worker_of(pid) == Some(worker)
+        {
+            process.signal(Signal::KILL);
+        }
+    }
+}
+
+fn is_alive(process: Process) -> bool {
+    let stat = i32::try_from(process.pid).ok().and_then(Pid::from_raw).and_then(Stat::of);
+    stat.is_some_and(|stat| !stat.exited && stat.started == Some(process.started))
+}
+
+fn leader_of(pid: Pid, ipc_file: &Path) -> Option<(WorkerId, Process)> {
+    let environ = environ(pid)?;
+    let id = WorkerId::parse(std::str::from_utf8(variable(&environ, WORKER_ID)?).ok()?)?;
+    let ours = variable(&environ, IPC_PATH)? == ipc_file.as_os_str().as_bytes();
+    let stat = Stat::of(pid)?;
+    let leads = stat.group == Some(pid) && !stat.exited;
+    let process = Process { pid: pid.as_raw_nonzero().get().cast_unsigned(), started: stat.started? };
+    (ours && leads).then_some((id, process))
+}
+
+fn worker_of(pid: Pid) -> Option<WorkerId> {
+    WorkerId::parse(std::str::from_utf8(variable(&environ(pid)?, WORKER_ID)?).ok()?)
+}
+
+fn environ(pid: Pid) -> Option<Vec<u8>> {
+    std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).ok()
+}
+
+fn variable<'a>(environ: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    environ
+        .split(|byte| *byte == 0)
+        .find_map(|variable| variable.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+}
+
+fn pids() -> impl Iterator<Item = Pid> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter_map(Pid::from_raw)
+}
