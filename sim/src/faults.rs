@@ -131,11 +131,9 @@ impl Errno {
         Self::ReadOnly,
         Self::Io,
     ];
-}
 
-impl fmt::Display for Errno {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+    fn name(self) -> &'static str {
+        match self {
             Self::Again => "EAGAIN",
             Self::NoMem => "ENOMEM",
             Self::NoEnt => "ENOENT",
@@ -144,7 +142,13 @@ impl fmt::Display for Errno {
             Self::NoSpace => "ENOSPC",
             Self::ReadOnly => "EROFS",
             Self::Io => "EIO",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -166,7 +170,7 @@ pub struct Blow {
     pub what: Harm,
 }
 
-/// What can be done to workers from outside.
+/// What can be done from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Harm {
     /// The n-th live worker, modulo their number, is killed (`kill -9`, the OOM killer).
@@ -183,22 +187,36 @@ pub enum Harm {
         /// In ms.
         for_ms: u64,
     },
+    /// Somebody removes the n-th link or socket from `tmpDir`, modulo their number.
+    Unlink {
+        /// Which.
+        nth: u32,
+    },
 }
 
-/// How often each kind of fault struck.
+/// How often each kind of fault struck, or each kind of situation came about.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally(BTreeMap<&'static str, u64>);
 
 impl Tally {
+    /// How often `kind` struck.
+    #[must_use]
+    pub fn of(&self, kind: &str) -> u64 {
+        self.0.get(kind).copied().unwrap_or_default()
+    }
+
     pub(crate) fn count(&mut self, kind: &'static str) {
         *self.0.entry(kind).or_default() += 1;
     }
 
     pub(crate) fn call(&mut self, call: Call, trouble: Trouble) {
-        self.count(match trouble {
-            Trouble::Fails(_) => call.name(),
-            Trouble::Slow(_) => "slow call",
-        });
+        match trouble {
+            Trouble::Fails(errno) => {
+                self.count(call.name());
+                self.count(errno.name());
+            }
+            Trouble::Slow(_) => self.count("slow call"),
+        }
     }
 
     /// Adds another one.

@@ -10,6 +10,10 @@ use fastrand::Rng;
 use crate::faults::{Blow, Call, CallFault, Errno, FaultPlan, Harm, Trouble, WorkerFault};
 use crate::scenario::{Act, Ask, Behaviour, Death, Load, Release, Scenario, Settings, Signal, Step};
 
+/// A client that has read a link connects within this time, or may find that the worker has gone: a little less than an
+/// accept queue must have been empty.
+const LONGEST_GAP_MS: u64 = 45;
+
 /// The scenario and the faults of `seed`.
 #[must_use]
 pub fn generate(seed: u64) -> (Scenario, FaultPlan) {
@@ -81,6 +85,7 @@ fn load(rng: &mut Rng, settings: &Settings) -> Load {
         upstreams: settings.workers,
         posts: *pick(rng, &[0, 50, 100]),
         keep_alive_ms: *pick(rng, &[None, Some(50), Some(2000), Some(60_000)]),
+        gap_ms: *pick(rng, &[0, 0, 1, LONGEST_GAP_MS]),
         backlog: *pick(rng, &[1, 511, 511, 511]),
     }
 }
@@ -143,9 +148,6 @@ fn script(rng: &mut Rng, settings: &Settings, releases: usize, length_ms: u64) -
         steps.push(Step { at_ms: at_ms + rng.u64(0..2000), act: Act::Signal(Signal::Int) });
     }
     steps.sort_by_key(|step| step.at_ms);
-    // Whatever was deployed before, in the end there is code that works, and a configuration that can be read.
-    let at_ms = length_ms - 1;
-    steps.push(Step { at_ms, act: Act::Deploy { release: 0 } });
     steps
 }
 
@@ -314,6 +316,12 @@ fn faults(rng: &mut Rng, length_ms: u64) -> FaultPlan {
         let what =
             *pick(rng, &[Harm::Kill { nth }, Harm::Kill { nth }, Harm::Stop { nth, for_ms }, Harm::KillAll]);
         plan.blows.push(Blow { at_ms: rng.u64(0..plan.until_ms), what });
+    }
+    if chance(rng, 5) {
+        for _ in 0..rng.u32(1..4) {
+            let what = Harm::Unlink { nth: rng.u32(0..8) };
+            plan.blows.push(Blow { at_ms: rng.u64(0..plan.until_ms), what });
+        }
     }
     plan
 }

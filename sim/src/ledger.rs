@@ -27,6 +27,8 @@ pub enum Cause {
     NeverResumed,
     /// The accept queue was full.
     BacklogFull,
+    /// Somebody had removed the link, or the socket.
+    Removed,
 }
 
 impl Cause {
@@ -41,6 +43,7 @@ impl Cause {
             Self::KilledByOperator => "killed by operator",
             Self::NeverResumed => "never resumed",
             Self::BacklogFull => "backlog full",
+            Self::Removed => "link or socket removed",
         }
     }
 }

@@ -15,12 +15,16 @@
 //! | `world` | processes, files, nginx, clients, and the contract seen from outside |
 //! | `backend` | the traits of the core over that world |
 //! | `runner` | plays a scenario |
+//! | `alarm` | an error that is logged fails a history |
+//! | `catalogue` | all faults, and how each is played; situations that ought to be reached |
 //! | `ledger`, `trace` | what became of users' requests; what people read |
 //!
-//! Not modelled: what the kernel does inside one call (looking up a link and connecting is one moment), the bytes of
-//! the protocol (sessions have their own tests), memory, disks and CPU, more than one network namespace.
+//! Not modelled: what the kernel does inside one call, the bytes of the protocol (sessions have their own tests), memory,
+//! disks and CPU, more than one network namespace.
 
+mod alarm;
 mod backend;
+pub mod catalogue;
 mod faults;
 mod generate;
 mod ledger;

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
+use nodesockd_sim::catalogue::SITUATIONS;
 use nodesockd_sim::{Stats, generate, run, trace};
 
 /// Looks for histories in which nodesockd breaks its promises.
@@ -112,12 +113,14 @@ fn summary(seeds: u64, stats: &Stats, started: Instant, violations: u64, mismatc
     let simulated = stats.nanos as f64 / 1e9;
     format!(
         "{seeds} seeds · {} steps · {} events ({:.0}/s) · {simulated:.0} s simulated in {wall:.1} s ({:.0}×) · \
-         faults: {} · requests: {} · {mismatches} run-twice mismatches · {violations} violations",
+         faults: {} · {} of {} situations · requests: {} · {mismatches} run-twice mismatches · {violations} violations",
         stats.steps,
         stats.events,
         stats.events as f64 / wall,
         simulated / wall,
         stats.faults,
+        stats.situations.iter().count(),
+        SITUATIONS.len(),
         stats.requests,
     )
 }

@@ -9,6 +9,7 @@ use nodesockd_core::id::BootId;
 use nodesockd_core::supervisor::{Daemon, Pending};
 use nodesockd_core::{Supervisor, Time};
 
+use crate::alarm::Alarm;
 use crate::faults::{FaultPlan, Tally};
 use crate::ledger::Ledger;
 use crate::scenario::{Ask, Scenario};
@@ -46,6 +47,8 @@ pub struct Stats {
     pub nanos: u64,
     /// Faults that struck.
     pub faults: Tally,
+    /// Situations that came about.
+    pub situations: Tally,
     /// Users' requests.
     pub requests: Ledger,
 }
@@ -58,6 +61,7 @@ impl Stats {
         self.happened += other.happened;
         self.nanos += other.nanos;
         self.faults.add(&other.faults);
+        self.situations.add(&other.situations);
         self.requests.add(&other.requests);
     }
 }
@@ -94,9 +98,12 @@ fn play(scenario: &Scenario, faults: &FaultPlan, keep_trace: bool) -> Outcome {
     let supervisor = Supervisor::new(config, daemon, world.time());
     let mut run =
         Run { driver: Driver::new(supervisor, world), stats: Stats::default(), still: 0, quit: false };
-    let ended = run.play();
-    if let Err(what) = ended {
+    let alarm = Alarm::default();
+    if let Err(what) = alarm.listen(|| run.play()) {
         run.world().violated(what);
+    }
+    if let Some(words) = alarm.heard() {
+        run.world().violated(format_args!("an error was logged: {words}"));
     }
     run.finish()
 }
@@ -219,6 +226,7 @@ impl Run {
         self.stats.happened = world.happened;
         self.stats.nanos = end.since(Time::ZERO).as_nanos() as u64;
         self.stats.faults = world.tally.clone();
+        self.stats.situations = world.marks.clone();
         self.stats.requests = world.ledger.clone();
         Outcome {
             violation: world.violation().map(str::to_owned),

@@ -379,12 +379,14 @@ pub struct Load {
     pub posts: u32,
     /// nginx keeps idle connections to workers for so long, in ms; not at all if `None`.
     pub keep_alive_ms: Option<u64>,
+    /// The longest time between reading a link and connecting to what it names, in ms.
+    pub gap_ms: u64,
     /// Connections a worker's listening socket can hold unaccepted.
     pub backlog: usize,
 }
 
 impl Default for Load {
     fn default() -> Self {
-        Self { users: 2, pause_ms: 50, upstreams: 2, posts: 50, keep_alive_ms: None, backlog: 511 }
+        Self { users: 2, pause_ms: 50, upstreams: 2, posts: 50, keep_alive_ms: None, gap_ms: 0, backlog: 511 }
     }
 }

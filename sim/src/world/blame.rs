@@ -14,11 +14,18 @@ impl World {
             .is_some_and(|process| process.died_by_itself && !process.alive());
         if died {
             Some(Cause::WorkerDied)
+        } else if self.promises.is_spoiled(slot, &self.processes) {
+            Some(Cause::Removed)
         } else if last.is_none() || !self.promises.wanted || slot.0 >= self.promises.floor() {
             Some(Cause::NotRunning)
         } else {
             None
         }
+    }
+
+    /// Why a worker that a link named a moment ago may have stopped listening.
+    pub(super) fn cause_of_lateness(&self, slot: SlotIndex, worker: Worker) -> Option<Cause> {
+        self.cause_of_refusal(slot, Some(worker)).or_else(|| self.cause_of_closing(worker))
     }
 
     /// Why a worker may close its socket while connections wait.

@@ -24,7 +24,12 @@ impl World {
         let called = self.call(Call::Withdraw);
         self.log_file(format_args!("withdraw {link}"), &called);
         match self.files.get(link) {
-            None => return called,
+            None => {
+                if called.is_ok() {
+                    self.withdrawn(link);
+                }
+                return called;
+            }
             Some(Entry::Link(_)) => {}
             Some(Entry::Socket(_) | Entry::Plain) => {
                 return Err(Failure(format!("{link} is no symlink")));
@@ -56,6 +61,9 @@ impl World {
             (Ok(()), None) => Queue::Closed,
         };
         let name = worker.map_or_else(|| id.to_string(), |worker| worker.to_string());
+        if matches!(queue, Queue::Length(1..)) {
+            self.marks.count("a drain has to wait");
+        }
         let words = match &queue {
             Queue::Length(0) => "empty".into(),
             Queue::Length(length) => format!("{length} waiting"),
@@ -127,6 +135,21 @@ impl World {
         let count = u32::try_from(stale.len()).unwrap_or(u32::MAX);
         self.trace.line(self.now, "daemon", format_args!("sweep tmpDir → {count} removed"));
         Ok(count)
+    }
+
+    /// Somebody else removes a link or a socket.
+    pub(super) fn unlink(&mut self, nth: u32) {
+        let ours = self.files.iter().filter(|(_, entry)| **entry != Entry::Plain);
+        let names: Vec<String> = ours.map(|(name, _)| name.to_owned()).collect();
+        let Some(name) = names.get(nth as usize % names.len().max(1)) else { return };
+        let what = match self.files.get(name) {
+            Some(Entry::Socket(_)) => format!("the socket of {}", self.owner(name)),
+            Some(Entry::Link(_) | Entry::Plain) | None => name.clone(),
+        };
+        self.tally.count("tmpDir entry removed");
+        self.trace.line(self.now, "fault", format_args!("somebody removes {what}"));
+        self.spoil(name);
+        self.files.remove(name);
     }
 
     /// Reads the configuration file.

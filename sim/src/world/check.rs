@@ -46,13 +46,15 @@ pub(crate) struct Promises {
     orders: VecDeque<Time>,
     ends: VecDeque<Time>,
     /// The app is suspended, unless one of so many open requests ends that.
-    suspended: bool,
+    pub suspended: bool,
     lifting: u32,
     interrupts: u32,
     pub slots: BTreeMap<SlotIndex, Slot>,
     /// Files whose removal failed by an injected error the last time it was tried.
     stuck: BTreeSet<String>,
     sweep_failed: bool,
+    /// Links and sockets that somebody else removed, and that the daemon has not made again.
+    spoiled: BTreeSet<String>,
 }
 
 /// Whom a slot's link names, or named last.
@@ -82,6 +84,7 @@ impl Promises {
             slots: BTreeMap::new(),
             stuck: BTreeSet::new(),
             sweep_failed: false,
+            spoiled: BTreeSet::new(),
         }
     }
 
@@ -95,6 +98,13 @@ impl Promises {
             Some(Named::Link(slot)) => Some(slot),
             Some(Named::TemporaryLink | Named::Socket(_)) | None => None,
         })
+    }
+
+    /// Somebody has removed the link of a slot, or the socket that it names.
+    pub fn is_spoiled(&self, slot: SlotIndex, processes: &Processes) -> bool {
+        let Some(slot) = self.slots.get(&slot) else { return false };
+        let socket = processes.get(slot.worker).map(|process| &process.socket);
+        self.spoiled.contains(&slot.link) || socket.is_some_and(|socket| self.spoiled.contains(socket))
     }
 
     /// There are at least so many slots.
@@ -113,7 +123,11 @@ impl Promises {
         let owned = |name: &str, entry: &Entry| match entry {
             Entry::Plain => true,
             Entry::Socket(worker) => serves(*worker),
-            Entry::Link(_) => serves(files.follow(name)),
+            Entry::Link(_) => {
+                let spoiled = files.target(name).is_some_and(|socket| self.spoiled.contains(socket));
+                let named = self.slots.values().find(|slot| spoiled && slot.link == name);
+                serves(named.map(|slot| slot.worker).or(files.follow(name)))
+            }
         };
         files
             .iter()
@@ -391,6 +405,7 @@ impl World {
             self.violated(format_args!("{link} is to name {socket}, which is no worker's"));
             return;
         };
+        self.mark_published(slot, worker, link);
         if let Some(process) = self.processes.get_mut(worker) {
             process.unlinked = None;
             process.published = true;
@@ -408,6 +423,7 @@ impl World {
             }
         }
         self.promises.stuck.remove(link);
+        self.promises.spoiled.remove(link);
         let before = self.promises.slots.insert(slot, Slot { link: link.to_owned(), worker });
         if let Some(before) = before.filter(|before| before.worker != worker) {
             self.unlinked(before.worker);
@@ -416,6 +432,22 @@ impl World {
         if let Some((other, _)) = others {
             let other = *other;
             self.violated(format_args!("{worker} serves two slots, {other} and {slot}"));
+        }
+    }
+
+    fn mark_published(&mut self, slot: SlotIndex, worker: Worker, link: &str) {
+        let Some(process) = self.processes.get(worker) else { return };
+        if process.unlinked.is_some() {
+            self.marks.count("a link is swapped back");
+        }
+        let Some(before) = self.promises.slots.get(&slot) else { return };
+        if before.link != link {
+            self.marks.count("a link gets another name");
+        }
+        let ended =
+            self.processes.get(before.worker).and_then(|before| before.exit_known.then_some(before.ended_at));
+        if ended.is_some_and(|at| process.spawned < at) {
+            self.marks.count("a standby takes over");
         }
     }
 
@@ -445,6 +477,11 @@ impl World {
 
     pub fn unstuck(&mut self, name: &str) {
         self.promises.stuck.remove(name);
+    }
+
+    /// Somebody else removes a file.
+    pub fn spoil(&mut self, name: &str) {
+        self.promises.spoiled.insert(name.to_owned());
     }
 
     pub fn sweep_failed(&mut self) {
@@ -485,7 +522,10 @@ impl World {
     /// So many slots, from the first one on, are served.
     fn served(&self) -> u32 {
         let serves = |slot: &u32| {
-            let named = self.promises.link(SlotIndex(*slot)).and_then(|link| self.files.follow(link));
+            let slot = SlotIndex(*slot);
+            let spoiled = self.promises.is_spoiled(slot, &self.processes);
+            let last = || self.promises.slots.get(&slot).filter(|_| spoiled).map(|slot| slot.worker);
+            let named = self.promises.link(slot).and_then(|link| self.files.follow(link)).or_else(last);
             let process = named.and_then(|worker| self.processes.get(worker));
             process.is_some_and(|process| process.known_online && process.listening.is_some())
         };

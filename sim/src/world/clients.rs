@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use nodesockd_core::event::Event;
 use nodesockd_core::id::{ConnId, Peer, RequestRef};
-use nodesockd_core::wire::{Reply, Request};
+use nodesockd_core::wire::{Code, Reply, Request};
 
 use super::{Happening, Lane, World, ms};
 use crate::scenario::Ask;
@@ -23,6 +23,8 @@ pub(crate) struct Clients {
 #[derive(Debug, Clone)]
 struct Asked {
     request: Request,
+    /// Another operation was in progress, and it may wait for that.
+    queued: bool,
     /// How often it was made, by the same id.
     heard: u32,
     finals: u32,
@@ -63,12 +65,18 @@ impl World {
     }
 
     pub(super) fn heard_request(&mut self, from: &RequestRef, request: &Request) {
+        let open = |asked: &Asked| asked.finals < asked.heard && is_operation(&asked.request);
+        let overlaps = is_operation(request) && self.clients.asked.values().any(open);
         let asked = self.clients.asked.entry(from.clone()).or_insert_with(|| Asked {
             request: request.clone(),
+            queued: overlaps && matches!(request, Request::Restart { options, .. } if options.wait),
             heard: 0,
             finals: 0,
         });
         asked.heard += 1;
+        if overlaps {
+            self.tally.count("overlapping commands");
+        }
         self.promise_on_request(request);
     }
 
@@ -86,7 +94,8 @@ impl World {
             return;
         }
         asked.finals += 1;
-        let request = asked.request.clone();
+        let (request, queued) = (asked.request.clone(), asked.queued);
+        self.mark_reply(&request, queued, reply);
         let who = self.peer(&to.peer);
         let outcome = match reply.code {
             None if reply.errors.is_empty() => "done".to_owned(),
@@ -96,6 +105,37 @@ impl World {
         let outcome = self.readable(&outcome);
         self.trace.line(self.now, "daemon", format_args!("reply to {who}, {}: {outcome}", kind(&request)));
         self.promise_on_reply(&request, reply.errors.is_empty());
+    }
+
+    fn mark_reply(&mut self, request: &Request, queued: bool, reply: &Reply) {
+        let ended = reply.errors.iter().any(|words| words.contains("was ended by"));
+        let failure = match reply.code {
+            Some(Code::Busy) if ended => Some("a command is pre-empted"),
+            Some(Code::Busy) => Some("a command is refused while another is in progress"),
+            Some(Code::Usage) => Some("a request that makes no sense is refused"),
+            Some(Code::StartFailed) => Some("a start fails"),
+            Some(Code::InvalidConfig) => Some("a bad configuration is refused"),
+            Some(_) | None => None,
+        };
+        if let Some(failure) = failure {
+            self.marks.count(failure);
+        }
+        if !reply.errors.is_empty() {
+            return;
+        }
+        let suspended = self.promises.suspended;
+        if let Request::Restart { options, .. } = request {
+            if queued {
+                self.marks.count("a restart waits for its turn");
+            }
+            if options.suspended {
+                self.marks.count("a suspended restart is done");
+            } else if suspended {
+                self.marks.count("a suspended app is replaced");
+            }
+        } else if suspended && *request == Request::Resume {
+            self.marks.count("a suspended app is resumed");
+        }
     }
 
     fn peer(&self, peer: &Peer) -> String {
@@ -158,6 +198,24 @@ pub(super) fn name(ask: &Ask) -> String {
         Ask::Status | Ask::Config | Ask::Resume | Ask::Stop | Ask::Reload | Ask::Terminate => {
             kind(&ask.request()).to_owned()
         }
+    }
+}
+
+/// Whether it changes what runs.
+fn is_operation(request: &Request) -> bool {
+    match request {
+        Request::Start(_)
+        | Request::Restart { .. }
+        | Request::Stop
+        | Request::SetWorkers { .. }
+        | Request::SetStandby { .. }
+        | Request::Reload
+        | Request::Terminate => true,
+        Request::Status
+        | Request::Config
+        | Request::Resume
+        | Request::SendMessage { .. }
+        | Request::SendRequest { .. } => false,
     }
 }
 

@@ -147,6 +147,9 @@ impl World {
                 process.suspended = false;
                 process.holds = false;
                 let (held, service) = (std::mem::take(&mut process.held), process.service);
+                if !held.is_empty() {
+                    self.marks.count("held requests are answered");
+                }
                 process.serving.extend(&held);
                 for request in held {
                     self.after(service, Happening::Worker(worker, Doing::Answer(request)));

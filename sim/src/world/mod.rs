@@ -30,7 +30,7 @@ use self::files::Files;
 use self::nginx::Nginx;
 use self::process::Processes;
 use crate::faults::{Call, CallFault, FaultPlan, Harm, Tally, Trouble};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, RequestNo};
 use crate::scenario::{Act, Scenario, Settings};
 use crate::trace::Trace;
 
@@ -52,6 +52,8 @@ pub(crate) enum Happening {
     Continue(Worker),
     /// The n-th user makes a request.
     User(u32),
+    /// A connection that had been looked up reaches its worker.
+    Connect(RequestNo, Worker),
     /// nginx closes an idle connection.
     IdleOut(u64),
     /// The n-th blow of the fault plan.
@@ -109,6 +111,8 @@ pub(crate) struct World {
     faults: FaultPlan,
     calls: BTreeMap<Call, u32>,
     pub tally: Tally,
+    /// Situations that came about.
+    pub marks: Tally,
     /// The configuration file as it is now; `None` when it is ruined.
     file: Option<Settings>,
     release: usize,
@@ -153,6 +157,7 @@ impl World {
             release: 0,
             calls: BTreeMap::new(),
             tally: Tally::default(),
+            marks: Tally::default(),
             files: Files::left(&scenario.leftovers, &config.socket_file),
             state: None,
             processes: Processes::default(),
@@ -171,6 +176,7 @@ impl World {
         for (index, blow) in faults.blows.iter().enumerate() {
             world.at(ms(blow.at_ms), Happening::Blow(index));
         }
+        scenario.leftovers.iter().for_each(|_| world.tally.count("leftover"));
         for user in 0..scenario.load.users {
             let pause = world.draw_us(scenario.load.pause_ms * 1000);
             world.after(pause, Happening::User(user));
@@ -274,6 +280,7 @@ impl World {
             Happening::Worker(worker, doing) => self.work(worker, doing),
             Happening::Continue(worker) => self.go_on(worker),
             Happening::User(user) => self.user(user),
+            Happening::Connect(number, worker) => self.arrive(number, worker),
             Happening::IdleOut(connection) => self.idle_out(connection),
             Happening::Blow(index) => self.blow(index),
         }
@@ -334,9 +341,11 @@ impl World {
             }
             Harm::Stop { nth, for_ms } => {
                 if let Some(worker) = pick(nth) {
+                    self.tally.count("stopped");
                     self.stop(worker, ms(for_ms));
                 }
             }
+            Harm::Unlink { nth } => self.unlink(nth),
         }
     }
 

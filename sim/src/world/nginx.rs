@@ -1,7 +1,5 @@
-//! nginx and the users behind it: requests go to whatever a slot's link names at that moment.
-//!
-//! Looking a link up and entering the accept queue behind it is one moment here; in a kernel some microseconds lie
-//! between.
+//! nginx and the users behind it: requests go to whatever a slot's link names at that moment. Between reading the link
+//! and entering the accept queue behind it some time may pass, as on a machine that has much else to do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -73,32 +71,45 @@ impl World {
             return;
         }
         let named = self.promises.link(SlotIndex(slot)).and_then(|link| self.files.follow(link));
+        let gap = self.scenario.load.gap_ms;
+        match named {
+            Some(worker) if gap > 0 => {
+                let late = self.draw_us(gap * 1000);
+                self.after(late, Happening::Connect(number, worker));
+            }
+            Some(worker) => self.arrive(number, worker),
+            None => {
+                let cause = self.cause_of_refusal(SlotIndex(slot), None);
+                self.fail(number, cause, false, format_args!("slot {slot} leads nowhere"));
+            }
+        }
+    }
+
+    /// A connection reaches the worker whose socket a link named when it was looked up.
+    pub(super) fn arrive(&mut self, number: RequestNo, worker: Worker) {
+        let Some(slot) = self.nginx.requests.get(&number).map(|request| request.slot) else { return };
         let backlog = self.scenario.load.backlog;
-        let queue = named
-            .and_then(|worker| self.processes.get_mut(worker))
-            .and_then(|process| process.listening.as_mut());
-        match (named, queue) {
-            (Some(worker), Some(queue)) if queue.len() < backlog => {
+        if self.processes.get(worker).is_some_and(|process| process.unlinked.is_some()) {
+            self.marks.count("a connection arrives after the swap");
+        }
+        match self.processes.get_mut(worker).and_then(|process| process.listening.as_mut()) {
+            Some(queue) if queue.len() < backlog => {
                 queue.push_back(number);
                 self.trace.note(self.now, &[number, u64::from(worker.0)]);
                 self.rouse(worker);
             }
-            (Some(_), Some(_)) => {
+            Some(_) => {
                 self.tally.count("backlog full");
                 self.fail(number, Some(Cause::BacklogFull), false, format_args!("slot {slot} is full"));
             }
-            (Some(worker), None) => {
-                let cause = self.cause_of_refusal(SlotIndex(slot), Some(worker));
+            None => {
+                let cause = self.cause_of_lateness(SlotIndex(slot), worker);
                 self.fail(
                     number,
                     cause,
                     false,
                     format_args!("slot {slot} refuses: {worker} does not listen"),
                 );
-            }
-            (None, _) => {
-                let cause = self.cause_of_refusal(SlotIndex(slot), None);
-                self.fail(number, cause, false, format_args!("slot {slot} leads nowhere"));
             }
         }
     }

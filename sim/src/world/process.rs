@@ -40,6 +40,7 @@ pub(crate) struct Proc {
     /// A link has named it.
     pub published: bool,
     pub booted: bool,
+    pub spawned: Time,
     pub boots_at: Time,
     /// It listens, and these connections wait.
     pub listening: Option<VecDeque<RequestNo>>,
@@ -70,6 +71,8 @@ pub(crate) struct Proc {
     pub stopped: bool,
     pub deferred: VecDeque<Doing>,
     pub ended: Option<ExitStatus>,
+    /// When.
+    pub ended_at: Time,
     /// Its death was none of the daemon's doing.
     pub died_by_itself: bool,
     /// The daemon has learned that it ended.
@@ -147,10 +150,18 @@ impl World {
         }
         let worker = Worker(u32::try_from(self.processes.table.len()).unwrap_or(u32::MAX));
         let pid = self.processes.free_pid();
+        if self.processes.table.iter().any(|former| former.process.pid == pid) {
+            self.tally.count("pid reused");
+        }
         let process = Process { pid, started: self.now.as_nanos() / 10_000_000 * 1000 + u64::from(worker.0) };
         self.trace.line(self.now, "daemon", format_args!("spawn {worker}{mood} → pid {pid}"));
-        let release = self.scenario.releases.get(self.release);
+        // Whatever was deployed before, in the end there is code that works.
+        let deployed = if self.scenario_over() { 0 } else { self.release };
+        let release = self.scenario.releases.get(deployed);
         let mut behaviours = release.map(|release| release.defects.clone()).unwrap_or_default();
+        if !behaviours.is_empty() {
+            self.tally.count("bad release");
+        }
         if !self.faults_over() {
             let planned = self.faults.workers.iter().filter(|fault| fault.nth == worker.0);
             behaviours.extend(planned.map(|fault| fault.behaviour));
@@ -169,6 +180,7 @@ impl World {
             holds: suspended && !behaviours.contains(&Behaviour::ReportsUnsuspended),
             published: false,
             booted: false,
+            spawned: self.now,
             boots_at: self.now + boot,
             listening: None,
             accepting: false,
@@ -189,6 +201,7 @@ impl World {
             stopped: false,
             deferred: VecDeque::new(),
             ended: None,
+            ended_at: Time::ZERO,
             died_by_itself: false,
             exit_known: false,
             reaped: false,
@@ -225,9 +238,7 @@ impl World {
             }
             Behaviour::Babbles => ("babbles", Some((boot / 2, Doing::Babble))),
             Behaviour::Mute => ("mute", None),
-            Behaviour::Stops { after_ms, for_ms } => {
-                ("stopped", Some((ms(after_ms), Doing::Stop(ms(for_ms)))))
-            }
+            Behaviour::Stops { after_ms, for_ms } => ("busy", Some((ms(after_ms), Doing::Stop(ms(for_ms))))),
         };
         self.tally.count(kind);
         if let Some((delay, doing)) = plan {
@@ -264,7 +275,6 @@ impl World {
         let end = Time::ZERO + ms(self.faults.until_ms);
         let Some(process) = self.processes.get_mut(worker).filter(|process| process.alive()) else { return };
         process.stopped = true;
-        self.tally.count("stopped");
         self.trace.line(self.now, "fault", format_args!("stop {worker} for {} ms", duration.as_millis()));
         let until = (self.now + duration).min(end.max(self.now));
         self.schedule(until, Happening::Continue(worker));
@@ -292,11 +302,13 @@ impl World {
         let Some(process) = self.processes.get_mut(worker) else { return };
         match signal {
             WorkerSignal::Terminate => {
+                self.marks.count("SIGTERM is needed");
                 process.termed.get_or_insert(decided);
                 let delay = self.draw_us(30);
                 self.after(delay, Happening::Worker(worker, Doing::Term(cause)));
             }
             WorkerSignal::KillGroup => {
+                self.marks.count("SIGKILL is needed");
                 process.children.retain(|escaped| *escaped);
                 self.end(worker, Death::Signal(9), cause);
             }
@@ -307,12 +319,19 @@ impl World {
     pub(super) fn end(&mut self, worker: Worker, how: Death, cause: Option<Cause>) {
         let delay = Duration::from_nanos(self.dice.u64(0..=self.faults.exit_delay_ms * 1_000_000));
         let delay = if self.faults_over() { Duration::ZERO } else { delay };
+        if delay > Duration::ZERO {
+            self.tally.count("exit noticed late");
+        }
         let Some(process) = self.processes.get_mut(worker).filter(|process| process.alive()) else { return };
         let status = match how {
             Death::Code(code) => ExitStatus::Code(code),
             Death::Signal(number) => ExitStatus::Signal(number),
         };
         process.ended = Some(status);
+        process.ended_at = self.now;
+        if self.promises.suspended && process.published && cause == Some(Cause::WorkerDied) {
+            self.marks.count("a worker of a suspended app dies");
+        }
         process.died_by_itself = cause == Some(Cause::WorkerDied);
         process.listening.iter_mut().for_each(|queue| {
             process.serving.extend(queue.drain(..));
