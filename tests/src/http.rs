@@ -102,6 +102,8 @@ pub fn free_port() -> u16 {
 }
 
 fn send<S: Write>(mut stream: S, path: &str) -> io::Result<Pending<S>> {
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")?;
+    // In one piece: the simplest of our workers read once.
+    let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     Ok(Pending(stream))
 }

@@ -57,12 +57,6 @@ impl Process {
         split(std::fs::read(self.file("environ")).unwrap_or_default())
     }
 
-    /// Its program and arguments.
-    #[must_use]
-    pub fn arguments(self) -> Vec<String> {
-        split(std::fs::read(self.file("cmdline")).unwrap_or_default())
-    }
-
     /// Its open descriptors: number and what it names.
     #[must_use]
     pub fn descriptors(self) -> Vec<(u32, String)> {

@@ -295,22 +295,18 @@ fn a_worker_that_speaks_for_another() {
 
 #[test]
 fn a_worker_that_reads_nothing_of_what_it_is_sent() {
-    let app = App::new().python("deaf.py");
-    let target = Target::new(app);
+    let target = Target::new(App::new().python("deaf.py"));
     let memory = target.process.resident();
     let mut connection = target.app.connect();
     let message = json!({ "message": "note", "data": "x".repeat(1 << 19) });
-    for _ in 0..100 {
-        connection.request("send-app-msg", &message);
-    }
+    // What waits for it is bounded: there comes a time when its channel is given up. It serves on.
+    let refused = (0..100).any(|_| !connection.request("send-app-msg", &message).errors.is_empty());
+    assert!(refused);
     let growth = target.process.resident().saturating_sub(memory);
     assert!(growth < 16 << 10, "{growth} KiB more than before");
-    assert!(target.process.is_alive());
-    assert_eq!(
-        http::get(&target.app.link(0), "/").status,
-        200,
-        "it may serve all the same, or its successor"
-    );
+    target.is_unharmed();
+    // It cannot be told to shut down any more, and goes all the same.
+    assert_eq!(target.app.cli(&["stop"]).code, 0);
 }
 
 #[test]

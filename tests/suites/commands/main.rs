@@ -1,6 +1,7 @@
 //! Every command and every exit code of the command line (spec section 3).
 #![expect(clippy::unwrap_used, reason = "the helpers of tests stop a test as well")]
 
+mod library;
 mod messages;
 mod reading;
 mod refusals;
