@@ -11,7 +11,7 @@ const SEEDS: u64 = 3000;
 /// One in so many seeds is played twice.
 const TWICE: u64 = 10;
 
-/// Plays all seeds, on as many threads as there are processors; the figures, and what went wrong.
+/// Plays all seeds, on as many threads as there are processors, or until something goes wrong; the figures, and that.
 fn play() -> (Stats, Vec<String>) {
     let next = AtomicU64::new(0);
     let work = || {
@@ -33,6 +33,9 @@ fn play() -> (Stats, Vec<String>) {
                 }
             }
             total.add(&outcome.stats);
+            if !wrong.is_empty() {
+                next.store(SEEDS, Ordering::Relaxed);
+            }
         }
     };
     let threads = thread::available_parallelism().map_or(1, usize::from);
