@@ -223,7 +223,7 @@ impl Supervisor {
             Event::QueueMeasured { worker, queue } => self.queue_measured(worker, &queue),
             Event::Removed { worker, result } => self.removed(worker, result),
             Event::Swept { result } => report_sweep(result),
-            Event::DevServing { port, result } => report_dev_server(port, result),
+            Event::DevServing { result, .. } => report_dev_server(result),
             Event::Persisted { result } => self.state_persisted(result),
             Event::ConfigLoaded { result } => self.config_loaded(result),
             Event::LogsReopened { result } => report_logs(result),
@@ -303,15 +303,9 @@ fn report_sweep(result: Result<u32, Failure>) {
     }
 }
 
-fn report_dev_server(port: Option<u16>, result: Result<(), Failure>) {
-    match (port, result) {
-        (Some(port), Ok(())) => tracing::info!("dev server: http://localhost:{port}"),
-        (Some(port), Err(failure)) => {
-            tracing::warn!(
-                "no dev server on port {port}: {failure}; end whatever holds the port, or set another `devServer`"
-            );
-        }
-        (None, _) => {}
+fn report_dev_server(result: Result<(), Failure>) {
+    if let Err(failure) = result {
+        tracing::warn!("{failure}; end whatever holds the port, or set another `devServer`");
     }
 }
 

@@ -13,7 +13,7 @@ use crate::wire::{Stage, ToWorker};
 
 use super::Supervisor;
 use super::slots::{Moving, Slot};
-use super::worker::{Channel, Drain, Seat, State};
+use super::worker::{Channel, Drain, State};
 
 /// How long the accept queue must have been empty. Covers a client that has read the old link and is about to connect:
 /// microseconds normally, some scheduling quanta on a starved machine.
@@ -31,10 +31,7 @@ impl Supervisor {
         let taking = |slot: &Slot| matches!(slot.moving, Some(Moving::To { worker, .. }) if worker == id);
         let named = self.slots.values().any(taking);
         let Some(worker) = self.workers.get_mut(&id) else { return };
-        if !matches!(worker.seat, Seat::Retired { .. }) {
-            worker.seat = Seat::Retired { from: worker.slot() };
-            worker.in_rollout = false;
-        }
+        worker.unseat();
         match worker.state {
             State::Spawning { .. } => self.enter(id, State::Unwanted),
             State::Booting { .. } => self.terminate(id),
@@ -164,10 +161,7 @@ impl Supervisor {
     pub(super) fn kill(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let Some(process) = worker.process() else { return };
-        if !matches!(worker.seat, Seat::Retired { .. }) {
-            worker.seat = Seat::Retired { from: worker.slot() };
-            worker.in_rollout = false;
-        }
+        worker.unseat();
         if matches!(worker.state, State::Terminating { .. }) {
             tracing::warn!(worker = %id.short(), pid = process.pid, "worker ignored SIGTERM, sending SIGKILL to its process group");
         }

@@ -135,6 +135,14 @@ impl Worker {
         }
     }
 
+    /// It is for nothing any more, and on its way out.
+    pub fn unseat(&mut self) {
+        if !matches!(self.seat, Seat::Retired { .. }) {
+            self.seat = Seat::Retired { from: self.slot() };
+            self.in_rollout = false;
+        }
+    }
+
     /// It can serve a slot: it is ready, does not ask to be replaced, and can be resumed if that is needed.
     pub fn is_healthy(&self) -> bool {
         let State::Ready { broken, suspended, .. } = self.state else { return false };
