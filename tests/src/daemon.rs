@@ -207,14 +207,12 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        // A worker may just be starting another process.
-        loop {
-            let left = self.descendants();
-            for process in &left {
+        let mut killed = Vec::new();
+        // A worker may just be starting another process; and one that is dying has no environment any more.
+        while killed.iter().any(|process: &Process| process.is_alive()) || !self.descendants().is_empty() {
+            for process in self.descendants() {
                 let _ = kill(pid(process.pid), Signal::SIGKILL);
-            }
-            if left.is_empty() {
-                return;
+                killed.push(process);
             }
             std::thread::yield_now();
         }

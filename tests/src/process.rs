@@ -16,10 +16,13 @@ pub struct Process {
 
 impl Process {
     /// The process that has this pid now; `None` if there is none, or only what is left of it for its parent to collect.
+    /// As long as one thread has not ended, what the process had open still is.
     #[must_use]
     pub fn of(pid: u32) -> Option<Self> {
         let stat = stat(pid)?;
-        (stat[0] != "Z").then(|| Self { pid, started: stat[19].parse().expect("proc(5): starttime") })
+        let threads: u32 = stat[17].parse().expect("proc(5): num_threads");
+        (stat[0] != "Z" || threads > 1)
+            .then(|| Self { pid, started: stat[19].parse().expect("proc(5): starttime") })
     }
 
     /// Whether it still runs.
@@ -109,7 +112,8 @@ fn pids() -> impl Iterator<Item = u32> {
     entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// The fields of `/proc/PID/stat` from the third on: state, parent, group … start time is the 20th of them. The second,
+/// The fields of `/proc/PID/stat` from the third on: state, parent, group … the number of
+/// threads is the 18th of them, the start time the 20th. The second,
 /// the name, may hold anything.
 fn stat(pid: u32) -> Option<Vec<String>> {
     let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;

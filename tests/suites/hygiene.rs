@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
 
 use nix::unistd::Group;
-use nodesockd_tests::{App, Daemon, cli, program, until};
+use nodesockd_tests::{App, Daemon, cli, program, wait};
 use serde_json::Value;
 
 /// What could pile up: the daemon's descriptors and children, processes, and files.
@@ -157,5 +157,7 @@ fn what_a_killed_daemon_left_is_swept() {
         again.status().workers.iter().map(|worker| format!("app.{}.sock", worker.id)).collect();
     expected.extend(["app.0.sock", "app.1.sock", "nodesockd.ipc", "precious"].map(str::to_owned));
     expected.sort();
-    until("what is there is in use, or not ours", || app.sockets() == expected);
+    let show = || format!("{:#?}\n{}", app.sockets(), again.log());
+    let settled = || (app.sockets() == expected).then_some(());
+    wait::found("what is there is in use, or not ours", settled, show);
 }
