@@ -20,6 +20,9 @@ struct Arguments {
     /// Begin with this one
     #[arg(long, default_value_t = 0)]
     from: u64,
+    /// Stop at the first one that goes wrong
+    #[arg(long, conflicts_with = "seed")]
+    fail_fast: bool,
     /// Run this one only
     #[arg(long, conflicts_with_all = ["seeds", "from"])]
     seed: Option<u64>,
@@ -41,7 +44,7 @@ fn main() -> ExitCode {
     }));
     let done = match arguments.seed {
         Some(seed) => one(seed, arguments.trace),
-        None => many(arguments.from, arguments.seeds),
+        None => many(arguments.from, arguments.seeds, arguments.fail_fast),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -72,13 +75,14 @@ fn one(seed: u64, with_trace: bool) -> std::io::Result<bool> {
 }
 
 /// Runs seeds, each one twice when its turn comes: one in twenty.
-fn many(from: u64, seeds: u64) -> std::io::Result<bool> {
+fn many(from: u64, seeds: u64, fail_fast: bool) -> std::io::Result<bool> {
     let started = Instant::now();
     let mut total = Stats::default();
-    let (mut violations, mut mismatches) = (0, 0);
+    let (mut played, mut violations, mut mismatches) = (0, 0, 0);
     let bar = progress(seeds);
     for seed in from..from.saturating_add(seeds) {
         SEED.set(seed);
+        played += 1;
         let (scenario, faults) = generate(seed);
         let outcome = run(&scenario, &faults);
         if let Some(violation) = &outcome.violation {
@@ -91,9 +95,12 @@ fn many(from: u64, seeds: u64) -> std::io::Result<bool> {
         }
         total.add(&outcome.stats);
         bar.inc(1);
+        if fail_fast && violations + mismatches > 0 {
+            break;
+        }
     }
     bar.finish_and_clear();
-    writeln!(std::io::stdout(), "{}", summary(seeds, &total, started, violations, mismatches))?;
+    writeln!(std::io::stdout(), "{}", summary(played, &total, started, violations, mismatches))?;
     Ok(violations == 0 && mismatches == 0)
 }
 

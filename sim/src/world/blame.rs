@@ -36,7 +36,7 @@ impl World {
         }
         match process.unlinked {
             Some(at) if self.now.since(at) >= self.promises.drain => Some(Cause::DrainTimeout),
-            Some(_) if process.queue_unseen => Some(Cause::QueueUnseen),
+            Some(_) if process.is_unseen(self.now) => Some(Cause::QueueUnseen),
             Some(_) => None,
             None => (!self.promises.wanted).then_some(Cause::NotRunning),
         }

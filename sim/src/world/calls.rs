@@ -50,7 +50,7 @@ impl World {
         let worker = self.processes.named(id);
         if let Some(process) = worker.and_then(|worker| self.processes.get_mut(worker)) {
             process.draining = true;
-            process.queue_unseen |= called.is_err();
+            process.blind_since = called.is_err().then_some(process.blind_since.unwrap_or(self.now));
         }
         let queue = match (called, worker.and_then(|worker| self.processes.get(worker))) {
             (Err(failure), _) => Queue::Unknown(failure.to_string()),

@@ -319,6 +319,9 @@ impl World {
             ToWorker::Resume if self.promises.suspended && self.promises.lifting == 0 => {
                 self.violated(format_args!("{worker} is told to resume while the app is suspended"));
             }
+            ToWorker::Resume if self.processes.get(worker).is_some_and(|process| !process.published) => {
+                self.violated(format_args!("{worker} is told to resume before a link names it"));
+            }
             ToWorker::Shutdown => self.check_retired(worker, "told to shut down"),
             ToWorker::Resume
             | ToWorker::SetName { .. }
@@ -347,7 +350,7 @@ impl World {
         let fresh = links.iter().find(|link| !self.promises.stuck.contains(*link));
         if let Some(link) = fresh {
             self.violated(format_args!("{worker} is {what} while {link} names it"));
-        } else if links.is_empty() && waiting > 0 && !drained && !process.queue_unseen {
+        } else if links.is_empty() && waiting > 0 && !drained && !process.is_unseen(self.now) {
             self.violated(format_args!(
                 "{worker} is {what} while {waiting} connections wait in its accept queue"
             ));

@@ -25,6 +25,9 @@ impl fmt::Display for Worker {
     }
 }
 
+/// A worker whose accept queue cannot be seen goes on accepting for so long.
+const BLIND: Duration = Duration::from_millis(500);
+
 /// One process, from spawn until it is reaped and beyond.
 #[derive(Debug)]
 pub(crate) struct Proc {
@@ -64,8 +67,8 @@ pub(crate) struct Proc {
     pub termed: Option<Time>,
     /// The daemon watches its accept queue, as it does for those that are to go.
     pub draining: bool,
-    /// The kernel could not be asked about its accept queue.
-    pub queue_unseen: bool,
+    /// Since when the kernel could not be asked about its accept queue.
+    pub blind_since: Option<Time>,
     /// When its link was swapped away or withdrawn.
     pub unlinked: Option<Time>,
     pub stopped: bool,
@@ -94,6 +97,11 @@ impl Proc {
     /// It has said, or shown, that it wants a replacement.
     pub fn asks_to_go(&self) -> bool {
         self.broken || !self.channel_open
+    }
+
+    /// Its accept queue could not be seen for so long that it is not waited for any longer.
+    pub fn is_unseen(&self, now: Time) -> bool {
+        self.blind_since.is_some_and(|since| now.since(since) >= BLIND)
     }
 
     pub fn has(&self, behaviour: Behaviour) -> bool {
@@ -196,7 +204,7 @@ impl World {
             shutting: false,
             termed: None,
             draining: false,
-            queue_unseen: false,
+            blind_since: None,
             unlinked: None,
             stopped: false,
             deferred: VecDeque::new(),
