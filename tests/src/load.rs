@@ -71,7 +71,7 @@ pub struct Ledger {
     pub failures: Vec<Failure>,
     /// How long each answer took, in microseconds, shortest first.
     pub latencies: Vec<u32>,
-    /// From the first request to the last answer.
+    /// From the first request until the clients were told to stop.
     pub took: Duration,
 }
 
@@ -118,7 +118,7 @@ impl Load {
     #[must_use]
     pub fn finish(self) -> Ledger {
         self.shared.stop.store(true, Relaxed);
-        let mut ledger = Ledger::default();
+        let mut ledger = Ledger { took: self.begun.elapsed(), ..Ledger::default() };
         for client in self.clients {
             let part = client.join().expect("a client that counts its failures");
             ledger.sent += part.sent;
@@ -128,7 +128,6 @@ impl Load {
                 *ledger.answered.entry(worker).or_default() += count;
             }
         }
-        ledger.took = self.begun.elapsed();
         ledger.failures.sort_by_key(|failure| failure.number);
         ledger.latencies.sort_unstable();
         assert!(ledger.sent < LIMIT, "the story was longer than the load");

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 /// The built `nodesockd`.
 ///
 /// It is the one named by `NODESOCKD_BIN`; without that, it is built here, once per test process, into the target folder
-/// and for the profile that the running test was built for. (Cargo tells a test the path of its own package's programs
+/// and for the profile that the running test or bench was built for. (Cargo tells a test the path of its own package's programs
 /// only, and locks the target folder itself, so test processes do not get into each other's way.)
 ///
 /// # Panics
@@ -25,9 +25,10 @@ pub fn root() -> &'static Path {
 }
 
 fn build() -> PathBuf {
-    // <target>/<profile>/deps/<test>
-    let test = std::env::current_exe().expect("a test knows where it is");
-    let folder = test.ancestors().nth(2).expect("a test is in `deps` of a profile's folder");
+    // <target>/<profile>/deps/<test>, or without `deps` for a bench
+    let test = std::env::current_exe().expect("a program knows where it is");
+    let mut folders = test.ancestors().skip(1).skip_while(|folder| folder.ends_with("deps"));
+    let folder = folders.next().expect("a program is in a profile's folder");
     let target = folder.parent().expect("a profile's folder is in the target folder");
     let profile = match folder.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",

@@ -1,0 +1,127 @@
+//! What the benches share: the app they run, how long Node takes by itself, and Markdown.
+//!
+//! Each bench is one command that prints one table. What is compared is measured in the same run, in turns, because
+//! nothing else about a machine stays as it is.
+#![expect(clippy::expect_used, reason = "a bench that cannot go on stops, and says where")]
+
+pub mod supervisors;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nodesockd_tests::nginx::KEEPALIVE_TIMEOUT;
+use nodesockd_tests::{App, cli, http, wait};
+
+/// The folder of the benches.
+#[must_use]
+pub fn folder() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The app of the benches, to be run by nodesockd. `app.js` and `cluster.js` are in its folder.
+///
+/// # Panics
+///
+/// When a temporary folder cannot be written.
+#[must_use]
+pub fn app() -> App {
+    let app = App::new().env("UPSTREAM_KEEP_ALIVE", &(KEEPALIVE_TIMEOUT * 1000).to_string());
+    app.write("app.js", include_str!("../apps/app.js"));
+    app.write("cluster.js", include_str!("../apps/cluster.js"));
+    app
+}
+
+/// The app, run by nobody.
+#[derive(Debug)]
+pub struct Plain {
+    child: Child,
+    socket: PathBuf,
+}
+
+impl Plain {
+    /// Starts `node app.js`, listening on a unix socket of this name in the app's folder.
+    ///
+    /// # Panics
+    ///
+    /// When there is no Node.
+    #[must_use]
+    pub fn spawn(app: &App, name: &str) -> Self {
+        let socket = app.path(name);
+        let mut command = Command::new("node");
+        cli::in_folder(&mut command, app.folder());
+        let child =
+            command.arg("app.js").env("PORT", &socket).stdin(Stdio::null()).spawn().expect("Node runs");
+        Self { child, socket }
+    }
+
+    /// Waits for its first answer.
+    pub fn answers(&self) {
+        answers(&self.socket);
+    }
+}
+
+impl Drop for Plain {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_file(&self.socket);
+    }
+}
+
+/// Waits until a socket, or the link to one, gives an answer.
+///
+/// # Panics
+///
+/// When it does not.
+pub fn answers(socket: &Path) {
+    let begun = Instant::now();
+    while !http::try_get(socket, "/1").is_ok_and(|answer| answer.status == 200) {
+        assert!(begun.elapsed() < wait::PATIENCE, "{} does not answer", socket.display());
+        // Often enough to measure by, and seldom enough not to take a core away from who is being measured.
+        std::thread::sleep(Duration::from_micros(100));
+    }
+}
+
+/// How long something takes.
+pub fn time(what: impl FnOnce()) -> Duration {
+    let begun = Instant::now();
+    what();
+    begun.elapsed()
+}
+
+/// Durations of the same thing.
+#[derive(Debug, Clone)]
+pub struct Sample(Vec<Duration>);
+
+impl Sample {
+    /// Of what was measured, in any order.
+    ///
+    /// # Panics
+    ///
+    /// When nothing was.
+    #[must_use]
+    pub fn of(mut times: Vec<Duration>) -> Self {
+        assert!(!times.is_empty(), "nothing was measured");
+        times.sort_unstable();
+        Self(times)
+    }
+
+    /// The median, in milliseconds.
+    #[must_use]
+    pub fn median(&self) -> f64 {
+        milliseconds(self.0[self.0.len() / 2])
+    }
+
+    /// `median (shortest to longest)`, in milliseconds.
+    #[must_use]
+    pub fn show(&self) -> String {
+        let ends = [self.0[0], self.0[self.0.len() - 1]].map(milliseconds);
+        format!("{:.1} ms ({:.1} to {:.1})", self.median(), ends[0], ends[1])
+    }
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
