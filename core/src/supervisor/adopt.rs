@@ -152,8 +152,7 @@ impl Supervisor {
         claims: Option<WorkerId>,
         message: FromWorker,
     ) {
-        let attached = self.workers.iter().find(|(_, worker)| worker.channel == Channel::Socket(conn));
-        let known = attached.map(|(id, _)| *id).or_else(|| {
+        let known = self.attached(conn).or_else(|| {
             let (id, worker) = claims.and_then(|id| self.workers.get_key_value(&id))?;
             // The kernel's word for who is at the other end (SO_PEERCRED) against the process we know.
             (pid.is_some() && worker.process().map(|process| process.pid) == pid).then_some(*id)
@@ -201,10 +200,15 @@ impl Supervisor {
 
     /// The connection by which a worker could be told things is closed.
     pub(super) fn parted(&mut self, conn: ConnId) {
-        let at = self.now;
-        for worker in self.workers.values_mut().filter(|worker| worker.channel == Channel::Socket(conn)) {
-            worker.channel = Channel::Lost { at };
+        if let Some(id) = self.attached(conn) {
+            self.channel_lost(id);
         }
+    }
+
+    /// The worker that reported over this connection.
+    pub(super) fn attached(&self, conn: ConnId) -> Option<WorkerId> {
+        let mut workers = self.workers.iter();
+        workers.find(|(_, worker)| worker.channel == Channel::Socket(conn)).map(|(id, _)| *id)
     }
 
     pub(super) fn tell(&mut self, id: WorkerId, message: ToWorker) {

@@ -143,10 +143,30 @@ impl Supervisor {
     }
 
     pub(super) fn channel_closed(&mut self, id: WorkerId) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
-        if worker.channel == Channel::Open {
+        if self.workers.get(&id).is_some_and(|worker| worker.channel == Channel::Open) {
+            self.channel_lost(id);
+        }
+    }
+
+    /// It cannot be told anything any more; nor will it answer what it was asked.
+    pub(super) fn channel_lost(&mut self, id: WorkerId) {
+        if let Some(worker) = self.workers.get_mut(&id) {
             worker.channel = Channel::Lost { at: self.now };
-            self.fail_relays_of(id, "its channel is closed");
+        }
+        self.fail_relays_of(id, "its channel is closed");
+    }
+
+    /// It lives on without a channel. What is active serves as before; what is suspended could never be resumed.
+    fn out_of_reach(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        worker.channel = Channel::Closed;
+        if worker.is_suspended() {
+            self.broken(id, "it has no channel to the daemon, so that it cannot be resumed");
+        } else {
+            tracing::warn!(
+                worker = %id.short(),
+                "worker has no channel to the daemon: no message reaches it, and SIGTERM will be its end"
+            );
         }
     }
 
@@ -222,9 +242,7 @@ impl Supervisor {
             Timer::Drain => self.drain_timed_out(id),
             Timer::Shutdown => self.terminate(id),
             Timer::Kill => self.kill(id),
-            Timer::Channel => {
-                self.broken(id, "it has no channel to the daemon, so that it cannot be resumed")
-            }
+            Timer::Channel => self.out_of_reach(id),
             Timer::Removal => self.remove_socket(id),
             Timer::Restart | Timer::Promotion | Timer::Link => {}
         }

@@ -142,7 +142,7 @@ pub enum Timer {
     Shutdown,
     /// A worker that got SIGTERM gets SIGKILL.
     Kill,
-    /// A suspended worker that has lost its channel, and so cannot be resumed, is called broken.
+    /// A worker that has lost its channel is still alive: it cannot be told anything any more.
     Channel,
     /// The socket file of a dead worker could not be removed and is tried again.
     Removal,

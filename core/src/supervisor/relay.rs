@@ -7,9 +7,13 @@ use crate::selector::{Candidate, Selector};
 use crate::wire::{Body, Code, Json, Reply, ToWorker};
 
 use super::Supervisor;
+use super::worker::Worker;
 
 /// A worker does not get more requests than this before it has answered some.
 const OPEN_PER_WORKER: usize = 1024;
+
+/// Why a worker gets nothing.
+const UNREACHABLE: &str = "it has no channel to the daemon";
 
 /// Requests that workers have not answered yet, by the id we gave them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,11 +50,16 @@ impl Supervisor {
         workers: Option<String>,
     ) {
         let Some(chosen) = self.choose(to, workers) else { return };
-        for Candidate { id, .. } in chosen {
-            let message = ToWorker::AppMessage { message: message.to_owned(), data: data.clone() };
-            self.tell(id, message);
+        let mut errors = Vec::new();
+        for Candidate { id, pid, .. } in chosen {
+            if self.is_reachable(id) {
+                let message = ToWorker::AppMessage { message: message.to_owned(), data: data.clone() };
+                self.tell(id, message);
+            } else {
+                errors.push(format!("worker {}, pid {pid}: {UNREACHABLE}", id.short()));
+            }
         }
-        self.reply(to, Reply::done(None));
+        self.reply(to, if errors.is_empty() { Reply::done(None) } else { Reply::failed(None, errors) });
     }
 
     pub(super) fn send_request(
@@ -62,9 +71,19 @@ impl Supervisor {
     ) {
         let Some(chosen) = self.choose(to, workers) else { return };
         for Candidate { id: worker, pid, .. } in chosen {
-            if self.relays.0.values().filter(|relay| relay.worker == worker).count() >= OPEN_PER_WORKER {
-                let errors = vec![format!("the worker has not answered {OPEN_PER_WORKER} earlier requests")];
-                self.reply(to, Reply::part(Body::Answer { id: worker, pid, data: None, errors }));
+            let open = self.relays.0.values().filter(|relay| relay.worker == worker).count();
+            let refusal = if !self.is_reachable(worker) {
+                Some(UNREACHABLE.to_owned())
+            } else if open >= OPEN_PER_WORKER {
+                Some(format!("it has not answered {OPEN_PER_WORKER} earlier requests"))
+            } else {
+                None
+            };
+            if let Some(refusal) = refusal {
+                self.reply(
+                    to,
+                    Reply::part(Body::Answer { id: worker, pid, data: None, errors: vec![refusal] }),
+                );
                 continue;
             }
             let id = self.ids.request();
@@ -73,6 +92,10 @@ impl Supervisor {
             self.tell(worker, message);
         }
         self.finish_if_answered(to);
+    }
+
+    fn is_reachable(&self, id: WorkerId) -> bool {
+        self.workers.get(&id).is_some_and(Worker::is_reachable)
     }
 
     /// The workers that `selector` names, if it is one and names any.
@@ -88,12 +111,11 @@ impl Supervisor {
         };
         let sender = match to.peer {
             Peer::Worker(worker) => Some(worker),
-            Peer::Client(_) => None,
+            Peer::Client(conn) => self.attached(conn),
         };
         let chosen: Vec<Candidate> = self
             .workers
             .iter()
-            .filter(|(_, worker)| worker.is_reachable())
             .filter_map(|(id, worker)| {
                 let slot =
                     worker.slot().filter(|slot| self.owner(*slot).is_some_and(|(owner, _)| owner == *id));

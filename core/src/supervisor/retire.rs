@@ -134,7 +134,7 @@ impl Supervisor {
     fn shut_down(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get(&id) else { return };
         let Some(process) = worker.process() else { return };
-        if matches!(worker.channel, Channel::Lost { .. }) {
+        if matches!(worker.channel, Channel::Lost { .. } | Channel::Closed) {
             return self.terminate(id);
         }
         let deadline = self.now + self.config.options.shutdown_timeout;

@@ -16,7 +16,7 @@ use crate::wire::WorkerState;
 
 use super::backoff::Backoff;
 
-/// How long after its channel was lost a suspended worker must still be alive to be called broken.
+/// How long after its channel was lost a worker must still be alive for that to matter.
 const LOST_CHANNEL: Duration = Duration::from_millis(100);
 
 /// A worker in the table.
@@ -60,6 +60,8 @@ pub(super) enum Channel {
     /// It was closed. A process that dies closes its channel a moment before its exit is known, so this alone says
     /// nothing about why.
     Lost { at: Time },
+    /// It was closed, and the process lives on.
+    Closed,
 }
 
 /// What a worker is for.
@@ -146,7 +148,7 @@ impl Worker {
     /// It can serve a slot: it is ready, does not ask to be replaced, and can be resumed if that is needed.
     pub fn is_healthy(&self) -> bool {
         let State::Ready { broken, suspended, .. } = self.state else { return false };
-        !broken && (!suspended || !matches!(self.channel, Channel::Lost { .. }))
+        !broken && (!suspended || !matches!(self.channel, Channel::Lost { .. } | Channel::Closed))
     }
 
     /// It is ready, broken or not: requests sent to it are answered.
@@ -196,12 +198,12 @@ impl Worker {
             State::ShuttingDown { deadline, .. } => Some((*deadline, Timer::Shutdown)),
             State::Terminating { deadline, .. } => Some((*deadline, Timer::Kill)),
             State::Reaped { removal } => removal.retry_at.map(|at| (at, Timer::Removal)),
-            State::Ready { suspended: true, broken: false, .. } => match self.channel {
+            State::Ready { .. } => match self.channel {
                 Channel::Lost { at } => Some((at + LOST_CHANNEL, Timer::Channel)),
                 Channel::Expected { until } => Some((until, Timer::Channel)),
-                Channel::Open | Channel::Socket(_) => None,
+                Channel::Open | Channel::Socket(_) | Channel::Closed => None,
             },
-            State::Unwanted | State::Ready { .. } | State::Killed { .. } | State::Exited => None,
+            State::Unwanted | State::Killed { .. } | State::Exited => None,
         }
     }
 
