@@ -12,6 +12,7 @@
 //! | `scenario`, `faults` | what is played and what goes wrong, as plain data |
 //! | `generate` | both, drawn from a seed |
 //! | `stories` | those that have a name |
+//! | `shrink`, `regression` | those that went wrong: made small, and kept in files |
 //! | `world` | processes, files, nginx, clients, and the contract seen from outside |
 //! | `backend` | the traits of the core over that world |
 //! | `runner` | plays a scenario |
@@ -22,14 +23,18 @@
 //! Not modelled: what the kernel does inside one call, the bytes of the protocol (sessions have their own tests), memory,
 //! disks and CPU, more than one network namespace.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod alarm;
 mod backend;
 pub mod catalogue;
 mod faults;
 mod generate;
 mod ledger;
+mod regression;
 mod runner;
 mod scenario;
+mod shrink;
 mod stories;
 mod trace;
 mod world;
@@ -37,6 +42,8 @@ mod world;
 pub use faults::{Blow, Call, CallFault, Errno, FaultPlan, Harm, Tally, Trouble, WorkerFault};
 pub use generate::generate;
 pub use ledger::{Cause, Ledger};
+pub use regression::History;
 pub use runner::{Outcome, Stats, run, trace};
 pub use scenario::{Act, Ask, Behaviour, Death, Load, Release, Scenario, Settings, Signal, Step};
+pub use shrink::shrink;
 pub use stories::{Story, stories};

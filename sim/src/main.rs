@@ -3,13 +3,14 @@
 
 use std::cell::Cell;
 use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use nodesockd_sim::catalogue::SITUATIONS;
-use nodesockd_sim::{Stats, generate, run, trace};
+use nodesockd_sim::{History, Stats, generate, run, shrink, trace};
 
 /// Looks for histories in which nodesockd breaks its promises.
 #[derive(Debug, Parser)]
@@ -26,9 +27,15 @@ struct Arguments {
     /// Run this one only
     #[arg(long, conflicts_with_all = ["seeds", "from"])]
     seed: Option<u64>,
-    /// Print the story of the seed
-    #[arg(long, requires = "seed")]
+    /// Play the history in this file only
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seeds", "from", "seed", "fail_fast"])]
+    replay: Option<PathBuf>,
+    /// Print the story of the one
+    #[arg(long, conflicts_with_all = ["seeds", "from", "fail_fast"])]
     trace: bool,
+    /// Make the one that goes wrong as small as possible, and write it to this file
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seeds", "from", "fail_fast"])]
+    save: Option<PathBuf>,
 }
 
 thread_local! {
@@ -42,13 +49,22 @@ fn main() -> ExitCode {
         report(panic);
         let _ = writeln!(std::io::stderr(), "replay it: {}", command(SEED.get()));
     }));
-    let done = match arguments.seed {
-        Some(seed) => one(seed, arguments.trace),
-        None => many(arguments.from, arguments.seeds, arguments.fail_fast),
+    let done = match (arguments.seed, &arguments.replay) {
+        (Some(seed), _) => {
+            SEED.set(seed);
+            let (scenario, faults) = generate(seed);
+            one(History { found: String::new(), scenario, faults }, &arguments)
+        }
+        (None, Some(path)) => History::load(path).and_then(|history| one(history, &arguments)),
+        (None, None) => many(arguments.from, arguments.seeds, arguments.fail_fast),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
-        Ok(false) | Err(_) => ExitCode::FAILURE,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "{error}");
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -56,18 +72,24 @@ fn command(seed: u64) -> String {
     format!("cargo run --release -p nodesockd-sim -- --seed {seed} --trace")
 }
 
-/// Replays one seed.
-fn one(seed: u64, with_trace: bool) -> std::io::Result<bool> {
-    SEED.set(seed);
+/// Plays one history; if that goes wrong and is to be kept, what is kept is played.
+fn one(history: History, arguments: &Arguments) -> std::io::Result<bool> {
     let started = Instant::now();
-    let (scenario, faults) = generate(seed);
-    let outcome = if with_trace { trace(&scenario, &faults) } else { run(&scenario, &faults) };
+    let mut history = history;
+    if let Some(path) = &arguments.save {
+        history = shrink(&history);
+        if !history.found.is_empty() {
+            history.save(path)?;
+        }
+    }
+    let History { scenario, faults, .. } = &history;
+    let outcome = if arguments.trace { trace(scenario, faults) } else { run(scenario, faults) };
     let mut out = std::io::stdout().lock();
-    if with_trace {
+    if arguments.trace {
         writeln!(out, "{scenario:#?}\n{faults:#?}\n\n{}", outcome.trace)?;
     }
     if let Some(violation) = &outcome.violation {
-        writeln!(out, "seed {seed}: {violation}")?;
+        writeln!(out, "{violation}")?;
     }
     let violations = u64::from(outcome.violation.is_some());
     writeln!(out, "{}", summary(1, &outcome.stats, started, violations, 0))?;
