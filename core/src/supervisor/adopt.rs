@@ -186,7 +186,12 @@ impl Supervisor {
                     self.resume(id);
                 }
             }
-            State::ShuttingDown { .. } => self.tell(id, ToWorker::Shutdown),
+            State::ShuttingDown { process, .. } => {
+                // It may never have heard of it: its time begins now.
+                let deadline = self.now + self.config.options.shutdown_timeout;
+                self.tell(id, ToWorker::Shutdown);
+                self.enter(id, State::ShuttingDown { process, deadline });
+            }
             State::Spawning { .. }
             | State::Unwanted
             | State::Booting { .. }
