@@ -44,6 +44,7 @@ use crate::event::{Event, Failure};
 use crate::id::{BootId, Ids, RequestRef, SlotIndex, WorkerId};
 use crate::state::State;
 use crate::time::Time;
+use crate::wire::ToWorker;
 
 pub use check::Violation;
 pub use status::Pending;
@@ -90,6 +91,8 @@ pub struct Supervisor {
     dev_server: Option<(u16, Vec<String>)>,
     /// The last content ordered for the state file.
     persisted: Option<State>,
+    /// Workers have been told to resume, and the state file does not say so yet.
+    resumed: bool,
     /// The state file could not be written when that was last tried.
     persist_failing: bool,
     /// Workers were adopted without a state file.
@@ -187,6 +190,7 @@ impl Supervisor {
             relays: Relays::default(),
             dev_server: None,
             persisted: None,
+            resumed: false,
             persist_failing: false,
             guessing: false,
             note: None,
@@ -255,7 +259,12 @@ impl Supervisor {
 
     /// The next order. `None`: wait for a fact or for [`poll_timeout`](Self::poll_timeout).
     pub fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        if self.actions.is_empty() && std::mem::take(&mut self.resumed) {
+            self.persist(0);
+        }
+        let action = self.actions.pop_front();
+        self.resumed |= matches!(action, Some(Action::Tell { message: ToWorker::Resume, .. }));
+        action
     }
 
     /// The next deadline, and its reason.

@@ -1,9 +1,12 @@
 //! Writing the state file, so that the next daemon knows what this one was about.
 
+use std::collections::BTreeSet;
+
 use crate::action::Action;
 use crate::event::Failure;
 use crate::id::WorkerId;
 use crate::state::{RecordedStage, RolloutRecord, State, VERSION, WorkerRecord};
+use crate::wire::ToWorker;
 
 use super::worker::{self, Worker};
 use super::{Life, Supervisor};
@@ -34,6 +37,8 @@ impl Supervisor {
     }
 
     fn state(&self) -> State {
+        // Suspended until it has been told: nobody may take one for active that waits for ever.
+        let untold: BTreeSet<WorkerId> = self.actions.iter().filter_map(resumes).collect();
         State {
             version: VERSION,
             boot_id: None,
@@ -41,7 +46,11 @@ impl Supervisor {
             slots: self.desired.slots,
             standby: self.desired.standby,
             suspended: self.desired.suspended,
-            workers: self.workers.iter().filter_map(|(id, worker)| record(*id, worker)).collect(),
+            workers: self
+                .workers
+                .iter()
+                .filter_map(|(id, worker)| record(*id, worker, untold.contains(id)))
+                .collect(),
             rollout: self.rollout().map(|(kind, rollout)| RolloutRecord {
                 what: kind.words().to_owned(),
                 replaces: rollout.replaces,
@@ -53,15 +62,20 @@ impl Supervisor {
     }
 }
 
+/// The worker that an order resumes.
+fn resumes(action: &Action) -> Option<WorkerId> {
+    if let Action::Tell { worker, message: ToWorker::Resume, .. } = action { Some(*worker) } else { None }
+}
+
 /// What there is to know about a worker that is alive, or is about to be.
-fn record(id: WorkerId, worker: &Worker) -> Option<WorkerRecord> {
+fn record(id: WorkerId, worker: &Worker, untold: bool) -> Option<WorkerRecord> {
     let stage = match &worker.state {
         worker::State::Spawning { .. } | worker::State::Booting { .. } if worker.started_suspended => {
             RecordedStage::BootingSuspended
         }
         worker::State::Spawning { .. } | worker::State::Booting { .. } => RecordedStage::Booting,
         worker::State::Ready { broken: true, .. } => RecordedStage::Broken,
-        worker::State::Ready { suspended: true, .. } => RecordedStage::Suspended,
+        worker::State::Ready { suspended, .. } if *suspended || untold => RecordedStage::Suspended,
         worker::State::Ready { .. } => RecordedStage::Online,
         worker::State::Draining(_) => RecordedStage::Draining,
         worker::State::Unwanted
