@@ -41,6 +41,11 @@ impl<B: Backend> Driver<B> {
         &mut self.backend
     }
 
+    /// Puts another supervisor in charge of the same backend, as when a daemon follows one that has died.
+    pub fn succeed(&mut self, supervisor: Supervisor) {
+        self.supervisor = supervisor;
+    }
+
     /// Runs until the supervisor quits.
     pub async fn run(&mut self) {
         while self.step().await != Step::Quit {}
