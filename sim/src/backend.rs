@@ -70,8 +70,8 @@ impl Files for World {
 
 #[async_trait(?Send)]
 impl Peers for World {
-    async fn tell(&mut self, worker: WorkerId, _over: Option<ConnId>, message: &ToWorker) {
-        World::tell(self, worker, message);
+    async fn tell(&mut self, worker: WorkerId, over: Option<ConnId>, message: &ToWorker) {
+        World::tell(self, worker, over, message);
     }
 
     async fn reply(&mut self, to: &RequestRef, reply: &Reply) {

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::death::DaemonDeath;
 use crate::scenario::Behaviour;
 
 /// Everything that goes wrong in a history.
@@ -16,6 +17,10 @@ pub struct FaultPlan {
     pub workers: Vec<WorkerFault>,
     /// Blows from outside, by time.
     pub blows: Vec<Blow>,
+    /// The daemon's own deaths.
+    pub deaths: Vec<DaemonDeath>,
+    /// Percentage of workers that speak to no other daemon than their first, as those without our library.
+    pub strangers: u32,
     /// Exits are noticed up to so many ms late.
     pub exit_delay_ms: u64,
     /// From then on, in ms, nothing goes wrong any more.

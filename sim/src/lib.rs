@@ -28,6 +28,7 @@
 mod alarm;
 mod backend;
 pub mod catalogue;
+mod death;
 mod faults;
 mod generate;
 mod ledger;
@@ -39,6 +40,7 @@ mod stories;
 mod trace;
 mod world;
 
+pub use death::DaemonDeath;
 pub use faults::{Blow, Call, CallFault, Errno, FaultPlan, Harm, Tally, Trouble, WorkerFault};
 pub use generate::generate;
 pub use ledger::{Cause, Ledger};

@@ -1,19 +1,20 @@
 //! Plays a scenario from start to end: safety at every step, liveness when the faults have stopped, and a clean end.
 
+use std::collections::VecDeque;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use nodesockd_core::driver::{Driver, Step};
-use nodesockd_core::id::BootId;
-use nodesockd_core::supervisor::{Daemon, Pending};
+use nodesockd_core::supervisor::Pending;
 use nodesockd_core::{Supervisor, Time};
 
 use crate::alarm::Alarm;
+use crate::death::{self, DaemonDeath};
 use crate::faults::{FaultPlan, Tally};
 use crate::ledger::Ledger;
 use crate::scenario::{Ask, Scenario};
-use crate::world::{DAEMON_PID, World, ms};
+use crate::world::{World, ms};
 
 /// So long after the faults have stopped everything is as it ought to be. Twice the longest chain of time-outs and
 /// back-offs that a default configuration allows.
@@ -39,6 +40,8 @@ pub struct Outcome {
 pub struct Stats {
     /// Steps of the driver.
     pub steps: u64,
+    /// Actions that were carried out.
+    pub actions: u64,
     /// Facts the supervisor took in, completions and deadlines included.
     pub events: u64,
     /// Things that happened in the world.
@@ -57,6 +60,7 @@ impl Stats {
     /// Adds another run's.
     pub fn add(&mut self, other: &Self) {
         self.steps += other.steps;
+        self.actions += other.actions;
         self.events += other.events;
         self.happened += other.happened;
         self.nanos += other.nanos;
@@ -90,14 +94,18 @@ fn play(scenario: &Scenario, faults: &FaultPlan, keep_trace: bool) -> Outcome {
             };
         }
     };
-    let daemon = Daemon {
-        version: "3.0.0".into(),
-        pid: DAEMON_PID,
-        boot: BootId(u128::from(scenario.jitter) << 64 | 0x5eed),
+    let supervisor = Supervisor::new(config, death::daemon(scenario.jitter, 0), world.time());
+    let mut deaths = faults.deaths.clone();
+    deaths.sort();
+    let mut run = Run {
+        driver: Driver::new(supervisor, world),
+        stats: Stats::default(),
+        still: 0,
+        quit: false,
+        deaths: deaths.into(),
+        spared: 0,
+        lives: 0,
     };
-    let supervisor = Supervisor::new(config, daemon, world.time());
-    let mut run =
-        Run { driver: Driver::new(supervisor, world), stats: Stats::default(), still: 0, quit: false };
     let alarm = Alarm::default();
     if let Err(what) = alarm.listen(|| run.play()) {
         run.world().violated(what);
@@ -108,16 +116,22 @@ fn play(scenario: &Scenario, faults: &FaultPlan, keep_trace: bool) -> Outcome {
     run.finish()
 }
 
-struct Run {
-    driver: Driver<World>,
+pub(crate) struct Run {
+    pub driver: Driver<World>,
     stats: Stats,
     /// Steps since time passed last.
     still: u32,
     quit: bool,
+    /// When the daemon dies, the next time first.
+    pub deaths: VecDeque<DaemonDeath>,
+    /// Actions since the next death could strike.
+    pub spared: u32,
+    /// Daemons before this one.
+    pub lives: u32,
 }
 
 impl Run {
-    fn world(&mut self) -> &mut World {
+    pub fn world(&mut self) -> &mut World {
         self.driver.backend()
     }
 
@@ -130,11 +144,13 @@ impl Run {
             self.world().ask(0, &Ask::Resume, false, None);
             self.settle()?;
         }
-        if !self.quit {
-            self.world().ask(0, &Ask::Terminate, false, None);
-        }
         let deadline = self.world().time() + SETTLED_WITHIN;
+        let mut asked = None;
         while !self.quit {
+            // A daemon that died before it had quit has a successor, which knows nothing of that.
+            if asked.replace(self.lives) != Some(self.lives) {
+                self.world().ask(0, &Ask::Terminate, false, None);
+            }
             self.advance(ms(500))?;
             if self.world().time() >= deadline {
                 return Err(format!("the daemon has not quit: {}", self.unrest()));
@@ -178,10 +194,12 @@ impl Run {
             Some(Pending::Requests(_)) if mute => None,
             pending => pending.map(|pending| pending.to_string()),
         };
+        let status = self.driver.supervisor().status();
         let world = self.world();
         let flight = world.ledger.in_flight();
         let mut wrong: Vec<String> = pending.into_iter().collect();
         wrong.extend(world.unsettled());
+        wrong.extend(world.misfits(&status));
         if flight > 0 && !world.waits_for_resume() {
             wrong.push(format!("{flight} of the users' requests wait"));
         }
@@ -191,8 +209,10 @@ impl Run {
     /// Lets so much time pass.
     fn advance(&mut self, duration: Duration) -> Result<(), String> {
         let until = self.world().time() + duration;
-        self.world().horizon = until;
         while !self.quit && self.world().time() < until {
+            let now = self.world().time();
+            self.world().horizon = self.deaths.front().map_or(until, |death| death.horizon(now, until));
+            self.die_if_due()?;
             self.step()?;
         }
         Ok(())
@@ -205,7 +225,11 @@ impl Run {
         match step {
             Step::Quit => self.quit = true,
             Step::Heard(_) | Step::TimedOut => self.stats.events += 1,
-            Step::Performed(action) => self.stats.events += u64::from(completes(&action)),
+            Step::Performed(action) => {
+                self.stats.actions += 1;
+                self.stats.events += u64::from(completes(&action));
+                self.survived();
+            }
         }
         self.driver.supervisor().check().map_err(|violation| violation.to_string())?;
         if let Some(violation) = self.world().violation() {

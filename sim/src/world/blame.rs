@@ -52,7 +52,7 @@ impl World {
             Some(Cause::NeverResumed)
         } else if had_time {
             Some(Cause::ShutdownTimeout)
-        } else if !process.channel_open {
+        } else if !process.reachable() && (process.holds || !process.orphaned) {
             Some(Cause::ChannelLost)
         } else {
             None

@@ -1,6 +1,6 @@
 //! What the daemon does to `tmpDir` and asks its host for.
 
-use nodesockd_core::config::{Config, Problem, SocketPattern, Symlinks};
+use nodesockd_core::config::{Config, Named, Problem, SocketPattern, Symlinks};
 use nodesockd_core::event::{Failure, Queue};
 use nodesockd_core::id::WorkerId;
 use nodesockd_core::state::State;
@@ -101,7 +101,9 @@ impl World {
 
     /// Replaces the state file.
     pub fn persist(&mut self, state: Option<&State>) -> Result<(), Failure> {
-        self.call(Call::Persist)?;
+        let called = self.call(Call::Persist);
+        self.deaths.stale = called.is_err();
+        called?;
         self.state = state.cloned();
         Ok(())
     }
@@ -127,8 +129,12 @@ impl World {
         let stale: Vec<String> = self
             .files
             .iter()
-            .filter(|(name, entry)| pattern.matches(name).is_some() && **entry != Entry::Plain)
-            .filter(|(name, entry)| !listens(name, entry))
+            .filter(|(_, entry)| **entry != Entry::Plain)
+            .filter(|(name, entry)| match pattern.matches(name) {
+                Some(Named::TemporaryLink) => true,
+                Some(Named::Link(_) | Named::Socket(_)) => !listens(name, entry),
+                None => false,
+            })
             .map(|(name, _)| name.to_owned())
             .collect();
         stale.iter().for_each(|name| self.files.remove(name));
@@ -165,6 +171,9 @@ impl World {
         match loaded {
             Ok(config) => {
                 self.promise_on_load(&config);
+                if let Some(settings) = &self.file {
+                    self.in_force = settings.clone();
+                }
                 Ok(config)
             }
             Err(message) => Err(vec![Problem::general(message)]),

@@ -49,6 +49,8 @@ pub(crate) struct Promises {
     pub suspended: bool,
     lifting: u32,
     interrupts: u32,
+    /// The daemon was asked to quit; its successor knows nothing of that.
+    quitting: bool,
     pub slots: BTreeMap<SlotIndex, Slot>,
     /// Files whose removal failed by an injected error the last time it was tried.
     stuck: BTreeSet<String>,
@@ -81,6 +83,7 @@ impl Promises {
             suspended: false,
             lifting: 0,
             interrupts: 0,
+            quitting: false,
             slots: BTreeMap::new(),
             stuck: BTreeSet::new(),
             sweep_failed: false,
@@ -110,6 +113,35 @@ impl Promises {
     /// There are at least so many slots.
     pub fn floor(&self) -> u32 {
         self.counts.first().copied().unwrap_or_default()
+    }
+
+    /// The `socketFile` in force.
+    pub fn pattern(&self) -> &SocketPattern {
+        &self.patterns[self.patterns.len() - 1]
+    }
+
+    /// What was asked for may have come about, or not.
+    pub fn in_doubt(&self) -> bool {
+        self.lifting > 0 || self.stops_open > 0 || self.quitting
+    }
+
+    /// Another daemon is there: nobody waits for the earlier one's replies.
+    pub fn adopted(&mut self, wanted: bool, suspended: bool) {
+        (self.wanted, self.suspended) = (wanted, suspended);
+        (self.lifting, self.stops_open, self.interrupts) = (0, 0, 0);
+        self.quitting = false;
+    }
+
+    /// What was asked for may come to these numbers, too.
+    pub fn may_be(&mut self, slots: &[u32], standby: u32) {
+        self.counts.extend(slots);
+        self.most = self.most.max(slots.iter().copied().max().unwrap_or_default());
+        self.most_standby = self.most_standby.max(standby);
+    }
+
+    /// Somebody removed the socket.
+    pub fn has_spoiled(&self, socket: &str) -> bool {
+        self.spoiled.contains(socket)
     }
 
     pub fn kill_allowed(&self) -> bool {
@@ -147,6 +179,11 @@ impl World {
                     process.known_online = true;
                 }
             }
+            Event::Claimed { claims: Some(worker), message: FromWorker::Online { .. }, .. } => {
+                if let Some(process) = self.processes.named(*worker).and_then(|w| self.processes.get_mut(w)) {
+                    process.known_online = true;
+                }
+            }
             Event::Exited { worker, .. } => {
                 if let Some(process) = self.processes.named(*worker).and_then(|w| self.processes.get_mut(w)) {
                     process.exit_known = true;
@@ -154,8 +191,10 @@ impl World {
             }
             Event::Requested { from, request } => self.heard_request(&from.clone(), &request.clone()),
             Event::Signalled { signal } => {
+                self.may_go();
                 if matches!(signal, DaemonSignal::Terminate | DaemonSignal::Interrupt) {
                     self.promises.wanted = false;
+                    self.promises.quitting = true;
                     self.promises.stops_open += 1;
                 }
                 self.promises.interrupts += u32::from(*signal == DaemonSignal::Interrupt);
@@ -186,6 +225,7 @@ impl World {
         match request {
             Request::Stop | Request::Terminate => {
                 promises.wanted = false;
+                promises.quitting |= *request == Request::Terminate;
                 promises.stops_open += 1;
                 promises.lifting += 1;
             }
@@ -385,9 +425,7 @@ impl World {
             let since = |at: Option<Time>| at.map(|at| self.now.since(at));
             let shutdown = self.promises.shutdown;
             match signal {
-                WorkerSignal::Terminate if !process.channel_open => {
-                    self.check_retired(worker, "sent SIGTERM")
-                }
+                WorkerSignal::Terminate if !process.reachable() => self.check_retired(worker, "sent SIGTERM"),
                 WorkerSignal::Terminate if since(process.told_shutdown).is_none_or(|ago| ago < shutdown) => {
                     self.violated(format_args!("SIGTERM to {worker} before shutdownTimeout has passed"));
                 }
@@ -492,6 +530,7 @@ impl World {
     }
 
     fn unlinked(&mut self, worker: Worker) {
+        self.check_kept(worker, "taken from its link");
         let now = self.now;
         if let Some(process) = self.processes.get_mut(worker) {
             process.unlinked = Some(now);

@@ -30,9 +30,29 @@ struct Asked {
     finals: u32,
 }
 
+impl Clients {
+    /// The daemon is dead, and all connections with it.
+    pub fn forget_all(&mut self) {
+        self.connections.clear();
+        self.asked.clear();
+    }
+
+    /// Another connection.
+    pub fn open(&mut self) -> ConnId {
+        self.opened += 1;
+        ConnId(self.opened)
+    }
+}
+
 impl World {
     /// A client makes a request; on a new connection if it has none.
     pub fn ask(&mut self, client: u32, ask: &Ask, twice: bool, hang_up_ms: Option<u64>) {
+        if self.deaths.down {
+            self.clients.connections.remove(&client);
+            let what = format_args!("{}: there is no daemon", name(ask));
+            self.trace.line(self.now, format_args!("client {client}"), what);
+            return;
+        }
         let clients = &mut self.clients;
         let conn = *clients.connections.entry(client).or_insert_with(|| {
             clients.opened += 1;
@@ -74,6 +94,9 @@ impl World {
             finals: 0,
         });
         asked.heard += 1;
+        if is_operation(request) {
+            self.may_go();
+        }
         if overlaps {
             self.tally.count("overlapping commands");
         }

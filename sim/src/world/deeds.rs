@@ -18,6 +18,8 @@ pub(crate) enum Doing {
     Boot,
     /// It reports online.
     Report,
+    /// It tries to reach the daemon by the control socket.
+    Dial,
     /// It reports broken.
     Break,
     /// It ends.
@@ -51,6 +53,7 @@ impl World {
         match doing {
             Doing::Boot => self.boot(worker),
             Doing::Report => self.report(worker),
+            Doing::Dial => self.dial(worker),
             Doing::Break => {
                 process.broken = true;
                 self.say(worker, FromWorker::Broken { reason: Some("out of memory soon".into()) }, "broken");
@@ -99,6 +102,9 @@ impl World {
             return;
         }
         let (suspended, twice) = (process.holds, process.has(Behaviour::ReportsTwice));
+        if let Some(process) = self.processes.get_mut(worker) {
+            process.reported = true;
+        }
         let word = if suspended { "online, suspended" } else { "online" };
         for _ in 0..=u32::from(twice) {
             self.say(worker, FromWorker::Online { suspended }, word);
@@ -106,11 +112,10 @@ impl World {
     }
 
     /// A worker's message to the daemon.
-    fn say(&mut self, worker: Worker, message: FromWorker, words: &str) {
-        let Some(process) = self.processes.get(worker).filter(|process| process.channel_open) else { return };
-        let id = process.id;
+    pub(super) fn say(&mut self, worker: Worker, message: FromWorker, words: &str) {
+        let Some((lane, event)) = self.said(worker, message) else { return };
         self.trace.line(self.now, worker, words);
-        self.deliver(Some(Lane::Worker(id)), Duration::ZERO, Event::Received { worker: id, message });
+        self.deliver(Some(lane), Duration::ZERO, event);
     }
 
     fn babble(&mut self, worker: Worker) {
@@ -139,7 +144,7 @@ impl World {
 
     fn hear(&mut self, worker: Worker, message: ToWorker) {
         let Some(process) = self.processes.get_mut(worker) else { return };
-        if !process.channel_open {
+        if !process.reachable() && !process.orphaned {
             return;
         }
         match message {
@@ -198,13 +203,19 @@ impl World {
     }
 
     fn close_channel(&mut self, worker: Worker) {
-        let Some(process) = self.processes.get_mut(worker).filter(|process| process.channel_open) else {
-            return;
-        };
+        let Some(process) = self.processes.get_mut(worker) else { return };
+        let (id, own, conn) = (process.id, process.channel_open, process.conn.take());
         process.channel_open = false;
-        let id = process.id;
-        self.trace.line(self.now, worker, "closes its channel");
-        self.deliver(Some(Lane::Worker(id)), Duration::ZERO, Event::ChannelClosed { worker: id });
+        process.orphaned = false;
+        if own || conn.is_some() {
+            self.trace.line(self.now, worker, "closes its channel");
+        }
+        if own {
+            self.deliver(Some(Lane::Worker(id)), Duration::ZERO, Event::ChannelClosed { worker: id });
+        }
+        if let Some(conn) = conn {
+            self.part(conn);
+        }
     }
 
     /// Takes a request from a connection that is accepted.

@@ -4,6 +4,7 @@ mod blame;
 mod calls;
 mod check;
 mod clients;
+mod death;
 mod deeds;
 mod files;
 mod nginx;
@@ -26,6 +27,7 @@ pub(crate) use process::Worker;
 
 use self::check::Promises;
 use self::clients::Clients;
+use self::death::Deaths;
 use self::files::Files;
 use self::nginx::Nginx;
 use self::process::Processes;
@@ -120,6 +122,9 @@ pub(crate) struct World {
     files: Files,
     /// What the state file holds.
     state: Option<State>,
+    deaths: Deaths,
+    /// The configuration in force.
+    in_force: Settings,
     processes: Processes,
     nginx: Nginx,
     clients: Clients,
@@ -160,6 +165,8 @@ impl World {
             marks: Tally::default(),
             files: Files::left(&scenario.leftovers, &config.socket_file),
             state: None,
+            deaths: Deaths::default(),
+            in_force: scenario.settings.clone(),
             processes: Processes::default(),
             nginx: Nginx::default(),
             clients: Clients::default(),
@@ -225,6 +232,9 @@ impl World {
 
     /// The daemon will learn of `event` in a moment, or later by `delay`; not before what it is told by the same source.
     fn deliver(&mut self, lane: Option<Lane>, delay: Duration, event: Event) {
+        if self.deaths.down {
+            return;
+        }
         let mut at = self.now + delay + self.draw_us(200);
         if let Some(lane) = lane {
             let last = self.lanes.entry(lane).or_insert(at);
@@ -326,6 +336,7 @@ impl World {
         if self.faults_over() {
             return;
         }
+        self.may_go();
         let live = self.processes.live();
         let pick = |nth: u32| live.get(nth as usize % live.len().max(1)).copied();
         match blow.what {

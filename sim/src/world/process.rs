@@ -7,7 +7,7 @@ use std::time::Duration;
 use nodesockd_core::Time;
 use nodesockd_core::action::{SpawnOrder, WorkerSignal};
 use nodesockd_core::event::{Event, ExitStatus, Failure};
-use nodesockd_core::id::{Process, WorkerId};
+use nodesockd_core::id::{ConnId, Process, WorkerId};
 use nodesockd_core::wire::ToWorker;
 
 use super::{Doing, Happening, Lane, World, ms};
@@ -57,6 +57,12 @@ pub(crate) struct Proc {
     pub begun: u32,
     pub broken: bool,
     pub channel_open: bool,
+    /// Its daemon has died; what that had told it, it still hears.
+    pub orphaned: bool,
+    /// Its connection to the control socket of a daemon that is not its first.
+    pub conn: Option<ConnId>,
+    /// It has reported online.
+    pub reported: bool,
     pub heard_until: Time,
     /// The daemon has learned that it is online.
     pub known_online: bool,
@@ -81,6 +87,8 @@ pub(crate) struct Proc {
     /// The daemon has learned that it ended.
     pub exit_known: bool,
     pub reaped: bool,
+    /// It is no child of the daemon there is: init collects it when it ends.
+    pub adopted: bool,
     /// Children of its own that live: escaped from its group or not.
     pub children: Vec<bool>,
 }
@@ -96,7 +104,35 @@ impl Proc {
 
     /// It has said, or shown, that it wants a replacement.
     pub fn asks_to_go(&self) -> bool {
-        self.broken || !self.channel_open
+        self.broken || !self.channel_open && !self.orphaned
+    }
+
+    /// Another process may get its pid.
+    fn pid_is_free(&self) -> bool {
+        self.reaped || self.adopted && !self.alive()
+    }
+
+    /// It was told to go, or asked to.
+    pub fn asked_to_go(&self) -> bool {
+        self.asks_to_go() || self.retiring() || self.shutting
+    }
+
+    /// It can be told things.
+    pub fn reachable(&self) -> bool {
+        self.channel_open || self.conn.is_some()
+    }
+
+    /// Its daemon has died. Where it has ended itself, init collects it.
+    pub fn lose_daemon(&mut self) {
+        if self.alive() {
+            self.orphaned |= self.channel_open || self.conn.is_some();
+            self.adopted = true;
+            self.channel_open = false;
+            self.conn = None;
+        } else {
+            self.exit_known = true;
+            self.reaped = true;
+        }
     }
 
     /// Its accept queue could not be seen for so long that it is not waited for any longer.
@@ -125,6 +161,10 @@ impl Processes {
         self.table.get_mut(worker.0 as usize)
     }
 
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Proc> {
+        self.table.iter_mut()
+    }
+
     pub fn named(&self, id: WorkerId) -> Option<Worker> {
         self.by_id.get(&id).copied()
     }
@@ -139,8 +179,12 @@ impl Processes {
 
     /// The lowest pid that is free: one that was freed is taken again at once.
     fn free_pid(&self) -> u32 {
-        let taken: BTreeSet<u32> =
-            self.table.iter().filter(|process| !process.reaped).map(|process| process.process.pid).collect();
+        let taken: BTreeSet<u32> = self
+            .table
+            .iter()
+            .filter(|process| !process.pid_is_free())
+            .map(|process| process.process.pid)
+            .collect();
         (5000..).find(|pid| !taken.contains(pid)).unwrap_or(u32::MAX)
     }
 }
@@ -198,6 +242,9 @@ impl World {
             begun: 0,
             broken: false,
             channel_open: true,
+            orphaned: false,
+            conn: None,
+            reported: false,
             heard_until: self.now,
             known_online: false,
             told_shutdown: None,
@@ -213,6 +260,7 @@ impl World {
             died_by_itself: false,
             exit_known: false,
             reaped: false,
+            adopted: false,
             children: Vec::new(),
         });
         self.after(boot, Happening::Worker(worker, Doing::Boot));
@@ -255,7 +303,7 @@ impl World {
     }
 
     /// The daemon sends a message: it arrives a moment later, when the worker reads again.
-    pub fn tell(&mut self, id: WorkerId, message: &ToWorker) {
+    pub fn tell(&mut self, id: WorkerId, over: Option<ConnId>, message: &ToWorker) {
         let Some(worker) = self.processes.named(id) else {
             self.violated(format_args!("a message to {id}, which was never spawned"));
             return;
@@ -264,13 +312,17 @@ impl World {
             self.trace.line(self.now, "daemon", format_args!("tell {worker}: {}", words(message)));
         }
         self.check_told(worker, message);
+        if *message == ToWorker::Shutdown {
+            self.check_kept(worker, "told to shut down");
+        }
         let latency = self.draw_us(150);
         let (now, decided) = (self.now, self.busy_since);
         let Some(process) = self.processes.get_mut(worker) else { return };
         if *message == ToWorker::Shutdown {
             process.told_shutdown.get_or_insert(decided);
         }
-        if !process.channel_open || !process.alive() {
+        let heard = if over.is_some() { over == process.conn } else { process.channel_open };
+        if !heard || !process.alive() {
             return;
         }
         let at = (now + latency).max(process.heard_until).max(process.boots_at);
@@ -283,6 +335,7 @@ impl World {
         let end = Time::ZERO + ms(self.faults.until_ms);
         let Some(process) = self.processes.get_mut(worker).filter(|process| process.alive()) else { return };
         process.stopped = true;
+        self.deaths.kept.remove(&worker);
         self.trace.line(self.now, "fault", format_args!("stop {worker} for {} ms", duration.as_millis()));
         let until = (self.now + duration).min(end.max(self.now));
         self.schedule(until, Happening::Continue(worker));
@@ -305,6 +358,7 @@ impl World {
     /// The daemon's signals.
     pub fn signal(&mut self, id: WorkerId, target: Process, signal: WorkerSignal) {
         let Some(worker) = self.check_signal(id, target, signal) else { return };
+        self.check_kept(worker, "sent a signal");
         let cause = self.cause_of_signal(worker);
         let decided = self.busy_since;
         let Some(process) = self.processes.get_mut(worker) else { return };
@@ -317,7 +371,7 @@ impl World {
             }
             WorkerSignal::KillGroup => {
                 self.marks.count("SIGKILL is needed");
-                process.children.retain(|escaped| *escaped);
+                process.children.retain(|escaped| *escaped && !process.adopted);
                 self.end(worker, Death::Signal(9), cause);
             }
         }
@@ -350,11 +404,17 @@ impl World {
         process.held.clear();
         let (id, idle) = (process.id, std::mem::take(&mut process.idle));
         let closed = std::mem::replace(&mut process.channel_open, false);
+        let (adopted, conn) = (process.adopted, process.conn.take());
+        if self.deaths.down {
+            process.exit_known = true;
+            process.reaped = true;
+        }
         self.trace.line(self.now, worker, status);
         self.nginx.forget(&idle);
         for request in lost {
             self.lose(request, cause, format_args!("{worker} {status}"));
         }
+        let status = if adopted { ExitStatus::Unknown } else { status };
         let exited = Event::Exited { worker: id, status };
         let mut facts = vec![exited];
         if closed {
@@ -363,6 +423,9 @@ impl World {
         }
         for fact in facts {
             self.deliver(Some(Lane::Worker(id)), delay, fact);
+        }
+        if let Some(conn) = conn {
+            self.part(conn);
         }
     }
 

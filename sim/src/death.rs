@@ -1,0 +1,81 @@
+//! The daemon's own death: between any two of its actions, with another daemon to follow.
+//!
+//! An action that was carried out and whose completion nobody heard looks the same from outside as one whose completion
+//! was heard and not acted upon. So there are as many points to die at as there are actions, and one more.
+
+use nodesockd_core::id::BootId;
+use nodesockd_core::supervisor::Daemon;
+use nodesockd_core::{Supervisor, Time};
+use serde::{Deserialize, Serialize};
+
+use crate::runner::Run;
+use crate::world::{DAEMON_PID, ms};
+
+/// The daemon dies, and another one follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DaemonDeath {
+    /// Not before, in ms.
+    pub at_ms: u64,
+    /// When it has carried out so many more actions.
+    pub actions: u32,
+    /// So long there is none, in ms.
+    pub down_ms: u64,
+    /// It dies while it swaps a link, and leaves the temporary one.
+    pub torn: bool,
+}
+
+impl DaemonDeath {
+    fn begins(&self) -> Time {
+        Time::ZERO + ms(self.at_ms)
+    }
+
+    /// A daemon that waits is woken at `until`, or earlier to die.
+    pub(crate) fn horizon(&self, now: Time, until: Time) -> Time {
+        if self.begins() > now { until.min(self.begins()) } else { until }
+    }
+}
+
+/// The n-th daemon of a history, from 0.
+pub(crate) fn daemon(jitter: u64, life: u32) -> Daemon {
+    Daemon {
+        version: "3.0.0".into(),
+        pid: DAEMON_PID + life,
+        boot: BootId(u128::from(jitter) << 64 | u128::from(0x5eed + (life << 16))),
+    }
+}
+
+impl Run {
+    /// The daemon dies if it is time to.
+    pub(crate) fn die_if_due(&mut self) -> Result<(), String> {
+        let Some(death) = self.deaths.front().copied() else { return Ok(()) };
+        if self.world().time() < death.begins() || self.spared < death.actions {
+            return Ok(());
+        }
+        self.deaths.pop_front();
+        self.spared = 0;
+        self.lives += 1;
+        self.die(death)
+    }
+
+    /// It has carried out an action.
+    pub(crate) fn survived(&mut self) {
+        let due = self.deaths.front().copied();
+        let begun = due.is_some_and(|death| self.world().time() >= death.begins());
+        self.spared += u32::from(begun);
+    }
+
+    fn die(&mut self, death: DaemonDeath) -> Result<(), String> {
+        let busy = self.driver.supervisor().status().operation.is_some();
+        let life = self.lives;
+        let world = self.world();
+        world.daemon_dies(busy, death.torn);
+        world.elapse(ms(death.down_ms));
+        let config = world.configuration().map_err(|error| error.to_string())?;
+        let left = world.inherit(&config);
+        let daemon = daemon(world.jitter(), life);
+        let supervisor = Supervisor::adopt(config, daemon, left, world.time());
+        supervisor.check().map_err(|violation| format!("after adoption, {violation}"))?;
+        self.driver.succeed(supervisor);
+        Ok(())
+    }
+}

@@ -1,0 +1,247 @@
+//! What the daemon's death does to the world, what the next one finds, and what it may make of it.
+
+use std::collections::BTreeSet;
+
+use nodesockd_core::config::{Config, Named, PatternError, SocketPattern, Symlinks};
+use nodesockd_core::event::Event;
+use nodesockd_core::id::{ConnId, SlotIndex, WorkerId};
+use nodesockd_core::state::{Inheritance, RecordedStage, State, Survivor};
+use nodesockd_core::wire::{FromWorker, Status};
+
+use super::{Doing, Happening, Lane, Worker, World, ms};
+use crate::scenario::Settings;
+
+/// The library tries to reach a daemon again at least so often, in ms.
+const REDIAL_MS: u64 = 1000;
+
+/// One worker's place and mood, which its daemon's death does not change.
+#[derive(Debug, Default)]
+pub(crate) struct Deaths {
+    /// There is no daemon.
+    pub down: bool,
+    /// How many there were before this one.
+    pub count: u32,
+    /// Workers that serve and that nobody wants to go: they stay.
+    pub kept: BTreeSet<Worker>,
+    /// The state file could not be written when that was last tried.
+    pub stale: bool,
+}
+
+impl World {
+    /// What draws all that nobody decides.
+    pub fn jitter(&self) -> u64 {
+        self.scenario.jitter
+    }
+
+    /// The daemon is killed; `busy` with an operation, or not.
+    pub fn daemon_dies(&mut self, busy: bool, torn: bool) {
+        self.tally.count("daemon dies");
+        self.trace.line(self.now, "fault", "kill -9 the daemon");
+        self.deaths.down = true;
+        self.deaths.count += 1;
+        self.ready.clear();
+        self.agenda.retain(|due| !matches!(due.0.what, Happening::Deliver(_)));
+        self.lanes.clear();
+        self.clients.forget_all();
+        for process in self.processes.iter_mut() {
+            process.lose_daemon();
+        }
+        self.deaths.kept = if busy || self.deaths.stale { BTreeSet::new() } else { self.untroubled() };
+        if torn {
+            self.tally.count("torn swap");
+            let link = self.promises.pattern().link(SlotIndex(0));
+            self.files.link(&SocketPattern::temporary(&link), "gone.sock", Symlinks::Relative);
+        }
+    }
+
+    /// Workers that serve and have no reason to go.
+    fn untroubled(&self) -> BTreeSet<Worker> {
+        if !self.promises.wanted || self.promises.in_doubt() {
+            return BTreeSet::new();
+        }
+        let fine = |(worker, process): (Worker, &super::process::Proc)| {
+            let serves = process.published && process.unlinked.is_none() && process.listening.is_some();
+            let sound = process.behaviours.is_empty() && !process.stopped && !process.asked_to_go();
+            // One that can be told nothing is replaced unless it is known to need nothing.
+            let recorded = self.state.as_ref().and_then(|state| state.worker(process.id));
+            let active = recorded.is_some_and(|record| record.stage == RecordedStage::Online);
+            let reachable = self.has_library(worker) || active;
+            (process.alive() && serves && sound && reachable && !self.promises.has_spoiled(&process.socket))
+                .then_some(worker)
+        };
+        self.processes.iter().filter_map(fine).collect()
+    }
+
+    /// Nobody can be sure any more that these stay.
+    pub(super) fn may_go(&mut self) {
+        self.deaths.kept.clear();
+    }
+
+    pub(super) fn check_kept(&mut self, worker: Worker, what: &str) {
+        let alive = self.processes.get(worker).is_some_and(super::process::Proc::alive);
+        if alive && self.deaths.kept.contains(&worker) {
+            self.violated(format_args!(
+                "{worker} is {what}, although nothing happened but that its daemon died"
+            ));
+        }
+    }
+
+    /// The configuration that the next daemon reads. One that cannot be read is mended first.
+    pub fn configuration(&mut self) -> Result<Config, PatternError> {
+        let file = self.file.get_or_insert_with(|| self.in_force.clone()).clone();
+        // Another `socketFile` comes about by a reload.
+        let settings = Settings { socket_file: self.in_force.socket_file.clone(), ..file };
+        let config = settings.config()?;
+        self.promise_on_load(&config);
+        self.in_force = settings;
+        Ok(config)
+    }
+
+    /// A daemon starts, and finds this.
+    pub fn inherit(&mut self, config: &Config) -> Inheritance {
+        self.deaths.down = false;
+        self.trace.line(self.now, "daemon", "start again");
+        let survivors: Vec<Survivor> = self
+            .processes
+            .iter()
+            .filter(|(_, process)| process.alive())
+            .map(|(_, process)| Survivor { id: process.id, process: process.process })
+            .collect();
+        // Children of those that died meanwhile are no worker's any more.
+        self.processes
+            .iter_mut()
+            .filter(|process| !process.alive())
+            .for_each(|process| process.children.clear());
+        let links: Vec<(SlotIndex, WorkerId)> = self
+            .files
+            .iter()
+            .filter_map(|(name, _)| match (config.socket_file.matches(name)?, self.files.target(name)?) {
+                (Named::Link(slot), target) => match config.socket_file.matches(target)? {
+                    Named::Socket(id) => Some((slot, id)),
+                    Named::Link(_) | Named::TemporaryLink => None,
+                },
+                (Named::Socket(_) | Named::TemporaryLink, _) => None,
+            })
+            .collect();
+        self.promise_on_adoption(&links);
+        for worker in self.processes.live() {
+            if self.has_library(worker) {
+                let moment = self.draw_us(REDIAL_MS * 1000);
+                self.after(moment, Happening::Worker(worker, Doing::Dial));
+            }
+        }
+        Inheritance { state: self.state.clone(), survivors, links }
+    }
+
+    /// What was promised stands; what was in progress is decided by the file and the links.
+    fn promise_on_adoption(&mut self, links: &[(SlotIndex, WorkerId)]) {
+        let doubt = self.promises.in_doubt() || self.deaths.stale;
+        let fate = self.state.as_ref().map_or(Fate::UNKNOWN, |state| Fate::of(state, links));
+        if !doubt && (self.promises.wanted, self.promises.suspended) != (fate.running, fate.suspended) {
+            self.violated(format_args!("by the state file the app {fate}, which is not what was promised"));
+        }
+        self.promises.adopted(fate.running, fate.suspended);
+        let rollout = self.state.as_ref().and_then(|state| state.rollout.as_ref());
+        let counts = self.state.iter().map(|state| state.slots).chain(rollout.map(|rollout| rollout.slots));
+        let counts: Vec<u32> = counts.collect();
+        let standby =
+            self.state.iter().map(|state| state.standby).chain(rollout.map(|rollout| rollout.standby));
+        let standby = standby.max().unwrap_or_default();
+        if doubt {
+            self.promises.may_be(&counts, standby);
+        }
+    }
+
+    /// Whether it reports to another daemon than its first.
+    pub(super) fn has_library(&self, worker: Worker) -> bool {
+        worker.0.wrapping_mul(37) % 100 >= self.faults.strangers
+    }
+
+    /// A worker with our library reaches the daemon again, by the control socket.
+    pub(super) fn dial(&mut self, worker: Worker) {
+        let conn = self.clients.open();
+        let Some(process) = self.processes.get_mut(worker).filter(|process| process.orphaned) else { return };
+        if self.deaths.down || process.shutting || process.conn.is_some() {
+            return;
+        }
+        process.conn = Some(conn);
+        let (reported, broken) = (process.reported, process.broken);
+        if reported {
+            let suspended = process.holds;
+            let word = if suspended {
+                "online, suspended, over the control socket"
+            } else {
+                "online, over the control socket"
+            };
+            self.say(worker, FromWorker::Online { suspended }, word);
+        }
+        if broken {
+            self.say(worker, FromWorker::Broken { reason: Some("out of memory soon".into()) }, "broken");
+        }
+    }
+
+    /// The fact that a worker said something, by whichever way it has.
+    pub(super) fn said(&self, worker: Worker, message: FromWorker) -> Option<(Lane, Event)> {
+        let process = self.processes.get(worker)?;
+        let id = process.id;
+        if process.channel_open {
+            return Some((Lane::Worker(id), Event::Received { worker: id, message }));
+        }
+        let conn = process.conn?;
+        let pid = Some(process.process.pid);
+        Some((Lane::Client(conn), Event::Claimed { conn, pid, claims: Some(id), message }))
+    }
+
+    /// A worker's connection to the control socket closes.
+    pub(super) fn part(&mut self, conn: ConnId) {
+        self.deliver(Some(Lane::Client(conn)), ms(0), Event::Disconnected { conn });
+    }
+
+    /// Processes that the daemon does not know of, and workers that are not in the mood that was promised.
+    pub fn misfits(&self, status: &Status) -> Vec<String> {
+        let known: BTreeSet<u32> = status.workers.iter().filter_map(|worker| worker.pid).collect();
+        let alive = || self.processes.iter().filter(|(_, process)| process.alive());
+        let orphans = alive()
+            .filter(|(_, process)| !known.contains(&process.process.pid))
+            .map(|(worker, _)| format!("{worker} is alive and nobody's"));
+        let wanted = self.promises.suspended;
+        let serves = |process: &super::process::Proc| process.published && process.unlinked.is_none();
+        let moods = alive()
+            .filter(|(_, process)| self.deaths.count > 0 && serves(process) && process.suspended != wanted)
+            .map(|(worker, _)| {
+                format!("{worker} is {}suspended, the app is not so", if wanted { "not " } else { "" })
+            });
+        orphans.chain(moods).collect()
+    }
+}
+
+/// What becomes of the app by the state file.
+struct Fate {
+    running: bool,
+    suspended: bool,
+}
+
+impl Fate {
+    const UNKNOWN: Self = Self { running: true, suspended: false };
+
+    /// A rollout of which a link names a new worker is finished, any other is undone.
+    fn of(state: &State, links: &[(SlotIndex, WorkerId)]) -> Self {
+        let new = |id: WorkerId| state.worker(id).is_some_and(|record| record.new);
+        match &state.rollout {
+            Some(rollout) if links.iter().any(|(_, id)| new(*id)) => {
+                Self { running: true, suspended: rollout.suspended }
+            }
+            Some(_) | None => Self { running: state.running, suspended: state.suspended },
+        }
+    }
+}
+
+impl std::fmt::Display for Fate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match (self.running, self.suspended) {
+            (true, true) => "is suspended",
+            (true, false) => "runs",
+            (false, _) => "is stopped",
+        })
+    }
+}
