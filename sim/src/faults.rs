@@ -10,6 +10,8 @@ use crate::scenario::Behaviour;
 
 /// Everything that goes wrong in a history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+// Histories in files do not know the faults that were thought of after them.
+#[serde(default)]
 pub struct FaultPlan {
     /// Calls of the backend that do not go well.
     pub calls: Vec<CallFault>,

@@ -13,6 +13,7 @@
 //! | `generate` | both, drawn from a seed |
 //! | `stories` | those that have a name |
 //! | `shrink`, `regression` | those that went wrong: made small, and kept in files |
+//! | `model` | what an operator may rely on, in a few lines, and the supervisor against it |
 //! | `world` | processes, files, nginx, clients, and the contract seen from outside |
 //! | `backend` | the traits of the core over that world |
 //! | `runner` | plays a scenario |
@@ -32,6 +33,7 @@ mod death;
 mod faults;
 mod generate;
 mod ledger;
+pub mod model;
 mod regression;
 mod runner;
 mod scenario;

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use nodesockd_core::config::PatternError;
 use nodesockd_core::driver::{Driver, Step};
 use nodesockd_core::supervisor::Pending;
 use nodesockd_core::{Supervisor, Time};
@@ -83,8 +84,8 @@ pub fn run(scenario: &Scenario, faults: &FaultPlan) -> Outcome {
 }
 
 fn play(scenario: &Scenario, faults: &FaultPlan, keep_trace: bool) -> Outcome {
-    let (world, config) = match World::new(scenario, faults, keep_trace) {
-        Ok(both) => both,
+    let mut run = match Run::new(scenario, faults, keep_trace) {
+        Ok(run) => run,
         Err(error) => {
             return Outcome {
                 stats: Stats::default(),
@@ -93,18 +94,6 @@ fn play(scenario: &Scenario, faults: &FaultPlan, keep_trace: bool) -> Outcome {
                 trace: String::new(),
             };
         }
-    };
-    let supervisor = Supervisor::new(config, death::daemon(scenario.jitter, 0), world.time());
-    let mut deaths = faults.deaths.clone();
-    deaths.sort();
-    let mut run = Run {
-        driver: Driver::new(supervisor, world),
-        stats: Stats::default(),
-        still: 0,
-        quit: false,
-        deaths: deaths.into(),
-        spared: 0,
-        lives: 0,
     };
     let alarm = Alarm::default();
     if let Err(what) = alarm.listen(|| run.play()) {
@@ -116,6 +105,7 @@ fn play(scenario: &Scenario, faults: &FaultPlan, keep_trace: bool) -> Outcome {
     run.finish()
 }
 
+/// A supervisor in its world.
 pub(crate) struct Run {
     pub driver: Driver<World>,
     stats: Stats,
@@ -131,6 +121,27 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// The daemon is about to start.
+    pub fn new(scenario: &Scenario, faults: &FaultPlan, keep_trace: bool) -> Result<Self, PatternError> {
+        let (world, config) = World::new(scenario, faults, keep_trace)?;
+        let supervisor = Supervisor::new(config, death::daemon(scenario.jitter, 0), world.time());
+        let mut deaths = faults.deaths.clone();
+        deaths.sort();
+        Ok(Self {
+            driver: Driver::new(supervisor, world),
+            stats: Stats::default(),
+            still: 0,
+            quit: false,
+            deaths: deaths.into(),
+            spared: 0,
+            lives: 0,
+        })
+    }
+
+    pub fn supervisor(&self) -> &Supervisor {
+        self.driver.supervisor()
+    }
+
     pub fn world(&mut self) -> &mut World {
         self.driver.backend()
     }
@@ -166,7 +177,7 @@ impl Run {
     }
 
     /// Waits until everything is as it ought to be.
-    fn settle(&mut self) -> Result<(), String> {
+    pub fn settle(&mut self) -> Result<(), String> {
         let deadline = self.world().time() + SETTLED_WITHIN;
         loop {
             self.advance(ms(500))?;

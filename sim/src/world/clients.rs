@@ -17,6 +17,7 @@ pub(crate) struct Clients {
     opened: u64,
     requests: u64,
     asked: BTreeMap<RequestRef, Asked>,
+    last_answer: Option<Result<(), Code>>,
 }
 
 /// A request the daemon has heard of.
@@ -119,6 +120,7 @@ impl World {
         asked.finals += 1;
         let (request, queued) = (asked.request.clone(), asked.queued);
         self.mark_reply(&request, queued, reply);
+        self.clients.last_answer = Some(reply.code.map_or(Ok(()), Err));
         let who = self.peer(&to.peer);
         let outcome = match reply.code {
             None if reply.errors.is_empty() => "done".to_owned(),
@@ -128,6 +130,11 @@ impl World {
         let outcome = self.readable(&outcome);
         self.trace.line(self.now, "daemon", format_args!("reply to {who}, {}: {outcome}", kind(&request)));
         self.promise_on_reply(&request, reply.errors.is_empty());
+    }
+
+    /// How the last request that was answered ended.
+    pub fn last_answer(&self) -> Option<Result<(), Code>> {
+        self.clients.last_answer
     }
 
     fn mark_reply(&mut self, request: &Request, queued: bool, reply: &Reply) {

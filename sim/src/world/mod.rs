@@ -306,8 +306,14 @@ impl World {
     }
 
     fn script(&mut self, index: usize) {
-        let Some(step) = self.scenario.script.get(index).cloned() else { return };
-        match step.act {
+        if let Some(step) = self.scenario.script.get(index).cloned() {
+            self.act(step.act);
+        }
+    }
+
+    /// An operator does something.
+    pub fn act(&mut self, act: Act) {
+        match act {
             Act::Ask { client, ask, twice, hang_up_ms } => {
                 self.ask(client, &ask, twice, hang_up_ms);
             }
@@ -331,6 +337,15 @@ impl World {
         }
     }
 
+    /// The n-th live worker is killed.
+    pub fn kill_nth(&mut self, nth: u32) {
+        let live = self.processes.live();
+        if let Some(worker) = live.get(nth as usize % live.len().max(1)).copied() {
+            self.tally.count("killed");
+            self.kill(worker);
+        }
+    }
+
     fn blow(&mut self, index: usize) {
         let Some(blow) = self.faults.blows.get(index).copied() else { return };
         if self.faults_over() {
@@ -340,12 +355,7 @@ impl World {
         let live = self.processes.live();
         let pick = |nth: u32| live.get(nth as usize % live.len().max(1)).copied();
         match blow.what {
-            Harm::Kill { nth } => {
-                if let Some(worker) = pick(nth) {
-                    self.tally.count("killed");
-                    self.kill(worker);
-                }
-            }
+            Harm::Kill { nth } => self.kill_nth(nth),
             Harm::KillAll => {
                 self.tally.count("all killed");
                 live.into_iter().for_each(|worker| self.kill(worker));
