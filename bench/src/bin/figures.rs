@@ -106,17 +106,24 @@ fn kill_and_wait(app: &App, worker: &Worker) -> (Duration, Duration) {
 }
 
 fn standby(rounds: usize) {
-    let once = |_| {
+    let (mut swapped, mut answered, mut ended, mut first) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..rounds {
         let app = app().standby(1);
         let daemon = app.start();
+        first.push(time(|| answers(&app.link(0))));
         let before = daemon.status();
         let times = kill_and_wait(&app, before.slot(0));
+        swapped.push(times.0);
+        answered.push(times.1);
         assert_eq!(daemon.status().slot(0).id, before.standbys()[0].id, "the standby serves");
-        times
-    };
-    let (swapped, answered): (Vec<_>, Vec<_>) = (0..rounds).map(once).unzip();
+        let plain = Plain::spawn(&app, "plain");
+        plain.answers();
+        ended.push(time(|| drop(plain)));
+    }
     row("standby: `kill -9` to the link naming it", &Sample::of(swapped).show(), "≤ 1 ms");
+    row("… `node app.js`: `kill -9` to its end", &Sample::of(ended).show(), "");
     row("standby: `kill -9` to its first answer", &Sample::of(answered).show(), "");
+    row("… the first answer of any worker", &Sample::of(first).show(), "");
 }
 
 fn new_worker(rounds: usize) {

@@ -109,7 +109,9 @@ fn main() {
             failed += ledger.failures.len();
         }
     }
-    println!("| **nodesockd, all variants** | {requests} | {restarts} | **{failed}** | | |");
+    if requests > 0 {
+        println!("| **nodesockd, all variants** | {requests} | {restarts} | **{failed}** | | |");
+    }
 }
 
 fn row(name: &str, ledger: &Ledger, restarts: u32) {
