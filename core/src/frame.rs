@@ -118,6 +118,13 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_with_a_line_is_said() {
+        assert_eq!(FrameError::TooLong.to_string(), "a line of more than 1048576 bytes");
+        assert_eq!(FrameError::NotUtf8.to_string(), "a line that is not UTF-8");
+        assert_eq!(FrameError::Empty.to_string(), "an empty line");
+    }
+
+    #[test]
     fn a_line_that_is_too_long_costs_itself_only() {
         let long = vec![b'x'; MAX_FRAME + 2];
         assert_eq!(lines(&[&long, &long, b"\nnext\n"]), [Err(FrameError::TooLong), Ok("next".into())]);

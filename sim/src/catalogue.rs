@@ -38,7 +38,11 @@ pub const CATALOGUE: [Fault; 36] = [
     fault(7, "a worker closes its channel, but lives", Played(&["closes channel"])),
     fault(8, "a worker's children outlive it", Played(&["child", "escaped child"])),
     fault(9, "workers are killed, as for want of memory", Played(&["killed", "all killed"])),
-    fault(10, "the daemon is killed at any step", Elsewhere("needs the state file")),
+    fault(
+        10,
+        "the daemon is killed at any step",
+        Elsewhere("every point of every named history: tests/crash_points"),
+    ),
     fault(11, "the daemon's upgrade fails", Elsewhere("needs the hand-off")),
     fault(12, "two daemons are started at once", Elsewhere("the lock, tried with real processes")),
     fault(13, "a pid is used again at once", Played(&["pid reused"])),
