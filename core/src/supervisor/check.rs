@@ -115,7 +115,9 @@ impl Supervisor {
             let active = !worker.started_suspended
                 || matches!(worker.state, State::Ready { suspended: false, .. })
                     && worker.seat != Seat::Standby;
-            let leaving = matches!(worker.seat, Seat::Retired { .. });
+            // Of a slot that there is no more it goes once the link is withdrawn; whoever asked is answered after that.
+            let unwanted = worker.slot().is_some_and(|slot| slot.0 >= self.desired.slots);
+            let leaving = matches!(worker.seat, Seat::Retired { .. }) || unwanted && self.operation.is_some();
             // It serves because its link could not be swapped back, and goes as soon as that succeeds.
             let stuck = worker.wire_state() == WorkerState::Broken;
             let alive = worker.process().is_some() || worker.is_coming();
