@@ -84,7 +84,7 @@ pub fn decode(line: &str, from: Sender) -> Result<Incoming, Rejection> {
         Err(_) if from == Sender::Worker && serde_json::from_str::<&RawValue>(line).is_ok() => {
             return Ok(Incoming::Foreign);
         }
-        Err(error) => return Err(Rejection::Unusable(format!("not a message: {error}"))),
+        Err(error) => return Err(Rejection::Unusable(format!("not a message: {}", reason(&error)))),
     };
     match (from, frame.r#type.as_deref(), frame.id.as_deref()) {
         (Sender::Worker, None, _) if frame.cmd.as_deref() == Some("NODE_HANDLE") => {
@@ -253,7 +253,8 @@ fn has_data(frame: &Frame<'_>) -> bool {
 /// `data` of a frame that must have it.
 fn required<T: DeserializeOwned>(kind: &str, frame: &Frame<'_>) -> Result<T, (Code, String)> {
     let text = frame.data.map_or("null", RawValue::get);
-    object(text).map_err(|error| (Code::Usage, format!("bad `data` of `{}`: {error}", shown(kind))))
+    object(text)
+        .map_err(|error| (Code::Usage, format!("bad `data` of `{}`: {}", shown(kind), reason(&error))))
 }
 
 /// Reads an object. A list of its fields' values, in order, is none: serde would take it for one.
@@ -263,6 +264,11 @@ fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde_json::Error>
     } else {
         Err(serde::de::Error::custom("expected an object"))
     }
+}
+
+/// Why JSON is not what it should be: it quotes what it found, which may be as long as the line.
+fn reason(error: &serde_json::Error) -> String {
+    crate::text::escape(&error.to_string(), 300)
 }
 
 /// A name from outside, short and without control characters.
@@ -281,5 +287,15 @@ mod tests {
         assert_eq!(decode(frame, Sender::Worker), Ok(Incoming::Foreign));
         let data = r#"{"type": "restart-workers", "id": "1", "data": [true, 1, null, true, true]}"#;
         assert!(matches!(decode(data, Sender::Client), Err(Rejection::Answer { code: Code::Usage, .. })));
+    }
+    #[test]
+    fn an_answer_does_not_repeat_all_it_is_about() {
+        let long = "x".repeat(1 << 19);
+        let data = format!(r#"{{"type": "set-worker-count", "id": "1", "data": {{"count": "{long}"}}}}"#);
+        let Err(Rejection::Answer { error, .. }) = decode(&data, Sender::Client) else { panic!() };
+        assert!(error.len() < 1000, "{} bytes", error.len());
+        let frame = format!(r#"{{"type": "status", "id": "1", "done": "{long}"}}"#);
+        let Err(Rejection::Unusable(error)) = decode(&frame, Sender::Client) else { panic!() };
+        assert!(error.len() < 1000, "{} bytes", error.len());
     }
 }
