@@ -51,7 +51,8 @@ pub trait Files {
     ///
     /// # Errors
     ///
-    /// `link` is what it was before; no temporary link is left, as far as the file system allows.
+    /// `link` is what it was before; no temporary link is left, as far as the file system allows. That something else
+    /// than a symlink has the name `link` is an error.
     async fn publish(&mut self, link: &str, socket: &str, symlinks: Symlinks) -> Result<(), Failure>;
 
     /// Removes `link`. That it is not there is not an error; that it is no symlink is.
@@ -70,8 +71,8 @@ pub trait Files {
     /// The file is what it was before.
     async fn persist(&mut self, state: Option<&State>) -> Result<(), Failure>;
 
-    /// Removes links, temporary links and sockets whose names match `pattern` and behind which nobody listens;
-    /// returns how many.
+    /// Removes what has a name of `pattern`, is what the name says, and is of no use: links and sockets behind which
+    /// nobody listens, and every temporary link. Returns how many.
     async fn sweep(&mut self, pattern: &SocketPattern) -> Result<u32, Failure>;
 }
 
@@ -107,8 +108,8 @@ pub trait Host {
 /// Where facts come from.
 #[async_trait(?Send)]
 pub trait Inbox {
-    /// The next fact, or `None` once `deadline` has passed. Waits without polling; facts about one worker or one
-    /// connection come in the order in which they happened.
+    /// The next fact, or `None` once `deadline` has passed, even if there is one: a flood of facts holds up no deadline.
+    /// Waits without polling; facts about one worker or one connection come in the order in which they happened.
     async fn next(&mut self, deadline: Option<Time>) -> Option<Event>;
 }
 

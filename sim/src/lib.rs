@@ -17,6 +17,7 @@
 //! | `world` | processes, files, nginx, clients, and the contract seen from outside |
 //! | `backend` | the traits of the core over that world |
 //! | `runner` | plays a scenario |
+//! | `world/bench` | the backend without a history, to be held against the real one |
 //! | `alarm` | an error that is logged fails a history |
 //! | `catalogue` | all faults, and how each is played; situations that ought to be reached |
 //! | `ledger`, `trace` | what became of users' requests; what people read |
@@ -51,3 +52,4 @@ pub use runner::{Outcome, Stats, run, trace};
 pub use scenario::{Act, Ask, Behaviour, Death, Load, Release, Scenario, Settings, Signal, Step};
 pub use shrink::shrink;
 pub use stories::{Story, stories};
+pub use world::bench::{Bench, Left, bench};

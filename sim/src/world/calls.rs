@@ -5,7 +5,7 @@ use nodesockd_core::event::{Failure, Queue};
 use nodesockd_core::id::WorkerId;
 use nodesockd_core::state::State;
 
-use super::{Entry, World};
+use super::{Entry, Worker, World};
 use crate::faults::Call;
 
 impl World {
@@ -14,7 +14,11 @@ impl World {
         let called = self.call(Call::Publish);
         self.log_file(format_args!("publish {link} → {}", self.owner(socket)), &called);
         called?;
+        if let Some(Entry::Socket(_) | Entry::Plain) = self.files.get(link) {
+            return Err(Failure(format!("{link} is no symlink")));
+        }
         self.published(link, socket);
+        self.files.remove(&SocketPattern::temporary(link));
         self.files.link(link, socket, symlinks);
         Ok(())
     }
@@ -116,25 +120,20 @@ impl World {
             self.sweep_failed();
             return Err(failure);
         }
-        let listens = |name: &str, entry: &Entry| {
-            let owner = match entry {
-                Entry::Socket(worker) => *worker,
-                Entry::Link(_) => self.files.follow(name),
-                Entry::Plain => None,
-            };
-            owner
-                .and_then(|worker| self.processes.get(worker))
-                .is_some_and(|process| process.listening.is_some())
+        let listens = |worker: Option<Worker>| {
+            let process = worker.and_then(|worker| self.processes.get(worker));
+            process.is_some_and(|process| process.listening.is_some())
+        };
+        let is_stale = |name: &str, entry: &Entry| match (pattern.matches(name), entry) {
+            (Some(Named::TemporaryLink), Entry::Link(_)) => true,
+            (Some(Named::Link(_)), Entry::Link(_)) => !listens(self.files.follow(name)),
+            (Some(Named::Socket(_)), Entry::Socket(worker)) => !listens(*worker),
+            _ => false,
         };
         let stale: Vec<String> = self
             .files
             .iter()
-            .filter(|(_, entry)| **entry != Entry::Plain)
-            .filter(|(name, entry)| match pattern.matches(name) {
-                Some(Named::TemporaryLink) => true,
-                Some(Named::Link(_) | Named::Socket(_)) => !listens(name, entry),
-                None => false,
-            })
+            .filter(|(name, entry)| is_stale(name, entry))
             .map(|(name, _)| name.to_owned())
             .collect();
         stale.iter().for_each(|name| self.files.remove(name));

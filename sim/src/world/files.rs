@@ -52,6 +52,11 @@ impl Files {
         self.entries.insert(name.to_owned(), Entry::Link(target));
     }
 
+    /// Somebody else makes a file.
+    pub fn put(&mut self, name: &str, entry: Entry) {
+        self.entries.insert(name.to_owned(), entry);
+    }
+
     pub fn get(&self, name: &str) -> Option<&Entry> {
         self.entries.get(name)
     }

@@ -1,5 +1,6 @@
 //! The world around the supervisor: one clock, one agenda of things to come, and all that they happen to.
 
+pub mod bench;
 mod blame;
 mod calls;
 mod check;
@@ -252,6 +253,10 @@ impl World {
     /// The next fact, when it is there, or nothing at the deadline.
     pub fn next_event(&mut self, deadline: Option<Time>) -> Option<Event> {
         self.check_idle();
+        if deadline.is_some_and(|deadline| deadline <= self.now) {
+            self.busy_since = self.now;
+            return None;
+        }
         let limit = deadline.map_or(self.horizon, |deadline| deadline.min(self.horizon));
         loop {
             if let Some(event) = self.ready.pop_front() {
