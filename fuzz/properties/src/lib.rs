@@ -1,0 +1,39 @@
+//! What must hold for any bytes at all.
+//!
+//! Each function takes bytes from outside and panics when they get the better of us. libFuzzer looks for such bytes
+//! (`fuzz/fuzz_targets`); those it found worth keeping (`fuzz/corpus`, one folder for each function) are replayed by
+//! the tests. To look further, anywhere in the repository:
+//!
+//! ```text
+//! cargo fuzz run --sanitizer none frames -- -max_total_time=60
+//! ```
+#![expect(clippy::panic, reason = "a panic is how libFuzzer learns that something was found")]
+
+mod config;
+mod events;
+mod frames;
+mod input;
+mod lines;
+mod noise;
+mod world;
+
+pub use config::{config_toml, config_yaml};
+pub use events::core_events;
+pub use frames::frames;
+pub use lines::{client_session, round_trip, worker_session};
+pub use noise::core_noise;
+
+/// One of them.
+pub type Property = fn(&[u8]);
+
+/// All of them, by the names of their targets and corpora.
+pub const ALL: [(&str, Property); 8] = [
+    ("client_session", client_session),
+    ("config_toml", config_toml),
+    ("config_yaml", config_yaml),
+    ("core_events", core_events),
+    ("core_noise", core_noise),
+    ("frames", frames),
+    ("round_trip", round_trip),
+    ("worker_session", worker_session),
+];

@@ -1,0 +1,284 @@
+//! Lines of the protocol: what comes in, and what goes out.
+
+use std::num::NonZeroU32;
+
+use arbitrary::Unstructured;
+use nodesockd_core::frame::Decoder;
+use nodesockd_core::id::{BootId, Ids, SlotIndex, WorkerId};
+use nodesockd_core::text::escape;
+use nodesockd_core::wire::{
+    Body, Code, FailedWorker, Incoming, Json, MAX_FRAME, MAX_REQUEST_ID, Progress, Rejection, Reply, Request,
+    Sender, Stage, StartOptions, Status, ToWorker, VacantSlot, WorkerState, WorkerStatus, decode,
+};
+use nodesockd_core::{Time, config};
+use serde_json::Value;
+
+use crate::input::Input;
+
+/// A reason for a rejection is for people: so many characters at most.
+const LONGEST_REASON: usize = 1000;
+
+/// What a client sends: understood, or rejected in a way that can be told; never more than it may say.
+pub fn client_session(bytes: &[u8]) {
+    session(bytes, Sender::Client);
+}
+
+/// What a worker sends, likewise.
+pub fn worker_session(bytes: &[u8]) {
+    session(bytes, Sender::Worker);
+}
+
+fn session(bytes: &[u8], mut from: Sender) {
+    let mut decoder = Decoder::new();
+    decoder.feed(bytes);
+    while let Some(line) = decoder.next_line() {
+        match line.map(|line| decode(line, from)) {
+            Ok(Ok(Incoming::Request { id, request })) => understood(&id, &request, from),
+            Ok(Ok(Incoming::Introduction { .. })) => {
+                assert_eq!(from, Sender::Client, "a channel's worker is known");
+                from = Sender::Survivor;
+            }
+            Ok(Ok(Incoming::Message(_) | Incoming::Foreign)) => {
+                assert_ne!(from, Sender::Client, "clients make requests");
+            }
+            Ok(Err(Rejection::Answer { id, code, error })) => {
+                assert!(id.len() <= MAX_REQUEST_ID);
+                rejected(&id, code, error);
+            }
+            Ok(Err(Rejection::Unusable(error))) => rejected("", Code::Usage, error),
+            Err(error) => rejected("", Code::Usage, error.to_string()),
+        }
+    }
+}
+
+/// A request can be passed on by somebody else, and is the same then.
+fn understood(id: &str, request: &Request, from: Sender) {
+    assert!(id.len() <= MAX_REQUEST_ID);
+    let relayed = matches!(request, Request::SendMessage { .. } | Request::SendRequest { .. });
+    assert!(from != Sender::Worker || relayed, "a worker commands the daemon");
+    let line = request.encode(id);
+    let again = decode(one_line(&line), from);
+    assert_eq!(again, Ok(Incoming::Request { id: id.to_owned(), request: request.clone() }));
+}
+
+fn rejected(id: &str, code: Code, error: String) {
+    assert!(!error.is_empty(), "rejected for no reason");
+    assert_eq!(escape(&error, LONGEST_REASON), error, "not fit to be shown");
+    let line = Reply::failed(Some(code), vec![error]).encode(id, |_| 0);
+    assert!(line.len() <= MAX_FRAME);
+    one_line(&line);
+}
+
+/// What we send is one line of JSON that says what we wanted to say.
+pub fn round_trip(bytes: &[u8]) {
+    let mut input = Input(Unstructured::new(bytes));
+    match input.below(3) {
+        0 => {
+            let (id, request) = (input.text(), request(&mut input));
+            let again = decode(one_line(&request.encode(&id)), Sender::Client);
+            if id.len() <= MAX_REQUEST_ID {
+                assert_eq!(again, Ok(Incoming::Request { id, request }));
+            } else {
+                assert!(matches!(again, Err(Rejection::Unusable(_))));
+            }
+        }
+        1 => told(&to_worker(&mut input)),
+        _ => {
+            let id = input.text();
+            replied(&id, &reply(&mut input));
+        }
+    }
+}
+
+fn told(message: &ToWorker) {
+    let line = message.encode();
+    let value: Value = serde_json::from_str(one_line(&line)).unwrap_or_default();
+    match message {
+        ToWorker::Resume => assert_eq!(value["type"], "resume"),
+        ToWorker::Shutdown => assert_eq!(value["type"], "shutdown"),
+        ToWorker::NodeHandleAck => assert_eq!(value["cmd"], "NODE_HANDLE_ACK"),
+        ToWorker::SetName { name } => {
+            assert_eq!((&value["type"], &value["data"]["name"]), (&"set-name".into(), &name.as_str().into()));
+        }
+        ToWorker::AppMessage { message, data } => {
+            assert_eq!(value["type"], "app-msg");
+            assert_eq!(value["data"]["message"], message.as_str());
+            same_data(&line, &value["data"]["data"], data.as_ref());
+        }
+        ToWorker::AppRequest { id, request, data } => {
+            assert_eq!((&value["type"], &value["id"]), (&"app-req".into(), &id.as_str().into()));
+            assert_eq!(value["data"]["request"], request.as_str());
+            same_data(&line, &value["data"]["data"], data.as_ref());
+        }
+    }
+}
+
+fn replied(id: &str, reply: &Reply) {
+    let line = reply.encode(id, |time| time.as_nanos() / 1_000_000);
+    let value: Value = serde_json::from_str(one_line(&line)).unwrap_or_default();
+    assert_eq!((&value["type"], &value["requestId"]), (&"reply".into(), &id.into()));
+    assert_eq!(value.get("done").is_some(), reply.done);
+    assert_eq!(value.get("code").cloned(), reply.code.map(|code| serde_json::json!(code)));
+    let errors: Vec<&str> =
+        value["errors"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    assert_eq!(errors, reply.errors);
+    let data = &value["data"];
+    match &reply.body {
+        None => assert!(data.is_null()),
+        Some(Body::Status(status)) => {
+            assert_eq!(data["workers"].as_array().map(Vec::len), Some(status.workers.len()))
+        }
+        Some(Body::Config(json)) => same_data(&line, data, Some(json)),
+        Some(Body::Daemon { pid }) => assert_eq!(data["pid"], *pid),
+        Some(Body::Progress(progress)) => {
+            assert_eq!(serde_json::from_value(data["progress"].clone()).ok().as_ref(), Some(progress));
+        }
+        Some(Body::Answer { id, pid, data: answer, .. }) => {
+            assert_eq!((&data["id"], &data["pid"]), (&id.to_string().into(), &(*pid).into()));
+            same_data(&line, &data["data"], answer.as_ref());
+        }
+        Some(Body::Failed(workers)) => {
+            assert_eq!(serde_json::from_value(data["failed"].clone()).ok().as_ref(), Some(workers));
+        }
+    }
+}
+
+/// Data is passed on byte for byte.
+fn same_data(line: &str, found: &Value, sent: Option<&Json>) {
+    let Some(sent) = sent else { return assert!(found.is_null()) };
+    assert!(line.contains(sent.get()));
+    assert_eq!(Some(found), serde_json::from_str(sent.get()).ok().as_ref());
+}
+
+/// The line without its end; that it is one, and JSON, is checked.
+fn one_line(line: &str) -> &str {
+    let content = line.strip_suffix('\n').unwrap_or_default();
+    assert!(!content.contains('\n'), "not one line: {line:?}");
+    assert!(Json::parse(content).is_ok(), "not JSON: {content}");
+    content
+}
+
+fn request(input: &mut Input<'_>) -> Request {
+    match input.below(12) {
+        0 => Request::Status,
+        1 => Request::Config,
+        2 => Request::Start(options(input)),
+        3 => Request::Restart { options: options(input), version: input.maybe_text() },
+        4 => Request::Resume,
+        5 => Request::Stop,
+        6 => Request::SetWorkers { count: NonZeroU32::new(input.number()).unwrap_or(NonZeroU32::MIN) },
+        7 => Request::SetStandby { count: input.number() },
+        8 => Request::Reload,
+        9 => Request::Terminate,
+        10 => Request::SendMessage { message: input.text(), data: data(input), workers: input.maybe_text() },
+        _ => Request::SendRequest { request: input.text(), data: data(input), workers: input.maybe_text() },
+    }
+}
+
+/// Data of a message: `null` is none.
+fn data(input: &mut Input<'_>) -> Option<Json> {
+    input.json().filter(|json| json.get().trim() != "null")
+}
+
+pub(crate) fn options(input: &mut Input<'_>) -> StartOptions {
+    StartOptions {
+        suspended: input.flag(),
+        max_attempts: NonZeroU32::new(u32::from(input.byte() % 4)),
+        progress: input.flag(),
+        wait: input.flag(),
+    }
+}
+
+fn to_worker(input: &mut Input<'_>) -> ToWorker {
+    match input.below(6) {
+        0 => ToWorker::Resume,
+        1 => ToWorker::SetName { name: input.text() },
+        2 => ToWorker::Shutdown,
+        3 => ToWorker::AppMessage { message: input.text(), data: input.json() },
+        4 => ToWorker::AppRequest { id: input.text(), request: input.text(), data: input.json() },
+        _ => ToWorker::NodeHandleAck,
+    }
+}
+
+fn reply(input: &mut Input<'_>) -> Reply {
+    let codes =
+        [Code::Usage, Code::InvalidConfig, Code::Busy, Code::StartFailed, Code::TimeOut, Code::NotPermitted];
+    let errors = input.texts();
+    Reply {
+        body: input.flag().then(|| body(input)),
+        code: if input.flag() { input.one(&codes) } else { None },
+        done: !errors.is_empty() || input.flag(),
+        errors,
+    }
+}
+
+fn body(input: &mut Input<'_>) -> Body {
+    match input.below(6) {
+        0 => Body::Status(status(input)),
+        1 => Body::Config(Json::of(&config::schema())),
+        2 => Body::Daemon { pid: input.number() },
+        3 => {
+            let stages = [Stage::Starting, Stage::Serving, Stage::Failed, Stage::Gone];
+            Body::Progress(Progress {
+                id: worker(input),
+                idx: slot(input),
+                pid: input.flag().then(|| input.number()),
+                stage: input.one(&stages).unwrap_or(Stage::Online),
+                reason: input.maybe_text(),
+            })
+        }
+        4 => {
+            Body::Answer { id: worker(input), pid: input.number(), data: input.json(), errors: input.texts() }
+        }
+        _ => {
+            let failed = |input: &mut Input<'_>| FailedWorker {
+                id: worker(input),
+                idx: slot(input),
+                reason: input.text(),
+                stderr: input.maybe_text(),
+            };
+            Body::Failed((0..input.below(3)).map(|_| failed(input)).collect())
+        }
+    }
+}
+
+fn status(input: &mut Input<'_>) -> Status {
+    let states = [WorkerState::Running, WorkerState::Suspended, WorkerState::Broken, WorkerState::Dead];
+    let row = |input: &mut Input<'_>| WorkerStatus {
+        id: worker(input),
+        slot: slot(input),
+        pid: input.flag().then(|| input.number()),
+        state: input.one(&states).unwrap_or(WorkerState::Online),
+        since: time(input),
+        standby: input.flag(),
+    };
+    let vacant = |input: &mut Input<'_>| VacantSlot {
+        slot: SlotIndex(input.number()),
+        failures: input.number(),
+        retry: input.flag().then(|| time(input)),
+        reason: input.maybe_text(),
+    };
+    Status {
+        version: input.text(),
+        pid: input.number(),
+        name: input.text(),
+        started: time(input),
+        workers: (0..input.below(4)).map(|_| row(input)).collect(),
+        vacant: (0..input.below(3)).map(|_| vacant(input)).collect(),
+        suspended: input.flag(),
+        operation: input.maybe_text(),
+        note: input.maybe_text(),
+    }
+}
+
+fn worker(input: &mut Input<'_>) -> WorkerId {
+    Ids::new(BootId(input.number().into())).worker()
+}
+
+fn slot(input: &mut Input<'_>) -> Option<SlotIndex> {
+    input.flag().then(|| SlotIndex(input.number()))
+}
+
+fn time(input: &mut Input<'_>) -> Time {
+    Time::from_nanos(u64::from(input.number()) << 20)
+}

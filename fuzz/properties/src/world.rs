@@ -1,0 +1,460 @@
+//! A world in which bytes choose what happens and what fails, but in which only happens what can: a process exits once
+//! and after it was started, each order has its own completion, a client that hung up says nothing more.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use nodesockd_core::action::{SpawnOrder, WorkerSignal};
+use nodesockd_core::backend::{Clock, Files, Host, Inbox, Peers, Processes};
+use nodesockd_core::config::{Config, Named, Problem, SocketPattern, Symlinks};
+use nodesockd_core::event::{DaemonSignal, Event, ExitStatus, Failure, Queue};
+use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, WorkerId};
+use nodesockd_core::state::State;
+use nodesockd_core::wire::{FromWorker, Reply, Request, ToWorker};
+use nodesockd_core::{Time, config};
+
+use crate::input::Input;
+use crate::lines::options;
+
+/// So many processes may have been started; more cost time and show nothing new.
+const MOST_PROCESSES: u32 = 200;
+
+/// What is outside the supervisor.
+#[derive(Debug)]
+pub(crate) struct World<'a> {
+    input: Input<'a>,
+    now: Time,
+    config: Config,
+    processes: BTreeMap<WorkerId, Proc>,
+    started: u32,
+    /// The worker that each link names.
+    links: BTreeMap<String, WorkerId>,
+    clients: BTreeSet<ConnId>,
+    connections: u64,
+    requests: u64,
+    /// Requests made and final replies given.
+    asked: BTreeMap<RequestRef, (u32, u32)>,
+    /// Nothing goes wrong any more, and the daemon is to end.
+    pub last_orders: bool,
+    terminated: bool,
+}
+
+#[derive(Debug)]
+struct Proc {
+    process: Process,
+    stage: Stage,
+    suspended: bool,
+    online: bool,
+    channel: bool,
+    /// It was told to go.
+    leaving: bool,
+    /// Application requests it has not answered.
+    requests: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Running,
+    Exited,
+    Reaped,
+}
+
+impl<'a> World<'a> {
+    pub fn new(mut input: Input<'a>) -> Self {
+        let config = configuration(&mut input);
+        Self {
+            input,
+            now: Time::from_nanos(1),
+            config,
+            processes: BTreeMap::new(),
+            started: 0,
+            links: BTreeMap::new(),
+            clients: BTreeSet::new(),
+            connections: 0,
+            requests: 0,
+            asked: BTreeMap::new(),
+            last_orders: false,
+            terminated: false,
+        }
+    }
+
+    pub fn config(&self) -> Config {
+        self.config.clone()
+    }
+
+    /// The bytes have had their say.
+    pub fn is_calm(&self) -> bool {
+        self.input.is_empty()
+    }
+
+    /// What must hold when the daemon has quit.
+    pub fn check_end(&self) {
+        for (worker, process) in &self.processes {
+            assert_eq!(process.stage, Stage::Reaped, "{worker} is left behind");
+        }
+        assert!(self.links.is_empty(), "links are left behind: {:?}", self.links);
+        self.check_answers();
+    }
+
+    /// Every request of somebody who is still there has had its final reply, unless workers owe it.
+    pub fn check_answers(&self) {
+        let open =
+            self.asked.iter().filter(|(from, (made, finals))| finals < made && self.is_there(&from.peer));
+        let open: Vec<_> = open.collect();
+        assert!(open.is_empty(), "not answered: {open:?}");
+    }
+
+    fn is_there(&self, peer: &Peer) -> bool {
+        match peer {
+            Peer::Client(conn) => self.clients.contains(conn),
+            Peer::Worker(worker) => self.processes.get(worker).is_some_and(|process| process.channel),
+        }
+    }
+
+    fn fails(&mut self) -> Result<(), Failure> {
+        if self.input.rarely(8) { Err(Failure("as chosen".into())) } else { Ok(()) }
+    }
+
+    /// Something that happens by itself, or on account of what was ordered before.
+    fn happens(&mut self) -> Option<Event> {
+        if self.is_calm() {
+            return self.happens_at_last();
+        }
+        match self.input.below(8) {
+            0 => None,
+            1..=4 => self.worker_does(),
+            5 | 6 => Some(self.client_does()),
+            _ => {
+                let signals = [DaemonSignal::Hangup, DaemonSignal::User1, DaemonSignal::User2];
+                let ends = [DaemonSignal::Terminate, DaemonSignal::Interrupt];
+                let chosen =
+                    if self.input.rarely(8) { self.input.one(&ends) } else { self.input.one(&signals) };
+                chosen.map(|signal| Event::Signalled { signal })
+            }
+        }
+    }
+
+    fn worker_does(&mut self) -> Option<Event> {
+        let running: Vec<WorkerId> =
+            self.processes.iter().filter(|(_, its)| its.stage == Stage::Running).map(|(id, _)| *id).collect();
+        let worker = self.input.one(&running)?;
+        let deed = self.input.below(12);
+        let reason = if deed == 5 { self.input.maybe_text() } else { None };
+        let status = match self.input.below(4) {
+            0 => ExitStatus::Code(0),
+            1 => ExitStatus::Code(1),
+            2 => ExitStatus::Signal(9),
+            _ => ExitStatus::Unknown,
+        };
+        let process = self.processes.get_mut(&worker)?;
+        match deed {
+            0 => return process.exits(worker, status),
+            1 if process.channel => {
+                process.channel = false;
+                return Some(Event::ChannelClosed { worker });
+            }
+            _ if !process.channel => return None,
+            2..=4 => return process.reports(worker, process.suspended),
+            5 => return process.says(worker, FromWorker::Broken { reason }),
+            6 => return process.reports(worker, !process.suspended),
+            7 => return process.says(worker, FromWorker::NodeHandle),
+            8 | 9 => return process.answers(worker),
+            _ => {}
+        }
+        let request = match self.input.flag() {
+            true => Request::SendMessage { message: "m".into(), data: None, workers: self.selector() },
+            false => Request::SendRequest { request: "r".into(), data: None, workers: self.selector() },
+        };
+        Some(self.asks(Peer::Worker(worker), request))
+    }
+
+    fn client_does(&mut self) -> Event {
+        let clients: Vec<ConnId> = self.clients.iter().copied().collect();
+        let conn = match self.input.one(&clients).filter(|_| self.input.flag()) {
+            Some(conn) if self.input.rarely(6) => {
+                self.clients.remove(&conn);
+                return Event::Disconnected { conn };
+            }
+            Some(conn) => conn,
+            None => {
+                self.connections += 1;
+                self.clients.insert(ConnId(self.connections));
+                ConnId(self.connections)
+            }
+        };
+        let request = self.request();
+        self.asks(Peer::Client(conn), request)
+    }
+
+    /// Mostly under a new id.
+    fn asks(&mut self, peer: Peer, request: Request) -> Event {
+        if !self.input.rarely(8) {
+            self.requests += 1;
+        }
+        let from = RequestRef { peer, id: self.requests.to_string() };
+        self.asked.entry(from.clone()).or_default().0 += 1;
+        Event::Requested { from, request }
+    }
+
+    fn request(&mut self) -> Request {
+        let count =
+            if self.input.rarely(16) { self.input.number() } else { u32::from(self.input.byte() % 4) };
+        match self.input.below(14) {
+            0 => Request::Status,
+            1 => Request::Config,
+            2 => Request::Start(options(&mut self.input)),
+            3..=5 => Request::Restart { options: options(&mut self.input), version: None },
+            6 => Request::Restart { options: options(&mut self.input), version: self.input.maybe_text() },
+            7 => Request::Resume,
+            8 => Request::Stop,
+            9 => Request::SetWorkers { count: NonZeroU32::new(few(count)).unwrap_or(NonZeroU32::MIN) },
+            10 => Request::SetStandby { count: few(count) },
+            11 => Request::Reload,
+            12 => Request::SendMessage { message: "m".into(), data: None, workers: self.selector() },
+            _ => Request::SendRequest { request: "r".into(), data: None, workers: self.selector() },
+        }
+    }
+
+    fn selector(&mut self) -> Option<String> {
+        match self.input.below(6) {
+            0 => Some(self.input.text()),
+            1 => Some(format!("${}", 100 + self.input.below(16))),
+            2 => Some("self".into()),
+            3 => Some("!0".into()),
+            _ => None,
+        }
+    }
+
+    /// When nothing is chosen any more, everything goes as it ought to.
+    fn happens_at_last(&mut self) -> Option<Event> {
+        for (worker, process) in &mut self.processes {
+            if process.stage == Stage::Running {
+                if process.leaving {
+                    return process.exits(*worker, ExitStatus::Code(0));
+                }
+                if process.channel && !process.online {
+                    return process.reports(*worker, process.suspended);
+                }
+                if process.channel && !process.requests.is_empty() {
+                    return process.answers(*worker);
+                }
+            }
+        }
+        let ends = self.last_orders && !std::mem::replace(&mut self.terminated, self.last_orders);
+        ends.then_some(Event::Signalled { signal: DaemonSignal::Terminate })
+    }
+}
+
+impl Proc {
+    fn exits(&mut self, worker: WorkerId, status: ExitStatus) -> Option<Event> {
+        self.stage = Stage::Exited;
+        self.channel = false;
+        Some(Event::Exited { worker, status })
+    }
+
+    fn reports(&mut self, worker: WorkerId, suspended: bool) -> Option<Event> {
+        self.online = true;
+        self.says(worker, FromWorker::Online { suspended })
+    }
+
+    fn answers(&mut self, worker: WorkerId) -> Option<Event> {
+        let request = self.requests.pop().unwrap_or_else(|| "nobody's".into());
+        self.says(
+            worker,
+            FromWorker::Reply { request, answers: true, data: None, errors: Vec::new(), done: true },
+        )
+    }
+
+    fn says(&mut self, worker: WorkerId, message: FromWorker) -> Option<Event> {
+        Some(Event::Received { worker, message })
+    }
+}
+
+/// Few, or too many to be accepted: what is in between costs time and shows nothing new.
+fn few(count: u32) -> u32 {
+    if count > config::MAX_WORKERS { count } else { count % 5 }
+}
+
+/// One of the configurations that a reload can come across.
+fn configuration(input: &mut Input<'_>) -> Config {
+    let tree = "tmpDir = '/run/app'\nscript = 'server.js'";
+    let mut config = crate::config::of_toml(tree);
+    config.workers = NonZeroU32::new(1 + u32::from(input.byte() % 3)).unwrap_or(NonZeroU32::MIN);
+    config.standby = u32::from(input.byte() % 3);
+    if input.rarely(4) {
+        config.env.pass.push("A".into());
+    }
+    if input.rarely(8) {
+        config.dev_server = Some(8000);
+    }
+    if input.rarely(16) {
+        config.tmp_dir.push("elsewhere");
+    }
+    config.options.max_start_attempts =
+        NonZeroU32::new(1 + u32::from(input.byte() % 3)).unwrap_or(NonZeroU32::MIN);
+    config
+}
+
+impl Clock for World<'_> {
+    fn now(&self) -> Time {
+        self.now
+    }
+
+    fn wall_ms(&self, time: Time) -> u64 {
+        time.as_nanos() / 1_000_000
+    }
+}
+
+#[async_trait(?Send)]
+impl Processes for World<'_> {
+    async fn spawn(&mut self, order: &SpawnOrder) -> Result<Process, Failure> {
+        self.fails()?;
+        if self.started == MOST_PROCESSES && !self.is_calm() {
+            return Err(Failure("too many".into()));
+        }
+        self.started += 1;
+        // Pids are few, and soon used again.
+        let taken: Vec<u32> = self
+            .processes
+            .values()
+            .filter(|its| its.stage != Stage::Reaped)
+            .map(|its| its.process.pid)
+            .collect();
+        let pid = (100..).find(|pid| !taken.contains(pid)).unwrap_or_default();
+        let process = Process { pid, started: self.started.into() };
+        let suspended =
+            order.set.iter().any(|(name, value)| name == "NODESOCKD_SUSPENDED" && value == "true");
+        let stage = Stage::Running;
+        let proc = Proc {
+            process,
+            stage,
+            suspended,
+            online: false,
+            channel: true,
+            leaving: false,
+            requests: Vec::new(),
+        };
+        assert!(self.processes.insert(order.worker, proc).is_none(), "{} is started twice", order.worker);
+        Ok(process)
+    }
+
+    async fn signal(&mut self, worker: WorkerId, process: Process, _signal: WorkerSignal) {
+        let found = self.processes.get_mut(&worker).filter(|found| found.process == process);
+        let Some(found) = found else { panic!("a signal to {worker}, which never was {process:?}") };
+        assert_ne!(found.stage, Stage::Reaped, "a signal to {worker}, whose pid may be another's");
+        found.leaving = true;
+    }
+
+    async fn reap(&mut self, worker: WorkerId, process: Process) {
+        let found = self.processes.get_mut(&worker).filter(|found| found.process == process);
+        let Some(found) = found else { panic!("{worker} is collected, which never was {process:?}") };
+        assert_eq!(found.stage, Stage::Exited, "{worker} is collected");
+        found.stage = Stage::Reaped;
+    }
+}
+
+#[async_trait(?Send)]
+impl Files for World<'_> {
+    async fn publish(&mut self, link: &str, socket: &str, _symlinks: Symlinks) -> Result<(), Failure> {
+        self.fails()?;
+        let Some(Named::Socket(worker)) = self.config.socket_file.matches(socket) else {
+            panic!("{link} is to name {socket}, which is no worker's socket");
+        };
+        assert!(
+            self.processes.get(&worker).is_some_and(|process| process.online),
+            "{worker} never was online"
+        );
+        self.links.insert(link.to_owned(), worker);
+        Ok(())
+    }
+
+    async fn withdraw(&mut self, link: &str) -> Result<(), Failure> {
+        self.fails()?;
+        self.links.remove(link);
+        Ok(())
+    }
+
+    async fn measure_queue(&mut self, _worker: WorkerId, _socket: &str) -> Queue {
+        match self.input.below(8) {
+            0..=3 => Queue::Length(0),
+            4 | 5 => Queue::Length(self.input.byte().into()),
+            6 => Queue::Closed,
+            _ => Queue::Unknown("as chosen".into()),
+        }
+    }
+
+    async fn remove(&mut self, _socket: &str) -> Result<(), Failure> {
+        self.fails()
+    }
+
+    async fn persist(&mut self, _state: Option<&State>) -> Result<(), Failure> {
+        self.fails()
+    }
+
+    async fn sweep(&mut self, _pattern: &SocketPattern) -> Result<u32, Failure> {
+        self.fails().map(|()| 1)
+    }
+}
+
+#[async_trait(?Send)]
+impl Peers for World<'_> {
+    async fn tell(&mut self, worker: WorkerId, _over: Option<ConnId>, message: &ToWorker) {
+        let Some(process) = self.processes.get_mut(&worker) else {
+            panic!("{worker} is told something, but never was")
+        };
+        match message {
+            ToWorker::Shutdown => {
+                let named = self.links.values().any(|named| *named == worker);
+                assert!(!named, "{worker} is told to shut down while a link names it");
+                process.leaving = true;
+            }
+            ToWorker::AppRequest { id, .. } => process.requests.push(id.clone()),
+            ToWorker::Resume
+            | ToWorker::SetName { .. }
+            | ToWorker::AppMessage { .. }
+            | ToWorker::NodeHandleAck => {}
+        }
+    }
+
+    async fn reply(&mut self, to: &RequestRef, reply: &Reply) {
+        let Some((made, finals)) = self.asked.get_mut(to) else {
+            panic!("a reply to {to:?}, which nobody asked")
+        };
+        assert!(*finals < *made, "a reply to {to:?} after its final one");
+        *finals += u32::from(reply.done);
+    }
+}
+
+#[async_trait(?Send)]
+impl Host for World<'_> {
+    async fn load_config(&mut self) -> Result<Config, Vec<Problem>> {
+        self.fails().map_err(|failure| vec![Problem::general(failure.0)])?;
+        Ok(configuration(&mut self.input))
+    }
+
+    async fn reopen_logs(&mut self) -> Result<(), Failure> {
+        self.fails()
+    }
+
+    async fn serve_dev(&mut self, _port: Option<u16>, _links: &[String]) -> Result<(), Failure> {
+        self.fails()
+    }
+}
+
+#[async_trait(?Send)]
+impl Inbox for World<'_> {
+    async fn next(&mut self, deadline: Option<Time>) -> Option<Event> {
+        if let Some(event) = self.happens() {
+            let moment = u64::from(self.input.byte());
+            self.now = self.now + Duration::from_micros(moment * moment);
+            return Some(event);
+        }
+        let early = Duration::from_nanos(u64::from(!self.is_calm() && self.input.rarely(16)));
+        if let Some(deadline) = deadline {
+            self.now = self.now.max(Time::from_nanos(deadline.as_nanos() - early.as_nanos() as u64));
+        }
+        None
+    }
+}
