@@ -1,0 +1,157 @@
+//! A backend, and what is outside of it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nodesockd_core::Event;
+use nodesockd_core::action::SpawnOrder;
+use nodesockd_core::backend::{Backend, Clock, Inbox, Processes};
+use nodesockd_core::config::{Output, SocketPattern};
+use nodesockd_core::event::ExitStatus;
+use nodesockd_core::id::{BootId, Ids, Process, WorkerId};
+use nodesockd_core::wire::FromWorker;
+use nodesockd_sim::Left;
+
+/// Longer than anything takes here.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a worker does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Listens, reports online, answers requests, exits with 0 when told to shut down. Accepts no connection.
+    Serves,
+    /// The same, but takes no notice of SIGTERM.
+    IgnoresSigterm,
+    /// The same, and soon reports broken, and then exits with 3.
+    Breaks,
+    /// Closes its channel before it reports, and lives on.
+    ClosesChannel,
+    /// Exits with this status.
+    Exits(i32),
+    /// Is killed by this signal, which is not ours.
+    DiesOf(i32),
+    /// Cannot be started.
+    Missing,
+}
+
+/// One backend with a `tmpDir` of its own.
+pub trait Stage {
+    type Backend: Backend;
+
+    fn backend(&mut self) -> &mut Self::Backend;
+    /// Names of workers.
+    fn ids(&mut self) -> &mut Ids;
+    /// The program that plays a part, and where it runs. What is told here goes for the worker that is spawned next.
+    fn casts(&mut self, part: Part) -> (Vec<String>, PathBuf);
+    /// Somebody else puts a file into `tmpDir`, takes one out of it, looks.
+    fn put(&mut self, name: &str, left: Left<'_>);
+    fn take(&mut self, name: &str);
+    fn holds(&mut self, name: &str) -> bool;
+    fn target(&mut self, link: &str) -> Option<String>;
+    /// What a link says that is an absolute one.
+    fn absolute(&self, socket: &str) -> String;
+    /// nginx connects.
+    fn connect(&mut self, link: &str) -> bool;
+
+    fn worker(&mut self) -> WorkerId {
+        self.ids().worker()
+    }
+
+    fn order(&mut self, part: Part, suspended: bool) -> SpawnOrder {
+        let worker = self.worker();
+        let (argv, cwd) = self.casts(part);
+        let socket = cwd.join(pattern().socket(worker));
+        let set = [
+            ("NODESOCKD_WORKER_ID", worker.to_string()),
+            ("NODESOCKD_SUSPENDED", if suspended { "true".into() } else { String::new() }),
+            ("NODESOCKD_SOCKET_PATH", socket.to_string_lossy().into_owned()),
+        ];
+        SpawnOrder {
+            worker,
+            argv,
+            cwd,
+            pass: vec!["PATH".into()],
+            set: set.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+            stdout: Output::Inherit,
+            stderr: Output::Inherit,
+        }
+    }
+
+    async fn spawn(&mut self, part: Part) -> (WorkerId, Process) {
+        let order = self.order(part, false);
+        let process = self.backend().spawn(&order).await.expect("a process");
+        (order.worker, process)
+    }
+
+    /// A worker that has reported online.
+    async fn online(&mut self, part: Part) -> (WorkerId, Process) {
+        let (worker, process) = self.spawn(part).await;
+        let online = Event::Received { worker, message: FromWorker::Online { suspended: false } };
+        self.until(|event| *event == online).await;
+        (worker, process)
+    }
+
+    /// The next fact.
+    async fn next(&mut self) -> Event {
+        let deadline = self.backend().now() + PATIENCE;
+        self.backend().next(Some(deadline)).await.expect("what was waited for has not happened")
+    }
+
+    /// All facts up to the one that is waited for.
+    async fn until(&mut self, wanted: impl Fn(&Event) -> bool) -> Vec<Event> {
+        let mut facts = Vec::new();
+        while !facts.last().is_some_and(&wanted) {
+            facts.push(self.next().await);
+        }
+        facts
+    }
+
+    /// All facts about a worker up to its end: it exits, and its channel is closed.
+    async fn life(&mut self, worker: WorkerId) -> Vec<Event> {
+        let mut facts = Vec::new();
+        let (mut exited, mut closed) = (false, false);
+        while !exited || !closed {
+            let fact = self.next().await;
+            exited |= matches!(fact, Event::Exited { worker: its, .. } if its == worker);
+            closed |= fact == Event::ChannelClosed { worker };
+            facts.extend(Some(fact).filter(|fact| about(fact) == Some(worker)));
+        }
+        facts
+    }
+
+    /// How a worker ends; it is collected then.
+    async fn end(&mut self, worker: WorkerId, process: Process) -> ExitStatus {
+        let life = self.life(worker).await;
+        self.backend().reap(worker, process).await;
+        let status = life
+            .iter()
+            .find_map(|fact| if let Event::Exited { status, .. } = fact { Some(*status) } else { None });
+        status.expect("it has exited")
+    }
+}
+
+pub fn pattern() -> SocketPattern {
+    SocketPattern::parse("app.{worker}.sock").expect("a pattern")
+}
+
+pub fn ids() -> Ids {
+    Ids::new(BootId(u128::from(std::process::id()) << 64 | u128::from(serial())))
+}
+
+/// Different for each stage of this process.
+fn serial() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// The worker that a fact is about.
+pub fn about(event: &Event) -> Option<WorkerId> {
+    if let Event::Exited { worker, .. } | Event::Received { worker, .. } | Event::ChannelClosed { worker } =
+        event
+    {
+        Some(*worker)
+    } else {
+        None
+    }
+}
