@@ -1,0 +1,232 @@
+//! The daemon: real sessions, the real loop and the real supervisor; played workers.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use nodesockd_core::action::{SpawnOrder, WorkerSignal};
+use nodesockd_core::backend::{Clock, Files, Host, Inbox, Peers, Processes};
+use nodesockd_core::config::{Config, Env, Options, Problem, Program, SocketPattern, Symlinks};
+use nodesockd_core::driver::{Driver, Step};
+use nodesockd_core::event::{ExitStatus, Failure, Queue};
+use nodesockd_core::id::{BootId, ConnId, Peer, Process, RequestRef, WorkerId};
+use nodesockd_core::state::State;
+use nodesockd_core::supervisor::Daemon;
+use nodesockd_core::wire::{FromWorker, Json, Reply, Request, ToWorker};
+use nodesockd_core::{Event, Supervisor, Time};
+use nodesockd_os::outbox::Outbox;
+use nodesockd_os::session::{self, Fact};
+use tokio::sync::mpsc;
+use tokio::task::spawn_local;
+use tokio::time::{Instant, timeout};
+use turmoil::net::TcpListener;
+
+use crate::choppy::Choppy;
+use crate::theatre::{PORT, Trace};
+
+/// Runs until it is told to terminate.
+pub async fn run(trace: Trace, most: u64, seed: u64) -> turmoil::Result {
+    let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
+    let (facts, inbox) = mpsc::channel(64);
+    let record = trace.clone();
+    spawn_local(async move {
+        let mut connections = 0;
+        while let Ok((stream, _)) = listener.accept().await {
+            connections += 1;
+            let name = format!("daemon hears c{connections}");
+            let stream = Choppy::new(stream, most, seed ^ connections, name, record.clone());
+            spawn_local(session::serve(stream, ConnId(connections), None, facts.clone()));
+        }
+    });
+    let crew =
+        Crew { begun: Instant::now(), inbox, soon: VecDeque::new(), clients: BTreeMap::new(), pids: 0 };
+    let daemon = Daemon { version: "3.0.0".into(), pid: 1, boot: BootId(1) };
+    let mut driver = Driver::new(Supervisor::new(config(), daemon, crew.now()), crew);
+    loop {
+        let step = driver.step().await;
+        driver.supervisor().check().map_err(|violation| violation.to_string())?;
+        match step {
+            Step::Heard(event) => tell(&trace, &event),
+            Step::Quit => break,
+            Step::Performed(_) | Step::TimedOut => {}
+        }
+    }
+    trace.tell("daemon", "has quit");
+    let clients = std::mem::take(&mut driver.backend().clients);
+    clients.values().for_each(Outbox::close);
+    for client in clients.values() {
+        let _ = timeout(Duration::from_secs(2), client.ended()).await;
+    }
+    Ok(())
+}
+
+/// What the supervisor hears from and about clients.
+fn tell(trace: &Trace, event: &Event) {
+    if let Event::Requested { from: RequestRef { peer: Peer::Client(conn), .. }, request } = event {
+        let what = if let Request::SendRequest { request, .. } = request {
+            request.clone()
+        } else {
+            format!("{request:?}")
+        };
+        trace.tell("daemon", format_args!("{conn} asks: {what}"));
+    } else if let Event::Disconnected { conn } = event {
+        trace.tell("daemon", format_args!("{conn} is gone"));
+    }
+}
+
+fn config() -> Config {
+    let folder = PathBuf::from("/run/app");
+    Config {
+        files: Vec::new(),
+        cwd: folder.clone(),
+        name: "app".into(),
+        program: Program::Command(vec!["app".into()]),
+        ipc_file: folder.join("nodesockd.ipc"),
+        tmp_dir: folder,
+        socket_file: SocketPattern::parse("app.{worker}.sock").expect("a pattern"),
+        workers: NonZeroU32::new(3).expect("not 0"),
+        standby: 1,
+        env: Env::default(),
+        dev_server: None,
+        debug: false,
+        options: Options::default(),
+    }
+}
+
+/// Workers that do what they are told at once; nothing fails.
+struct Crew {
+    begun: Instant,
+    inbox: mpsc::Receiver<Fact>,
+    /// Facts about workers.
+    soon: VecDeque<Event>,
+    clients: BTreeMap<ConnId, Outbox>,
+    pids: u32,
+}
+
+impl Clock for Crew {
+    fn now(&self) -> Time {
+        Time::ZERO + self.begun.elapsed()
+    }
+
+    fn wall_ms(&self, time: Time) -> u64 {
+        1_767_225_600_000 + time.as_nanos() / 1_000_000
+    }
+}
+
+#[async_trait(?Send)]
+impl Processes for Crew {
+    async fn spawn(&mut self, order: &SpawnOrder) -> Result<Process, Failure> {
+        self.pids += 1;
+        let suspended = order.set.contains(&("NODESOCKD_SUSPENDED".into(), "true".into()));
+        self.soon
+            .push_back(Event::Received { worker: order.worker, message: FromWorker::Online { suspended } });
+        Ok(Process { pid: 100 + self.pids, started: self.pids.into() })
+    }
+
+    async fn signal(&mut self, worker: WorkerId, _process: Process, _signal: WorkerSignal) {
+        self.soon.push_back(Event::Exited { worker, status: ExitStatus::Signal(15) });
+    }
+
+    async fn reap(&mut self, _worker: WorkerId, _process: Process) {}
+}
+
+#[async_trait(?Send)]
+impl Files for Crew {
+    async fn publish(&mut self, _link: &str, _socket: &str, _symlinks: Symlinks) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn withdraw(&mut self, _link: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn measure_queue(&mut self, _worker: WorkerId, _socket: &str) -> Queue {
+        Queue::Length(0)
+    }
+
+    async fn remove(&mut self, _socket: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn persist(&mut self, _state: Option<&State>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn sweep(&mut self, _pattern: &SocketPattern) -> Result<u32, Failure> {
+        Ok(0)
+    }
+}
+
+#[async_trait(?Send)]
+impl Peers for Crew {
+    /// A request is answered with a text of as many bytes as its data says.
+    async fn tell(&mut self, worker: WorkerId, _over: Option<ConnId>, message: &ToWorker) {
+        match message {
+            ToWorker::Shutdown => self.soon.push_back(Event::Exited { worker, status: ExitStatus::Code(0) }),
+            ToWorker::AppRequest { id, data, .. } => {
+                let length = data.as_ref().and_then(|data| data.get().parse().ok()).unwrap_or(0);
+                let message = FromWorker::Reply {
+                    request: id.clone(),
+                    answers: true,
+                    data: Some(Json::of(&"x".repeat(length))),
+                    errors: Vec::new(),
+                    done: true,
+                };
+                self.soon.push_back(Event::Received { worker, message });
+            }
+            ToWorker::Resume
+            | ToWorker::SetName { .. }
+            | ToWorker::AppMessage { .. }
+            | ToWorker::NodeHandleAck => {}
+        }
+    }
+
+    async fn reply(&mut self, to: &RequestRef, reply: &Reply) {
+        let Peer::Client(conn) = to.peer else { return };
+        if let Some(outbox) = self.clients.get(&conn) {
+            outbox.push(&reply.encode(&to.id, |time| self.wall_ms(time)));
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl Host for Crew {
+    async fn load_config(&mut self) -> Result<Config, Vec<Problem>> {
+        Ok(config())
+    }
+
+    async fn reopen_logs(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn serve_dev(&mut self, _port: Option<u16>, _links: &[String]) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+#[async_trait(?Send)]
+impl Inbox for Crew {
+    async fn next(&mut self, deadline: Option<Time>) -> Option<Event> {
+        loop {
+            if let Some(event) = self.soon.pop_front() {
+                return Some(event);
+            }
+            let left = deadline.map_or(Duration::MAX, |deadline| deadline.since(self.now()));
+            match timeout(left, self.inbox.recv()).await.ok()?? {
+                Fact::Connected(conn, outbox) => {
+                    self.clients.insert(conn, outbox);
+                }
+                Fact::Event(event) => {
+                    if let Event::Disconnected { conn } = &event
+                        && let Some(outbox) = self.clients.remove(conn)
+                    {
+                        outbox.close();
+                    }
+                    return Some(event);
+                }
+            }
+        }
+    }
+}
