@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::MAX_WORKERS;
 use crate::id::{Process, SlotIndex, WorkerId};
 
 /// The version of the file's format. Fields may be added under the same version; a reader skips those it does not know.
@@ -121,7 +122,15 @@ impl State {
     /// Says what is wrong. The daemon then goes by the links alone.
     pub fn parse(text: &str) -> Result<Self, String> {
         let state: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        if state.version == VERSION { Ok(state) } else { Err(format!("its version is {}", state.version)) }
+        let rollout = state.rollout.iter().flat_map(|rollout| [rollout.slots, rollout.standby]);
+        let most = rollout.chain([state.slots, state.standby]).max().unwrap_or(0);
+        if state.version != VERSION {
+            Err(format!("its version is {}", state.version))
+        } else if most > MAX_WORKERS {
+            Err(format!("it wants {most} workers"))
+        } else {
+            Ok(state)
+        }
     }
 
     /// The file's content.
@@ -136,5 +145,23 @@ impl State {
     #[must_use]
     pub fn worker(&self, id: WorkerId) -> Option<&WorkerRecord> {
         self.workers.iter().find(|record| record.id == id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::State;
+
+    #[test]
+    fn damaged_files_are_refused_and_unknown_fields_skipped() {
+        let state = |version: u32, slots: u64| {
+            format!(
+                r#"{{"version":{version},"running":true,"slots":{slots},"standby":0,"suspended":false,"workers":[],"later":1}}"#
+            )
+        };
+        assert!(State::parse(&state(1, 4)).is_ok_and(|state| state.slots == 4));
+        for damaged in [state(2, 4), state(1, 4097), state(1, 1 << 40), "{".to_owned()] {
+            assert!(State::parse(&damaged).is_err(), "{damaged}");
+        }
     }
 }
