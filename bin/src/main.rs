@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    nodesockd_os::become_worker_if_asked();
     nodesockd::run()
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::{Output, SocketPattern, Symlinks};
+use crate::config::{Output, Ready, SocketPattern, Symlinks};
 use crate::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
 use crate::state::State;
 use crate::wire::{Reply, ToWorker};
@@ -38,6 +38,31 @@ pub enum Action {
         worker: WorkerId,
         /// The file name of its socket in `tmpDir`.
         socket: String,
+    },
+    /// Open a listening socket for a slot; workers that are started from now on can inherit it
+    /// → [`Event::Listening`](crate::Event::Listening).
+    Listen {
+        /// The slot.
+        slot: SlotIndex,
+        /// The socket's file name in `tmpDir`.
+        socket: String,
+    },
+    /// Close a listening socket and remove its file, if it is there → [`Event::Unlistened`](crate::Event::Unlistened).
+    Unlisten {
+        /// The slot it was for.
+        slot: SlotIndex,
+        /// The socket's file name in `tmpDir`.
+        socket: String,
+    },
+    /// Send a GET to the socket of a booting worker → [`Event::Probed`](crate::Event::Probed), when it is answered, or
+    /// the connection has ended.
+    Probe {
+        /// The worker.
+        worker: WorkerId,
+        /// The file name of its socket in `tmpDir`.
+        socket: String,
+        /// What to ask for: the request target, which starts with `/`.
+        path: String,
     },
     /// Send a message to a worker. When it cannot be delivered, [`Event::ChannelClosed`](crate::Event::ChannelClosed) follows.
     Tell {
@@ -115,7 +140,8 @@ pub enum WorkerSignal {
 /// Everything a backend needs to start a worker.
 ///
 /// The environment is exactly `set` plus those of `pass` that the daemon has, plus the channel's variables
-/// (`NODE_CHANNEL_FD`, `NODE_CHANNEL_SERIALIZATION_MODE`, `NODESOCKD_CHANNEL_FD`), which only the backend knows.
+/// (`NODE_CHANNEL_FD`, `NODE_CHANNEL_SERIALIZATION_MODE`, `NODESOCKD_CHANNEL_FD`), `LISTEN_PID` if there are `listeners`,
+/// and `NOTIFY_SOCKET` if it is to notify: those only the backend knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpawnOrder {
     /// The worker.
@@ -132,4 +158,9 @@ pub struct SpawnOrder {
     pub stdout: Output,
     /// Standard error.
     pub stderr: Output,
+    /// Sockets opened by [`Action::Listen`] that it inherits as descriptors 3, 4, … (`sd_listen_fds(3)`), by their file
+    /// names.
+    pub listeners: Vec<String>,
+    /// How it shows that it is ready.
+    pub ready: Ready,
 }

@@ -27,8 +27,8 @@ pub trait Clock {
 #[async_trait(?Send)]
 pub trait Processes {
     /// Starts a process in a group of its own: stdin empty, umask 007, default signal dispositions, nothing inherited
-    /// but the standard streams and its channel. Its exit is reported by [`Inbox::next`] as [`Event::Exited`], what it
-    /// says as [`Event::Received`].
+    /// but the standard streams, its channel and the listening sockets of the order. Its exit is reported by [`Inbox::next`] as [`Event::Exited`], what it
+    /// says as [`Event::Received`] and [`Event::Notified`].
     ///
     /// # Errors
     ///
@@ -61,6 +61,22 @@ pub trait Files {
     /// The accept queue of the process listening on `socket`, from the kernel, even if the file is gone.
     async fn measure_queue(&mut self, worker: WorkerId, socket: &str) -> Queue;
 
+    /// Opens a listening socket named `socket`, of the longest queue the kernel allows, reachable by the group like workers'
+    /// own. Workers inherit it ([`SpawnOrder::listeners`]) until it is closed.
+    ///
+    /// # Errors
+    ///
+    /// There is no socket then, and no file.
+    async fn listen(&mut self, socket: &str) -> Result<(), Failure>;
+
+    /// Closes a socket opened by [`listen`](Self::listen), then removes its file. That either is gone already is not an
+    /// error. Workers that inherited it keep it.
+    ///
+    /// # Errors
+    ///
+    /// The socket is closed, the file may still be there.
+    async fn unlisten(&mut self, socket: &str) -> Result<(), Failure>;
+
     /// Removes the socket file `socket`. That it is not there is not an error; that it is no socket is.
     async fn remove(&mut self, socket: &str) -> Result<(), Failure>;
 
@@ -79,7 +95,11 @@ pub trait Files {
 /// Conversations with workers and clients.
 #[async_trait(?Send)]
 pub trait Peers {
-    /// Sends `message` to a worker: on its channel, or `over` the connection by which it reported. Buffers at most a fixed number of bytes; when that is exceeded, or the channel is
+    /// Sends a GET for `path` to whoever listens on `socket`, and returns at once; [`Event::Probed`] follows, once.
+    async fn probe(&mut self, worker: WorkerId, socket: &str, path: &str);
+
+    /// Sends `message` to a worker: on its channel, or `over` the connection by which it reported. Buffers at most a
+    /// fixed number of bytes; when that is exceeded, or the channel is
     /// closed, the channel is given up and [`Event::ChannelClosed`] follows, once.
     async fn tell(&mut self, worker: WorkerId, over: Option<ConnId>, message: &ToWorker);
 

@@ -92,6 +92,14 @@ impl<B: Backend> Driver<B> {
                 let result = backend.withdraw(link).await;
                 Some(Event::Withdrawn { slot: *slot, link: link.clone(), result })
             }
+            Action::Listen { slot, socket } => {
+                let result = backend.listen(socket).await;
+                Some(Event::Listening { slot: *slot, socket: socket.clone(), result })
+            }
+            Action::Unlisten { slot, socket } => {
+                let result = backend.unlisten(socket).await;
+                Some(Event::Unlistened { slot: *slot, socket: socket.clone(), result })
+            }
             Action::MeasureQueue { worker, socket } => {
                 let queue = backend.measure_queue(*worker, socket).await;
                 Some(Event::QueueMeasured { worker: *worker, queue })
@@ -116,6 +124,10 @@ impl<B: Backend> Driver<B> {
             Action::ReopenLogs => Some(Event::LogsReopened { result: backend.reopen_logs().await }),
             Action::Persist { state } => {
                 Some(Event::Persisted { result: backend.persist(state.as_deref()).await })
+            }
+            Action::Probe { worker, socket, path } => {
+                backend.probe(*worker, socket, path).await;
+                None
             }
             Action::Tell { worker, over, message } => {
                 backend.tell(*worker, *over, message).await;

@@ -28,6 +28,18 @@ pub enum Event {
         /// The worker.
         worker: WorkerId,
     },
+    /// A worker, or a process that it started, sent `READY=1` to its `NOTIFY_SOCKET`.
+    Notified {
+        /// The worker.
+        worker: WorkerId,
+    },
+    /// Completes [`Action::Probe`](crate::Action::Probe).
+    Probed {
+        /// The worker that was asked.
+        worker: WorkerId,
+        /// The status code of its answer, or why there is none.
+        result: Result<u16, Failure>,
+    },
     /// A worker sent a message.
     Received {
         /// The sender, as known from the channel it came by; never from what it says.
@@ -67,6 +79,24 @@ pub enum Event {
         /// The link's file name in `tmpDir`.
         link: String,
         /// On failure the link may still be there.
+        result: Result<(), Failure>,
+    },
+    /// Completes [`Action::Listen`](crate::Action::Listen).
+    Listening {
+        /// The slot.
+        slot: SlotIndex,
+        /// The socket's file name in `tmpDir`.
+        socket: String,
+        /// On failure there is no socket, and no file.
+        result: Result<(), Failure>,
+    },
+    /// Completes [`Action::Unlisten`](crate::Action::Unlisten).
+    Unlistened {
+        /// The slot.
+        slot: SlotIndex,
+        /// The socket's file name in `tmpDir`.
+        socket: String,
+        /// On failure the socket is closed, and its file may still be there.
         result: Result<(), Failure>,
     },
     /// Completes [`Action::MeasureQueue`](crate::Action::MeasureQueue).

@@ -22,14 +22,16 @@
 //!
 //! [`Supervisor::check`] verifies what can be seen from inside; the simulator looks at the world as well.
 //!
-//! 1. A published link names the socket of a worker that reported online and is not known to be gone.
+//! 1. A published link names the socket of a worker that was ready and is not known to be gone, or one that the daemon
+//!    itself keeps open.
 //! 2. A slot that was served stays served through restart, resume and reload: no worker is retired while a link names it.
 //! 3. A slot has at most one owner; a worker owns at most one slot.
 //! 4. Every live process is in the table and, before anything is done with it, in the state file.
 //! 5. Every request gets exactly one final reply.
 //! 6. Live processes ≤ workers + standby + the replacements in flight.
 //! 7. Between a suspended restart and its end, no worker is resumed; when the command has answered, none is unsuspended.
-//! 8. No worker is told to shut down while its accept queue holds a connection, except after `drainTimeout`.
+//! 8. No worker is told to shut down while its accept queue holds a connection, except after `drainTimeout`, or if the
+//!    queue is its successor's as well.
 //! 9. A daemon that [adopts](Supervisor::adopt) what another left, at whatever step that one died, goes on as it would
 //!    have: workers keep their process, slot and suspension; an interrupted rollout is finished or undone.
 #![cfg_attr(test, allow(clippy::unwrap_used))]

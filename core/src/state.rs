@@ -51,8 +51,12 @@ pub struct WorkerRecord {
     pub slot: Option<SlotIndex>,
     /// How far it has got.
     pub stage: RecordedStage,
-    /// The file name of its socket in `tmpDir`.
-    pub socket: String,
+    /// The file name of the socket in `tmpDir` from which it accepts, if that was decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socket: Option<String>,
+    /// It did not bind that socket, but inherited it, and perhaps others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listeners: Vec<String>,
     /// It belongs to the rollout.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub new: bool,

@@ -18,6 +18,12 @@ const SHUTDOWN_TIMEOUT = 10_000;
 /** The first descriptor that is passed in by systemd's convention: sd_listen_fds(3). */
 const FIRST_INHERITED = 3;
 
+/**
+ * How many connections may wait, if the kernel allows it. Node's default is 511, also for an inherited socket: the daemon's
+ * queue would be cut to that.
+ */
+const BACKLOG = 4096;
+
 /** A server under a daemon, from `listen` to its last connection. */
 class Service {
   #worker;
@@ -43,14 +49,19 @@ class Service {
   /** Listens and reports it. */
   async start() {
     if (!this.#inherited) {
-      await listening(this.#app.server, this.#worker.socketPath);
+      await listening(this.#app.server, this.#worker.socketPath, BACKLOG);
     } else if (this.#worker.suspended) {
       // Connections wait in the kernel, where another worker can still get them if this one is never resumed.
-      this.#worker.resumed.then(() => this.#app.server.listen({ fd: FIRST_INHERITED }));
+      this.#worker.resumed.then(() => this.#app.server.listen({ fd: this.#fd }, BACKLOG));
     } else {
-      await listening(this.#app.server, { fd: FIRST_INHERITED });
+      await listening(this.#app.server, { fd: this.#fd }, BACKLOG);
     }
     this.#worker.reportOnline();
+  }
+
+  /** The socket to accept from. A spare worker inherits those of all slots, and is told which when it is resumed. */
+  get #fd() {
+    return this.#worker.servingFd ?? FIRST_INHERITED;
   }
 
   /** Drains. Resolves when all is closed. */
@@ -76,10 +87,10 @@ async function adapt(target) {
 }
 
 /** Resolves when `server` listens, rejects when it cannot. */
-function listening(server, where) {
+function listening(server, where, backlog) {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen(where, () => {
+    server.listen(where, backlog, () => {
       server.off('error', reject);
       resolve();
     });

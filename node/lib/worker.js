@@ -142,7 +142,7 @@ class Worker extends EventEmitter {
     const data = frame.data ?? {};
     switch (frame.type) {
       case 'resume':
-        return this.#resumeNow();
+        return this.#resumeNow(data.fd);
       case 'shutdown':
         return this.#shutDownNow();
       case 'set-name':
@@ -160,8 +160,9 @@ class Worker extends EventEmitter {
     }
   }
 
-  #resumeNow() {
+  #resumeNow(fd) {
     if (!this.#suspended || this.#shutDown) return;
+    if (Number.isInteger(fd)) Object.defineProperty(this, 'servingFd', { value: fd, enumerable: false });
     this.#suspended = false;
     this.#hold();
     this.#resume();

@@ -21,6 +21,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::dev_server::DevServer;
 use crate::error::OpenError;
 use crate::ipc::IpcFile;
+use crate::listeners::Listeners;
 use crate::lock::Lock;
 use crate::logs::Logs;
 use crate::outbox::{Outbox, outbox};
@@ -29,7 +30,7 @@ use crate::queue::Queues;
 use crate::session::{Fact, LAST_WORDS};
 use crate::state_file::StateFile;
 use crate::tmp_dir::TmpDir;
-use crate::{channel, children, clock, ipc, signals, spawn, survivors, sweep};
+use crate::{channel, children, clock, ipc, notify, probe_http, signals, spawn, survivors, sweep};
 
 /// Facts that wait for the supervisor. Those who have more to tell wait, too; the supervisor waits for none of them.
 const INBOX: usize = 64;
@@ -55,6 +56,7 @@ pub struct Backend {
     tmp_dir: TmpDir,
     queues: Queues,
     state_file: StateFile,
+    listeners: Listeners,
     logs: Logs,
     dev_server: DevServer,
     /// Those that bring signals and connections.
@@ -72,6 +74,8 @@ struct Worker {
     /// Its channel, if it is a child of this daemon.
     outbox: Option<Outbox>,
     watch: JoinHandle<()>,
+    /// Hears what it sends to `NOTIFY_SOCKET`, if it has one.
+    notices: Option<JoinHandle<()>>,
 }
 
 impl Backend {
@@ -103,6 +107,7 @@ impl Backend {
             tmp_dir,
             state_file: StateFile::beside(&config.ipc_file),
             queues: Queues::new(),
+            listeners: Listeners::default(),
             dev_server: DevServer::default(),
             tasks,
             ipc_file: Some(ipc_file),
@@ -158,7 +163,8 @@ impl Backend {
             match survivors::open(process) {
                 Ok((pid, pidfd)) => {
                     let watch = self.watch(id, &pidfd);
-                    self.workers.insert(id, Worker { pid, process, pidfd, outbox: None, watch });
+                    self.workers
+                        .insert(id, Worker { pid, process, pidfd, outbox: None, watch, notices: None });
                     survivors.push(Survivor { id, process });
                 }
                 Err(error) => tracing::debug!("worker {} is gone: {error}", id.short()),
@@ -208,11 +214,14 @@ impl Clock for Backend {
 impl Processes for Backend {
     async fn spawn(&mut self, order: &SpawnOrder) -> Result<Process, Failure> {
         let worker = order.worker;
-        let spawn::Started { pid, process, pidfd, channel } = spawn::start(order, &mut self.logs)?;
+        let spawn::Started { pid, process, pidfd, channel, notices } =
+            spawn::start(order, &self.listeners, &mut self.logs)?;
         let (outbox, outgoing) = outbox();
         tokio::spawn(channel::serve(worker, channel, outbox.clone(), outgoing, self.facts.clone()));
         let watch = self.watch(worker, &pidfd);
-        self.workers.insert(worker, Worker { pid, process, pidfd, outbox: Some(outbox), watch });
+        let notices =
+            notices.map(|socket| tokio::spawn(notify::serve(worker, pid, socket, self.facts.clone())));
+        self.workers.insert(worker, Worker { pid, process, pidfd, outbox: Some(outbox), watch, notices });
         Ok(process)
     }
 
@@ -244,6 +253,7 @@ impl Processes for Backend {
             found.pidfd.collect();
             workers.remove(&found.pid);
             found.watch.abort();
+            found.notices.iter().for_each(JoinHandle::abort);
             // Whoever else still holds the other end is none of the worker's any more.
             if let Some(outbox) = &found.outbox {
                 outbox.close();
@@ -269,6 +279,16 @@ impl Files for Backend {
         self.queues.measure(socket, &self.tmp_dir.path(socket))
     }
 
+    async fn listen(&mut self, socket: &str) -> Result<(), Failure> {
+        self.listeners.open(socket, &self.tmp_dir.path(socket))
+    }
+
+    async fn unlisten(&mut self, socket: &str) -> Result<(), Failure> {
+        self.listeners.close(socket);
+        self.queues.forget(socket);
+        self.tmp_dir.remove(socket, FileType::Socket).map(drop)
+    }
+
     async fn remove(&mut self, socket: &str) -> Result<(), Failure> {
         self.queues.forget(socket);
         self.tmp_dir.remove(socket, FileType::Socket).map(drop)
@@ -285,6 +305,14 @@ impl Files for Backend {
 
 #[async_trait(?Send)]
 impl Peers for Backend {
+    async fn probe(&mut self, worker: WorkerId, socket: &str, path: &str) {
+        let (socket, path, facts) = (self.tmp_dir.path(socket), path.to_owned(), self.facts.clone());
+        tokio::spawn(async move {
+            let result = probe_http::get(&socket, &path).await;
+            let _ = facts.send(Fact::Event(Event::Probed { worker, result })).await;
+        });
+    }
+
     async fn tell(&mut self, worker: WorkerId, over: Option<ConnId>, message: &ToWorker) {
         let outbox = match over {
             Some(conn) => self.clients.get(&conn),

@@ -8,6 +8,8 @@
 //! | --- | --- |
 //! | `environment` | what the daemon inherited: descriptors, signals, umask, working directory |
 //! | `spawn`, `pidfd`, `children` | starting processes, noticing and collecting their exits |
+//! | `listeners`, `trampoline` | sockets that workers inherit, and how they get them |
+//! | `notify`, `probe_http` | readiness of workers that do not report it |
 //! | `channel`, [`session`], `conversation`, [`outbox`] | talking with workers and clients |
 //! | `ipc`, `peer`, `lock` | the control socket, who may use it, and that there is one daemon only |
 //! | `tmp_dir`, `sweep`, `queue`, `diag` | links and sockets, and the kernel's accept queues |
@@ -26,12 +28,15 @@ mod diag;
 mod environment;
 mod error;
 mod ipc;
+mod listeners;
 mod lock;
 mod logs;
+mod notify;
 pub mod outbox;
 mod peer;
 mod pidfd;
 mod probe;
+mod probe_http;
 mod queue;
 pub mod session;
 mod signals;
@@ -40,10 +45,12 @@ mod state_file;
 mod survivors;
 mod sweep;
 mod tmp_dir;
+mod trampoline;
 mod watched;
 
 pub use backend::{Backend, Setup};
 pub use environment::{logical_cwd, prepare, random_boot_id, usable_cpus};
 pub use error::OpenError;
 pub use probe::{diag_available, tmp_dir_usable};
+pub use trampoline::become_worker_if_asked;
 pub use watched::Watched;

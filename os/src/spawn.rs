@@ -2,29 +2,35 @@
 //!
 //! `std::process::Command` uses `posix_spawn` (`clone3` with `CLONE_VFORK`, no copy of the daemon's memory) as long as
 //! nothing is asked of it that needs code between fork and exec. So the program is looked up here rather than there, and
-//! the channel is inherited by clearing close-on-exec for the moment of the call.
+//! the channel is inherited by clearing close-on-exec for the moment of the call. A worker that inherits listening sockets,
+//! too, is started by way of the [`trampoline`].
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use nodesockd_core::action::SpawnOrder;
+use nodesockd_core::config::Ready;
 use nodesockd_core::event::Failure;
 use nodesockd_core::id::Process;
 use rustix::fs::{Access, access};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
-use tokio::net::UnixStream;
+use tokio::net::{UnixDatagram, UnixStream};
 
-use crate::children;
 use crate::error::failure;
+use crate::listeners::Listeners;
 use crate::logs::Logs;
 use crate::pidfd::Pidfd;
+use crate::{children, notify, trampoline};
+
+/// The program that is running now, even if its file was replaced meanwhile (`proc(5)`).
+const OURSELVES: &str = "/proc/self/exe";
 
 /// A process that was started.
 #[derive(Debug)]
@@ -33,30 +39,46 @@ pub(crate) struct Started {
     pub(crate) process: Process,
     pub(crate) pidfd: Pidfd,
     pub(crate) channel: UnixStream,
+    /// Where it says that it is ready, if it is to notify.
+    pub(crate) notices: Option<UnixDatagram>,
 }
 
 /// Starts the process of a worker, and records it among [`children::workers`].
-pub(crate) fn start(order: &SpawnOrder, logs: &mut Logs) -> Result<Started, Failure> {
+pub(crate) fn start(order: &SpawnOrder, listeners: &Listeners, logs: &mut Logs) -> Result<Started, Failure> {
     let Some(name) = order.argv.first() else { return Err(Failure("there is no program to run".into())) };
     let (stdout, stderr) = (logs.stdio(&order.stdout)?, logs.stdio(&order.stderr)?);
     let (channel, theirs) =
         channel().map_err(|error| Failure(format!("cannot make a worker's channel: {error}")))?;
+    let sockets = listeners.get(&order.listeners)?;
     let mut environment = environment(order);
+    let notices = notices(order, &mut environment)?;
     let number = theirs.as_raw_fd().to_string();
-    environment.insert("NODE_CHANNEL_FD".into(), number.clone().into());
-    environment.insert("NODESOCKD_CHANNEL_FD".into(), number.into());
+    environment.extend(trampoline::CHANNEL.map(|name| (name.into(), number.clone().into())));
     environment.insert("NODE_CHANNEL_SERIALIZATION_MODE".into(), "json".into());
     let path = environment.get(OsStr::new("PATH")).cloned().unwrap_or_default();
 
-    let mut command = Command::new(look_up(name, &path, &order.cwd)?);
-    command.arg0(name).args(&order.argv[1..]).current_dir(&order.cwd).process_group(0);
+    let program = look_up(name, &path, &order.cwd)?;
+    let mut command = if sockets.is_empty() {
+        let mut command = Command::new(program);
+        command.arg0(name);
+        command
+    } else {
+        let numbers: Vec<String> = sockets.iter().map(|socket| socket.as_raw_fd().to_string()).collect();
+        environment.insert(trampoline::INHERITED.into(), numbers.join(",").into());
+        let mut command = Command::new(OURSELVES);
+        command.arg0(trampoline::NAME).arg(program).arg(name);
+        command
+    };
+    command.args(&order.argv[1..]).current_dir(&order.cwd).process_group(0);
     command.env_clear().envs(environment);
     command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
 
     let mut workers = children::workers();
-    fcntl_setfd(&theirs, FdFlags::empty()).map_err(|error| cannot_run(name, error))?;
-    // The exit is collected through the pidfd, when the core orders it.
-    let spawned = command.spawn();
+    let passed: Vec<BorrowedFd<'_>> = sockets.into_iter().chain([theirs.as_fd()]).collect();
+    let spawned = passing(&passed, || {
+        // The exit is collected through the pidfd, when the core orders it.
+        command.spawn()
+    });
     drop(theirs);
     let child = spawned.map_err(|error| explain(name, &order.cwd, &error))?;
     let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else {
@@ -65,7 +87,7 @@ pub(crate) fn start(order: &SpawnOrder, logs: &mut Logs) -> Result<Started, Fail
     match identify(pid) {
         Ok((process, pidfd)) => {
             workers.insert(pid);
-            Ok(Started { pid, process, pidfd, channel })
+            Ok(Started { pid, process, pidfd, channel, notices })
         }
         Err(error) => {
             // Nobody could watch it, so it must not be.
@@ -74,6 +96,28 @@ pub(crate) fn start(order: &SpawnOrder, logs: &mut Logs) -> Result<Started, Fail
             Err(cannot_run(name, error))
         }
     }
+}
+
+/// Calls `spawn` while a child inherits these descriptors.
+fn passing(descriptors: &[BorrowedFd<'_>], spawn: impl FnOnce() -> io::Result<Child>) -> io::Result<Child> {
+    let mark = |flags| descriptors.iter().try_for_each(|fd| fcntl_setfd(fd, flags));
+    let spawned = mark(FdFlags::empty()).map_err(io::Error::from).and_then(|()| spawn());
+    let _ = mark(FdFlags::CLOEXEC);
+    spawned
+}
+
+/// The socket by which it notifies, if it is to.
+fn notices(
+    order: &SpawnOrder,
+    environment: &mut BTreeMap<OsString, OsString>,
+) -> Result<Option<UnixDatagram>, Failure> {
+    if order.ready != Ready::Notify {
+        return Ok(None);
+    }
+    let socket = notify::open(order.worker)
+        .map_err(|error| Failure(format!("cannot make a worker's NOTIFY_SOCKET: {error}")))?;
+    environment.insert("NOTIFY_SOCKET".into(), notify::address(order.worker).into());
+    Ok(Some(socket))
 }
 
 /// Our end, ready to use, and the worker's.

@@ -51,8 +51,16 @@ impl Files for World {
         World::withdraw(self, link)
     }
 
-    async fn measure_queue(&mut self, worker: WorkerId, _socket: &str) -> Queue {
-        World::measure_queue(self, worker)
+    async fn measure_queue(&mut self, worker: WorkerId, socket: &str) -> Queue {
+        World::measure_queue(self, worker, socket)
+    }
+
+    async fn listen(&mut self, socket: &str) -> Result<(), Failure> {
+        World::listen(self, socket)
+    }
+
+    async fn unlisten(&mut self, socket: &str) -> Result<(), Failure> {
+        World::unlisten(self, socket)
     }
 
     async fn remove(&mut self, socket: &str) -> Result<(), Failure> {
@@ -70,6 +78,10 @@ impl Files for World {
 
 #[async_trait(?Send)]
 impl Peers for World {
+    async fn probe(&mut self, worker: WorkerId, _socket: &str, path: &str) {
+        World::probe(self, worker, path);
+    }
+
     async fn tell(&mut self, worker: WorkerId, over: Option<ConnId>, message: &ToWorker) {
         World::tell(self, worker, over, message);
     }

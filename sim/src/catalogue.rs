@@ -53,7 +53,10 @@ pub const CATALOGUE: [Fault; 36] = [
     fault(
         18,
         "the disk is full, read-only or broken",
-        Played(&["publish", "withdraw", "remove", "sweep", "persist", "ENOSPC", "EROFS", "EIO"]),
+        Played(&[
+            "publish", "withdraw", "remove", "listen", "unlisten", "sweep", "persist", "ENOSPC", "EROFS",
+            "EIO",
+        ]),
     ),
     fault(19, "what was not synced is lost in a crash", Elsewhere("needs the state file")),
     fault(20, "somebody else removes entries of tmpDir", Played(&["tmpDir entry removed"])),

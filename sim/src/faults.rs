@@ -51,6 +51,10 @@ pub enum Call {
     Withdraw,
     /// `Files::measure_queue`
     MeasureQueue,
+    /// `Files::listen`
+    Listen,
+    /// `Files::unlisten`
+    Unlisten,
     /// `Files::remove`
     Remove,
     /// `Files::sweep`
@@ -67,11 +71,13 @@ pub enum Call {
 
 impl Call {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Spawn,
         Self::Publish,
         Self::Withdraw,
         Self::MeasureQueue,
+        Self::Listen,
+        Self::Unlisten,
         Self::Remove,
         Self::Sweep,
         Self::Persist,
@@ -86,6 +92,8 @@ impl Call {
             Self::Publish => "publish",
             Self::Withdraw => "withdraw",
             Self::MeasureQueue => "measure-queue",
+            Self::Listen => "listen",
+            Self::Unlisten => "unlisten",
             Self::Remove => "remove",
             Self::Sweep => "sweep",
             Self::Persist => "persist",

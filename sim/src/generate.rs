@@ -8,7 +8,9 @@ use std::num::NonZeroU32;
 use fastrand::Rng;
 
 use crate::faults::{Blow, Call, CallFault, Errno, FaultPlan, Harm, Trouble, WorkerFault};
-use crate::scenario::{Act, Ask, Behaviour, Death, Load, Release, Scenario, Settings, Signal, Step};
+use crate::scenario::{
+    Act, Ask, Behaviour, Death, Load, Readiness, Release, Scenario, Settings, Signal, Step,
+};
 
 /// A client that has read a link connects within this time, or may find that the worker has gone: a little less than an
 /// accept queue must have been empty.
@@ -52,6 +54,7 @@ fn settings(rng: &mut Rng) -> Settings {
         max_start_attempts: *pick(rng, &[1, 1, 2, 3]),
         ..Settings::default()
     };
+    listening(rng, &mut settings);
     if rng.bool() {
         settings.online_timeout_ms = *pick(rng, &[200, 1000]);
         settings.drain_timeout_ms = *pick(rng, &[0, 100, 1000]);
@@ -59,6 +62,15 @@ fn settings(rng: &mut Rng) -> Settings {
         settings.spawn_timeout_ms = *pick(rng, &[20, 500]);
     }
     settings
+}
+
+/// Who listens, and how workers show that they are ready.
+fn listening(rng: &mut Rng, settings: &mut Settings) {
+    settings.daemon_listens = rng.bool();
+    let all = [Readiness::Report, Readiness::Notify, Readiness::Listen, Readiness::Http];
+    // What answers on a shared socket says nothing about one worker; a configuration that relies on it is refused.
+    let possible = if settings.daemon_listens { &all[..2] } else { &all };
+    settings.ready = if chance(rng, 70) { Readiness::Report } else { *pick(rng, possible) };
 }
 
 fn releases(rng: &mut Rng) -> Vec<Release> {
@@ -210,13 +222,14 @@ fn ask(rng: &mut Rng, ask: Ask) -> Act {
 
 fn edit(rng: &mut Rng, settings: &Settings) -> Act {
     let mut new = settings.clone();
-    match rng.u32(0..7) {
+    match rng.u32(0..8) {
         0 => return Act::EditBadly,
         1 => new.workers = rng.u32(1..6),
         2 => new.standby = rng.u32(0..3),
         3 => new.script = format!("/srv/app/server{}.js", rng.u32(0..3)),
         4 => new.shutdown_timeout_ms = *pick(rng, &[100, 3000]),
-        5 => new.name = format!("app{}", rng.u32(0..3)),
+        5 => listening(rng, &mut new),
+        6 => new.name = format!("app{}", rng.u32(0..3)),
         _ => new.socket_file = (*pick(rng, &["app.{worker}.sock", "web-{worker}"])).to_owned(),
     }
     Act::Edit(Box::new(new))

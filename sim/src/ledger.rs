@@ -25,6 +25,8 @@ pub enum Cause {
     KilledByOperator,
     /// A suspended worker held it and was discarded before it was resumed.
     NeverResumed,
+    /// A worker took it although it had been told to wait, and was discarded.
+    IgnoredSuspension,
     /// The accept queue was full.
     BacklogFull,
     /// Somebody had removed the link, or the socket.
@@ -42,6 +44,7 @@ impl Cause {
             Self::ChannelLost => "channel lost",
             Self::KilledByOperator => "killed by operator",
             Self::NeverResumed => "never resumed",
+            Self::IgnoredSuspension => "ignored suspension",
             Self::BacklogFull => "backlog full",
             Self::Removed => "link or socket removed",
         }

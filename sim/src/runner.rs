@@ -275,7 +275,14 @@ impl Run {
 /// Whether a completion is fed back for this action.
 fn completes(action: &nodesockd_core::Action) -> bool {
     use nodesockd_core::Action;
-    !matches!(action, Action::Tell { .. } | Action::Signal { .. } | Action::Reply { .. } | Action::Quit)
+    !matches!(
+        action,
+        Action::Tell { .. }
+            | Action::Probe { .. }
+            | Action::Signal { .. }
+            | Action::Reply { .. }
+            | Action::Quit
+    )
 }
 
 /// The result of a future that never waits.

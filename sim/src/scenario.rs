@@ -7,7 +7,9 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nodesockd_core::config::{Config, Env, Options, PatternError, Program, SocketPattern, Symlinks};
+use nodesockd_core::config::{
+    Config, Env, Listen, Options, PatternError, Program, Ready, SocketPattern, Symlinks,
+};
 use nodesockd_core::event::DaemonSignal;
 use nodesockd_core::wire::{Json, Request, StartOptions};
 use serde::{Deserialize, Serialize};
@@ -61,6 +63,37 @@ pub struct Settings {
     pub shutdown_timeout_ms: u64,
     /// `options.maxStartAttempts`
     pub max_start_attempts: u32,
+    /// `options.listen` is `daemon`.
+    #[serde(default)]
+    pub daemon_listens: bool,
+    /// `options.ready`
+    #[serde(default)]
+    pub ready: Readiness,
+}
+
+/// `options.ready`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Readiness {
+    /// `report`
+    #[default]
+    Report,
+    /// `listen`
+    Listen,
+    /// `notify`
+    Notify,
+    /// `http`
+    Http,
+}
+
+impl From<Readiness> for Ready {
+    fn from(readiness: Readiness) -> Self {
+        match readiness {
+            Readiness::Report => Self::Report,
+            Readiness::Listen => Self::Listen,
+            Readiness::Notify => Self::Notify,
+            Readiness::Http => Self::Http,
+        }
+    }
 }
 
 impl Default for Settings {
@@ -78,6 +111,8 @@ impl Default for Settings {
             drain_timeout_ms: 5000,
             shutdown_timeout_ms: 10_000,
             max_start_attempts: 1,
+            daemon_listens: false,
+            ready: Readiness::Report,
         }
     }
 }
@@ -115,6 +150,8 @@ impl Settings {
                 shutdown_timeout: Duration::from_millis(self.shutdown_timeout_ms),
                 max_start_attempts: at_least_one(self.max_start_attempts),
                 symlinks: if self.absolute_links { Symlinks::Absolute } else { Symlinks::Relative },
+                listen: if self.daemon_listens { Listen::Daemon } else { Listen::Worker },
+                ready: self.ready.into(),
                 ..Options::default()
             },
         })

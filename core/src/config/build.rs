@@ -7,7 +7,7 @@ use super::load::{Surroundings, join, shown};
 use super::problem::{Place, Problem};
 use super::section::{Report, Set, Slot};
 use super::setting::{Command, OutputTo, Workers};
-use super::{Config, Options, Output, Program, SocketPattern};
+use super::{Config, Listen, Options, Output, Program, Ready, SocketPattern};
 
 /// The longest path of a unix socket: `sun_path` of unix(7) has 108 bytes, the last of them a NUL.
 const MAX_SOCKET_PATH: usize = 107;
@@ -30,7 +30,7 @@ pub(super) fn config(
 
     let program = base.program(script, command, node.value(), node_args.value(), report);
     let names = base.names(tmp_dir, socket_file, ipc_file, report);
-    let options = base.options(options);
+    let options = base.options(options, report);
     let Names { tmp_dir, socket_file, ipc_file } = names?;
     Some(Config {
         files: files.to_vec(),
@@ -138,11 +138,15 @@ impl Base<'_> {
         Some(Names { tmp_dir, socket_file: pattern.value, ipc_file: ipc_path })
     }
 
-    fn options(&self, layer: OptionsLayer) -> Option<Options> {
+    fn options(&self, layer: OptionsLayer, report: &mut Report) -> Option<Options> {
         let output = |to: OutputTo| match to {
             OutputTo::Discard => Output::Discard,
             OutputTo::File(path) => Output::File(self.path(&path)),
         };
+        let listen = layer.listen.value();
+        let ready =
+            layer.ready.get().zip(listen).and_then(|(ready, listen)| readiness(ready, listen, report));
+        let ready_path = layer.ready_path.get().and_then(|path| request_path(path, report));
         let stdout = layer.stdout.value().map_or(Output::Inherit, output);
         Some(Options {
             spawn_timeout: layer.spawn_timeout.value()?,
@@ -154,7 +158,9 @@ impl Base<'_> {
             stderr: layer.stderr.value().map_or_else(|| stdout.clone(), output),
             stdout,
             upgrade: layer.upgrade.value()?,
-            listen: layer.listen.value()?,
+            listen: listen?,
+            ready: ready?,
+            ready_path: ready_path?,
             ipc_group: layer.ipc_group.value(),
         })
     }
@@ -175,6 +181,39 @@ fn pattern(set: Set<String>, tmp_dir: Option<&Path>, report: &mut Report) -> Opt
             None
         }
     }
+}
+
+/// What answers on a socket that a worker shares with the one before it says nothing about the worker.
+fn readiness(set: Set<Ready>, listen: Listen, report: &mut Report) -> Option<Ready> {
+    let word = match (set.value, listen) {
+        (Ready::Listen, Listen::Daemon) => "listen",
+        (Ready::Http, Listen::Daemon) => "http",
+        (ready, _) => return Some(ready),
+    };
+    report.problems.push(Problem {
+        place: set.place,
+        message: format!(
+            "`options.ready` cannot be \"{word}\" with `options.listen = \"daemon\"`: the socket listens before the \
+             worker does, and the worker that is to be replaced answers on it, too"
+        ),
+        help: Some("let workers say it: \"report\" or \"notify\"".to_owned()),
+    });
+    None
+}
+
+/// `readyPath` as it can stand in a request line (RFC 9112, section 3.2.1).
+fn request_path(set: Set<String>, report: &mut Report) -> Option<String> {
+    let path = &set.value;
+    if path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Some(set.value);
+    }
+    report.problems.push(Problem {
+        place: set.place,
+        message: "`options.readyPath` must start with `/` and have no spaces or other characters than those of a URL"
+            .to_owned(),
+        help: Some("for example \"/healthy\"; write anything else as %20 and the like".to_owned()),
+    });
+    None
 }
 
 fn short_enough(path: &Path, length: usize, key: &str, place: Option<Place>, report: &mut Report) {

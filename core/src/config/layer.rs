@@ -7,7 +7,7 @@ use super::section::{Field, Report, Slot, section};
 use super::setting::{Command, DevServer, OutputTo, Workers};
 use super::source::Source;
 use super::tree::Node;
-use super::{Config, Env, Listen, Options, Output, Program, Symlinks, Upgrade};
+use super::{Config, Env, Listen, Options, Output, Program, Ready, Symlinks, Upgrade};
 
 section! {
     /// The configuration of nodesockd.
@@ -75,6 +75,11 @@ section! {
         upgrade: "upgrade" => Slot<Upgrade> = Options::default().upgrade,
         /// Who owns the listening sockets: each worker its own, or the daemon for all.
         listen: "listen" => Slot<Listen> = Options::default().listen,
+        /// How a worker shows that it is ready: by its own `report`, `notify` (`READY=1` to `NOTIFY_SOCKET`), because it
+        /// does `listen`, or because it answers a GET by `http`.
+        ready: "ready" => Slot<Ready> = Options::default().ready,
+        /// What the GET of `ready = "http"` asks for.
+        ready_path: "readyPath" => Slot<String> = Options::default().ready_path,
         /// A group whose members may command the daemon too.
         ipc_group: "ipcGroup" => Slot<String>,
     }
@@ -141,6 +146,8 @@ impl From<&Options> for OptionsLayer {
             stderr: to(&options.stderr),
             upgrade: options.upgrade.into(),
             listen: options.listen.into(),
+            ready: options.ready.into(),
+            ready_path: options.ready_path.clone().into(),
             ipc_group: options.ipc_group.clone().map_or(Slot::Unset, Slot::from),
         }
     }

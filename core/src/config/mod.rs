@@ -131,6 +131,10 @@ pub struct Options {
     pub upgrade: Upgrade,
     /// `listen`
     pub listen: Listen,
+    /// `ready`
+    pub ready: Ready,
+    /// `readyPath`
+    pub ready_path: String,
     /// `ipcGroup`
     pub ipc_group: Option<String>,
 }
@@ -148,6 +152,8 @@ impl Default for Options {
             stderr: Output::Inherit,
             upgrade: Upgrade::Exec,
             listen: Listen::Worker,
+            ready: Ready::Report,
+            ready_path: "/".to_owned(),
             ipc_group: None,
         }
     }
@@ -192,4 +198,18 @@ pub enum Listen {
     Worker,
     /// The daemon keeps one a slot, and workers inherit it.
     Daemon,
+}
+
+/// How the daemon learns that a worker is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ready {
+    /// It reports `online` on its channel.
+    Report,
+    /// It listens on its socket, as the kernel knows.
+    Listen,
+    /// It sends `READY=1` to `NOTIFY_SOCKET` (`sd_notify(3)`).
+    Notify,
+    /// A GET through its socket is answered by a 2xx.
+    Http,
 }

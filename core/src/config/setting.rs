@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use super::tree::{Entry, Node, Span, Value};
-use super::{Env, Listen, MAX_WORKERS, Symlinks, Upgrade, suggest};
+use super::{Env, Listen, MAX_WORKERS, Ready, Symlinks, Upgrade, suggest};
 use crate::text;
 
 /// The type of a setting.
@@ -406,6 +406,10 @@ impl Choice for Upgrade {
 
 impl Choice for Listen {
     const ALL: &'static [Self] = &[Self::Worker, Self::Daemon];
+}
+
+impl Choice for Ready {
+    const ALL: &'static [Self] = &[Self::Report, Self::Listen, Self::Notify, Self::Http];
 }
 
 impl<T: Choice> Setting for T {

@@ -7,12 +7,13 @@
 
 use std::time::Duration;
 
-use crate::config::Config;
+use crate::config::{Config, Ready};
 use crate::id::{ConnId, WorkerId};
 use crate::state::{Inheritance, RecordedStage, Survivor, WorkerRecord};
 use crate::time::Time;
 use crate::wire::{FromWorker, ToWorker};
 
+use super::readiness::Watch;
 use super::slots::Slot;
 use super::worker::{Channel, Seat, State, Worker};
 use super::{Daemon, Desired, Supervisor};
@@ -102,7 +103,10 @@ impl Supervisor {
         let suspended = matches!(stage, RecordedStage::Suspended | RecordedStage::BootingSuspended);
         let now = self.now;
         let ready = |broken| State::Ready { process, suspended, broken };
-        let booting = State::Booting { process, deadline: now + self.config.options.online_timeout };
+        let online_by = now + self.config.options.online_timeout;
+        let ready_by = self.config.options.ready;
+        let watch = Watch::over(ready_by, now, online_by);
+        let booting = State::Booting { process, deadline: online_by, watch };
         let leaving = State::ShuttingDown { process, deadline: now + self.config.options.shutdown_timeout };
         let state = match stage {
             // A link names it, so it was ready.
@@ -125,8 +129,14 @@ impl Supervisor {
                 ready: matches!(state, State::Ready { .. }).then_some(now),
                 state,
                 started_suspended: suspended,
-                socket: record
-                    .map_or_else(|| self.config.socket_file.socket(id), |record| record.socket.clone()),
+                ready_by,
+                ready_path: self.config.options.ready_path.clone(),
+                speaks: ready_by == Ready::Report,
+                socket: match record {
+                    Some(record) => record.socket.clone(),
+                    None => Some(self.config.socket_file.socket(id)),
+                },
+                listeners: record.map(|record| record.listeners.clone()).unwrap_or_default(),
                 served: stage != RecordedStage::Booting && stage != RecordedStage::BootingSuspended
                     || owned.is_some(),
                 drained: stage == RecordedStage::Leaving,
@@ -139,7 +149,10 @@ impl Supervisor {
             self.slots.insert(slot, Slot { owner: Some(id), link: Some(link), ..Slot::default() });
         }
         let undone = new && !finishes;
-        if owned.is_none() && (undone || outdated || matches!(stage, RecordedStage::Draining)) {
+        // The sockets that a spare worker inherited are not ours: it cannot take any slot.
+        let useless = record.is_some_and(|record| record.socket.is_none());
+        let leaves = undone || outdated || useless || matches!(stage, RecordedStage::Draining);
+        if owned.is_none() && leaves {
             self.retire(id);
         }
     }

@@ -39,14 +39,16 @@ impl Supervisor {
         self.check_drains()
     }
 
-    /// 1: a published link names the socket of a worker that reported online and is not known to be gone.
+    /// 1: a published link names the socket of a worker that was ready and is not known to be gone, or one that the daemon
+    /// itself keeps open.
     fn check_links(&self) -> Result<(), Violation> {
         for (index, slot) in &self.slots {
             if let (Some(id), None) = (slot.owner, &slot.moving) {
                 let worker = self.workers.get(&id);
                 let alive = worker.is_some_and(|worker| worker.ready.is_some() && worker.process().is_some());
-                // A link that could not be removed is tried again.
-                ensure(alive || slot.removal_backoff.retry_at.is_some(), 1, || {
+                // A socket of ours keeps what comes. A link that could not be removed is tried again.
+                let kept = self.leads_to_ours(*index);
+                ensure(alive || kept || slot.removal_backoff.retry_at.is_some(), 1, || {
                     format!("slot {index} names {}, which is not online", id.short())
                 })?;
             }
@@ -140,7 +142,10 @@ impl Supervisor {
 
     /// 8: no worker that a link named is told to shut down before its accept queue was seen empty, or `drainTimeout`.
     fn check_drains(&self) -> Result<(), Violation> {
-        let told = |worker: &Worker| matches!(worker.state, State::ShuttingDown { .. });
+        let told = |worker: &Worker| {
+            let signalled = matches!(worker.state, State::Terminating { .. }) && !worker.speaks;
+            matches!(worker.state, State::ShuttingDown { .. }) || signalled
+        };
         for (id, worker) in self.workers.iter().filter(|(_, worker)| told(worker)) {
             ensure(!worker.served || worker.drained, 8, || {
                 format!("{} was told to shut down without having been drained", id.short())

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use crate::action::{Action, SpawnOrder};
-use crate::config::{Config, Program};
+use crate::config::{Config, Listen, Program, Ready};
 use crate::event::{ExitStatus, Failure};
 use crate::id::{Process, SlotIndex, WorkerId};
 use crate::text::escape;
 use crate::wire::{FromWorker, Stage, ToWorker};
 
+use super::readiness::Watch;
 use super::worker::{Channel, Seat, State, Worker};
 use super::{Supervisor, Timer};
 
@@ -22,7 +23,14 @@ impl Supervisor {
     /// Orders a worker for `seat`, from `config` where a rollout brings its own.
     pub(super) fn spawn(&mut self, seat: Seat, suspended: bool, rollout: Option<&Config>) -> WorkerId {
         let id = self.ids.worker();
-        let config = rollout.unwrap_or(&self.config);
+        let config = rollout.unwrap_or(&self.config).clone();
+        let listeners = self.listeners_for(seat, &config, self.slots_ahead());
+        let suspended = suspended || config.options.listen == Listen::Daemon;
+        let socket = match listeners.as_slice() {
+            [] => Some(config.socket_file.socket(id)),
+            [only] if seat != Seat::Standby => Some(only.clone()),
+            _ => None,
+        };
         let worker = Worker {
             seat,
             in_rollout: rollout.is_some(),
@@ -32,13 +40,17 @@ impl Supervisor {
             online_timeout: config.options.online_timeout,
             ready: None,
             started_suspended: suspended,
-            socket: config.socket_file.socket(id),
+            ready_by: config.options.ready,
+            ready_path: config.options.ready_path.clone(),
+            speaks: config.options.ready == Ready::Report,
+            socket,
+            listeners,
             served: false,
             drained: false,
             channel: Channel::Open,
             stderr: config.options.stderr.clone(),
         };
-        let order = spawn_order(id, config, &worker.socket, suspended);
+        let order = spawn_order(id, &worker, &config);
         self.workers.insert(id, worker);
         self.act(Action::Spawn(Box::new(order)));
         self.progress(id, Stage::Starting, None);
@@ -52,6 +64,7 @@ impl Supervisor {
             return;
         }
         let online_by = self.now + worker.online_timeout;
+        let watch = Watch::over(worker.ready_by, self.now, online_by);
         self.restart_spawn_timeouts();
         match result {
             Err(failure) => {
@@ -63,14 +76,14 @@ impl Supervisor {
             }
             Ok(process) => {
                 tracing::info!(worker = %id.short(), pid = process.pid, "worker started");
-                self.enter(id, State::Booting { process, deadline: online_by });
+                self.enter(id, State::Booting { process, deadline: online_by, watch });
                 match deadline {
                     Some(deadline) if self.now <= deadline => {}
                     Some(_) => {
                         self.failed(id, &self.spawn_time_out());
-                        self.kill(id);
+                        self.end_at_once(id);
                     }
-                    None => self.kill(id),
+                    None => self.end_at_once(id),
                 }
             }
         }
@@ -88,7 +101,7 @@ impl Supervisor {
 
     pub(super) fn received(&mut self, id: WorkerId, message: FromWorker) {
         match message {
-            FromWorker::Online { suspended } => self.online(id, suspended),
+            FromWorker::Online { suspended } => self.reported(id, suspended),
             FromWorker::Broken { reason } => {
                 self.broken(id, reason.as_deref().unwrap_or("it gave no reason"))
             }
@@ -99,15 +112,29 @@ impl Supervisor {
         }
     }
 
-    /// It reported ready.
-    fn online(&mut self, id: WorkerId, suspended: bool) {
+    /// It reported ready. Where readiness is shown by other means, that is what counts; but one that holds requests back
+    /// until it is resumed could not show it.
+    fn reported(&mut self, id: WorkerId, suspended: bool) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        worker.speaks = true;
+        if worker.ready_by == Ready::Report || suspended {
+            self.online(id, suspended);
+        }
+    }
+
+    /// It is ready.
+    pub(super) fn online(&mut self, id: WorkerId, suspended: bool) {
         let Some(worker) = self.workers.get(&id) else { return };
         let State::Booting { process, .. } = worker.state else { return };
-        // A standby that knows nothing of suspension does no harm, unless a migration is being prepared.
-        let matters = worker.seat != Seat::Standby || self.desired.suspended || self.rolls_out_suspended();
+        // Nobody minds one that knows nothing of suspension, unless a migration is being prepared, or goes on.
+        let matters = self.desired.suspended && !worker.in_rollout || self.rolls_out_suspended();
         if worker.started_suspended && !suspended && matters {
             let reason =
                 "it came up active although it was started suspended; its app must wait for `resume`";
+            if !worker.listeners.is_empty() {
+                // It has begun to accept: what it took, it may answer.
+                self.enter(id, State::Ready { process, suspended, broken: false });
+            }
             return self.fail_and_retire(id, reason);
         }
         let boot = self.now.since(worker.ordered);
@@ -194,19 +221,35 @@ impl Supervisor {
         if worker.state != State::Exited {
             return;
         }
+        let inherited = self.outlives(id, worker);
         if matches!(worker.seat, Seat::Retired { .. }) {
             self.progress(id, Stage::Gone, None);
         }
+        if inherited {
+            // Its socket stays: it is ours, or another worker's as well.
+            self.workers.remove(&id);
+            return;
+        }
         self.enter(id, State::Reaped { removal: super::Backoff::default() });
         self.remove_socket(id);
+    }
+
+    /// The socket of a dead worker is not to be removed: there is none, it is ours, or another worker accepts from it.
+    fn outlives(&self, id: WorkerId, worker: &Worker) -> bool {
+        let Some(socket) = worker.socket.as_deref() else { return true };
+        let others = self.workers.iter().filter(|(other, _)| **other != id);
+        let shared =
+            others.filter(|(_, other)| !other.is_gone()).any(|(_, other)| other.accepts_from(socket));
+        shared || self.listeners.contains_key(socket)
     }
 
     fn remove_socket(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         if let State::Reaped { removal } = &mut worker.state {
             removal.tried();
-            let socket = worker.socket.clone();
-            self.act(Action::Remove { worker: id, socket });
+            if let Some(socket) = worker.socket.clone() {
+                self.act(Action::Remove { worker: id, socket });
+            }
         }
     }
 
@@ -231,13 +274,8 @@ impl Supervisor {
     pub(super) fn worker_due(&mut self, id: WorkerId, timer: Timer) {
         match timer {
             Timer::Spawn => self.fail_and_retire(id, &self.spawn_time_out()),
-            Timer::Online => {
-                let limit = self.config.options.online_timeout.as_millis();
-                self.fail_and_retire(
-                    id,
-                    &format!("it was not online within {limit} ms (options.onlineTimeout)"),
-                );
-            }
+            Timer::Online => self.fail_and_retire(id, &self.not_online(id)),
+            Timer::Ready => self.look_whether_ready(id),
             Timer::Look => self.look(id),
             Timer::Drain => self.drain_timed_out(id),
             Timer::Shutdown => self.terminate(id),
@@ -283,10 +321,13 @@ impl Supervisor {
     pub(super) fn resume(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get(&id) else { return };
         let State::Ready { process, suspended: true, broken } = worker.state else { return };
-        if !worker.channel.is_open() {
+        if worker.speaks && !worker.channel.is_open() {
             return;
         }
-        self.tell(id, ToWorker::Resume);
+        if worker.channel.is_open() {
+            let fd = worker.serving_fd();
+            self.tell(id, ToWorker::Resume { fd });
+        }
         tracing::info!(worker = %id.short(), pid = process.pid, "worker resumed");
         self.enter(id, State::Ready { process, suspended: false, broken });
     }
@@ -311,7 +352,7 @@ impl Supervisor {
     }
 }
 
-fn spawn_order(id: WorkerId, config: &Config, socket: &str, suspended: bool) -> SpawnOrder {
+fn spawn_order(id: WorkerId, worker: &Worker, config: &Config) -> SpawnOrder {
     let argv = match &config.program {
         Program::Command(argv) => argv.clone(),
         Program::Script { node, node_args, script } => {
@@ -324,15 +365,30 @@ fn spawn_order(id: WorkerId, config: &Config, socket: &str, suspended: bool) -> 
     let mut pass: Vec<String> = ALWAYS_PASSED.map(str::to_owned).to_vec();
     pass.extend_from_slice(&config.env.pass);
     let mut set = config.env.set.clone();
+    let suspended = worker.started_suspended;
+    // A standby does not know yet which of the sockets will be its own; all of them are there.
+    let socket =
+        worker.socket.as_ref().or(worker.listeners.first()).map(|socket| config.tmp_dir.join(socket));
+    let socket = socket.unwrap_or_default();
     let ours = [
         ("NODESOCKD_APP_NAME", config.name.clone()),
         ("NODESOCKD_WORKER_ID", id.to_string()),
         ("NODESOCKD_SUSPENDED", if suspended { "true".to_owned() } else { String::new() }),
-        ("NODESOCKD_SOCKET_PATH", config.tmp_dir.join(socket).to_string_lossy().into_owned()),
+        ("NODESOCKD_SOCKET_PATH", socket.to_string_lossy().into_owned()),
         ("NODESOCKD_IPC_PATH", config.ipc_file.to_string_lossy().into_owned()),
         ("NODESOCKD_SHUTDOWN_TIMEOUT", config.options.shutdown_timeout.as_millis().to_string()),
     ];
     set.extend(ours.map(|(name, value)| (name.to_owned(), value)));
+    if !worker.listeners.is_empty() {
+        let names: Vec<String> = match worker.seat {
+            Seat::Slot(slot) => vec![slot.to_string()],
+            Seat::Standby | Seat::Retired { .. } => {
+                (0..worker.listeners.len()).map(|slot| slot.to_string()).collect()
+            }
+        };
+        set.push(("LISTEN_FDS".to_owned(), worker.listeners.len().to_string()));
+        set.push(("LISTEN_FDNAMES".to_owned(), names.join(":")));
+    }
     SpawnOrder {
         worker: id,
         argv,
@@ -341,5 +397,7 @@ fn spawn_order(id: WorkerId, config: &Config, socket: &str, suspended: bool) -> 
         set,
         stdout: config.options.stdout.clone(),
         stderr: config.options.stderr.clone(),
+        listeners: worker.listeners.clone(),
+        ready: config.options.ready,
     }
 }

@@ -9,6 +9,8 @@
 //! | --- | --- |
 //! | `worker` | one worker and its states |
 //! | `lifecycle` | from a worker's order to its end |
+//! | `readiness` | whether a worker that does not report is ready |
+//! | `listeners` | sockets that slots keep while workers come and go |
 //! | `retire` | taking a worker out of service without losing a request |
 //! | `slots` | links and their owners; filling what is vacant |
 //! | `backoff` | trying again what keeps failing |
@@ -26,8 +28,10 @@ mod backoff;
 mod check;
 mod commands;
 mod lifecycle;
+mod listeners;
 mod operation;
 mod persist;
+mod readiness;
 mod relay;
 mod reload;
 mod retire;
@@ -50,6 +54,7 @@ pub use check::Violation;
 pub use status::Pending;
 
 use backoff::Backoff;
+use listeners::Listener;
 use operation::{Operation, Queued};
 use relay::Relays;
 use slots::Slot;
@@ -81,6 +86,8 @@ pub struct Supervisor {
     life: Life,
     workers: BTreeMap<WorkerId, Worker>,
     slots: BTreeMap<SlotIndex, Slot>,
+    /// Sockets of ours, by their file names.
+    listeners: BTreeMap<String, Listener>,
     standby_backoff: Backoff,
     operation: Option<Operation>,
     queue: VecDeque<Queued>,
@@ -135,8 +142,10 @@ enum Life {
 pub enum Timer {
     /// A process must exist by then (`spawnTimeout`).
     Spawn,
-    /// A worker must have reported online by then (`onlineTimeout`).
+    /// A worker must be ready by then (`onlineTimeout`).
     Online,
+    /// A worker that does not report is looked at: it may be ready.
+    Ready,
     /// The accept queue of a draining worker is looked at again.
     Look,
     /// A draining worker is not waited for any longer (`drainTimeout`).
@@ -147,7 +156,7 @@ pub enum Timer {
     Kill,
     /// A worker that has lost its channel is still alive: it cannot be told anything any more.
     Channel,
-    /// The socket file of a dead worker could not be removed and is tried again.
+    /// A socket file could not be removed and is tried again.
     Removal,
     /// A worker is started again after a failure.
     Restart,
@@ -183,6 +192,7 @@ impl Supervisor {
             life: Life::Serving,
             workers: BTreeMap::new(),
             slots: BTreeMap::new(),
+            listeners: BTreeMap::new(),
             standby_backoff: Backoff::default(),
             operation: None,
             queue: VecDeque::new(),
@@ -219,12 +229,16 @@ impl Supervisor {
                 self.actions.extend(reap);
             }
             Event::Reaped { worker } => self.reaped(worker),
+            Event::Notified { worker } => self.shown_ready(worker),
+            Event::Probed { worker, result } => self.probed(worker, result),
             Event::Received { worker, message } => self.received(worker, message),
             Event::Claimed { conn, pid, claims, message } => self.claimed(conn, pid, claims, message),
             Event::ChannelClosed { worker } => self.channel_closed(worker),
             Event::Published { slot, worker, result } => self.published(slot, worker, result),
             Event::Withdrawn { slot, link, result } => self.withdrawn(slot, &link, result),
             Event::QueueMeasured { worker, queue } => self.queue_measured(worker, &queue),
+            Event::Listening { slot, socket, result } => self.listening(slot, &socket, result),
+            Event::Unlistened { socket, result, .. } => self.unlistened(&socket, result),
             Event::Removed { worker, result } => self.removed(worker, result),
             Event::Swept { result } => report_sweep(result),
             Event::DevServing { result, .. } => report_dev_server(result),
@@ -263,7 +277,7 @@ impl Supervisor {
             self.persist(0);
         }
         let action = self.actions.pop_front();
-        self.resumed |= matches!(action, Some(Action::Tell { message: ToWorker::Resume, .. }));
+        self.resumed |= matches!(action, Some(Action::Tell { message: ToWorker::Resume { .. }, .. }));
         action
     }
 
@@ -276,11 +290,13 @@ impl Supervisor {
 
     /// Brings what is closer to what ought to be, as far as that is possible now.
     fn settle(&mut self) {
+        self.close_listeners();
         self.advance_operation();
         self.fill_vacancies();
         self.retire_surplus();
         self.clear_links();
         self.advance_operation();
+        self.close_listeners();
         self.serve_dev();
         self.quit_when_done();
     }

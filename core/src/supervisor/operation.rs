@@ -165,6 +165,14 @@ impl Supervisor {
         rollout.suspended
     }
 
+    /// How many slots there are, or will be when the operation in progress succeeds.
+    pub(super) fn slots_ahead(&self) -> u32 {
+        let Some(Operation { phase: Phase::Starting(rollout), .. }) = &self.operation else {
+            return self.desired.slots;
+        };
+        rollout.slots_ahead().max(self.desired.slots)
+    }
+
     /// Tells those who asked for it how far a worker of the operation has got.
     pub(super) fn progress(&mut self, id: WorkerId, stage: Stage, reason: Option<&str>) {
         let Some(operation) = &self.operation else { return };

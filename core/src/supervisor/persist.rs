@@ -64,7 +64,11 @@ impl Supervisor {
 
 /// The worker that an order resumes.
 fn resumes(action: &Action) -> Option<WorkerId> {
-    if let Action::Tell { worker, message: ToWorker::Resume, .. } = action { Some(*worker) } else { None }
+    if let Action::Tell { worker, message: ToWorker::Resume { .. }, .. } = action {
+        Some(*worker)
+    } else {
+        None
+    }
 }
 
 /// What there is to know about a worker that is alive, or is about to be.
@@ -90,6 +94,7 @@ fn record(id: WorkerId, worker: &Worker, untold: bool) -> Option<WorkerRecord> {
         slot: worker.slot(),
         stage,
         socket: worker.socket.clone(),
+        listeners: worker.listeners.clone(),
         new: worker.in_rollout,
     })
 }

@@ -96,4 +96,5 @@ fn needs_new_workers(old: &Config, new: &Config) -> bool {
         || old.options.stdout != new.options.stdout
         || old.options.stderr != new.options.stderr
         || old.options.listen != new.options.listen
+        || old.options.ready != new.options.ready
 }

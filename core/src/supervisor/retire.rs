@@ -13,7 +13,7 @@ use crate::wire::{Stage, ToWorker};
 
 use super::Supervisor;
 use super::slots::{Moving, Slot};
-use super::worker::{Channel, Drain, State};
+use super::worker::{Channel, Drain, State, Worker};
 
 /// How long the accept queue must have been empty. Covers a client that has read the old link and is about to connect:
 /// microseconds normally, some scheduling quanta on a starved machine.
@@ -30,12 +30,18 @@ impl Supervisor {
     pub(super) fn retire(&mut self, id: WorkerId) {
         let taking = |slot: &Slot| matches!(slot.moving, Some(Moving::To { worker, .. }) if worker == id);
         let named = self.slots.values().any(taking);
+        // What waits in the queue is another worker's by now; nothing is lost when this one stops accepting.
+        let shared = self.workers.get(&id).is_some_and(|worker| self.is_shared(worker));
         let Some(worker) = self.workers.get_mut(&id) else { return };
         worker.unseat();
+        let (inherits, speaks) = (!worker.listeners.is_empty(), worker.speaks);
         match worker.state {
             State::Spawning { .. } => self.enter(id, State::Unwanted),
+            // It may be accepting already: nothing keeps it from that.
+            State::Booting { process, .. } if inherits && !speaks => self.terminate_gently(id, process),
             State::Booting { .. } => self.terminate(id),
             State::Ready { .. } if !worker.served && !named => self.shut_down(id),
+            State::Ready { .. } if shared => self.drained(id),
             State::Ready { process, .. } => self.drain(id, process),
             State::Unwanted
             | State::Draining(_)
@@ -55,9 +61,8 @@ impl Supervisor {
         self.measure(id);
     }
 
-    fn measure(&mut self, id: WorkerId) {
-        if let Some(worker) = self.workers.get(&id) {
-            let socket = worker.socket.clone();
+    pub(super) fn measure(&mut self, id: WorkerId) {
+        if let Some(socket) = self.workers.get(&id).and_then(|worker| worker.socket.clone()) {
             self.act(Action::MeasureQueue { worker: id, socket });
         }
     }
@@ -72,7 +77,7 @@ impl Supervisor {
 
     pub(super) fn queue_measured(&mut self, id: WorkerId, queue: &Queue) {
         let now = self.now;
-        let Some(drain) = self.drain_of(id) else { return };
+        let Some(drain) = self.drain_of(id) else { return self.listening_seen(id, queue) };
         match queue {
             Queue::Length(0) => {
                 let since = *drain.empty_since.get_or_insert(now);
@@ -134,6 +139,9 @@ impl Supervisor {
     fn shut_down(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get(&id) else { return };
         let Some(process) = worker.process() else { return };
+        if !worker.speaks {
+            return self.terminate_gently(id, process);
+        }
         if matches!(worker.channel, Channel::Lost { .. } | Channel::Closed) {
             return self.terminate(id);
         }
@@ -143,6 +151,19 @@ impl Supervisor {
             self.tell(id, ToWorker::Shutdown);
         }
         self.enter(id, State::ShuttingDown { process, deadline });
+    }
+
+    /// Sends SIGTERM to a worker that hears nothing else, and gives it the time that others have after `shutdown`.
+    fn terminate_gently(&mut self, id: WorkerId, process: Process) {
+        let deadline = self.now + self.config.options.shutdown_timeout + KILL_AFTER;
+        self.act(Action::Signal { worker: id, process, signal: WorkerSignal::Terminate });
+        self.enter(id, State::Terminating { process, deadline });
+    }
+
+    /// Ends a worker that was started too late. One that accepts without being told to may have taken requests.
+    pub(super) fn end_at_once(&mut self, id: WorkerId) {
+        let accepts = |worker: &Worker| !worker.speaks && !worker.listeners.is_empty();
+        if self.workers.get(&id).is_some_and(accepts) { self.retire(id) } else { self.kill(id) }
     }
 
     /// Sends SIGTERM.

@@ -60,6 +60,11 @@ pub(super) struct Plan {
 }
 
 impl Rollout {
+    /// How many slots there ought to be then.
+    pub fn slots_ahead(&self) -> u32 {
+        self.desired.slots
+    }
+
     fn slots(&self) -> impl Iterator<Item = (SlotIndex, WorkerId)> + '_ {
         self.seats.iter().filter_map(|booking| match booking.seat {
             Seat::Slot(slot) => Some((slot, booking.worker)),

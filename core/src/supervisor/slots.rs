@@ -20,6 +20,8 @@ pub(super) struct Slot {
     pub owner: Option<WorkerId>,
     /// The link's file name, if it exists.
     pub link: Option<String>,
+    /// The file name of the socket that the link names, or named last.
+    pub target: Option<String>,
     /// A change of the link that is under way.
     pub moving: Option<Moving>,
     /// Failures of its workers.
@@ -34,7 +36,7 @@ pub(super) struct Slot {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Moving {
     /// It is going to name the socket of this worker, which was a spare if `promoted`.
-    To { worker: WorkerId, link: String, promoted: bool },
+    To { worker: WorkerId, link: String, socket: String, promoted: bool },
     /// It is being removed.
     Away,
 }
@@ -43,8 +45,9 @@ pub(super) enum Moving {
 /// the two usually come up together, and one of them would have booted in vain.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A link that could not be removed this many times in a row is left behind, and no longer keeps its worker.
-const LAST_TRIES: u32 = 5;
+/// A link, or a socket, that could not be removed this many times in a row is left behind, and no longer keeps its
+/// worker or the daemon.
+pub(super) const LAST_TRIES: u32 = 5;
 
 impl Supervisor {
     /// Starts, promotes and replaces what is missing.
@@ -92,7 +95,7 @@ impl Supervisor {
         };
         find(&|worker| worker.is_for(Seat::Slot(index)) && worker.is_healthy())
             .or_else(|| {
-                find(&|worker| worker.is_for(Seat::Standby) && self.may_serve(worker))
+                find(&|worker| worker.is_for(Seat::Standby) && self.may_serve(worker, index))
                     .filter(|_| self.promotable_at(index).is_none_or(|at| at <= self.now))
             })
             .or_else(|| {
@@ -108,9 +111,11 @@ impl Supervisor {
         coming.map(|worker| worker.ordered + PATIENCE).max()
     }
 
-    /// A healthy worker that does not run ahead of a suspended app.
-    fn may_serve(&self, worker: &Worker) -> bool {
-        worker.is_healthy() && (worker.is_suspended() || !self.desired.suspended)
+    /// A healthy worker that can take the slot, and does not run ahead of a suspended app.
+    fn may_serve(&self, worker: &Worker, slot: SlotIndex) -> bool {
+        worker.is_healthy()
+            && (worker.is_suspended() || !self.desired.suspended)
+            && self.can_take(worker, slot)
     }
 
     fn fill_standby(&mut self) {
@@ -118,6 +123,7 @@ impl Supervisor {
             .workers
             .values()
             .filter(|worker| worker.is_for(Seat::Standby) && (worker.is_coming() || worker.is_healthy()))
+            .filter(|worker| self.can_take_any(worker))
             .count();
         // Until the link names it, one that is being promoted may have to come back.
         let leaving = |slot: &&Slot| matches!(slot.moving, Some(Moving::To { promoted: true, .. }));
@@ -149,12 +155,16 @@ impl Supervisor {
     pub(super) fn publish(&mut self, index: SlotIndex, id: WorkerId, rollout: Option<&Config>) {
         let config = rollout.unwrap_or(&self.config);
         let (link, symlinks) = (config.socket_file.link(index), config.options.symlinks);
+        let listener = self.listener(index, config).map(str::to_owned);
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let promoted = worker.seat == Seat::Standby;
         worker.seat = Seat::Slot(index);
-        let socket = worker.socket.clone();
+        if promoted && !worker.listeners.is_empty() {
+            worker.socket = listener;
+        }
+        let Some(socket) = worker.socket.clone() else { return };
         let slot = self.slot_mut(index);
-        slot.moving = Some(Moving::To { worker: id, link: link.clone(), promoted });
+        slot.moving = Some(Moving::To { worker: id, link: link.clone(), socket: socket.clone(), promoted });
         slot.link_backoff.tried();
         self.act(Action::Publish { slot: index, worker: id, link, socket, symlinks });
     }
@@ -162,7 +172,7 @@ impl Supervisor {
     pub(super) fn published(&mut self, index: SlotIndex, id: WorkerId, result: Result<(), Failure>) {
         let now = self.now;
         let slot = self.slot_mut(index);
-        let Some(Moving::To { worker, link, promoted }) = slot.moving.clone() else { return };
+        let Some(Moving::To { worker, link, socket, promoted }) = slot.moving.clone() else { return };
         if worker != id {
             return;
         }
@@ -172,6 +182,7 @@ impl Supervisor {
             slot.link_backoff.failed(now, Duration::ZERO, &failure.0);
             if let Some(worker) = self.workers.get_mut(&id).filter(|worker| promoted && worker.is_ready()) {
                 worker.seat = Seat::Standby;
+                worker.socket.take_if(|_| !worker.listeners.is_empty());
             }
             self.rollout_published(index, Err(&failure.0));
             return;
@@ -181,6 +192,7 @@ impl Supervisor {
             worker.served = true;
         }
         let slot = self.slot_mut(index);
+        slot.target = Some(socket);
         let before = slot.owner.replace(id).filter(|before| *before != id);
         let old_link = slot.link.replace(link.clone()).filter(|old| *old != link);
         if let Some(link) = old_link {
@@ -262,7 +274,7 @@ impl Supervisor {
                 Seat::Slot(slot) => self.has_place(*id, worker, slot),
                 // It is about to be called broken, and replaced already.
                 Seat::Standby if worker.is_ready() && !worker.is_healthy() && self.is_serving() => true,
-                Seat::Standby if standbys > 0 => {
+                Seat::Standby if standbys > 0 && self.can_take_any(worker) => {
                     standbys -= 1;
                     true
                 }
@@ -290,7 +302,7 @@ impl Supervisor {
     }
 
     /// Removes links that lead nowhere: those of slots that ought not to be served, and those whose worker is gone
-    /// without a successor at hand.
+    /// without a successor at hand, unless the socket is ours and keeps what comes.
     pub(super) fn clear_links(&mut self) {
         if self.is_swapping() {
             return;
@@ -300,7 +312,7 @@ impl Supervisor {
         let indices: Vec<SlotIndex> = self.slots.keys().copied().collect();
         for index in indices {
             let wanted = serving && index.0 < self.desired.slots;
-            let served = self.owner(index).is_some();
+            let served = self.owner(index).is_some() || self.leads_to_ours(index);
             let slot = self.slot_mut(index);
             if slot.moving.is_some() {
                 continue;
@@ -331,7 +343,11 @@ impl Supervisor {
             .filter_map(|index| Some((self.promotable_at(index)?, Timer::Promotion)));
         let standby = self.standby_backoff.retry_at.filter(|_| filling).map(|at| (at, Timer::Restart));
         // What is due has been tried already, or waits for the completion of an action.
-        slots.chain(promotions).chain(standby).filter(|(at, _)| *at > self.now)
+        slots
+            .chain(promotions)
+            .chain(standby)
+            .chain(self.listener_deadlines())
+            .filter(|(at, _)| *at > self.now)
     }
 
     /// Nothing runs and nothing is left, or nothing that could be removed.
@@ -345,7 +361,7 @@ impl Supervisor {
             .values()
             .all(|worker| matches!(&worker.state, State::Reaped { removal } if given_up(removal)));
         let links_gone = self.slots.values().all(|slot| given_up(&slot.removal_backoff));
-        if workers_gone && links_gone && self.operation.is_none() {
+        if workers_gone && links_gone && self.listeners_gone() && self.operation.is_none() {
             self.life = Life::Quit;
             self.act(Action::Quit);
         }

@@ -19,6 +19,8 @@ pub enum Pending {
     Slot(SlotIndex),
     /// A slot's link is being changed, or has to be.
     Link(SlotIndex),
+    /// A socket that the daemon kept for this slot has to be removed.
+    Socket(SlotIndex),
     /// Spare workers are missing.
     Standby,
     /// Requests wait for the answers of workers.
@@ -32,6 +34,7 @@ impl fmt::Display for Pending {
             Self::Worker(id, state) => write!(f, "worker {} is {state:?}", id.short()),
             Self::Slot(slot) => write!(f, "slot {slot} is not served"),
             Self::Link(slot) => write!(f, "the link of slot {slot} has to be changed"),
+            Self::Socket(slot) => write!(f, "the socket of slot {slot} has to be removed"),
             Self::Standby => f.write_str("standbys are missing"),
             Self::Requests(count) => write!(f, "{count} requests wait for workers"),
         }
@@ -90,6 +93,9 @@ impl Supervisor {
         }
         if self.relays.len() > 0 {
             return Some(Pending::Requests(self.relays.len()));
+        }
+        if let Some(slot) = self.closing_listener() {
+            return Some(Pending::Socket(slot));
         }
         if !self.is_serving() {
             return self.slots.keys().next().map(|slot| Pending::Link(*slot));

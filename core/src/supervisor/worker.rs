@@ -9,12 +9,13 @@
 
 use std::time::Duration;
 
-use crate::config::Output;
+use crate::config::{Output, Ready};
 use crate::id::{ConnId, Process, SlotIndex};
 use crate::time::Time;
 use crate::wire::WorkerState;
 
 use super::backoff::Backoff;
+use super::readiness::Watch;
 
 /// How long after its channel was lost a worker must still be alive for that to matter.
 const LOST_CHANNEL: Duration = Duration::from_millis(100);
@@ -37,11 +38,20 @@ pub(super) struct Worker {
     pub ready: Option<Time>,
     /// It was started suspended.
     pub started_suspended: bool,
-    /// Its socket's file name.
-    pub socket: String,
+    /// How it shows that it is ready.
+    pub ready_by: Ready,
+    /// What it is asked for, if that is by HTTP.
+    pub ready_path: String,
+    /// It talks to us: it is one that reports, or has reported.
+    pub speaks: bool,
+    /// The file name of the socket it accepts from. A standby that inherited sockets has none until it is promoted.
+    pub socket: Option<String>,
+    /// The sockets of ours that it inherited, in the order of their descriptors; none if it binds its own.
+    pub listeners: Vec<String>,
     /// A link named it once, so that connections may wait in its accept queue.
     pub served: bool,
-    /// It may be told to shut down: its accept queue was empty, or could not be waited for any longer.
+    /// It may be told to shut down: its accept queue was empty, could not be waited for any longer, or is its
+    /// successor's, too.
     pub drained: bool,
     pub channel: Channel,
     /// Where its standard error goes.
@@ -82,8 +92,8 @@ pub(super) enum State {
     Spawning { deadline: Time },
     /// Its process has been ordered, and is not wanted any more.
     Unwanted,
-    /// It has not reported yet.
-    Booting { process: Process, deadline: Time },
+    /// It is not ready yet.
+    Booting { process: Process, deadline: Time, watch: Option<Watch> },
     /// It reported online.
     Ready { process: Process, suspended: bool, broken: bool },
     /// No link names it; its accept queue is being emptied.
@@ -148,7 +158,19 @@ impl Worker {
     /// It can serve a slot: it is ready, does not ask to be replaced, and can be resumed if that is needed.
     pub fn is_healthy(&self) -> bool {
         let State::Ready { broken, suspended, .. } = self.state else { return false };
-        !broken && (!suspended || !matches!(self.channel, Channel::Lost { .. } | Channel::Closed))
+        let cut_off = matches!(self.channel, Channel::Lost { .. } | Channel::Closed);
+        !broken && (!suspended || !self.speaks || !cut_off)
+    }
+
+    /// It accepts from `socket`, or will.
+    pub fn accepts_from(&self, socket: &str) -> bool {
+        self.socket.as_deref() == Some(socket)
+    }
+
+    /// The descriptor of the socket it accepts from, if it inherited that (`sd_listen_fds(3)`: the first one is 3).
+    pub fn serving_fd(&self) -> Option<u32> {
+        let index = self.listeners.iter().position(|socket| self.accepts_from(socket))?;
+        u32::try_from(index).ok()?.checked_add(3)
     }
 
     /// It is ready, broken or not: requests sent to it are answered.
@@ -190,7 +212,10 @@ impl Worker {
         use super::Timer;
         match &self.state {
             State::Spawning { deadline } => Some((*deadline, Timer::Spawn)),
-            State::Booting { deadline, .. } => Some((*deadline, Timer::Online)),
+            State::Booting { deadline, watch, .. } => match watch.as_ref().and_then(|watch| watch.look) {
+                Some(look) if look < *deadline => Some((look, Timer::Ready)),
+                Some(_) | None => Some((*deadline, Timer::Online)),
+            },
             State::Draining(drain) => match drain.look {
                 Some(look) if look < drain.deadline => Some((look, Timer::Look)),
                 Some(_) | None => Some((drain.deadline, Timer::Drain)),
@@ -199,6 +224,8 @@ impl Worker {
             State::Terminating { deadline, .. } => Some((*deadline, Timer::Kill)),
             State::Reaped { removal } => removal.retry_at.map(|at| (at, Timer::Removal)),
             State::Ready { .. } => match self.channel {
+                // One that never talks to us misses nothing.
+                _ if !self.speaks => None,
                 Channel::Lost { at } => Some((at + LOST_CHANNEL, Timer::Channel)),
                 Channel::Expected { until } => Some((until, Timer::Channel)),
                 Channel::Open | Channel::Socket(_) | Channel::Closed => None,

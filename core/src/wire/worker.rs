@@ -39,7 +39,10 @@ pub enum FromWorker {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToWorker {
     /// `resume`: no longer suspended.
-    Resume,
+    Resume {
+        /// The descriptor of the listening socket it is to accept from, if it inherited that.
+        fd: Option<u32>,
+    },
     /// `set-name`: what to show in the process title.
     SetName {
         /// The new `name`.
@@ -88,7 +91,8 @@ impl ToWorker {
             data: App<'a>,
         }
         let mut line = match self {
-            Self::Resume => json!({"type": "resume"}).to_string(),
+            Self::Resume { fd: None } => json!({"type": "resume"}).to_string(),
+            Self::Resume { fd: Some(fd) } => json!({"type": "resume", "data": {"fd": fd}}).to_string(),
             Self::SetName { name } => json!({"type": "set-name", "data": {"name": name}}).to_string(),
             Self::Shutdown => json!({"type": "shutdown"}).to_string(),
             Self::NodeHandleAck => json!({"cmd": "NODE_HANDLE_ACK"}).to_string(),

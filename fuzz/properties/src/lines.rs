@@ -94,7 +94,10 @@ fn told(message: &ToWorker) {
     let line = message.encode();
     let value: Value = serde_json::from_str(one_line(&line)).unwrap_or_default();
     match message {
-        ToWorker::Resume => assert_eq!(value["type"], "resume"),
+        ToWorker::Resume { fd } => {
+            assert_eq!(value["type"], "resume");
+            assert_eq!(value["data"]["fd"].as_u64(), fd.map(u64::from));
+        }
         ToWorker::Shutdown => assert_eq!(value["type"], "shutdown"),
         ToWorker::NodeHandleAck => assert_eq!(value["cmd"], "NODE_HANDLE_ACK"),
         ToWorker::SetName { name } => {
@@ -191,7 +194,7 @@ pub(crate) fn options(input: &mut Input<'_>) -> StartOptions {
 
 fn to_worker(input: &mut Input<'_>) -> ToWorker {
     match input.below(6) {
-        0 => ToWorker::Resume,
+        0 => ToWorker::Resume { fd: input.flag().then(|| input.number()) },
         1 => ToWorker::SetName { name: input.text() },
         2 => ToWorker::Shutdown,
         3 => ToWorker::AppMessage { message: input.text(), data: input.json() },

@@ -385,6 +385,14 @@ impl Files for World<'_> {
         }
     }
 
+    async fn listen(&mut self, socket: &str) -> Result<(), Failure> {
+        panic!("{socket} is opened, but workers bind their own sockets here")
+    }
+
+    async fn unlisten(&mut self, socket: &str) -> Result<(), Failure> {
+        panic!("{socket} is closed, which never was opened")
+    }
+
     async fn remove(&mut self, _socket: &str) -> Result<(), Failure> {
         self.fails()
     }
@@ -400,6 +408,10 @@ impl Files for World<'_> {
 
 #[async_trait(?Send)]
 impl Peers for World<'_> {
+    async fn probe(&mut self, worker: WorkerId, _socket: &str, _path: &str) {
+        panic!("{worker} is asked whether it is ready, but workers report that here")
+    }
+
     async fn tell(&mut self, worker: WorkerId, _over: Option<ConnId>, message: &ToWorker) {
         let Some(process) = self.processes.get_mut(&worker) else {
             panic!("{worker} is told something, but never was")
@@ -411,7 +423,7 @@ impl Peers for World<'_> {
                 process.leaving = true;
             }
             ToWorker::AppRequest { id, .. } => process.requests.push(id.clone()),
-            ToWorker::Resume
+            ToWorker::Resume { .. }
             | ToWorker::SetName { .. }
             | ToWorker::AppMessage { .. }
             | ToWorker::NodeHandleAck => {}

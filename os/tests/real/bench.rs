@@ -8,7 +8,7 @@ use std::time::Duration;
 use nodesockd_core::Event;
 use nodesockd_core::action::SpawnOrder;
 use nodesockd_core::backend::{Clock, Inbox, Processes};
-use nodesockd_core::config::{Config, Env, Options, Output, Program, SocketPattern};
+use nodesockd_core::config::{Config, Env, Options, Output, Program, Ready, SocketPattern};
 use nodesockd_core::event::ExitStatus;
 use nodesockd_core::id::{Ids, Process, WorkerId};
 use nodesockd_os::{Backend, Setup};
@@ -56,6 +56,8 @@ impl Bench {
             set: vec![("NODESOCKD_WORKER_ID".into(), worker.to_string())],
             stdout: Output::Inherit,
             stderr: Output::Inherit,
+            listeners: Vec::new(),
+            ready: Ready::Report,
         }
     }
 

@@ -211,7 +211,7 @@ async fn a_worker_that_never_reads_loses_its_channel_once() {
             .await;
     }
     bench.until(|event| (*event == Event::ChannelClosed { worker }).then_some(())).await;
-    bench.backend.tell(worker, None, &ToWorker::Resume).await;
+    bench.backend.tell(worker, None, &ToWorker::Resume { fd: None }).await;
     bench.backend.signal(worker, process, WorkerSignal::Terminate).await;
     let next = bench.until(|event| Some(event.clone())).await;
     assert_eq!(next, Event::Exited { worker, status: ExitStatus::Signal(15) });

@@ -96,7 +96,7 @@ impl Bench for World {
     fn target(&self, link: &str) -> Option<String> {
         match self.files.get(link)? {
             Entry::Link(target) => Some(target.clone()),
-            Entry::Socket(_) | Entry::Plain => None,
+            Entry::Socket(_) | Entry::Ours | Entry::Plain => None,
         }
     }
 

@@ -8,13 +8,13 @@ use crate::ledger::Cause;
 impl World {
     /// Why a slot's link leads to no listening worker, if that may be.
     pub(super) fn cause_of_refusal(&self, slot: SlotIndex, named: Option<Worker>) -> Option<Cause> {
-        let last = named.or_else(|| self.promises.slots.get(&slot).map(|slot| slot.worker));
+        let last = named.or_else(|| self.promises.slots.get(&slot).and_then(|slot| slot.worker));
         let died = last
             .and_then(|worker| self.processes.get(worker))
             .is_some_and(|process| process.died_by_itself && !process.alive());
         if died {
             Some(Cause::WorkerDied)
-        } else if self.promises.is_spoiled(slot, &self.processes) {
+        } else if self.promises.is_spoiled(slot) {
             Some(Cause::Removed)
         } else if last.is_none() || !self.promises.wanted || slot.0 >= self.promises.floor() {
             Some(Cause::NotRunning)
@@ -45,7 +45,8 @@ impl World {
     /// Why the daemon may end a worker by a signal although it holds requests.
     pub(super) fn cause_of_signal(&self, worker: Worker) -> Option<Cause> {
         let process = self.processes.get(worker)?;
-        let had_time = process.told_shutdown.is_some_and(|at| self.now.since(at) >= self.promises.shutdown);
+        let told = if process.speaks() { process.told_shutdown } else { process.termed };
+        let had_time = told.is_some_and(|at| self.now.since(at) >= self.promises.shutdown);
         if self.promises.kill_allowed() {
             Some(Cause::KilledByOperator)
         } else if had_time && process.holds {
@@ -54,8 +55,28 @@ impl World {
             Some(Cause::ShutdownTimeout)
         } else if !process.reachable() && (process.holds || !process.orphaned) {
             Some(Cause::ChannelLost)
+        } else if process.ignores_suspension() {
+            Some(Cause::IgnoredSuspension)
         } else {
             None
+        }
+    }
+
+    /// Why the daemon may close a socket of its own while connections wait.
+    pub(super) fn cause_of_unlistening(&self, socket: &str) -> Option<Cause> {
+        let listener = self.listeners.get(socket)?;
+        let tended =
+            self.processes.iter().any(|(_, process)| process.inherits(socket) && process.known_online);
+        let died =
+            self.processes.iter().any(|(_, process)| process.inherits(socket) && process.died_by_itself);
+        match listener.unlinked {
+            _ if self.promises.kill_allowed() => Some(Cause::KilledByOperator),
+            Some(at) if self.now.since(at) >= self.promises.drain => Some(Cause::DrainTimeout),
+            Some(_) if listener.unseen => Some(Cause::QueueUnseen),
+            _ if listener.overdue => Some(Cause::NotRunning),
+            _ if died => Some(Cause::WorkerDied),
+            _ if !tended => Some(Cause::NotRunning),
+            Some(_) | None => None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What the daemon does to `tmpDir` and asks its host for.
 
-use nodesockd_core::config::{Config, Named, Problem, SocketPattern, Symlinks};
+use nodesockd_core::config::{Config, Named, Problem, Ready, SocketPattern, Symlinks};
 use nodesockd_core::event::{Failure, Queue};
 use nodesockd_core::id::WorkerId;
 use nodesockd_core::state::State;
@@ -35,11 +35,15 @@ impl World {
                 return called;
             }
             Some(Entry::Link(_)) => {}
-            Some(Entry::Socket(_) | Entry::Plain) => {
+            Some(Entry::Socket(_) | Entry::Ours | Entry::Plain) => {
                 return Err(Failure(format!("{link} is no symlink")));
             }
         }
         if called.is_err() {
+            let named = self.files.target(link).map(str::to_owned);
+            if let Some(listener) = named.and_then(|socket| self.listeners.get_mut(&socket)) {
+                listener.overdue = true;
+            }
             self.stuck(link);
             return called;
         }
@@ -48,20 +52,25 @@ impl World {
         Ok(())
     }
 
-    /// The length of a worker's accept queue.
-    pub fn measure_queue(&mut self, id: WorkerId) -> Queue {
+    /// The length of the accept queue that a worker accepts from.
+    pub fn measure_queue(&mut self, id: WorkerId, socket: &str) -> Queue {
         let called = self.call(Call::MeasureQueue);
         let worker = self.processes.named(id);
+        let waiting = self.waiting(worker, socket);
         if let Some(process) = worker.and_then(|worker| self.processes.get_mut(worker)) {
-            process.draining = true;
-            process.blind_since = called.is_err().then_some(process.blind_since.unwrap_or(self.now));
+            // One that boots is looked at for another reason.
+            process.draining |= process.known_online;
+            if process.known_online {
+                process.blind_since = called.is_err().then_some(process.blind_since.unwrap_or(self.now));
+            }
+            process.known_online |= called.is_ok() && waiting.is_some() && process.ready == Ready::Listen;
         }
-        let queue = match (called, worker.and_then(|worker| self.processes.get(worker))) {
+        if let (Err(_), Some(listener)) = (&called, self.listeners.get_mut(socket)) {
+            listener.unseen = true;
+        }
+        let queue = match (called, waiting) {
             (Err(failure), _) => Queue::Unknown(failure.to_string()),
-            (Ok(()), Some(process)) => process
-                .listening
-                .as_ref()
-                .map_or(Queue::Closed, |queue| Queue::Length(u32::try_from(queue.len()).unwrap_or(u32::MAX))),
+            (Ok(()), Some(length)) => Queue::Length(u32::try_from(length).unwrap_or(u32::MAX)),
             (Ok(()), None) => Queue::Closed,
         };
         let name = worker.map_or_else(|| id.to_string(), |worker| worker.to_string());
@@ -84,6 +93,10 @@ impl World {
         let owner = match self.files.get(socket) {
             None => return called,
             Some(Entry::Socket(owner)) => *owner,
+            Some(Entry::Ours) => {
+                self.violated(format_args!("{socket} is removed as a worker's, but is the daemon's own"));
+                return called;
+            }
             Some(Entry::Link(_) | Entry::Plain) => {
                 return Err(Failure(format!("{socket} is no socket")));
             }
@@ -126,7 +139,10 @@ impl World {
         };
         let is_stale = |name: &str, entry: &Entry| match (pattern.matches(name), entry) {
             (Some(Named::TemporaryLink), Entry::Link(_)) => true,
-            (Some(Named::Link(_)), Entry::Link(_)) => !listens(self.files.follow(name)),
+            (Some(Named::Link(_)), Entry::Link(_)) => {
+                let ours = self.files.target(name).is_some_and(|socket| self.is_ours(socket));
+                !ours && !listens(self.files.follow(name))
+            }
             (Some(Named::Socket(_)), Entry::Socket(worker)) => !listens(*worker),
             _ => false,
         };
@@ -149,7 +165,7 @@ impl World {
         let Some(name) = names.get(nth as usize % names.len().max(1)) else { return };
         let what = match self.files.get(name) {
             Some(Entry::Socket(_)) => format!("the socket of {}", self.owner(name)),
-            Some(Entry::Link(_) | Entry::Plain) | None => name.clone(),
+            Some(Entry::Link(_) | Entry::Ours | Entry::Plain) | None => self.owner(name),
         };
         self.tally.count("tmpDir entry removed");
         self.trace.line(self.now, "fault", format_args!("somebody removes {what}"));
@@ -179,7 +195,7 @@ impl World {
         }
     }
 
-    fn log_file(&mut self, what: std::fmt::Arguments<'_>, called: &Result<(), Failure>) {
+    pub(super) fn log_file(&mut self, what: std::fmt::Arguments<'_>, called: &Result<(), Failure>) {
         match called {
             Ok(()) => self.trace.line(self.now, "daemon", what),
             Err(failure) => self.trace.line(self.now, "daemon", format_args!("{what} fails: {failure}")),
@@ -188,7 +204,10 @@ impl World {
 
     /// Whose socket it is, for people.
     fn owner(&self, socket: &str) -> String {
-        let owner = self.processes.iter().find(|(_, process)| process.socket == socket);
+        if let Some(listener) = self.listeners.get(socket) {
+            return listener.to_string();
+        }
+        let owner = self.processes.iter().find(|(_, process)| process.socket.as_deref() == Some(socket));
         owner.map_or_else(|| socket.to_owned(), |(worker, _)| worker.to_string())
     }
 }

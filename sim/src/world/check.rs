@@ -14,6 +14,7 @@ use nodesockd_core::id::{Process, SlotIndex, WorkerId};
 use nodesockd_core::wire::{FromWorker, Request, ToWorker};
 
 use super::files::{Entry, Files};
+use super::listeners::Listener;
 use super::process::Processes;
 use super::{Worker, World};
 use crate::scenario::Behaviour;
@@ -59,11 +60,13 @@ pub(crate) struct Promises {
     spoiled: BTreeSet<String>,
 }
 
-/// Whom a slot's link names, or named last.
+/// What a slot's link names, or named last.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub link: String,
-    pub worker: Worker,
+    pub socket: String,
+    /// Whose socket it is, if not the daemon's.
+    pub worker: Option<Worker>,
 }
 
 impl Promises {
@@ -104,10 +107,9 @@ impl Promises {
     }
 
     /// Somebody has removed the link of a slot, or the socket that it names.
-    pub fn is_spoiled(&self, slot: SlotIndex, processes: &Processes) -> bool {
+    pub fn is_spoiled(&self, slot: SlotIndex) -> bool {
         let Some(slot) = self.slots.get(&slot) else { return false };
-        let socket = processes.get(slot.worker).map(|process| &process.socket);
-        self.spoiled.contains(&slot.link) || socket.is_some_and(|socket| self.spoiled.contains(socket))
+        self.spoiled.contains(&slot.link) || self.spoiled.contains(&slot.socket)
     }
 
     /// There are at least so many slots.
@@ -144,21 +146,35 @@ impl Promises {
         self.spoiled.contains(socket)
     }
 
+    /// It could not be removed.
+    pub fn is_stuck(&self, name: &str) -> bool {
+        self.stuck.contains(name)
+    }
+
     pub fn kill_allowed(&self) -> bool {
         self.interrupts > 1
     }
 
-    pub fn litter(&self, files: &Files, processes: &Processes, leftovers: &[String]) -> BTreeSet<String> {
+    pub fn litter(
+        &self,
+        files: &Files,
+        listeners: &BTreeMap<String, Listener>,
+        processes: &Processes,
+        leftovers: &[String],
+    ) -> BTreeSet<String> {
         let serves = |worker: Option<Worker>| {
             worker.and_then(|worker| processes.get(worker)).is_some_and(super::process::Proc::alive)
         };
         let owned = |name: &str, entry: &Entry| match entry {
             Entry::Plain => true,
             Entry::Socket(worker) => serves(*worker),
+            Entry::Ours => listeners.contains_key(name),
             Entry::Link(_) => {
-                let spoiled = files.target(name).is_some_and(|socket| self.spoiled.contains(socket));
+                let target = files.target(name);
+                let spoiled = target.is_some_and(|socket| self.spoiled.contains(socket));
                 let named = self.slots.values().find(|slot| spoiled && slot.link == name);
-                serves(named.map(|slot| slot.worker).or(files.follow(name)))
+                serves(named.and_then(|slot| slot.worker).or(files.follow(name)))
+                    || target.is_some_and(|socket| listeners.contains_key(socket))
             }
         };
         files
@@ -174,7 +190,9 @@ impl World {
     /// The daemon takes in a fact: from now on it knows.
     pub(super) fn heard(&mut self, event: &Event) {
         match event {
-            Event::Received { worker, message: FromWorker::Online { .. } } => {
+            Event::Received { worker, message: FromWorker::Online { .. } }
+            | Event::Notified { worker }
+            | Event::Probed { worker, result: Ok(200) } => {
                 if let Some(process) = self.processes.named(*worker).and_then(|w| self.processes.get_mut(w)) {
                     process.known_online = true;
                 }
@@ -201,6 +219,9 @@ impl World {
             }
             Event::Received { .. }
             | Event::Spawned { .. }
+            | Event::Probed { .. }
+            | Event::Listening { .. }
+            | Event::Unlistened { .. }
             | Event::Reaped { .. }
             | Event::ChannelClosed { .. }
             | Event::Published { .. }
@@ -344,9 +365,9 @@ impl World {
             self.processes.iter().filter(|(_, process)| process.alive() && !process.retiring()).count();
         let failing =
             self.processes.iter().filter(|(_, process)| process.alive() && process.asks_to_go()).count();
-        // One set, its replacement, those that ask to be replaced, and one per slot whose end is decided but not begun.
+        // One set, its replacement, those that ask to be replaced, and one set whose end is decided but not begun.
         let (slots, standbys) = (self.promises.most as usize, self.promises.most_standby as usize);
-        let most = 3 * slots + 2 * standbys + failing;
+        let most = 3 * (slots + standbys) + failing;
         if staying > most {
             self.violated(format_args!(
                 "{staying} processes are alive that are not retiring; at most {most} are due"
@@ -356,14 +377,14 @@ impl World {
 
     pub(super) fn check_told(&mut self, worker: Worker, message: &ToWorker) {
         match message {
-            ToWorker::Resume if self.promises.suspended && self.promises.lifting == 0 => {
+            ToWorker::Resume { .. } if self.promises.suspended && self.promises.lifting == 0 => {
                 self.violated(format_args!("{worker} is told to resume while the app is suspended"));
             }
-            ToWorker::Resume if self.processes.get(worker).is_some_and(|process| !process.published) => {
+            ToWorker::Resume { .. } if self.is_unnamed(worker) => {
                 self.violated(format_args!("{worker} is told to resume before a link names it"));
             }
             ToWorker::Shutdown => self.check_retired(worker, "told to shut down"),
-            ToWorker::Resume
+            ToWorker::Resume { .. }
             | ToWorker::SetName { .. }
             | ToWorker::AppMessage { .. }
             | ToWorker::AppRequest { .. }
@@ -371,11 +392,19 @@ impl World {
         }
     }
 
+    /// No link has ever named the socket of the worker.
+    fn is_unnamed(&self, worker: Worker) -> bool {
+        self.processes.get(worker).is_some_and(|process| process.inherits.is_empty() && !process.published)
+    }
+
     /// A worker that served may go only when its link names another and its queue is empty, or has had its time.
     fn check_retired(&mut self, worker: Worker, what: &str) {
         let Some(process) = self.processes.get(worker).filter(|process| process.alive()) else { return };
         if !process.published || self.promises.kill_allowed() || process.told_shutdown.is_some() {
             return;
+        }
+        if let Some(socket) = process.accepts.clone() {
+            return self.check_left(worker, &socket, what);
         }
         let links: Vec<_> = self
             .files
@@ -421,16 +450,20 @@ impl World {
         if !process.alive() {
             return None;
         }
-        if process.published && !self.promises.kill_allowed() {
+        if process.published && !process.ignores_suspension() && !self.promises.kill_allowed() {
             let since = |at: Option<Time>| at.map(|at| self.now.since(at));
             let shutdown = self.promises.shutdown;
+            let delay = if process.speaks() { KILL_DELAY } else { shutdown + KILL_DELAY };
             match signal {
-                WorkerSignal::Terminate if !process.reachable() => self.check_retired(worker, "sent SIGTERM"),
+                WorkerSignal::Terminate if !process.reachable() || !process.speaks() => {
+                    self.check_retired(worker, "sent SIGTERM")
+                }
                 WorkerSignal::Terminate if since(process.told_shutdown).is_none_or(|ago| ago < shutdown) => {
                     self.violated(format_args!("SIGTERM to {worker} before shutdownTimeout has passed"));
                 }
-                WorkerSignal::KillGroup if since(process.termed).is_none_or(|ago| ago < KILL_DELAY) => {
-                    self.violated(format_args!("SIGKILL to {worker} less than 5 s after SIGTERM"));
+                WorkerSignal::KillGroup if since(process.termed).is_none_or(|ago| ago < delay) => {
+                    let delay = delay.as_millis();
+                    self.violated(format_args!("SIGKILL to {worker} less than {delay} ms after SIGTERM"));
                 }
                 WorkerSignal::Terminate | WorkerSignal::KillGroup => {}
             }
@@ -440,8 +473,11 @@ impl World {
 
     /// A link is swapped.
     pub fn published(&mut self, link: &str, socket: &str) {
-        let named =
-            self.processes.iter().find(|(_, process)| process.socket == socket).map(|(worker, _)| worker);
+        if self.is_ours(socket) {
+            return self.published_ours(link, socket);
+        }
+        let owns = |process: &super::process::Proc| process.socket.as_deref() == Some(socket);
+        let named = self.processes.iter().find(|(_, process)| owns(process)).map(|(worker, _)| worker);
         let (Some(worker), Some(slot)) = (named, self.promises.slot_of(link)) else {
             self.violated(format_args!("{link} is to name {socket}, which is no worker's"));
             return;
@@ -463,16 +499,69 @@ impl World {
                 self.violated(format_args!("{link} is to name {worker}, which {wrong}"));
             }
         }
-        self.promises.stuck.remove(link);
-        self.promises.spoiled.remove(link);
-        let before = self.promises.slots.insert(slot, Slot { link: link.to_owned(), worker });
-        if let Some(before) = before.filter(|before| before.worker != worker) {
-            self.unlinked(before.worker);
+        self.names(slot, Slot { link: link.to_owned(), socket: socket.to_owned(), worker: Some(worker) });
+    }
+
+    /// A link names a socket from now on.
+    fn names(&mut self, slot: SlotIndex, new: Slot) {
+        self.promises.stuck.remove(&new.link);
+        self.promises.spoiled.remove(&new.link);
+        let socket = new.socket.clone();
+        let before = self.promises.slots.insert(slot, new);
+        if let Some(before) = before.filter(|before| before.socket != socket) {
+            self.unlinked(&before);
         }
-        let others = self.promises.slots.iter().find(|(other, its)| **other != slot && its.worker == worker);
+        let others = self.promises.slots.iter().find(|(other, its)| **other != slot && its.socket == socket);
         if let Some((other, _)) = others {
             let other = *other;
-            self.violated(format_args!("{worker} serves two slots, {other} and {slot}"));
+            self.violated(format_args!("{socket} serves two slots, {other} and {slot}"));
+        }
+    }
+
+    /// A link is swapped to a socket of the daemon's own: there has to be somebody who accepts from it, or will.
+    fn published_ours(&mut self, link: &str, socket: &str) {
+        let Some(slot) = self.promises.slot_of(link) else {
+            self.violated(format_args!("{link} is to name {socket}, but is no slot's link"));
+            return;
+        };
+        if !self.is_tended(socket, None) {
+            self.violated(format_args!("{link} is to name {socket}, which nobody is there to accept from"));
+        }
+        if let Some(listener) = self.listeners.get_mut(socket) {
+            listener.unlinked = None;
+        }
+        self.names(slot, Slot { link: link.to_owned(), socket: socket.to_owned(), worker: None });
+    }
+
+    /// Somebody but `except` inherited the socket, was ready, and has not been told to go, as far as the daemon knows.
+    fn is_tended(&self, socket: &str, except: Option<Worker>) -> bool {
+        self.processes.iter().any(|(worker, process)| {
+            let told = process.told_shutdown.is_some() || process.termed.is_some();
+            Some(worker) != except
+                && process.inherits(socket)
+                && process.known_online
+                && !process.exit_known
+                && !told
+        })
+    }
+
+    /// A worker that accepts from a socket of the daemon's may go when another one accepts from it, or nothing comes any
+    /// more and its queue is empty, or has had its time.
+    fn check_left(&mut self, worker: Worker, socket: &str, what: &str) {
+        let Some(listener) = self.listeners.get(socket) else { return };
+        let served = self.processes.get(worker).is_some_and(|process| process.told_resume);
+        let links: Vec<&Slot> = self.promises.slots.values().filter(|slot| slot.socket == socket).collect();
+        let stuck = links.iter().any(|slot| self.promises.stuck.contains(&slot.link));
+        let drained = listener.unlinked.is_none_or(|at| self.now.since(at) >= self.promises.drain);
+        let (linked, waiting, unseen) = (!links.is_empty(), listener.queue.len(), listener.unseen);
+        if linked && !stuck && served && !self.is_tended(socket, Some(worker)) {
+            self.violated(format_args!(
+                "{worker} is {what} while a link names its socket, and nobody follows it"
+            ));
+        } else if !linked && waiting > 0 && !drained && !unseen {
+            self.violated(format_args!(
+                "{worker} is {what} while {waiting} connections wait in its accept queue"
+            ));
         }
     }
 
@@ -485,8 +574,8 @@ impl World {
         if before.link != link {
             self.marks.count("a link gets another name");
         }
-        let ended =
-            self.processes.get(before.worker).and_then(|before| before.exit_known.then_some(before.ended_at));
+        let before = before.worker.and_then(|worker| self.processes.get(worker));
+        let ended = before.and_then(|before| before.exit_known.then_some(before.ended_at));
         if ended.is_some_and(|at| process.spawned < at) {
             self.marks.count("a standby takes over");
         }
@@ -501,14 +590,16 @@ impl World {
         };
         let current = self.promises.slots.get(&slot).filter(|slot| slot.link == link);
         let Some(worker) = current.map(|slot| slot.worker) else { return };
-        let died = self.processes.get(worker).is_some_and(|process| process.died_by_itself);
+        let named = worker.and_then(|worker| self.processes.get(worker));
+        let died = named.is_some_and(|process| process.died_by_itself);
         if self.promises.wanted && slot.0 < self.promises.floor() && !died {
             self.violated(format_args!("{link} is withdrawn although slot {slot} is to be served"));
         }
-        if !died || !self.promises.wanted {
-            self.promises.slots.remove(&slot);
+        let Some(named) = self.promises.slots.remove(&slot) else { return };
+        self.unlinked(&named);
+        if died && self.promises.wanted {
+            self.promises.slots.insert(slot, named);
         }
-        self.unlinked(worker);
     }
 
     /// A removal failed by an injected error.
@@ -529,11 +620,21 @@ impl World {
         self.promises.sweep_failed = true;
     }
 
-    fn unlinked(&mut self, worker: Worker) {
-        self.check_kept(worker, "taken from its link");
+    fn unlinked(&mut self, slot: &Slot) {
+        if let Some(worker) = slot.worker {
+            self.check_kept(worker, "taken from its link");
+        }
         let now = self.now;
-        if let Some(process) = self.processes.get_mut(worker) {
-            process.unlinked = Some(now);
+        if let Some(listener) = self.listeners.get_mut(&slot.socket) {
+            listener.unlinked = Some(now);
+        }
+        let accepting =
+            self.processes.iter().filter(|(_, process)| process.accepts.as_ref() == Some(&slot.socket));
+        let left: Vec<Worker> = accepting.map(|(worker, _)| worker).chain(slot.worker).collect();
+        for worker in left {
+            if let Some(process) = self.processes.get_mut(worker) {
+                process.unlinked = Some(now);
+            }
         }
     }
 
@@ -565,9 +666,15 @@ impl World {
     fn served(&self) -> u32 {
         let serves = |slot: &u32| {
             let slot = SlotIndex(*slot);
-            let spoiled = self.promises.is_spoiled(slot, &self.processes);
-            let last = || self.promises.slots.get(&slot).filter(|_| spoiled).map(|slot| slot.worker);
-            let named = self.promises.link(slot).and_then(|link| self.files.follow(link)).or_else(last);
+            let link = self.promises.link(slot);
+            let spoiled = self.promises.is_spoiled(slot);
+            let meant = self.promises.slots.get(&slot).filter(|_| spoiled).map(|slot| slot.socket.as_str());
+            let target = link.and_then(|link| self.files.target(link)).or(meant);
+            if let Some(socket) = target.filter(|socket| self.is_ours(socket)) {
+                return self.is_tended(socket, None);
+            }
+            let last = || self.promises.slots.get(&slot).filter(|_| spoiled).and_then(|slot| slot.worker);
+            let named = link.and_then(|link| self.files.follow(link)).or_else(last);
             let process = named.and_then(|worker| self.processes.get(worker));
             process.is_some_and(|process| process.known_online && process.listening.is_some())
         };
@@ -583,9 +690,15 @@ impl World {
 
     /// Whether workers that serve hold requests until they are resumed.
     pub fn waits_for_resume(&self) -> bool {
-        self.processes.iter().any(|(_, process)| {
+        let holds = self.processes.iter().any(|(_, process)| {
             process.alive() && process.holds && process.published && process.unlinked.is_none()
-        })
+        });
+        holds
+            || self.promises.slots.values().any(|slot| {
+                let waits = self.listeners.get(&slot.socket).is_some_and(|ours| !ours.queue.is_empty());
+                let accepts = |process: &super::process::Proc| process.accepts.as_ref() == Some(&slot.socket);
+                waits && !self.processes.iter().any(|(_, process)| process.alive() && accepts(process))
+            })
     }
 
     /// All is quiet: no operation is in progress, nor one whose asker has hung up before it was answered.

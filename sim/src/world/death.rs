@@ -66,8 +66,8 @@ impl World {
             let recorded = self.state.as_ref().and_then(|state| state.worker(process.id));
             let active = recorded.is_some_and(|record| record.stage == RecordedStage::Online);
             let reachable = self.has_library(worker) || active;
-            (process.alive() && serves && sound && reachable && !self.promises.has_spoiled(&process.socket))
-                .then_some(worker)
+            let spoiled = process.socket.as_ref().is_some_and(|socket| self.promises.has_spoiled(socket));
+            (process.alive() && serves && sound && reachable && !spoiled).then_some(worker)
         };
         self.processes.iter().filter_map(fine).collect()
     }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use nodesockd_core::config::Ready;
 use nodesockd_core::event::Event;
 use nodesockd_core::id::{Peer, RequestRef};
 use nodesockd_core::wire::{FromWorker, Json, ToWorker};
@@ -36,6 +37,8 @@ pub(crate) enum Doing {
     Accept,
     /// It answers a user's request.
     Answer(RequestNo),
+    /// It answers the daemon, which wants to know whether it is ready.
+    AnswerProbe,
     /// It reads a message from the daemon.
     Hear(ToWorker),
     /// SIGTERM reaches it.
@@ -69,12 +72,12 @@ impl World {
             Doing::Stop(duration) => self.stop(worker, duration),
             Doing::Accept => self.accept(worker),
             Doing::Answer(request) => self.answer(worker, request),
+            Doing::AnswerProbe => self.answer_probe(worker),
             Doing::Hear(message) => self.hear(worker, message),
-            Doing::Term(cause) => {
-                if !process.has(Behaviour::IgnoresSigterm) {
-                    self.end(worker, Death::Signal(15), cause);
-                }
-            }
+            Doing::Term(_) if process.has(Behaviour::IgnoresSigterm) => {}
+            // To one that hears nothing else, it means what `shutdown` means to others.
+            Doing::Term(_) if process.booted && !process.speaks() => self.shut_down(worker),
+            Doing::Term(cause) => self.end(worker, Death::Signal(15), cause),
         }
     }
 
@@ -84,23 +87,33 @@ impl World {
         if process.has(Behaviour::NeverReports) {
             return;
         }
-        process.listening = Some(VecDeque::new());
         let late = process.behaviours.iter().find_map(|behaviour| {
             if let Behaviour::ReportsLate { by_ms } = behaviour { Some(ms(*by_ms)) } else { None }
         });
-        let socket = process.socket.clone();
-        if !self.files.bind(&socket, worker) {
-            self.violated(format_args!("{worker} cannot bind {socket}: the name is taken (EADDRINUSE)"));
+        if let Some(socket) = process.socket.clone() {
+            process.listening = Some(VecDeque::new());
+            if !self.files.bind(&socket, worker) {
+                self.violated(format_args!("{worker} cannot bind {socket}: the name is taken (EADDRINUSE)"));
+            }
+        } else if let Some(socket) = process.inherits.first().filter(|_| !process.holds).cloned() {
+            self.accept_from(worker, socket);
         }
         let moment = self.draw_us(2000);
         self.after(late.unwrap_or_default() + moment, Happening::Worker(worker, Doing::Report));
     }
 
     fn report(&mut self, worker: Worker) {
-        let Some(process) = self.processes.get(worker) else { return };
+        let Some(process) = self.processes.get_mut(worker) else { return };
         if process.shutting {
             return;
         }
+        process.healthy = true;
+        if process.ready == Ready::Notify {
+            let id = process.id;
+            self.trace.line(self.now, worker, "notifies");
+            self.deliver(None, Duration::ZERO, Event::Notified { worker: id });
+        }
+        let Some(process) = self.processes.get(worker).filter(|process| process.speaks()) else { return };
         let (suspended, twice) = (process.holds, process.has(Behaviour::ReportsTwice));
         if let Some(process) = self.processes.get_mut(worker) {
             process.reported = true;
@@ -148,7 +161,7 @@ impl World {
             return;
         }
         match message {
-            ToWorker::Resume => {
+            ToWorker::Resume { fd } => {
                 process.suspended = false;
                 process.holds = false;
                 let (held, service) = (std::mem::take(&mut process.held), process.service);
@@ -156,16 +169,17 @@ impl World {
                     self.marks.count("held requests are answered");
                 }
                 process.serving.extend(&held);
+                let index = fd.and_then(|fd| fd.checked_sub(3)).unwrap_or_default();
+                let socket = process.inherits.get(index as usize).filter(|_| !process.shutting).cloned();
                 for request in held {
                     self.after(service, Happening::Worker(worker, Doing::Answer(request)));
                 }
+                if let Some(socket) = socket {
+                    self.accept_from(worker, socket);
+                }
             }
             ToWorker::Shutdown if process.has(Behaviour::IgnoresShutdown) => {}
-            ToWorker::Shutdown => {
-                process.shutting = true;
-                self.stop_listening(worker);
-                self.leave_if_done(worker);
-            }
+            ToWorker::Shutdown => self.shut_down(worker),
             ToWorker::AppRequest { id, .. } if !process.has(Behaviour::Mute) => {
                 let data = Some(Json::of(&worker.0));
                 self.say(
@@ -181,11 +195,19 @@ impl World {
         }
     }
 
+    /// It stops accepting, answers what it has, and goes.
+    fn shut_down(&mut self, worker: Worker) {
+        let Some(process) = self.processes.get_mut(worker) else { return };
+        process.shutting = true;
+        process.accepts = None;
+        self.stop_listening(worker);
+        self.leave_if_done(worker);
+    }
+
     /// Closes the listening socket, as Node does: the file goes with it, and whoever waits to be accepted is cut off.
     fn stop_listening(&mut self, worker: Worker) {
         let Some(process) = self.processes.get_mut(worker) else { return };
-        let Some(queue) = process.listening.take() else { return };
-        let socket = process.socket.clone();
+        let (Some(queue), Some(socket)) = (process.listening.take(), process.socket.clone()) else { return };
         self.files.remove(&socket);
         for request in queue {
             let cause = self.cause_of_closing(worker);
@@ -252,7 +274,9 @@ impl World {
     fn accept(&mut self, worker: Worker) {
         let Some(process) = self.processes.get_mut(worker) else { return };
         process.accepting = false;
-        let queue = process.listening.as_mut().map(std::mem::take).unwrap_or_default();
+        let shared = process.accepts.as_ref().and_then(|socket| self.listeners.get_mut(socket));
+        let queue = shared.map(|listener| &mut listener.queue).or(process.listening.as_mut());
+        let queue = queue.map(std::mem::take).unwrap_or_default();
         for request in queue {
             self.begin(worker, request);
         }

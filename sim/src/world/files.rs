@@ -14,6 +14,8 @@ pub(crate) enum Entry {
     Link(String),
     /// A socket; the worker that bound it, if one of this history did.
     Socket(Option<Worker>),
+    /// A socket that the daemon bound.
+    Ours,
     /// Something else.
     Plain,
 }
@@ -44,6 +46,11 @@ impl Files {
         true
     }
 
+    /// The daemon binds a socket.
+    pub fn bind_ours(&mut self, name: &str) {
+        self.entries.insert(name.to_owned(), Entry::Ours);
+    }
+
     pub fn link(&mut self, name: &str, socket: &str, symlinks: Symlinks) {
         let target = match symlinks {
             Symlinks::Relative => socket.to_owned(),
@@ -71,15 +78,15 @@ impl Files {
             Entry::Link(target) => {
                 Some(target.strip_prefix(TMP_DIR).and_then(|name| name.strip_prefix('/')).unwrap_or(target))
             }
-            Entry::Socket(_) | Entry::Plain => None,
+            Entry::Socket(_) | Entry::Ours | Entry::Plain => None,
         }
     }
 
-    /// The worker whose socket a link leads to, dead or alive; none if the target is no socket.
+    /// The worker whose socket a link leads to, dead or alive; none if the target is no worker's socket.
     pub fn follow(&self, link: &str) -> Option<Worker> {
         match self.entries.get(self.target(link)?)? {
             Entry::Socket(worker) => *worker,
-            Entry::Link(_) | Entry::Plain => None,
+            Entry::Link(_) | Entry::Ours | Entry::Plain => None,
         }
     }
 

@@ -8,6 +8,7 @@ mod clients;
 mod death;
 mod deeds;
 mod files;
+mod listeners;
 mod nginx;
 mod process;
 
@@ -30,10 +31,11 @@ use self::check::Promises;
 use self::clients::Clients;
 use self::death::Deaths;
 use self::files::Files;
+use self::listeners::Listener;
 use self::nginx::Nginx;
 use self::process::Processes;
 use crate::faults::{Call, CallFault, FaultPlan, Harm, Tally, Trouble};
-use crate::ledger::{Ledger, RequestNo};
+use crate::ledger::{Cause, Ledger, RequestNo};
 use crate::scenario::{Act, Scenario, Settings};
 use crate::trace::Trace;
 
@@ -57,6 +59,8 @@ pub(crate) enum Happening {
     User(u32),
     /// A connection that had been looked up reaches its worker.
     Connect(RequestNo, Worker),
+    /// The same for a socket of the daemon's own.
+    ConnectToOurs(RequestNo, String),
     /// nginx closes an idle connection.
     IdleOut(u64),
     /// The n-th blow of the fault plan.
@@ -126,6 +130,11 @@ pub(crate) struct World {
     deaths: Deaths,
     /// The configuration in force.
     in_force: Settings,
+    /// Listening sockets that the daemon holds, by their file names; and how many it ever opened.
+    listeners: BTreeMap<String, Listener>,
+    opened: usize,
+    /// Those that were closed, and why somebody might still have come.
+    closed: BTreeMap<String, Option<Cause>>,
     processes: Processes,
     nginx: Nginx,
     clients: Clients,
@@ -168,6 +177,9 @@ impl World {
             state: None,
             deaths: Deaths::default(),
             in_force: scenario.settings.clone(),
+            listeners: BTreeMap::new(),
+            opened: 0,
+            closed: BTreeMap::new(),
             processes: Processes::default(),
             nginx: Nginx::default(),
             clients: Clients::default(),
@@ -296,6 +308,7 @@ impl World {
             Happening::Continue(worker) => self.go_on(worker),
             Happening::User(user) => self.user(user),
             Happening::Connect(number, worker) => self.arrive(number, worker),
+            Happening::ConnectToOurs(number, socket) => self.arrive_at_ours(number, &socket),
             Happening::IdleOut(connection) => self.idle_out(connection),
             Happening::Blow(index) => self.blow(index),
         }
@@ -401,7 +414,7 @@ impl World {
 
     /// The names in `tmpDir` of this history's links and sockets that nobody answers for.
     pub fn litter(&self) -> BTreeSet<String> {
-        self.promises.litter(&self.files, &self.processes, &self.scenario.leftovers)
+        self.promises.litter(&self.files, &self.listeners, &self.processes, &self.scenario.leftovers)
     }
 }
 

@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 use nodesockd_core::id::SlotIndex;
 
-use super::{Happening, Worker, World, ms};
+use super::{Entry, Happening, Worker, World, ms};
 use crate::ledger::{Cause, RequestNo};
 
 /// A user's request on its way.
@@ -70,15 +71,18 @@ impl World {
             self.begin(worker, number);
             return;
         }
-        let named = self.promises.link(SlotIndex(slot)).and_then(|link| self.files.follow(link));
+        let link = self.promises.link(SlotIndex(slot));
+        let target = link.and_then(|link| self.files.target(link));
+        let ours = target.filter(|socket| self.files.get(socket) == Some(&Entry::Ours)).map(str::to_owned);
+        let named = link.and_then(|link| self.files.follow(link));
         let gap = self.scenario.load.gap_ms;
-        match named {
-            Some(worker) if gap > 0 => {
-                let late = self.draw_us(gap * 1000);
-                self.after(late, Happening::Connect(number, worker));
-            }
-            Some(worker) => self.arrive(number, worker),
-            None => {
+        let late = if gap > 0 { self.draw_us(gap * 1000) } else { Duration::ZERO };
+        match (ours, named) {
+            (Some(socket), _) if gap > 0 => self.after(late, Happening::ConnectToOurs(number, socket)),
+            (Some(socket), _) => self.arrive_at_ours(number, &socket),
+            (None, Some(worker)) if gap > 0 => self.after(late, Happening::Connect(number, worker)),
+            (None, Some(worker)) => self.arrive(number, worker),
+            (None, None) => {
                 let cause = self.cause_of_refusal(SlotIndex(slot), None);
                 self.fail(number, cause, false, format_args!("slot {slot} leads nowhere"));
             }
@@ -112,6 +116,28 @@ impl World {
                 );
             }
         }
+    }
+
+    /// Enters the accept queue of a socket that the daemon holds. Whoever accepts from it looks.
+    pub(super) fn arrive_at_ours(&mut self, number: RequestNo, socket: &str) {
+        let Some(slot) = self.nginx.requests.get(&number).map(|request| request.slot) else { return };
+        let backlog = self.scenario.load.backlog;
+        let Some(listener) = self.listeners.get_mut(socket) else {
+            let cause = self.closed.get(socket).copied().flatten();
+            return self.fail(
+                number,
+                cause,
+                false,
+                format_args!("slot {slot} refuses: its socket is closed"),
+            );
+        };
+        if listener.queue.len() >= backlog {
+            self.tally.count("backlog full");
+            return self.fail(number, Some(Cause::BacklogFull), false, format_args!("slot {slot} is full"));
+        }
+        listener.queue.push_back(number);
+        self.trace.note(self.now, &[number, u64::from(slot), 3]);
+        self.rouse_all(socket);
     }
 
     /// A request that had been sent gets no answer.

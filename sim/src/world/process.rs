@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use nodesockd_core::Time;
 use nodesockd_core::action::{SpawnOrder, WorkerSignal};
+use nodesockd_core::config::Ready;
 use nodesockd_core::event::{Event, ExitStatus, Failure};
 use nodesockd_core::id::{ConnId, Process, WorkerId};
 use nodesockd_core::wire::ToWorker;
@@ -33,7 +34,18 @@ const BLIND: Duration = Duration::from_millis(500);
 pub(crate) struct Proc {
     pub id: WorkerId,
     pub process: Process,
-    pub socket: String,
+    /// The file name of its own socket, if it binds one.
+    pub socket: Option<String>,
+    /// The daemon's sockets that it inherited.
+    pub inherits: Vec<String>,
+    /// The one of them that it accepts from.
+    pub accepts: Option<String>,
+    /// How it shows that it is ready.
+    pub ready: Ready,
+    /// It is fit to answer: the daemon may ask.
+    pub healthy: bool,
+    /// Questions of the daemon's that wait for an answer.
+    pub probes: u32,
     pub behaviours: Vec<Behaviour>,
     pub service: Duration,
     /// It was started suspended and has not been told to resume.
@@ -66,6 +78,8 @@ pub(crate) struct Proc {
     pub heard_until: Time,
     /// The daemon has learned that it is online.
     pub known_online: bool,
+    /// The daemon has told it to resume.
+    pub told_resume: bool,
     /// When the daemon decided to tell it to shut down: orders wait for those before them.
     pub told_shutdown: Option<Time>,
     pub shutting: bool,
@@ -100,6 +114,21 @@ impl Proc {
 
     pub fn retiring(&self) -> bool {
         self.draining || self.told_shutdown.is_some() || self.termed.is_some() || self.unlinked.is_some()
+    }
+
+    /// It talks to the daemon, and hears it.
+    pub fn speaks(&self) -> bool {
+        self.ready == Ready::Report
+    }
+
+    /// It accepts although it was started suspended and has not been told to resume.
+    pub fn ignores_suspension(&self) -> bool {
+        self.speaks() && self.suspended && self.accepts.is_some()
+    }
+
+    /// It has inherited this socket.
+    pub fn inherits(&self, socket: &str) -> bool {
+        self.inherits.iter().any(|inherited| inherited == socket)
     }
 
     /// It has said, or shown, that it wants a replacement.
@@ -200,6 +229,9 @@ impl World {
             self.trace.line(self.now, "daemon", format_args!("spawn{mood} → {failure}"));
             return Err(failure);
         }
+        if let Some(missing) = order.listeners.iter().find(|socket| !self.listeners.contains_key(*socket)) {
+            return Err(Failure(format!("{missing} is not open")));
+        }
         let worker = Worker(u32::try_from(self.processes.table.len()).unwrap_or(u32::MAX));
         let pid = self.processes.free_pid();
         if self.processes.table.iter().any(|former| former.process.pid == pid) {
@@ -225,11 +257,18 @@ impl World {
         self.processes.table.push(Proc {
             id: order.worker,
             process,
-            socket: path.rsplit('/').next().unwrap_or_default().to_owned(),
+            socket: path.rsplit('/').next().filter(|_| order.listeners.is_empty()).map(str::to_owned),
+            inherits: order.listeners.clone(),
+            accepts: None,
+            ready: order.ready,
+            healthy: false,
+            probes: 0,
             behaviours: behaviours.clone(),
             service: ms(service),
             suspended,
-            holds: suspended && !behaviours.contains(&Behaviour::ReportsUnsuspended),
+            holds: suspended
+                && order.ready == Ready::Report
+                && !behaviours.contains(&Behaviour::ReportsUnsuspended),
             published: false,
             booted: false,
             spawned: self.now,
@@ -247,6 +286,7 @@ impl World {
             reported: false,
             heard_until: self.now,
             known_online: false,
+            told_resume: false,
             told_shutdown: None,
             shutting: false,
             termed: None,
@@ -318,6 +358,7 @@ impl World {
         let latency = self.draw_us(150);
         let (now, decided) = (self.now, self.busy_since);
         let Some(process) = self.processes.get_mut(worker) else { return };
+        process.told_resume |= matches!(message, ToWorker::Resume { .. });
         if *message == ToWorker::Shutdown {
             process.told_shutdown.get_or_insert(decided);
         }
@@ -399,6 +440,8 @@ impl World {
             process.serving.extend(queue.drain(..));
         });
         process.listening = None;
+        process.accepts = None;
+        let probes = std::mem::take(&mut process.probes);
         let lost: BTreeSet<_> = process.serving.union(&process.held).copied().collect();
         process.serving.clear();
         process.held.clear();
@@ -413,6 +456,10 @@ impl World {
         self.nginx.forget(&idle);
         for request in lost {
             self.lose(request, cause, format_args!("{worker} {status}"));
+        }
+        for _ in 0..probes {
+            let result = Err(Failure("the connection was reset".into()));
+            self.deliver(None, Duration::ZERO, Event::Probed { worker: id, result });
         }
         let status = if adopted { ExitStatus::Unknown } else { status };
         let exited = Event::Exited { worker: id, status };
@@ -462,7 +509,7 @@ fn variable<'a>(order: &'a SpawnOrder, name: &str) -> &'a str {
 
 fn words(message: &ToWorker) -> String {
     match message {
-        ToWorker::Resume => "resume".into(),
+        ToWorker::Resume { .. } => "resume".into(),
         ToWorker::SetName { name } => format!("set-name {name}"),
         ToWorker::Shutdown => "shutdown".into(),
         ToWorker::AppMessage { message, .. } => format!("app-msg {message}"),

@@ -154,7 +154,7 @@ pub const BUGS: &[Bug] = &[
     bug(
         "a process that nobody wants any more is not killed",
         "lifecycle.rs",
-        "None => self.kill(id),",
+        "None => self.end_at_once(id),",
         "None => if !BUG { self.kill(id) },",
     ),
     bug(

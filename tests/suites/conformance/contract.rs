@@ -107,13 +107,13 @@ pub async fn a_closed_channel_is_told_once(stage: &mut impl Stage) {
     let closed = Event::ChannelClosed { worker };
     stage.until(|event| *event == closed).await;
     // It lives, and cannot be told anything; that is no news.
-    stage.backend().tell(worker, None, &ToWorker::Resume).await;
+    stage.backend().tell(worker, None, &ToWorker::Resume { fd: None }).await;
     stage.backend().tell(worker, None, &ToWorker::Shutdown).await;
     stage.backend().signal(worker, process, Terminate).await;
     let exited = Event::Exited { worker, status: ExitStatus::Signal(15) };
     assert_eq!(stage.until(|event| about(event) == Some(worker)).await, [exited]);
     stage.backend().reap(worker, process).await;
-    stage.backend().tell(worker, None, &ToWorker::Resume).await;
+    stage.backend().tell(worker, None, &ToWorker::Resume { fd: None }).await;
     is_over(stage, worker).await;
 }
 

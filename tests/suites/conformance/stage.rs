@@ -6,7 +6,7 @@ use std::time::Duration;
 use nodesockd_core::Event;
 use nodesockd_core::action::SpawnOrder;
 use nodesockd_core::backend::{Backend, Clock, Inbox, Processes};
-use nodesockd_core::config::{Output, SocketPattern};
+use nodesockd_core::config::{Output, Ready, SocketPattern};
 use nodesockd_core::event::ExitStatus;
 use nodesockd_core::id::{BootId, Ids, Process, WorkerId};
 use nodesockd_core::wire::FromWorker;
@@ -74,6 +74,8 @@ pub trait Stage {
             set: set.map(|(name, value)| (name.to_owned(), value)).to_vec(),
             stdout: Output::Inherit,
             stderr: Output::Inherit,
+            listeners: Vec::new(),
+            ready: Ready::Report,
         }
     }
 

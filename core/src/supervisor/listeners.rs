@@ -1,0 +1,173 @@
+//! Listening sockets that the daemon keeps for slots (`options.listen = "daemon"`).
+//!
+//! A slot's socket outlives its workers: all of them inherit it, one after the other, and what waits in its accept queue
+//! waits for whichever of them accepts next. So that the one who accepts is the one who serves, every worker that
+//! inherits is started suspended, whatever the app is, and resumed when it takes the slot over.
+
+use std::time::Duration;
+
+use crate::action::Action;
+use crate::config::{Config, Listen, Named};
+use crate::event::Failure;
+use crate::id::SlotIndex;
+use crate::time::Time;
+
+use super::backoff::Backoff;
+use super::slots::LAST_TRIES;
+use super::worker::{Seat, Worker};
+use super::{Supervisor, Timer};
+
+/// A socket of ours. It is known by its file name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Listener {
+    /// Whose it is.
+    pub slot: SlotIndex,
+    /// It is being closed, or was and its file could not be removed.
+    closing: bool,
+    /// Failures to remove its file.
+    removal: Backoff,
+}
+
+impl Supervisor {
+    /// The socket that workers of a slot inherit under `config`, if it is there. Another `socketFile` makes another one.
+    pub(super) fn listener(&self, slot: SlotIndex, config: &Config) -> Option<&str> {
+        if config.options.listen != Listen::Daemon {
+            return None;
+        }
+        let fits = |name: &str| matches!(config.socket_file.matches(name), Some(Named::Socket(_)));
+        self.listeners
+            .iter()
+            .find(|(name, listener)| listener.slot == slot && !listener.closing && fits(name))
+            .map(|(name, _)| name.as_str())
+    }
+
+    /// The sockets that a worker for `seat` inherits under `config`, in the order of their descriptors: that of its slot, or
+    /// of all slots if it may get any. What is not there yet is ordered.
+    pub(super) fn listeners_for(&mut self, seat: Seat, config: &Config, slots: u32) -> Vec<String> {
+        let slots = match seat {
+            _ if config.options.listen != Listen::Daemon => return Vec::new(),
+            Seat::Slot(slot) => slot.0..slot.0 + 1,
+            Seat::Standby => 0..slots,
+            Seat::Retired { .. } => return Vec::new(),
+        };
+        slots.map(|slot| self.open_listener(SlotIndex(slot), config)).collect()
+    }
+
+    fn open_listener(&mut self, slot: SlotIndex, config: &Config) -> String {
+        if let Some(socket) = self.listener(slot, config) {
+            return socket.to_owned();
+        }
+        let socket = config.socket_file.socket(self.ids.worker());
+        let listener = Listener { slot, closing: false, removal: Backoff::default() };
+        self.listeners.insert(socket.clone(), listener);
+        self.act(Action::Listen { slot, socket: socket.clone() });
+        socket
+    }
+
+    pub(super) fn listening(&mut self, slot: SlotIndex, socket: &str, result: Result<(), Failure>) {
+        if let Err(failure) = result {
+            // The worker that was to inherit it cannot be started now, and says so.
+            tracing::warn!(slot = slot.0, "no listening socket for the slot: {failure}");
+            self.listeners.remove(socket);
+        }
+    }
+
+    /// Closes sockets that nobody will need.
+    pub(super) fn close_listeners(&mut self) {
+        let now = self.now;
+        let due: Vec<String> = self
+            .listeners
+            .iter()
+            .filter(|(name, listener)| listener.closing || !self.is_needed(name, listener.slot))
+            .filter(|(_, listener)| match listener.removal.retry_at {
+                Some(at) => at <= now,
+                None => !listener.closing,
+            })
+            .map(|(name, _)| name.clone())
+            .collect();
+        for socket in due {
+            let Some(listener) = self.listeners.get_mut(&socket) else { continue };
+            listener.closing = true;
+            listener.removal.tried();
+            let slot = listener.slot;
+            self.act(Action::Unlisten { slot, socket });
+        }
+    }
+
+    pub(super) fn unlistened(&mut self, socket: &str, result: Result<(), Failure>) {
+        let now = self.now;
+        let Some(listener) = self.listeners.get_mut(socket) else { return };
+        match result {
+            Ok(()) => {
+                self.listeners.remove(socket);
+            }
+            Err(failure) => {
+                listener.removal.failed(now, Duration::ZERO, &failure.0);
+                if listener.removal.failures == 1 {
+                    tracing::warn!(
+                        slot = listener.slot.0,
+                        "cannot remove a slot's socket, will try again: {failure}"
+                    );
+                }
+            }
+        }
+    }
+
+    /// It is the one of a slot that ought to be served, or a link or a worker still needs it.
+    fn is_needed(&self, socket: &str, slot: SlotIndex) -> bool {
+        let wanted = self.is_serving()
+            && slot.0 < self.desired.slots
+            && self.listener(slot, &self.config) == Some(socket);
+        let used = self.workers.values().any(|worker| worker.accepts_from(socket) && !worker.is_gone());
+        wanted || used || self.is_named(socket)
+    }
+
+    /// A link names it, or will.
+    fn is_named(&self, socket: &str) -> bool {
+        self.slots.values().any(|slot| slot.link.is_some() && slot.target.as_deref() == Some(socket))
+    }
+
+    /// A slot's link names a socket of ours: it leads somewhere even while the slot has no worker.
+    pub(super) fn leads_to_ours(&self, slot: SlotIndex) -> bool {
+        let target = self.slots.get(&slot).and_then(|slot| slot.target.as_deref());
+        target.is_some_and(|target| self.listeners.get(target).is_some_and(|listener| !listener.closing))
+    }
+
+    /// The queue that the worker accepts from is its successor's as well: the socket is ours, and a slot that is to be
+    /// served goes on with it.
+    pub(super) fn is_shared(&self, worker: &Worker) -> bool {
+        let Some(socket) = worker.socket.as_deref().filter(|_| !worker.listeners.is_empty()) else {
+            return false;
+        };
+        let goes_on = |listener: &Listener| self.is_serving() && listener.slot.0 < self.desired.slots;
+        self.listeners.get(socket).is_some_and(goes_on) && self.is_named(socket)
+    }
+
+    /// A worker has what it takes to serve `slot`: the socket of the slot, or leave to bind its own.
+    pub(super) fn can_take(&self, worker: &Worker, slot: SlotIndex) -> bool {
+        match self.listener(slot, &self.config) {
+            Some(socket) => worker.listeners.iter().any(|inherited| inherited == socket),
+            None => worker.listeners.is_empty(),
+        }
+    }
+
+    /// A standby has what it takes to serve every slot. One that was started before a slot was added has not.
+    pub(super) fn can_take_any(&self, standby: &Worker) -> bool {
+        let missing = |slot| self.listener(slot, &self.config).is_some() && !self.can_take(standby, slot);
+        !(0..self.desired.slots).map(SlotIndex).any(missing)
+    }
+
+    /// Sockets that ought to be gone.
+    pub(super) fn closing_listener(&self) -> Option<SlotIndex> {
+        self.listeners.values().find(|listener| listener.closing).map(|listener| listener.slot)
+    }
+
+    /// All sockets are gone that could be removed.
+    pub(super) fn listeners_gone(&self) -> bool {
+        self.listeners.values().all(|listener| listener.removal.failures >= LAST_TRIES)
+    }
+
+    pub(super) fn listener_deadlines(&self) -> impl Iterator<Item = (Time, Timer)> + '_ {
+        self.listeners.values().filter_map(|listener| Some((listener.removal.retry_at?, Timer::Removal)))
+    }
+}

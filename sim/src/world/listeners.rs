@@ -1,0 +1,140 @@
+//! Listening sockets that the daemon holds: queues that outlive those who accept from them.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Duration;
+
+use nodesockd_core::Time;
+use nodesockd_core::event::{Event, Failure};
+use nodesockd_core::id::WorkerId;
+
+use super::{Doing, Happening, Worker, World};
+use crate::faults::Call;
+use crate::ledger::RequestNo;
+
+/// One of them. People read it as `s1`, `s2`, ….
+#[derive(Debug)]
+pub(crate) struct Listener {
+    number: usize,
+    /// Connections that wait to be accepted.
+    pub queue: VecDeque<RequestNo>,
+    /// The kernel could not be asked about its queue.
+    pub unseen: bool,
+    /// Its link could not be withdrawn: users still came when nobody was meant to serve them.
+    pub overdue: bool,
+    /// When its link was swapped away or withdrawn.
+    pub unlinked: Option<Time>,
+}
+
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s{}", self.number)
+    }
+}
+
+impl World {
+    /// Opens a listening socket.
+    pub fn listen(&mut self, socket: &str) -> Result<(), Failure> {
+        let called = self.call(Call::Listen);
+        self.opened += 1;
+        let number = self.opened;
+        self.log_file(format_args!("listen on s{number}"), &called);
+        called?;
+        if self.files.get(socket).is_some() {
+            self.violated(format_args!("{socket} cannot be bound: the name is taken (EADDRINUSE)"));
+        }
+        self.files.bind_ours(socket);
+        let listener =
+            Listener { number, queue: VecDeque::new(), unseen: false, overdue: false, unlinked: None };
+        self.listeners.insert(socket.to_owned(), listener);
+        Ok(())
+    }
+
+    /// Closes a listening socket and removes its file. Whoever waits is cut off, if it still was open.
+    pub fn unlisten(&mut self, socket: &str) -> Result<(), Failure> {
+        let called = self.call(Call::Unlisten);
+        let name = self.listeners.get(socket).map_or_else(|| socket.to_owned(), Listener::to_string);
+        self.log_file(format_args!("close {name}"), &called);
+        let linked = self
+            .files
+            .iter()
+            .any(|(link, _)| self.files.target(link) == Some(socket) && !self.promises.is_stuck(link));
+        if linked {
+            self.violated(format_args!("{name} is closed while a link names it"));
+        }
+        let cause = self.cause_of_unlistening(socket);
+        if self.is_ours(socket) {
+            self.closed.insert(socket.to_owned(), cause);
+        }
+        for request in self.listeners.remove(socket).map(|closed| closed.queue).unwrap_or_default() {
+            self.lose(request, cause, format_args!("{name} is closed while it waits"));
+        }
+        match called {
+            Ok(()) => {
+                self.unstuck(socket);
+                self.files.remove(socket);
+            }
+            Err(_) => self.stuck(socket),
+        }
+        called
+    }
+
+    pub(super) fn is_ours(&self, socket: &str) -> bool {
+        self.listeners.contains_key(socket)
+    }
+
+    /// How many connections wait at a socket that a worker listens on; `None` if it does not.
+    pub(super) fn waiting(&self, worker: Option<Worker>, socket: &str) -> Option<usize> {
+        if let Some(listener) = self.listeners.get(socket) {
+            return Some(listener.queue.len());
+        }
+        self.processes.get(worker?)?.listening.as_ref().map(VecDeque::len)
+    }
+
+    /// A worker accepts from a socket that it inherited.
+    pub(super) fn accept_from(&mut self, worker: Worker, socket: String) {
+        let waits = self.listeners.get(&socket).is_some_and(|listener| !listener.queue.is_empty());
+        if let Some(process) = self.processes.get_mut(worker) {
+            process.accepts = Some(socket);
+            process.published = true;
+        }
+        if waits {
+            self.rouse(worker);
+        }
+    }
+
+    /// Everybody who accepts from a socket will look at it.
+    pub(super) fn rouse_all(&mut self, socket: &str) {
+        let accepting = |worker: &Worker| {
+            self.processes.get(*worker).is_some_and(|process| process.accepts.as_deref() == Some(socket))
+        };
+        let roused: Vec<Worker> = self.processes.live().into_iter().filter(accepting).collect();
+        roused.into_iter().for_each(|worker| self.rouse(worker));
+    }
+
+    /// The daemon asks a worker whether it is ready.
+    pub fn probe(&mut self, id: WorkerId, path: &str) {
+        let Some(worker) = self.processes.named(id) else {
+            self.violated(format_args!("GET {path} to {id}, which was never spawned"));
+            return;
+        };
+        self.trace.line(self.now, "daemon", format_args!("GET {path} from {worker}"));
+        let service = self.draw_us(2000);
+        let Some(process) = self.processes.get_mut(worker) else { return };
+        if process.alive() && process.listening.is_some() {
+            process.probes += 1;
+            self.after(service, Happening::Worker(worker, Doing::AnswerProbe));
+        } else {
+            let result = Err(Failure("connection refused".into()));
+            self.deliver(None, Duration::ZERO, Event::Probed { worker: id, result });
+        }
+    }
+
+    pub(super) fn answer_probe(&mut self, worker: Worker) {
+        let Some(process) = self.processes.get_mut(worker) else { return };
+        process.probes -= 1;
+        let (id, status) = (process.id, if process.healthy { 200 } else { 503 });
+        self.trace.line(self.now, worker, format_args!("answers with {status}"));
+        self.deliver(None, Duration::ZERO, Event::Probed { worker: id, result: Ok(status) });
+    }
+}
