@@ -182,6 +182,16 @@ test('listen says what it takes', async () => {
   }
 });
 
+test('a spare worker accepts from the socket that it is told when it is resumed', async (t) => {
+  const [first, second] = [await inherited(t), await inherited(t)];
+  const spare = new TestWorker(t, 'http.js', { suspended: true, listenFd: first.fd, env: { LISTEN_FDS: '2' }, moreFds: [second.fd] });
+  await spare.frame('online');
+  [first, second].forEach((socket) => socket.letGo());
+  const answer = fetchFrom({ socketPath: second.socketPath });
+  spare.tell('resume', { fd: 5 });
+  assert.equal((await answer).status, 200);
+});
+
 /** A listening socket to inherit; nobody accepts from it but who inherits it. */
 async function inherited(t) {
   const dir = tempDir(t);

@@ -18,7 +18,7 @@ function tempDir(t) {
 
 /** A real process with a real channel, as the daemon would have started it. */
 class TestWorker {
-  constructor(t, fixture, { dir = tempDir(t), suspended = false, env = {}, listenFd, channel = true } = {}) {
+  constructor(t, fixture, { dir = tempDir(t), suspended = false, env = {}, listenFd, moreFds = [], channel = true } = {}) {
     this.id = randomUUID();
     this.dir = dir;
     this.socketPath = path.join(dir, `app.${this.id}.sock`);
@@ -26,7 +26,7 @@ class TestWorker {
     this.frames = [];
     this.stderr = '';
     this.stdout = '';
-    const stdio = ['ignore', 'pipe', 'pipe', listenFd ?? 'ignore', channel ? 'ipc' : 'ignore'];
+    const stdio = ['ignore', 'pipe', 'pipe', listenFd ?? 'ignore', channel ? 'ipc' : 'ignore', ...moreFds];
     // LISTEN_PID has to be the pid of Node itself.
     this.process = spawn('sh', ['-c', 'LISTEN_PID=$$ exec "$0" "$1"', process.execPath, path.join(__dirname, 'fixtures', fixture)], {
       stdio,

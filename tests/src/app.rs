@@ -64,6 +64,13 @@ impl App {
         table.insert(key.to_owned(), value.into());
     }
 
+    /// Leaves a key of the outermost table to its default.
+    #[must_use]
+    pub fn unset(mut self, key: &str) -> Self {
+        self.settings.remove(key);
+        self
+    }
+
     /// The number of slots.
     #[must_use]
     pub fn workers(self, count: u32) -> Self {

@@ -146,6 +146,14 @@ impl Files for Crew {
         Queue::Length(0)
     }
 
+    async fn listen(&mut self, _socket: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn unlisten(&mut self, _socket: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+
     async fn remove(&mut self, _socket: &str) -> Result<(), Failure> {
         Ok(())
     }
@@ -161,6 +169,10 @@ impl Files for Crew {
 
 #[async_trait(?Send)]
 impl Peers for Crew {
+    async fn probe(&mut self, worker: WorkerId, _socket: &str, _path: &str) {
+        self.soon.push_back(Event::Probed { worker, result: Ok(200) });
+    }
+
     /// A request is answered with a text of as many bytes as its data says.
     async fn tell(&mut self, worker: WorkerId, _over: Option<ConnId>, message: &ToWorker) {
         match message {
@@ -176,7 +188,7 @@ impl Peers for Crew {
                 };
                 self.soon.push_back(Event::Received { worker, message });
             }
-            ToWorker::Resume
+            ToWorker::Resume { .. }
             | ToWorker::SetName { .. }
             | ToWorker::AppMessage { .. }
             | ToWorker::NodeHandleAck => {}

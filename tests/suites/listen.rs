@@ -1,0 +1,225 @@
+//! Sockets that the daemon holds, and workers that know nothing of it, with real processes.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::thread;
+
+use nix::sys::signal::Signal;
+use nodesockd_tests::http::{self, Answer};
+use nodesockd_tests::{App, Daemon};
+
+/// An app whose sockets the daemon holds.
+fn held() -> App {
+    App::new().set("options.listen", "daemon")
+}
+
+/// Sends so many requests to a slot, and returns when all of them wait.
+fn send(app: &App, count: usize) -> Vec<http::Pending<std::os::unix::net::UnixStream>> {
+    (0..count).map(|_| http::ask(&app.link(0), "/").unwrap()).collect()
+}
+
+fn pid_of(answer: &Answer) -> u32 {
+    u32::try_from(answer.json()["pid"].as_u64().unwrap()).unwrap()
+}
+
+fn serving(daemon: &Daemon) -> u32 {
+    daemon.settled().slot(0).process().pid
+}
+
+#[test]
+fn a_rollback_out_of_suspension_loses_no_request_that_was_held() {
+    let app = held();
+    let daemon = app.start();
+    for _ in 0..20 {
+        assert_eq!(app.cli(&["restart", "--suspended"]).code, 0);
+        let suspended = serving(&daemon);
+        let waiting = send(&app, 64);
+        assert_eq!(app.cli(&["restart"]).code, 0);
+        let next = serving(&daemon);
+        assert_ne!(suspended, next);
+        for request in waiting {
+            let answer = request.answer().unwrap();
+            assert_eq!((answer.status, pid_of(&answer)), (200, next));
+        }
+    }
+}
+
+#[test]
+fn what_waits_when_the_only_worker_is_killed_is_answered_by_the_next() {
+    let app = held();
+    let daemon = app.start();
+    for _ in 0..5 {
+        let process = daemon.settled().slot(0).process();
+        // It accepts nothing more, but connections still come in.
+        process.signal(Signal::SIGSTOP);
+        let waiting = send(&app, 200);
+        process.signal(Signal::SIGKILL);
+        for request in waiting {
+            let answer = request.answer().unwrap();
+            assert_eq!(answer.status, 200);
+            assert_ne!(pid_of(&answer), process.pid);
+        }
+    }
+}
+
+#[test]
+fn restarts_under_load_lose_nothing() {
+    let app = held().workers(2);
+    let daemon = app.start();
+    let answered = thread::scope(|scope| {
+        let users: Vec<_> = (0..8)
+            .map(|user| {
+                let link = app.link(user % 2);
+                let running = daemon.process();
+                scope.spawn(move || {
+                    let mut answered = 0;
+                    while !link.with_file_name("enough").exists() && running.is_alive() {
+                        assert_eq!(http::get(&link, "/").status, 200);
+                        answered += 1;
+                    }
+                    answered
+                })
+            })
+            .collect();
+        for _ in 0..8 {
+            assert_eq!(app.cli(&["restart"]).code, 0);
+        }
+        app.write("run/enough", "");
+        users.into_iter().map(|user| user.join().unwrap()).sum::<u32>()
+    });
+    assert!(answered > 100, "{answered} requests are too few to mean anything");
+}
+
+#[test]
+fn a_standby_takes_over_the_socket_of_any_slot() {
+    let app = held().workers(2).standby(1);
+    let daemon = app.start();
+    let before = daemon.status();
+    let spare = before.standbys()[0].process().pid;
+    let victim = before.slot(1).process();
+    victim.signal(Signal::SIGKILL);
+    assert_eq!(pid_of(&http::get(&app.link(1), "/")), spare);
+    let after = daemon.settled();
+    assert_eq!(after.slot(1).process().pid, spare);
+
+    assert_eq!(app.cli(&["set-workers", "3"]).code, 0);
+    let status = daemon.settled();
+    let spare = status.standbys()[0].process().pid;
+    status.slot(2).process().signal(Signal::SIGKILL);
+    assert_eq!(
+        pid_of(&http::get(&app.link(2), "/")),
+        spare,
+        "the spare was replaced by one that has this socket, too"
+    );
+}
+
+#[test]
+fn sockets_go_with_their_slots_and_come_back() {
+    let app = held().workers(2);
+    let daemon = app.start();
+    assert_eq!(app.sockets().len(), 5, "two links, two sockets, the control socket: {:?}", app.sockets());
+    assert_eq!(app.cli(&["set-workers", "1"]).code, 0);
+    assert_eq!(app.sockets().len(), 3, "{:?}", app.sockets());
+    assert_eq!(app.cli(&["stop"]).code, 0);
+    assert_eq!(app.sockets(), ["nodesockd.ipc"]);
+    assert_eq!(app.cli(&["start"]).code, 0);
+    assert_eq!(http::get(&app.link(0), "/").status, 200);
+    drop(daemon);
+}
+
+#[test]
+fn a_reload_takes_the_sockets_from_the_workers_and_gives_them_back() {
+    let mut app = App::new();
+    let daemon = app.start();
+    for mode in ["daemon", "worker", "daemon"] {
+        app.change("options.listen", mode);
+        app.save();
+        assert_eq!(app.cli(&["reload"]).code, 0);
+        let pid = serving(&daemon);
+        assert_eq!(pid_of(&http::get(&app.link(0), "/")), pid);
+        assert_eq!(app.sockets().len(), 3, "{mode}: {:?}", app.sockets());
+    }
+}
+
+#[test]
+fn the_queue_stays_as_long_as_the_kernel_allows() {
+    let app = held();
+    let daemon = app.start();
+    let most: usize =
+        std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap().trim().parse().unwrap();
+    let process = daemon.status().slot(0).process();
+    process.signal(Signal::SIGSTOP);
+    // Node's own backlog would be 511.
+    let waiting = send(&app, most.min(700));
+    process.signal(Signal::SIGCONT);
+    for request in waiting {
+        assert_eq!(request.answer().unwrap().status, 200);
+    }
+}
+
+#[test]
+fn a_worker_in_another_language_inherits_the_socket() {
+    let app = held().python("inherits.py").set("options.ready", "notify");
+    let daemon = app.start();
+    let first = serving(&daemon);
+    assert_eq!(http::get(&app.link(0), "/").body, first.to_string());
+    assert_eq!(app.cli(&["restart"]).code, 0);
+    let second = serving(&daemon);
+    assert_ne!(first, second);
+    assert_eq!(http::get(&app.link(0), "/").body, second.to_string());
+
+    let process = daemon.status().slot(0).process();
+    process.signal(Signal::SIGSTOP);
+    let waiting = send(&app, 50);
+    process.signal(Signal::SIGKILL);
+    for request in waiting {
+        assert_ne!(request.answer().unwrap().body, second.to_string());
+    }
+}
+
+#[test]
+fn workers_without_our_library_show_that_they_are_ready() {
+    for ready in ["listen", "notify", "http"] {
+        let app = App::new().python("inherits.py").set("options.ready", ready).env("READY_AFTER", "2");
+        let daemon = app.start();
+        let first = daemon.status().slot(0).process();
+        assert_eq!(app.cli(&["restart"]).code, 0, "{ready}");
+        assert!(!first.is_alive());
+        let answer = http::get(&app.link(0), "/");
+        let expected = if ready == "http" { 200 } else { 503 };
+        assert_eq!(answer.status, expected, "{ready}: it is asked until it answers with 2xx, or not at all");
+        assert_eq!(answer.body, serving(&daemon).to_string());
+        assert_eq!(app.cli(&["stop"]).code, 0);
+        assert_eq!(app.sockets(), ["nodesockd.ipc"]);
+    }
+}
+
+#[test]
+fn a_worker_that_never_is_ready_fails_the_start_with_what_was_seen() {
+    let seen = [
+        ("listen", "nobody listens on its socket"),
+        ("notify", "it sent no READY=1 to NOTIFY_SOCKET"),
+        ("http", "nobody listens on its socket"),
+    ];
+    for (ready, words) in seen {
+        let app =
+            App::new().python("unready.py").set("options.ready", ready).set("options.onlineTimeout", 200);
+        let daemon = app.launch().spawn();
+        daemon.until_logged(words);
+    }
+    let app = App::new()
+        .python("inherits.py")
+        .set("options.ready", "http")
+        .set("options.readyPath", "/healthy")
+        .set("options.onlineTimeout", 2000)
+        .env("READY_AFTER", "1000000");
+    let daemon = app.launch().spawn();
+    daemon.until_logged("it answered GET /healthy with 503 (options.readyPath)");
+}
+
+#[test]
+fn a_program_that_cannot_be_run_is_named() {
+    let app = held().unset("script").set("command", vec!["./app.js"]).set("options.stderr", "worker.log");
+    let daemon = app.launch().spawn();
+    daemon.until_so("the log says why", || app.read("worker.log").contains("cannot run `./app.js`"));
+    daemon.until_logged("exited with status 127");
+}
