@@ -1,6 +1,6 @@
 //! The simulator of nodesockd: the very supervisor and the very loop that ship, in a world of our own.
 //!
-//! A [`Scenario`] says what is played, a [`FaultPlan`] what goes wrong; [`generate`] draws both from a seed, [`run`]
+//! A [`Scenario`] says what is played, a [`FaultPlan`] what goes wrong; [`generate()`] draws both from a seed, [`run`]
 //! plays them in virtual time, the same way each time. After every step the supervisor's own invariants are checked,
 //! and, from outside and without asking the supervisor, what operators and users were promised: links that name
 //! workers that serve, requests answered exactly once, workers that go only when nothing waits for them, no signal to

@@ -1,9 +1,9 @@
 //! The state machine: what runs, what ought to run, and what to do about the difference.
 //!
-//! Current state is the table of [workers](worker) and the [slots](slots) they own; desired state is how many of each
-//! there ought to be. After every fact, [`slots`] starts, promotes and replaces whatever that difference calls for; it
+//! Current state is the table of workers and the slots they own; desired state is how many of each
+//! there ought to be. After every fact, `slots` starts, promotes and replaces whatever that difference calls for; it
 //! needs to know nothing about why a worker is missing. What a person asks for — a restart, another number of workers —
-//! is one [operation] at a time, beside it: new workers boot while everything else goes on, and take over in one go.
+//! is one operation at a time, beside it: new workers boot while everything else goes on, and take over in one go.
 //!
 //! | file | holds |
 //! | --- | --- |
