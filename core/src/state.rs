@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::MAX_WORKERS;
+use crate::config::{MAX_WORKERS, SocketPattern};
 use crate::id::{Process, SlotIndex, WorkerId};
 
 /// The version of the file's format. Fields may be added under the same version; a reader skips those it does not know.
@@ -30,6 +30,10 @@ pub struct State {
     pub standby: u32,
     /// The app is suspended.
     pub suspended: bool,
+    /// Every `socketFile` by which a link or a socket in `tmpDir` may be named. The configuration may say something else
+    /// by now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub socket_files: Vec<String>,
     /// Workers that have, or are about to get, a process.
     pub workers: Vec<WorkerRecord>,
     /// A set of new workers that had not taken over yet.
@@ -105,8 +109,19 @@ pub struct Inheritance {
     pub state: Option<State>,
     /// Workers that are alive.
     pub survivors: Vec<Survivor>,
-    /// Which worker's socket each link names.
-    pub links: Vec<(SlotIndex, WorkerId)>,
+    /// Links that name the sockets of workers, by the `socketFile` of today and by those of [`State::socket_files`].
+    pub links: Vec<FoundLink>,
+}
+
+/// A link that an earlier daemon left.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FoundLink {
+    /// The slot it is for.
+    pub slot: SlotIndex,
+    /// Its file name in `tmpDir`.
+    pub name: String,
+    /// The worker whose socket it names, dead or alive.
+    pub worker: WorkerId,
 }
 
 /// A worker of an earlier daemon that is alive.
@@ -143,6 +158,12 @@ impl State {
         let mut text = crate::wire::Json::of(self).get().to_owned();
         text.push('\n');
         text
+    }
+
+    /// Every `socketFile` there was that is not `now`.
+    pub fn former_patterns(&self, now: &SocketPattern) -> impl Iterator<Item = SocketPattern> {
+        let patterns = self.socket_files.iter().filter_map(|name| SocketPattern::parse(name).ok());
+        patterns.filter(move |pattern| pattern != now)
     }
 
     /// The record of a worker.

@@ -170,7 +170,10 @@ impl Backend {
                 Err(error) => tracing::debug!("worker {} is gone: {error}", id.short()),
             }
         }
-        Inheritance { state, survivors, links: self.tmp_dir.links(&config.socket_file) }
+        let former = state.iter().flat_map(|state| state.former_patterns(&config.socket_file));
+        let patterns: Vec<SocketPattern> = former.chain([config.socket_file.clone()]).collect();
+        let links = self.tmp_dir.links(&patterns);
+        Inheritance { state, survivors, links }
     }
 
     /// What of a fact is the supervisor's business.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use nodesockd_core::config::{Named, SocketPattern, Symlinks};
 use nodesockd_core::event::Failure;
-use nodesockd_core::id::{SlotIndex, WorkerId};
+use nodesockd_core::state::FoundLink;
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, Stat, fstat, openat, renameat, statat, symlinkat, unlinkat,
 };
@@ -86,14 +86,16 @@ impl TmpDir {
         .map_err(|error| failure("make the link", &path, error))
     }
 
-    /// Which worker's socket each link names, as far as that is a name of ours.
-    pub(crate) fn links(&self, pattern: &SocketPattern) -> Vec<(SlotIndex, WorkerId)> {
+    /// Which worker's socket each link names, as far as both are names of one of the `patterns`.
+    pub(crate) fn links(&self, patterns: &[SocketPattern]) -> Vec<FoundLink> {
+        let named = |name: &str| patterns.iter().find_map(|pattern| pattern.matches(name));
         let entries = std::fs::read_dir(self.path("")).into_iter().flatten().flatten();
         let links = entries.filter_map(|entry| {
-            let Some(Named::Link(slot)) = pattern.matches(entry.file_name().to_str()?) else { return None };
+            let name = entry.file_name().into_string().ok()?;
+            let Some(Named::Link(slot)) = named(&name) else { return None };
             let target = std::fs::read_link(entry.path()).ok()?;
-            match pattern.matches(target.file_name()?.to_str()?) {
-                Some(Named::Socket(worker)) => Some((slot, worker)),
+            match named(target.file_name()?.to_str()?) {
+                Some(Named::Socket(worker)) => Some(FoundLink { slot, name, worker }),
                 Some(Named::Link(_) | Named::TemporaryLink) | None => None,
             }
         });

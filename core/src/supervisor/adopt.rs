@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::config::{Config, Ready};
 use crate::id::{ConnId, WorkerId};
-use crate::state::{Inheritance, RecordedStage, Survivor, WorkerRecord};
+use crate::state::{FoundLink, Inheritance, RecordedStage, Survivor, WorkerRecord};
 use crate::time::Time;
 use crate::wire::{FromWorker, ToWorker};
 
@@ -25,25 +25,64 @@ const REUNION: Duration = Duration::from_secs(10);
 
 impl Supervisor {
     /// A supervisor that takes over what an earlier daemon left: every worker that is alive keeps its process, its slot
-    /// and its suspension. Starts what is missing. Where nothing is left this is [`new`](Self::new).
+    /// and its suspension, and what was stopped stays stopped. Starts what is missing. Where nothing is left this is
+    /// [`new`](Self::new).
     #[must_use]
     pub fn adopt(config: Config, daemon: Daemon, left: Inheritance, now: Time) -> Self {
-        if left.survivors.is_empty() {
-            return Self::new(config, daemon, now);
-        }
         let mut supervisor = Self::idle(config, daemon, now);
+        let left = supervisor.inherit_links(left);
         let finishes = supervisor.inherit_desired(&left);
         for survivor in &left.survivors {
             let record = left.state.as_ref().and_then(|state| state.worker(survivor.id));
             supervisor.inherit_worker(*survivor, record, finishes, &left);
         }
+        supervisor.rename_links();
         supervisor.begin();
         supervisor
+    }
+
+    /// One link to a slot: that of today's `socketFile`, else that of the former one. Others have to go.
+    fn inherit_links(&mut self, mut left: Inheritance) -> Inheritance {
+        let survives = |id: WorkerId| left.survivors.iter().any(|survivor| survivor.id == id);
+        let mut found: Vec<FoundLink> = std::mem::take(&mut left.links);
+        found.retain(|link| survives(link.worker));
+        found.sort_by_key(|link| (link.slot, link.name != self.config.socket_file.link(link.slot)));
+        for link in found {
+            if left.links.last().is_some_and(|kept| kept.slot == link.slot) {
+                self.act(Action::Withdraw { slot: link.slot, link: link.name });
+            } else {
+                left.links.push(link);
+            }
+        }
+        if let Some(state) = &left.state {
+            self.former_patterns = state.former_patterns(&self.config.socket_file).collect();
+        }
+        for pattern in self.former_patterns.clone() {
+            self.act(Action::Sweep { pattern });
+        }
+        left
+    }
+
+    /// Links of a former `socketFile` get the names of today.
+    fn rename_links(&mut self) {
+        let owners =
+            self.slots.iter().filter_map(|(index, slot)| Some((*index, slot.owner?, slot.link.clone()?)));
+        let former = owners.filter(|(index, owner, link)| {
+            *link != self.config.socket_file.link(*index)
+                && self.workers.get(owner).is_some_and(Worker::is_ready)
+        });
+        let former: Vec<_> = former.map(|(index, owner, _)| (index, owner)).collect();
+        for (index, owner) in former {
+            self.publish(index, owner, None);
+        }
     }
 
     /// What ought to be, according to the state file. Returns whether a rollout is to be finished.
     fn inherit_desired(&mut self, left: &Inheritance) -> bool {
         let Some(state) = &left.state else {
+            if left.survivors.is_empty() {
+                return false;
+            }
             self.guessing = true;
             tracing::warn!(
                 "adopting {} workers without a state file, by the links alone",
@@ -58,7 +97,8 @@ impl Supervisor {
             suspended: state.suspended,
         };
         let Some(rollout) = &state.rollout else { return false };
-        let finishes = left.links.iter().any(|(_, id)| state.worker(*id).is_some_and(|record| record.new));
+        let finishes =
+            left.links.iter().any(|link| state.worker(link.worker).is_some_and(|record| record.new));
         let ending = if finishes {
             self.desired = Desired {
                 running: true,
@@ -84,13 +124,16 @@ impl Supervisor {
         left: &Inheritance,
     ) {
         let Survivor { id, process } = survivor;
-        let owned = left.links.iter().find(|(_, owner)| *owner == id).map(|(slot, _)| *slot);
+        let link = left.links.iter().find(|link| link.worker == id);
+        let owned = link.map(|link| link.slot);
         let stage = match (record, owned) {
             (Some(record), _) => record.stage,
             (None, Some(_)) => RecordedStage::Online,
-            (None, None) => RecordedStage::Leaving,
+            // It may have served, and connections may wait for it.
+            (None, None) => RecordedStage::Draining,
         };
         let seat = match (owned, record) {
+            (_, Some(record)) if stage == RecordedStage::Leaving => Seat::Retired { from: record.slot },
             (Some(slot), _) => Seat::Slot(slot),
             (None, Some(WorkerRecord { slot: Some(slot), .. })) => Seat::Slot(*slot),
             (None, Some(_)) => Seat::Standby,
@@ -107,7 +150,10 @@ impl Supervisor {
         let ready_by = self.config.options.ready;
         let watch = Watch::over(ready_by, now, online_by);
         let booting = State::Booting { process, deadline: online_by, watch };
-        let leaving = State::ShuttingDown { process, deadline: now + self.config.options.shutdown_timeout };
+        let leaving = State::ShuttingDown {
+            process,
+            deadline: self.shutdown_deadline(Channel::Expected { until: now + REUNION }),
+        };
         let state = match stage {
             // A link names it, so it was ready.
             RecordedStage::Booting | RecordedStage::BootingSuspended if owned.is_some() => ready(outdated),
@@ -144,9 +190,9 @@ impl Supervisor {
                 stderr: self.config.options.stderr.clone(),
             },
         );
-        if let Some(slot) = owned {
-            let link = self.config.socket_file.link(slot);
-            self.slots.insert(slot, Slot { owner: Some(id), link: Some(link), ..Slot::default() });
+        if let Some(FoundLink { slot, name, .. }) = link {
+            let owner = (stage != RecordedStage::Leaving).then_some(id);
+            self.slots.insert(*slot, Slot { owner, link: Some(name.clone()), ..Slot::default() });
         }
         let undone = new && !finishes;
         // The sockets that a spare worker inherited are not ours: it cannot take any slot.

@@ -282,7 +282,7 @@ impl Supervisor {
             Timer::Kill => self.kill(id),
             Timer::Channel => self.out_of_reach(id),
             Timer::Removal => self.remove_socket(id),
-            Timer::Restart | Timer::Promotion | Timer::Link => {}
+            Timer::Restart | Timer::Promotion | Timer::Link | Timer::Persist => {}
         }
     }
 

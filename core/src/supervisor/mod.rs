@@ -43,7 +43,7 @@ mod worker;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::action::Action;
-use crate::config::Config;
+use crate::config::{Config, SocketPattern};
 use crate::event::{Event, Failure};
 use crate::id::{BootId, Ids, RequestRef, SlotIndex, WorkerId};
 use crate::state::State;
@@ -100,8 +100,10 @@ pub struct Supervisor {
     persisted: Option<State>,
     /// Workers have been told to resume, and the state file does not say so yet.
     resumed: bool,
-    /// The state file could not be written when that was last tried.
-    persist_failing: bool,
+    /// Failures to write the state file.
+    persist_backoff: Backoff,
+    /// What `socketFile` was under earlier daemons, and under this one before a reload.
+    former_patterns: Vec<SocketPattern>,
     /// Workers were adopted without a state file.
     guessing: bool,
     /// What became of an operation that an earlier daemon had begun.
@@ -164,6 +166,8 @@ pub enum Timer {
     Promotion,
     /// A link that could not be changed is tried again.
     Link,
+    /// The state file could not be written and is tried again.
+    Persist,
 }
 
 impl Supervisor {
@@ -201,7 +205,8 @@ impl Supervisor {
             dev_server: None,
             persisted: None,
             resumed: false,
-            persist_failing: false,
+            persist_backoff: Backoff::default(),
+            former_patterns: Vec::new(),
             guessing: false,
             note: None,
             open: BTreeSet::new(),
@@ -285,7 +290,8 @@ impl Supervisor {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Time, Timer)> {
         let workers = self.workers.values().filter_map(Worker::deadline);
-        workers.chain(self.vacancy_deadlines()).min()
+        let persist = self.persist_backoff.retry_at.map(|at| (at, Timer::Persist));
+        workers.chain(self.vacancy_deadlines()).chain(persist).min()
     }
 
     /// Brings what is closer to what ought to be, as far as that is possible now.

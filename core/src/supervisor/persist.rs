@@ -1,6 +1,7 @@
 //! Writing the state file, so that the next daemon knows what this one was about.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::action::Action;
 use crate::event::Failure;
@@ -16,15 +17,21 @@ impl Supervisor {
     /// what has changed it. A daemon that has quit leaves no file.
     pub(super) fn persist(&mut self, mark: usize) {
         let state = (self.life != Life::Quit).then(|| self.state());
-        if state != self.persisted {
+        let again = self.persist_backoff.retry_at.is_some_and(|at| at <= self.now);
+        if state != self.persisted || again {
+            self.persist_backoff.tried();
             self.persisted.clone_from(&state);
             self.actions.insert(mark, Action::Persist { state: state.map(Box::new) });
         }
     }
 
-    /// The file was replaced, or not; the next change tries again.
+    /// The file was replaced, or not; then that is tried again, after a while or at the next change.
     pub(super) fn state_persisted(&mut self, result: Result<(), Failure>) {
-        let failing = std::mem::replace(&mut self.persist_failing, result.is_err());
+        let failing = self.persist_backoff.failures > 0;
+        match &result {
+            Ok(()) => self.persist_backoff.succeeded(),
+            Err(failure) => self.persist_backoff.failed(self.now, Duration::ZERO, &failure.0),
+        }
         match result {
             Err(failure) if !failing => {
                 tracing::warn!(
@@ -34,6 +41,13 @@ impl Supervisor {
             Ok(()) if failing => tracing::info!("the state file is written again"),
             Ok(()) | Err(_) => {}
         }
+    }
+
+    fn socket_files(&self) -> Vec<String> {
+        let rollout = self.rollout().map(|(_, rollout)| &rollout.config.socket_file);
+        let all = self.former_patterns.iter().chain([&self.config.socket_file]).chain(rollout);
+        let names: BTreeSet<String> = all.map(ToString::to_string).collect();
+        names.into_iter().collect()
     }
 
     fn state(&self) -> State {
@@ -46,6 +60,7 @@ impl Supervisor {
             slots: self.desired.slots,
             standby: self.desired.standby,
             suspended: self.desired.suspended,
+            socket_files: self.socket_files(),
             workers: self
                 .workers
                 .iter()

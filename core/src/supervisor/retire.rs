@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::action::{Action, WorkerSignal};
 use crate::event::Queue;
 use crate::id::{Process, WorkerId};
+use crate::time::Time;
 use crate::wire::{Stage, ToWorker};
 
 use super::Supervisor;
@@ -39,6 +40,8 @@ impl Supervisor {
             State::Spawning { .. } => self.enter(id, State::Unwanted),
             // It may be accepting already: nothing keeps it from that.
             State::Booting { process, .. } if inherits && !speaks => self.terminate_gently(id, process),
+            // By the state file it is booting; that may not be the latest.
+            State::Booting { process, .. } if worker.channel != Channel::Open => self.drain(id, process),
             State::Booting { .. } => self.terminate(id),
             State::Ready { .. } if !worker.served && !named => self.shut_down(id),
             State::Ready { .. } if shared => self.drained(id),
@@ -142,11 +145,12 @@ impl Supervisor {
         if !worker.speaks {
             return self.terminate_gently(id, process);
         }
-        if matches!(worker.channel, Channel::Lost { .. } | Channel::Closed) {
+        if matches!(worker.channel, Channel::Lost { .. }) {
             return self.terminate(id);
         }
-        let deadline = self.now + self.config.options.shutdown_timeout;
-        // One that has not reported to this daemon yet is told when it does.
+        let deadline = self.shutdown_deadline(worker.channel);
+        // One that has not reported to this daemon yet is told when it does. One that cannot be told has its time as well:
+        // it may be about to answer.
         if worker.channel.is_open() {
             self.tell(id, ToWorker::Shutdown);
         }
@@ -164,6 +168,12 @@ impl Supervisor {
     pub(super) fn end_at_once(&mut self, id: WorkerId) {
         let accepts = |worker: &Worker| !worker.speaks && !worker.listeners.is_empty();
         if self.workers.get(&id).is_some_and(accepts) { self.retire(id) } else { self.kill(id) }
+    }
+
+    /// When a worker that ought to shut down gets SIGTERM: not before it can have been told.
+    pub(super) fn shutdown_deadline(&self, channel: Channel) -> Time {
+        let deadline = self.now + self.config.options.shutdown_timeout;
+        if let Channel::Expected { until } = channel { deadline.max(until) } else { deadline }
     }
 
     /// Sends SIGTERM.

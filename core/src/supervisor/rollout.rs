@@ -201,7 +201,12 @@ impl Supervisor {
     pub(super) fn commit(&mut self, rollout: Rollout) {
         let Rollout { seats, replaces, desired, config, .. } = rollout;
         let renamed = config.name != self.config.name;
-        self.config = *config;
+        let before = std::mem::replace(&mut self.config, *config);
+        if before.socket_file != self.config.socket_file
+            && !self.former_patterns.contains(&before.socket_file)
+        {
+            self.former_patterns.push(before.socket_file);
+        }
         self.desired = desired;
         for booking in &seats {
             if let Some(worker) = self.workers.get_mut(&booking.worker) {
