@@ -7,6 +7,7 @@ use std::num::NonZeroU32;
 
 use fastrand::Rng;
 
+use crate::death::DaemonDeath;
 use crate::faults::{Blow, Call, CallFault, Errno, FaultPlan, Harm, Trouble, WorkerFault};
 use crate::scenario::{
     Act, Ask, Behaviour, Death, Load, Readiness, Release, Scenario, Settings, Signal, Step,
@@ -24,11 +25,28 @@ pub fn generate(seed: u64) -> (Scenario, FaultPlan) {
     let settings = settings(&mut rng);
     let releases = releases(&mut rng);
     let script = script(&mut rng, &settings, releases.len(), length_ms);
-    let faults = faults(&mut rng, length_ms);
+    let mut faults = faults(&mut rng, length_ms);
     let load = load(&mut rng, &settings);
     let leftovers = leftovers(&mut rng);
     let scenario = Scenario { settings, releases, script, load, leftovers, length_ms, jitter: rng.u64(..) };
+    deaths(&mut rng, &mut faults);
     (scenario, faults)
+}
+
+/// In few histories the daemon itself dies.
+fn deaths(rng: &mut Rng, plan: &mut FaultPlan) {
+    if !chance(rng, 12) {
+        return;
+    }
+    plan.strangers = *pick(rng, &[0, 0, 30, 100]);
+    for _ in 0..*pick(rng, &[1, 1, 2, 5]) {
+        plan.deaths.push(DaemonDeath {
+            at_ms: rng.u64(0..plan.until_ms),
+            actions: rng.u32(0..12),
+            down_ms: *pick(rng, &[0, 1, 50, 500, 20_000]),
+            torn: chance(rng, 20),
+        });
+    }
 }
 
 fn pick<'a, T>(rng: &mut Rng, choices: &'a [T]) -> &'a T {

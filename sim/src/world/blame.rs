@@ -45,7 +45,10 @@ impl World {
     /// Why the daemon may end a worker by a signal although it holds requests.
     pub(super) fn cause_of_signal(&self, worker: Worker) -> Option<Cause> {
         let process = self.processes.get(worker)?;
-        let told = if process.speaks() { process.told_shutdown } else { process.termed };
+        // One that cannot be told has its time as well.
+        let stranger = process.orphaned && !process.reachable();
+        let told = process.told_shutdown.or(process.unlinked.filter(|_| stranger));
+        let told = if process.speaks() { told } else { process.termed };
         let had_time = told.is_some_and(|at| self.now.since(at) >= self.promises.shutdown);
         if self.promises.kill_allowed() {
             Some(Cause::KilledByOperator)

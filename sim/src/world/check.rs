@@ -117,11 +117,6 @@ impl Promises {
         self.counts.first().copied().unwrap_or_default()
     }
 
-    /// The `socketFile` in force.
-    pub fn pattern(&self) -> &SocketPattern {
-        &self.patterns[self.patterns.len() - 1]
-    }
-
     /// What was asked for may have come about, or not.
     pub fn in_doubt(&self) -> bool {
         self.lifting > 0 || self.stops_open > 0 || self.quitting
@@ -618,6 +613,8 @@ impl World {
 
     pub fn sweep_failed(&mut self) {
         self.promises.sweep_failed = true;
+        let litter = self.litter();
+        self.promises.stuck.extend(litter);
     }
 
     fn unlinked(&mut self, slot: &Slot) {

@@ -1,20 +1,22 @@
 //! What the daemon's death does to the world, what the next one finds, and what it may make of it.
+//!
+//! Facts on their way are lost, clients are cut off, workers lose their channel and go on. What was promised and not in
+//! progress stands.
 
 use std::collections::BTreeSet;
 
 use nodesockd_core::config::{Config, Named, PatternError, SocketPattern, Symlinks};
 use nodesockd_core::event::Event;
 use nodesockd_core::id::{ConnId, SlotIndex, WorkerId};
-use nodesockd_core::state::{Inheritance, RecordedStage, State, Survivor};
+use nodesockd_core::state::{FoundLink, Inheritance, RecordedStage, State, Survivor};
 use nodesockd_core::wire::{FromWorker, Status};
 
 use super::{Doing, Happening, Lane, Worker, World, ms};
-use crate::scenario::Settings;
 
 /// The library tries to reach a daemon again at least so often, in ms.
 const REDIAL_MS: u64 = 1000;
 
-/// One worker's place and mood, which its daemon's death does not change.
+/// What has become of daemons.
 #[derive(Debug, Default)]
 pub(crate) struct Deaths {
     /// There is no daemon.
@@ -47,9 +49,11 @@ impl World {
             process.lose_daemon();
         }
         self.deaths.kept = if busy || self.deaths.stale { BTreeSet::new() } else { self.untroubled() };
-        if torn {
+        let socket_file = self.state.as_ref().and_then(|state| state.socket_files.first());
+        let pattern = socket_file.and_then(|name| SocketPattern::parse(name).ok());
+        if let Some(pattern) = pattern.filter(|_| torn) {
             self.tally.count("torn swap");
-            let link = self.promises.pattern().link(SlotIndex(0));
+            let link = pattern.link(SlotIndex(0));
             self.files.link(&SocketPattern::temporary(&link), "gone.sock", Symlinks::Relative);
         }
     }
@@ -88,9 +92,7 @@ impl World {
 
     /// The configuration that the next daemon reads. One that cannot be read is mended first.
     pub fn configuration(&mut self) -> Result<Config, PatternError> {
-        let file = self.file.get_or_insert_with(|| self.in_force.clone()).clone();
-        // Another `socketFile` comes about by a reload.
-        let settings = Settings { socket_file: self.in_force.socket_file.clone(), ..file };
+        let settings = self.file.get_or_insert_with(|| self.in_force.clone()).clone();
         let config = settings.config()?;
         self.promise_on_load(&config);
         self.in_force = settings;
@@ -112,18 +114,30 @@ impl World {
             .iter_mut()
             .filter(|process| !process.alive())
             .for_each(|process| process.children.clear());
-        let links: Vec<(SlotIndex, WorkerId)> = self
-            .files
-            .iter()
-            .filter_map(|(name, _)| match (config.socket_file.matches(name)?, self.files.target(name)?) {
-                (Named::Link(slot), target) => match config.socket_file.matches(target)? {
-                    Named::Socket(id) => Some((slot, id)),
-                    Named::Link(_) | Named::TemporaryLink => None,
-                },
-                (Named::Socket(_) | Named::TemporaryLink, _) => None,
-            })
-            .collect();
+        let former = self.state.iter().flat_map(|state| state.former_patterns(&config.socket_file));
+        let patterns: Vec<SocketPattern> = former.chain([config.socket_file.clone()]).collect();
+        let links: Vec<FoundLink> = self.found_links(&patterns);
+        if self.deaths.stale {
+            self.lose_names(&patterns);
+        }
+        self.follow_names(&links, config);
         self.promise_on_adoption(&links);
+        // Those that neither the file nor a link knows cannot be told apart, and go.
+        let known = |id| {
+            self.state.as_ref().is_some_and(|state| state.worker(id).is_some())
+                || links.iter().any(|link| link.worker == id)
+        };
+        let unknown: Vec<Worker> = self
+            .processes
+            .live()
+            .into_iter()
+            .filter(|worker| self.processes.get(*worker).is_some_and(|process| !known(process.id)))
+            .collect();
+        for worker in unknown {
+            if let Some(process) = self.processes.get_mut(worker) {
+                process.draining = true;
+            }
+        }
         for worker in self.processes.live() {
             if self.has_library(worker) {
                 let moment = self.draw_us(REDIAL_MS * 1000);
@@ -133,8 +147,37 @@ impl World {
         Inheritance { state: self.state.clone(), survivors, links }
     }
 
+    /// Names of a `socketFile` that the state file could not say are nobody's to find.
+    fn lose_names(&mut self, patterns: &[SocketPattern]) {
+        let foreign = |name: &str| !patterns.iter().any(|pattern| pattern.matches(name).is_some());
+        let lost: Vec<String> =
+            self.files.iter().filter(|(name, _)| foreign(name)).map(|(name, _)| name.to_owned()).collect();
+        lost.iter().for_each(|name| self.stuck(name));
+    }
+
+    /// nginx follows the names of the configuration that is in force now.
+    fn follow_names(&mut self, links: &[FoundLink], config: &Config) {
+        for link in links.iter().filter(|link| link.name == config.socket_file.link(link.slot)) {
+            if let Some(worker) = self.processes.named(link.worker) {
+                let slot = super::check::Slot { link: link.name.clone(), worker };
+                self.promises.slots.insert(link.slot, slot);
+            }
+        }
+    }
+
+    /// Links whose names, and the names they lead to, are of one of the `patterns`.
+    fn found_links(&self, patterns: &[SocketPattern]) -> Vec<FoundLink> {
+        let named = |name: &str| patterns.iter().find_map(|pattern| pattern.matches(name));
+        let link = |name: &str| {
+            let Named::Link(slot) = named(name)? else { return None };
+            let Named::Socket(worker) = named(self.files.target(name)?)? else { return None };
+            Some(FoundLink { slot, name: name.to_owned(), worker })
+        };
+        self.files.iter().filter_map(|(name, _)| link(name)).collect()
+    }
+
     /// What was promised stands; what was in progress is decided by the file and the links.
-    fn promise_on_adoption(&mut self, links: &[(SlotIndex, WorkerId)]) {
+    fn promise_on_adoption(&mut self, links: &[FoundLink]) {
         let doubt = self.promises.in_doubt() || self.deaths.stale;
         let fate = self.state.as_ref().map_or(Fate::UNKNOWN, |state| Fate::of(state, links));
         if !doubt && (self.promises.wanted, self.promises.suspended) != (fate.running, fate.suspended) {
@@ -206,8 +249,15 @@ impl World {
             .map(|(worker, _)| format!("{worker} is alive and nobody's"));
         let wanted = self.promises.suspended;
         let serves = |process: &super::process::Proc| process.published && process.unlinked.is_none();
+        let mood = |process: &super::process::Proc| if wanted { !process.suspended } else { process.holds };
         let moods = alive()
-            .filter(|(_, process)| self.deaths.count > 0 && serves(process) && process.suspended != wanted)
+            .filter(|(_, process)| {
+                self.deaths.count > 0
+                    && !self.promises.in_doubt()
+                    && serves(process)
+                    && !process.asks_to_go()
+                    && mood(process)
+            })
             .map(|(worker, _)| {
                 format!("{worker} is {}suspended, the app is not so", if wanted { "not " } else { "" })
             });
@@ -225,10 +275,10 @@ impl Fate {
     const UNKNOWN: Self = Self { running: true, suspended: false };
 
     /// A rollout of which a link names a new worker is finished, any other is undone.
-    fn of(state: &State, links: &[(SlotIndex, WorkerId)]) -> Self {
+    fn of(state: &State, links: &[FoundLink]) -> Self {
         let new = |id: WorkerId| state.worker(id).is_some_and(|record| record.new);
         match &state.rollout {
-            Some(rollout) if links.iter().any(|(_, id)| new(*id)) => {
+            Some(rollout) if links.iter().any(|link| new(link.worker)) => {
                 Self { running: true, suspended: rollout.suspended }
             }
             Some(_) | None => Self { running: state.running, suspended: state.suspended },
