@@ -61,6 +61,9 @@ pub struct WorkerRecord {
     /// It did not bind that socket, but inherited it, and perhaps others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub listeners: Vec<String>,
+    /// It was started as one that says nothing on its channel, and shows its readiness otherwise (`options.ready`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mute: bool,
     /// It belongs to the rollout.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub new: bool,

@@ -29,14 +29,21 @@ pub fn generate(seed: u64) -> (Scenario, FaultPlan) {
     let load = load(&mut rng, &settings);
     let leftovers = leftovers(&mut rng);
     let scenario = Scenario { settings, releases, script, load, leftovers, length_ms, jitter: rng.u64(..) };
-    deaths(&mut rng, &mut faults);
+    let mut scenario = scenario;
+    deaths(&mut rng, &mut scenario, &mut faults);
     (scenario, faults)
 }
 
-/// In few histories the daemon itself dies.
-fn deaths(rng: &mut Rng, plan: &mut FaultPlan) {
+/// In few histories the daemon itself dies. It holds no listening sockets then: what becomes of those is not played.
+fn deaths(rng: &mut Rng, scenario: &mut Scenario, plan: &mut FaultPlan) {
     if !chance(rng, 12) {
         return;
+    }
+    scenario.settings.daemon_listens = false;
+    for step in &mut scenario.script {
+        if let Act::Edit(settings) = &mut step.act {
+            settings.daemon_listens = false;
+        }
     }
     plan.strangers = *pick(rng, &[0, 0, 30, 100]);
     for _ in 0..*pick(rng, &[1, 1, 2, 5]) {

@@ -147,7 +147,9 @@ impl Supervisor {
         let now = self.now;
         let ready = |broken| State::Ready { process, suspended, broken };
         let online_by = now + self.config.options.online_timeout;
-        let ready_by = self.config.options.ready;
+        // The configuration may say something else by now.
+        let speaks = record.map_or(self.config.options.ready == Ready::Report, |record| !record.mute);
+        let ready_by = if speaks { Ready::Report } else { self.config.options.ready };
         let watch = Watch::over(ready_by, now, online_by);
         let booting = State::Booting { process, deadline: online_by, watch };
         let leaving = State::ShuttingDown {
@@ -177,7 +179,7 @@ impl Supervisor {
                 started_suspended: suspended,
                 ready_by,
                 ready_path: self.config.options.ready_path.clone(),
-                speaks: ready_by == Ready::Report,
+                speaks,
                 socket: match record {
                     Some(record) => record.socket.clone(),
                     None => Some(self.config.socket_file.socket(id)),
@@ -193,6 +195,9 @@ impl Supervisor {
         if let Some(FoundLink { slot, name, .. }) = link {
             let owner = (stage != RecordedStage::Leaving).then_some(id);
             self.slots.insert(*slot, Slot { owner, link: Some(name.clone()), ..Slot::default() });
+        }
+        if stage == RecordedStage::Leaving && !speaks {
+            self.terminate_gently(id, process);
         }
         let undone = new && !finishes;
         // The sockets that a spare worker inherited are not ours: it cannot take any slot.

@@ -110,6 +110,7 @@ fn record(id: WorkerId, worker: &Worker, untold: bool) -> Option<WorkerRecord> {
         stage,
         socket: worker.socket.clone(),
         listeners: worker.listeners.clone(),
+        mute: !worker.speaks,
         new: worker.in_rollout,
     })
 }

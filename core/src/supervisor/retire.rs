@@ -158,7 +158,7 @@ impl Supervisor {
     }
 
     /// Sends SIGTERM to a worker that hears nothing else, and gives it the time that others have after `shutdown`.
-    fn terminate_gently(&mut self, id: WorkerId, process: Process) {
+    pub(super) fn terminate_gently(&mut self, id: WorkerId, process: Process) {
         let deadline = self.now + self.config.options.shutdown_timeout + KILL_AFTER;
         self.act(Action::Signal { worker: id, process, signal: WorkerSignal::Terminate });
         self.enter(id, State::Terminating { process, deadline });

@@ -159,7 +159,9 @@ impl World {
     fn follow_names(&mut self, links: &[FoundLink], config: &Config) {
         for link in links.iter().filter(|link| link.name == config.socket_file.link(link.slot)) {
             if let Some(worker) = self.processes.named(link.worker) {
-                let slot = super::check::Slot { link: link.name.clone(), worker };
+                let socket = config.socket_file.socket(link.worker);
+                let socket = self.files.target(&link.name).map_or(socket, str::to_owned);
+                let slot = super::check::Slot { link: link.name.clone(), socket, worker: Some(worker) };
                 self.promises.slots.insert(link.slot, slot);
             }
         }
