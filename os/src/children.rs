@@ -121,6 +121,7 @@ fn carries(pid: Pid, mark: &str) -> bool {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Stat {
     pub(crate) exited: bool,
+    pub(crate) parent: Option<Pid>,
     pub(crate) group: Option<Pid>,
     pub(crate) started: Option<u64>,
 }
@@ -134,9 +135,10 @@ impl Stat {
     fn parse(line: &str) -> Option<Self> {
         let mut fields = line[line.rfind(')')? + 1..].split_ascii_whitespace();
         let exited = matches!(fields.next()?, "Z" | "X");
-        let group = fields.nth(1).and_then(pid);
+        let parent = fields.next().and_then(pid);
+        let group = fields.next().and_then(pid);
         let started = fields.nth(16).and_then(|ticks| ticks.parse().ok());
-        Some(Self { exited, group, started })
+        Some(Self { exited, parent, group, started })
     }
 }
 
@@ -147,7 +149,12 @@ mod tests {
     #[test]
     fn a_process_cannot_lie_about_itself_by_its_name() {
         let line = "4711 (x) Z 1 (y) 9) S 1 4700 4600 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 0 0";
-        let stat = Stat { exited: false, group: Pid::from_raw(4700), started: Some(987_654) };
+        let stat = Stat {
+            exited: false,
+            parent: Pid::from_raw(1),
+            group: Pid::from_raw(4700),
+            started: Some(987_654),
+        };
         assert_eq!(Stat::parse(line), Some(stat));
         assert_eq!(Stat::parse(""), None);
     }

@@ -19,16 +19,30 @@ use crate::pidfd::Pidfd;
 /// The variable by which a worker is recognised as one of this control socket.
 const IPC_PATH: &str = "NODESOCKD_IPC_PATH";
 
-/// Workers of the control socket `ipc_file` that are alive.
+/// Workers of the control socket `ipc_file` that are alive. What dead ones have left behind is killed.
 pub(crate) fn find(ipc_file: &Path, state: Option<&State>) -> Vec<Survivor> {
-    let by_state = state.into_iter().flat_map(|state| &state.workers).filter_map(|record| {
-        let process = record.process.filter(|process| is_alive(*process))?;
-        Some((record.id, process))
-    });
-    let mut found: BTreeMap<WorkerId, Process> = by_state.collect();
-    for pid in pids() {
-        if let Some((id, process)) = leader_of(pid, ipc_file) {
-            found.entry(id).or_insert(process);
+    let recorded = |id| state.and_then(|state| state.worker(id)).and_then(|record| record.process);
+    let by_state = state.into_iter().flat_map(|state| &state.workers);
+    let mut found: BTreeMap<WorkerId, Process> = by_state
+        .filter_map(|record| Some((record.id, record.process.filter(|process| is_alive(*process))?)))
+        .collect();
+    let marked: Vec<Marked> = pids().filter_map(|pid| Marked::of(pid, ipc_file)).collect();
+    // A worker's descendant may lead a group of its own; it was started later.
+    for Marked { id, process, .. } in
+        marked.iter().filter(|marked| marked.leads && recorded(marked.id).is_none())
+    {
+        let first = found.entry(*id).or_insert(*process);
+        if process.started < first.started {
+            *first = *process;
+        }
+    }
+    let own = lineage();
+    for Marked { id, process, .. } in marked.iter().filter(|marked| !found.contains_key(&marked.id)) {
+        if let Ok((pid, pidfd)) = open(*process)
+            && !own.contains(&pid)
+        {
+            tracing::info!(worker = %id.short(), pid = process.pid, "killing what a dead worker has left behind");
+            pidfd.signal(Signal::KILL);
         }
     }
     found.into_iter().map(|(id, process)| Survivor { id, process }).collect()
@@ -60,14 +74,29 @@ fn is_alive(process: Process) -> bool {
     stat.is_some_and(|stat| !stat.exited && stat.started == Some(process.started))
 }
 
-fn leader_of(pid: Pid, ipc_file: &Path) -> Option<(WorkerId, Process)> {
-    let environ = environ(pid)?;
-    let id = WorkerId::parse(std::str::from_utf8(variable(&environ, WORKER_ID)?).ok()?)?;
-    let ours = variable(&environ, IPC_PATH)? == ipc_file.as_os_str().as_bytes();
-    let stat = Stat::of(pid)?;
-    let leads = stat.group == Some(pid) && !stat.exited;
-    let process = Process { pid: pid.as_raw_nonzero().get().cast_unsigned(), started: stat.started? };
-    (ours && leads).then_some((id, process))
+/// A process that carries a worker's id and the path of our control socket in its environment.
+struct Marked {
+    id: WorkerId,
+    process: Process,
+    /// It leads a process group, as workers do.
+    leads: bool,
+}
+
+impl Marked {
+    fn of(pid: Pid, ipc_file: &Path) -> Option<Self> {
+        let environ = environ(pid)?;
+        let id = WorkerId::parse(std::str::from_utf8(variable(&environ, WORKER_ID)?).ok()?)?;
+        let ours = variable(&environ, IPC_PATH)? == ipc_file.as_os_str().as_bytes();
+        let stat = Stat::of(pid).filter(|stat| ours && !stat.exited)?;
+        let process = Process { pid: pid.as_raw_nonzero().get().cast_unsigned(), started: stat.started? };
+        Some(Self { id, process, leads: stat.group == Some(pid) })
+    }
+}
+
+/// This process and those that it descends from: a worker may have started its own daemon's successor.
+fn lineage() -> Vec<Pid> {
+    let parent = |pid: &Pid| Stat::of(*pid).and_then(|stat| stat.parent);
+    std::iter::successors(Some(rustix::process::getpid()), parent).collect()
 }
 
 fn worker_of(pid: Pid) -> Option<WorkerId> {
