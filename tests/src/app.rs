@@ -107,6 +107,13 @@ impl App {
         self.set("command", vec![python.to_owned(), fixture])
     }
 
+    /// Unsets a key.
+    #[must_use]
+    pub fn without(mut self, key: &str) -> Self {
+        self.settings.remove(key);
+        self
+    }
+
     /// Replaces the script: workers that start from now on run this one.
     pub fn deploy(&self, fixture: &str) {
         let new = self.path("app.js.new");

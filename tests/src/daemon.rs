@@ -70,15 +70,18 @@ impl Launch {
     #[must_use]
     pub fn spawn(mut self) -> Daemon {
         let log = self.folder.join("daemon.log");
-        let file = File::options().append(true).create(true).open(&log).expect("the app's own folder");
-        let child = self
-            .command
+        let child = self.run(&log);
+        Daemon { child, log, ipc: self.ipc }
+    }
+
+    fn run(&mut self, log: &Path) -> Child {
+        let file = File::options().append(true).create(true).open(log).expect("the app's own folder");
+        self.command
             .stdin(Stdio::null())
             .stdout(file.try_clone().expect("a descriptor"))
             .stderr(file)
             .spawn()
-            .unwrap_or_else(|error| panic!("{:?}: {error}", self.command));
-        Daemon { child, log, ipc: self.ipc }
+            .unwrap_or_else(|error| panic!("{:?}: {error}", self.command))
     }
 }
 
@@ -168,6 +171,28 @@ impl Daemon {
         let Self { child, log, .. } = self;
         let explain = || std::fs::read_to_string(&*log).unwrap_or_default();
         wait::found("the daemon ends", || child.try_wait().expect("our own child"), explain)
+    }
+
+    /// Kills it, and nothing else: its workers go on.
+    pub fn die(&mut self) {
+        self.child.kill().expect("our own child");
+        self.child.wait().expect("our own child");
+    }
+
+    /// Puts another daemon in the place of this one, which has ended, and waits until everything it ought to run is there.
+    pub fn follow(&mut self, launch: Launch) -> Status {
+        self.take_place(launch);
+        self.settled()
+    }
+
+    /// The same, without waiting.
+    ///
+    /// # Panics
+    ///
+    /// When this one has not ended.
+    pub fn take_place(&mut self, mut launch: Launch) {
+        assert!(self.child.try_wait().expect("our own child").is_some(), "there is a daemon");
+        self.child = launch.run(&self.log);
     }
 
     /// Ends it as an init system would, and returns its exit code.

@@ -1,0 +1,407 @@
+//! The daemon is killed, and another one takes over: the app serves all the time, and nobody is doubled or orphaned.
+#![expect(clippy::unwrap_used, reason = "the helpers of tests stop a test as well")]
+
+use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::Signal;
+use nodesockd_tests::daemon::Launch;
+use nodesockd_tests::nginx::KEEPALIVE_TIMEOUT;
+use nodesockd_tests::{App, Connection, Daemon, Load, Process, Status, Upstream, cli, http, until};
+use serde_json::{Value, json};
+
+/// An app whose workers use our library, and are told how long nginx keeps connections.
+fn echo() -> App {
+    let milliseconds = (KEEPALIVE_TIMEOUT * 1000).to_string();
+    App::new().script("echo.js").workers(2).env("UPSTREAM_KEEP_ALIVE", &milliseconds)
+}
+
+/// Each worker's process, slot and state.
+fn crew(status: &Status) -> BTreeMap<String, (Process, Option<u32>, String)> {
+    let one = |worker: &nodesockd_tests::Worker| (worker.process(), worker.idx, worker.state.clone());
+    status.workers.iter().map(|worker| (worker.id.clone(), one(worker))).collect()
+}
+
+/// Everything that runs and everything in `tmpDir` is the daemon's.
+fn assert_in_order(app: &App, daemon: &Daemon) -> Status {
+    let in_order = |status: &Status| {
+        let mut alive: Vec<u32> = daemon.descendants().iter().map(|process| process.pid).collect();
+        alive.sort_unstable();
+        let mut names: Vec<String> = vec!["nodesockd.ipc".into()];
+        names.extend(status.workers.iter().map(|worker| format!("app.{}.sock", worker.id)));
+        names.extend(status.workers.iter().filter_map(|worker| Some(format!("app.{}.sock", worker.idx?))));
+        names.sort();
+        alive == status.pids() && app.sockets() == names
+    };
+    daemon.until("all that is there is known, and all that is known is there", in_order)
+}
+
+#[test]
+fn twenty_kills_under_load_lose_no_request_and_move_no_worker() {
+    let app = echo().standby(1);
+    let mut daemon = app.start();
+    let nginx = Upstream::of(&app, 2).keepalive(4).next("off").start();
+    let load = Load::start(&nginx.front(), 4);
+    let before = crew(&daemon.status());
+    for _ in 0..20 {
+        load.flows();
+        daemon.die();
+        load.flows();
+        assert_eq!(crew(&daemon.follow(app.launch())), before, "{}", daemon.log());
+    }
+    assert_eq!(crew(&assert_in_order(&app, &daemon)), before);
+
+    // The last daemon is as good as the first.
+    let output = app.cli(&["restart"]);
+    assert_eq!(output.code, 0, "{output}{}", daemon.log());
+    load.flows();
+    assert!(before.keys().all(|id| !crew(&daemon.settled()).contains_key(id)));
+    let ledger = load.finish();
+    assert!(ledger.failures.is_empty(), "{ledger}{}{}", nginx.log(), daemon.log());
+    assert_eq!(daemon.quit(), Some(0));
+    assert_eq!((app.sockets(), daemon.descendants()), (Vec::<String>::new(), Vec::new()));
+}
+
+#[test]
+fn a_suspended_app_stays_suspended_and_can_be_resumed() {
+    let app = echo().standby(1);
+    let mut daemon = app.start();
+    assert_eq!(app.cli(&["restart", "--suspended"]).code, 0);
+    let before = crew(&daemon.settled());
+    for _ in 0..2 {
+        daemon.die();
+        let status = daemon.follow(app.launch());
+        assert!(status.suspended);
+        assert_eq!(crew(&status), before, "{}", daemon.log());
+    }
+    // A worker that dies meanwhile is replaced by a suspended one.
+    let (victim, ..) = before.values().find(|(_, slot, _)| *slot == Some(0)).unwrap();
+    daemon.die();
+    victim.signal(Signal::SIGKILL);
+    until("it is gone", || !victim.is_alive());
+    let status = daemon.follow(app.launch());
+    assert!(status.workers.iter().all(|worker| worker.state == "suspended"), "{status:#?}");
+
+    daemon.until("all workers can be resumed", |_| {
+        app.cli(&["resume"]).code == 0
+            && daemon.status().workers.iter().all(|worker| worker.standby || worker.state == "online")
+    });
+    assert_eq!(http::get(&app.link(0), "/7").json()["number"], "7");
+    assert_eq!(http::get(&app.link(1), "/8").json()["number"], "8");
+}
+
+#[test]
+fn what_was_stopped_stays_stopped() {
+    let app = echo();
+    let mut daemon = app.start();
+    assert_eq!(app.cli(&["stop"]).code, 0);
+    daemon.die();
+    daemon.take_place(app.launch());
+    let status = daemon.until("it answers", |_| true);
+    assert_eq!(status.workers, []);
+    assert_eq!(app.cli(&["start"]).code, 0);
+    assert_in_order(&app, &daemon);
+}
+
+/// Attaches strace to the daemon, to kill it when it makes one of the `calls` for the n-th time.
+fn ambush(app: &App, daemon: &Daemon, calls: &str, nth: u32) -> Option<std::process::Child> {
+    let log = std::fs::File::create(app.path("strace.log")).unwrap();
+    let tracer = Command::new("strace")
+        .args(["-e", &format!("trace={calls}"), "-e", &format!("inject={calls}:signal=SIGKILL:when={nth}")])
+        .args(["-p", &daemon.pid().to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn();
+    let mut tracer = tracer.ok()?;
+    let mut ended = false;
+    until("strace is attached, or cannot be", || {
+        ended = tracer.try_wait().unwrap().is_some();
+        ended || app.read("strace.log").contains("attached")
+    });
+    (!ended).then_some(tracer)
+}
+
+/// Runs `command` on a daemon that is killed at its first, second … call of one of `calls`, until there are no more of
+/// them. After each death another daemon brings everything in order, and the app back to where it was.
+#[expect(clippy::print_stdout, reason = "says how many deaths there were, or why none")]
+fn killed_at_every(calls: &str, command: &[&str]) {
+    let app = echo();
+    let mut daemon = app.start();
+    for nth in 1.. {
+        let Some(mut tracer) = ambush(&app, &daemon, calls, nth) else {
+            assert_eq!(nth, 1, "{}", app.read("strace.log"));
+            return println!("skipped: this process may not be traced, or there is no strace");
+        };
+        let asked = cli::spawn(&mut cli::command(app.folder(), command)).finish();
+        let survived = Process::of(daemon.pid()).is_some() && asked.code == 0;
+        if survived {
+            tracer.kill().unwrap();
+            tracer.wait().unwrap();
+            println!("`{}` was survived with {} deaths at {calls}", command.join(" "), nth - 1);
+            assert!(nth > 1, "no such call is made");
+            return;
+        }
+        daemon.ended();
+        tracer.wait().unwrap();
+        daemon.take_place(app.launch());
+        let rested =
+            |status: &Status| status.is_settled() || status.workers.is_empty() && status.operation.is_none();
+        let status = daemon.until("everything is settled", rested);
+        assert_in_order(&app, &daemon);
+        let slots: Vec<bool> = status
+            .workers
+            .iter()
+            .filter(|worker| worker.idx.is_some())
+            .map(|worker| worker.state == "suspended")
+            .collect();
+        assert!(
+            slots.iter().all(|suspended| *suspended == status.suspended),
+            "half and half: {status:#?}{}",
+            daemon.log()
+        );
+        let back = if status.workers.is_empty() { "start" } else { "restart" };
+        let output = app.cli(&[back]);
+        assert_eq!(output.code, 0, "after death {nth} at {calls}: {output}{}", daemon.log());
+        assert_in_order(&app, &daemon);
+        for slot in 0..2 {
+            assert_eq!(http::get(&app.link(slot), "/1").json()["suspended"], false);
+        }
+    }
+}
+
+#[test]
+fn killed_while_a_restart_starts_processes() {
+    killed_at_every("/clone3?|vfork", &["restart"]);
+}
+
+#[test]
+fn killed_while_a_restart_swaps_links() {
+    killed_at_every("symlinkat,renameat", &["restart"]);
+}
+
+#[test]
+fn killed_while_a_restart_writes_its_state() {
+    killed_at_every("rename", &["restart"]);
+}
+
+#[test]
+fn killed_while_a_suspended_restart_swaps_links() {
+    killed_at_every("symlinkat,renameat", &["restart", "--suspended"]);
+}
+
+#[test]
+fn killed_while_a_suspended_restart_writes_its_state() {
+    killed_at_every("rename", &["restart", "--suspended"]);
+}
+
+#[test]
+fn killed_while_a_stop_removes_links_and_sockets() {
+    killed_at_every("unlinkat,rename", &["stop"]);
+}
+
+#[test]
+fn workers_that_know_no_library_are_adopted_and_can_be_replaced() {
+    let app = App::new().python("deaf.py").workers(2).set("options.shutdownTimeout", 100);
+    let mut daemon = app.start();
+    let before = crew(&daemon.status());
+    for _ in 0..3 {
+        daemon.die();
+        assert_eq!(http::get(&app.link(1), "/").status, 200);
+        assert_eq!(crew(&daemon.follow(app.launch())), before, "{}", daemon.log());
+    }
+    let output = app.cli(&["restart"]);
+    assert_eq!(output.code, 0, "{output}{}", daemon.log());
+    assert_in_order(&app, &daemon);
+    assert_eq!(daemon.quit(), Some(0));
+    assert_eq!((app.sockets(), daemon.descendants()), (Vec::<String>::new(), Vec::new()));
+}
+
+/// Replaces the state file of a daemon that has died.
+fn damage(app: &App, new: impl FnOnce(Value) -> String) {
+    let state = serde_json::from_str(&app.read("run/nodesockd.ipc.state")).unwrap();
+    app.write("run/nodesockd.ipc.state", &new(state));
+}
+
+#[test]
+fn without_a_state_file_the_links_say_who_serves() {
+    let app = echo();
+    let mut daemon = app.start();
+    let before = crew(&daemon.status());
+    let other_boot = |mut state: Value| {
+        state["bootId"] = json!("another");
+        state.to_string()
+    };
+    let other_version = |mut state: Value| {
+        state["version"] = json!(99);
+        state.to_string()
+    };
+    let damages: [fn(Value) -> String; 4] =
+        [|_| String::new(), |_| "\0\u{7f}{".into(), other_boot, other_version];
+    for new in damages {
+        daemon.die();
+        damage(&app, new);
+        assert_eq!(crew(&daemon.follow(app.launch())), before, "{}", daemon.log());
+    }
+    daemon.die();
+    std::fs::remove_file(app.path("run/nodesockd.ipc.state")).unwrap();
+    std::fs::create_dir(app.path("run/nodesockd.ipc.state")).unwrap();
+    assert_eq!(crew(&daemon.follow(app.launch())), before, "{}", daemon.log());
+    daemon.until_logged("cannot write the state file");
+
+    // The workers themselves know that they are suspended.
+    std::fs::remove_dir(app.path("run/nodesockd.ipc.state")).unwrap();
+    assert_eq!(app.cli(&["restart", "--suspended"]).code, 0);
+    let before = crew(&daemon.settled());
+    daemon.die();
+    std::fs::remove_file(app.path("run/nodesockd.ipc.state")).unwrap();
+    daemon.take_place(app.launch());
+    daemon.until("the app is known to be suspended", |status| status.suspended && crew(status) == before);
+}
+
+#[test]
+fn a_full_disk_costs_the_state_file_only() {
+    if !nix::unistd::geteuid().is_root() {
+        return println!("skipped: only root can mount a small disk");
+    }
+    let app = echo();
+    // For this thread, and what it starts.
+    unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS).unwrap();
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
+    mount(Some("small"), &app.run(), Some("tmpfs"), MsFlags::empty(), Some("size=64k,mode=755")).unwrap();
+    let mut daemon = app.start();
+    let ballast = app.path("run/ballast");
+    Command::new("dd")
+        .args(["if=/dev/zero", "bs=1k"])
+        .arg(format!("of={}", ballast.display()))
+        .output()
+        .unwrap();
+    let output = app.cli(&["restart"]);
+    assert_eq!(output.code, 0, "{output}{}", daemon.log());
+    daemon.until_logged("cannot write the state file");
+
+    let before = crew(&daemon.settled());
+    daemon.die();
+    assert_eq!(crew(&daemon.follow(app.launch())), before, "{}", daemon.log());
+    std::fs::remove_file(ballast).unwrap();
+    daemon.until_logged("the state file is written again");
+    let ids = |app: &App| before.keys().all(|id| app.read("run/nodesockd.ipc.state").contains(id));
+    daemon.until_so("it names the workers", || ids(&app));
+}
+
+#[test]
+fn an_emptied_folder_is_filled_again() {
+    let app = echo();
+    let mut daemon = app.start();
+    let empty = |keep: &[&str]| {
+        for entry in std::fs::read_dir(app.run()).unwrap().map(Result::unwrap) {
+            if !keep.contains(&entry.file_name().to_str().unwrap()) {
+                std::fs::remove_file(entry.path()).unwrap();
+            }
+        }
+    };
+    empty(&["nodesockd.ipc", "nodesockd.ipc.lock"]);
+    let output = app.cli(&["restart"]);
+    assert_eq!(output.code, 0, "{output}{}", daemon.log());
+    assert_in_order(&app, &daemon);
+
+    // Nobody can reach the daemon any more but its service manager.
+    empty(&[]);
+    assert_eq!(daemon.quit(), Some(0));
+    daemon.follow(app.launch());
+    assert_in_order(&app, &daemon);
+
+    // Nor can its successor tell which worker served which slot.
+    empty(&[]);
+    daemon.die();
+    daemon.follow(app.launch());
+    assert_in_order(&app, &daemon);
+    for slot in 0..2 {
+        assert_eq!(http::get(&app.link(slot), "/1").status, 200);
+    }
+}
+
+#[test]
+fn of_two_successors_one_adopts_and_the_other_refuses() {
+    let app = echo();
+    let mut daemon = app.start();
+    let before = crew(&daemon.status());
+    daemon.die();
+    app.save();
+    let mut rivals: Vec<_> =
+        (0..2).map(|_| cli::spawn(&mut cli::command(app.folder(), &["daemon"]))).collect();
+    until("one has given up", || rivals.iter_mut().any(|rival| rival.has_ended()));
+    let loser = rivals.iter_mut().position(|rival| rival.has_ended()).unwrap();
+    let output = rivals.remove(loser).finish();
+    assert_eq!(output.code, 1, "{output}");
+    let status = || Connection::open(&app.ipc()).ok()?.status();
+    until("the other one serves", || status().is_some_and(|status| status.is_settled()));
+    assert_eq!(crew(&status().unwrap()), before);
+    assert_eq!(app.cli(&["terminate"]).code, 0);
+    assert_eq!(rivals.remove(0).finish().code, 0);
+    drop(daemon);
+}
+
+#[test]
+fn a_process_that_has_got_a_workers_pid_is_left_alone() {
+    let app = echo();
+    let mut daemon = app.start();
+    daemon.die();
+    let victims = daemon.descendants();
+    victims.iter().for_each(|worker| worker.signal(Signal::SIGKILL));
+    until("no worker is alive", || daemon.descendants().is_empty());
+    // As if the pids had been given to other processes since.
+    let mut strangers: Vec<_> =
+        (0..2).map(|_| Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().unwrap()).collect();
+    damage(&app, |mut state| {
+        for (worker, stranger) in state["workers"].as_array_mut().unwrap().iter_mut().zip(&strangers) {
+            worker["process"]["pid"] = json!(stranger.id());
+        }
+        state.to_string()
+    });
+    daemon.follow(app.launch());
+    assert_in_order(&app, &daemon);
+    assert_eq!(app.cli(&["terminate"]).code, 0);
+    for stranger in &mut strangers {
+        assert_eq!(stranger.try_wait().unwrap(), None, "{}", daemon.log());
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
+    }
+}
+
+#[test]
+fn what_a_worker_leaves_behind_while_there_is_no_daemon_is_killed() {
+    let app = App::new().set(
+        "command",
+        vec![
+            "sh".to_owned(),
+            "-c".to_owned(),
+            "setsid sleep 1000 & sleep 1000 & exec node app.js".to_owned(),
+        ],
+    );
+    let app = app.without("script");
+    let mut daemon = app.start();
+    let worker = daemon.status().slot(0).process();
+    assert_eq!(daemon.descendants().len(), 3);
+    daemon.die();
+    worker.signal(Signal::SIGKILL);
+    until("the worker is gone, its children are not", || daemon.descendants().len() == 2);
+    daemon.follow(app.launch());
+    assert_ne!(daemon.status().slot(0).process(), worker);
+    let (slot, all) = (daemon.status().slot(0).process(), daemon.descendants());
+    daemon.until_so("only the new worker's children are there", || daemon.descendants().len() == 3);
+    assert!(all.contains(&slot));
+    assert_eq!(daemon.quit(), Some(0));
+    until("nothing is left", || daemon.descendants().is_empty());
+}
+
+#[test]
+fn where_nothing_is_left_nothing_is_adopted() {
+    let app = echo();
+    let mut daemon = app.start();
+    assert_eq!(daemon.quit(), Some(0));
+    daemon.follow(Launch::new(app.folder(), &app.ipc()));
+    assert!(!daemon.log().contains("adopt"), "{}", daemon.log());
+}
