@@ -14,7 +14,7 @@
 //! | `stories` | those that have a name |
 //! | `shrink`, `regression` | those that went wrong: made small, and kept in files |
 //! | `model` | what an operator may rely on, in a few lines, and the supervisor against it |
-//! | `world` | processes, files, nginx, clients, and the contract seen from outside |
+//! | `world` | processes, files, nginx, clients; `promises`, and `check`, `links` and `rest`, which hold them against the deeds |
 //! | `backend` | the traits of the core over that world |
 //! | `runner` | plays a scenario |
 //! | `world/bench` | the backend without a history, to be held against the real one |

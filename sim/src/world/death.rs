@@ -161,7 +161,7 @@ impl World {
             if let Some(worker) = self.processes.named(link.worker) {
                 let socket = config.socket_file.socket(link.worker);
                 let socket = self.files.target(&link.name).map_or(socket, str::to_owned);
-                let slot = super::check::Slot { link: link.name.clone(), socket, worker: Some(worker) };
+                let slot = super::promises::Slot { link: link.name.clone(), socket, worker: Some(worker) };
                 self.promises.slots.insert(link.slot, slot);
             }
         }

@@ -8,9 +8,12 @@ mod clients;
 mod death;
 mod deeds;
 mod files;
+mod links;
 mod listeners;
 mod nginx;
 mod process;
+mod promises;
+mod rest;
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
@@ -27,13 +30,13 @@ pub(crate) use deeds::Doing;
 pub(crate) use files::Entry;
 pub(crate) use process::Worker;
 
-use self::check::Promises;
 use self::clients::Clients;
 use self::death::Deaths;
 use self::files::Files;
 use self::listeners::Listener;
 use self::nginx::Nginx;
 use self::process::Processes;
+use self::promises::Promises;
 use crate::faults::{Call, CallFault, FaultPlan, Harm, Tally, Trouble};
 use crate::ledger::{Cause, Ledger, RequestNo};
 use crate::scenario::{Act, Scenario, Settings};

@@ -1,0 +1,158 @@
+//! What the daemon does to links, held against what was promised: each names somebody who serves, and none goes that is
+//! needed.
+
+use nodesockd_core::id::SlotIndex;
+
+use super::promises::Slot;
+use super::{Worker, World};
+
+impl World {
+    /// A link is swapped.
+    pub fn published(&mut self, link: &str, socket: &str) {
+        if self.is_ours(socket) {
+            return self.published_ours(link, socket);
+        }
+        let owns = |process: &super::process::Proc| process.socket.as_deref() == Some(socket);
+        let named = self.processes.iter().find(|(_, process)| owns(process)).map(|(worker, _)| worker);
+        let (Some(worker), Some(slot)) = (named, self.promises.slot_of(link)) else {
+            self.violated(format_args!("{link} is to name {socket}, which is no worker's"));
+            return;
+        };
+        self.mark_published(slot, worker, link);
+        if let Some(process) = self.processes.get_mut(worker) {
+            process.unlinked = None;
+            process.published = true;
+            let wrong = if !process.known_online {
+                Some("has not reported online")
+            } else if process.exit_known {
+                Some("is known to be gone")
+            } else if process.told_shutdown.is_some() || process.termed.is_some() {
+                Some("was told to go")
+            } else {
+                None
+            };
+            if let Some(wrong) = wrong {
+                self.violated(format_args!("{link} is to name {worker}, which {wrong}"));
+            }
+        }
+        self.names(slot, Slot { link: link.to_owned(), socket: socket.to_owned(), worker: Some(worker) });
+    }
+
+    /// A link is swapped to a socket of the daemon's own: there has to be somebody who accepts from it, or will.
+    fn published_ours(&mut self, link: &str, socket: &str) {
+        let Some(slot) = self.promises.slot_of(link) else {
+            self.violated(format_args!("{link} is to name {socket}, but is no slot's link"));
+            return;
+        };
+        if !self.is_tended(socket, None) {
+            self.violated(format_args!("{link} is to name {socket}, which nobody is there to accept from"));
+        }
+        if let Some(listener) = self.listeners.get_mut(socket) {
+            listener.unlinked = None;
+        }
+        self.names(slot, Slot { link: link.to_owned(), socket: socket.to_owned(), worker: None });
+    }
+
+    /// A link names a socket from now on.
+    fn names(&mut self, slot: SlotIndex, new: Slot) {
+        self.promises.stuck.remove(&new.link);
+        self.promises.spoiled.remove(&new.link);
+        let socket = new.socket.clone();
+        let before = self.promises.slots.insert(slot, new);
+        if let Some(before) = before.filter(|before| before.socket != socket) {
+            self.unlinked(&before);
+        }
+        let others = self.promises.slots.iter().find(|(other, its)| **other != slot && its.socket == socket);
+        if let Some((other, _)) = others {
+            let other = *other;
+            self.violated(format_args!("{socket} serves two slots, {other} and {slot}"));
+        }
+    }
+
+    /// Somebody but `except` inherited the socket, was ready, and has not been told to go, as far as the daemon knows.
+    pub(super) fn is_tended(&self, socket: &str, except: Option<Worker>) -> bool {
+        self.processes.iter().any(|(worker, process)| {
+            let told = process.told_shutdown.is_some() || process.termed.is_some();
+            Some(worker) != except
+                && process.inherits(socket)
+                && process.known_online
+                && !process.exit_known
+                && !told
+        })
+    }
+
+    fn mark_published(&mut self, slot: SlotIndex, worker: Worker, link: &str) {
+        let Some(process) = self.processes.get(worker) else { return };
+        if process.unlinked.is_some() {
+            self.marks.count("a link is swapped back");
+        }
+        let Some(before) = self.promises.slots.get(&slot) else { return };
+        if before.link != link {
+            self.marks.count("a link gets another name");
+        }
+        let before = before.worker.and_then(|worker| self.processes.get(worker));
+        let ended = before.and_then(|before| before.exit_known.then_some(before.ended_at));
+        if ended.is_some_and(|at| process.spawned < at) {
+            self.marks.count("a standby takes over");
+        }
+    }
+
+    /// A link is removed.
+    pub fn withdrawn(&mut self, link: &str) {
+        self.promises.stuck.remove(link);
+        let Some(slot) = self.promises.slot_of(link) else {
+            self.violated(format_args!("{link} is withdrawn, but it is no slot's link"));
+            return;
+        };
+        let current = self.promises.slots.get(&slot).filter(|slot| slot.link == link);
+        let Some(worker) = current.map(|slot| slot.worker) else { return };
+        let named = worker.and_then(|worker| self.processes.get(worker));
+        let died = named.is_some_and(|process| process.died_by_itself);
+        if self.promises.wanted && slot.0 < self.promises.floor() && !died {
+            self.violated(format_args!("{link} is withdrawn although slot {slot} is to be served"));
+        }
+        let Some(named) = self.promises.slots.remove(&slot) else { return };
+        self.unlinked(&named);
+        if died && self.promises.wanted {
+            self.promises.slots.insert(slot, named);
+        }
+    }
+
+    fn unlinked(&mut self, slot: &Slot) {
+        if let Some(worker) = slot.worker {
+            self.check_kept(worker, "taken from its link");
+        }
+        let now = self.now;
+        if let Some(listener) = self.listeners.get_mut(&slot.socket) {
+            listener.unlinked = Some(now);
+        }
+        let accepting =
+            self.processes.iter().filter(|(_, process)| process.accepts.as_ref() == Some(&slot.socket));
+        let left: Vec<Worker> = accepting.map(|(worker, _)| worker).chain(slot.worker).collect();
+        for worker in left {
+            if let Some(process) = self.processes.get_mut(worker) {
+                process.unlinked = Some(now);
+            }
+        }
+    }
+
+    /// A removal failed by an injected error.
+    pub fn stuck(&mut self, name: &str) {
+        self.promises.stuck.insert(name.to_owned());
+    }
+
+    pub fn unstuck(&mut self, name: &str) {
+        self.promises.stuck.remove(name);
+    }
+
+    /// Somebody else removes a file.
+    pub fn spoil(&mut self, name: &str) {
+        self.promises.spoiled.insert(name.to_owned());
+    }
+
+    pub fn sweep_failed(&mut self) {
+        self.promises.sweep_failed = true;
+        let litter = self.litter();
+        self.promises.stuck.extend(litter);
+    }
+}

@@ -1,0 +1,313 @@
+//! What operators were promised, and what they asked for since: the yardstick for all that the daemon does.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use nodesockd_core::Time;
+use nodesockd_core::config::{Config, Named, SocketPattern};
+use nodesockd_core::event::{DaemonSignal, Event};
+use nodesockd_core::id::SlotIndex;
+use nodesockd_core::wire::{FromWorker, Request};
+
+use super::files::{Entry, Files};
+use super::listeners::Listener;
+use super::process::Processes;
+use super::{Worker, World};
+
+/// What was promised.
+#[derive(Debug)]
+pub(crate) struct Promises {
+    /// All `socketFile`s that were in force, the latest last.
+    pub patterns: Vec<SocketPattern>,
+    /// The shortest time-outs that were in force.
+    pub drain: Duration,
+    pub shutdown: Duration,
+    /// Workers are meant to run: no stop was asked for since the last start succeeded.
+    pub wanted: bool,
+    pub stops_open: u32,
+    /// How many slots there may be: what was asked for since all was quiet may have come about, or not.
+    pub counts: BTreeSet<u32>,
+    /// The most workers and standbys that were ever asked for.
+    pub most: u32,
+    pub most_standby: u32,
+    /// The most attempts that a start may take.
+    pub attempts: u32,
+    /// When workers were ordered lately, and when starts ended.
+    pub orders: VecDeque<Time>,
+    pub ends: VecDeque<Time>,
+    /// The app is suspended, unless one of so many open requests ends that.
+    pub suspended: bool,
+    pub lifting: u32,
+    pub interrupts: u32,
+    /// The daemon was asked to quit; its successor knows nothing of that.
+    pub quitting: bool,
+    pub slots: BTreeMap<SlotIndex, Slot>,
+    /// Files whose removal failed by an injected error the last time it was tried.
+    pub stuck: BTreeSet<String>,
+    pub sweep_failed: bool,
+    /// Links and sockets that somebody else removed, and that the daemon has not made again.
+    pub spoiled: BTreeSet<String>,
+}
+
+/// What a slot's link names, or named last.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub link: String,
+    pub socket: String,
+    /// Whose socket it is, if not the daemon's.
+    pub worker: Option<Worker>,
+}
+
+impl Promises {
+    pub fn new(config: &Config) -> Self {
+        Self {
+            patterns: vec![config.socket_file.clone()],
+            drain: config.options.drain_timeout,
+            shutdown: config.options.shutdown_timeout,
+            wanted: true,
+            stops_open: 0,
+            counts: BTreeSet::from([config.workers.get()]),
+            most: config.workers.get(),
+            most_standby: config.standby,
+            attempts: config.options.max_start_attempts.get(),
+            orders: VecDeque::new(),
+            ends: VecDeque::new(),
+            suspended: false,
+            lifting: 0,
+            interrupts: 0,
+            quitting: false,
+            slots: BTreeMap::new(),
+            stuck: BTreeSet::new(),
+            sweep_failed: false,
+            spoiled: BTreeSet::new(),
+        }
+    }
+
+    /// The link that nginx follows to a slot.
+    pub fn link(&self, slot: SlotIndex) -> Option<&str> {
+        self.slots.get(&slot).map(|slot| slot.link.as_str())
+    }
+
+    pub fn slot_of(&self, link: &str) -> Option<SlotIndex> {
+        self.patterns.iter().rev().find_map(|pattern| match pattern.matches(link) {
+            Some(Named::Link(slot)) => Some(slot),
+            Some(Named::TemporaryLink | Named::Socket(_)) | None => None,
+        })
+    }
+
+    /// Somebody has removed the link of a slot, or the socket that it names.
+    pub fn is_spoiled(&self, slot: SlotIndex) -> bool {
+        let Some(slot) = self.slots.get(&slot) else { return false };
+        self.spoiled.contains(&slot.link) || self.spoiled.contains(&slot.socket)
+    }
+
+    /// There are at least so many slots.
+    pub fn floor(&self) -> u32 {
+        self.counts.first().copied().unwrap_or_default()
+    }
+
+    /// What was asked for may have come about, or not.
+    pub fn in_doubt(&self) -> bool {
+        self.lifting > 0 || self.stops_open > 0 || self.quitting
+    }
+
+    /// Another daemon is there: nobody waits for the earlier one's replies.
+    pub fn adopted(&mut self, wanted: bool, suspended: bool) {
+        (self.wanted, self.suspended) = (wanted, suspended);
+        (self.lifting, self.stops_open, self.interrupts) = (0, 0, 0);
+        self.quitting = false;
+    }
+
+    /// What was asked for may come to these numbers, too.
+    pub fn may_be(&mut self, slots: &[u32], standby: u32) {
+        self.counts.extend(slots);
+        self.most = self.most.max(slots.iter().copied().max().unwrap_or_default());
+        self.most_standby = self.most_standby.max(standby);
+    }
+
+    /// Somebody removed the socket.
+    pub fn has_spoiled(&self, socket: &str) -> bool {
+        self.spoiled.contains(socket)
+    }
+
+    /// It could not be removed.
+    pub fn is_stuck(&self, name: &str) -> bool {
+        self.stuck.contains(name)
+    }
+
+    pub fn kill_allowed(&self) -> bool {
+        self.interrupts > 1
+    }
+
+    pub fn litter(
+        &self,
+        files: &Files,
+        listeners: &BTreeMap<String, Listener>,
+        processes: &Processes,
+        leftovers: &[String],
+    ) -> BTreeSet<String> {
+        let serves = |worker: Option<Worker>| {
+            worker.and_then(|worker| processes.get(worker)).is_some_and(super::process::Proc::alive)
+        };
+        let owned = |name: &str, entry: &Entry| match entry {
+            Entry::Plain => true,
+            Entry::Socket(worker) => serves(*worker),
+            Entry::Ours => listeners.contains_key(name),
+            Entry::Link(_) => {
+                let target = files.target(name);
+                let spoiled = target.is_some_and(|socket| self.spoiled.contains(socket));
+                let named = self.slots.values().find(|slot| spoiled && slot.link == name);
+                serves(named.and_then(|slot| slot.worker).or(files.follow(name)))
+                    || target.is_some_and(|socket| listeners.contains_key(socket))
+            }
+        };
+        files
+            .iter()
+            .filter(|(name, entry)| !owned(name, entry) && !self.stuck.contains(*name))
+            .filter(|(name, _)| !(self.sweep_failed && leftovers.iter().any(|left| left == name)))
+            .map(|(name, _)| name.to_owned())
+            .collect()
+    }
+}
+
+impl World {
+    /// The daemon takes in a fact: from now on it knows.
+    pub(super) fn heard(&mut self, event: &Event) {
+        match event {
+            Event::Received { worker, message: FromWorker::Online { .. } }
+            | Event::Notified { worker }
+            | Event::Probed { worker, result: Ok(200) } => {
+                if let Some(process) = self.processes.named(*worker).and_then(|w| self.processes.get_mut(w)) {
+                    process.known_online = true;
+                }
+            }
+            Event::Claimed { claims: Some(worker), message: FromWorker::Online { .. }, .. } => {
+                if let Some(process) = self.processes.named(*worker).and_then(|w| self.processes.get_mut(w)) {
+                    process.known_online = true;
+                }
+            }
+            Event::Exited { worker, .. } => {
+                if let Some(process) = self.processes.named(*worker).and_then(|w| self.processes.get_mut(w)) {
+                    process.exit_known = true;
+                }
+            }
+            Event::Requested { from, request } => self.heard_request(&from.clone(), &request.clone()),
+            Event::Signalled { signal } => {
+                self.may_go();
+                if matches!(signal, DaemonSignal::Terminate | DaemonSignal::Interrupt) {
+                    self.promises.wanted = false;
+                    self.promises.quitting = true;
+                    self.promises.stops_open += 1;
+                }
+                self.promises.interrupts += u32::from(*signal == DaemonSignal::Interrupt);
+            }
+            Event::Received { .. }
+            | Event::Spawned { .. }
+            | Event::Probed { .. }
+            | Event::Listening { .. }
+            | Event::Unlistened { .. }
+            | Event::Reaped { .. }
+            | Event::ChannelClosed { .. }
+            | Event::Published { .. }
+            | Event::Withdrawn { .. }
+            | Event::QueueMeasured { .. }
+            | Event::Removed { .. }
+            | Event::Swept { .. }
+            | Event::DevServing { .. }
+            | Event::Persisted { .. }
+            | Event::Claimed { .. }
+            | Event::ConfigLoaded { .. }
+            | Event::LogsReopened { .. }
+            | Event::Disconnected { .. } => {}
+        }
+    }
+
+    pub(super) fn promise_on_request(&mut self, request: &Request) {
+        let promises = &mut self.promises;
+        if let Request::Start(options) | Request::Restart { options, .. } = request {
+            promises.attempts = promises.attempts.max(options.max_attempts.map_or(0, NonZeroU32::get));
+        }
+        match request {
+            Request::Stop | Request::Terminate => {
+                promises.wanted = false;
+                promises.quitting |= *request == Request::Terminate;
+                promises.stops_open += 1;
+                promises.lifting += 1;
+            }
+            Request::Start(_) | Request::Restart { .. } | Request::Resume => promises.lifting += 1,
+            Request::SetWorkers { count } => {
+                promises.counts.insert(count.get());
+                promises.most = promises.most.max(count.get());
+            }
+            Request::SetStandby { count } => promises.most_standby = promises.most_standby.max(*count),
+            Request::Status
+            | Request::Config
+            | Request::Reload
+            | Request::SendMessage { .. }
+            | Request::SendRequest { .. } => {}
+        }
+    }
+
+    pub(super) fn promise_on_reply(&mut self, request: &Request, done: bool) {
+        let now = self.now;
+        let promises = &mut self.promises;
+        if matches!(request, Request::Start(_) | Request::Restart { .. } | Request::Reload) {
+            promises.ends.push_back(now);
+        }
+        match request {
+            Request::Stop | Request::Terminate => {
+                promises.stops_open -= 1;
+                promises.lifting -= 1;
+                if done {
+                    promises.suspended = false;
+                    promises.wanted = false;
+                }
+            }
+            Request::Start(options) => {
+                promises.lifting -= 1;
+                if done && !promises.wanted && promises.stops_open == 0 {
+                    promises.wanted = true;
+                    promises.suspended = options.suspended;
+                }
+            }
+            Request::Restart { options, .. } => {
+                promises.lifting -= 1;
+                if done {
+                    promises.wanted = promises.stops_open == 0;
+                    promises.suspended = options.suspended;
+                    if options.suspended {
+                        self.check_suspended();
+                    }
+                }
+            }
+            Request::Resume => {
+                promises.lifting -= 1;
+                if done {
+                    promises.suspended = false;
+                }
+            }
+            Request::SetWorkers { count } if done => promises.counts = BTreeSet::from([count.get()]),
+            Request::SetWorkers { .. }
+            | Request::Status
+            | Request::Config
+            | Request::SetStandby { .. }
+            | Request::Reload
+            | Request::SendMessage { .. }
+            | Request::SendRequest { .. } => {}
+        }
+    }
+
+    /// The configuration was read.
+    pub fn promise_on_load(&mut self, config: &Config) {
+        let promises = &mut self.promises;
+        promises.drain = promises.drain.min(config.options.drain_timeout);
+        promises.shutdown = promises.shutdown.min(config.options.shutdown_timeout);
+        promises.counts.insert(config.workers.get());
+        promises.most = promises.most.max(config.workers.get());
+        promises.most_standby = promises.most_standby.max(config.standby);
+        if !promises.patterns.contains(&config.socket_file) {
+            promises.patterns.push(config.socket_file.clone());
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! When the faults have stopped, and when the daemon has quit: what is still not as it ought to be.
+
+use std::collections::BTreeSet;
+
+use nodesockd_core::id::SlotIndex;
+
+use super::World;
+use crate::scenario::Behaviour;
+
+impl World {
+    /// Faults are over and the supervisor says that it has settled: what is still not as it should be.
+    pub fn unsettled(&self) -> Vec<String> {
+        let mut wrong: Vec<String> =
+            self.unanswered().into_iter().map(|request| format!("no final reply to {request}")).collect();
+        if self.promises.wanted {
+            let served = self.served();
+            if !self.promises.counts.contains(&served) {
+                let counts: Vec<String> = self.promises.counts.iter().map(u32::to_string).collect();
+                wrong.push(format!("{served} slots are served, not {}", counts.join(" or ")));
+            }
+        }
+        wrong.extend(self.litter().into_iter().map(|name| format!("nobody owns {name}")));
+        wrong.extend(self.imbalance());
+        wrong
+    }
+
+    /// So many slots, from the first one on, are served.
+    fn served(&self) -> u32 {
+        let serves = |slot: &u32| {
+            let slot = SlotIndex(*slot);
+            let link = self.promises.link(slot);
+            let spoiled = self.promises.is_spoiled(slot);
+            let meant = self.promises.slots.get(&slot).filter(|_| spoiled).map(|slot| slot.socket.as_str());
+            let target = link.and_then(|link| self.files.target(link)).or(meant);
+            if let Some(socket) = target.filter(|socket| self.is_ours(socket)) {
+                return self.is_tended(socket, None);
+            }
+            let last = || self.promises.slots.get(&slot).filter(|_| spoiled).and_then(|slot| slot.worker);
+            let named = link.and_then(|link| self.files.follow(link)).or_else(last);
+            let process = named.and_then(|worker| self.processes.get(worker));
+            process.is_some_and(|process| process.known_online && process.listening.is_some())
+        };
+        u32::try_from((0..self.promises.most).take_while(serves).count()).unwrap_or(u32::MAX)
+    }
+
+    /// All is quiet: no operation is in progress, nor one whose asker has hung up before it was answered.
+    pub fn settled(&mut self) {
+        self.promises.lifting = 0;
+        self.promises.stops_open = 0;
+        if self.promises.wanted {
+            self.promises.counts = BTreeSet::from([self.served()]);
+        }
+    }
+
+    /// Requests to these may wait for ever.
+    pub fn has_mute_workers(&self) -> bool {
+        self.processes
+            .iter()
+            .any(|(_, process)| process.alive() && process.behaviours.contains(&Behaviour::Mute))
+    }
+
+    /// Whether workers that serve hold requests until they are resumed.
+    pub fn waits_for_resume(&self) -> bool {
+        let holds = self.processes.iter().any(|(_, process)| {
+            process.alive() && process.holds && process.published && process.unlinked.is_none()
+        });
+        holds
+            || self.promises.slots.values().any(|slot| {
+                let waits = self.listeners.get(&slot.socket).is_some_and(|ours| !ours.queue.is_empty());
+                let accepts = |process: &super::process::Proc| process.accepts.as_ref() == Some(&slot.socket);
+                waits && !self.processes.iter().any(|(_, process)| process.alive() && accepts(process))
+            })
+    }
+
+    /// The daemon has quit: what it left behind.
+    pub fn remains(&mut self) -> Vec<String> {
+        self.promises.wanted = false;
+        let mut wrong = Vec::new();
+        for (worker, process) in self.processes.iter() {
+            if process.alive() {
+                wrong.push(format!("{worker} is still alive"));
+            } else if !process.reaped {
+                wrong.push(format!("{worker} was never reaped"));
+            } else if !process.children.is_empty() {
+                wrong.push(format!("a child of {worker} is still alive"));
+            }
+        }
+        wrong.extend(self.litter().into_iter().map(|name| format!("{name} is left in tmpDir")));
+        wrong.extend(self.imbalance());
+        wrong
+    }
+}
