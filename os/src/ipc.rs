@@ -16,11 +16,11 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::accept::Acceptor;
-use crate::clock;
 use crate::error::OpenError;
 use crate::peer::Doorkeeper;
 use crate::session::{self, Fact, LAST_WORDS};
 use crate::tmp_dir::TmpDir;
+use crate::{accounts, clock};
 
 /// Connections served at once. More have to wait in the kernel until one of these is closed.
 const MOST: usize = 256;
@@ -149,8 +149,8 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 
 fn gid(name: &str) -> Result<u32, OpenError> {
     let unknown = |reason: String| OpenError::Group { name: name.to_owned(), reason };
-    match nix::unistd::Group::from_name(name) {
-        Ok(Some(group)) => Ok(group.gid.as_raw()),
+    match accounts::group_id(name) {
+        Ok(Some(id)) => Ok(id),
         Ok(None) => Err(unknown("there is no such group".into())),
         Err(error) => Err(unknown(error.to_string())),
     }

@@ -11,13 +11,14 @@
 //! | `listeners`, `trampoline` | sockets that workers inherit, and how they get them |
 //! | `notify`, `probe_http` | readiness of workers that do not report it |
 //! | `channel`, [`session`], `conversation`, [`outbox`] | talking with workers and clients |
-//! | `ipc`, `peer`, `lock` | the control socket, who may use it, and that there is one daemon only |
+//! | `ipc`, `peer`, `accounts`, `lock` | the control socket, who may use it, and that there is one daemon only |
 //! | `tmp_dir`, `sweep`, `queue`, `diag` | links and sockets, and the kernel's accept queues |
 //! | `dev_server`, `logs`, `signals` | the rest of a daemon's surroundings |
 //! | `probe`, `watched` | what clients want to know of this machine |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod accept;
+mod accounts;
 mod backend;
 mod channel;
 mod children;
