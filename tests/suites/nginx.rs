@@ -169,9 +169,17 @@ fn a_killed_worker_loses_what_it_has_begun_and_nothing_else() {
     assert_eq!(ledger.answered.keys().collect::<Vec<_>>(), [&after.slot(0).id]);
 }
 
-/// Kills the worker of slot 0 some times under load. `check` gets the ledger of each time, the moment from which on the
-/// link was known to name another worker, and what to say if something is wrong.
-fn kills_under_load(app: &App, upstream: &Upstream, check: impl Fn(&Ledger, Instant, &str)) {
+/// A worker's end, as seen from outside: each moment is a little later than what it tells of.
+struct End {
+    /// Its last thread had ended, and so what it listened on was closed.
+    gone: Instant,
+    /// The link named another worker.
+    swapped: Instant,
+}
+
+/// Kills the worker of slot 0 some times under load. `check` gets the ledger of each time, when what happened, and what to
+/// say if something is wrong.
+fn kills_under_load(app: &App, upstream: &Upstream, check: impl Fn(&Ledger, &End, &str)) {
     let daemon = app.start();
     let nginx = upstream.start();
     for _ in 0..3 {
@@ -179,15 +187,18 @@ fn kills_under_load(app: &App, upstream: &Upstream, check: impl Fn(&Ledger, Inst
         let load = Load::start(&nginx.front(), CLIENTS);
         load.flows();
         let link = std::fs::read_link(app.link(0)).unwrap();
-        before.slot(0).process().signal(Signal::SIGKILL);
+        let process = before.slot(0).process();
+        process.signal(Signal::SIGKILL);
+        until("the worker is gone", || !process.is_alive());
+        let gone = Instant::now();
         until("the link names another worker", || {
             std::fs::read_link(app.link(0)).is_ok_and(|target| target != link)
         });
-        let swapped = Instant::now();
+        let end = End { gone, swapped: Instant::now() };
         load.flows();
         daemon.settled();
         let ledger = load.finish();
-        check(&ledger, swapped, &format!("{ledger}{}{}", nginx.log(), daemon.log()));
+        check(&ledger, &end, &format!("{ledger}{}{}", nginx.log(), daemon.log()));
     }
 }
 
@@ -197,8 +208,8 @@ fn from_the_moment_a_standby_takes_over_no_request_fails() {
         let app = echo().standby(1);
         let upstream = Upstream::of(&app, 1).next("off");
         let upstream = if keepalive { upstream.keepalive(16) } else { upstream };
-        kills_under_load(&app, &upstream, |ledger, swapped, story| {
-            assert!(ledger.failures.iter().all(|failure| failure.sent < swapped), "{story}");
+        kills_under_load(&app, &upstream, |ledger, end, story| {
+            assert!(ledger.failures.iter().all(|failure| failure.sent < end.swapped), "{story}");
         });
     }
 }
@@ -206,14 +217,11 @@ fn from_the_moment_a_standby_takes_over_no_request_fails() {
 #[test]
 fn another_slot_answers_for_one_whose_worker_was_killed() {
     let app = echo().workers(2);
-    // A GET that was begun is tried again, and so is every request that could not even be sent.
-    kills_under_load(&app, &Upstream::of(&app, 2), |ledger, swapped, story| {
+    // A GET that was begun is tried again, and so is every request that could not even be sent. A process closes what it
+    // has one by one when it is killed: as long as it listens, a POST can still be lost in it.
+    kills_under_load(&app, &Upstream::of(&app, 2), |ledger, end, story| {
         assert_eq!(ledger.failed(Method::Get).count(), 0, "{story}");
-        assert!(
-            ledger.failures.len() <= CLIENTS / 2,
-            "more than the clients that POST had under way: {story}"
-        );
-        assert!(ledger.failures.iter().all(|failure| failure.sent < swapped), "{story}");
+        assert!(ledger.failures.iter().all(|failure| failure.sent < end.gone), "{story}");
     });
 }
 
