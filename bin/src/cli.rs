@@ -1,5 +1,7 @@
 //! The command line: what can be typed, and what the help says about it (spec section 3).
 
+mod setup;
+
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +10,8 @@ use clap::{Args, Parser, Subcommand};
 use nodesockd_core::wire::Json;
 
 use crate::VERSION;
+
+pub use setup::{CompletionsArgs, ManArgs};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -58,6 +62,14 @@ pub enum Command {
     /// The exit code is 3 if a daemon would not run like this.
     #[command(after_help = "Example:\n  nodesockd check -c nodesockd.toml")]
     Check(CheckArgs),
+    /// Print what makes a shell complete commands and options
+    #[command(
+        after_help = "Example:\n  nodesockd completions bash > ~/.local/share/bash-completion/completions/nodesockd"
+    )]
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write one for each command
+    #[command(after_help = "Example:\n  nodesockd man | man -l -")]
+    Man(ManArgs),
 }
 
 /// The commands that ask something of a running daemon.

@@ -13,6 +13,7 @@ pub mod exit;
 mod live;
 mod locate;
 mod logging;
+mod manual;
 pub mod out;
 pub mod render;
 mod tail;
@@ -44,6 +45,8 @@ pub fn run() -> ExitCode {
             on_runtime(daemon::run(args))
         }
         Command::Check(args) => on_runtime(check::run(&args, &mut console)),
+        Command::Completions(args) => manual::completions(&args, &mut console),
+        Command::Man(args) => manual::man(&args, &mut console),
     };
     match result {
         Ok(exit) => exit.into(),
