@@ -67,30 +67,12 @@ impl Upstream {
     /// When it does not: it is not installed, or refuses its configuration.
     #[must_use]
     pub fn start(&self) -> Nginx {
-        let folder =
-            tempfile::Builder::new().prefix("nsd-nginx-").tempdir_in("/tmp").expect("a folder of its own");
-        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).expect("our own folder");
-        std::fs::write(folder.path().join("nginx.conf"), self.configuration(folder.path()))
-            .expect("our own folder");
-        let command: Vec<&str> = self.wrapper.iter().map(String::as_str).chain(["nginx"]).collect();
-        let child = Command::new(command[0])
-            .args(&command[1..])
-            .args(["-p", ".", "-c", "nginx.conf", "-e", "error.log"])
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{command:?}: {error}; nginx is in Debian's nginx-light"));
-        let nginx = Nginx { child, folder };
-        wait::found("nginx listens", || UnixStream::connect(nginx.front()).ok(), || nginx.log());
-        nginx
+        let site = Site::new();
+        site.configure(&self.blocks(&site.front()));
+        site.start(&self.wrapper)
     }
 
-    /// One process, so that nothing of it is left when that is killed. Started as root it stays root, because the sockets
-    /// in an app's folder are open to its own user and group.
-    fn configuration(&self, folder: &Path) -> String {
-        let folder = folder.display();
+    fn blocks(&self, front: &Path) -> String {
         let mut servers = String::new();
         for server in &self.servers {
             let max_fails = self.max_fails.map(|count| format!(" max_fails={count}")).unwrap_or_default();
@@ -107,8 +89,67 @@ impl Upstream {
         if let Some(failures) = &self.next {
             let _ = writeln!(proxy, "      proxy_next_upstream {failures};");
         }
-        let user = if nix::unistd::geteuid().is_root() { "user root;" } else { "" };
         format!(
+            r#"  upstream app {{
+{servers}  }}
+  server {{
+    listen unix:{front} backlog=1024;
+    location / {{
+      proxy_pass http://app;
+      {proxy}    }}
+  }}
+"#,
+            front = front.display()
+        )
+    }
+}
+
+/// A folder of its own for an nginx and its configuration.
+#[derive(Debug)]
+pub struct Site {
+    folder: TempDir,
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Site {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Self {
+        let folder =
+            tempfile::Builder::new().prefix("nsd-nginx-").tempdir_in("/tmp").expect("a folder of its own");
+        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).expect("our own folder");
+        Self { folder }
+    }
+
+    /// A socket to listen on.
+    #[must_use]
+    pub fn front(&self) -> PathBuf {
+        self.folder.path().join("front.sock")
+    }
+
+    /// Writes a file that the configuration may include by its name.
+    pub fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.folder.path().join(name), text).expect("our own folder");
+    }
+
+    /// Writes the configuration, with `blocks` in `http`.
+    ///
+    /// One process, so that nothing of it is left when that is killed. Started as root it stays root, because the sockets
+    /// in an app's folder are open to its own user and group.
+    pub fn configure(&self, blocks: &str) {
+        self.configure_for("root", blocks);
+    }
+
+    /// The same, run by another user if this is started as root.
+    pub fn configure_for(&self, user: &str, blocks: &str) {
+        let user = if nix::unistd::geteuid().is_root() { format!("user {user};") } else { String::new() };
+        let folder = self.folder.path().display();
+        let text = format!(
             r#"daemon off;
 master_process off;
 {user}
@@ -124,17 +165,66 @@ http {{
   fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi;
   scgi_temp_path {folder}/scgi;
-  upstream app {{
-{servers}  }}
-  server {{
-    listen unix:{folder}/front.sock backlog=1024;
-    location / {{
-      proxy_pass http://app;
-      {proxy}    }}
-  }}
-}}
+{blocks}}}
 "#
-        )
+        );
+        self.write("nginx.conf", &text);
+    }
+
+    /// `nginx` with this configuration.
+    fn command(&self, wrapper: &[String]) -> Command {
+        let words: Vec<&str> = wrapper.iter().map(String::as_str).chain(["nginx"]).collect();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).args(["-p", ".", "-c", "nginx.conf", "-e", "error.log"]);
+        command.current_dir(self.folder.path()).stdin(Stdio::null());
+        command
+    }
+
+    /// What `nginx -T` prints.
+    ///
+    /// # Panics
+    ///
+    /// When nginx refuses the configuration.
+    #[must_use]
+    pub fn dump(&self) -> String {
+        let output = self.command(&[]).arg("-T").output().expect("nginx, of Debian's nginx-light");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("what was written here")
+    }
+
+    /// A program by the name of `nginx` in a folder of its own, for `PATH`: nginx itself, with this configuration.
+    #[must_use]
+    pub fn program(&self) -> PathBuf {
+        let (folder, bin) = (self.folder.path(), self.folder.path().join("bin"));
+        std::fs::create_dir_all(&bin).expect("our own folder");
+        let nginx = ["/usr/sbin/nginx", "/usr/bin/nginx"].into_iter().find(|path| Path::new(path).exists());
+        let nginx = nginx.expect("nginx, of Debian's nginx-light");
+        let script = format!(
+            "#!/bin/sh\nexec {nginx} -p {0} -c {0}/nginx.conf -e {0}/error.log \"$@\"\n",
+            folder.display()
+        );
+        let program = bin.join("nginx");
+        std::fs::write(&program, script).expect("our own folder");
+        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).expect("our own file");
+        bin
+    }
+
+    /// Starts nginx through `wrapper`, and waits until it listens.
+    ///
+    /// # Panics
+    ///
+    /// When it does not: it is not installed, or refuses its configuration.
+    #[must_use]
+    pub fn start(self, wrapper: &[String]) -> Nginx {
+        let mut command = self.command(wrapper);
+        let child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}; nginx is in Debian's nginx-light"));
+        let nginx = Nginx { child, folder: self.folder };
+        wait::found("nginx listens", || UnixStream::connect(nginx.front()).ok(), || nginx.log());
+        nginx
     }
 }
 
