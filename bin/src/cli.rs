@@ -11,7 +11,7 @@ use nodesockd_core::wire::Json;
 
 use crate::VERSION;
 
-pub use setup::{CompletionsArgs, ManArgs};
+pub use setup::{CompletionsArgs, ManArgs, NginxArgs};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -62,6 +62,15 @@ pub enum Command {
     /// The exit code is 3 if a daemon would not run like this.
     #[command(after_help = "Example:\n  nodesockd check -c nodesockd.toml")]
     Check(CheckArgs),
+    /// Print the configuration of nginx that fits, or compare the one there is
+    ///
+    /// Prints an upstream and a server for nginx's http block. With --check, says what nginx does otherwise than the
+    /// daemon serves: slots that are missing or too many, sockets elsewhere, failures that are counted, connections
+    /// that end too early or too late. The exit code is 3 if something is wrong.
+    #[command(
+        after_help = "Examples:\n  nodesockd nginx --server-name shop.example > /etc/nginx/conf.d/shop.conf\n  sudo nginx -T | nodesockd nginx --check -"
+    )]
+    Nginx(NginxArgs),
     /// Print what makes a shell complete commands and options
     #[command(
         after_help = "Example:\n  nodesockd completions bash > ~/.local/share/bash-completion/completions/nodesockd"

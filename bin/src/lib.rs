@@ -8,12 +8,13 @@ pub mod client;
 pub mod commands;
 mod configuration;
 mod daemon;
-
 pub mod exit;
+mod external;
 mod live;
 mod locate;
 mod logging;
 mod manual;
+pub mod nginx;
 pub mod out;
 pub mod render;
 mod tail;
@@ -45,6 +46,7 @@ pub fn run() -> ExitCode {
             on_runtime(daemon::run(args))
         }
         Command::Check(args) => on_runtime(check::run(&args, &mut console)),
+        Command::Nginx(args) => on_runtime(nginx::run(&args, &mut console)),
         Command::Completions(args) => manual::completions(&args, &mut console),
         Command::Man(args) => manual::man(&args, &mut console),
     };

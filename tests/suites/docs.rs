@@ -212,7 +212,7 @@ fn commands_that_are_shown_exist_with_their_options() {
                     let known = help.get(command).unwrap_or_else(|| panic!("{}", place()));
                     let arguments =
                         words[at + 2..].iter().take_while(|word| !word.starts_with(['|', '&', ';']));
-                    for option in arguments.filter(|word| word.starts_with('-')) {
+                    for option in arguments.filter(|word| word.len() > 1 && word.starts_with('-')) {
                         let name = option.split(['=', ';', ')']).next().unwrap();
                         let spelled =
                             known.split([' ', ',', '\n']).any(|word| word.split('[').next() == Some(name));

@@ -37,15 +37,15 @@ pub enum Verdict {
 }
 
 impl Finding {
-    fn good(message: impl Into<String>) -> Self {
+    pub(crate) fn good(message: impl Into<String>) -> Self {
         Self { verdict: Verdict::Good, message: message.into(), help: None }
     }
 
-    fn warning(message: impl Into<String>, help: impl Into<String>) -> Self {
+    pub(crate) fn warning(message: impl Into<String>, help: impl Into<String>) -> Self {
         Self { verdict: Verdict::Warning, message: message.into(), help: Some(help.into()) }
     }
 
-    fn bad(message: impl Into<String>, help: impl Into<String>) -> Self {
+    pub(crate) fn bad(message: impl Into<String>, help: impl Into<String>) -> Self {
         Self { verdict: Verdict::Bad, message: message.into(), help: Some(help.into()) }
     }
 }
@@ -56,11 +56,19 @@ impl Finding {
 ///
 /// Exit code 1: there is no working directory, or the output cannot be written.
 pub async fn run(args: &CheckArgs, console: &mut Console) -> Result<Exit, Failure> {
-    let findings = findings(args).await?;
-    if args.json {
+    report(&findings(args).await?, args.json, console)
+}
+
+/// Prints findings: exit code 0, or 3 if one of them is bad.
+///
+/// # Errors
+///
+/// Exit code 1: the output cannot be written.
+pub(crate) fn report(findings: &[Finding], json: bool, console: &mut Console) -> Result<Exit, Failure> {
+    if json {
         console.out.line(&render::json_line(&serde_json::json!({ "findings": findings }).to_string()))?;
     } else {
-        console.out.text(&render::check(&findings, console.out.style()))?;
+        console.out.text(&render::check(findings, console.out.style()))?;
     }
     let bad = findings.iter().any(|finding| finding.verdict == Verdict::Bad);
     Ok(if bad { Exit::InvalidConfig } else { Exit::Done })
@@ -72,9 +80,10 @@ async fn findings(args: &CheckArgs) -> Result<Vec<Finding>, Failure> {
         Ok(config) => config,
         Err(problems) => return Ok(problems.iter().map(problem).collect()),
     };
+    let path = std::env::var_os("PATH").unwrap_or_default();
     let files: Vec<String> = config.files.iter().map(|file| render::path(file)).collect();
     let mut findings = vec![Finding::good(format!("the configuration is valid: {}", files.join(", ")))];
-    findings.extend(program::look(&config.program, &config.cwd).await);
+    findings.extend(program::look(&config.program, &config.cwd, &path).await);
     findings.extend(folder::look(&config.tmp_dir));
     findings.extend(socket::look(&config).await);
     Ok(findings)

@@ -1,16 +1,16 @@
 //! What a worker runs: is it there?
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::Path;
 use std::time::Duration;
 
 use nodesockd_core::config::Program;
 use nodesockd_core::text::escape;
 use rustix::fs::{Access, access};
-use tokio::io::AsyncReadExt;
+use tokio::process::Command;
 
 use super::Finding;
+use crate::external::{ask, find};
 use crate::render;
 
 /// The oldest Node that the worker library supports.
@@ -19,10 +19,11 @@ const OLDEST_NODE: u32 = 18;
 /// How long Node may take to say its version.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-pub(super) async fn look(program: &Program, cwd: &Path) -> Vec<Finding> {
+/// `path` is the daemon's `PATH`.
+pub(super) async fn look(program: &Program, cwd: &Path, path: &OsStr) -> Vec<Finding> {
     match program {
-        Program::Script { node, script, .. } => vec![script_file(script), runtime(node, cwd).await],
-        Program::Command(argv) => argv.first().map(|name| command(name, cwd)).into_iter().collect(),
+        Program::Script { node, script, .. } => vec![script_file(script), runtime(node, path, cwd).await],
+        Program::Command(argv) => argv.first().map(|name| command(name, path, cwd)).into_iter().collect(),
     }
 }
 
@@ -48,15 +49,15 @@ fn script_file(script: &Path) -> Finding {
     }
 }
 
-fn command(name: &str, cwd: &Path) -> Finding {
-    match find(name, cwd) {
+fn command(name: &str, path: &OsStr, cwd: &Path) -> Finding {
+    match find(name, path, cwd) {
         Some(path) => Finding::good(format!("the command {} can be executed", render::path(&path))),
         None => not_found(name, "command"),
     }
 }
 
-async fn runtime(node: &str, cwd: &Path) -> Finding {
-    let Some(path) = find(node, cwd) else { return not_found(node, "node") };
+async fn runtime(node: &str, path: &OsStr, cwd: &Path) -> Finding {
+    let Some(path) = find(node, path, cwd) else { return not_found(node, "node") };
     let shown = render::path(&path);
     match version(&path).await {
         Ok(version) => match major(&version) {
@@ -86,39 +87,10 @@ fn not_found(name: &str, key: &str) -> Finding {
     )
 }
 
-/// The file that executing `name` would run (`execvp(3)`).
-fn find(name: &str, cwd: &Path) -> Option<PathBuf> {
-    let runs = |path: &PathBuf| path.is_file() && access(path, Access::EXEC_OK).is_ok();
-    if name.contains('/') {
-        return Some(cwd.join(name)).filter(runs);
-    }
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| cwd.join(folder).join(OsStr::new(name))).find(runs)
-}
-
 /// What `node --version` prints.
 async fn version(node: &Path) -> Result<String, String> {
-    let mut child = tokio::process::Command::new(node)
-        .arg("--version")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| error.to_string())?;
-    let mut said = Vec::new();
-    let listen = async {
-        if let Some(stdout) = child.stdout.take() {
-            let _ = stdout.take(1000).read_to_end(&mut said).await;
-        }
-        child.wait().await
-    };
-    match tokio::time::timeout(PATIENCE, listen).await {
-        Ok(Ok(status)) if status.success() => Ok(String::from_utf8_lossy(&said).trim().to_owned()),
-        Ok(Ok(status)) => Err(status.to_string()),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("no answer within {}", render::span(PATIENCE))),
-    }
+    let answer = ask(Command::new(node).arg("--version"), PATIENCE).await?;
+    if answer.status.success() { Ok(answer.stdout.trim().to_owned()) } else { Err(answer.status.to_string()) }
 }
 
 /// The first number of `v20.11.1`.
@@ -143,12 +115,13 @@ mod tests {
     #[tokio::test]
     async fn node_has_to_be_there_and_new_enough() {
         let dir = tempfile::tempdir().unwrap();
-        let verdict = async |body| runtime(&fake_node(dir.path(), body), dir.path()).await.verdict;
+        let verdict =
+            async |body| runtime(&fake_node(dir.path(), body), OsStr::new(""), dir.path()).await.verdict;
         assert_eq!(verdict("echo v20.11.1").await, Verdict::Good);
         assert_eq!(verdict("echo v16.20.2").await, Verdict::Bad);
         assert_eq!(verdict("echo 1.2.3").await, Verdict::Warning);
         assert_eq!(verdict("exit 1").await, Verdict::Bad);
-        assert_eq!(runtime("no-such-node", dir.path()).await.verdict, Verdict::Bad);
+        assert_eq!(runtime("no-such-node", OsStr::new("/bin"), dir.path()).await.verdict, Verdict::Bad);
     }
 
     #[test]
@@ -163,8 +136,8 @@ mod tests {
     #[test]
     fn commands_are_looked_up_as_the_kernel_would() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(command("sh", dir.path()).verdict, Verdict::Good);
-        assert_eq!(command("./sh", dir.path()).verdict, Verdict::Bad);
-        assert_eq!(command("/", dir.path()).verdict, Verdict::Bad);
+        assert_eq!(command("sh", OsStr::new("/usr/bin:/bin"), dir.path()).verdict, Verdict::Good);
+        assert_eq!(command("./sh", OsStr::new("/bin"), dir.path()).verdict, Verdict::Bad);
+        assert_eq!(command("/", OsStr::new("/bin"), dir.path()).verdict, Verdict::Bad);
     }
 }

@@ -5,6 +5,26 @@ use std::path::PathBuf;
 use clap::Args;
 use clap_complete::Shell;
 
+/// Arguments of `nginx`.
+#[derive(Debug, Default, Args)]
+pub struct NginxArgs {
+    /// The configuration file
+    #[arg(short, long, value_name = "PATH")]
+    pub config: Option<PathBuf>,
+    /// The name under which the app is reached; any unless given
+    #[arg(long, value_name = "NAME", conflicts_with = "check")]
+    pub server_name: Option<String>,
+    /// Where nginx listens, as it spells it; may be repeated; 80 and [::]:80 unless given
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "check")]
+    pub listen: Vec<String>,
+    /// Compare what `nginx -T` prints, or what it has printed into FILE (`-` is standard input)
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    pub check: Option<Option<PathBuf>>,
+    /// Print the findings as one line of JSON
+    #[arg(long, requires = "check")]
+    pub json: bool,
+}
+
 /// Arguments of `completions`.
 #[derive(Debug, Args)]
 pub struct CompletionsArgs {

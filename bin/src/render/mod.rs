@@ -29,6 +29,16 @@ pub(crate) const YELLOW: Style = AnsiColor::Yellow.on_default();
 pub(crate) const RED: Style = AnsiColor::Red.on_default();
 pub(crate) const CYAN: Style = AnsiColor::Cyan.on_default();
 
+/// A word from outside, safe to show.
+pub(crate) fn word(word: &str) -> String {
+    escape(word, 200)
+}
+
+/// A sentence from outside, safe to show.
+pub(crate) fn sentence(sentence: &str) -> String {
+    escape(sentence, 1000)
+}
+
 /// A path that is safe to show.
 pub(crate) fn path(path: &Path) -> String {
     escape(&path.to_string_lossy(), 4096)

@@ -1,4 +1,5 @@
 //! From nothing to production: the commands that help on the way, tried with the tools they are made for.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "the helpers of tests stop a test as well")]
 
 mod manual;
+mod nginx;

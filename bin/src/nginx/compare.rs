@@ -1,0 +1,466 @@
+//! nginx on one side, what a daemon serves on the other: what differs?
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nodesockd_core::config::{Config, Named, SocketPattern};
+use nodesockd_core::id::SlotIndex;
+
+use super::Version;
+use super::site::{Pass, Server, Settings, Site, Upstream};
+use super::syntax::Place;
+use crate::check::Finding;
+use crate::render::{self, span};
+
+/// After which a worker with `nodesockd.listen()` closes an idle connection: nginx's 60 s and some more
+/// (`node/lib/listen.js`).
+pub const WORKER_KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// nginx's own `keepalive_timeout` of an upstream.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Since then, connections to upstreams are kept, and HTTP/1.1 is spoken, unless told otherwise.
+const KEEPS_BY_DEFAULT: Version = Version(1, 29, 7);
+
+/// What a daemon serves.
+#[derive(Debug, Clone)]
+pub struct Served {
+    /// `tmpDir`
+    pub tmp_dir: PathBuf,
+    /// `socketFile`
+    pub socket_file: SocketPattern,
+    /// `workers`
+    pub slots: u32,
+    /// `options.shutdownTimeout`
+    pub shutdown_timeout: Duration,
+    /// After which a worker closes an idle connection.
+    pub keep_alive: Duration,
+}
+
+impl Served {
+    /// By a daemon with this configuration, and workers that use `nodesockd.listen()`.
+    #[must_use]
+    pub fn by(config: &Config) -> Self {
+        Self {
+            tmp_dir: config.tmp_dir.clone(),
+            socket_file: config.socket_file.clone(),
+            slots: config.workers.get(),
+            shutdown_timeout: config.options.shutdown_timeout,
+            keep_alive: WORKER_KEEP_ALIVE,
+        }
+    }
+
+    /// What a path names, if that is a name of ours in whatever folder.
+    fn named(&self, path: &Path) -> Option<Named> {
+        self.socket_file.matches(path.file_name()?.to_str()?)
+    }
+
+    /// Whether a path is in `tmpDir`, by whichever name.
+    fn is_here(&self, path: &Path) -> bool {
+        let Some(folder) = path.parent() else { return false };
+        let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        folder == self.tmp_dir || real(folder) == real(&self.tmp_dir)
+    }
+
+    fn server_line(&self, slot: u32) -> String {
+        let path = self.tmp_dir.join(self.socket_file.link(SlotIndex(slot)));
+        super::print::server(&path)
+    }
+}
+
+/// What differs, or that nothing does. `version` is nginx's, if it is known.
+#[must_use]
+pub fn compare(site: &Site, served: &Served, version: Option<Version>) -> Vec<Finding> {
+    let own: Vec<Upstream> = site.passes.iter().filter_map(Pass::own_upstream).collect();
+    let names_us = |upstream: &&Upstream| {
+        let mut paths = upstream.servers.iter().filter_map(|server| server.path.as_deref());
+        paths.any(|path| served.is_here(path) && served.named(path).is_some())
+    };
+    let ours: Vec<&Upstream> = site.upstreams.iter().chain(&own).filter(names_us).collect();
+    if ours.is_empty() {
+        return vec![nobody(site, served)];
+    }
+    let modern = version.is_some_and(|version| version >= KEEPS_BY_DEFAULT);
+    let mut findings = Vec::new();
+    for upstream in ours {
+        let before = findings.len();
+        let passes = site.passes.iter().filter(|pass| pass.leads_to(upstream));
+        let group = Group { site, served, upstream, passes: passes.collect(), modern };
+        group.slots(&mut findings);
+        group.failures(&mut findings);
+        group.connections(&mut findings);
+        group.retries(&mut findings);
+        if findings.len() == before {
+            findings.push(Finding::good(format!(
+                "{} passes requests to all {} slots",
+                group.name(),
+                served.slots
+            )));
+        }
+    }
+    findings
+}
+
+/// No group of servers is ours; perhaps one was meant to be.
+fn nobody(site: &Site, served: &Served) -> Finding {
+    let folder = render::path(&served.tmp_dir);
+    let servers = site
+        .upstreams
+        .iter()
+        .flat_map(|upstream| upstream.servers.iter().map(move |server| (upstream, server)));
+    let alike = servers
+        .filter_map(|(upstream, server)| Some((upstream, server.path.as_deref()?, &server.place)))
+        .find(|(_, path, _)| served.named(path).is_some());
+    let message = format!("nginx does not pass requests to this app: no `upstream` names a link in {folder}");
+    match alike {
+        Some((upstream, path, place)) => Finding::bad(
+            message,
+            format!(
+                "`{}` names {} ({place}); if it is meant for this app, correct it, or `tmpDir`",
+                render::word(&upstream.name),
+                render::path(path),
+            ),
+        ),
+        None => Finding::bad(message, "add what `nodesockd nginx` prints, and reload nginx"),
+    }
+}
+
+/// One group of servers that is ours.
+struct Group<'a> {
+    site: &'a Site,
+    served: &'a Served,
+    upstream: &'a Upstream,
+    passes: Vec<&'a Pass>,
+    modern: bool,
+}
+
+impl Group<'_> {
+    fn name(&self) -> String {
+        format!("upstream `{}` ({})", render::word(&self.upstream.name), self.upstream.place)
+    }
+
+    /// Is every slot named, and nothing else?
+    fn slots(&self, findings: &mut Vec<Finding>) {
+        let mut named = BTreeSet::new();
+        for server in &self.upstream.servers {
+            let Some(path) = server.path.as_deref() else { continue };
+            match self.served.named(path) {
+                _ if !self.served.is_here(path) => findings.push(self.elsewhere(server, path)),
+                Some(Named::Link(SlotIndex(slot))) if slot < self.served.slots => {
+                    named.insert(slot);
+                    findings.extend(self.out_of_service(server, slot));
+                }
+                Some(Named::Link(SlotIndex(slot))) => findings.push(Finding::bad(
+                    format!(
+                        "{}: nginx tries slot {slot}, but `workers` is {}, so there are slots 0 to {} only",
+                        server.place,
+                        self.served.slots,
+                        self.served.slots - 1
+                    ),
+                    "remove this `server`, or raise `workers`",
+                )),
+                Some(Named::Socket(_) | Named::TemporaryLink) | None => findings.push(Finding::bad(
+                    format!(
+                        "{}: {} is no slot's link: it ends with its worker",
+                        server.place,
+                        render::path(path)
+                    ),
+                    format!("name the link: `{}`", self.served.server_line(0)),
+                )),
+            }
+        }
+        let missing: Vec<u32> = (0..self.served.slots).filter(|slot| !named.contains(slot)).collect();
+        if let Some(first) = missing.first() {
+            let slots: Vec<String> = missing.iter().map(u32::to_string).collect();
+            let (noun, verb) = if missing.len() == 1 { ("slot", "gets") } else { ("slots", "get") };
+            let more = if missing.len() == 1 { "" } else { ", and so on" };
+            findings.push(Finding::bad(
+                format!(
+                    "{} does not name {noun} {}, which {verb} no requests",
+                    self.name(),
+                    slots.join(", ")
+                ),
+                format!("add `{}`{more}; `nodesockd nginx` prints it all", self.served.server_line(*first)),
+            ));
+        }
+    }
+
+    fn elsewhere(&self, server: &Server, path: &Path) -> Finding {
+        let folder = render::path(&self.served.tmp_dir);
+        Finding::bad(
+            format!("{}: {} is not in `tmpDir`, {folder}", server.place, render::path(path)),
+            "correct the path, or remove this `server`",
+        )
+    }
+
+    fn out_of_service(&self, server: &Server, slot: u32) -> Option<Finding> {
+        let place = &server.place;
+        if server.down {
+            return Some(Finding::bad(
+                format!("{place}: nginx sends nothing to slot {slot}, which is marked `down`"),
+                "remove `down`",
+            ));
+        }
+        let alone = self.upstream.servers.iter().all(|server| server.backup);
+        (server.backup && !alone).then(|| {
+            Finding::warning(
+                format!("{place}: slot {slot} gets requests only when others fail: it is marked `backup`"),
+                "remove `backup`; spare workers are what `standby` is for",
+            )
+        })
+    }
+
+    /// Does one failure take a slot out of service? With a single server nginx pays no attention to `max_fails`.
+    fn failures(&self, findings: &mut Vec<Finding>) {
+        let counted = |server: &&Server| server.path.is_some() && server.max_fails != Some(0);
+        let counting: Vec<&Place> =
+            self.upstream.servers.iter().filter(counted).map(|server| &server.place).collect();
+        if self.upstream.servers.len() > 1 && !counting.is_empty() {
+            findings.push(Finding::bad(
+                format!(
+                    "{}: after a failed request nginx avoids a slot for ten seconds, though another worker has it by \
+                     then; if all have failed, every request is answered by 502",
+                    places(&counting)
+                ),
+                "add `max_fails=0` to each `server`",
+            ));
+        }
+    }
+
+    /// Are connections kept, and do both sides agree on how long?
+    fn connections(&self, findings: &mut Vec<Finding>) {
+        let keeps = self.upstream.keepalive.map_or(self.modern, |count| count > 0);
+        if !keeps {
+            return;
+        }
+        findings.extend(self.closing());
+        let timeout = self.upstream.keepalive_timeout.unwrap_or(KEEPALIVE_TIMEOUT);
+        let (keep_alive, shutdown) = (self.served.keep_alive, self.served.shutdown_timeout);
+        let help = "set `keepalive_timeout 5s;` in it";
+        if timeout >= keep_alive {
+            findings.push(Finding::bad(
+                format!(
+                    "{} keeps idle connections for {}, but workers close them after {}: a request sent at that moment \
+                     is lost",
+                    self.name(),
+                    span(timeout),
+                    span(keep_alive)
+                ),
+                help,
+            ));
+        } else if timeout >= shutdown {
+            findings.push(Finding::warning(
+                format!(
+                    "{} keeps idle connections for {}; a worker that retires has to close them before its \
+                     `options.shutdownTimeout` of {} is over, maybe while a request is on its way",
+                    self.name(),
+                    span(timeout),
+                    span(shutdown)
+                ),
+                help,
+            ));
+        }
+    }
+
+    /// Where connections are closed after each request although they could be kept.
+    fn closing(&self) -> Option<Finding> {
+        let closes = |settings: &Settings| {
+            let version = settings.http_version.as_deref().unwrap_or(if self.modern { "1.1" } else { "1.0" });
+            let connection = match settings.header("connection") {
+                Some(variable) if variable.starts_with('$') => self.site.mapped(variable).unwrap_or_default(),
+                Some(value) => value,
+                None if self.modern => "",
+                None => "close",
+            };
+            version == "1.0" || connection.eq_ignore_ascii_case("close")
+        };
+        let closing: Vec<&Place> = self
+            .passes
+            .iter()
+            .filter(|pass| pass.http.as_ref().is_some_and(closes))
+            .map(|pass| &pass.place)
+            .collect();
+        (!closing.is_empty()).then(|| {
+            Finding::warning(
+                format!("{}: each connection is closed after one request, in spite of `keepalive`", places(&closing)),
+                "add `proxy_http_version 1.1;` and `proxy_set_header Connection \"\";`, or for WebSockets as well what \
+                 `nodesockd nginx` prints",
+            )
+        })
+    }
+
+    /// Which requests are tried at another slot when one fails?
+    fn retries(&self, findings: &mut Vec<Finding>) {
+        let unknown = self.site.passes.iter().any(|pass| pass.to == super::site::Target::Variable);
+        let own = self.upstream.name.starts_with("unix:");
+        if self.passes.is_empty() && !unknown && !own {
+            findings.push(Finding::warning(
+                format!("nothing passes requests to {}", self.name()),
+                format!("add `proxy_pass http://{};` to a location", render::word(&self.upstream.name)),
+            ));
+        }
+        let http = self.passes.iter().filter_map(|pass| Some((pass.http.as_ref()?, &pass.place)));
+        let (mut never, mut twice) = (Vec::new(), Vec::new());
+        for (settings, place) in http {
+            let next = settings.next_upstream.as_deref().unwrap_or_default();
+            let has = |word: &str| next.iter().any(|known| known == word);
+            if settings.tries == Some(1) || has("off") || !(next.is_empty() || has("error")) {
+                never.push(place);
+            } else if has("non_idempotent") {
+                twice.push(place);
+            }
+        }
+        if !never.is_empty() && self.served.slots > 1 {
+            findings.push(Finding::warning(
+                format!("{}: a request that one slot cannot take is not tried at another", places(&never)),
+                "leave `proxy_next_upstream` at `error timeout`, nginx's default, and `proxy_next_upstream_tries` at 0",
+            ));
+        }
+        if !twice.is_empty() {
+            findings.push(Finding::warning(
+                format!(
+                    "{}: `non_idempotent` repeats a POST that a worker had begun when it crashed, so it may be done \
+                     twice",
+                    places(&twice)
+                ),
+                "remove it, unless your app can tell repeated requests",
+            ));
+        }
+    }
+}
+
+/// The first place, and how many more there are.
+fn places(places: &[&Place]) -> String {
+    match places {
+        [] => String::new(),
+        [one] => one.to_string(),
+        [one, more @ ..] => format!("{one} and {} more", more.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use super::*;
+    use crate::check::Verdict;
+    use crate::nginx::dump;
+
+    const OLD: Option<Version> = Some(Version(1, 22, 1));
+    const NEW: Option<Version> = Some(Version(1, 31, 0));
+
+    fn served() -> Served {
+        Served {
+            tmp_dir: "/run/shop".into(),
+            socket_file: SocketPattern::parse("app.{worker}.sock").unwrap(),
+            slots: 2,
+            shutdown_timeout: Duration::from_secs(10),
+            keep_alive: WORKER_KEEP_ALIVE,
+        }
+    }
+
+    fn found(text: &str, version: Option<Version>) -> Vec<Finding> {
+        compare(&Site::of(&dump::read("f", text).unwrap().directives), &served(), version)
+    }
+
+    /// The findings of a configuration with this upstream and this location.
+    fn said(upstream: &str, location: &str, version: Option<Version>) -> String {
+        let text = format!(
+            "upstream shop {{\n{upstream} }}\nserver {{ location / {{ proxy_pass http://shop; {location} }} }}"
+        );
+        let mut lines = String::new();
+        for finding in found(&text, version).iter().filter(|finding| finding.verdict != Verdict::Good) {
+            let _ = writeln!(lines, "{:?}: {}", finding.verdict, finding.message);
+        }
+        lines
+    }
+
+    const BOTH: &str =
+        "server unix:/run/shop/app.0.sock max_fails=0; server unix:/run/shop/app.1.sock max_fails=0;";
+    const KEPT: &str = "proxy_http_version 1.1; proxy_set_header Connection '';";
+
+    #[test]
+    fn what_fits_is_not_complained_of() {
+        assert_eq!(said(BOTH, "", OLD), "");
+        let quick = format!("{BOTH} keepalive 8; keepalive_timeout 5s;");
+        assert_eq!(said(&quick, KEPT, OLD), "");
+        assert_eq!(said(&quick, "", NEW), "");
+        assert_eq!(said(&format!("{BOTH} keepalive 0;"), "", NEW), "");
+    }
+
+    #[test]
+    fn slots_are_compared_one_by_one() {
+        assert!(
+            said("server unix:/run/shop/app.0.sock;", "", OLD)
+                .contains("does not name slot 1, which gets no")
+        );
+        let extra = said(&format!("{BOTH}\nserver unix:/run/shop/app.2.sock max_fails=0;"), "", OLD);
+        assert_eq!(
+            extra,
+            "Bad: f:3: nginx tries slot 2, but `workers` is 2, so there are slots 0 to 1 only\n"
+        );
+        let elsewhere = said(&format!("{BOTH} server unix:/run/old/app.2.sock max_fails=0;"), "", OLD);
+        assert!(elsewhere.contains("/run/old/app.2.sock is not in `tmpDir`"), "{elsewhere}");
+        let id = "3f2a1c9e-5b7d-4e8f-9a0b-1c2d3e4aaaa1";
+        let socket = said(&format!("{BOTH} server unix:/run/shop/app.{id}.sock max_fails=0;"), "", OLD);
+        assert!(socket.contains("is no slot's link"), "{socket}");
+        assert!(said(&BOTH.replacen(";", " down;", 1), "", OLD).contains("marked `down`"));
+        assert!(said(&BOTH.replacen(";", " backup;", 1), "", OLD).contains("marked `backup`"));
+    }
+
+    #[test]
+    fn an_upstream_of_another_folder_is_pointed_at() {
+        let findings = found("upstream x { server unix:/run/old/app.0.sock; }", OLD);
+        assert_eq!(findings.len(), 1);
+        assert!(
+            findings[0].help.as_deref().unwrap().starts_with("`x` names /run/old/app.0.sock (f:1)"),
+            "{findings:?}"
+        );
+        let findings = found("upstream x { server 127.0.0.1:80; }", OLD);
+        assert!(findings[0].help.as_deref().unwrap().contains("nodesockd nginx"), "{findings:?}");
+        let findings = found("server { proxy_pass http://unix:/run/shop/app.0.sock:/; }", OLD);
+        assert!(findings[0].message.contains("does not name slot 1"), "{findings:?}");
+    }
+
+    #[test]
+    fn failures_are_not_to_be_counted() {
+        let counting = BOTH.replace(" max_fails=0", "");
+        assert!(said(&counting, "", OLD).starts_with("Bad: f:2 and 1 more: after a failed request"));
+    }
+
+    #[test]
+    fn connections_are_kept_by_both_sides_or_by_none() {
+        let kept = format!("{BOTH} keepalive 8; keepalive_timeout 5s;");
+        for location in ["", "proxy_http_version 1.1;", "proxy_set_header Connection '';"] {
+            assert!(said(&kept, location, OLD).contains("in spite of `keepalive`"), "{location}");
+        }
+        let slow = |timeout: &str, version| said(&format!("{BOTH} keepalive 8; {timeout}"), KEPT, version);
+        assert!(
+            slow("", OLD).starts_with("Warning")
+                && slow("", OLD).contains("for 1 min; a worker that retires")
+        );
+        assert!(slow("keepalive_timeout 75s;", OLD).contains("is lost"));
+        assert!(said(BOTH, "", NEW).contains("a worker that retires"), "connections are kept by default");
+    }
+
+    #[test]
+    fn requests_are_tried_again_but_not_twice() {
+        for location in
+            ["proxy_next_upstream off;", "proxy_next_upstream_tries 1;", "proxy_next_upstream timeout;"]
+        {
+            assert!(said(BOTH, location, OLD).contains("is not tried at another"), "{location}");
+        }
+        let twice = said(BOTH, "proxy_next_upstream error timeout non_idempotent;", OLD);
+        assert!(twice.contains("may be done twice"), "{twice}");
+        assert_eq!(said(BOTH, "proxy_next_upstream error timeout http_503;", OLD), "");
+    }
+
+    #[test]
+    fn an_upstream_that_nobody_uses_is_noticed() {
+        let unused = format!("upstream shop {{ {BOTH} }}");
+        assert!(found(&unused, OLD)[0].message.starts_with("nothing passes requests to upstream `shop`"));
+        let dynamic = format!("{unused} server {{ set $to shop; proxy_pass http://$to; }}");
+        assert_eq!(found(&dynamic, OLD)[0].verdict, Verdict::Good);
+    }
+}

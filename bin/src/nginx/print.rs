@@ -1,0 +1,105 @@
+//! The configuration of nginx that fits a daemon's.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use nodesockd_core::config::Config;
+use nodesockd_core::id::SlotIndex;
+
+use crate::cli::NginxArgs;
+
+/// How long nginx keeps an idle connection to a worker, unless that is too long for one that retires.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The blocks for `http`: one group of servers, one server that passes requests to it.
+#[must_use]
+pub fn print(config: &Config, args: &NginxArgs) -> String {
+    let upstream = name(&config.name, '-');
+    let connection = format!("${}_connection", name(&config.name, '_').replace(['-', '.'], "_"));
+    let slots = config.workers.get();
+    let idle =
+        KEEPALIVE_TIMEOUT.min(config.options.shutdown_timeout / 2).max(Duration::from_secs(1)).as_secs();
+    let kept = slots.saturating_mul(2).max(16);
+    let mut text = format!(
+        "# Made by `nodesockd nginx`, for the `http` block: /etc/nginx/conf.d/{upstream}.conf, say.\n\n"
+    );
+    let _ = write!(
+        text,
+        "# WebSockets get their connection upgraded; others are kept for the next request.\n\
+         map $http_upgrade {connection} {{\n  default upgrade;\n  \"\" \"\";\n}}\n\n\
+         upstream {upstream} {{\n  # One server for each slot: as many as `workers` says. max_fails=0, because after a\n  \
+         # failure another worker has the slot.\n"
+    );
+    for slot in 0..slots {
+        let _ =
+            writeln!(text, "  {}", server(&config.tmp_dir.join(config.socket_file.link(SlotIndex(slot)))));
+    }
+    let _ = write!(
+        text,
+        "  keepalive {kept};\n  # Less than `options.shutdownTimeout`, so that a retiring worker need not wait.\n  \
+         keepalive_timeout {idle}s;\n}}\n\nserver {{\n"
+    );
+    let everywhere = ["80".to_owned(), "[::]:80".to_owned()];
+    let listen = if args.listen.is_empty() { &everywhere[..] } else { &args.listen };
+    for address in listen {
+        let _ = writeln!(text, "  listen {};", quoted(address));
+    }
+    if let Some(name) = &args.server_name {
+        let _ = writeln!(text, "  server_name {};", quoted(name));
+    }
+    let _ = write!(
+        text,
+        "\n  location / {{\n    proxy_pass http://{upstream};\n    proxy_http_version 1.1;\n    \
+         proxy_set_header Connection {connection};\n    proxy_set_header Upgrade $http_upgrade;\n    \
+         proxy_set_header Host $host;\n    # As this nginx is the first one; behind another, pass on what that has said.\n    \
+         proxy_set_header X-Forwarded-For $remote_addr;\n    proxy_set_header X-Forwarded-Host $host;\n    \
+         proxy_set_header X-Forwarded-Proto $scheme;\n    \
+         # How long requests wait while the app is suspended: raise it if migrations take longer.\n    \
+         proxy_read_timeout 60s;\n  }}\n}}\n"
+    );
+    text
+}
+
+/// The line for a slot's link.
+pub(super) fn server(link: &Path) -> String {
+    format!("server {} max_fails=0;", quoted(&format!("unix:{}", link.display())))
+}
+
+/// A word, in quotes where nginx would split it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| !c.is_whitespace() && !matches!(c, ';' | '{' | '}' | '"' | '\'' | '\\' | '$' | '#');
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// An app's name as a name in nginx: letters, digits, dots, hyphens.
+fn name(name: &str, filler: char) -> String {
+    let kept = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { filler };
+    let name: String = name.chars().map(kept).collect();
+    let name = name.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    if name.is_empty() { "app".to_owned() } else { name.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_where_nginx_would_split_them() {
+        assert_eq!(
+            server(Path::new("/run/shop/app.0.sock")),
+            "server unix:/run/shop/app.0.sock max_fails=0;"
+        );
+        assert_eq!(server(Path::new("/a b/c\"d")), "server \"unix:/a b/c\\\"d\" max_fails=0;");
+    }
+
+    #[test]
+    fn names_are_what_nginx_can_say() {
+        assert_eq!(name("@acme/shop", '-'), "acme-shop");
+        assert_eq!(name("läden & co.", '_'), "l_den___co");
+        assert_eq!(name("店", '-'), "app");
+    }
+}
