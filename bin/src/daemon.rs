@@ -5,7 +5,7 @@ use nodesockd_core::backend::Clock;
 use nodesockd_core::config::{Config, Problem, Surroundings};
 use nodesockd_core::driver::Driver;
 use nodesockd_core::supervisor::Daemon;
-use nodesockd_os::{Backend, OpenError, Setup, random_boot_id};
+use nodesockd_os::{Backend, OpenError, Setup, random_boot_id, service_manager};
 use tokio::task::LocalSet;
 
 use crate::VERSION;
@@ -37,7 +37,12 @@ async fn supervise(config: Config, source: Source, verbosity: Verbosity) -> Resu
         }
         loaded
     });
-    let daemon = Daemon { version: VERSION.to_owned(), pid: std::process::id(), boot: random_boot_id() };
+    let daemon = Daemon {
+        version: VERSION.to_owned(),
+        pid: std::process::id(),
+        boot: random_boot_id(),
+        manager: service_manager(),
+    };
     let mut backend =
         Backend::open(Setup { config: config.clone(), load }).map_err(|error| refused(&error))?;
     tracing::info!("nodesockd {VERSION} runs `{}`, pid {}", config.name, daemon.pid);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::config::{Output, Ready, SocketPattern, Symlinks};
 use crate::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
+use crate::notice::Notice;
 use crate::state::State;
 use crate::wire::{Reply, ToWorker};
 
@@ -124,6 +125,8 @@ pub enum Action {
         /// The answer, or a part of it.
         reply: Reply,
     },
+    /// Tell the service manager. One that is gone or does not listen hears nothing.
+    Notify(Notice),
     /// End the daemon: nothing is left to do. The last action of all.
     Quit,
 }

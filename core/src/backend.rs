@@ -10,6 +10,7 @@ use crate::action::{SpawnOrder, WorkerSignal};
 use crate::config::{Config, Problem, SocketPattern, Symlinks};
 use crate::event::{Event, Failure, Queue};
 use crate::id::{ConnId, Process, RequestRef, WorkerId};
+use crate::notice::Notice;
 use crate::state::State;
 use crate::time::Time;
 use crate::wire::{Reply, ToWorker};
@@ -123,6 +124,9 @@ pub trait Host {
 
     /// Serves the dev server on `port` in front of `links`, or stops it.
     async fn serve_dev(&mut self, port: Option<u16>, links: &[String]) -> Result<(), Failure>;
+
+    /// Sends a notice to the service manager, after those before it. Gives up in the end on one that does not read.
+    async fn notify(&mut self, notice: &Notice);
 }
 
 /// Where facts come from.

@@ -141,6 +141,10 @@ impl<B: Backend> Driver<B> {
                 backend.reply(to, reply).await;
                 None
             }
+            Action::Notify(notice) => {
+                backend.notify(notice).await;
+                None
+            }
             Action::Quit => None,
         }
     }

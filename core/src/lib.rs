@@ -34,6 +34,8 @@
 //!    queue is its successor's as well.
 //! 9. A daemon that [adopts](Supervisor::adopt) what another left, at whatever step that one died, goes on as it would
 //!    have: workers keep their process, slot and suspension; an interrupted rollout is finished or undone.
+//! 10. A service manager is told that the daemon is ready when all slots are served for the first time, and not before;
+//!     that it is stopping, before it quits; and that it is alive, as often as it wants to hear that.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod action;
@@ -43,6 +45,7 @@ pub mod driver;
 pub mod event;
 pub mod frame;
 pub mod id;
+pub mod notice;
 pub mod selector;
 pub mod state;
 pub mod supervisor;

@@ -9,6 +9,7 @@ use nodesockd_core::backend::{Clock, Files, Host, Inbox, Peers, Processes};
 use nodesockd_core::config::{Config, Problem, SocketPattern, Symlinks};
 use nodesockd_core::event::{Failure, Queue};
 use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, WorkerId};
+use nodesockd_core::notice::Notice;
 use nodesockd_core::state::{Inheritance, State, Survivor};
 use nodesockd_core::wire::{Reply, ToWorker};
 use nodesockd_core::{Event, Time};
@@ -30,7 +31,7 @@ use crate::queue::Queues;
 use crate::session::{Fact, LAST_WORDS};
 use crate::state_file::StateFile;
 use crate::tmp_dir::TmpDir;
-use crate::{channel, children, clock, ipc, notify, probe_http, signals, spawn, survivors, sweep};
+use crate::{channel, children, clock, ipc, manager, notify, probe_http, signals, spawn, survivors, sweep};
 
 /// Facts that wait for the supervisor. Those who have more to tell wait, too; the supervisor waits for none of them.
 const INBOX: usize = 64;
@@ -350,6 +351,10 @@ impl Host for Backend {
     async fn serve_dev(&mut self, port: Option<u16>, links: &[String]) -> Result<(), Failure> {
         let links = links.iter().map(|link| self.tmp_dir.path(link)).collect();
         self.dev_server.serve(port, links).await
+    }
+
+    async fn notify(&mut self, notice: &Notice) {
+        manager::notify(notice).await;
     }
 }
 

@@ -13,6 +13,7 @@
 //! | `channel`, [`session`], `conversation`, [`outbox`] | talking with workers and clients |
 //! | `ipc`, `peer`, `accounts`, `lock` | the control socket, who may use it, and that there is one daemon only |
 //! | `tmp_dir`, `sweep`, `queue`, `diag` | links and sockets, and the kernel's accept queues |
+//! | `manager` | the service manager, and what it is told |
 //! | `dev_server`, `logs`, `signals` | the rest of a daemon's surroundings |
 //! | `probe`, `watched` | what clients want to know of this machine |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -32,6 +33,7 @@ mod ipc;
 mod listeners;
 mod lock;
 mod logs;
+mod manager;
 mod notify;
 pub mod outbox;
 mod peer;
@@ -52,6 +54,7 @@ mod watched;
 pub use backend::{Backend, Setup};
 pub use environment::{logical_cwd, prepare, random_boot_id, usable_cpus};
 pub use error::OpenError;
+pub use manager::service_manager;
 pub use probe::{diag_available, tmp_dir_usable};
 pub use trampoline::become_worker_if_asked;
 pub use watched::Watched;

@@ -7,6 +7,7 @@ use nodesockd_core::backend::{Clock, Files, Host, Inbox, Peers, Processes};
 use nodesockd_core::config::{Config, Problem, SocketPattern, Symlinks};
 use nodesockd_core::event::{Event, Failure, Queue};
 use nodesockd_core::id::{ConnId, Process, RequestRef, WorkerId};
+use nodesockd_core::notice::Notice;
 use nodesockd_core::state::State;
 use nodesockd_core::wire::{Reply, ToWorker};
 
@@ -103,6 +104,10 @@ impl Host for World {
 
     async fn serve_dev(&mut self, _port: Option<u16>, _links: &[String]) -> Result<(), Failure> {
         self.call(Call::ServeDev)
+    }
+
+    async fn notify(&mut self, notice: &Notice) {
+        World::notify(self, notice);
     }
 }
 

@@ -3,7 +3,10 @@
 //! An action that was carried out and whose completion nobody heard looks the same from outside as one whose completion
 //! was heard and not acted upon. So there are as many points to die at as there are actions, and one more.
 
+use std::time::Duration;
+
 use nodesockd_core::id::BootId;
+use nodesockd_core::notice::Manager;
 use nodesockd_core::supervisor::Daemon;
 use nodesockd_core::{Supervisor, Time};
 use serde::{Deserialize, Serialize};
@@ -35,12 +38,16 @@ impl DaemonDeath {
     }
 }
 
-/// The n-th daemon of a history, from 0.
+/// How long it may take a daemon to say that it is alive, where its manager minds.
+pub(crate) const WATCHDOG: Duration = Duration::from_secs(20);
+
+/// The n-th daemon of a history, from 0. One in eight has no manager that listens.
 pub(crate) fn daemon(jitter: u64, life: u32) -> Daemon {
     Daemon {
         version: "3.0.0".into(),
         pid: DAEMON_PID + life,
         boot: BootId(u128::from(jitter) << 64 | u128::from(0x5eed + (life << 16))),
+        manager: (!jitter.is_multiple_of(8)).then_some(Manager { watchdog: Some(WATCHDOG) }),
     }
 }
 
@@ -73,6 +80,7 @@ impl Run {
         let config = world.configuration().map_err(|error| error.to_string())?;
         let left = world.inherit(&config);
         let daemon = daemon(world.jitter(), life);
+        world.managed(daemon.manager.is_some());
         let supervisor = Supervisor::adopt(config, daemon, left, world.time());
         supervisor.check().map_err(|violation| format!("after adoption, {violation}"))?;
         self.driver.succeed(supervisor);

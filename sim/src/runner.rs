@@ -8,7 +8,7 @@ use std::time::Duration;
 use nodesockd_core::config::PatternError;
 use nodesockd_core::driver::{Driver, Step};
 use nodesockd_core::supervisor::Pending;
-use nodesockd_core::{Supervisor, Time};
+use nodesockd_core::{Action, Supervisor, Time};
 
 use crate::alarm::Alarm;
 use crate::death::{self, DaemonDeath};
@@ -41,7 +41,7 @@ pub struct Outcome {
 pub struct Stats {
     /// Steps of the driver.
     pub steps: u64,
-    /// Actions that were carried out.
+    /// Actions that were carried out, words to the service manager left out.
     pub actions: u64,
     /// Facts the supervisor took in, completions and deadlines included.
     pub events: u64,
@@ -123,8 +123,10 @@ pub(crate) struct Run {
 impl Run {
     /// The daemon is about to start.
     pub fn new(scenario: &Scenario, faults: &FaultPlan, keep_trace: bool) -> Result<Self, PatternError> {
-        let (world, config) = World::new(scenario, faults, keep_trace)?;
-        let supervisor = Supervisor::new(config, death::daemon(scenario.jitter, 0), world.time());
+        let (mut world, config) = World::new(scenario, faults, keep_trace)?;
+        let daemon = death::daemon(scenario.jitter, 0);
+        world.managed(daemon.manager.is_some());
+        let supervisor = Supervisor::new(config, daemon, world.time());
         let mut deaths = faults.deaths.clone();
         deaths.sort();
         Ok(Self {
@@ -236,6 +238,8 @@ impl Run {
         match step {
             Step::Quit => self.quit = true,
             Step::Heard(_) | Step::TimedOut => self.stats.events += 1,
+            // Words to the service manager change nothing: to die after them is to die before the next action.
+            Step::Performed(Action::Notify(_)) => {}
             Step::Performed(action) => {
                 self.stats.actions += 1;
                 self.stats.events += u64::from(completes(&action));
@@ -273,8 +277,7 @@ impl Run {
 }
 
 /// Whether a completion is fed back for this action.
-fn completes(action: &nodesockd_core::Action) -> bool {
-    use nodesockd_core::Action;
+fn completes(action: &Action) -> bool {
     !matches!(
         action,
         Action::Tell { .. }

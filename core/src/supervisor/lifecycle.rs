@@ -16,6 +16,9 @@ use super::{Supervisor, Timer};
 /// Variables that every worker gets if the daemon has them.
 const ALWAYS_PASSED: [&str; 5] = ["NODE_ENV", "PATH", "HOME", "LANG", "TZ"];
 
+/// What a service manager told the daemon is not for its workers: they would speak to it in the daemon's place.
+const NEVER_PASSED: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
+
 /// A worker's own words are cut to this many characters.
 const REASON: usize = 500;
 
@@ -282,7 +285,12 @@ impl Supervisor {
             Timer::Kill => self.kill(id),
             Timer::Channel => self.out_of_reach(id),
             Timer::Removal => self.remove_socket(id),
-            Timer::Restart | Timer::Promotion | Timer::Link | Timer::Persist => {}
+            Timer::Restart
+            | Timer::Promotion
+            | Timer::Link
+            | Timer::Persist
+            | Timer::Extend
+            | Timer::Watchdog => {}
         }
     }
 
@@ -362,8 +370,9 @@ fn spawn_order(id: WorkerId, worker: &Worker, config: &Config) -> SpawnOrder {
             argv
         }
     };
-    let mut pass: Vec<String> = ALWAYS_PASSED.map(str::to_owned).to_vec();
-    pass.extend_from_slice(&config.env.pass);
+    let named = config.env.pass.iter().map(String::as_str);
+    let passed = ALWAYS_PASSED.into_iter().chain(named).filter(|name| !NEVER_PASSED.contains(name));
+    let pass = passed.map(str::to_owned).collect();
     let mut set = config.env.set.clone();
     let suspended = worker.started_suspended;
     // A standby does not know yet which of the sockets will be its own; all of them are there.

@@ -21,9 +21,11 @@
 //! | `relay` | messages and requests between clients and workers |
 //! | `persist`, `adopt` | what the next daemon has to know, and what this one makes of it |
 //! | `status` | what people see |
+//! | `announce` | what the service manager is told |
 //! | `check` | the invariants |
 
 mod adopt;
+mod announce;
 mod backoff;
 mod check;
 mod commands;
@@ -46,6 +48,7 @@ use crate::action::Action;
 use crate::config::{Config, SocketPattern};
 use crate::event::{Event, Failure};
 use crate::id::{BootId, Ids, RequestRef, SlotIndex, WorkerId};
+use crate::notice::Manager;
 use crate::state::State;
 use crate::time::Time;
 use crate::wire::ToWorker;
@@ -53,6 +56,7 @@ use crate::wire::ToWorker;
 pub use check::Violation;
 pub use status::Pending;
 
+use announce::Announcements;
 use backoff::Backoff;
 use listeners::Listener;
 use operation::{Operation, Queued};
@@ -69,6 +73,8 @@ pub struct Daemon {
     pub pid: u32,
     /// Its life.
     pub boot: BootId,
+    /// Who started it, if that is a manager that wants to be told how it goes.
+    pub manager: Option<Manager>,
 }
 
 /// Decides. Feed it with [`handle_event`](Self::handle_event) and [`handle_timeout`](Self::handle_timeout), then carry
@@ -108,6 +114,8 @@ pub struct Supervisor {
     guessing: bool,
     /// What became of an operation that an earlier daemon had begun.
     note: Option<String>,
+    /// What the service manager knows, if there is one.
+    announcements: Option<Announcements>,
     /// Requests that have not had their final reply.
     open: BTreeSet<RequestRef>,
     actions: VecDeque<Action>,
@@ -168,6 +176,10 @@ pub enum Timer {
     Link,
     /// The state file could not be written and is tried again.
     Persist,
+    /// The service manager has to be asked for more time.
+    Extend,
+    /// The service manager has to hear that the daemon is not stuck.
+    Watchdog,
 }
 
 impl Supervisor {
@@ -183,6 +195,7 @@ impl Supervisor {
     fn idle(config: Config, daemon: Daemon, now: Time) -> Self {
         Self {
             ids: Ids::new(daemon.boot),
+            announcements: daemon.manager.map(|manager| Announcements::to(manager, now)),
             daemon,
             desired: Desired {
                 running: true,
@@ -291,7 +304,7 @@ impl Supervisor {
     pub fn poll_timeout(&self) -> Option<(Time, Timer)> {
         let workers = self.workers.values().filter_map(Worker::deadline);
         let persist = self.persist_backoff.retry_at.map(|at| (at, Timer::Persist));
-        workers.chain(self.vacancy_deadlines()).chain(persist).min()
+        workers.chain(self.vacancy_deadlines()).chain(persist).chain(self.announcement_deadlines()).min()
     }
 
     /// Brings what is closer to what ought to be, as far as that is possible now.
@@ -304,6 +317,7 @@ impl Supervisor {
         self.advance_operation();
         self.close_listeners();
         self.serve_dev();
+        self.announce();
         self.quit_when_done();
     }
 

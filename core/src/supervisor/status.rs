@@ -118,7 +118,7 @@ impl Supervisor {
         self.slots.get(&slot).is_some_and(|slot| slot.owner == Some(id))
     }
 
-    fn vacant(&self) -> Vec<VacantSlot> {
+    pub(super) fn vacant(&self) -> Vec<VacantSlot> {
         if !self.is_serving() {
             return Vec::new();
         }

@@ -2,11 +2,13 @@
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use arbitrary::Unstructured;
 use nodesockd_core::Supervisor;
 use nodesockd_core::driver::{Driver, Step};
 use nodesockd_core::id::BootId;
+use nodesockd_core::notice::Manager;
 use nodesockd_core::supervisor::Daemon;
 
 use crate::input::Input;
@@ -48,7 +50,8 @@ pub fn core_events(bytes: &[u8]) {
 }
 
 pub(crate) fn daemon() -> Daemon {
-    Daemon { version: "3.0.0".into(), pid: 1, boot: BootId(1) }
+    let manager = Manager { watchdog: Some(Duration::from_secs(60)) };
+    Daemon { version: "3.0.0".into(), pid: 1, boot: BootId(1), manager: Some(manager) }
 }
 
 fn step(driver: &mut Driver<World<'_>>) -> Step {

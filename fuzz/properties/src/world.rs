@@ -11,6 +11,7 @@ use nodesockd_core::backend::{Clock, Files, Host, Inbox, Peers, Processes};
 use nodesockd_core::config::{Config, Named, Problem, SocketPattern, Symlinks};
 use nodesockd_core::event::{DaemonSignal, Event, ExitStatus, Failure, Queue};
 use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, WorkerId};
+use nodesockd_core::notice::Notice;
 use nodesockd_core::state::State;
 use nodesockd_core::wire::{FromWorker, Reply, Request, ToWorker};
 use nodesockd_core::{Time, config};
@@ -39,6 +40,8 @@ pub(crate) struct World<'a> {
     /// Nothing goes wrong any more, and the daemon is to end.
     pub last_orders: bool,
     terminated: bool,
+    /// What the service manager was told last of how far the daemon has got.
+    phase: Option<Notice>,
 }
 
 #[derive(Debug)]
@@ -77,6 +80,7 @@ impl<'a> World<'a> {
             asked: BTreeMap::new(),
             last_orders: false,
             terminated: false,
+            phase: None,
         }
     }
 
@@ -94,6 +98,7 @@ impl<'a> World<'a> {
         for (worker, process) in &self.processes {
             assert_eq!(process.stage, Stage::Reaped, "{worker} is left behind");
         }
+        assert_eq!(self.phase, Some(Notice::Stopping));
         assert!(self.links.is_empty(), "links are left behind: {:?}", self.links);
         self.check_answers();
     }
@@ -452,6 +457,17 @@ impl Host for World<'_> {
 
     async fn serve_dev(&mut self, _port: Option<u16>, _links: &[String]) -> Result<(), Failure> {
         self.fails()
+    }
+
+    async fn notify(&mut self, notice: &Notice) {
+        let may_follow = match notice {
+            Notice::Ready => matches!(self.phase, None | Some(Notice::Reloading { .. })),
+            Notice::Reloading { .. } => self.phase == Some(Notice::Ready),
+            Notice::Stopping => self.phase != Some(Notice::Stopping),
+            Notice::Status(_) | Notice::Extend(_) | Notice::Alive => return,
+        };
+        assert!(may_follow, "{notice:?} after {:?}", self.phase);
+        self.phase = Some(notice.clone());
     }
 }
 

@@ -10,6 +10,7 @@ mod deeds;
 mod files;
 mod links;
 mod listeners;
+mod manager;
 mod nginx;
 mod process;
 mod promises;
@@ -34,6 +35,7 @@ use self::clients::Clients;
 use self::death::Deaths;
 use self::files::Files;
 use self::listeners::Listener;
+use self::manager::Manager;
 use self::nginx::Nginx;
 use self::process::Processes;
 use self::promises::Promises;
@@ -131,6 +133,7 @@ pub(crate) struct World {
     /// What the state file holds.
     state: Option<State>,
     deaths: Deaths,
+    manager: Manager,
     /// The configuration in force.
     in_force: Settings,
     /// Listening sockets that the daemon holds, by their file names; and how many it ever opened.
@@ -179,6 +182,7 @@ impl World {
             files: Files::left(&scenario.leftovers, &config.socket_file),
             state: None,
             deaths: Deaths::default(),
+            manager: Manager::default(),
             in_force: scenario.settings.clone(),
             listeners: BTreeMap::new(),
             opened: 0,
@@ -268,6 +272,7 @@ impl World {
     /// The next fact, when it is there, or nothing at the deadline.
     pub fn next_event(&mut self, deadline: Option<Time>) -> Option<Event> {
         self.check_idle();
+        self.check_alive();
         if deadline.is_some_and(|deadline| deadline <= self.now) {
             self.busy_since = self.now;
             return None;

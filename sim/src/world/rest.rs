@@ -86,6 +86,7 @@ impl World {
             }
         }
         wrong.extend(self.litter().into_iter().map(|name| format!("{name} is left in tmpDir")));
+        wrong.extend(self.farewell());
         wrong.extend(self.imbalance());
         wrong
     }

@@ -223,4 +223,16 @@ pub const BUGS: &[Bug] = &[
         "self.finish_if_answered(&origin);",
         "if !BUG { self.finish_if_answered(&origin); }",
     ),
+    bug(
+        "the service manager is told ready while a slot is not served",
+        "announce.rs",
+        "self.served() == self.desired.slots",
+        "(self.served() == self.desired.slots || BUG && self.served() > 0)",
+    ),
+    bug(
+        "the service manager is told that the daemon is alive half as often",
+        "announce.rs",
+        "limit / 2",
+        "limit / if BUG { 1 } else { 2 }",
+    ),
 ];

@@ -12,6 +12,7 @@ use nodesockd_core::config::{Config, Env, Options, Problem, Program, SocketPatte
 use nodesockd_core::driver::{Driver, Step};
 use nodesockd_core::event::{ExitStatus, Failure, Queue};
 use nodesockd_core::id::{BootId, ConnId, Peer, Process, RequestRef, WorkerId};
+use nodesockd_core::notice::Notice;
 use nodesockd_core::state::State;
 use nodesockd_core::supervisor::Daemon;
 use nodesockd_core::wire::{FromWorker, Json, Reply, Request, ToWorker};
@@ -42,7 +43,7 @@ pub async fn run(trace: Trace, most: u64, seed: u64) -> turmoil::Result {
     });
     let crew =
         Crew { begun: Instant::now(), inbox, soon: VecDeque::new(), clients: BTreeMap::new(), pids: 0 };
-    let daemon = Daemon { version: "3.0.0".into(), pid: 1, boot: BootId(1) };
+    let daemon = Daemon { version: "3.0.0".into(), pid: 1, boot: BootId(1), manager: None };
     let mut driver = Driver::new(Supervisor::new(config(), daemon, crew.now()), crew);
     loop {
         let step = driver.step().await;
@@ -216,6 +217,8 @@ impl Host for Crew {
     async fn serve_dev(&mut self, _port: Option<u16>, _links: &[String]) -> Result<(), Failure> {
         Ok(())
     }
+
+    async fn notify(&mut self, _notice: &Notice) {}
 }
 
 #[async_trait(?Send)]

@@ -1,0 +1,96 @@
+//! The service manager: what it is told, held against what is so.
+
+use nodesockd_core::Time;
+use nodesockd_core::id::SlotIndex;
+use nodesockd_core::notice::Notice;
+
+use super::World;
+use crate::death::WATCHDOG;
+
+/// What it was told in the life of the daemon that is there now.
+#[derive(Debug, Default)]
+pub(crate) struct Manager {
+    /// The daemon is up.
+    ready: bool,
+    reloading: bool,
+    stopping: bool,
+    /// When the daemon was alive for sure. None if nobody minds.
+    alive: Option<Time>,
+}
+
+impl World {
+    /// A daemon starts.
+    pub fn managed(&mut self, listens: bool) {
+        self.manager = Manager { alive: listens.then_some(self.now), ..Manager::default() };
+    }
+
+    /// The daemon tells how it is.
+    pub fn notify(&mut self, notice: &Notice) {
+        let wrong = match notice {
+            _ if self.manager.alive.is_none() => Some("nobody listens"),
+            Notice::Ready | Notice::Reloading { .. } | Notice::Stopping if self.manager.stopping => {
+                Some("it is stopping")
+            }
+            Notice::Ready if self.manager.ready && !self.manager.reloading => Some("it has said so before"),
+            Notice::Ready if !self.manager.ready && !self.is_up() => Some("not all slots have been served"),
+            Notice::Reloading { .. } if !self.manager.ready => Some("it is not even ready"),
+            Notice::Reloading { since } if *since > self.now => Some("that is to come"),
+            Notice::Ready
+            | Notice::Reloading { .. }
+            | Notice::Stopping
+            | Notice::Status(_)
+            | Notice::Extend(_)
+            | Notice::Alive => None,
+        };
+        if let Some(wrong) = wrong {
+            self.violated(format_args!("the service manager is told {notice:?}, but {wrong}"));
+        }
+        let manager = &mut self.manager;
+        let words = match notice {
+            Notice::Ready => {
+                (manager.ready, manager.reloading) = (true, false);
+                "ready"
+            }
+            Notice::Reloading { .. } => {
+                manager.reloading = true;
+                "reloading"
+            }
+            Notice::Stopping => {
+                manager.stopping = true;
+                "stopping"
+            }
+            Notice::Alive => return manager.alive = Some(self.now),
+            Notice::Status(_) | Notice::Extend(_) => return,
+        };
+        self.trace.line(self.now, "daemon", format_args!("tell the service manager: {words}"));
+    }
+
+    /// For all that the daemon can know, all slots there ought to be are served, or none ought to be.
+    fn is_up(&self) -> bool {
+        let served = |slot: u32| {
+            let Some(slot) = self.promises.slots.get(&SlotIndex(slot)) else { return false };
+            match slot.worker {
+                Some(worker) => self
+                    .processes
+                    .get(worker)
+                    .is_some_and(|process| process.known_online && !process.exit_known),
+                None => self.is_tended(&slot.socket, None),
+            }
+        };
+        !self.promises.wanted || self.promises.in_doubt() || (0..self.promises.floor()).all(served)
+    }
+
+    /// The daemon has nothing to do but wait: the manager has heard of it in time.
+    pub(super) fn check_alive(&mut self) {
+        let silent = self.manager.alive.is_some_and(|at| self.busy_since.since(at) > WATCHDOG / 2);
+        if silent {
+            self.violated("the service manager has not heard in time that the daemon is alive");
+        }
+    }
+
+    /// The daemon has quit.
+    pub(super) fn farewell(&self) -> Option<String> {
+        let rude = self.manager.alive.is_some() && !self.manager.stopping;
+        rude.then(|| "the service manager was not told".to_owned())
+    }
+}
