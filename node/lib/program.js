@@ -55,9 +55,9 @@ If that does not help, remove the lock file and node_modules first.`;
 function unknown(platform) {
   const known = Object.keys(packages).map((name) => name.slice(name.indexOf('/') + 1));
   if (!known.length) return 'nodesockd: this is the source of the package; the program is built with `cargo build --release`.';
-  return `nodesockd: there is no package with the program for ${platform}, only for ${known.join(', ')}.
-Build it from source with: cargo install nodesockd
-and run ~/.cargo/bin/nodesockd. The libraries of this package work all the same.`;
+  if (!platform.startsWith('linux-')) return 'nodesockd: the daemon runs on Linux only. Without it, the app runs by plain `node`.';
+  return `nodesockd: there is no package with the program for ${platform}, only for ${known.join(' and ')}.
+Build it from source with: cargo install nodesockd`;
 }
 
 function mixed(wanted, found) {

@@ -16,21 +16,18 @@ const { parseArgs } = require('node:util');
 const TARGETS = {
   'linux-x64': 'x86_64-unknown-linux-gnu',
   'linux-arm64': 'aarch64-unknown-linux-gnu',
-  'darwin-x64': 'x86_64-apple-darwin',
-  'darwin-arm64': 'aarch64-apple-darwin',
 };
 
 const root = path.resolve(__dirname, '../..');
 const ours = path.join(root, 'node');
 const source = require('../package.json');
 
-/** Builds the program: on Linux a static one, which runs with any C library, or none. */
+/** Builds the program, linked statically: it runs with any C library, or none. */
 function build(target) {
-  const flags = target.includes('linux') ? '-C target-feature=+crt-static' : '';
   const variable = `CARGO_TARGET_${target.toUpperCase().replaceAll('-', '_')}_RUSTFLAGS`;
   execFileSync('cargo', ['build', '--quiet', '--locked', '--release', '--package', 'nodesockd', '--target', target], {
     cwd: root,
-    env: { ...process.env, [variable]: flags },
+    env: { ...process.env, [variable]: '-C target-feature=+crt-static' },
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   const folder = process.env.CARGO_TARGET_DIR ?? 'target';
@@ -41,6 +38,7 @@ function build(target) {
 function stageLibrary(folder) {
   const { scripts, devDependencies, ...manifest } = source;
   const names = Object.keys(TARGETS).map((platform) => `@nodesockd/${platform}`);
+  manifest.repository = repository();
   manifest.optionalDependencies = Object.fromEntries(names.map((name) => [name, manifest.version]));
   writeManifest(folder, manifest);
   for (const file of [...manifest.files, 'README.md']) fs.cpSync(path.join(ours, file), path.join(folder, file), { recursive: true });
@@ -53,11 +51,17 @@ function stageProgram(folder, platform, program) {
   const name = `@nodesockd/${platform}`;
   const description = `The program of nodesockd for ${platform}; install nodesockd instead`;
   // Package managers that keep packages in archives have to unpack this one.
-  writeManifest(folder, { name, version, description, license, engines, os: [os], cpu: [cpu], preferUnplugged: true });
+  writeManifest(folder, { name, version, description, license, repository: repository(), engines, os: [os], cpu: [cpu], preferUnplugged: true });
   fs.writeFileSync(path.join(folder, 'README.md'), `# ${name}\n\n${description}.\n`);
   for (const file of ['LICENSE-MIT', 'LICENSE-APACHE']) fs.copyFileSync(path.join(ours, file), path.join(folder, file));
   fs.mkdirSync(path.join(folder, 'bin'));
   fs.copyFileSync(program, path.join(folder, 'bin/nodesockd'));
+}
+
+/** Where this is built: npm compares it with the provenance of what is published. */
+function repository() {
+  const { GITHUB_SERVER_URL: server, GITHUB_REPOSITORY: name } = process.env;
+  return server && name ? { type: 'git', url: `git+${server}/${name}.git` } : undefined;
 }
 
 function writeManifest(folder, manifest) {

@@ -56,7 +56,7 @@ class App {
     fs.writeFileSync(this.path('package.json'), '{ "name": "shop", "version": "1.0.0", "license": "MIT" }\n');
     fs.writeFileSync(this.path('.npmrc'), `registry=${registry.address}\n`);
     if (manager === 'yarn') fs.writeFileSync(this.path('.yarnrc.yml'), 'nodeLinker: node-modules\nunsafeHttpWhitelist: [127.0.0.1]\nenableTelemetry: false\n');
-    this.env = { PATH: process.env.PATH, HOME: this.folder, CI: 'true', npm_config_registry: registry.address, YARN_NPM_REGISTRY_SERVER: registry.address, YARN_ENABLE_IMMUTABLE_INSTALLS: 'false' };
+    this.env = { PATH: process.env.PATH, HOME: this.folder, CI: 'true', npm_config_registry: registry.address, YARN_NPM_REGISTRY_SERVER: registry.address, YARN_ENABLE_IMMUTABLE_INSTALLS: 'false', YARN_CACHE_FOLDER: this.path('cache') };
   }
 
   path(...names) {
@@ -151,10 +151,11 @@ test('node_modules from another system are told from ones that lack the program'
   const app = new App(t, 'npm').install();
   const folder = (name) => app.path('node_modules/@nodesockd', name);
   const manifest = JSON.parse(fs.readFileSync(path.join(folder(platform), 'package.json')));
-  fs.renameSync(folder(platform), folder('darwin-arm64'));
-  assert.match(app.spawn(app.bin, ['status']).stderr, /There is @nodesockd\/darwin-arm64 instead: node_modules comes from another system/);
+  const other = platform === 'linux-x64' ? 'linux-arm64' : 'linux-x64';
+  fs.renameSync(folder(platform), folder(other));
+  assert.match(app.spawn(app.bin, ['status']).stderr, new RegExp(`There is @nodesockd/${other} instead: node_modules comes from another system`));
 
-  fs.renameSync(folder('darwin-arm64'), folder(platform));
+  fs.renameSync(folder(other), folder(platform));
   fs.writeFileSync(path.join(folder(platform), 'package.json'), JSON.stringify({ ...manifest, version: '2.9.9' }));
   const byNode = (...args) => app.spawn('node', [app.bin, ...args]);
   assert.match(byNode('status').stderr, new RegExp(`is version 2.9.9, but nodesockd is ${version}`));
@@ -164,7 +165,8 @@ test('node_modules from another system are told from ones that lack the program'
   assert.match(byNode('status').stderr, /bin\/nodesockd cannot be run: EACCES/);
 
   const program = require(app.path('node_modules/nodesockd/lib/program.js'));
-  assert.throws(() => program.locate('sunos-sparc'), /no package with the program for sunos-sparc, only for linux-x64, .*\n.*cargo install nodesockd/);
+  assert.throws(() => program.locate('linux-s390x'), /for linux-s390x, only for linux-x64 and linux-arm64.\n.*cargo install nodesockd/);
+  assert.throws(() => program.locate('darwin-arm64'), /runs on Linux only/);
 });
 
 test('Node is replaced by the program where it can be', async (t) => {
