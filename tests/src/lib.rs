@@ -21,11 +21,13 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on stops, and says where")]
 
 pub mod app;
+pub mod chapter;
 pub mod cli;
 pub mod daemon;
 pub mod http;
 pub mod ipc;
 pub mod load;
+pub mod machine;
 pub mod nginx;
 pub mod process;
 pub mod program;
@@ -36,6 +38,7 @@ pub use cli::Output;
 pub use daemon::Daemon;
 pub use ipc::{Connection, Reply, Status, Worker};
 pub use load::Load;
+pub use machine::Machine;
 pub use nginx::Upstream;
 pub use process::Process;
 pub use wait::until;

@@ -2,116 +2,16 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nodesockd_core::config::{self, Problem, Sources, Start, Surroundings};
+use nodesockd_tests::chapter::{Block, Chapter, entries};
 use nodesockd_tests::cli;
 use nodesockd_tests::program::root;
 use serde_json::Value;
-
-const UPDATE: &str = "UPDATE_DOCS=1 cargo test -p nodesockd-tests --test docs";
-
-/// A chapter, or the README.
-struct Chapter {
-    path: PathBuf,
-    text: String,
-}
-
-/// A fenced block: the words after the fence, and what is inside.
-struct Block<'a> {
-    line: usize,
-    kind: &'a str,
-    name: Option<&'a str>,
-    text: String,
-}
-
-impl Chapter {
-    fn read(path: PathBuf) -> Self {
-        let text = fs::read_to_string(&path).unwrap();
-        Self { path, text }
-    }
-
-    /// All chapters, and what is to be read first in each folder.
-    fn all() -> Vec<Self> {
-        let mut paths: Vec<PathBuf> = entries(root().join("docs")).filter(|path| is_markdown(path)).collect();
-        let folders =
-            [root().into(), root().join("node")].into_iter().chain(entries(root().join("examples")));
-        paths.extend(folders.map(|folder| folder.join("README.md")));
-        paths.sort();
-        paths.into_iter().map(Self::read).collect()
-    }
-
-    fn name(&self) -> String {
-        self.path.strip_prefix(root()).unwrap().display().to_string()
-    }
-
-    fn blocks(&self) -> Vec<Block<'_>> {
-        let mut blocks = Vec::new();
-        let mut open: Option<Block<'_>> = None;
-        for (index, line) in self.text.lines().enumerate() {
-            match (&mut open, line.trim_start().strip_prefix("```")) {
-                (Some(_), Some("")) => blocks.extend(open.take()),
-                (Some(block), _) => block.text += &format!("{line}\n"),
-                (None, Some(info)) => {
-                    let mut words = info.split_whitespace();
-                    let (kind, name) = (words.next().unwrap_or_default(), words.next());
-                    open = Some(Block { line: index + 1, kind, name, text: String::new() });
-                }
-                (None, None) => {}
-            }
-        }
-        assert!(open.is_none(), "{}: a fenced block is not closed", self.name());
-        blocks
-    }
-
-    /// The text outside of fenced blocks.
-    fn prose(&self) -> impl Iterator<Item = &str> {
-        let mut fenced = false;
-        self.text.lines().filter(move |line| {
-            let fence = line.trim_start().starts_with("```");
-            fenced ^= fence;
-            !fenced && !fence
-        })
-    }
-
-    /// The anchors of its headings, as GitHub makes them.
-    fn anchors(&self) -> Vec<String> {
-        let headings = self.prose().filter(|line| line.starts_with('#'));
-        let anchor = |heading: &str| {
-            let words = heading.trim_start_matches('#').trim().to_lowercase();
-            let kept = words.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
-            kept.map(|c| if c == ' ' { '-' } else { c }).collect()
-        };
-        headings.map(anchor).collect()
-    }
-
-    /// Where its links lead, but for those to other sites.
-    fn links(&self) -> Vec<&str> {
-        let targets = self.prose().flat_map(|line| line.split("](").skip(1));
-        targets
-            .filter_map(|rest| rest.split_once(')').map(|(target, _)| target))
-            .filter(|target| !target.contains("://"))
-            .collect()
-    }
-
-    /// Replaces what is between two markers by what it ought to be, or fails because it is not.
-    fn generated(&mut self, marker: &str, wanted: &str) {
-        let start = self.text.find(&format!("<!-- {marker}")).unwrap();
-        let start = start + self.text[start..].find("-->\n").unwrap() + "-->\n".len();
-        let end = self.text.find(&format!("<!-- /{marker} -->")).unwrap();
-        if std::env::var_os("UPDATE_DOCS").is_some() {
-            self.text.replace_range(start..end, wanted);
-            fs::write(&self.path, &self.text).unwrap();
-            return;
-        }
-        let stored = &self.text[start..end];
-        assert!(stored == wanted, "{} is not current; update it with\n    {UPDATE}", self.name());
-    }
-}
 
 /// The whole configurations of a chapter, by their names, as files in one folder.
 struct Shown(BTreeMap<PathBuf, String>);
@@ -176,6 +76,31 @@ fn links_lead_somewhere() {
     }
 }
 
+/// What `mdbook build docs` would not complain of, but a reader would.
+#[test]
+fn the_chapters_make_a_book() {
+    let summary = Chapter::read(root().join("docs/SUMMARY.md"));
+    let listed: Vec<&str> = summary.links();
+    let mut chapters: Vec<Chapter> =
+        Chapter::all().into_iter().filter(|it| it.path.parent() == summary.path.parent()).collect();
+    chapters.retain(|chapter| chapter.path != summary.path);
+    let names: Vec<&str> = chapters.iter().filter_map(|it| it.path.file_name()?.to_str()).collect();
+    assert_eq!(listed, names, "docs/SUMMARY.md lists all chapters, in their order");
+
+    for (at, chapter) in chapters.iter().enumerate() {
+        let title = chapter.prose().next().unwrap().trim_start_matches("# ");
+        let entry = format!("[{title}]({})", names[at]);
+        assert!(summary.prose().any(|line| line.ends_with(&entry)), "docs/SUMMARY.md lacks {entry}");
+        if let Some(next) = chapters.get(at + 1) {
+            let title = next.prose().next().unwrap().trim_start_matches("# ");
+            let last = format!("Next: [{title}]({})", names[at + 1]);
+            assert_eq!(chapter.prose().last(), Some(last.as_str()), "{}", chapter.name());
+        }
+        let outside = chapter.links().into_iter().find(|link| link.starts_with("../"));
+        assert_eq!(outside, None, "{} links to something that is not in the book", chapter.name());
+    }
+}
+
 #[test]
 fn every_command_has_its_section_and_every_section_its_command() {
     let chapter = Chapter::read(root().join("docs/06-cli.md"));
@@ -205,7 +130,9 @@ fn commands_that_are_shown_exist_with_their_options() {
             for line in block.text.lines() {
                 let line = line.split(" #").next().unwrap().replace("cargo run --release -- ", "nodesockd ");
                 let words: Vec<&str> = line.split_whitespace().collect();
-                let uses = words.windows(2).enumerate().filter(|(_, pair)| pair[0] == "nodesockd");
+                let ours = |word: &str| word == "nodesockd" || word.ends_with("/.bin/nodesockd");
+                let uses = words.windows(2).enumerate();
+                let uses = uses.filter(|(_, pair)| ours(pair[0]) && !pair[1].starts_with('-'));
                 for (at, pair) in uses {
                     let place = || format!("{}:{}: {line}", chapter.name(), block.line);
                     let command = pair[1].trim_end_matches([';', ')']);
@@ -244,14 +171,6 @@ fn the_map_in_the_readme_names_every_folder() {
         let ours = name != "target" && !name.starts_with('.');
         assert!(!ours || links.contains(&name), "README.md does not say what the folder `{name}` holds");
     }
-}
-
-fn entries(folder: impl AsRef<Path>) -> impl Iterator<Item = PathBuf> {
-    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path())
-}
-
-fn is_markdown(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending == "md")
 }
 
 /// The commands that the help lists, but for `help` itself.

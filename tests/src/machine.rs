@@ -1,0 +1,120 @@
+//! A whole machine to set things up on: a copy of this one, with systemd, users, nginx and a network of its own.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use nix::unistd::geteuid;
+use tempfile::TempDir;
+
+use crate::app::fixture;
+use crate::cli::{self, Output};
+use crate::wait;
+
+/// A booted machine. Dropped, it is gone with all its processes and all changes to its files.
+#[derive(Debug)]
+pub struct Machine {
+    /// `unshare`, whose child is the machine's first process and dies with it.
+    child: Child,
+    init: u32,
+    _folder: TempDir,
+}
+
+impl Machine {
+    /// Boots one; `None` if we are not root, who alone can make its namespaces.
+    ///
+    /// # Panics
+    ///
+    /// When it does not boot.
+    #[must_use]
+    pub fn boot() -> Option<Self> {
+        if !geteuid().is_root() {
+            return None;
+        }
+        let folder =
+            tempfile::Builder::new().prefix("nsd-machine-").tempdir_in("/tmp").expect("a folder of its own");
+        let child = Command::new("unshare")
+            .args([
+                "--mount",
+                "--pid",
+                "--fork",
+                "--uts",
+                "--ipc",
+                "--net",
+                "--cgroup",
+                "--kill-child",
+                "bash",
+            ])
+            .arg(fixture("machine.sh"))
+            .arg(folder.path())
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("unshare, of util-linux");
+        let children = format!("/proc/{0}/task/{0}/children", child.id());
+        let init =
+            wait::found("there is a first process", || first_number(Path::new(&children)), String::new);
+        let machine = Self { child, init, _folder: folder };
+        let boots = || machine.run("systemctl is-active --quiet basic.target").code == 0;
+        wait::until("the machine has booted", boots);
+        Some(machine)
+    }
+
+    /// A program that is going to run as root in the machine.
+    #[must_use]
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .args([&format!("--target={}", self.init), "--all", "--root", "--wd"])
+            .arg(program)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", "/root");
+        command
+    }
+
+    /// Runs a script of bash in the machine that ends at the first command that fails.
+    #[must_use]
+    pub fn run(&self, script: &str) -> Output {
+        cli::spawn(self.command("bash").args(["-euo", "pipefail", "-c", script])).finish()
+    }
+
+    /// The same for a script that must succeed: what it prints.
+    ///
+    /// # Panics
+    ///
+    /// When it does not, with the journal's last lines.
+    pub fn must(&self, script: &str) -> String {
+        let output = self.run(script);
+        assert_eq!(output.code, 0, "{script}\n{output}\n{}", self.journal());
+        output.stdout
+    }
+
+    /// The last lines of the journal.
+    #[must_use]
+    pub fn journal(&self) -> String {
+        self.run("journalctl --no-pager --lines=60").stdout
+    }
+
+    /// Copies a file of the outside into the machine's folder `folder`, which is made if need be.
+    ///
+    /// # Panics
+    ///
+    /// When that is not possible.
+    pub fn bring(&self, from: &Path, folder: &str) {
+        let root = Path::new("/proc").join(self.init.to_string()).join("root");
+        let to = root.join(folder.trim_start_matches('/'));
+        fs::create_dir_all(&to).expect("the machine's files");
+        fs::copy(from, to.join(from.file_name().expect("a file"))).expect("a file to copy");
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn first_number(file: &Path) -> Option<u32> {
+    fs::read_to_string(file).ok()?.split_whitespace().next()?.parse().ok()
+}
