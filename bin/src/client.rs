@@ -88,6 +88,13 @@ impl Client<UnixStream> {
         let pid = self.stream.peer_cred().ok()?.pid()?;
         u32::try_from(pid).ok().filter(|pid| *pid > 0)
     }
+
+    /// The daemon's user and group, as the kernel knows them.
+    #[must_use]
+    pub fn daemon_user(&self) -> Option<(u32, u32)> {
+        let peer = self.stream.peer_cred().ok()?;
+        Some((peer.uid(), peer.gid()))
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {

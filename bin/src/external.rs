@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::fs::{Access, access};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
@@ -55,9 +54,10 @@ async fn text(stream: Option<impl AsyncRead + Unpin>) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The file that executing `name` would run, with `path` as `PATH` and `cwd` as working directory (`execvp(3)`).
-pub(crate) fn find(name: &str, path: &OsStr, cwd: &Path) -> Option<PathBuf> {
-    let runs = |path: &PathBuf| path.is_file() && access(path, Access::EXEC_OK).is_ok();
+/// The file that executing `name` would run, with `path` as `PATH` and `cwd` as working directory (`execvp(3)`), by
+/// someone who may execute what `runs` says.
+pub(crate) fn find(name: &str, path: &OsStr, cwd: &Path, runs: impl Fn(&Path) -> bool) -> Option<PathBuf> {
+    let runs = |path: &PathBuf| path.is_file() && runs(path);
     if name.contains('/') {
         return Some(cwd.join(name)).filter(runs);
     }

@@ -11,15 +11,15 @@
 //! | `listeners`, `trampoline` | sockets that workers inherit, and how they get them |
 //! | `notify`, `probe_http` | readiness of workers that do not report it |
 //! | `channel`, [`session`], `conversation`, [`outbox`] | talking with workers and clients |
-//! | `ipc`, `peer`, `accounts`, `lock` | the control socket, who may use it, and that there is one daemon only |
+//! | `ipc`, `peer`, [`accounts`], `lock` | the control socket, who may use it, and that there is one daemon only |
 //! | `tmp_dir`, `sweep`, `queue`, `diag` | links and sockets, and the kernel's accept queues |
 //! | `manager` | the service manager, and what it is told |
 //! | `dev_server`, `logs`, `signals` | the rest of a daemon's surroundings |
-//! | `probe`, `watched` | what clients want to know of this machine |
+//! | `probe`, [`rights`], `watched` | what clients want to know of this machine |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod accept;
-mod accounts;
+pub mod accounts;
 mod backend;
 mod channel;
 mod children;
@@ -41,6 +41,7 @@ mod pidfd;
 mod probe;
 mod probe_http;
 mod queue;
+pub mod rights;
 pub mod session;
 mod signals;
 mod spawn;
@@ -55,6 +56,6 @@ pub use backend::{Backend, Setup};
 pub use environment::{logical_cwd, prepare, random_boot_id, usable_cpus};
 pub use error::OpenError;
 pub use manager::service_manager;
-pub use probe::{diag_available, tmp_dir_usable};
+pub use probe::{diag_available, listens, tmp_dir_usable};
 pub use trampoline::become_worker_if_asked;
 pub use watched::Watched;

@@ -3,16 +3,27 @@
 use std::io;
 use std::path::Path;
 
+use crate::accounts::Account;
 use crate::diag::Diag;
-use crate::tmp_dir::TmpDir;
+use crate::queue::answers;
+use crate::tmp_dir::open_trusted;
 
-/// Whether [`Backend::open`](crate::Backend::open) would accept this `tmpDir`.
+/// Whether [`Backend::open`](crate::Backend::open) would accept this `tmpDir`, run by `account`.
 ///
 /// # Errors
 ///
 /// Why it cannot be used or trusted, and what to do.
-pub fn tmp_dir_usable(path: &Path) -> Result<(), String> {
-    TmpDir::open(path).map(drop)
+pub fn tmp_dir_usable(path: &Path, account: &Account) -> Result<(), String> {
+    open_trusted(path, account.uid, account.gid).map(drop)
+}
+
+/// Whether somebody listens on the socket at `path`, found out by connecting.
+///
+/// # Errors
+///
+/// `connect(2)`, for instance that we may not.
+pub fn listens(path: &Path) -> io::Result<bool> {
+    answers(path)
 }
 
 /// Whether the kernel tells accept queues by `UNIX_DIAG`. Without it they are read from `/proc/net/unix`.

@@ -30,7 +30,7 @@ impl TmpDir {
     ///
     /// Why it cannot be used or trusted, and what to do.
     pub(crate) fn open(path: &Path) -> Result<Self, String> {
-        Ok(Self { path: path.to_owned(), folder: open_trusted(path)? })
+        Ok(Self { path: path.to_owned(), folder: open_trusted_by_us(path)? })
     }
 
     /// The path of a name in it.
@@ -45,8 +45,8 @@ impl TmpDir {
             std::fs::metadata(&self.path).map_err(|error| failure("use `tmpDir`", &self.path, error))?;
         let held = fstat(&self.folder).ok();
         if held.is_none_or(|held| (held.st_dev, held.st_ino) != (named.dev(), named.ino())) {
-            self.folder =
-                open_trusted(&self.path).map_err(|reason| failure("use `tmpDir`", &self.path, reason))?;
+            self.folder = open_trusted_by_us(&self.path)
+                .map_err(|reason| failure("use `tmpDir`", &self.path, reason))?;
             tracing::warn!("`tmpDir` `{}` is another folder than before", self.path.display());
         }
         Ok(self.folder.as_fd())
@@ -128,9 +128,13 @@ impl TmpDir {
     }
 }
 
-/// Opens a folder in which nobody but root and ourselves can put things, or take ours for theirs.
-fn open_trusted(path: &Path) -> Result<OwnedFd, String> {
-    let us = geteuid().as_raw();
+fn open_trusted_by_us(path: &Path) -> Result<OwnedFd, String> {
+    open_trusted(path, geteuid().as_raw(), getegid().as_raw())
+}
+
+/// Opens a folder in which nobody but root and user `us`, whose group is `group`, can put things, or take those of `us`
+/// for theirs.
+pub(crate) fn open_trusted(path: &Path, us: u32, group: u32) -> Result<OwnedFd, String> {
     let trusted = |owner: u32| owner == us || owner == 0;
     for step in path.ancestors() {
         match std::fs::symlink_metadata(step) {
@@ -155,7 +159,7 @@ fn open_trusted(path: &Path) -> Result<OwnedFd, String> {
         ));
     }
     let mode = Mode::from_raw_mode(stat.st_mode);
-    let foreign_group = stat.st_gid != getegid().as_raw();
+    let foreign_group = stat.st_gid != group;
     let writable = mode.contains(Mode::WOTH) || (mode.contains(Mode::WGRP) && foreign_group);
     if writable && !mode.contains(Mode::SVTX) {
         return Err(format!(

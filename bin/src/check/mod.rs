@@ -1,9 +1,16 @@
 //! `check`: would a daemon run here? Looks at the configuration and its surroundings, changes nothing.
 
-mod folder;
-mod program;
-mod socket;
+pub(crate) mod folder;
+pub(crate) mod output;
+pub(crate) mod program;
+pub(crate) mod socket;
 
+use std::path::Path;
+
+use nodesockd_core::config::Config;
+use nodesockd_os::accounts::Account;
+use nodesockd_os::rights::{Right, reaches};
+use rustix::fs::{Access, access};
 use serde::Serialize;
 
 use crate::cli::CheckArgs;
@@ -80,17 +87,38 @@ async fn findings(args: &CheckArgs) -> Result<Vec<Finding>, Failure> {
         Ok(config) => config,
         Err(problems) => return Ok(problems.iter().map(problem).collect()),
     };
+    let account = Account::current();
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let files: Vec<String> = config.files.iter().map(|file| render::path(file)).collect();
-    let mut findings = vec![Finding::good(format!("the configuration is valid: {}", files.join(", ")))];
-    findings.extend(program::look(&config.program, &config.cwd, &path).await);
-    findings.extend(folder::look(&config.tmp_dir));
+    let runner = program::Runner { account: &account, path: &path, cwd: &config.cwd };
+    let mut findings = vec![valid(&config)];
+    findings.extend(program::look(&config.program, &runner).await);
+    findings.extend(output::look(&config, &account));
+    findings.extend(folder::look(&config.tmp_dir, &account));
     findings.extend(socket::look(&config).await);
     Ok(findings)
 }
 
+/// That the configuration is valid, and which files it came from.
+pub(crate) fn valid(config: &Config) -> Finding {
+    let files: Vec<String> = config.files.iter().map(|file| render::path(file)).collect();
+    Finding::good(format!("the configuration is valid: {}", files.join(", ")))
+}
+
+/// Whether `account` has a right to a file: the kernel says so of ourselves, of others it is worked out.
+pub(crate) fn may(account: &Account, path: &Path, right: Right) -> bool {
+    if account.uid != rustix::process::geteuid().as_raw() {
+        return reaches(account, path, right).is_ok();
+    }
+    let asked = match right {
+        Right::Read => Access::READ_OK,
+        Right::Write => Access::WRITE_OK,
+        Right::Execute => Access::EXEC_OK,
+    };
+    access(path, asked).is_ok()
+}
+
 /// A problem with its place; its help is part of its text.
-fn problem(problem: &nodesockd_core::config::Problem) -> Finding {
+pub(crate) fn problem(problem: &nodesockd_core::config::Problem) -> Finding {
     let text = problem.render();
     let message = text.trim_end().trim_start_matches("error: ").to_owned();
     Finding { verdict: Verdict::Bad, message, help: None }

@@ -1,15 +1,17 @@
 //! What a worker runs: is it there?
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nodesockd_core::config::Program;
 use nodesockd_core::text::escape;
-use rustix::fs::{Access, access};
+use nodesockd_os::accounts::Account;
+use nodesockd_os::rights::Right;
+use rustix::process::geteuid;
 use tokio::process::Command;
 
-use super::Finding;
+use super::{Finding, may};
 use crate::external::{ask, find};
 use crate::render;
 
@@ -19,22 +21,34 @@ const OLDEST_NODE: u32 = 18;
 /// How long Node may take to say its version.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// `path` is the daemon's `PATH`.
-pub(super) async fn look(program: &Program, cwd: &Path, path: &OsStr) -> Vec<Finding> {
+/// Who runs a program, and where.
+#[derive(Debug)]
+pub(crate) struct Runner<'a> {
+    /// The daemon's user.
+    pub(crate) account: &'a Account,
+    /// The daemon's `PATH`.
+    pub(crate) path: &'a OsStr,
+    /// The daemon's working directory.
+    pub(crate) cwd: &'a Path,
+}
+
+pub(crate) async fn look(program: &Program, runner: &Runner<'_>) -> Vec<Finding> {
     match program {
-        Program::Script { node, script, .. } => vec![script_file(script), runtime(node, path, cwd).await],
-        Program::Command(argv) => argv.first().map(|name| command(name, path, cwd)).into_iter().collect(),
+        Program::Script { node, script, .. } => {
+            vec![script_file(script, runner.account), runtime(node, runner).await]
+        }
+        Program::Command(argv) => argv.first().map(|name| command(name, runner)).into_iter().collect(),
     }
 }
 
-fn script_file(script: &Path) -> Finding {
+fn script_file(script: &Path, account: &Account) -> Finding {
     let shown = render::path(script);
     match std::fs::metadata(script) {
-        Ok(metadata) if metadata.is_file() && access(script, Access::READ_OK).is_ok() => {
+        Ok(metadata) if metadata.is_file() && may(account, script, Right::Read) => {
             Finding::good(format!("the script {shown} can be read"))
         }
         Ok(metadata) if metadata.is_file() => Finding::bad(
-            format!("the script {shown} cannot be read"),
+            format!("the script {shown} cannot be read by {}", render::word(&account.name)),
             "give the daemon's user the permission to read it",
         ),
         // Node resolves a folder by its package.json or index.js, and a name by adding `.js`.
@@ -49,17 +63,17 @@ fn script_file(script: &Path) -> Finding {
     }
 }
 
-fn command(name: &str, path: &OsStr, cwd: &Path) -> Finding {
-    match find(name, path, cwd) {
+fn command(name: &str, runner: &Runner<'_>) -> Finding {
+    match runner.find(name) {
         Some(path) => Finding::good(format!("the command {} can be executed", render::path(&path))),
-        None => not_found(name, "command"),
+        None => not_found(name, "command", runner),
     }
 }
 
-async fn runtime(node: &str, path: &OsStr, cwd: &Path) -> Finding {
-    let Some(path) = find(node, path, cwd) else { return not_found(node, "node") };
+async fn runtime(node: &str, runner: &Runner<'_>) -> Finding {
+    let Some(path) = runner.find(node) else { return not_found(node, "node", runner) };
     let shown = render::path(&path);
-    match version(&path).await {
+    match runner.version(&path).await {
         Ok(version) => match major(&version) {
             Some(major) if major >= OLDEST_NODE => {
                 Finding::good(format!("{shown} is Node {}", escape(&version, 40)))
@@ -80,17 +94,37 @@ async fn runtime(node: &str, path: &OsStr, cwd: &Path) -> Finding {
     }
 }
 
-fn not_found(name: &str, key: &str) -> Finding {
-    Finding::bad(
-        format!("`{}` is not found", escape(name, 200)),
-        format!("write its whole path as `{key}`: the daemon's PATH may differ from a login's"),
-    )
+impl Runner<'_> {
+    fn find(&self, name: &str) -> Option<PathBuf> {
+        find(name, self.path, self.cwd, |path| may(self.account, path, Right::Execute))
+    }
+
+    /// What `node --version` prints. What a configuration names is not to be run as root for somebody else.
+    async fn version(&self, node: &Path) -> Result<String, String> {
+        let mut command = Command::new(node);
+        command.arg("--version");
+        if geteuid().is_root() {
+            command.uid(self.account.uid).gid(self.account.gid);
+        }
+        let answer = ask(&mut command, PATIENCE).await?;
+        if answer.status.success() {
+            Ok(answer.stdout.trim().to_owned())
+        } else {
+            Err(answer.status.to_string())
+        }
+    }
 }
 
-/// What `node --version` prints.
-async fn version(node: &Path) -> Result<String, String> {
-    let answer = ask(Command::new(node).arg("--version"), PATIENCE).await?;
-    if answer.status.success() { Ok(answer.stdout.trim().to_owned()) } else { Err(answer.status.to_string()) }
+fn not_found(name: &str, key: &str, runner: &Runner<'_>) -> Finding {
+    let place = if name.contains('/') {
+        String::new()
+    } else {
+        format!(" in {}", render::word(&runner.path.to_string_lossy()))
+    };
+    Finding::bad(
+        format!("`{}` is not found{place}", render::word(name)),
+        format!("write its whole path as `{key}`: the daemon's PATH may differ from a login's"),
+    )
 }
 
 /// The first number of `v20.11.1`.
@@ -115,29 +149,34 @@ mod tests {
     #[tokio::test]
     async fn node_has_to_be_there_and_new_enough() {
         let dir = tempfile::tempdir().unwrap();
-        let verdict =
-            async |body| runtime(&fake_node(dir.path(), body), OsStr::new(""), dir.path()).await.verdict;
+        let account = Account::current();
+        let runner = Runner { account: &account, path: OsStr::new("/usr/bin:/bin"), cwd: dir.path() };
+        let verdict = async |body| runtime(&fake_node(dir.path(), body), &runner).await.verdict;
         assert_eq!(verdict("echo v20.11.1").await, Verdict::Good);
         assert_eq!(verdict("echo v16.20.2").await, Verdict::Bad);
         assert_eq!(verdict("echo 1.2.3").await, Verdict::Warning);
         assert_eq!(verdict("exit 1").await, Verdict::Bad);
-        assert_eq!(runtime("no-such-node", OsStr::new("/bin"), dir.path()).await.verdict, Verdict::Bad);
+        let missing = runtime("no-such-node", &runner).await;
+        assert_eq!(missing.message, "`no-such-node` is not found in /usr/bin:/bin");
     }
 
     #[test]
     fn a_script_may_leave_its_ending_to_node() {
         let dir = tempfile::tempdir().unwrap();
+        let verdict = |name| script_file(&dir.path().join(name), &Account::current()).verdict;
         std::fs::write(dir.path().join("app.js"), "").unwrap();
-        assert_eq!(script_file(&dir.path().join("app.js")).verdict, Verdict::Good);
-        assert_eq!(script_file(&dir.path().join("app")).verdict, Verdict::Good);
-        assert_eq!(script_file(&dir.path().join("other.js")).verdict, Verdict::Bad);
+        assert_eq!(verdict("app.js"), Verdict::Good);
+        assert_eq!(verdict("app"), Verdict::Good);
+        assert_eq!(verdict("other.js"), Verdict::Bad);
     }
 
     #[test]
     fn commands_are_looked_up_as_the_kernel_would() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(command("sh", OsStr::new("/usr/bin:/bin"), dir.path()).verdict, Verdict::Good);
-        assert_eq!(command("./sh", OsStr::new("/bin"), dir.path()).verdict, Verdict::Bad);
-        assert_eq!(command("/", OsStr::new("/bin"), dir.path()).verdict, Verdict::Bad);
+        let account = Account::current();
+        let runner = Runner { account: &account, path: OsStr::new("/usr/bin:/bin"), cwd: dir.path() };
+        assert_eq!(command("sh", &runner).verdict, Verdict::Good);
+        assert_eq!(command("./sh", &runner).verdict, Verdict::Bad);
+        assert_eq!(command("/", &runner).verdict, Verdict::Bad);
     }
 }

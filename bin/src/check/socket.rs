@@ -1,5 +1,6 @@
 //! Sockets: are their paths short enough, is a daemon there already, can accept queues be measured?
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
@@ -22,48 +23,94 @@ const LONGEST: usize = 107;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(super) async fn look(config: &Config) -> Vec<Finding> {
-    vec![lengths(config), daemon(config).await, queues()]
+    let running = ask(config).await;
+    let free = matches!(running, Running::Nobody).then(|| port(config)).flatten();
+    let mut findings = vec![lengths(config), running.another(config)];
+    findings.extend(free);
+    findings.push(queues());
+    findings
 }
 
 /// The configuration is refused when a path is too long; how much room is left is worth knowing.
-fn lengths(config: &Config) -> Finding {
+pub(crate) fn lengths(config: &Config) -> Finding {
     let worker = Ids::new(BootId(0)).worker();
     let socket = config.tmp_dir.join(config.socket_file.socket(worker));
     let longest = [&socket, &config.ipc_file].map(|path| path.as_os_str().as_bytes().len()).into_iter().max();
     Finding::good(format!("socket paths need at most {} of {LONGEST} bytes", longest.unwrap_or(0)))
 }
 
-async fn daemon(config: &Config) -> Finding {
+/// Who listens on the control socket.
+#[derive(Debug)]
+pub(crate) enum Running {
+    /// Nobody.
+    Nobody,
+    /// A daemon: what it says, and its user, as far as the kernel tells.
+    Daemon(Box<StatusView>, Option<(u32, u32)>),
+    /// Somebody who does not answer as a daemon does, or not us.
+    Trouble(Finding),
+}
+
+/// Asks whoever listens on the control socket for a daemon's status.
+pub(crate) async fn ask(config: &Config) -> Running {
     let shown = render::path(&config.ipc_file);
-    let ask = async {
+    let status = async {
         let mut client = connect(&config.ipc_file).await?;
         let answer = client.request(&Request::Status).await?;
-        answer.as_ref().map_or_else(|| Err(empty()), view::read::<StatusView>)
+        let status: StatusView = answer.as_ref().map_or_else(|| Err(empty()), view::read)?;
+        Ok::<_, Failure>((status, client.daemon_user()))
     };
-    match timeout(PATIENCE, ask).await {
-        Ok(Ok(status)) => Finding::warning(
-            format!("a daemon runs already: nodesockd {}, pid {}", escape(&status.version, 40), status.pid),
-            "another one needs an `ipcFile` of its own",
-        ),
-        Ok(Err(failure)) if failure.exit == Exit::Unreachable => {
-            Finding::good(format!("no daemon runs on {shown} yet"))
-        }
-        Ok(Err(failure)) => Finding::warning(
+    match timeout(PATIENCE, status).await {
+        Ok(Ok((status, user))) => Running::Daemon(Box::new(status), user),
+        Ok(Err(failure)) if failure.exit == Exit::Unreachable => Running::Nobody,
+        Ok(Err(failure)) => Running::Trouble(Finding::warning(
             format!("something is wrong with {shown}: {failure}"),
             failure.help.unwrap_or_else(|| "find out what holds it".into()),
-        ),
-        Err(_) => Finding::warning(
+        )),
+        Err(_) => Running::Trouble(Finding::warning(
             format!("what listens on {shown} has not answered within {}", render::span(PATIENCE)),
             "a daemon that is stopped or stuck? `fuser` names its process",
-        ),
+        )),
     }
+}
+
+impl Running {
+    /// What it means for another daemon.
+    fn another(self, config: &Config) -> Finding {
+        match self {
+            Self::Nobody => {
+                Finding::good(format!("no daemon runs on {} yet", render::path(&config.ipc_file)))
+            }
+            Self::Daemon(status, _) => Finding::warning(
+                format!(
+                    "a daemon runs already: nodesockd {}, pid {}",
+                    escape(&status.version, 40),
+                    status.pid
+                ),
+                "another one needs an `ipcFile` of its own",
+            ),
+            Self::Trouble(finding) => finding,
+        }
+    }
+}
+
+/// Whether the dev server gets its port, if there is to be one.
+pub(crate) fn port(config: &Config) -> Option<Finding> {
+    let port = config.dev_server?;
+    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    Some(match bound {
+        Ok(_) => Finding::good(format!("port {port} is free for the dev server")),
+        Err(error) => Finding::bad(
+            format!("the dev server cannot have port {port}: {error}"),
+            "give `devServer` another port; `ss -ltnp` shows who has this one",
+        ),
+    })
 }
 
 fn empty() -> Failure {
     Failure::new(Exit::Unexpected, "the answer is empty")
 }
 
-fn queues() -> Finding {
+pub(crate) fn queues() -> Finding {
     match nodesockd_os::diag_available() {
         Ok(()) => Finding::good("the kernel tells accept queues (UNIX_DIAG)"),
         Err(reason) => Finding::warning(

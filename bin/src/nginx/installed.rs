@@ -4,9 +4,12 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nodesockd_os::accounts::Account;
+use nodesockd_os::rights::Right;
 use tokio::process::Command;
 
 use super::Version;
+use crate::check::may;
 use crate::external::{Answer, ask, find};
 
 /// Where nginx is when `PATH` is a person's, not root's.
@@ -37,7 +40,8 @@ impl Installed {
     pub async fn find() -> Option<Self> {
         let mut path = std::env::var_os("PATH").unwrap_or_default();
         path.push(OsString::from(format!(":{}", FOLDERS.join(":"))));
-        let path = find("nginx", &path, Path::new("/"))?;
+        let path =
+            find("nginx", &path, Path::new("/"), |path| may(&Account::current(), path, Right::Execute))?;
         let about = ask(Command::new(&path).arg("-V"), PATIENCE).await.ok()?.stderr;
         Some(Self { path, version: version(&about), built_for: built_for(&about) })
     }

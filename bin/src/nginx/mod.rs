@@ -108,7 +108,7 @@ fn known(name: &str, text: &str, version: Option<Version>) -> Result<Known, Fail
 }
 
 /// A single file may include others, which can change what it means.
-fn not_followed(missing: &[String]) -> Option<Finding> {
+pub(crate) fn not_followed(missing: &[String]) -> Option<Finding> {
     let first = missing.first()?;
     Some(Finding::warning(
         format!("what is in {} is not known", render::word(first)),

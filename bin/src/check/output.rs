@@ -1,0 +1,84 @@
+//! Files that workers write to, and who may command the daemon: is it possible as configured?
+
+use std::path::Path;
+
+use nodesockd_core::config::{Config, Output};
+use nodesockd_os::accounts::{Account, group_id};
+use nodesockd_os::rights::Right;
+
+use super::{Finding, may};
+use crate::render;
+
+/// Only what is wrong.
+pub(crate) fn look(config: &Config, account: &Account) -> Vec<Finding> {
+    let outputs = [("stdout", &config.options.stdout), ("stderr", &config.options.stderr)];
+    let files = outputs.into_iter().filter_map(|(key, output)| match output {
+        Output::File(path) => Some((key, path.as_path())),
+        Output::Inherit | Output::Discard => None,
+    });
+    let mut findings: Vec<Finding> = files.filter_map(|(key, path)| log(key, path, account)).collect();
+    // stderr follows stdout.
+    findings.dedup_by(|one, other| one.help == other.help);
+    findings.extend(config.options.ipc_group.as_deref().and_then(group));
+    findings
+}
+
+fn log(key: &str, file: &Path, account: &Account) -> Option<Finding> {
+    let (shown, user) = (render::path(file), render::word(&account.name));
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    if !folder.is_dir() {
+        return Some(Finding::bad(
+            format!("workers cannot write to `options.{key}` {shown}: its folder does not exist"),
+            format!("mkdir -p {0} && chown {user} {0}", render::path(folder)),
+        ));
+    }
+    let writable = if file.exists() {
+        may(account, file, Right::Write)
+    } else {
+        may(account, folder, Right::Write) && may(account, folder, Right::Execute)
+    };
+    (!writable).then(|| {
+        Finding::bad(
+            format!("{user} may not write to `options.{key}` {shown}"),
+            format!("give {user} the permission, or name another file"),
+        )
+    })
+}
+
+fn group(name: &str) -> Option<Finding> {
+    match group_id(name) {
+        Ok(Some(_)) => None,
+        Ok(None) => Some(Finding::bad(
+            format!("`options.ipcGroup`: there is no group `{}`", render::word(name)),
+            format!("groupadd --system {}, or name another one", render::word(name)),
+        )),
+        Err(error) => Some(Finding::warning(
+            format!("`options.ipcGroup` cannot be looked up: {error}"),
+            "is /etc/group readable?",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Verdict;
+
+    #[test]
+    fn a_log_needs_a_folder_that_can_be_written_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let us = Account::current();
+        assert_eq!(log("stdout", &dir.path().join("shop.log"), &us), None);
+        let missing = log("stdout", &dir.path().join("log/shop.log"), &us).unwrap();
+        assert!(missing.message.contains("its folder does not exist"), "{missing:?}");
+        let stranger = Account { name: "eve".into(), uid: 3_999_999, gid: 3_999_999, groups: Vec::new() };
+        let closed = log("stderr", &dir.path().join("shop.log"), &stranger).unwrap();
+        assert!(closed.message.starts_with("eve may not write to `options.stderr`"), "{closed:?}");
+    }
+
+    #[test]
+    fn a_group_has_to_exist() {
+        assert_eq!(group("root"), None);
+        assert_eq!(group("no-such-group").unwrap().verdict, Verdict::Bad);
+    }
+}
