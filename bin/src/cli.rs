@@ -11,7 +11,7 @@ use nodesockd_core::wire::Json;
 
 use crate::VERSION;
 
-pub use setup::{CompletionsArgs, ManArgs, NginxArgs};
+pub use setup::{CompletionsArgs, DoctorArgs, ManArgs, NginxArgs};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -57,11 +57,22 @@ pub enum Command {
     /// Whatever is asked of a running daemon.
     #[command(flatten)]
     Client(ClientCommand),
-    /// Check the configuration and its surroundings, without a daemon
+    /// Check whether a daemon would run here, without one
     ///
-    /// The exit code is 3 if a daemon would not run like this.
+    /// Looks at the configuration and what it names: script, Node, folders, sockets. For deployment scripts: the exit
+    /// code is 3 if a daemon, run by this user, would not run like this. `doctor` looks at everything around it, too.
     #[command(after_help = "Example:\n  nodesockd check -c nodesockd.toml")]
     Check(CheckArgs),
+    /// Look at the whole set-up, from the configuration to nginx, and say what is wrong
+    ///
+    /// Finds what `check` finds, for the daemon's user, and adds what is around a daemon: its systemd unit, the library
+    /// in the app, the way to the sockets for nginx's user, files that are left over, limits of the kernel, the daemon
+    /// that runs, and nginx's configuration, as `nginx --check` does. Changes nothing; one worker is asked `OPTIONS *`.
+    /// Best run as root, who sees everything. The exit code is 3 if something is wrong.
+    #[command(
+        after_help = "Examples:\n  sudo nodesockd doctor\n  sudo nginx -T | nodesockd doctor --nginx -"
+    )]
+    Doctor(DoctorArgs),
     /// Print the configuration of nginx that fits, or compare the one there is
     ///
     /// Prints an upstream and a server for nginx's http block. With --check, says what nginx does otherwise than the

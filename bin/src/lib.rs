@@ -8,6 +8,7 @@ pub mod client;
 pub mod commands;
 mod configuration;
 mod daemon;
+pub mod doctor;
 pub mod exit;
 mod external;
 mod live;
@@ -46,6 +47,7 @@ pub fn run() -> ExitCode {
             on_runtime(daemon::run(args))
         }
         Command::Check(args) => on_runtime(check::run(&args, &mut console)),
+        Command::Doctor(args) => on_runtime(doctor::run(&args, &mut console)),
         Command::Nginx(args) => on_runtime(nginx::run(&args, &mut console)),
         Command::Completions(args) => manual::completions(&args, &mut console),
         Command::Man(args) => manual::man(&args, &mut console),

@@ -4,6 +4,7 @@
 use clap::CommandFactory;
 use nodesockd::check::{Finding, Verdict};
 use nodesockd::cli::Cli;
+use nodesockd::doctor::Area;
 use nodesockd::exit::{Exit, Failure};
 use nodesockd::out::Style;
 use nodesockd::render;
@@ -195,4 +196,26 @@ fn check() {
     ];
     insta::assert_snapshot!("check_piped", render::check(&findings, Style::PLAIN));
     insta::assert_snapshot!("check_terminal", visible(&render::check(&findings, Style::COLOUR)));
+}
+
+#[test]
+fn doctor() {
+    let finding = |verdict, message: &str, help: Option<&str>| Finding {
+        verdict,
+        message: message.into(),
+        help: help.map(Into::into),
+    };
+    let good = finding(Verdict::Good, "the configuration is valid: nodesockd.toml", None);
+    let bad = finding(
+        Verdict::Bad,
+        "the unit shop.service: `ExecStart` lacks the command `daemon`",
+        Some("add it"),
+    );
+    let area = |name, findings: &[Finding]| Area { name, findings: findings.to_vec() };
+    let warning =
+        finding(Verdict::Warning, "the app is suspended: requests wait", Some("`nodesockd resume`"));
+    let areas = [area("configuration", &[good]), area("service", &[bad]), area("daemon", &[warning])];
+    insta::assert_snapshot!("doctor_piped", render::doctor(&areas, Style::PLAIN));
+    insta::assert_snapshot!("doctor_terminal", visible(&render::doctor(&areas, Style::COLOUR)));
+    assert!(render::doctor(&areas[..1], Style::PLAIN).ends_with("\n\nEverything is as it should be.\n"));
 }

@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 
 use crate::ipc::{Connection, Status};
 use crate::process::{self, Process};
-use crate::{cli, program, wait};
+use crate::{cli, wait};
 
 /// How a daemon is going to be started.
 #[derive(Debug)]
@@ -48,11 +48,21 @@ impl Launch {
         self
     }
 
+    /// Another copy of the program.
+    #[must_use]
+    pub fn from(mut self, program: &Path) -> Self {
+        let mut command = Command::new(program);
+        command.args(self.command.get_args());
+        cli::in_folder(&mut command, &self.folder);
+        self.command = command;
+        self
+    }
+
     /// Through a program that changes something and then runs its arguments, for instance `nohup`.
     #[must_use]
     pub fn through(mut self, wrapper: &[&str]) -> Self {
         let mut command = Command::new(wrapper[0]);
-        command.args(&wrapper[1..]).arg(program::nodesockd()).args(self.command.get_args());
+        command.args(&wrapper[1..]).arg(self.command.get_program()).args(self.command.get_args());
         cli::in_folder(&mut command, &self.folder);
         self.command = command;
         self

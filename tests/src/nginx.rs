@@ -137,6 +137,12 @@ impl Site {
         std::fs::write(self.folder.path().join(name), text).expect("our own folder");
     }
 
+    /// Reads such a file.
+    #[must_use]
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(name)).expect("a file that was written")
+    }
+
     /// Writes the configuration, with `blocks` in `http`.
     ///
     /// One process, so that nothing of it is left when that is killed. Started as root it stays root, because the sockets

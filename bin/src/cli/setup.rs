@@ -5,6 +5,20 @@ use std::path::PathBuf;
 use clap::Args;
 use clap_complete::Shell;
 
+/// Arguments of `doctor`.
+#[derive(Debug, Default, Args)]
+pub struct DoctorArgs {
+    /// The configuration file
+    #[arg(short, long, value_name = "PATH")]
+    pub config: Option<PathBuf>,
+    /// What `nginx -T` has printed (`-` is standard input); it is run unless given
+    #[arg(long, value_name = "FILE")]
+    pub nginx: Option<PathBuf>,
+    /// Print one line of JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Arguments of `nginx`.
 #[derive(Debug, Default, Args)]
 pub struct NginxArgs {

@@ -2,6 +2,7 @@
 
 mod check;
 mod config;
+mod doctor;
 mod failure;
 mod json;
 mod progress;
@@ -11,6 +12,7 @@ mod time;
 
 pub use check::check;
 pub use config::config;
+pub use doctor::doctor;
 pub use failure::{failure, log_end};
 pub use json::json_line;
 pub use progress::Transcript;

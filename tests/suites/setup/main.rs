@@ -1,5 +1,12 @@
 //! From nothing to production: the commands that help on the way, tried with the tools they are made for.
-#![expect(clippy::panic, clippy::unwrap_used, reason = "the helpers of tests stop a test as well")]
+#![expect(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "the helpers of tests stop a test as well, or say why not"
+)]
 
+mod clinic;
+mod doctor;
 mod manual;
 mod nginx;
