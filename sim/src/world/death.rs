@@ -66,12 +66,15 @@ impl World {
         let fine = |(worker, process): (Worker, &super::process::Proc)| {
             let serves = process.published && process.unlinked.is_none() && process.listening.is_some();
             let sound = process.behaviours.is_empty() && !process.stopped && !process.asked_to_go();
+            // Of slots that were asked for there may be fewer.
+            let wanted = self.promises.slots.range(..SlotIndex(self.promises.floor()));
+            let needed = wanted.into_iter().any(|(_, slot)| slot.worker == Some(worker));
             // One that can be told nothing is replaced unless it is known to need nothing.
             let recorded = self.state.as_ref().and_then(|state| state.worker(process.id));
             let active = recorded.is_some_and(|record| record.stage == RecordedStage::Online);
             let reachable = self.has_library(worker) || active;
             let spoiled = process.socket.as_ref().is_some_and(|socket| self.promises.has_spoiled(socket));
-            (process.alive() && serves && sound && reachable && !spoiled).then_some(worker)
+            (process.alive() && serves && sound && needed && reachable && !spoiled).then_some(worker)
         };
         self.processes.iter().filter_map(fine).collect()
     }
