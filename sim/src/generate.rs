@@ -20,39 +20,144 @@ const LONGEST_GAP_MS: u64 = 45;
 /// The scenario and the faults of `seed`.
 #[must_use]
 pub fn generate(seed: u64) -> (Scenario, FaultPlan) {
-    let mut rng = Rng::with_seed(seed);
-    let length_ms = *pick(&mut rng, &[5_000, 20_000, 60_000]);
-    let settings = settings(&mut rng);
-    let releases = releases(&mut rng);
-    let script = script(&mut rng, &settings, releases.len(), length_ms);
-    let mut faults = faults(&mut rng, length_ms);
-    let load = load(&mut rng, &settings);
-    let leftovers = leftovers(&mut rng);
-    let scenario = Scenario { settings, releases, script, load, leftovers, length_ms, jitter: rng.u64(..) };
-    let mut scenario = scenario;
-    deaths(&mut rng, &mut scenario, &mut faults);
-    (scenario, faults)
+    Swarm::of(seed).history(seed)
 }
 
-/// In few histories the daemon itself dies. It holds no listening sockets then: what becomes of those is not played.
-fn deaths(rng: &mut Rng, scenario: &mut Scenario, plan: &mut FaultPlan) {
-    if !chance(rng, 12) {
-        return;
-    }
-    scenario.settings.daemon_listens = false;
-    for step in &mut scenario.script {
-        if let Act::Edit(settings) = &mut step.act {
-            settings.daemon_listens = false;
+/// What happens at all in a history, and how much of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Swarm {
+    /// In ms.
+    length_ms: u64,
+    /// What operators do, and how often they do something.
+    habits: Vec<Habit>,
+    deeds: u32,
+    /// How workers misbehave, and the percentage of them that do.
+    vices: Vec<Vice>,
+    vicious: u32,
+    /// Methods of the backend that go wrong, and the percentage of their calls that do.
+    calls: Vec<(Call, u32)>,
+    /// Blows from outside.
+    blows: u32,
+    /// Files that somebody removes.
+    removals: u32,
+    /// Deaths of the daemon.
+    deaths: u32,
+}
+
+impl Swarm {
+    /// The swarm of `seed`.
+    #[must_use]
+    pub fn of(seed: u64) -> Self {
+        let rng = &mut Rng::with_seed(seed);
+        let calls = swarm(rng, &Call::ALL);
+        Self {
+            length_ms: *pick(rng, &[5_000, 20_000, 60_000]),
+            habits: swarm(rng, &HABITS),
+            deeds: *pick(rng, &[1, 4, 12, 40]),
+            vices: swarm(rng, &VICES),
+            vicious: *pick(rng, &[5, 20, 60]),
+            calls: calls.into_iter().map(|call| (call, *pick(rng, &[2, 10, 50]))).collect(),
+            blows: *pick(rng, &[0, 0, 1, 5]),
+            removals: if chance(rng, 5) { rng.u32(1..4) } else { 0 },
+            deaths: if chance(rng, 12) { *pick(rng, &[1, 1, 2, 5]) } else { 0 },
         }
     }
-    plan.strangers = *pick(rng, &[0, 0, 30, 100]);
-    for _ in 0..*pick(rng, &[1, 1, 2, 5]) {
-        plan.deaths.push(DaemonDeath {
-            at_ms: rng.u64(0..plan.until_ms),
-            actions: rng.u32(0..12),
-            down_ms: *pick(rng, &[0, 1, 50, 500, 20_000]),
-            torn: chance(rng, 20),
-        });
+
+    /// The history of `seed` in which happens what this swarm allows.
+    #[must_use]
+    pub fn history(&self, seed: u64) -> (Scenario, FaultPlan) {
+        // Not what drew the swarm: a swarm's histories have nothing else in common.
+        let rng = &mut Rng::with_seed(!seed);
+        let settings = settings(rng);
+        let releases = releases(rng);
+        let script = self.script(rng, &settings, releases.len());
+        let mut faults = self.faults(rng);
+        let load = load(rng, &settings);
+        let leftovers = leftovers(rng);
+        let length_ms = self.length_ms;
+        let mut scenario =
+            Scenario { settings, releases, script, load, leftovers, length_ms, jitter: rng.u64(..) };
+        self.deaths(rng, &mut scenario, &mut faults);
+        (scenario, faults)
+    }
+
+    /// In few histories the daemon itself dies. It holds no listening sockets then: what becomes of those is not played.
+    fn deaths(&self, rng: &mut Rng, scenario: &mut Scenario, plan: &mut FaultPlan) {
+        if self.deaths == 0 {
+            return;
+        }
+        scenario.settings.daemon_listens = false;
+        for step in &mut scenario.script {
+            if let Act::Edit(settings) = &mut step.act {
+                settings.daemon_listens = false;
+            }
+        }
+        plan.strangers = *pick(rng, &[0, 0, 30, 100]);
+        for _ in 0..self.deaths {
+            plan.deaths.push(DaemonDeath {
+                at_ms: rng.u64(0..plan.until_ms),
+                actions: rng.u32(0..12),
+                down_ms: *pick(rng, &[0, 1, 50, 500, 20_000]),
+                torn: chance(rng, 20),
+            });
+        }
+    }
+
+    fn script(&self, rng: &mut Rng, settings: &Settings, releases: usize) -> Vec<Step> {
+        let length_ms = self.length_ms;
+        let mut steps = Vec::new();
+        if !self.habits.is_empty() {
+            for _ in 0..self.deeds {
+                let at_ms = rng.u64(0..length_ms);
+                let habit = *pick(rng, &self.habits);
+                steps.extend(deed(rng, habit, settings, releases).into_iter().map(|act| Step { at_ms, act }));
+            }
+        }
+        if chance(rng, 10) {
+            let act = if rng.bool() { Act::Signal(Signal::Term) } else { ask(rng, Ask::Terminate) };
+            steps.push(Step { at_ms: rng.u64(0..length_ms), act });
+        }
+        if chance(rng, 4) {
+            let at_ms = rng.u64(0..length_ms);
+            steps.push(Step { at_ms, act: Act::Signal(Signal::Int) });
+            steps.push(Step { at_ms: at_ms + rng.u64(0..2000), act: Act::Signal(Signal::Int) });
+        }
+        steps.sort_by_key(|step| step.at_ms);
+        steps
+    }
+
+    fn faults(&self, rng: &mut Rng) -> FaultPlan {
+        let mut plan = FaultPlan {
+            until_ms: self.length_ms * 3 / 4,
+            exit_delay_ms: *pick(rng, &[0, 0, 1, 100]),
+            ..FaultPlan::default()
+        };
+        for nth in 0..60 {
+            if !self.vices.is_empty() && chance(rng, self.vicious) {
+                plan.workers.push(WorkerFault { nth, behaviour: behaviour(rng, &self.vices) });
+            }
+        }
+        for (call, percent) in &self.calls {
+            for nth in 0..40 {
+                if chance(rng, *percent) {
+                    plan.calls.push(CallFault { call: *call, nth, trouble: trouble(rng) });
+                }
+            }
+        }
+        for _ in 0..self.blows {
+            let nth = rng.u32(0..8);
+            let for_ms = rng.u64(1..15_000);
+            let what = *pick(
+                rng,
+                &[Harm::Kill { nth }, Harm::Kill { nth }, Harm::Stop { nth, for_ms }, Harm::KillAll],
+            );
+            plan.blows.push(Blow { at_ms: rng.u64(0..plan.until_ms), what });
+        }
+        for _ in 0..self.removals {
+            let what = Harm::Unlink { nth: rng.u32(0..8) };
+            plan.blows.push(Blow { at_ms: rng.u64(0..plan.until_ms), what });
+        }
+        plan
     }
 }
 
@@ -103,7 +208,7 @@ fn releases(rng: &mut Rng) -> Vec<Release> {
     for _ in 0..rng.u32(0..3) {
         let mut release = good(rng);
         if chance(rng, 40) {
-            let behaviour = behaviour(rng, &BEHAVIOURS);
+            let behaviour = behaviour(rng, &VICES);
             release.defects.push(behaviour);
         }
         releases.push(release);
@@ -140,7 +245,7 @@ fn leftovers(rng: &mut Rng) -> Vec<String> {
 }
 
 /// Kinds of things that operators do.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Habit {
     Restart,
     Suspend,
@@ -164,29 +269,6 @@ const HABITS: [Habit; 9] = [
     Habit::Talk,
     Habit::Look,
 ];
-
-fn script(rng: &mut Rng, settings: &Settings, releases: usize, length_ms: u64) -> Vec<Step> {
-    let habits = swarm(rng, &HABITS);
-    let mut steps = Vec::new();
-    if !habits.is_empty() {
-        for _ in 0..*pick(rng, &[1, 4, 12, 40]) {
-            let at_ms = rng.u64(0..length_ms);
-            let habit = *pick(rng, &habits);
-            steps.extend(deed(rng, habit, settings, releases).into_iter().map(|act| Step { at_ms, act }));
-        }
-    }
-    if chance(rng, 10) {
-        let act = if rng.bool() { Act::Signal(Signal::Term) } else { ask(rng, Ask::Terminate) };
-        steps.push(Step { at_ms: rng.u64(0..length_ms), act });
-    }
-    if chance(rng, 4) {
-        let at_ms = rng.u64(0..length_ms);
-        steps.push(Step { at_ms, act: Act::Signal(Signal::Int) });
-        steps.push(Step { at_ms: at_ms + rng.u64(0..2000), act: Act::Signal(Signal::Int) });
-    }
-    steps.sort_by_key(|step| step.at_ms);
-    steps
-}
 
 fn deed(rng: &mut Rng, habit: Habit, settings: &Settings, releases: usize) -> Vec<Act> {
     let attempts = if chance(rng, 30) { NonZeroU32::new(rng.u32(1..4)) } else { None };
@@ -261,7 +343,7 @@ fn edit(rng: &mut Rng, settings: &Settings) -> Act {
 }
 
 /// Kinds of misbehaviour.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Vice {
     NeverReports,
     Late,
@@ -280,7 +362,7 @@ enum Vice {
     Stops,
 }
 
-const BEHAVIOURS: [Vice; 15] = [
+const VICES: [Vice; 15] = [
     Vice::NeverReports,
     Vice::Late,
     Vice::Twice,
@@ -319,47 +401,6 @@ fn behaviour(rng: &mut Rng, vices: &[Vice]) -> Behaviour {
     }
 }
 
-fn faults(rng: &mut Rng, length_ms: u64) -> FaultPlan {
-    let mut plan = FaultPlan {
-        until_ms: length_ms * 3 / 4,
-        exit_delay_ms: *pick(rng, &[0, 0, 1, 100]),
-        ..FaultPlan::default()
-    };
-    let vices = swarm(rng, &BEHAVIOURS);
-    if !vices.is_empty() {
-        let density = *pick(rng, &[5, 20, 60]);
-        for nth in 0..60 {
-            if chance(rng, density) {
-                plan.workers.push(WorkerFault { nth, behaviour: behaviour(rng, &vices) });
-            }
-        }
-    }
-    for call in swarm(rng, &Call::ALL) {
-        let density = *pick(rng, &[2, 10, 50]);
-        for nth in 0..40 {
-            if chance(rng, density) {
-                let fails = chance(rng, 80);
-                let trouble = if fails {
-                    Trouble::Fails(*pick(rng, &Errno::ALL))
-                } else {
-                    Trouble::Slow(rng.u64(1..3000))
-                };
-                plan.calls.push(CallFault { call, nth, trouble });
-            }
-        }
-    }
-    for _ in 0..*pick(rng, &[0, 0, 1, 5]) {
-        let nth = rng.u32(0..8);
-        let for_ms = rng.u64(1..15_000);
-        let what =
-            *pick(rng, &[Harm::Kill { nth }, Harm::Kill { nth }, Harm::Stop { nth, for_ms }, Harm::KillAll]);
-        plan.blows.push(Blow { at_ms: rng.u64(0..plan.until_ms), what });
-    }
-    if chance(rng, 5) {
-        for _ in 0..rng.u32(1..4) {
-            let what = Harm::Unlink { nth: rng.u32(0..8) };
-            plan.blows.push(Blow { at_ms: rng.u64(0..plan.until_ms), what });
-        }
-    }
-    plan
+fn trouble(rng: &mut Rng) -> Trouble {
+    if chance(rng, 80) { Trouble::Fails(*pick(rng, &Errno::ALL)) } else { Trouble::Slow(rng.u64(1..3000)) }
 }

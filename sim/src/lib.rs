@@ -45,11 +45,11 @@ mod world;
 
 pub use death::DaemonDeath;
 pub use faults::{Blow, Call, CallFault, Errno, FaultPlan, Harm, Tally, Trouble, WorkerFault};
-pub use generate::generate;
+pub use generate::{Swarm, generate};
 pub use ledger::{Cause, Ledger};
 pub use regression::History;
 pub use runner::{Outcome, Stats, run, trace};
 pub use scenario::{Act, Ask, Behaviour, Death, Load, Release, Scenario, Settings, Signal, Step};
-pub use shrink::shrink;
+pub use shrink::{Shrinking, shrink};
 pub use stories::{Story, stories};
 pub use world::bench::{Bench, Left, bench};

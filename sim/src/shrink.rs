@@ -3,6 +3,8 @@
 //! It works on the history's data and knows nothing of what that means: parts of lists are left out, numbers get smaller,
 //! what is optional goes. What is no history any more does not go wrong.
 
+use std::collections::VecDeque;
+
 use serde_json::Value;
 
 use crate::regression::History;
@@ -37,38 +39,88 @@ fn kind(violation: &str) -> String {
 }
 
 fn shrink_while(history: &History, mut fails: impl FnMut(&History) -> bool) -> History {
+    let mut shrinking = Shrinking::of(history);
     let mut smallest = history.clone();
-    let Ok(mut data) = serde_json::to_value(history) else { return smallest };
-    loop {
-        let before = data.clone();
-        for place in places(&data) {
-            while let Some((less, history)) = smaller_at(&data, &place, &mut fails) {
-                (data, smallest) = (less, history);
-            }
+    while let Some(candidate) = shrinking.next() {
+        if fails(&candidate) {
+            shrinking.keep();
+            smallest = candidate;
         }
-        if data == before {
-            return smallest;
+    }
+    smallest
+}
+
+/// The way to a smallest history: it proposes smaller ones, and goes on from those that are kept.
+#[derive(Debug, Clone)]
+pub struct Shrinking {
+    /// The smallest history that was kept, as data.
+    data: Value,
+    /// What is tried in its place now.
+    proposed: Value,
+    /// Places to try, and what remains to be tried at the first of them.
+    places: VecDeque<String>,
+    smaller: VecDeque<Value>,
+    /// One was kept since all places were listed.
+    progress: bool,
+}
+
+impl Shrinking {
+    /// Begins with `history`.
+    #[must_use]
+    pub fn of(history: &History) -> Self {
+        let data = serde_json::to_value(history).unwrap_or_default();
+        let (places, smaller) = (places(&data), VecDeque::new());
+        let mut begun = Self { proposed: data.clone(), data, places, smaller, progress: false };
+        begun.look();
+        begun
+    }
+
+    /// The one proposed last was good: it is the smallest now.
+    pub fn keep(&mut self) {
+        self.data.clone_from(&self.proposed);
+        self.progress = true;
+        self.look();
+    }
+
+    /// Lists what can be tried at the first place.
+    fn look(&mut self) {
+        let here = self.places.front().and_then(|place| self.data.pointer(place));
+        self.smaller = here.map(smaller).unwrap_or_default().into();
+    }
+
+    fn propose(&mut self, less: Value) -> Option<History> {
+        self.proposed.clone_from(&self.data);
+        *self.proposed.pointer_mut(self.places.front()?)? = less;
+        serde_json::from_value(self.proposed.clone()).ok()
+    }
+}
+
+impl Iterator for Shrinking {
+    type Item = History;
+
+    /// The next history that is smaller than the smallest one that was kept.
+    fn next(&mut self) -> Option<History> {
+        loop {
+            while let Some(less) = self.smaller.pop_front() {
+                if let Some(history) = self.propose(less) {
+                    return Some(history);
+                }
+            }
+            self.places.pop_front();
+            if self.places.is_empty() && std::mem::take(&mut self.progress) {
+                self.places = places(&self.data);
+            }
+            if self.places.is_empty() {
+                return None;
+            }
+            self.look();
         }
     }
 }
 
-/// The first smaller value at a place that makes a history which fails.
-fn smaller_at(
-    data: &Value,
-    place: &str,
-    fails: &mut impl FnMut(&History) -> bool,
-) -> Option<(Value, History)> {
-    smaller(data.pointer(place)?).into_iter().find_map(|less| {
-        let mut candidate = data.clone();
-        *candidate.pointer_mut(place)? = less;
-        let history = serde_json::from_value(candidate.clone()).ok()?;
-        fails(&history).then_some((candidate, history))
-    })
-}
-
 /// All places in `data`, outer ones before inner ones (RFC 6901).
-fn places(data: &Value) -> Vec<String> {
-    fn collect(data: &Value, here: String, places: &mut Vec<String>) {
+fn places(data: &Value) -> VecDeque<String> {
+    fn collect(data: &Value, here: String, places: &mut VecDeque<String>) {
         let inner: Vec<(String, &Value)> = match data {
             Value::Array(items) => (0..).map(|n: usize| n.to_string()).zip(items).collect(),
             Value::Object(fields) => fields.iter().map(|(name, value)| (name.clone(), value)).collect(),
@@ -77,12 +129,12 @@ fn places(data: &Value) -> Vec<String> {
         if KEPT.iter().any(|kept| here.ends_with(kept)) {
             return;
         }
-        places.push(here.clone());
+        places.push_back(here.clone());
         for (name, value) in inner {
             collect(value, format!("{here}/{name}"), places);
         }
     }
-    let mut all = Vec::new();
+    let mut all = VecDeque::new();
     collect(data, String::new(), &mut all);
     all
 }
