@@ -22,19 +22,16 @@ const root = path.resolve(__dirname, '../..');
 const ours = path.join(root, 'node');
 const source = require('../package.json');
 
-/**
- * Builds the program, linked statically: it runs with any C library, or none. By `cargo install`, as those do for whose
- * machine there is no package.
- */
+/** Builds the program, linked statically: it runs with any C library, or none. */
 function build(target) {
   const variable = `CARGO_TARGET_${target.toUpperCase().replaceAll('-', '_')}_RUSTFLAGS`;
-  const folder = path.resolve(root, process.env.CARGO_TARGET_DIR ?? 'target', 'install');
-  execFileSync('cargo', ['install', '--quiet', '--locked', '--force', '--path', 'bin', '--root', folder, '--target', target], {
+  execFileSync('cargo', ['build', '--quiet', '--locked', '--release', '--package', 'nodesockd', '--target', target], {
     cwd: root,
     env: { ...process.env, [variable]: '-C target-feature=+crt-static' },
     stdio: ['ignore', 'inherit', 'inherit'],
   });
-  return path.join(folder, 'bin', 'nodesockd');
+  const folder = process.env.CARGO_TARGET_DIR ?? 'target';
+  return path.resolve(root, folder, target, 'release', 'nodesockd');
 }
 
 /** Fills `folder` with the package that everybody installs. */

@@ -80,7 +80,7 @@ pub struct Daemon {
 /// Decides. Feed it with [`handle_event`](Self::handle_event) and [`handle_timeout`](Self::handle_timeout), then carry
 /// out [`poll_action`](Self::poll_action) until it returns `None`, then wait for an event or
 /// [`poll_timeout`](Self::poll_timeout), whichever comes first. [`Driver`](crate::driver::Driver) does just that.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Supervisor {
     daemon: Daemon,
     config: Config,
