@@ -22,16 +22,19 @@ const root = path.resolve(__dirname, '../..');
 const ours = path.join(root, 'node');
 const source = require('../package.json');
 
-/** Builds the program, linked statically: it runs with any C library, or none. */
+/**
+ * Builds the program, linked statically: it runs with any C library, or none. By `cargo install`, as those do for whose
+ * machine there is no package.
+ */
 function build(target) {
   const variable = `CARGO_TARGET_${target.toUpperCase().replaceAll('-', '_')}_RUSTFLAGS`;
-  execFileSync('cargo', ['build', '--quiet', '--locked', '--release', '--package', 'nodesockd', '--target', target], {
+  const folder = path.resolve(root, process.env.CARGO_TARGET_DIR ?? 'target', 'install');
+  execFileSync('cargo', ['install', '--quiet', '--locked', '--force', '--path', 'bin', '--root', folder, '--target', target], {
     cwd: root,
     env: { ...process.env, [variable]: '-C target-feature=+crt-static' },
     stdio: ['ignore', 'inherit', 'inherit'],
   });
-  const folder = process.env.CARGO_TARGET_DIR ?? 'target';
-  return path.resolve(root, folder, target, 'release', 'nodesockd');
+  return path.join(folder, 'bin', 'nodesockd');
 }
 
 /** Fills `folder` with the package that everybody installs. */
