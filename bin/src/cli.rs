@@ -11,7 +11,7 @@ use nodesockd_core::wire::Json;
 
 use crate::VERSION;
 
-pub use setup::{CompletionsArgs, DoctorArgs, ManArgs, NginxArgs};
+pub use setup::{CompletionsArgs, DoctorArgs, InitArgs, ManArgs, NginxArgs};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -57,6 +57,12 @@ pub enum Command {
     /// Whatever is asked of a running daemon.
     #[command(flatten)]
     Client(ClientCommand),
+    /// Write a configuration for the app in this folder, and make its tmpDir
+    ///
+    /// Goes by package.json: `start`, else `main`, else a usual name. Makes tmpDir for nginx's group, or says which
+    /// commands do, and says what is left to do. Overwrites nothing; what is there already stays as it is.
+    #[command(after_help = "Example:\n  nodesockd init --tmp-dir /run/shop")]
+    Init(InitArgs),
     /// Check whether a daemon would run here, without one
     ///
     /// Looks at the configuration and what it names: script, Node, folders, sockets. For deployment scripts: the exit

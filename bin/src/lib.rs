@@ -11,12 +11,14 @@ mod daemon;
 pub mod doctor;
 pub mod exit;
 mod external;
+mod init;
 mod live;
 mod locate;
 mod logging;
 mod manual;
 pub mod nginx;
 pub mod out;
+mod plain;
 pub mod render;
 mod tail;
 pub mod view;
@@ -47,6 +49,7 @@ pub fn run() -> ExitCode {
             on_runtime(daemon::run(args))
         }
         Command::Check(args) => on_runtime(check::run(&args, &mut console)),
+        Command::Init(args) => on_runtime(init::run(&args, &mut console)),
         Command::Doctor(args) => on_runtime(doctor::run(&args, &mut console)),
         Command::Nginx(args) => on_runtime(nginx::run(&args, &mut console)),
         Command::Completions(args) => manual::completions(&args, &mut console),

@@ -5,6 +5,14 @@ use std::path::PathBuf;
 use clap::Args;
 use clap_complete::Shell;
 
+/// Arguments of `init`.
+#[derive(Debug, Default, Args)]
+pub struct InitArgs {
+    /// The folder for sockets, in a new configuration; unless given, `run` in this folder, or /run/NAME for root
+    #[arg(long, value_name = "PATH")]
+    pub tmp_dir: Option<PathBuf>,
+}
+
 /// Arguments of `doctor`.
 #[derive(Debug, Default, Args)]
 pub struct DoctorArgs {

@@ -35,7 +35,7 @@ pub(crate) fn nginx_account(site: Option<&Site>, installed: Option<&Installed>) 
 }
 
 /// Whether nginx gets to the sockets that there are, and to those to come.
-pub(super) fn look(config: &Config, daemon: &Account, nginx: &Account) -> Vec<Finding> {
+pub(crate) fn look(config: &Config, daemon: &Account, nginx: &Account) -> Vec<Finding> {
     let folder = &config.tmp_dir;
     if let Err(obstacle) = reaches(nginx, folder, Right::Execute) {
         return vec![closed(obstacle, folder, daemon, nginx)];

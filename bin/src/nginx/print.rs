@@ -8,6 +8,7 @@ use nodesockd_core::config::Config;
 use nodesockd_core::id::SlotIndex;
 
 use crate::cli::NginxArgs;
+use crate::plain;
 
 /// How long nginx keeps an idle connection to a worker, unless that is too long for one that retires.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -15,8 +16,8 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The blocks for `http`: one group of servers, one server that passes requests to it.
 #[must_use]
 pub fn print(config: &Config, args: &NginxArgs) -> String {
-    let upstream = name(&config.name, '-');
-    let connection = format!("${}_connection", name(&config.name, '_').replace(['-', '.'], "_"));
+    let upstream = plain::name(&config.name, '-');
+    let connection = format!("${}_connection", plain::name(&config.name, '_').replace(['-', '.'], "_"));
     let slots = config.workers.get();
     let idle =
         KEEPALIVE_TIMEOUT.min(config.options.shutdown_timeout / 2).max(Duration::from_secs(1)).as_secs();
@@ -75,14 +76,6 @@ fn quoted(word: &str) -> String {
     format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// An app's name as a name in nginx: letters, digits, dots, hyphens.
-fn name(name: &str, filler: char) -> String {
-    let kept = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { filler };
-    let name: String = name.chars().map(kept).collect();
-    let name = name.trim_matches(|c: char| !c.is_ascii_alphanumeric());
-    if name.is_empty() { "app".to_owned() } else { name.to_owned() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,12 +87,5 @@ mod tests {
             "server unix:/run/shop/app.0.sock max_fails=0;"
         );
         assert_eq!(server(Path::new("/a b/c\"d")), "server \"unix:/a b/c\\\"d\" max_fails=0;");
-    }
-
-    #[test]
-    fn names_are_what_nginx_can_say() {
-        assert_eq!(name("@acme/shop", '-'), "acme-shop");
-        assert_eq!(name("läden & co.", '_'), "l_den___co");
-        assert_eq!(name("店", '-'), "app");
     }
 }

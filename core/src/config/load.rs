@@ -46,6 +46,11 @@ const STEMS: [&str; 4] = [".nodesockd.local", "nodesockd.local", ".nodesockd", "
 /// Endings of each name, the strongest first.
 const ENDINGS: [(&str, Syntax); 3] = [("toml", toml::parse), ("yml", yaml::parse), ("yaml", yaml::parse)];
 
+/// The names of configuration files that are looked for, the strongest first.
+pub fn file_names() -> impl Iterator<Item = String> {
+    STEMS.into_iter().flat_map(|stem| ENDINGS.map(|(ending, _)| format!("{stem}.{ending}")))
+}
+
 type Syntax = fn(&str) -> Result<Node, Vec<SyntaxError>>;
 
 /// A file larger than this is not a configuration: it is refused before it is parsed.
@@ -106,14 +111,12 @@ impl Chain<'_> {
     }
 
     fn search(&mut self) -> Result<(PathBuf, String), Problem> {
-        for stem in STEMS {
-            for (ending, _) in ENDINGS {
-                let path = join(&self.around.cwd, Path::new(&format!("{stem}.{ending}")));
-                match self.sources.read(&path) {
-                    Err(error) if is_absent(&error) => {}
-                    Err(error) => return Err(self.unreadable(&path, &error)),
-                    Ok(text) => return Ok((path, text)),
-                }
+        for name in file_names() {
+            let path = join(&self.around.cwd, Path::new(&name));
+            match self.sources.read(&path) {
+                Err(error) if is_absent(&error) => {}
+                Err(error) => return Err(self.unreadable(&path, &error)),
+                Ok(text) => return Ok((path, text)),
             }
         }
         let mut problem =

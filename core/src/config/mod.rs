@@ -27,7 +27,7 @@ use crate::wire::Json;
 use layer::Layer;
 use section::Field;
 
-pub use load::{Sources, Start, Surroundings, load};
+pub use load::{Sources, Start, Surroundings, file_names, load};
 pub use pattern::{Named, PatternError, SocketPattern};
 pub use problem::{Place, Problem};
 

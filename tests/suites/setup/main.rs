@@ -8,5 +8,6 @@
 
 mod clinic;
 mod doctor;
+mod init;
 mod manual;
 mod nginx;

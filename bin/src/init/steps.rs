@@ -1,0 +1,104 @@
+//! What is left to do, step by step.
+
+use std::fmt::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use anstyle::Style as Paint;
+use nodesockd_core::config::Config;
+use nodesockd_os::accounts::{Account, group_name};
+
+use super::package::App;
+use crate::out::Style;
+use crate::plain;
+use crate::render;
+
+/// A step: what it is for, and lines to type or to write.
+struct Step {
+    title: String,
+    lines: Vec<String>,
+}
+
+/// Who is going to type, and how nodesockd is called.
+pub(super) struct Caller {
+    /// The command.
+    pub(super) command: &'static str,
+    /// What is in front of it where it has to run as the app's user; empty if that is who types.
+    pub(super) become_owner: String,
+}
+
+/// The steps that remain for this app.
+pub(super) fn text(app: &App, config: &Config, caller: &Caller, style: Style) -> String {
+    let mut text = String::from("\nNext:\n");
+    for (index, step) in steps(app, config, caller).iter().enumerate() {
+        let number = style.paint(Paint::new().bold(), &format!("{}.", index + 1));
+        let _ = writeln!(text, "\n  {number} {}\n", step.title);
+        for line in &step.lines {
+            let indent = if line.is_empty() { "" } else { "       " };
+            let _ = writeln!(text, "{indent}{}", style.paint(render::CYAN, line));
+        }
+    }
+    text
+}
+
+fn steps(app: &App, config: &Config, caller: &Caller) -> Vec<Step> {
+    let Caller { command, become_owner } = caller;
+    let name = plain::name(&config.name, '-');
+    let step = |title: &str, lines: &[String]| Step { title: title.to_owned(), lines: lines.to_vec() };
+    let mut steps = Vec::new();
+    if !app.depends {
+        steps.push(step("Install the library:", &["npm install nodesockd".into()]));
+    }
+    if !app.integrated {
+        steps.push(integration(app));
+    }
+    steps.push(step(
+        "Try it, without nginx, on http://localhost:8000:",
+        &[format!("{become_owner}{command} daemon --dev-server")],
+    ));
+    let nginx =
+        format!("{command} nginx --server-name shop.example | sudo tee /etc/nginx/conf.d/{name}.conf");
+    steps.push(step(
+        "Let nginx pass requests to it, under your own server name:",
+        &[nginx, "sudo nginx -t && sudo nginx -s reload".into()],
+    ));
+    if config.tmp_dir.starts_with("/run") && Path::new("/run/systemd/system").is_dir() {
+        steps.push(at_boot(config, &name));
+    }
+    steps.push(step("Have the daemon started at boot:", &[format!("{command} service --help")]));
+    steps.push(step("See whether everything is as it should be:", &[format!("sudo {command} doctor")]));
+    steps
+}
+
+fn integration(app: &App) -> Step {
+    let import = if app.esm {
+        "import nodesockd from 'nodesockd';"
+    } else {
+        "const nodesockd = require('nodesockd');"
+    };
+    let listen = if app.esm { "await nodesockd.listen(app, 3000);" } else { "nodesockd.listen(app, 3000);" };
+    let script = app.entry.as_ref().map_or("the app", |entry| &entry.script);
+    Step {
+        title: format!(
+            "In {}, listen through nodesockd instead of `app.listen(3000)`:",
+            render::word(script)
+        ),
+        lines: vec![import.into(), String::new(), listen.into()],
+    }
+}
+
+/// `/run` is emptied at boot.
+fn at_boot(config: &Config, name: &str) -> Step {
+    let folder = render::path(&config.tmp_dir);
+    let line = match std::fs::metadata(&config.tmp_dir) {
+        Ok(found) => {
+            let owner = Account::numbered(found.uid(), found.gid()).name;
+            format!("d {folder} 2750 {} {} -", render::word(&owner), group_name(found.gid()))
+        }
+        Err(_) => format!("d {folder} 2750 {name} www-data -"),
+    };
+    Step {
+        title: format!("Have {folder} made again at boot, when /run is empty:"),
+        lines: vec![format!("echo '{line}' | sudo tee /etc/tmpfiles.d/{name}.conf")],
+    }
+}
