@@ -56,6 +56,6 @@ pub use backend::{Backend, Setup};
 pub use environment::{logical_cwd, prepare, random_boot_id, usable_cpus};
 pub use error::OpenError;
 pub use manager::service_manager;
-pub use probe::{diag_available, listens, tmp_dir_usable};
+pub use probe::{diag_available, listens, table_available, tmp_dir_usable};
 pub use trampoline::become_worker_if_asked;
 pub use watched::Watched;

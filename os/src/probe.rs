@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::accounts::Account;
 use crate::diag::Diag;
-use crate::queue::answers;
+use crate::queue::{self, answers};
 use crate::tmp_dir::open_trusted;
 
 /// Whether [`Backend::open`](crate::Backend::open) would accept this `tmpDir`, run by `account`.
@@ -33,4 +33,14 @@ pub fn listens(path: &Path) -> io::Result<bool> {
 /// Why not (`sock_diag(7)`): the module `unix_diag` is absent, or a sandbox forbids netlink sockets.
 pub fn diag_available() -> io::Result<()> {
     Diag::open()?.listeners().map(drop)
+}
+
+/// Whether accept queues can be read from `/proc/net/unix`, which is slower. Without either, a retiring worker is left alone
+/// for a while.
+///
+/// # Errors
+///
+/// Why not: `/proc` is not mounted, or a sandbox hides it.
+pub fn table_available() -> io::Result<()> {
+    std::fs::File::open(queue::TABLE).map(drop)
 }

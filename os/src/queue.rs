@@ -11,6 +11,9 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connec
 
 use crate::diag::{Diag, FileId, Listener, SocketId};
 
+/// All unix sockets of this network namespace (`proc(5)`).
+pub(crate) const TABLE: &str = "/proc/net/unix";
+
 /// Asks the kernel: by `UNIX_DIAG` where that works, else from `/proc/net/unix`.
 #[derive(Debug)]
 pub(crate) struct Queues {
@@ -24,7 +27,7 @@ impl Queues {
     pub(crate) fn new() -> Self {
         let diag = Diag::open().and_then(|mut diag| diag.listeners().map(|_| diag));
         let diag = diag.inspect_err(|error| {
-            tracing::warn!("no UNIX_DIAG here ({error}); accept queues are read from /proc/net/unix");
+            tracing::warn!("no UNIX_DIAG here ({error}); accept queues are read from {TABLE}");
         });
         Self { diag: diag.ok(), seen: BTreeMap::new() }
     }
@@ -96,9 +99,9 @@ fn find(diag: &mut Diag, path: &Path) -> io::Result<Option<Listener>> {
 }
 
 fn from_table(path: &Path) -> Queue {
-    match std::fs::read("/proc/net/unix") {
+    match std::fs::read(TABLE) {
         Ok(table) => read_table(&String::from_utf8_lossy(&table), path),
-        Err(error) => Queue::Unknown(format!("/proc/net/unix: {error}")),
+        Err(error) => Queue::Unknown(format!("{TABLE}: {error}")),
     }
 }
 

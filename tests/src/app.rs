@@ -96,15 +96,20 @@ impl App {
         self
     }
 
+    /// A package from npm that the npm package is tested with.
+    #[must_use]
+    pub fn package(self, name: &str) -> Self {
+        let installed = program::root().join("node/node_modules").join(name);
+        assert!(installed.exists(), "{name} is not installed: npm --prefix node ci");
+        symlink(installed, self.path("node_modules").join(name)).expect("a fresh folder");
+        self
+    }
+
     /// A fixture in Python, as a worker that knows no library of ours.
-    ///
-    /// The system's own Python, where there is one: a version manager's wrapper would change the environment.
     #[must_use]
     pub fn python(mut self, fixture: &str) -> Self {
         self.settings.remove("script");
-        let python = if Path::new("/usr/bin/python3").exists() { "/usr/bin/python3" } else { "python3" };
-        let fixture = self::fixture(fixture).to_str().expect("UTF-8").to_owned();
-        self.set("command", vec![python.to_owned(), fixture])
+        self.set("command", python(fixture).to_vec())
     }
 
     /// Unsets a key.
@@ -204,6 +209,14 @@ impl App {
     pub fn connect(&self) -> Connection {
         Connection::open(&self.ipc()).expect("the daemon listens")
     }
+}
+
+/// The words that run a fixture in Python. By the system's own, where there is one: a version manager's wrapper would change
+/// the environment.
+#[must_use]
+pub fn python(name: &str) -> [String; 2] {
+    let python = if Path::new("/usr/bin/python3").exists() { "/usr/bin/python3" } else { "python3" };
+    [python, fixture(name).to_str().expect("UTF-8")].map(str::to_owned)
 }
 
 /// The path of a file in `fixtures/`.

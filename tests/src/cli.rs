@@ -1,5 +1,6 @@
 //! Running a client command.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::io::Read;
 use std::path::Path;
@@ -108,6 +109,15 @@ pub fn command(folder: &Path, args: &[&str]) -> Command {
     command.args(args);
     in_folder(&mut command, folder);
     command
+}
+
+/// A command by way of a program that changes something and then runs its arguments, for instance `nohup`.
+#[must_use]
+pub fn through(wrapper: &[impl AsRef<OsStr>], command: &Command, folder: &Path) -> Command {
+    let mut wrapped = Command::new(&wrapper[0]);
+    wrapped.args(&wrapper[1..]).arg(command.get_program()).args(command.get_args());
+    in_folder(&mut wrapped, folder);
+    wrapped
 }
 
 /// A clean environment, and `folder` as the working directory, by this very name.

@@ -1,5 +1,6 @@
 //! A running daemon.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -60,11 +61,8 @@ impl Launch {
 
     /// Through a program that changes something and then runs its arguments, for instance `nohup`.
     #[must_use]
-    pub fn through(mut self, wrapper: &[&str]) -> Self {
-        let mut command = Command::new(wrapper[0]);
-        command.args(&wrapper[1..]).arg(self.command.get_program()).args(self.command.get_args());
-        cli::in_folder(&mut command, &self.folder);
-        self.command = command;
+    pub fn through(mut self, wrapper: &[impl AsRef<OsStr>]) -> Self {
+        self.command = cli::through(wrapper, &self.command, &self.folder);
         self
     }
 

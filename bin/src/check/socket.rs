@@ -110,12 +110,23 @@ fn empty() -> Failure {
     Failure::new(Exit::Unexpected, "the answer is empty")
 }
 
+/// How the daemon finds out that a retiring worker has accepted all that waits.
 pub(crate) fn queues() -> Finding {
-    match nodesockd_os::diag_available() {
-        Ok(()) => Finding::good("the kernel tells accept queues (UNIX_DIAG)"),
-        Err(reason) => Finding::warning(
-            format!("the kernel does not tell accept queues: {reason}"),
-            "load the module `unix_diag`; without it they are read from /proc/net/unix, which is slower",
+    let Err(reason) = nodesockd_os::diag_available() else {
+        return Finding::good("the kernel tells accept queues (UNIX_DIAG)");
+    };
+    let message = format!("the kernel does not tell accept queues by UNIX_DIAG: {reason}");
+    let help = "load the module `unix_diag`, or let the sandbox allow netlink sockets";
+    match nodesockd_os::table_available() {
+        Ok(()) => Finding::warning(
+            message,
+            format!("{help}; without it they are read from /proc/net/unix, which is slower"),
+        ),
+        Err(error) => Finding::warning(
+            format!("{message}; nor can /proc/net/unix be read: {error}"),
+            format!(
+                "{help}; without both, retiring workers get half a second to accept what waits, which may lose requests"
+            ),
         ),
     }
 }

@@ -1,6 +1,6 @@
 //! `status`, `config`, `check`
 
-use nodesockd_tests::App;
+use nodesockd_tests::{App, app, cli};
 use serde_json::Value;
 
 #[test]
@@ -78,4 +78,17 @@ fn check_finds_what_would_keep_a_daemon_from_running() {
     let bad = app.cli(&["check"]);
     assert_eq!(bad.code, 3, "{bad}");
     assert!(bad.stdout.contains("app.js"), "{bad}");
+}
+
+#[test]
+fn check_warns_where_the_kernel_does_not_tell_accept_queues() {
+    let app = App::new();
+    app.save();
+    assert!(app.cli(&["check"]).stdout.contains("the kernel tells accept queues (UNIX_DIAG)"));
+    let check = cli::command(app.folder(), &["check"]);
+    let mut sandboxed = cli::through(&app::python("without_netlink.py"), &check, app.folder());
+    let output = cli::spawn(&mut sandboxed).finish();
+    assert_eq!(output.code, 0, "{output}");
+    assert!(output.stdout.contains("does not tell accept queues by UNIX_DIAG"), "{output}");
+    assert!(output.stdout.contains("they are read from /proc/net/unix"), "{output}");
 }
