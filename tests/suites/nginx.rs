@@ -8,7 +8,7 @@ use std::time::Instant;
 use nix::sys::signal::Signal;
 use nodesockd_tests::load::{Ledger, Method};
 use nodesockd_tests::nginx::{KEEPALIVE_TIMEOUT, Nginx};
-use nodesockd_tests::{App, Daemon, Load, Status, Upstream, cli, http, until};
+use nodesockd_tests::{App, Daemon, Load, Status, Upstream, app, cli, http, until};
 use serde_json::{Value, json};
 
 /// As many as keep two cores busy and leave something for new workers to boot with.
@@ -18,6 +18,11 @@ const CLIENTS: usize = 8;
 fn echo() -> App {
     let milliseconds = (KEEPALIVE_TIMEOUT * 1000).to_string();
     App::new().script("echo.js").env("UPSTREAM_KEEP_ALIVE", &milliseconds)
+}
+
+/// The same on a framework.
+fn on(framework: &str) -> App {
+    echo().workers(2).package(framework).env("INTEGRATION", framework)
 }
 
 /// Runs a command that has to succeed.
@@ -107,8 +112,43 @@ fn a_working_day_loses_nothing_with_an_app_for_2x() {
 }
 
 #[test]
+fn a_working_day_loses_nothing_with_express() {
+    a_working_day(on("express"), |upstream| upstream.keepalive(16));
+}
+
+#[test]
+fn a_working_day_loses_nothing_with_koa() {
+    a_working_day(on("koa"), |upstream| upstream.keepalive(16));
+}
+
+#[test]
+fn a_working_day_loses_nothing_with_fastify() {
+    a_working_day(on("fastify"), |upstream| upstream.keepalive(16));
+}
+
+#[test]
+fn a_working_day_loses_nothing_where_the_daemon_holds_the_sockets() {
+    a_working_day(echo().workers(2).set("options.listen", "daemon"), |upstream| upstream.keepalive(16));
+}
+
+#[test]
 fn a_working_day_loses_nothing_with_standbys() {
     a_working_day(echo().workers(2).standby(1), |upstream| upstream.keepalive(16));
+}
+
+#[test]
+fn restarts_lose_nothing_under_a_sandbox_that_forbids_netlink() {
+    let app = echo().workers(2);
+    let daemon = app.launch().through(&app::python("without_netlink.py")).start();
+    daemon.until_logged("accept queues are read from /proc/net/unix");
+    let nginx = Upstream::of(&app, 2).next("off").start();
+    let load = Load::start(&nginx.front(), CLIENTS);
+    for _ in 0..5 {
+        load.flows();
+        run(&app, &["restart"]);
+    }
+    load.flows();
+    assert_lossless(&load.finish(), &nginx, &daemon);
 }
 
 #[test]
