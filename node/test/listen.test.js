@@ -9,6 +9,7 @@ const net = require('node:net');
 const path = require('node:path');
 const { spawn } = require('node:child_process');
 const { test } = require('node:test');
+const { WebSocket } = require('ws');
 const { TestWorker, fetchFrom, tempDir, until } = require('./support.js');
 
 const keepAlive = (t) => {
@@ -152,6 +153,37 @@ test('before SIGTERM, idle connections are closed and upgraded ones are ended', 
   assert.equal(String(goodbye), 'goodbye', 'the application hears of it first');
   sockets[1].resume();
   await once(sockets[1], 'end');
+  assert.deepEqual(await worker.exited, { code: 0, signal: null, stderr: '' });
+});
+
+/** A WebSocket to a worker, when it is open. */
+async function webSocket(t, worker, path) {
+  const socket = new WebSocket(`ws+unix:${worker.socketPath}:${path}`);
+  t.after(() => socket.terminate());
+  await once(socket, 'open');
+  return socket;
+}
+
+test('WebSockets that are told to close do, and the worker goes as soon as they have', async (t) => {
+  const worker = new TestWorker(t, 'websocket.js');
+  await worker.frame('online');
+  const socket = await webSocket(t, worker, '/told');
+  worker.tell('shutdown');
+  const [code] = await once(socket, 'close');
+  assert.equal(code, 1012);
+  assert.deepEqual(await worker.exited, { code: 0, signal: null, stderr: '' });
+});
+
+test('WebSockets that nobody tells work until SIGTERM is near', async (t) => {
+  const worker = new TestWorker(t, 'websocket.js', { env: { NODESOCKD_SHUTDOWN_TIMEOUT: '3000' } });
+  await worker.frame('online');
+  const [told, untold] = [await webSocket(t, worker, '/told'), await webSocket(t, worker, '/')];
+  worker.tell('shutdown');
+  await once(told, 'close');
+  untold.send('still there?');
+  assert.equal(String((await once(untold, 'message'))[0]), 'still there?');
+  const [code] = await once(untold, 'close');
+  assert.equal(code, 1006, 'cut off');
   assert.deepEqual(await worker.exited, { code: 0, signal: null, stderr: '' });
 });
 
