@@ -23,6 +23,7 @@
 pub mod app;
 pub mod chapter;
 pub mod cli;
+pub mod connections;
 pub mod daemon;
 pub mod http;
 pub mod ipc;
@@ -35,6 +36,7 @@ pub mod wait;
 
 pub use app::App;
 pub use cli::Output;
+pub use connections::Connections;
 pub use daemon::Daemon;
 pub use ipc::{Connection, Reply, Status, Worker};
 pub use load::Load;

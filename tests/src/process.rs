@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::wait;
+
 /// A process that cannot be mistaken for a later one with the same pid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Process {
@@ -39,6 +41,14 @@ impl Process {
     pub fn signal(self, signal: Signal) {
         assert!(self.is_alive(), "{self:?} is gone");
         kill(Pid::from_raw(self.pid.try_into().expect("a pid")), signal).expect("a process of ours");
+    }
+
+    /// Stops it as it is; returns when nothing of it runs any more. SIGCONT or SIGKILL is what comes next.
+    pub fn freeze(self) {
+        self.signal(Signal::SIGSTOP);
+        wait::until("all threads have stopped", || {
+            threads(self.pid).all(|thread| stat(thread).is_none_or(|stat| stat[0] == "T"))
+        });
     }
 
     /// Its children, and zombies among them.
@@ -109,6 +119,12 @@ pub fn all() -> impl Iterator<Item = Process> {
 
 fn pids() -> impl Iterator<Item = u32> {
     let entries = std::fs::read_dir("/proc").expect("a system with /proc");
+    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// `/proc` shows a thread by its own number, too, if it is asked for.
+fn threads(pid: u32) -> impl Iterator<Item = u32> {
+    let entries = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
     entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 

@@ -5,7 +5,7 @@ use std::thread;
 
 use nix::sys::signal::Signal;
 use nodesockd_tests::http::{self, Answer};
-use nodesockd_tests::{App, Daemon};
+use nodesockd_tests::{App, Connections, Daemon, Load, Upstream, until};
 
 /// An app whose sockets the daemon holds.
 fn held() -> App {
@@ -58,6 +58,32 @@ fn what_waits_when_the_only_worker_is_killed_is_answered_by_the_next() {
             assert_eq!(answer.status, 200);
             assert_ne!(pid_of(&answer), process.pid);
         }
+    }
+}
+
+#[test]
+fn a_kill_under_load_costs_no_more_than_what_the_worker_had_accepted() {
+    const CLIENTS: usize = 16;
+    let app = held().script("echo.js");
+    let daemon = app.start();
+    let nginx = Upstream::of(&app, 1).next("off").start();
+    for _ in 0..5 {
+        let load = Load::start(&nginx.front(), CLIENTS);
+        load.flows();
+        let worker = daemon.settled().slot(0).process();
+        // At any moment of its work, which only now can be looked at.
+        worker.freeze();
+        let mut found = Connections::default();
+        until("every client's request is at the socket", || {
+            found = Connections::to(&app.link(0));
+            found.all() >= CLIENTS
+        });
+        worker.signal(Signal::SIGKILL);
+        load.flows();
+        let ledger = load.finish();
+        let story = format!("{found:?}: {ledger}{}{}", nginx.log(), daemon.log());
+        assert!(ledger.failures.len() <= found.accepted, "{story}");
+        assert_eq!(ledger.answered.len(), 2, "the next one answers the rest: {story}");
     }
 }
 
