@@ -4,6 +4,8 @@
 //! daemon's child. So "our own children" is a complete and small set to look for leftovers in.
 
 use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, Read};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -113,8 +115,18 @@ fn pid(text: &str) -> Option<Pid> {
 }
 
 fn carries(pid: Pid, mark: &str) -> bool {
-    let environ = std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).unwrap_or_default();
+    let environ = about(pid, "environ").unwrap_or_default();
     environ.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
+}
+
+/// Reads a file in the process's folder in `/proc`.
+///
+/// At once: such a file does not tell its size, so `std::fs::read` would begin with 32 bytes, and the kernel begins anew with
+/// every read. A daemon that starts reads one for each process of the machine.
+pub(crate) fn about(pid: Pid, file: &str) -> io::Result<Vec<u8>> {
+    let mut content = Vec::with_capacity(8 << 10);
+    File::open(format!("/proc/{}/{file}", pid.as_raw_nonzero()))?.read_to_end(&mut content)?;
+    Ok(content)
 }
 
 /// What we need of `/proc/PID/stat` (`proc(5)`).
@@ -128,7 +140,7 @@ pub(crate) struct Stat {
 
 impl Stat {
     pub(crate) fn of(pid: Pid) -> Option<Self> {
-        Self::parse(&std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?)
+        Self::parse(&String::from_utf8_lossy(&about(pid, "stat").ok()?))
     }
 
     /// The second field is the process's own choice, in parentheses, and may hold anything, even parentheses.

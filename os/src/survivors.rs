@@ -13,7 +13,7 @@ use nodesockd_core::id::{Process, WorkerId};
 use nodesockd_core::state::{State, Survivor};
 use rustix::process::{Pid, Signal};
 
-use crate::children::{Stat, WORKER_ID};
+use crate::children::{Stat, WORKER_ID, about};
 use crate::pidfd::Pidfd;
 
 /// The variable by which a worker is recognised as one of this control socket.
@@ -104,7 +104,7 @@ fn worker_of(pid: Pid) -> Option<WorkerId> {
 }
 
 fn environ(pid: Pid) -> Option<Vec<u8>> {
-    std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).ok()
+    about(pid, "environ").ok()
 }
 
 fn variable<'a>(environ: &'a [u8], name: &str) -> Option<&'a [u8]> {
