@@ -16,7 +16,10 @@ const server = http.createServer(async (req, res) => {
   res.end(text);
 });
 
-if (nodesockd.id) {
+if (process.env.INTEGRATION === 'by hand') {
+  server.listen(nodesockd.socketPath, () => nodesockd.reportOnline());
+  nodesockd.on('shutdown', () => server.close(() => process.exit()));
+} else if (nodesockd.id) {
   nodesockd.listen(server, undefined, { upstreamKeepAlive: Number(process.env.UPSTREAM_KEEP_ALIVE) });
 } else {
   // As PM2's documentation has it, but for a keep-alive time-out longer than nginx's: let it not lose for that.

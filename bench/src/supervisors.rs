@@ -14,17 +14,50 @@ use crate::folder;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// nodesockd: nginx lists one server for each worker.
-    Nodesockd,
+    Nodesockd(Integration),
     /// `pm2 reload` in cluster mode: nginx lists one server.
     Pm2,
     /// Node's cluster module: nginx lists one server.
     Cluster,
 }
 
+/// How the app is integrated with nodesockd.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Integration {
+    /// `nodesockd.listen()`, on sockets of the workers' own.
+    Worker,
+    /// The same, on sockets that the daemon holds (`options.listen`).
+    Daemon,
+    /// Step by step, as for 2.x: `server.close()` when it is told to shut down.
+    ByHand,
+}
+
+impl Integration {
+    /// The app, integrated in this way.
+    #[must_use]
+    pub fn of(self, app: App) -> App {
+        match self {
+            Self::Worker => app,
+            Self::Daemon => app.set("options.listen", "daemon"),
+            Self::ByHand => app.env("INTEGRATION", "by hand"),
+        }
+    }
+}
+
+impl Kind {
+    /// Whether it is nodesockd.
+    #[must_use]
+    pub fn is_ours(self) -> bool {
+        matches!(self, Self::Nodesockd(_))
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Nodesockd => "nodesockd",
+            Self::Nodesockd(Integration::Worker) => "nodesockd",
+            Self::Nodesockd(Integration::Daemon) => "nodesockd, listen=daemon",
+            Self::Nodesockd(Integration::ByHand) => "nodesockd, 2.x app",
             Self::Pm2 => "PM2 reload",
             Self::Cluster => "node:cluster",
         })
@@ -52,14 +85,15 @@ impl Supervisor {
     #[must_use]
     pub fn start(kind: Kind, workers: u32, wrapper: &[&str]) -> Self {
         let app = crate::app().workers(workers);
+        let app = if let Kind::Nodesockd(integration) = kind { integration.of(app) } else { app };
         let port = http::free_port();
         let running = match kind {
-            Kind::Nodesockd => Running::Nodesockd(app.launch().through(wrapper).start()),
+            Kind::Nodesockd(_) => Running::Nodesockd(app.launch().through(wrapper).start()),
             Kind::Pm2 => Running::Pm2(Pm2::start(&app, workers, port, wrapper)),
             Kind::Cluster => Running::Cluster(Cluster::start(&app, workers, port, wrapper)),
         };
         let upstream = match kind {
-            Kind::Nodesockd => Upstream::of(&app, workers),
+            Kind::Nodesockd(_) => Upstream::of(&app, workers),
             Kind::Pm2 | Kind::Cluster => Upstream::to(vec![format!("127.0.0.1:{port}")]),
         };
         Self { running, upstream, _app: app }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use nodesockd_bench::folder;
-use nodesockd_bench::supervisors::{Kind, Supervisor};
+use nodesockd_bench::supervisors::{Integration, Kind, Supervisor};
 use nodesockd_tests::Load;
 use nodesockd_tests::load::{Ledger, Method};
 
@@ -35,9 +35,13 @@ struct Options {
     #[arg(long, default_value_t = 500)]
     every: u64,
 
-    /// Only variants whose name holds this text.
-    #[arg(long, default_value = "")]
-    only: String,
+    /// Only variants whose name holds this text; may be given more than once.
+    #[arg(long)]
+    only: Vec<String>,
+
+    /// No variants whose name holds this text; may be given more than once.
+    #[arg(long)]
+    without: Vec<String>,
 
     /// No variant takes longer than this, in seconds, whatever was asked for.
     #[arg(long, default_value_t = 300)]
@@ -58,42 +62,50 @@ impl fmt::Display for Variant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, {} worker{}", self.kind, self.workers, if self.workers == 1 { "" } else { "s" })?;
         f.write_str(if self.keepalive { ", keepalive" } else { "" })?;
-        // With one server, nginx has no use for it.
-        f.write_str(match (self.kind, self.workers) {
-            (Kind::Nodesockd, 2..) if self.default_max_fails => ", default max_fails",
-            (Kind::Nodesockd, 2..) => ", max_fails=0",
-            _ => "",
-        })?;
+        f.write_str(if self.default_max_fails { ", default max_fails" } else { "" })?;
         f.write_str(if self.starved { ", starved" } else { "" })
     }
 }
 
+/// All variants, those to be compared next to each other.
 fn variants() -> Vec<Variant> {
     let mut all = Vec::new();
-    let fleets = [(Kind::Nodesockd, 1), (Kind::Nodesockd, 3), (Kind::Pm2, 3), (Kind::Cluster, 3)];
-    for (kind, workers) in fleets {
-        for starved in [false, true] {
-            for keepalive in [false, true] {
-                for default_max_fails in [false, true] {
-                    if default_max_fails && (kind != Kind::Nodesockd || workers == 1) {
-                        continue;
-                    }
-                    all.push(Variant { kind, workers, keepalive, default_max_fails, starved });
-                }
+    for starved in [false, true] {
+        for keepalive in [false, true] {
+            let mut add = |kind, workers, default_max_fails| {
+                all.push(Variant { kind, workers, keepalive, default_max_fails, starved });
+            };
+            for kind in [Integration::Worker, Integration::Daemon].map(Kind::Nodesockd) {
+                // With one server, nginx has no use for `max_fails`.
+                add(kind, 1, false);
+                add(kind, 3, false);
+                add(kind, 3, true);
             }
+            if !keepalive {
+                add(Kind::Nodesockd(Integration::ByHand), 3, false);
+            }
+            add(Kind::Pm2, 3, false);
+            add(Kind::Cluster, 3, false);
         }
     }
     all
 }
 
+impl Options {
+    fn wants(&self, variant: &Variant) -> bool {
+        let name = variant.to_string();
+        self.only.iter().all(|text| name.contains(text))
+            && !self.without.iter().any(|text| name.contains(text))
+    }
+}
+
 fn main() {
     let options = Options::parse();
-    let variants: Vec<_> =
-        variants().into_iter().filter(|variant| variant.to_string().contains(&options.only)).collect();
+    let variants: Vec<_> = variants().into_iter().filter(|variant| options.wants(variant)).collect();
     if variants.iter().any(|variant| variant.kind == Kind::Pm2) {
         install();
     }
-    let ours = variants.iter().filter(|variant| variant.kind == Kind::Nodesockd).count().max(1);
+    let ours = variants.iter().filter(|variant| variant.kind.is_ours()).count().max(1);
     let ours = u32::try_from(ours).expect("a handful");
     let share = (options.requests.div_ceil(ours.into()), options.restarts.div_ceil(ours));
 
@@ -103,7 +115,7 @@ fn main() {
     for variant in variants {
         let (ledger, deployed) = variant.run(&options, share);
         row(&format!("{variant}"), &ledger, deployed);
-        if variant.kind == Kind::Nodesockd {
+        if variant.kind.is_ours() {
             requests += ledger.sent;
             restarts += deployed;
             failed += ledger.failures.len();
@@ -163,7 +175,7 @@ impl Variant {
             thread::sleep(next.saturating_duration_since(Instant::now()));
         }
         let ledger = load.finish();
-        if self.kind == Kind::Nodesockd && !ledger.failures.is_empty() {
+        if self.kind.is_ours() && !ledger.failures.is_empty() {
             eprintln!("{self}: {ledger}{}", nginx.log());
         }
         (ledger, deployed)
