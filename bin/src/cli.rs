@@ -11,7 +11,7 @@ use nodesockd_core::wire::Json;
 
 use crate::VERSION;
 
-pub use setup::{CompletionsArgs, DoctorArgs, InitArgs, ManArgs, NginxArgs};
+pub use setup::{CompletionsArgs, DoctorArgs, InitArgs, ManArgs, Manager, NginxArgs, ServiceArgs};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -88,6 +88,13 @@ pub enum Command {
         after_help = "Examples:\n  nodesockd nginx --server-name shop.example > /etc/nginx/conf.d/shop.conf\n  sudo nginx -T | nodesockd nginx --check -"
     )]
     Nginx(NginxArgs),
+    /// Print what a service manager needs to run the daemon
+    ///
+    /// A unit, a section or a run script for the app in the working directory, with all paths absolute.
+    #[command(
+        after_help = "Example:\n  nodesockd service systemd --user shop > /etc/systemd/system/shop.service"
+    )]
+    Service(ServiceArgs),
     /// Print what makes a shell complete commands and options
     #[command(
         after_help = "Example:\n  nodesockd completions bash > ~/.local/share/bash-completion/completions/nodesockd"

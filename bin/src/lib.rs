@@ -20,6 +20,7 @@ pub mod nginx;
 pub mod out;
 mod plain;
 pub mod render;
+pub mod service;
 mod tail;
 pub mod view;
 
@@ -52,6 +53,7 @@ pub fn run() -> ExitCode {
         Command::Init(args) => on_runtime(init::run(&args, &mut console)),
         Command::Doctor(args) => on_runtime(doctor::run(&args, &mut console)),
         Command::Nginx(args) => on_runtime(nginx::run(&args, &mut console)),
+        Command::Service(args) => on_runtime(service::run(&args, &mut console)),
         Command::Completions(args) => manual::completions(&args, &mut console),
         Command::Man(args) => manual::man(&args, &mut console),
     };

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use clap_complete::Shell;
 
 /// Arguments of `init`.
@@ -45,6 +45,44 @@ pub struct NginxArgs {
     /// Print the findings as one line of JSON
     #[arg(long, requires = "check")]
     pub json: bool,
+}
+
+/// Arguments of `service`.
+#[derive(Debug, Args)]
+pub struct ServiceArgs {
+    /// Who is to start the daemon, and start it again
+    #[arg(value_name = "MANAGER")]
+    pub manager: Manager,
+    /// The configuration file, if the daemon is not to look for it in the working directory
+    #[arg(short, long, value_name = "PATH")]
+    pub config: Option<PathBuf>,
+    /// Whom the daemon and its workers run as; whoever runs this command unless given
+    #[arg(long, value_name = "USER", value_parser = user)]
+    pub user: Option<String>,
+}
+
+/// A service manager.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Manager {
+    /// A unit for systemd.
+    Systemd,
+    /// A section for supervisord.
+    Supervisord,
+    /// A run script for daemontools.
+    Daemontools,
+    /// A run script for runit.
+    Runit,
+    /// A run script for s6.
+    S6,
+}
+
+/// A user's name, as the system's tools allow it.
+fn user(name: &str) -> Result<String, String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.is_empty() || name.starts_with('-') || !name.chars().all(allowed) {
+        return Err("expected a user's name: letters, digits, dots, hyphens".into());
+    }
+    Ok(name.to_owned())
 }
 
 /// Arguments of `completions`.
