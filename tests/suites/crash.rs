@@ -65,6 +65,22 @@ fn twenty_kills_under_load_lose_no_request_and_move_no_worker() {
 }
 
 #[test]
+fn workers_whose_output_nobody_reads_any_more_outlive_their_daemon() {
+    let app = echo().standby(1);
+    // As under a manager that reads by a pipe what the daemon says, until that ends.
+    let deaf = "exec \"$0\" \"$@\" 2> >(head -c 1 > /dev/null)";
+    let mut daemon = app.launch().through(&["bash", "-c", deaf]).start();
+    let before = crew(&daemon.status());
+    for _ in 0..2 {
+        daemon.die();
+        assert_eq!(crew(&daemon.follow(app.launch())), before, "{}", daemon.log());
+        for slot in 0..2 {
+            assert_eq!(http::get(&app.link(slot), "/1").status, 200);
+        }
+    }
+}
+
+#[test]
 fn a_suspended_app_stays_suspended_and_can_be_resumed() {
     let app = echo().standby(1);
     let mut daemon = app.start();
