@@ -66,19 +66,25 @@ fn shell(word: &str) -> String {
 /// A section of supervisord's configuration.
 fn section(service: &Service) -> String {
     let Service { name, cwd, user, stop, .. } = service;
+    let log = format!("/var/log/{name}");
     let command: Vec<String> = service.daemon().iter().map(|word| shell(word)).collect();
+    let script = format!("exec >>{log}/{name}.log 2>&1; exec {}", command.join(" "));
     let variables = service.environment_of_user().into_iter().map(|(name, value)| {
         // Nothing is escaped within quotes.
         let quote = if value.contains('"') { '\'' } else { '"' };
         format!("{name}={quote}{value}{quote}")
     });
     let variables: Vec<String> = variables.collect();
-    let user = user.as_ref().map_or_else(String::new, |user| format!("user={}\n", expanded(user)));
+    let owner = user.as_ref().map_or_else(String::new, |user| format!(" -o {user}"));
+    let user = user.as_ref().map_or_else(String::new, |user| format!("user={user}\n"));
     format!(
         "; Made by `nodesockd service supervisord`: /etc/supervisor/conf.d/{name}.conf
+; Beside it, a folder for the log:
+;   install -d{owner} {log}
 
 [program:{name}]
-command={command}
+; Into a file, not by way of supervisord, whose pipe would end with the daemon, and workers with it that write to it.
+command=/bin/sh -c {command}
 directory={cwd}
 environment={environment}
 {user}autorestart=true
@@ -90,9 +96,8 @@ stopasgroup=false
 killasgroup=false
 stopwaitsecs={stop}
 redirect_stderr=true
-stdout_logfile=/var/log/supervisor/{name}.log
 ",
-        command = expanded(&command.join(" ")),
+        command = expanded(&shell(&script)),
         cwd = expanded(&cwd.display().to_string()),
         environment = expanded(&variables.join(",")),
         stop = stop.as_secs().saturating_add(u64::from(stop.subsec_nanos() > 0)),
