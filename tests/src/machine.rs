@@ -1,7 +1,7 @@
 //! A whole machine to set things up on: a copy of this one, with systemd, users, nginx and a network of its own.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use nix::unistd::geteuid;
@@ -95,14 +95,19 @@ impl Machine {
         self.run("journalctl --no-pager --lines=60").stdout
     }
 
+    /// What has the absolute path `inside` there, as this process can reach it.
+    #[must_use]
+    pub fn path(&self, inside: &str) -> PathBuf {
+        Path::new("/proc").join(self.init.to_string()).join("root").join(inside.trim_start_matches('/'))
+    }
+
     /// Copies a file of the outside into the machine's folder `folder`, which is made if need be.
     ///
     /// # Panics
     ///
     /// When that is not possible.
     pub fn bring(&self, from: &Path, folder: &str) {
-        let root = Path::new("/proc").join(self.init.to_string()).join("root");
-        let to = root.join(folder.trim_start_matches('/'));
+        let to = self.path(folder);
         fs::create_dir_all(&to).expect("the machine's files");
         fs::copy(from, to.join(from.file_name().expect("a file"))).expect("a file to copy");
     }

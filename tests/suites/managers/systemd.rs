@@ -1,0 +1,80 @@
+//! What systemd makes of what it is told.
+
+use nodesockd_tests::wait::until;
+
+use crate::managed::{Managed, SYSTEMD, crew, none_lost};
+
+impl Managed {
+    /// A property of the service, as systemd knows it.
+    fn shows(&self, property: &str) -> String {
+        self.machine.must(&format!("systemctl show --value --property={property} shop")).trim().to_owned()
+    }
+
+    /// Settings for the service beside those that were printed.
+    fn amend(&self, settings: &str) {
+        self.machine.must(&format!(
+            "mkdir -p /etc/systemd/system/shop.service.d
+             printf '[Service]\\n{settings}\\n' > /etc/systemd/system/shop.service.d/test.conf"
+        ));
+    }
+}
+
+#[test]
+fn systemd_knows_when_it_is_ready_reloads_and_stops() {
+    let Some(managed) = Managed::install(&SYSTEMD, "") else { return };
+    // More than that is asked for as long as workers boot.
+    managed.amend("TimeoutStartSec=2");
+    let app = std::fs::read_to_string(managed.path("/srv/shop/app.js")).unwrap();
+    std::fs::write(
+        managed.path("/srv/shop/app.js"),
+        format!("Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3000);\n{app}"),
+    )
+    .unwrap();
+    let status = managed.start();
+    let verified = managed.machine.run("systemd-analyze verify /etc/systemd/system/shop.service");
+    assert_eq!((verified.code, verified.stderr.as_str()), (0, ""), "{verified}");
+    assert_eq!(managed.shows("StatusText"), "2 slots are served");
+    assert_eq!((managed.shows("Type"), managed.shows("SubState")), ("notify".into(), "running".into()));
+    assert_eq!(managed.shows("MainPID"), status.pid.to_string());
+    assert_eq!(managed.shows("User"), "shop");
+    let (nginx, load) = managed.load();
+
+    // A signal is enough for systemd to know; its own command says in addition what is wrong.
+    managed.configure("devServer = false\nnodeArgs = ['--no-warnings']");
+    managed.machine.must("systemctl kill --kill-who=main --signal=HUP shop");
+    until("systemd knows that it reloads", || managed.shows("ActiveState") == "reloading");
+    assert!(managed.shows("StatusText").ends_with("a reload is in progress"));
+    until("systemd knows that it has reloaded", || managed.shows("ActiveState") == "active");
+    assert!(crew(&managed.settled("it is up", |_| true)).keys().all(|id| !crew(&status).contains_key(id)));
+
+    managed.configure("sockets = 1");
+    let output = managed.machine.run("systemctl reload shop");
+    assert_ne!(output.code, 0, "{output}");
+    assert!(managed.log().contains("unknown key"), "{}", managed.log());
+    managed.configure("");
+    managed.machine.must("systemctl reload shop");
+    assert_eq!(managed.shows("MainPID"), status.pid.to_string());
+
+    let sent = none_lost(&managed, &nginx, load);
+    managed.stop();
+    assert_eq!(
+        (managed.shows("ActiveState"), managed.shows("Result")),
+        ("inactive".into(), "success".into())
+    );
+    println!("{sent} requests, none lost");
+}
+
+#[test]
+fn systemd_replaces_a_daemon_that_hangs_and_leaves_its_workers_alone() {
+    let Some(managed) = Managed::install(&SYSTEMD, "") else { return };
+    managed.amend("WatchdogSec=4");
+    let status = managed.start();
+    let (nginx, load) = managed.load();
+    managed.machine.must(&format!("kill -STOP {}", status.pid));
+    let after = managed.settled("another daemon is there", |other| other.pid != status.pid);
+    assert_eq!(crew(&after), crew(&status), "{}", managed.log());
+    assert!(managed.log().contains("Watchdog timeout"), "{}", managed.log());
+    let sent = none_lost(&managed, &nginx, load);
+    managed.stop();
+    println!("{sent} requests, none lost");
+}
