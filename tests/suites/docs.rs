@@ -6,7 +6,10 @@ use std::io;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
+use nodesockd::cli::Manager;
+use nodesockd::service::{Service, print};
 use nodesockd_core::config::{self, Problem, Sources, Start, Surroundings};
 use nodesockd_tests::chapter::{Block, Chapter, entries};
 use nodesockd_tests::cli;
@@ -28,6 +31,29 @@ fn the_table_of_keys_is_current() {
     let schema = config::schema();
     let keys = [table_of_keys(&schema, ""), table_of_keys(&schema["properties"]["options"], "options.")];
     chapter.generated("keys", &format!("\n{}\n", keys.join("\n")));
+}
+
+#[test]
+fn the_services_are_what_is_printed() {
+    let service = Service {
+        name: "shop".into(),
+        program: "/usr/local/bin/nodesockd".into(),
+        cwd: "/srv/shop/current".into(),
+        config: None,
+        ipc: "/run/shop/nodesockd.ipc".into(),
+        user: Some("shop".into()),
+        home: Some("/srv/shop".into()),
+        path: None,
+        stop: Duration::from_secs(25),
+    };
+    let mut chapter = Chapter::read(root().join("docs/04-setup.md"));
+    for (manager, marker, kind) in [
+        (Manager::Systemd, "service systemd", "ini"),
+        (Manager::Runit, "service runit", "shell"),
+        (Manager::Supervisord, "service supervisord", "ini"),
+    ] {
+        chapter.generated(marker, &format!("\n```{kind}\n{}```\n\n", print(manager, &service)));
+    }
 }
 
 #[test]

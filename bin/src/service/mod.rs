@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use nodesockd_core::config::{Config, Program};
 use nodesockd_os::logical_cwd;
+use rustix::fs::{Access, access};
 use tokio::process::Command;
 
 pub use print::print;
@@ -138,8 +139,9 @@ fn path_to(program: &Program, cwd: &Path) -> Option<String> {
         Program::Script { node, .. } => node,
         Program::Command(argv) => argv.first()?,
     };
-    let usual = find(name, USUAL_PATH.as_ref(), cwd);
-    let found = find(name, &std::env::var_os("PATH")?, cwd).filter(|_| usual.is_none())?;
+    let runs = |path: &Path| access(path, Access::EXEC_OK).is_ok();
+    let usual = find(name, USUAL_PATH.as_ref(), cwd, runs);
+    let found = find(name, &std::env::var_os("PATH")?, cwd, runs).filter(|_| usual.is_none())?;
     Some(format!("{}:{USUAL_PATH}", found.parent()?.display()))
 }
 
