@@ -87,12 +87,6 @@ impl Swarm {
             return;
         }
         scenario.settings.daemon_listens = false;
-        for step in &mut scenario.script {
-            if let Act::Edit(settings) = &mut step.act {
-                settings.daemon_listens = false;
-            }
-        }
-        plan.strangers = *pick(rng, &[0, 0, 30, 100]);
         for _ in 0..self.deaths {
             plan.deaths.push(DaemonDeath {
                 at_ms: rng.u64(0..plan.until_ms),
@@ -101,6 +95,19 @@ impl Swarm {
                 torn: chance(rng, 20),
             });
         }
+        for death in &plan.deaths {
+            // Its successor may be given another configuration.
+            if chance(rng, 30) {
+                scenario.script.push(Step { at_ms: death.at_ms, act: edit(rng, &scenario.settings) });
+            }
+        }
+        scenario.script.sort_by_key(|step| step.at_ms);
+        for step in &mut scenario.script {
+            if let Act::Edit(settings) = &mut step.act {
+                settings.daemon_listens = false;
+            }
+        }
+        plan.strangers = *pick(rng, &[0, 0, 30, 100]);
     }
 
     fn script(&self, rng: &mut Rng, settings: &Settings, releases: usize) -> Vec<Step> {

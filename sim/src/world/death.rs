@@ -27,6 +27,8 @@ pub(crate) struct Deaths {
     pub kept: BTreeSet<Worker>,
     /// The state file could not be written when that was last tried.
     pub stale: bool,
+    /// The `socketFile` that the last daemon found, if it has read no configuration since.
+    pub pattern: Option<SocketPattern>,
 }
 
 impl World {
@@ -105,6 +107,7 @@ impl World {
     /// A daemon starts, and finds this.
     pub fn inherit(&mut self, config: &Config) -> Inheritance {
         self.deaths.down = false;
+        self.deaths.pattern = Some(config.socket_file.clone());
         self.trace.line(self.now, "daemon", "start again");
         let survivors: Vec<Survivor> = self
             .processes

@@ -300,6 +300,7 @@ impl World {
 
     /// The configuration was read.
     pub fn promise_on_load(&mut self, config: &Config) {
+        self.deaths.pattern = None;
         let promises = &mut self.promises;
         promises.drain = promises.drain.min(config.options.drain_timeout);
         promises.shutdown = promises.shutdown.min(config.options.shutdown_timeout);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use nodesockd_core::id::SlotIndex;
 
-use super::World;
+use super::{Entry, World};
 use crate::scenario::Behaviour;
 
 impl World {
@@ -20,8 +20,26 @@ impl World {
             }
         }
         wrong.extend(self.litter().into_iter().map(|name| format!("nobody owns {name}")));
+        wrong.extend(self.misnamed());
         wrong.extend(self.imbalance());
         wrong
+    }
+
+    /// Slots with two links, or with one of a name that a daemon's successor has found out of use.
+    fn misnamed(&self) -> Vec<String> {
+        let links = self.files.iter().filter(|(name, entry)| {
+            matches!(entry, Entry::Link(_))
+                && !self.promises.is_stuck(name)
+                && self.files.follow(name).is_some()
+        });
+        let mut links: Vec<_> =
+            links.filter_map(|(name, _)| Some((self.promises.slot_of(name)?, name))).collect();
+        links.sort();
+        let double = links.iter().zip(links.iter().skip(1)).filter(|(one, other)| one.0 == other.0);
+        let double = double.map(|(one, other)| format!("{} and {} are links of one slot", one.1, other.1));
+        let pattern = self.deaths.pattern.as_ref();
+        let former = links.iter().filter(|(slot, name)| pattern.is_some_and(|now| now.link(*slot) != *name));
+        double.chain(former.map(|(_, name)| format!("{name} is a link of a former name"))).collect()
     }
 
     /// So many slots, from the first one on, are served.
