@@ -30,7 +30,13 @@ impl App {
     /// One worker that runs the fixture `web.js`, and no time-out that could strike on a busy machine.
     #[must_use]
     pub fn new() -> Self {
-        let folder = tempfile::Builder::new().prefix("nsd-").tempdir_in("/tmp").expect("a folder of its own");
+        Self::within(Path::new("/tmp"))
+    }
+
+    /// The same, with its folder in another one than `/tmp`.
+    #[must_use]
+    pub fn within(parent: &Path) -> Self {
+        let folder = tempfile::Builder::new().prefix("nsd-").tempdir_in(parent).expect("a folder of its own");
         std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755))
             .expect("open to other users");
         let app = Self { folder, settings: Table::new() }
