@@ -94,7 +94,7 @@ for (const manager in MANAGERS) {
     const app = new App(t, manager).install();
     const tools = app.path('tools');
     fs.mkdirSync(tools);
-    for (const name of ['sh', 'uname', 'readlink', 'dirname', 'sed', 'echo']) {
+    for (const name of ['sh', 'uname', 'dirname', 'sed', 'echo']) {
       const found = process.env.PATH.split(delimiter).map((folder) => path.join(folder, name)).find((file) => fs.existsSync(file));
       fs.symlinkSync(found, path.join(tools, name));
     }
@@ -103,6 +103,15 @@ for (const manager in MANAGERS) {
     // Anything in an argument arrives as it is, and so does the exit status.
     assert.match(app.spawn(app.bin, ['check', '-c', "a 'b' $c *"]).stdout, /a 'b' \$c \*/);
     assert.equal(app.spawn(app.bin, ['check', '-c', 'missing.toml']).status, 3);
+
+    // Where the daemon looks for a newer version of itself once a deploy has switched the link; pnpm follows links itself.
+    const current = `${app.folder}-current`;
+    fs.symlinkSync(app.folder, current);
+    t.after(() => fs.rmSync(current));
+    const traced = app.spawn('strace', ['-qq', '-e', 'trace=execve', '-s', '999', `${current}/node_modules/.bin/nodesockd`, '--version']);
+    const called = traced.stderr.trim().split('\n').pop();
+    assert.ok(called.startsWith(`execve("${manager === 'pnpm' ? app.folder : current}/node_modules/.bin/../`), called);
+    assert.ok(!called.includes(version), called);
   });
 }
 
