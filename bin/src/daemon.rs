@@ -9,6 +9,7 @@ use nodesockd_os::{Backend, OpenError, Setup, random_boot_id, service_manager};
 use tokio::task::LocalSet;
 
 use crate::VERSION;
+use crate::check::{Finding, obstacles};
 use crate::cli::DaemonArgs;
 use crate::configuration::{invalid, read, surroundings};
 use crate::exit::{Exit, Failure};
@@ -25,6 +26,9 @@ pub async fn run(args: DaemonArgs) -> Result<Exit, Failure> {
     let verbosity = logging::start(config.debug);
     if rustix::process::geteuid().is_root() {
         tracing::warn!("running as root: so do all workers; give the app a user of its own");
+    }
+    for Finding { message, help, .. } in obstacles(&config) {
+        tracing::warn!("{message}; {}", help.unwrap_or_default());
     }
     LocalSet::new().run_until(supervise(config, source, verbosity)).await
 }
@@ -56,7 +60,11 @@ async fn supervise(config: Config, source: Source, verbosity: Verbosity) -> Resu
 }
 
 fn refused(error: &OpenError) -> Failure {
-    Failure::new(Exit::Unexpected, error.to_string())
+    let failure = Failure::new(Exit::Unexpected, error.to_string());
+    if matches!(error, OpenError::TmpDir { .. }) {
+        return failure.help("`nodesockd init` makes such a folder, `nodesockd doctor` looks at one");
+    }
+    failure
 }
 
 /// Where the configuration comes from, at the start and at every reload.

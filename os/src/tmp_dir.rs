@@ -178,6 +178,12 @@ fn explain(path: &Path, error: Errno) -> String {
         Errno::NOENT => {
             return format!("it does not exist; `mkdir -m 2750 {path}` makes it, and `chgrp` lets nginx in");
         }
+        Errno::ACCESS => {
+            return format!(
+                "user {} may not enter it; `chown` it, or run the daemon as its owner",
+                geteuid().as_raw()
+            );
+        }
         error => io::Error::from(error),
     };
     error.to_string()

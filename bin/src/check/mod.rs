@@ -1,6 +1,7 @@
 //! `check`: would a daemon run here? Looks at the configuration and its surroundings, changes nothing.
 
 pub(crate) mod folder;
+pub(crate) mod library;
 pub(crate) mod output;
 pub(crate) mod program;
 pub(crate) mod socket;
@@ -92,10 +93,21 @@ async fn findings(args: &CheckArgs) -> Result<Vec<Finding>, Failure> {
     let runner = program::Runner { account: &account, path: &path, cwd: &config.cwd };
     let mut findings = vec![valid(&config)];
     findings.extend(program::look(&config.program, &runner).await);
+    findings.extend(library::look(&config));
     findings.extend(output::look(&config, &account));
     findings.extend(folder::look(&config.tmp_dir, &account));
     findings.extend(socket::look(&config).await);
     Ok(findings)
+}
+
+/// What keeps workers from starting, or from reporting that they are ready, as far as a glance shows.
+pub(crate) fn obstacles(config: &Config) -> Vec<Finding> {
+    let account = Account::current();
+    let mut findings: Vec<Finding> = program::script(&config.program, &account).into_iter().collect();
+    findings.extend(library::installed(config));
+    findings.extend(output::look(config, &account));
+    findings.retain(|finding| finding.verdict != Verdict::Good);
+    findings
 }
 
 /// That the configuration is valid, and which files it came from.

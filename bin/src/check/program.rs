@@ -41,6 +41,14 @@ pub(crate) async fn look(program: &Program, runner: &Runner<'_>) -> Vec<Finding>
     }
 }
 
+/// The script, if there is one.
+pub(crate) fn script(program: &Program, account: &Account) -> Option<Finding> {
+    match program {
+        Program::Script { script, .. } => Some(script_file(script, account)),
+        Program::Command(_) => None,
+    }
+}
+
 fn script_file(script: &Path, account: &Account) -> Finding {
     let shown = render::path(script);
     match std::fs::metadata(script) {

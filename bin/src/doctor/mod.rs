@@ -1,7 +1,6 @@
 //! `doctor`: is everything set up as it should be, from the configuration to nginx? Looks, and changes nothing.
 
 mod leftovers;
-mod library;
 pub(crate) mod reach;
 mod service;
 mod unit;
@@ -145,7 +144,7 @@ async fn app(config: &Config, unit: Option<&Unit>, daemon: &Account) -> Vec<Find
     };
     let runner = Runner { account: daemon, path: &path, cwd: &config.cwd };
     let mut findings = check::program::look(&config.program, &runner).await;
-    findings.extend(library::look(config));
+    findings.extend(check::library::look(config));
     findings.extend(check::output::look(config, daemon));
     findings
 }

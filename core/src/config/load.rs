@@ -123,8 +123,9 @@ impl Chain<'_> {
             Problem::general(format!("there is no configuration file in {}", self.around.cwd.display()));
         let names = STEMS.join("`, `");
         let endings = ENDINGS.map(|(ending, _)| format!(".{ending}")).join("`, `");
-        problem.help =
-            Some(format!("looked for `{names}`, each with `{endings}`; or give a file with --config"));
+        problem.help = Some(format!(
+            "`nodesockd init` writes one; looked for `{names}`, each with `{endings}`; or give a file with --config"
+        ));
         Err(problem)
     }
 

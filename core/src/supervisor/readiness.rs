@@ -117,7 +117,10 @@ impl Supervisor {
             }
             (State::Booting { watch: Some(watch), .. }, _) => Some(watch.found.clone()),
             (_, Ready::Notify) => Some("it sent no READY=1 to NOTIFY_SOCKET".to_owned()),
-            _ => None,
+            (_, Ready::Report) => {
+                Some("it reported nothing; `nodesockd.listen()` does, or see `options.ready`".to_owned())
+            }
+            (_, Ready::Listen | Ready::Http) => None,
         });
         let found = found.map_or_else(String::new, |found| format!(": {found}"));
         format!("it was not online within {limit} ms (options.onlineTimeout){found}")

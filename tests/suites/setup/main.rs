@@ -10,4 +10,5 @@ mod clinic;
 mod doctor;
 mod init;
 mod manual;
+mod mistakes;
 mod nginx;

@@ -6,8 +6,8 @@ use nodesockd_core::config::{Config, Program, Ready};
 use semver::Version;
 use serde::Deserialize;
 
+use super::Finding;
 use crate::VERSION;
-use crate::check::Finding;
 use crate::render;
 
 #[derive(Deserialize)]
@@ -15,18 +15,24 @@ struct Package {
     version: String,
 }
 
-/// The library that the script would load, if there is a script.
-pub(super) fn look(config: &Config) -> Option<Finding> {
+/// The library that the script would load, or that there is none.
+pub(crate) fn look(config: &Config) -> Option<Finding> {
     let Program::Script { script, .. } = &config.program else { return None };
-    let Some(manifest) = find(script) else {
-        // Readiness can be seen from outside; without that somebody has to report it.
-        return (config.options.ready == Ready::Report).then(|| {
+    // Readiness can be seen from outside; without that somebody has to report it.
+    installed(config).or_else(|| {
+        (config.options.ready == Ready::Report).then(|| {
             Finding::warning(
                 format!("there is no node_modules/nodesockd for {}", render::path(script)),
                 "npm install nodesockd, or say by `options.ready` how a worker shows that it is ready",
             )
-        });
-    };
+        })
+    })
+}
+
+/// The library that the script would load, if it is there.
+pub(crate) fn installed(config: &Config) -> Option<Finding> {
+    let Program::Script { script, .. } = &config.program else { return None };
+    let manifest = find(script)?;
     let shown = render::path(&manifest);
     let package = std::fs::read_to_string(&manifest).ok();
     let package = package.and_then(|text| serde_json::from_str::<Package>(&text).ok());

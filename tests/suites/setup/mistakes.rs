@@ -1,0 +1,125 @@
+//! Every mistake on a new user's way is answered by a message that names the fix.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+
+use nodesockd_tests::cli::{self, Output};
+use nodesockd_tests::{App, http};
+
+use crate::clinic::{give, mode};
+
+/// Fails with this code, and says all this.
+fn told(output: &Output, code: i32, said: &[&str]) {
+    let all = said.iter().all(|part| output.stderr.contains(part));
+    assert!(output.code == code && all, "{said:?}: {output}");
+}
+
+fn daemon(app: &App) -> Output {
+    app.save();
+    app.cli(&["daemon"])
+}
+
+#[test]
+fn no_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    for command in ["daemon", "status", "restart", "nginx"] {
+        told(
+            &cli::run(folder.path(), &[command]),
+            3,
+            &["no configuration file in", "`nodesockd init` writes one"],
+        );
+    }
+    let doctor = cli::run(folder.path(), &["doctor"]);
+    assert!(doctor.code == 3 && doctor.stdout.contains("`nodesockd init` writes one"), "{doctor}");
+}
+
+#[test]
+fn no_tmp_dir_or_one_that_is_no_good() {
+    let app = App::new();
+    fs::remove_dir(app.run()).unwrap();
+    told(
+        &daemon(&app),
+        1,
+        &["it does not exist; `mkdir -m 2750 ", "help: `nodesockd init` makes such a folder"],
+    );
+    fs::write(app.run(), "").unwrap();
+    told(&daemon(&app), 1, &["Not a directory", "help: "]);
+    fs::remove_file(app.run()).unwrap();
+    fs::create_dir(app.run()).unwrap();
+    mode(&app.run(), 0o777);
+    told(&daemon(&app), 1, &["others may create and rename files in it", "`chmod u=rwx,g=rxs,o= "]);
+    if nix::unistd::geteuid().is_root() {
+        give(&app.run(), "nobody");
+        told(&daemon(&app), 1, &["it belongs to user 65534", "`chown` it, or run the daemon as its owner"]);
+    }
+}
+
+#[test]
+fn what_the_init_command_makes_is_good_enough() {
+    let app = App::new();
+    fs::remove_dir(app.run()).unwrap();
+    app.save();
+    assert_eq!(app.cli(&["init"]).code, 0);
+    let _daemon = app.start();
+}
+
+#[test]
+fn no_node_or_no_script() {
+    let app = App::new().set("node", "node-99");
+    let daemon = app.launch().spawn();
+    daemon.until_logged("cannot run `node-99`: it is in no folder of PATH");
+    let check = app.cli(&["check"]);
+    assert!(check.code == 3 && check.stdout.contains("write its whole path as `node`"), "{check}");
+    drop(daemon);
+
+    let app = App::new().set("script", "dist/app.js");
+    let daemon = app.launch().spawn();
+    daemon.until_logged("there is no script");
+    daemon.until_logged(
+        "correct `script`, which is relative to the configuration file, or build the app first",
+    );
+}
+
+#[test]
+fn a_port_that_is_taken() {
+    let port = http::free_port();
+    let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    let app = App::new().set("devServer", i64::from(port));
+    let daemon = app.launch().spawn();
+    daemon.until_logged(&format!("cannot listen on port {port}"));
+    daemon.until_logged("end whatever holds the port, or set another `devServer`");
+}
+
+#[test]
+fn no_daemon() {
+    let app = App::new();
+    app.save();
+    for command in ["status", "restart", "resume", "reload"] {
+        told(&app.cli(&[command]), 4, &["no daemon is running", "help: start it with `nodesockd daemon`"]);
+    }
+    app.write("nodesockd.toml", "script = \"app.js\"\ntmpDir = \"elsewhere\"\n");
+    told(&app.cli(&["status"]), 4, &["no daemon is running", "elsewhere/nodesockd.ipc does not exist"]);
+}
+
+#[test]
+fn an_app_that_is_not_integrated() {
+    let app = App::new().set("options.onlineTimeout", 200);
+    let plain = "require('node:http').createServer().listen(0, '127.0.0.1');\n";
+    app.write("app.js", plain);
+    let daemon = app.launch().spawn();
+    daemon.until_logged("it reported nothing; `nodesockd.listen()` does, or see `options.ready`");
+}
+
+#[test]
+fn an_old_library() {
+    let app = App::new();
+    let library = app.path("node_modules/nodesockd");
+    fs::remove_file(&library).unwrap();
+    fs::create_dir(&library).unwrap();
+    app.write("node_modules/nodesockd/package.json", r#"{ "name": "nodesockd", "version": "2.4.0" }"#);
+    let daemon = app.launch().spawn();
+    daemon.until_logged("is 2.4.0: without `nodesockd.listen()`, requests on kept connections can get lost");
+    daemon.until_logged("npm install nodesockd@3");
+    let check = app.cli(&["check"]);
+    assert!(check.stdout.contains("npm install nodesockd@3"), "{check}");
+}
