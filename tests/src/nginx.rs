@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::{App, wait};
+use crate::{App, program, wait};
 
 /// How long nginx keeps an idle connection to a worker, in seconds. Short, because a retiring worker waits for that.
 pub const KEEPALIVE_TIMEOUT: u32 = 1;
@@ -210,8 +210,9 @@ http {{
             folder.display()
         );
         let program = bin.join("nginx");
-        std::fs::write(&program, script).expect("our own folder");
-        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).expect("our own file");
+        if !program.exists() {
+            program::write_script(&program, &script);
+        }
         bin
     }
 

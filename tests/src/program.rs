@@ -24,6 +24,33 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is in a folder of the workspace")
 }
 
+/// Copies the built `nodesockd` to where users other than ours can execute it.
+///
+/// By another process: while this one has a file open for writing, every child that another test starts at that moment
+/// has it, too, and the kernel executes no file that somebody may still write to.
+///
+/// # Panics
+///
+/// When it cannot be written.
+pub fn copy_to(path: &Path) {
+    run(Command::new("cp").arg(nodesockd()).arg(path));
+}
+
+/// Writes a script that can be executed, in the same way.
+///
+/// # Panics
+///
+/// When it cannot be written.
+pub fn write_script(path: &Path, text: &str) {
+    let write = "printf %s \"$2\" > \"$1\" && chmod 755 \"$1\"";
+    run(Command::new("sh").args(["-c", write, "sh"]).arg(path).arg(text));
+}
+
+fn run(command: &mut Command) {
+    let status = command.status().expect("a shell and its tools");
+    assert!(status.success(), "{command:?}: {status}");
+}
+
 fn build() -> PathBuf {
     // <target>/<profile>/deps/<test>, or without `deps` for a bench
     let test = std::env::current_exe().expect("a program knows where it is");

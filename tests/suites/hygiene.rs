@@ -87,7 +87,7 @@ fn a_configured_group_may_command_the_daemon() {
     assert_eq!((mode(&app), socket.gid()), (0o660, group.gid.as_raw()));
 
     // The target folder may be out of reach for others.
-    std::fs::copy(program::nodesockd(), app.path("nodesockd")).unwrap();
+    program::copy_to(&app.path("nodesockd"));
     let ask = |groups: &str, command: &str| {
         let mut asking = Command::new("setpriv");
         asking.args(["--reuid=65534", "--regid=65534", groups, "--"]).arg(app.path("nodesockd")).arg(command);

@@ -142,16 +142,16 @@ fn major(version: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
     use crate::check::Verdict;
 
+    /// Written by another process: a file that this one has open while another test starts a child cannot be executed.
     fn fake_node(dir: &Path, body: &str) -> String {
-        let path = dir.join("node");
-        std::fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        path.display().to_string()
+        let path = dir.join("node").display().to_string();
+        let write = "printf '#!/bin/sh\\n%s\\n' \"$2\" > \"$1\" && chmod 755 \"$1\"";
+        let written = std::process::Command::new("sh").args(["-c", write, "sh", &path, body]).status();
+        assert!(written.unwrap().success());
+        path
     }
 
     #[tokio::test]

@@ -25,9 +25,7 @@ use crate::exit::{Exit, Failure};
 use crate::nginx::{self, Installed, Known, Served, compare};
 use crate::out::Console;
 use crate::render;
-
-/// The `PATH` that systemd gives to services.
-const SERVICE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+use crate::service::USUAL_PATH;
 
 /// How long the queues of listening sockets may be at least: what daemon and library ask for.
 const BACKLOG: u32 = 4096;
@@ -130,7 +128,7 @@ fn nobody_starts_it() -> Finding {
     if Path::new("/run/systemd/system").is_dir() {
         Finding::warning(
             "no systemd unit runs this app: who starts the daemon when the machine does?",
-            "`nodesockd service` makes one",
+            "`nodesockd service systemd --user USER` prints one",
         )
     } else {
         Finding::good("systemd does not run here; something else has to start the daemon")
@@ -139,7 +137,7 @@ fn nobody_starts_it() -> Finding {
 
 async fn app(config: &Config, unit: Option<&Unit>, daemon: &Account) -> Vec<Finding> {
     let path: OsString = match unit {
-        Some(unit) => unit.variable("PATH").unwrap_or_else(|| SERVICE_PATH.to_owned()).into(),
+        Some(unit) => unit.variable("PATH").unwrap_or_else(|| USUAL_PATH.to_owned()).into(),
         None => std::env::var_os("PATH").unwrap_or_default(),
     };
     let runner = Runner { account: daemon, path: &path, cwd: &config.cwd };

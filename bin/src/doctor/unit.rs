@@ -156,7 +156,8 @@ fn read(files: &BTreeMap<String, PathBuf>, name: String) -> Option<Unit> {
     let mut settings = BTreeMap::new();
     for path in std::iter::once(file).chain(drop_ins.values()) {
         let text = std::fs::read_to_string(path).unwrap_or_default();
-        service_settings(&text.replace("%i", instance).replace("%I", instance), &mut settings);
+        let text = text.replace("%i", instance).replace("%I", instance).replace("%%", "%");
+        service_settings(&text, &mut settings);
     }
     Some(Unit { name, settings })
 }
@@ -182,13 +183,15 @@ fn service_settings(text: &str, settings: &mut BTreeMap<String, String>) {
     }
 }
 
-/// Words, quoted or not.
+/// Words, quoted or not; a backslash protects what follows.
 fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quote = None;
-    for c in text.chars() {
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
         match (quote, c) {
+            (_, '\\') => word.get_or_insert_default().extend(chars.next()),
             (Some(open), c) if c == open => quote = None,
             (None, '"' | '\'') => {
                 quote = Some(c);
@@ -237,7 +240,7 @@ mod tests {
         let text = "[Unit]\nUser=no\n[Service]\n# User=no\nUser = shop\nEnvironment=A=1\nEnvironment=\"B=2 3\" \\\n  C=4\n";
         service_settings(text, &mut settings);
         service_settings(
-            "[Service]\nUser=web\nExecStart=a b\nExecStart=\nExecStart=-/c 'd e'\n",
+            "[Service]\nUser=web\nExecStart=a b\nExecStart=\nExecStart=-/c 'd e' \"f\\\"g\"\n",
             &mut settings,
         );
         let unit = Unit { name: "x.service".into(), settings };
@@ -246,7 +249,7 @@ mod tests {
             ["A", "B", "C", "D"].map(|name| unit.variable(name)),
             ["1", "2 3", "4", ""].map(|value| (!value.is_empty()).then(|| value.to_owned()))
         );
-        assert_eq!(unit.command(), ["/c", "d e"]);
+        assert_eq!(unit.command(), ["/c", "d e", "f\"g"]);
     }
 
     #[test]

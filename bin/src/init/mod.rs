@@ -122,8 +122,7 @@ fn caller(cwd: &Path, owner: &Account) -> Caller {
     let find = |name: &str, path: &OsStr| external::find(name, path, cwd, |_| true);
     let only_local = find("nodesockd", &path).is_none() && find(local, &path).is_some();
     let command = if only_local { local } else { "nodesockd" };
-    let us = Account::current();
-    let become_owner =
-        if us.uid == owner.uid { String::new() } else { format!("sudo -u {} ", render::word(&owner.name)) };
-    Caller { command, become_owner }
+    let (us, name) = (Account::current(), render::word(&owner.name));
+    let become_owner = if us.uid == owner.uid { String::new() } else { format!("sudo -u {name} ") };
+    Caller { command, owner: name, become_owner }
 }

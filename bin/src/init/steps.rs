@@ -23,6 +23,8 @@ struct Step {
 pub(super) struct Caller {
     /// The command.
     pub(super) command: &'static str,
+    /// Whom the app belongs to.
+    pub(super) owner: String,
     /// What is in front of it where it has to run as the app's user; empty if that is who types.
     pub(super) become_owner: String,
 }
@@ -42,7 +44,7 @@ pub(super) fn text(app: &App, config: &Config, caller: &Caller, style: Style) ->
 }
 
 fn steps(app: &App, config: &Config, caller: &Caller) -> Vec<Step> {
-    let Caller { command, become_owner } = caller;
+    let Caller { command, owner, become_owner } = caller;
     let name = plain::name(&config.name, '-');
     let step = |title: &str, lines: &[String]| Step { title: title.to_owned(), lines: lines.to_vec() };
     let mut steps = Vec::new();
@@ -62,12 +64,27 @@ fn steps(app: &App, config: &Config, caller: &Caller) -> Vec<Step> {
         "Let nginx pass requests to it, under your own server name:",
         &[nginx, "sudo nginx -t && sudo nginx -s reload".into()],
     ));
-    if config.tmp_dir.starts_with("/run") && Path::new("/run/systemd/system").is_dir() {
+    if config.tmp_dir.starts_with("/run") && is_systemd() {
         steps.push(at_boot(config, &name));
     }
-    steps.push(step("Have the daemon started at boot:", &[format!("{command} service --help")]));
+    steps.push(step("Have the daemon started, now and at boot:", &service(command, owner, &name)));
     steps.push(step("See whether everything is as it should be:", &[format!("sudo {command} doctor")]));
     steps
+}
+
+fn service(command: &str, owner: &str, name: &str) -> Vec<String> {
+    if !is_systemd() {
+        return vec![format!("{command} service --help")];
+    }
+    vec![
+        format!("{command} service systemd --user {owner} | sudo tee /etc/systemd/system/{name}.service"),
+        format!("sudo systemctl enable --now {name}"),
+    ]
+}
+
+/// systemd runs where its folder is (`sd_booted(3)`).
+fn is_systemd() -> bool {
+    Path::new("/run/systemd/system").is_dir()
 }
 
 fn integration(app: &App) -> Step {

@@ -22,7 +22,7 @@ use crate::plain;
 use crate::render;
 
 /// Where managers look for programs, for all we know: systemd's own list.
-const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// How long `getent` and `id` may take.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -73,7 +73,7 @@ fn another_user_is_9() {
     let before = daemon.status();
     // The target folder may be out of reach for others.
     let copy = app.path("nodesockd");
-    std::fs::copy(program::nodesockd(), &copy).unwrap();
+    program::copy_to(&copy);
     let as_nobody = |args: &[&str]| {
         let mut command = Command::new("setpriv");
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).arg(&copy).args(args);

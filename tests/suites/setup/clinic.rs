@@ -43,7 +43,7 @@ impl Clinic {
         fs::remove_file(&library).unwrap();
         copy(&program::root().join("node/lib"), &library.join("lib"));
         fs::copy(program::root().join("node/package.json"), library.join("package.json")).unwrap();
-        fs::copy(program::nodesockd(), app.path("nodesockd")).unwrap();
+        program::copy_to(&app.path("nodesockd"));
         app.save();
         give(app.folder(), USER);
         let (user, group) = (user(USER), Group::from_name(NGINX).unwrap().unwrap());

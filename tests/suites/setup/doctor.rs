@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
-use nodesockd_tests::{cli, http};
+use nodesockd_tests::{cli, http, program};
 
 use crate::clinic::{Clinic, give, mode, user};
 
@@ -15,6 +15,17 @@ use crate::clinic::{Clinic, give, mode, user};
 fn a_healthy_set_up_is_told_to_be() {
     let Some(clinic) = Clinic::new(|app| app) else { return };
     let _daemon = clinic.start();
+    clinic.is_healthy();
+}
+
+#[test]
+fn so_is_one_with_the_printed_unit_and_sockets_that_the_daemon_holds() {
+    let change = |app: nodesockd_tests::App| app.set("options.listen", "daemon").standby(1);
+    let Some(mut clinic) = Clinic::new(change) else { return };
+    let _daemon = clinic.start();
+    let printed = clinic.app.cli(&["service", "systemd", "--user", "nobody"]);
+    assert_eq!(printed.code, 0, "{printed}");
+    clinic.unit = printed.stdout;
     clinic.is_healthy();
 }
 
@@ -62,7 +73,11 @@ fn the_unit_is_examined() {
         &["`node` is not found in /nowhere", "whole path"],
     );
     clinic.unit = String::new();
-    clinic.finds("no unit at all", "service", &["no systemd unit runs this app", "nodesockd service"]);
+    clinic.finds(
+        "no unit at all",
+        "service",
+        &["no systemd unit runs this app", "nodesockd service systemd"],
+    );
     clinic.unit = healthy;
     clinic.is_healthy();
 }
@@ -82,8 +97,7 @@ fn the_configuration_and_the_app_are_examined() {
     let said = clinic.examine().findings.concat();
     assert!(said.contains("app: there is no script") && said.contains("build the app first"), "{said}");
 
-    clinic.app.write("old-node", "#!/bin/sh\necho v16.20.2\n");
-    mode(&clinic.app.path("old-node"), 0o755);
+    program::write_script(&clinic.app.path("old-node"), "#!/bin/sh\necho v16.20.2\n");
     add("node = \"./old-node\"");
     clinic.finds("an old Node", "app", &["is Node v16.20.2, which is too old", "install Node 18"]);
     add("node = \"node-22\"");

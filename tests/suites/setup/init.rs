@@ -30,7 +30,7 @@ fn init(folder: &Path, args: &[&str]) -> Output {
 /// Runs `nodesockd` with `args` as another user.
 fn as_user(name: &str, folder: &Path, args: &[&str]) -> Output {
     // The target folder may be out of reach for others.
-    fs::copy(program::nodesockd(), folder.join("nodesockd")).unwrap();
+    program::copy_to(&folder.join("nodesockd"));
     let (user, group) = (format!("--reuid={name}"), format!("--regid={}", user(name).gid));
     let mut command = Command::new("setpriv");
     command.args([&user, &group, "--clear-groups", "--"]).arg(folder.join("nodesockd")).args(args);
