@@ -28,13 +28,13 @@ class Drain {
   /**
    * @param {net.Server} server
    * @param {import('./traffic.js').Traffic} traffic of that server
-   * @param {{upstreamKeepAlive: number, shutdownTimeout: number}} times how long nginx keeps an idle connection; when SIGTERM will
-   *   come; both in ms
+   * @param {{keepAlive: number, shutdownTimeout: number}} times after how long nobody can mean to use an idle connection any more; when
+   *   SIGTERM will come; both in ms
    */
-  constructor(server, traffic, { upstreamKeepAlive, shutdownTimeout }) {
+  constructor(server, traffic, { keepAlive, shutdownTimeout }) {
     this.#server = server;
     this.#traffic = traffic;
-    this.#keepAlive = upstreamKeepAlive;
+    this.#keepAlive = keepAlive;
     this.#shutdownTimeout = shutdownTimeout;
   }
 

@@ -8,6 +8,12 @@ const { Traffic } = require('./traffic.js');
 /** nginx's default for `keepalive_timeout` of an upstream, in ms. */
 const NGINX_KEEP_ALIVE = 60_000;
 
+/**
+ * How much later than nginx we give up an idle connection, in ms. nginx looks for requests first and for time-outs then: one that
+ * has too little CPU sends requests on connections whose time is long up.
+ */
+const PATIENCE = 15_000;
+
 /** What Node sets when nobody says otherwise, in ms. */
 const NODE_KEEP_ALIVE = 5_000;
 const NODE_HEADERS_TIMEOUT = 60_000;
@@ -43,7 +49,7 @@ class Service {
     outliveNginx(app.server);
     this.#traffic = new Traffic(app.server, worker.gate);
     const shutdownTimeout = Number(process.env.NODESOCKD_SHUTDOWN_TIMEOUT) || SHUTDOWN_TIMEOUT;
-    this.#drain = new Drain(app.server, this.#traffic, { upstreamKeepAlive, shutdownTimeout });
+    this.#drain = new Drain(app.server, this.#traffic, { keepAlive: upstreamKeepAlive + PATIENCE, shutdownTimeout });
   }
 
   /** Listens and reports it. */
@@ -107,7 +113,7 @@ function isInherited({ LISTEN_FDS, LISTEN_PID }) {
  * while Node closes is lost.
  */
 function outliveNginx(server) {
-  if (server.keepAliveTimeout === NODE_KEEP_ALIVE) server.keepAliveTimeout = NGINX_KEEP_ALIVE + 15_000;
+  if (server.keepAliveTimeout === NODE_KEEP_ALIVE) server.keepAliveTimeout = NGINX_KEEP_ALIVE + PATIENCE;
   if (server.headersTimeout === NODE_HEADERS_TIMEOUT) {
     server.headersTimeout = Math.max(NODE_HEADERS_TIMEOUT, server.keepAliveTimeout + 1_000);
   }

@@ -129,8 +129,8 @@ test('an answer that had begun goes on, and its connection may be used once more
   assert.equal((await worker.exited).code, 0);
 });
 
-test('idle connections are closed once nginx must have given them up', async (t) => {
-  const worker = new TestWorker(t, 'http.js', { env: { TEST_KEEP_ALIVE: '100' } });
+test('idle connections are closed once even a late nginx must have given them up', async (t) => {
+  const worker = new TestWorker(t, 'http.js', { env: { TEST_KEEP_ALIVE: '100', NODESOCKD_SHUTDOWN_TIMEOUT: '60000' } });
   await worker.frame('online');
   await worker.get('/', { agent: keepAlive(t) });
   worker.tell('shutdown');
