@@ -15,6 +15,7 @@ mod frames;
 mod input;
 mod lines;
 mod noise;
+mod state;
 mod world;
 
 pub use config::{config_toml, config_yaml};
@@ -22,12 +23,13 @@ pub use events::core_events;
 pub use frames::frames;
 pub use lines::{client_session, round_trip, worker_session};
 pub use noise::core_noise;
+pub use state::state_file;
 
 /// One of them.
 pub type Property = fn(&[u8]);
 
 /// All of them, by the names of their targets and corpora.
-pub const ALL: [(&str, Property); 8] = [
+pub const ALL: [(&str, Property); 9] = [
     ("client_session", client_session),
     ("config_toml", config_toml),
     ("config_yaml", config_yaml),
@@ -35,5 +37,6 @@ pub const ALL: [(&str, Property); 8] = [
     ("core_noise", core_noise),
     ("frames", frames),
     ("round_trip", round_trip),
+    ("state_file", state_file),
     ("worker_session", worker_session),
 ];
