@@ -8,7 +8,7 @@ use nix::unistd::geteuid;
 use tempfile::TempDir;
 
 use crate::app::fixture;
-use crate::cli::{self, Output};
+use crate::cli::Output;
 use crate::wait;
 
 /// A booted machine. Dropped, it is gone with all its processes and all changes to its files.
@@ -72,10 +72,22 @@ impl Machine {
         command
     }
 
-    /// Runs a script of bash in the machine that ends at the first command that fails.
+    /// Runs a script of bash in the machine that ends at the first command that fails, and after ten minutes in any case:
+    /// it may well be a whole chapter.
+    ///
+    /// # Panics
+    ///
+    /// When the machine is gone.
     #[must_use]
     pub fn run(&self, script: &str) -> Output {
-        cli::spawn(self.command("bash").args(["-euo", "pipefail", "-c", script])).finish()
+        let mut timeout = self.command("timeout");
+        timeout.args(["600", "bash", "-euo", "pipefail", "-c", script]).stdin(Stdio::null());
+        let ended = timeout.output().expect("nsenter, of util-linux");
+        Output {
+            stdout: String::from_utf8_lossy(&ended.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&ended.stderr).into_owned(),
+            code: ended.status.code().unwrap_or(-1),
+        }
     }
 
     /// The same for a script that must succeed: what it prints.

@@ -1,13 +1,13 @@
-//! The user's chapters are followed from top to bottom: every command as it stands there, on a machine of its own, while
-//! somebody keeps asking for a page.
+//! The chapter that leads from nothing to production, from top to bottom, while somebody keeps asking for a page.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use nodesockd_tests::chapter::{Block, Chapter, entries};
+use nodesockd_tests::chapter::{Chapter, entries};
 use nodesockd_tests::machine::Machine;
 use nodesockd_tests::program::root;
+
+use crate::script;
 
 /// A registry at the address that npm is told of, with our packages and what the examples have installed.
 fn registry(machine: &Machine) {
@@ -32,27 +32,9 @@ fn registry(machine: &Machine) {
     ));
 }
 
-/// What a chapter shows, as a script: files are written, commands are run.
-fn script(blocks: &[Block<'_>]) -> String {
-    let mut script = String::new();
-    for block in blocks {
-        match (block.kind, block.name) {
-            ("shell", _) => script += &block.text,
-            (_, Some(name)) => {
-                let _ = write!(script, "cat > {name} <<'END OF FILE'\n{}END OF FILE\n", block.text);
-            }
-            (_, None) => {}
-        }
-    }
-    script
-}
-
 #[test]
 fn from_nothing_to_production() {
-    let Some(machine) = Machine::boot() else {
-        println!("skipped: only root can boot a machine");
-        return;
-    };
+    let Some(machine) = Machine::boot() else { return };
     registry(&machine);
     let chapter = Chapter::read(root().join("docs/00-quick-start.md"));
     let blocks = chapter.blocks();

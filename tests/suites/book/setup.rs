@@ -1,0 +1,65 @@
+//! The chapter about the system: its files where it says they belong, its commands in their order, its script for deploys.
+
+use nodesockd_tests::chapter::Chapter;
+use nodesockd_tests::machine::Machine;
+use nodesockd_tests::program::{nodesockd, root};
+
+use crate::script;
+
+/// An app in three releases: a third one whose migration fails, and its user.
+const SCENE: &str = r#"
+useradd --system --create-home --home-dir /srv/shop shop
+chmod a+x /srv/shop
+mkdir -p /srv/shop/releases/41/node_modules
+ln -s "$NODE_PACKAGE" /srv/shop/releases/41/node_modules/nodesockd
+cd /srv/shop/releases/41
+cat > nodesockd.toml <<END
+script = "app.js"
+tmpDir = "/run/shop"
+workers = 3
+standby = 1
+END
+cat > app.js <<END
+const { readFileSync } = require('node:fs');
+const release = readFileSync(__dirname + '/release', 'utf8');
+require('nodesockd').listen((req, res) => res.end(release));
+END
+echo 41 > release
+echo '#!/bin/sh' > run-migrations
+chmod +x run-migrations
+ln -s releases/41 /srv/shop/current
+cp -a . ../42; echo 42 > ../42/release
+cp -a . ../43; echo 43 > ../43/release
+cp -a . ../44; echo 44 > ../44/release; echo exit 1 >> ../44/run-migrations
+rm -f /etc/nginx/sites-enabled/default
+"#;
+
+#[test]
+fn the_system_is_set_up_and_deployed_to_as_the_chapter_says() {
+    let Some(machine) = Machine::boot() else { return };
+    machine.bring(nodesockd(), "/usr/local/bin");
+    machine.must(&format!("NODE_PACKAGE={}\n{SCENE}", root().join("node").display()));
+
+    let chapter = Chapter::read(root().join("docs/04-setup.md"));
+    let blocks = chapter.blocks();
+    // Other managers than systemd have machines of their own, in `managers`.
+    let others = blocks.iter().position(|block| block.text.contains("chpst")).expect("another manager");
+    let deployment =
+        blocks.iter().position(|block| block.text.contains("releases/42")).expect("a deployment");
+    let serves = |release: u32| {
+        let served = machine.must("curl -sS --retry 20 --retry-all-errors http://localhost/");
+        assert_eq!(served.trim(), release.to_string(), "{}", machine.journal());
+    };
+
+    machine.must(&script(&blocks[..others]));
+    machine.must("systemd-tmpfiles --create /etc/tmpfiles.d/shop.conf; nginx -t; systemctl restart nginx");
+    serves(41);
+
+    machine.must(&format!("cd /srv/shop/current; {}", script(&blocks[deployment..])));
+    serves(42);
+    machine.must("/srv/shop/deploy 43");
+    serves(43);
+    assert_eq!(machine.run("/srv/shop/deploy 44").code, 1);
+    serves(43);
+    assert!(machine.must("nodesockd status --ipc /run/shop/nodesockd.ipc").contains(" online "));
+}
