@@ -77,7 +77,10 @@ declare namespace nodesockd {
   }
 
   interface ServeOptions {
-    /** nginx's `keepalive_timeout` of this upstream, in ms; default 60000, as nginx's. The drain waits 15 s longer than that for idle connections that nginx does not close. */
+    /**
+     * nginx's `keepalive_timeout` of this upstream, in ms; default 60000, as nginx's. The drain waits 15 s longer than that for idle
+     * connections that nginx does not close.
+     */
     upstreamKeepAlive?: number;
   }
 
