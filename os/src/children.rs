@@ -146,10 +146,13 @@ impl Stat {
     /// The second field is the process's own choice, in parentheses, and may hold anything, even parentheses.
     fn parse(line: &str) -> Option<Self> {
         let mut fields = line[line.rfind(')')? + 1..].split_ascii_whitespace();
-        let exited = matches!(fields.next()?, "Z" | "X");
+        let ended = matches!(fields.next()?, "Z" | "X");
         let parent = fields.next().and_then(pid);
         let group = fields.next().and_then(pid);
-        let started = fields.nth(16).and_then(|ticks| ticks.parse().ok());
+        // Until its last thread has ended, too, a process keeps its sockets, and cannot be collected.
+        let threads: Option<u32> = fields.nth(14).and_then(|count| count.parse().ok());
+        let exited = ended && threads.is_none_or(|count| count <= 1);
+        let started = fields.nth(1).and_then(|ticks| ticks.parse().ok());
         Some(Self { exited, parent, group, started })
     }
 }
@@ -169,5 +172,18 @@ mod tests {
         };
         assert_eq!(Stat::parse(line), Some(stat));
         assert_eq!(Stat::parse(""), None);
+    }
+
+    #[test]
+    fn a_process_has_exited_when_its_last_thread_has() {
+        let exited = |state: &str, threads: u32| {
+            let line =
+                format!("1 (x) {state} 1 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 {threads} 0 987654 0 0");
+            Stat::parse(&line).unwrap().exited
+        };
+        assert_eq!(
+            [("R", 1), ("Z", 2), ("Z", 1), ("X", 0)].map(|(state, threads)| exited(state, threads)),
+            [false, false, true, true]
+        );
     }
 }
