@@ -193,7 +193,7 @@ http {{
     /// When nginx refuses the configuration.
     #[must_use]
     pub fn dump(&self) -> String {
-        let output = self.command(&[]).arg("-T").output().expect("nginx, of Debian's nginx-light");
+        let output = self.command(&[]).arg("-T").output().expect("nginx, Debian's package of that name");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("what was written here")
     }
@@ -204,7 +204,7 @@ http {{
         let (folder, bin) = (self.folder.path(), self.folder.path().join("bin"));
         std::fs::create_dir_all(&bin).expect("our own folder");
         let nginx = ["/usr/sbin/nginx", "/usr/bin/nginx"].into_iter().find(|path| Path::new(path).exists());
-        let nginx = nginx.expect("nginx, of Debian's nginx-light");
+        let nginx = nginx.expect("nginx, Debian's package of that name");
         let script = format!(
             "#!/bin/sh\nexec {nginx} -p {0} -c {0}/nginx.conf -e {0}/error.log \"$@\"\n",
             folder.display()
@@ -228,7 +228,7 @@ http {{
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .unwrap_or_else(|error| panic!("{command:?}: {error}; nginx is in Debian's nginx-light"));
+            .unwrap_or_else(|error| panic!("{command:?}: {error}; install Debian's nginx"));
         let nginx = Nginx { child, folder: self.folder };
         wait::found("nginx listens", || UnixStream::connect(nginx.front()).ok(), || nginx.log());
         nginx
