@@ -69,6 +69,7 @@ impl fmt::Display for Kind {
 pub struct Supervisor {
     running: Running,
     upstream: Upstream,
+    _port: http::Port,
     // Last, because it takes its folder with it.
     _app: App,
 }
@@ -86,17 +87,17 @@ impl Supervisor {
     pub fn start(kind: Kind, workers: u32, wrapper: &[&str]) -> Self {
         let app = crate::app().workers(workers);
         let app = if let Kind::Nodesockd(integration) = kind { integration.of(app) } else { app };
-        let port = http::free_port();
+        let port = http::Port::claim();
         let running = match kind {
             Kind::Nodesockd(_) => Running::Nodesockd(app.launch().through(wrapper).start()),
-            Kind::Pm2 => Running::Pm2(Pm2::start(&app, workers, port, wrapper)),
-            Kind::Cluster => Running::Cluster(Cluster::start(&app, workers, port, wrapper)),
+            Kind::Pm2 => Running::Pm2(Pm2::start(&app, workers, port.number, wrapper)),
+            Kind::Cluster => Running::Cluster(Cluster::start(&app, workers, port.number, wrapper)),
         };
         let upstream = match kind {
             Kind::Nodesockd(_) => Upstream::of(&app, workers),
-            Kind::Pm2 | Kind::Cluster => Upstream::to(vec![format!("127.0.0.1:{port}")]),
+            Kind::Pm2 | Kind::Cluster => Upstream::to(vec![format!("127.0.0.1:{}", port.number)]),
         };
-        Self { running, upstream, _app: app }
+        Self { running, upstream, _port: port, _app: app }
     }
 
     /// The servers that nginx has to list.

@@ -1,4 +1,4 @@
-//! What needs a process to itself, because it changes what all threads share: the umask, and limits.
+//! What needs a process to itself, because all threads share it: the umask, limits, and signals.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,14 +16,16 @@ use std::os::unix::fs::PermissionsExt;
 use bench::{Bench, config, open};
 use nodesockd_core::Event;
 use nodesockd_core::backend::Processes;
+use nodesockd_core::event::DaemonSignal;
 use rustix::fs::Mode;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, connect, socket};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
+use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit, umask};
 
 /// One after the other: they are about the same process.
 #[tokio::test]
 async fn a_process_of_its_own() {
     the_control_socket_is_private_whatever_the_umask();
+    signals_to_the_daemon_are_reported().await;
     out_of_descriptors_nothing_breaks().await;
 }
 
@@ -39,6 +41,18 @@ fn the_control_socket_is_private_whatever_the_umask() {
         assert_eq!(found.permissions().mode() & 0o7777, 0o600, "umask {mask:o}");
         drop(backend);
         std::fs::remove_file(folder.path().join("nodesockd.ipc.lock")).unwrap();
+    }
+}
+
+async fn signals_to_the_daemon_are_reported() {
+    let mut bench = Bench::new();
+    for (signal, meaning) in [
+        (Signal::USR1, DaemonSignal::User1),
+        (Signal::HUP, DaemonSignal::Hangup),
+        (Signal::TERM, DaemonSignal::Terminate),
+    ] {
+        kill_process(getpid(), signal).unwrap();
+        bench.until(|event| (*event == Event::Signalled { signal: meaning }).then_some(())).await;
     }
 }
 

@@ -43,6 +43,7 @@ impl App {
             .set("script", "app.js")
             .set("tmpDir", "run")
             .set("options.onlineTimeout", 50_000)
+            .set("options.drainTimeout", 50_000)
             .set("options.shutdownTimeout", 50_000);
         std::fs::create_dir(app.run()).expect("a fresh folder");
         std::fs::create_dir(app.path("node_modules")).expect("a fresh folder");

@@ -2,7 +2,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::Path;
 use std::time::Duration;
 
@@ -90,15 +91,34 @@ pub fn ask_port(port: u16, path: &str) -> io::Result<Pending<TcpStream>> {
     send(stream, path)
 }
 
-/// A port that is free now.
-///
-/// # Panics
-///
-/// When there is none.
-#[must_use]
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("bound").port()
+/// A port that nobody else gets as long as this lives: neither another test, in whichever process, nor a connection.
+#[derive(Debug)]
+pub struct Port {
+    /// Its number.
+    pub number: u16,
+    /// In the kernel's table of abstract names, which belongs to the same network namespace as ports do.
+    _claim: UnixListener,
+}
+
+impl Port {
+    /// Claims one.
+    ///
+    /// # Panics
+    ///
+    /// When none is left.
+    #[must_use]
+    pub fn claim() -> Self {
+        // Below the ports that the kernel gives to whoever does not care.
+        let free = |number: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *number)).is_ok();
+        (20_000..32_000)
+            .find_map(|number| Self::of(number).filter(|port| free(&port.number)))
+            .expect("a free port")
+    }
+
+    fn of(number: u16) -> Option<Self> {
+        let name = SocketAddr::from_abstract_name(format!("nodesockd-test-port-{number}")).ok()?;
+        Some(Self { number, _claim: UnixListener::bind_addr(&name).ok()? })
+    }
 }
 
 fn send<S: Write>(mut stream: S, path: &str) -> io::Result<Pending<S>> {

@@ -32,6 +32,7 @@ pub mod machine;
 pub mod nginx;
 pub mod process;
 pub mod program;
+pub mod visitors;
 pub mod wait;
 
 pub use app::App;
@@ -43,4 +44,5 @@ pub use load::Load;
 pub use machine::Machine;
 pub use nginx::Upstream;
 pub use process::Process;
+pub use visitors::Visitors;
 pub use wait::until;

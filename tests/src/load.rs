@@ -32,7 +32,8 @@ pub struct Load {
 struct Shared {
     stop: AtomicBool,
     sent: AtomicU64,
-    answered: AtomicU64,
+    /// By each client.
+    answered: Vec<AtomicU64>,
     first_failure: OnceLock<String>,
 }
 
@@ -87,11 +88,12 @@ impl Load {
     /// Sets `clients` to work on the unix socket `front`: the even ones GET, the odd ones POST.
     #[must_use]
     pub fn start(front: &Path, clients: usize) -> Self {
-        let shared = Arc::<Shared>::default();
+        let answered = (0..clients).map(|_| AtomicU64::new(0)).collect();
+        let shared = Arc::new(Shared { answered, ..Shared::default() });
         let client = |index: usize| {
             let method = if index.is_multiple_of(2) { Method::Get } else { Method::Post };
             let (shared, front) = (Arc::clone(&shared), front.to_owned());
-            thread::spawn(move || Client { front, method, connection: None }.work(&shared))
+            thread::spawn(move || Client { front, method, connection: None }.work(&shared, index))
         };
         let clients = (0..clients).map(client).collect();
         Self { shared, clients, begun: Instant::now() }
@@ -100,14 +102,20 @@ impl Load {
     /// How many requests have been answered so far.
     #[must_use]
     pub fn answered(&self) -> u64 {
-        self.shared.answered.load(Relaxed)
+        self.by_each().sum()
     }
 
-    /// Waits until as many requests more than now have been answered as there are clients.
+    /// Waits until each client has got an answer to a request that it sends from now on.
     pub fn flows(&self) {
-        let goal = self.answered() + self.clients.len() as u64;
+        // The next answer may be to a request that is under way, the one after that cannot.
+        let goals: Vec<u64> = self.by_each().map(|count| count + 2).collect();
         let failure = || self.shared.first_failure.get().cloned().unwrap_or_else(|| "none has failed".into());
-        wait::found("requests are answered", || (self.answered() > goal).then_some(()), failure);
+        let flows = || self.by_each().zip(&goals).all(|(count, goal)| count >= *goal);
+        wait::found("every client's requests are answered", || flows().then_some(()), failure);
+    }
+
+    fn by_each(&self) -> impl Iterator<Item = u64> {
+        self.shared.answered.iter().map(|count| count.load(Relaxed))
     }
 
     /// Lets every client finish its request.
@@ -116,10 +124,10 @@ impl Load {
     ///
     /// When the load ran out before: then it has not seen the whole story.
     #[must_use]
-    pub fn finish(self) -> Ledger {
+    pub fn finish(mut self) -> Ledger {
         self.shared.stop.store(true, Relaxed);
         let mut ledger = Ledger { took: self.begun.elapsed(), ..Ledger::default() };
-        for client in self.clients {
+        for client in std::mem::take(&mut self.clients) {
             let part = client.join().expect("a client that counts its failures");
             ledger.sent += part.sent;
             ledger.failures.extend(part.failures);
@@ -132,6 +140,13 @@ impl Load {
         ledger.latencies.sort_unstable();
         assert!(ledger.sent < LIMIT, "the story was longer than the load");
         ledger
+    }
+}
+
+/// A test that has failed does not keep those beside it from the processors.
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Relaxed);
     }
 }
 
@@ -173,7 +188,7 @@ struct Client {
 }
 
 impl Client {
-    fn work(mut self, shared: &Shared) -> Ledger {
+    fn work(mut self, shared: &Shared, index: usize) -> Ledger {
         let mut ledger = Ledger::default();
         while !shared.stop.load(Relaxed) {
             let number = shared.sent.fetch_add(1, Relaxed);
@@ -187,7 +202,7 @@ impl Client {
                     let took = sent.elapsed().as_micros();
                     ledger.latencies.push(took.try_into().unwrap_or(u32::MAX));
                     *ledger.answered.entry(answer.worker).or_default() += 1;
-                    shared.answered.fetch_add(1, Relaxed);
+                    shared.answered[index].fetch_add(1, Relaxed);
                 }
                 Err(error) => {
                     self.connection = None;

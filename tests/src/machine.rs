@@ -21,14 +21,14 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Boots one; `None` if we are not root, who alone can make its namespaces.
+    /// Boots one; `None` if we are not root, who alone can make its namespaces, or in a container, where root cannot.
     ///
     /// # Panics
     ///
     /// When it does not boot.
     #[must_use]
     pub fn boot() -> Option<Self> {
-        if !geteuid().is_root() {
+        if !geteuid().is_root() || !may_make_namespaces() {
             return None;
         }
         let folder =
@@ -130,6 +130,13 @@ impl Drop for Machine {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn may_make_namespaces() -> bool {
+    let mut attempt = Command::new("unshare");
+    attempt
+        .args(["--mount", "--pid", "--fork", "--net", "--cgroup", "mount", "-t", "tmpfs", "attempt", "/mnt"]);
+    attempt.stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
 fn first_number(file: &Path) -> Option<u32> {

@@ -33,6 +33,12 @@ impl Process {
         Self::of(self.pid) == Some(self)
     }
 
+    /// Whether its main thread waits for something to happen.
+    #[must_use]
+    pub fn sleeps(self) -> bool {
+        self.is_alive() && stat(self.pid).is_some_and(|stat| stat[0] == "S")
+    }
+
     /// Sends it a signal.
     ///
     /// # Panics

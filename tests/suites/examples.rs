@@ -7,20 +7,18 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::thread;
 
 use nodesockd_tests::cli::{self, Output};
 use nodesockd_tests::daemon::Launch;
 use nodesockd_tests::program::root;
-use nodesockd_tests::{Daemon, http, until};
+use nodesockd_tests::{Daemon, Visitors, http};
 use serde_json::json;
 use tempfile::TempDir;
 
 struct Example {
     _clone: TempDir,
     folder: PathBuf,
-    port: u16,
+    port: http::Port,
 }
 
 impl Example {
@@ -40,11 +38,11 @@ impl Example {
             assert!(installed.exists(), "run `npm ci` in {}, as tests/run does", original.display());
             symlink(installed, folder.join("node_modules")).unwrap();
         }
-        Self { _clone: clone, folder, port: http::free_port() }
+        Self { _clone: clone, folder, port: http::Port::claim() }
     }
 
     fn start(&self) -> Daemon {
-        let port = format!("--dev-server={}", self.port);
+        let port = format!("--dev-server={}", self.port.number);
         Launch::new(&self.folder, &self.folder.join("run/nodesockd.ipc")).arg(&port).start()
     }
 
@@ -55,12 +53,12 @@ impl Example {
     }
 
     fn get(&self, path: &str) -> http::Answer {
-        http::ask_port(self.port, path).unwrap().answer().unwrap()
+        http::ask_port(self.port.number, path).unwrap().answer().unwrap()
     }
 
     /// Adds a person to the table of `express-api`.
     fn add(&self, person: &str) -> String {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port.number)).unwrap();
         let length = person.len();
         write!(
             stream,
@@ -80,35 +78,19 @@ fn hello_is_restarted_and_no_request_fails() {
     let daemon = example.start();
     assert!(example.get("/").body.starts_with("Hello from worker "), "{}", daemon.log());
 
-    let (stop, answered) = (AtomicBool::new(false), AtomicU64::new(0));
-    let flows = || {
-        let before = answered.load(Relaxed);
-        until("requests are answered", || answered.load(Relaxed) > before);
-    };
-    thread::scope(|scope| {
-        let client = scope.spawn(|| {
-            while !stop.load(Relaxed) {
-                let answer = http::ask_port(example.port, "/").and_then(http::Pending::answer);
-                match answer {
-                    Ok(answer) if answer.status == 200 => answered.fetch_add(1, Relaxed),
-                    failed => return Err(failed),
-                };
-            }
-            Ok(())
-        });
-        for _ in 0..3 {
-            let before = daemon.status().pids();
-            example.cli(&["restart"]);
-            assert!(daemon.settled().pids().iter().all(|pid| !before.contains(pid)));
-            if client.is_finished() {
-                break;
-            }
-            flows();
-        }
-        stop.store(true, Relaxed);
-        let ended = client.join().unwrap();
-        assert!(ended.is_ok(), "after {} requests: {ended:?}\n{}", answered.load(Relaxed), daemon.log());
+    let port = example.port.number;
+    let visitors = Visitors::start(1, move |_| {
+        let answer = http::ask_port(port, "/").and_then(http::Pending::answer);
+        assert!(answer.as_ref().is_ok_and(|answer| answer.status == 200), "{answer:?}");
     });
+    for _ in 0..3 {
+        visitors.come();
+        let before = daemon.status().pids();
+        example.cli(&["restart"]);
+        assert!(daemon.settled().pids().iter().all(|pid| !before.contains(pid)));
+    }
+    visitors.come();
+    visitors.leave();
     example.cli(&["terminate"]);
 }
 
@@ -119,7 +101,7 @@ fn express_api_is_deployed_with_a_migration() {
     assert!(example.add(r#"{"name":"Ada"}"#).starts_with("HTTP/1.1 201 "), "{}", daemon.log());
 
     example.cli(&["restart", "--suspended"]);
-    let waiting = http::ask_port(example.port, "/people").unwrap();
+    let waiting = http::ask_port(example.port.number, "/people").unwrap();
     let mut migrate = Command::new("node");
     let migrated = migrate.args(["migrate.mjs", "email"]).current_dir(&example.folder).output().unwrap();
     assert!(migrated.status.success(), "{migrated:?}");

@@ -110,6 +110,7 @@ fn mode(app: &App) -> u32 {
 fn an_idle_daemon_makes_no_system_call() {
     let app = App::new().workers(2).standby(1);
     let daemon = app.start();
+    daemon.until_so("it has noticed that we hung up", || daemon.process().sleeps());
     // Two seconds are what is measured here, not what is waited for.
     let mut tracer = Command::new("timeout");
     tracer.args(["--signal=INT", "2", "strace", "-f", "-o"]).arg(app.path("trace"));

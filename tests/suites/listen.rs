@@ -1,11 +1,9 @@
 //! Sockets that the daemon holds, and workers that know nothing of it, with real processes.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::thread;
-
 use nix::sys::signal::Signal;
 use nodesockd_tests::http::{self, Answer};
-use nodesockd_tests::{App, Connections, Daemon, Load, Upstream, until};
+use nodesockd_tests::{App, Connections, Daemon, Load, Upstream, Visitors, until};
 
 /// An app whose sockets the daemon holds.
 fn held() -> App {
@@ -91,28 +89,17 @@ fn a_kill_under_load_costs_no_more_than_what_the_worker_had_accepted() {
 fn restarts_under_load_lose_nothing() {
     let app = held().workers(2);
     let daemon = app.start();
-    let answered = thread::scope(|scope| {
-        let users: Vec<_> = (0..8)
-            .map(|user| {
-                let link = app.link(user % 2);
-                let running = daemon.process();
-                scope.spawn(move || {
-                    let mut answered = 0;
-                    while !link.with_file_name("enough").exists() && running.is_alive() {
-                        assert_eq!(http::get(&link, "/").status, 200);
-                        answered += 1;
-                    }
-                    answered
-                })
-            })
-            .collect();
-        for _ in 0..8 {
-            assert_eq!(app.cli(&["restart"]).code, 0);
-        }
-        app.write("run/enough", "");
-        users.into_iter().map(|user| user.join().unwrap()).sum::<u32>()
+    let links = [app.link(0), app.link(1)];
+    let visitors = Visitors::start(8, move |user| {
+        assert_eq!(http::get(&links[user as usize % 2], "/").status, 200);
     });
-    assert!(answered > 100, "{answered} requests are too few to mean anything");
+    for _ in 0..8 {
+        visitors.come();
+        assert_eq!(app.cli(&["restart"]).code, 0);
+    }
+    visitors.come();
+    visitors.leave();
+    drop(daemon);
 }
 
 #[test]

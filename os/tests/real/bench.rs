@@ -12,6 +12,7 @@ use nodesockd_core::config::{Config, Env, Options, Output, Program, Ready, Socke
 use nodesockd_core::event::ExitStatus;
 use nodesockd_core::id::{Ids, Process, WorkerId};
 use nodesockd_os::{Backend, Setup};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
 
 /// Longer than anything here takes: when it has passed, the test has failed.
@@ -125,6 +126,12 @@ pub fn config(folder: &Path) -> Config {
 
 pub fn pattern() -> SocketPattern {
     SocketPattern::parse("app.{worker}.sock").unwrap()
+}
+
+/// A socket on which nobody listens any more. Never on one of ours: a process that another test is just starting would
+/// have it open, too, for a moment.
+pub fn dead_socket(path: &Path) {
+    mknodat(CWD, path, FileType::Socket, Mode::RWXU, 0).unwrap();
 }
 
 /// Whether a process is there, exited or not.

@@ -3,10 +3,11 @@
 use std::fs;
 use std::num::NonZeroU32;
 use std::os::unix::fs::symlink;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Once;
 
+use nix::sys::stat::{Mode, SFlag, mknod};
 use nodesockd_core::config::{Config, Env, Options, Program};
 use nodesockd_core::id::Ids;
 use nodesockd_os::{Backend, Setup};
@@ -111,7 +112,8 @@ impl Stage for Real {
         let path = self.path(name);
         match left {
             Left::Link(target) => symlink(target, path).expect("a link"),
-            Left::Socket => drop(UnixListener::bind(path).expect("a socket")),
+            // Never a listener of ours: a process that another test is just starting would have it open, too.
+            Left::Socket => mknod(&path, SFlag::S_IFSOCK, Mode::S_IRWXU, 0).expect("a socket"),
             Left::Plain => fs::write(path, "precious").expect("a file"),
         }
     }

@@ -58,8 +58,10 @@ fn the_environment_is_what_the_contract_says_and_nothing_leaks() {
 
 #[test]
 fn a_suspended_worker_is_told_so_by_its_environment() {
-    let app = App::new().python("raw.py").standby(1);
+    let app = App::new().python("raw.py");
     let daemon = app.start();
+    // Started when the slot is served: a spare that is there before may take it.
+    assert_eq!(app.cli(&["set-standby", "1"]).code, 0);
     let status = daemon.status();
     let told = |process: nodesockd_tests::Process| {
         process.environment().contains(&"NODESOCKD_SUSPENDED=true".to_owned())

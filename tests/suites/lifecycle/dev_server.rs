@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use nix::sys::signal::Signal;
-use nodesockd_tests::http::{ask_port, free_port};
+use nodesockd_tests::http::{Port, ask_port};
 use nodesockd_tests::{App, Daemon};
 
 /// Asks the dev server, as soon as it listens, and waits for the answer.
@@ -17,35 +17,35 @@ fn listening(daemon: &Daemon, port: u16) {
 
 #[test]
 fn it_spreads_connections_over_the_slots() {
-    let port = free_port();
-    let app = App::new().workers(2).set("devServer", i64::from(port));
+    let port = Port::claim();
+    let app = App::new().workers(2).set("devServer", i64::from(port.number));
     let daemon = app.start();
     let status = daemon.status();
-    let answered: BTreeSet<u64> = (0..8).map(|_| pid(port)).collect();
+    let answered: BTreeSet<u64> = (0..8).map(|_| pid(port.number)).collect();
     let expected = status.pids().into_iter().map(u64::from).collect();
     assert_eq!(answered, expected);
 }
 
 #[test]
 fn the_command_line_wins_over_the_configuration() {
-    let (configured, wanted) = (free_port(), free_port());
-    let app = App::new().set("devServer", i64::from(configured));
-    let daemon = app.launch().arg("--dev-server").arg(&wanted.to_string()).start();
-    assert_eq!(pid(wanted), u64::from(daemon.status().slot(0).process().pid));
-    assert!(std::net::TcpStream::connect(("127.0.0.1", configured)).is_err());
+    let (configured, wanted) = (Port::claim(), Port::claim());
+    let app = App::new().set("devServer", i64::from(configured.number));
+    let daemon = app.launch().arg("--dev-server").arg(&wanted.number.to_string()).start();
+    assert_eq!(pid(wanted.number), u64::from(daemon.status().slot(0).process().pid));
+    assert!(std::net::TcpStream::connect(("127.0.0.1", configured.number)).is_err());
     drop(daemon);
 
     let _daemon = app.launch().arg("--no-dev-server").start();
-    assert!(std::net::TcpStream::connect(("127.0.0.1", configured)).is_err());
+    assert!(std::net::TcpStream::connect(("127.0.0.1", configured.number)).is_err());
 }
 
 #[test]
 fn connections_wait_for_a_worker() {
-    let port = free_port();
-    let app = App::new().script("gated.js").set("devServer", i64::from(port));
+    let port = Port::claim();
+    let app = App::new().script("gated.js").set("devServer", i64::from(port.number));
     let daemon = app.launch().spawn();
-    listening(&daemon, port);
-    let waiting: Vec<_> = (0..5).map(|_| ask_port(port, "/").unwrap()).collect();
+    listening(&daemon, port.number);
+    let waiting: Vec<_> = (0..5).map(|_| ask_port(port.number, "/").unwrap()).collect();
     app.write("go", "");
     for waiting in waiting {
         assert_eq!(waiting.answer().unwrap().status, 200);
@@ -54,32 +54,32 @@ fn connections_wait_for_a_worker() {
 
 #[test]
 fn a_crash_costs_nobody_who_comes_after_it() {
-    let port = free_port();
-    let app = App::new().set("devServer", i64::from(port));
+    let port = Port::claim();
+    let app = App::new().set("devServer", i64::from(port.number));
     let daemon = app.start();
     let before = daemon.status().slot(0).process();
     before.signal(Signal::SIGKILL);
     daemon.until("its death is noticed", |status| !status.pids().contains(&before.pid));
-    let after = pid(port);
+    let after = pid(port.number);
     assert_ne!(after, u64::from(before.pid));
     assert_eq!(after, u64::from(daemon.settled().slot(0).process().pid));
 }
 
 #[test]
 fn a_reload_turns_it_on_and_off() {
-    let port = free_port();
+    let port = Port::claim();
     let mut app = App::new();
     let daemon = app.start();
     let before = daemon.status();
-    app.change("devServer", i64::from(port));
+    app.change("devServer", i64::from(port.number));
     app.save();
     assert_eq!(app.cli(&["reload"]).code, 0);
-    listening(&daemon, port);
-    assert_eq!(pid(port), u64::from(before.slot(0).process().pid));
+    listening(&daemon, port.number);
+    assert_eq!(pid(port.number), u64::from(before.slot(0).process().pid));
     app.change("devServer", false);
     app.save();
     assert_eq!(app.cli(&["reload"]).code, 0);
-    daemon.until_so("it is closed", || std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
+    daemon.until_so("it is closed", || std::net::TcpStream::connect(("127.0.0.1", port.number)).is_err());
     assert_eq!(daemon.status().workers, before.workers);
 }
 

@@ -223,7 +223,8 @@ fn leftovers_are_examined() {
 
 #[test]
 fn a_daemon_that_is_not_there_is_missed() {
-    let Some(clinic) = Clinic::new(|app| app.set("devServer", i64::from(http::free_port()))) else { return };
+    let port = http::Port::claim();
+    let Some(clinic) = Clinic::new(|app| app.set("devServer", i64::from(port.number))) else { return };
     let mut daemon = clinic.start();
     clinic.is_healthy();
     assert_eq!(clinic.app.cli(&["stop"]).code, 0);

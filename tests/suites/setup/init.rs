@@ -58,11 +58,14 @@ fn an_app_runs_after_what_it_says_is_done() {
     lines.into_iter().for_each(said);
     fs::write(path.join("server.js"), format!("{}\n{script}{}\n", lines[0], lines[1])).unwrap();
     said("nodesockd daemon --dev-server");
-    let port = http::free_port();
-    let mut daemon = cli::spawn(&mut cli::command(path, &["daemon", &format!("--dev-server={port}")]));
+    let port = http::Port::claim();
+    let front = format!("--dev-server={}", port.number);
+    let mut daemon = cli::spawn(&mut cli::command(path, &["daemon", &front]));
     until("the app answers", || {
         assert!(!daemon.has_ended(), "the daemon has ended");
-        http::ask_port(port, "/").and_then(http::Pending::answer).is_ok_and(|answer| answer.body == "hello")
+        http::ask_port(port.number, "/")
+            .and_then(http::Pending::answer)
+            .is_ok_and(|answer| answer.body == "hello")
     });
 
     let again = init(path, &[]);

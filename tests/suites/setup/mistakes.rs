@@ -3,8 +3,8 @@
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 
+use nodesockd_tests::App;
 use nodesockd_tests::cli::{self, Output};
-use nodesockd_tests::{App, http};
 
 use crate::clinic::{give, mode};
 
@@ -82,8 +82,8 @@ fn no_node_or_no_script() {
 
 #[test]
 fn a_port_that_is_taken() {
-    let port = http::free_port();
-    let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = taken.local_addr().unwrap().port();
     let app = App::new().set("devServer", i64::from(port));
     let daemon = app.launch().spawn();
     daemon.until_logged(&format!("cannot listen on port {port}"));
