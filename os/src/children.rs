@@ -38,13 +38,15 @@ pub(crate) fn collect_orphans() {
 }
 
 /// Kills what the exited, unreaped process `leader` of `worker` left behind: its process group, and orphans that carry
-/// the worker's id in their environment. Returns when all of it is gone and collected.
+/// the worker's id in their environment. Returns when all of it is gone and collected, or has not gone in time.
 pub(crate) async fn kill_left_behind(worker: WorkerId, leader: Pid) {
     let deadline = Instant::now() + PATIENCE;
     // The unreaped leader keeps its pid, and so the group's, from being another's.
     let _ = kill_process_group(leader, Signal::KILL);
+    // Those that take too long are collected when they have gone; the others are killed all the same.
+    let mut given_up = HashSet::new();
     // One at a time: each death can make orphans of processes that were out of sight before.
-    while let Some(orphan) = left_behind(worker, leader) {
+    while let Some(orphan) = left_behind(worker, leader, &given_up) {
         if orphan.exited {
             collect(orphan.pid);
             continue;
@@ -64,7 +66,7 @@ pub(crate) async fn kill_left_behind(worker: WorkerId, leader: Pid) {
                 "process {pid}, left behind by worker {}, cannot be killed: {reason}",
                 worker.short()
             );
-            return;
+            given_up.insert(pid);
         }
     }
 }
@@ -78,9 +80,10 @@ fn collect(pid: Pid) {
     let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
 }
 
-fn left_behind(worker: WorkerId, leader: Pid) -> Option<Orphan> {
+fn left_behind(worker: WorkerId, leader: Pid, given_up: &HashSet<Pid>) -> Option<Orphan> {
     let mark = format!("{WORKER_ID}={worker}");
-    orphans(&workers()).into_iter().find(|orphan| orphan.group == Some(leader) || carries(orphan.pid, &mark))
+    let is_left = |orphan: &Orphan| orphan.group == Some(leader) || carries(orphan.pid, &mark);
+    orphans(&workers()).into_iter().find(|orphan| !given_up.contains(&orphan.pid) && is_left(orphan))
 }
 
 /// A child that is no worker.
