@@ -223,7 +223,8 @@ fn a_worker_that_never_is_ready_fails_the_start_with_what_was_seen() {
         .python("inherits.py")
         .set("options.ready", "http")
         .set("options.readyPath", "/healthy")
-        .set("options.onlineTimeout", 2000)
+        // Time to listen and to be asked: an answer is what it has to fail with.
+        .set("options.onlineTimeout", 10_000)
         .env("READY_AFTER", "1000000");
     let daemon = app.launch().spawn();
     daemon.until_logged("it answered GET /healthy with 503 (options.readyPath)");
