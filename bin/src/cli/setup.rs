@@ -36,7 +36,7 @@ pub struct NginxArgs {
     /// The name under which the app is reached; any unless given
     #[arg(long, value_name = "NAME", conflicts_with = "check")]
     pub server_name: Option<String>,
-    /// Where nginx listens, as it spells it; may be repeated; 80 and [::]:80 unless given
+    /// Where nginx listens, as it spells it; may be repeated; `80` and `[::]:80` unless given
     #[arg(long, value_name = "ADDRESS", conflicts_with = "check")]
     pub listen: Vec<String>,
     /// Compare what `nginx -T` prints, or what it has printed into FILE (`-` is standard input)
