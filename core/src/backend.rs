@@ -125,7 +125,7 @@ pub trait Host {
     /// Serves the dev server on `port` in front of `links`, or stops it.
     async fn serve_dev(&mut self, port: Option<u16>, links: &[String]) -> Result<(), Failure>;
 
-    /// Sends a notice to the service manager, after those before it. Gives up in the end on one that does not read.
+    /// Sends a notice to the service manager, after those before it, and does not wait for it to be read.
     async fn notify(&mut self, notice: &Notice);
 }
 

@@ -60,6 +60,7 @@ pub struct Backend {
     listeners: Listeners,
     logs: Logs,
     dev_server: DevServer,
+    manager: Option<manager::Line>,
     /// Those that bring signals and connections.
     tasks: Vec<JoinHandle<()>>,
     ipc_file: Option<IpcFile>,
@@ -110,6 +111,7 @@ impl Backend {
             queues: Queues::new(),
             listeners: Listeners::default(),
             dev_server: DevServer::default(),
+            manager: manager::Line::open(),
             tasks,
             ipc_file: Some(ipc_file),
             lock,
@@ -138,6 +140,9 @@ impl Backend {
             let _ = timeout_at(deadline, client.ended()).await;
         }
         let _ = self.dev_server.serve(None, Vec::new()).await;
+        if let Some(manager) = self.manager.take() {
+            manager.close().await;
+        }
         self.lock.release();
     }
 
@@ -354,7 +359,9 @@ impl Host for Backend {
     }
 
     async fn notify(&mut self, notice: &Notice) {
-        manager::notify(notice).await;
+        if let Some(manager) = &self.manager {
+            manager.notify(notice);
+        }
     }
 }
 

@@ -15,8 +15,24 @@ use std::sync::OnceLock;
 /// When it does not compile.
 pub fn nodesockd() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| std::env::var_os("NODESOCKD_BIN").map_or_else(build, PathBuf::from))
+    PROGRAM.get_or_init(|| std::env::var_os("NODESOCKD_BIN").map_or_else(|| build(None), PathBuf::from))
 }
+
+/// The same program, but for its version, [`NEWER`].
+///
+/// It is the one named by `NODESOCKD_NEWER_BIN`; without that, it is built here, in a target folder of its own.
+///
+/// # Panics
+///
+/// When it does not compile.
+pub fn newer() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    let build = || build(Some(NEWER));
+    PROGRAM.get_or_init(|| std::env::var_os("NODESOCKD_NEWER_BIN").map_or_else(build, PathBuf::from))
+}
+
+/// The version of [`newer`].
+pub const NEWER: &str = "99.0.0";
 
 /// The root of the repository.
 #[must_use]
@@ -51,7 +67,7 @@ fn run(command: &mut Command) {
     assert!(status.success(), "{command:?}: {status}");
 }
 
-fn build() -> PathBuf {
+fn build(version: Option<&str>) -> PathBuf {
     // <target>/<profile>/deps/<test>, or without `deps` for a bench
     let test = std::env::current_exe().expect("a program knows where it is");
     let mut folders = test.ancestors().skip(1).skip_while(|folder| folder.ends_with("deps"));
@@ -61,13 +77,15 @@ fn build() -> PathBuf {
         Some("debug") | None => "dev",
         Some(name) => name,
     };
+    let target = version.map_or_else(|| target.to_owned(), |version| target.join(version));
     let built = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--package", "nodesockd", "--bin", "nodesockd", "--profile", profile])
         .arg("--target-dir")
-        .arg(target)
+        .arg(&target)
+        .envs(version.map(|version| ("NODESOCKD_VERSION", version)))
         .current_dir(root())
         .status()
         .expect("Cargo runs");
     assert!(built.success(), "nodesockd does not compile");
-    folder.join("nodesockd")
+    target.join(folder.file_name().expect("a profile's folder")).join("nodesockd")
 }

@@ -57,3 +57,35 @@ fn killed_under_runit() {
 fn killed_under_s6() {
     killed_again_and_again(&S6);
 }
+
+#[test]
+fn a_process_that_the_kernel_gives_a_dead_workers_pid_is_left_alone() {
+    let Some(managed) = Managed::install(&SYSTEMD, "") else { return };
+    managed.amend("Restart=no");
+    let before = managed.start();
+    let (reused, kept) = (before.slot(0).pid.unwrap(), before.slot(1));
+    managed.machine.must(&format!(
+        "kill -9 {daemon} {reused}
+         while kill -0 {reused}; do sleep 0.01; done
+         for attempt in $(seq 1000); do
+           echo $(({reused} - 1)) > /proc/sys/kernel/ns_last_pid
+           (exec setpriv --reuid=shop --regid=shop --init-groups setsid sleep 1000) > /dev/null 2>&1 &
+           [ $! != {reused} ] || exit 0
+           kill $!
+         done
+         exit 1",
+        daemon = before.pid
+    ));
+    let is_alive = || managed.machine.run(&format!("ps -o comm= {reused}")).stdout == "sleep\n";
+    assert!(is_alive());
+    managed.machine.must("systemctl reset-failed shop && systemctl start shop");
+    let after = managed.settled("another daemon is there", |status| status.pid != before.pid);
+    assert_eq!((&after.slot(1).id, after.slot(1).pid), (&kept.id, kept.pid), "{}", managed.log());
+    assert_ne!(after.slot(0).id, before.slot(0).id);
+    assert_ne!(after.slot(0).pid, Some(reused));
+    assert_eq!(managed.cli("restart").code, 0, "{}", managed.log());
+    managed.machine.must("systemctl stop shop");
+    assert!(is_alive(), "a process that is none of its workers was ended: {}", managed.log());
+    managed.machine.must(&format!("kill -9 {reused}"));
+    managed.stop();
+}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nodesockd_tests::cli::Output;
 use nodesockd_tests::machine::Machine;
@@ -16,7 +16,7 @@ pub struct Manager {
     pub name: &'static str,
     /// The file for what that prints.
     pub file: &'static str,
-    /// Makes the manager notice the file and run the service.
+    /// Makes the manager notice the file and run the service, for the first time or after it was stopped.
     pub start: &'static str,
     /// Stops the service, and returns when it is down.
     pub stop: &'static str,
@@ -35,7 +35,7 @@ pub const SYSTEMD: Manager = Manager {
 pub const SUPERVISORD: Manager = Manager {
     name: "supervisord",
     file: "/etc/supervisor/conf.d/shop.conf",
-    start: "install -d -o shop /var/log/shop; systemctl start supervisor",
+    start: "install -d -o shop /var/log/shop; systemctl start supervisor; supervisorctl start shop || true",
     stop: "supervisorctl stop shop",
     log: "cat /var/log/shop/shop.log; journalctl --no-pager -u supervisor",
 };
@@ -43,7 +43,7 @@ pub const SUPERVISORD: Manager = Manager {
 pub const DAEMONTOOLS: Manager = Manager {
     name: "daemontools",
     file: "/etc/service/shop/run",
-    start: "systemd-run --quiet --unit=manager --setenv=PATH=\"$PATH\" svscan /etc/service",
+    start: "systemctl --quiet is-active manager || systemd-run --quiet --unit=manager --setenv=PATH=\"$PATH\" svscan /etc/service; svc -u /etc/service/shop || true",
     stop: "svc -d /etc/service/shop; until svstat /etc/service/shop | grep -q ': down'; do sleep 0.1; done",
     log: "journalctl --no-pager -u manager",
 };
@@ -51,7 +51,7 @@ pub const DAEMONTOOLS: Manager = Manager {
 pub const RUNIT: Manager = Manager {
     name: "runit",
     file: "/etc/service/shop/run",
-    start: "systemd-run --quiet --unit=manager --setenv=PATH=\"$PATH\" runsvdir /etc/service",
+    start: "systemctl --quiet is-active manager || systemd-run --quiet --unit=manager --setenv=PATH=\"$PATH\" runsvdir /etc/service; sv up /etc/service/shop || true",
     stop: "sv -w 60 down /etc/service/shop",
     log: "journalctl --no-pager -u manager",
 };
@@ -59,7 +59,7 @@ pub const RUNIT: Manager = Manager {
 pub const S6: Manager = Manager {
     name: "s6",
     file: "/etc/s6/shop/run",
-    start: "systemd-run --quiet --unit=manager --setenv=PATH=\"$PATH\" s6-svscan /etc/s6",
+    start: "systemctl --quiet is-active manager || systemd-run --quiet --unit=manager --setenv=PATH=\"$PATH\" s6-svscan /etc/s6; s6-svc -u /etc/s6/shop || true",
     stop: "s6-svc -wD -d /etc/s6/shop",
     log: "journalctl --no-pager -u manager",
 };
@@ -79,24 +79,25 @@ impl Managed {
             return None;
         };
         machine.must("useradd --system --user-group --home-dir /srv/shop shop && install -d -m 2750 -o shop -g shop /run/shop");
-        machine.bring(program::nodesockd(), "/usr/local/bin");
         let node = program::root().join("node").display().to_string();
         machine.must(&format!(
             "mkdir -p /srv/shop/node_modules/nodesockd && cp -r {node}/lib {node}/package.json /srv/shop/node_modules/nodesockd"
         ));
         let managed = Self { machine, manager };
+        managed.install_program(program::nodesockd());
         fs::copy(app::fixture("echo.js"), managed.path("/srv/shop/app.js")).unwrap();
         managed.configure(settings);
         managed.machine.must("chown -R shop:shop /srv/shop");
         Some(managed)
     }
 
-    /// Writes the configuration, with more settings of the first table.
+    /// Writes the configuration, with more settings, those of the first table first.
     pub fn configure(&self, settings: &str) {
         let keep_alive = KEEPALIVE_TIMEOUT * 1000;
+        let (settings, options) = settings.split_once("\n[options]\n").unwrap_or((settings, ""));
         let text = format!(
             "name = 'shop'\nscript = 'app.js'\ntmpDir = '/run/shop'\nworkers = 2\nstandby = 1\n{settings}\n\
-             [env]\nUPSTREAM_KEEP_ALIVE = '{keep_alive}'\n[options]\nonlineTimeout = 50000\nshutdownTimeout = 50000\n"
+             [env]\nUPSTREAM_KEEP_ALIVE = '{keep_alive}'\n[options]\nonlineTimeout = 50000\nshutdownTimeout = 50000\n{options}"
         );
         fs::write(self.path("/srv/shop/nodesockd.toml"), text).unwrap();
     }
@@ -112,6 +113,12 @@ impl Managed {
              {start}"
         ));
         self.settled("the app is up", |_| true)
+    }
+
+    /// Installs a program of ours in the place of the one there is, as a package manager does.
+    pub fn install_program(&self, program: &Path) {
+        self.machine.bring(program, "/usr/local/bin/new");
+        self.machine.must("mv /usr/local/bin/new/nodesockd /usr/local/bin/nodesockd");
     }
 
     /// Stops it as the manager does, and sees that nothing is left.

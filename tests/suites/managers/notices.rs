@@ -2,6 +2,7 @@
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use nodesockd_tests::wait::PATIENCE;
@@ -27,8 +28,10 @@ impl Manager {
 
     /// What it is told up to something that begins with `wanted`.
     fn until(&self, wanted: &str) -> Vec<String> {
+        let begun = Instant::now();
         let mut heard = vec![self.next()];
         while !heard.last().is_some_and(|notice| notice.starts_with(wanted)) {
+            assert!(begun.elapsed() < PATIENCE, "{wanted} was waited for in vain: {heard:?}");
             heard.push(self.next());
         }
         heard
@@ -111,7 +114,7 @@ fn one_that_hangs_does_not_say_that_it_is_alive() {
     manager.socket.set_nonblocking(true).unwrap();
     while manager.socket.recv(&mut [0; 4096]).is_ok() {}
     manager.socket.set_nonblocking(false).unwrap();
-    manager.socket.set_read_timeout(Some(std::time::Duration::from_millis(600))).unwrap();
+    manager.socket.set_read_timeout(Some(Duration::from_millis(600))).unwrap();
     assert!(manager.socket.recv(&mut [0; 4096]).is_err(), "it hangs, and says that it is alive");
     daemon.signal(Signal::SIGCONT);
     manager.socket.set_read_timeout(Some(PATIENCE)).unwrap();

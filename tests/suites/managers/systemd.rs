@@ -11,7 +11,7 @@ impl Managed {
     }
 
     /// Settings for the service beside those that were printed.
-    fn amend(&self, settings: &str) {
+    pub fn amend(&self, settings: &str) {
         self.machine.must(&format!(
             "mkdir -p /etc/systemd/system/shop.service.d
              printf '[Service]\\n{settings}\\n' > /etc/systemd/system/shop.service.d/test.conf"
