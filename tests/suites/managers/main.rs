@@ -7,3 +7,4 @@ mod deaths;
 mod managed;
 mod notices;
 mod systemd;
+mod versions;
