@@ -134,7 +134,7 @@ impl World {
             self.violated(format_args!(
                 "{worker} is {what} while a link names its socket, and nobody follows it"
             ));
-        } else if !linked && waiting > 0 && !drained && !unseen {
+        } else if !linked && waiting > 0 && !drained && !unseen && !self.is_tended(socket, Some(worker)) {
             self.violated(format_args!(
                 "{worker} is {what} while {waiting} connections wait in its accept queue"
             ));
