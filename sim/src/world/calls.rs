@@ -13,7 +13,11 @@ impl World {
     pub fn publish(&mut self, link: &str, socket: &str, symlinks: Symlinks) -> Result<(), Failure> {
         let called = self.call(Call::Publish);
         self.log_file(format_args!("publish {link} → {}", self.owner(socket)), &called);
+        if called.is_err() {
+            self.promises.unswapped.insert(link.to_owned());
+        }
         called?;
+        self.promises.unswapped.remove(link);
         if let Some(Entry::Socket(_) | Entry::Plain) = self.files.get(link) {
             return Err(Failure(format!("{link} is no symlink")));
         }

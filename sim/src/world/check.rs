@@ -56,8 +56,10 @@ impl World {
         if !process.suspended && self.promises.suspended && self.promises.lifting == 0 {
             self.violated(format_args!("{worker} is started unsuspended while the app is suspended"));
         }
-        let staying =
-            self.processes.iter().filter(|(_, process)| process.alive() && !process.retiring()).count();
+        // Those of an earlier daemon may have to go, and cannot be told before they report.
+        let stays =
+            |process: &super::process::Proc| process.alive() && !process.retiring() && !process.adopted;
+        let staying = self.processes.iter().filter(|(_, process)| stays(process)).count();
         let failing =
             self.processes.iter().filter(|(_, process)| process.alive() && process.asks_to_go()).count();
         // One set, its replacement, those that ask to be replaced, and one set whose end is decided but not begun.

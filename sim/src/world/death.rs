@@ -70,7 +70,9 @@ impl World {
             let sound = process.behaviours.is_empty() && !process.stopped && !process.asked_to_go();
             // Of slots that were asked for there may be fewer.
             let wanted = self.promises.slots.range(..SlotIndex(self.promises.floor()));
-            let needed = wanted.into_iter().any(|(_, slot)| slot.worker == Some(worker));
+            let needed = wanted.into_iter().any(|(_, slot)| {
+                slot.worker == Some(worker) && !self.promises.unswapped.contains(&slot.link)
+            });
             // One that can be told nothing is replaced unless it is known to need nothing.
             let recorded = self.state.as_ref().and_then(|state| state.worker(process.id));
             let active = recorded.is_some_and(|record| record.stage == RecordedStage::Online);

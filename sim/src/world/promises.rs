@@ -46,6 +46,8 @@ pub(crate) struct Promises {
     /// Files whose removal failed by an injected error the last time it was tried.
     pub stuck: BTreeSet<String>,
     pub sweep_failed: bool,
+    /// Links that could not be swapped the last time that was tried: whom they name may have to go.
+    pub unswapped: BTreeSet<String>,
     /// Links and sockets that somebody else removed, and that the daemon has not made again.
     pub spoiled: BTreeSet<String>,
 }
@@ -80,6 +82,7 @@ impl Promises {
             slots: BTreeMap::new(),
             stuck: BTreeSet::new(),
             sweep_failed: false,
+            unswapped: BTreeSet::new(),
             spoiled: BTreeSet::new(),
         }
     }
