@@ -228,7 +228,7 @@ pub struct ReadArgs {
 }
 
 /// Arguments of `daemon`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct DaemonArgs {
     /// The configuration file
     #[arg(short, long, value_name = "PATH")]
@@ -240,6 +240,9 @@ pub struct DaemonArgs {
     /// No dev server, whatever the configuration says
     #[arg(long)]
     pub no_dev_server: bool,
+    /// Say whether this program could take over what it reads from its standard input.
+    #[arg(long, hide = true)]
+    pub preflight: bool,
 }
 
 /// How workers are started.

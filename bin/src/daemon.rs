@@ -5,7 +5,7 @@ use nodesockd_core::backend::Clock;
 use nodesockd_core::config::{Config, Problem, Surroundings};
 use nodesockd_core::driver::Driver;
 use nodesockd_core::supervisor::Daemon;
-use nodesockd_os::{Backend, OpenError, Setup, random_boot_id, service_manager};
+use nodesockd_os::{Backend, OpenError, Parcel, Setup, random_boot_id, service_manager, start_over};
 use tokio::task::LocalSet;
 
 use crate::VERSION;
@@ -14,6 +14,7 @@ use crate::cli::DaemonArgs;
 use crate::configuration::{invalid, read, surroundings};
 use crate::exit::{Exit, Failure};
 use crate::logging::{self, Verbosity};
+use crate::program::installed;
 
 /// Runs the daemon until it quits.
 ///
@@ -34,6 +35,7 @@ pub async fn run(args: DaemonArgs) -> Result<Exit, Failure> {
 }
 
 async fn supervise(config: Config, source: Source, verbosity: Verbosity) -> Result<Exit, Failure> {
+    let program = installed(&source.around.cwd);
     let load = Box::new(move || {
         let loaded = source.load();
         if let Ok(config) = &loaded {
@@ -41,22 +43,57 @@ async fn supervise(config: Config, source: Source, verbosity: Verbosity) -> Resu
         }
         loaded
     });
-    let daemon = Daemon {
-        version: VERSION.to_owned(),
-        pid: std::process::id(),
-        boot: random_boot_id(),
-        manager: service_manager(),
+    let setup = Setup { config: config.clone(), load, program };
+    let mut driver = match Parcel::received() {
+        None => begin(config, setup)?,
+        Some(parcel) => take_over(config, setup, parcel)?,
     };
-    let mut backend =
-        Backend::open(Setup { config: config.clone(), load }).map_err(|error| refused(&error))?;
-    tracing::info!("nodesockd {VERSION} runs `{}`, pid {}", config.name, daemon.pid);
-    let left = backend.inherit(&config);
-    let supervisor = Supervisor::adopt(config, daemon, left, backend.now());
-    let mut driver = Driver::new(supervisor, backend);
     driver.run().await;
     driver.backend().close().await;
     tracing::info!("nodesockd has quit");
     Ok(Exit::Done)
+}
+
+/// A daemon's first program. It adopts the workers of an earlier daemon.
+fn begin(config: Config, setup: Setup) -> Result<Driver<Backend>, Failure> {
+    let mut backend = Backend::open(setup).map_err(|error| refused(&error))?;
+    let daemon = identity();
+    tracing::info!("nodesockd {VERSION} runs `{}`, pid {}", config.name, daemon.pid);
+    let left = backend.inherit(&config);
+    let supervisor = Supervisor::adopt(config, daemon, left, backend.now());
+    Ok(Driver::new(supervisor, backend))
+}
+
+/// The program that a daemon has become. What it cannot take over is adopted, as after a crash.
+fn take_over(
+    config: Config,
+    setup: Setup,
+    parcel: Result<Parcel, String>,
+) -> Result<Driver<Backend>, Failure> {
+    let taken = parcel.and_then(|parcel| match parcel.supervisor.refuses(&config) {
+        Some(reason) => Err(reason),
+        None => Backend::take_over(setup, parcel).map_err(|error| error.to_string()),
+    });
+    match taken {
+        Ok((backend, left)) => {
+            let supervisor = Supervisor::take_over(config, identity(), left, backend.now());
+            Ok(Driver::new(supervisor, backend))
+        }
+        Err(reason) => {
+            tracing::error!("cannot take over from the program that ran before, starting over: {reason}");
+            let error = start_over();
+            Err(Failure::new(Exit::Unexpected, format!("cannot start over: {error}")))
+        }
+    }
+}
+
+fn identity() -> Daemon {
+    Daemon {
+        version: VERSION.to_owned(),
+        pid: std::process::id(),
+        boot: random_boot_id(),
+        manager: service_manager(),
+    }
 }
 
 fn refused(error: &OpenError) -> Failure {
@@ -69,14 +106,14 @@ fn refused(error: &OpenError) -> Failure {
 
 /// Where the configuration comes from, at the start and at every reload.
 #[derive(Debug)]
-struct Source {
-    around: Surroundings,
-    args: DaemonArgs,
+pub(crate) struct Source {
+    pub around: Surroundings,
+    pub args: DaemonArgs,
 }
 
 impl Source {
     /// Loads the configuration; what the command line says about the dev server wins.
-    fn load(&self) -> Result<Config, Vec<Problem>> {
+    pub(crate) fn load(&self) -> Result<Config, Vec<Problem>> {
         let mut config = read(self.args.config.as_deref(), &self.around)?;
         if self.args.no_dev_server {
             config.dev_server = None;

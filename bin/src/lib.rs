@@ -19,6 +19,8 @@ mod manual;
 pub mod nginx;
 pub mod out;
 mod plain;
+mod preflight;
+mod program;
 pub mod render;
 pub mod service;
 mod tail;
@@ -45,6 +47,7 @@ pub fn run() -> ExitCode {
     let mut console = Console::of_process();
     let result = match cli.command {
         Command::Client(command) => on_runtime(commands::run(command, &mut console)),
+        Command::Daemon(args) if args.preflight => preflight::run(&args, &mut console),
         Command::Daemon(args) => {
             nodesockd_os::prepare();
             on_runtime(daemon::run(args))

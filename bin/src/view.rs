@@ -78,12 +78,15 @@ pub struct ConfigView {
 
 /// The answer of a daemon that did something.
 #[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct DaemonView {
     /// Its process id.
     pub pid: Option<u32>,
-    /// It is being upgraded.
+    /// It goes, and the one that follows is to be asked again.
     #[serde(default)]
     pub upgrading: bool,
+    /// What it was before it upgraded itself for this request.
+    pub upgraded_from: Option<String>,
 }
 
 /// A part of the answer to `start-workers` and `restart-workers`.

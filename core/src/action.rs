@@ -1,11 +1,13 @@
 //! What to do: the orders a backend gets from the [`Supervisor`](crate::Supervisor).
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::config::{Output, Ready, SocketPattern, Symlinks};
 use crate::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
 use crate::notice::Notice;
 use crate::state::State;
+use crate::supervisor::Handoff;
 use crate::wire::{Reply, ToWorker};
 
 /// An order, in the imperative. Orders are carried out one after the other, in the order given.
@@ -118,6 +120,25 @@ pub enum Action {
     LoadConfig,
     /// Open the log files again, under the same names → [`Event::LogsReopened`](crate::Event::LogsReopened).
     ReopenLogs,
+    /// Try whether the installed program could take over → [`Event::Preflighted`](crate::Event::Preflighted), when it has
+    /// said so, or has not within `limit`.
+    Preflight {
+        /// What it would be handed by now.
+        handoff: Box<Handoff>,
+        /// How long it may take.
+        limit: Duration,
+    },
+    /// Bring no more facts that would be lost with this program: what is on its way stays there. When all that have come
+    /// are told, [`Event::Frozen`](crate::Event::Frozen) follows.
+    Freeze,
+    /// Bring facts again.
+    Thaw,
+    /// Become the installed program. Follows [`Freeze`](Self::Freeze) when nothing else is left to do. Only failure has a
+    /// completion: [`Event::NotHandedOff`](crate::Event::NotHandedOff).
+    HandOff {
+        /// All that it has to know of workers, slots and requests.
+        handoff: Box<Handoff>,
+    },
     /// Answer a request. A peer that is gone gets nothing.
     Reply {
         /// Whom, and about which request.

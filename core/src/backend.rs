@@ -4,6 +4,8 @@
 //! [`Action`](crate::Action) it carries out. The methods are called by [`Driver`](crate::driver::Driver) alone, one
 //! at a time.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use crate::action::{SpawnOrder, WorkerSignal};
@@ -12,6 +14,7 @@ use crate::event::{Event, Failure, Queue};
 use crate::id::{ConnId, Process, RequestRef, WorkerId};
 use crate::notice::Notice;
 use crate::state::State;
+use crate::supervisor::Handoff;
 use crate::time::Time;
 use crate::wire::{Reply, ToWorker};
 
@@ -129,6 +132,31 @@ pub trait Host {
     async fn notify(&mut self, notice: &Notice);
 }
 
+/// Becoming another program, in the same process (`execve(2)`).
+#[async_trait(?Send)]
+pub trait Succession {
+    /// Tries whether the installed program could take over, and returns at once; [`Event::Preflighted`] follows, once,
+    /// not later than after `limit`.
+    async fn preflight(&mut self, handoff: &Handoff, limit: Duration);
+
+    /// From now on facts stay where they are: what peers write in the kernel's buffers, signals pending, new connections
+    /// in the queue. [`Event::Frozen`] follows after all that have been taken in before. Exits are facts that do not get
+    /// lost: until they are collected, the next program learns of them as well.
+    async fn freeze(&mut self);
+
+    /// Undoes [`freeze`](Self::freeze).
+    async fn thaw(&mut self);
+
+    /// Becomes the installed program, and hands it everything: children, channels, connections with what was said on them
+    /// and is not complete, listening sockets, the lock, log files. There is no return from that, but in a simulation,
+    /// which puts the successor in charge itself.
+    ///
+    /// # Errors
+    ///
+    /// This program still runs, nothing is lost, and all is frozen.
+    async fn hand_off(&mut self, handoff: &Handoff) -> Result<(), Failure>;
+}
+
 /// Where facts come from.
 #[async_trait(?Send)]
 pub trait Inbox {
@@ -138,6 +166,6 @@ pub trait Inbox {
 }
 
 /// All of them: what a [`Driver`](crate::driver::Driver) needs.
-pub trait Backend: Clock + Processes + Files + Peers + Host + Inbox {}
+pub trait Backend: Clock + Processes + Files + Peers + Host + Succession + Inbox {}
 
-impl<T: Clock + Processes + Files + Peers + Host + Inbox> Backend for T {}
+impl<T: Clock + Processes + Files + Peers + Host + Succession + Inbox> Backend for T {}

@@ -125,6 +125,22 @@ impl<B: Backend> Driver<B> {
             Action::Persist { state } => {
                 Some(Event::Persisted { result: backend.persist(state.as_deref()).await })
             }
+            Action::HandOff { handoff } => {
+                let failure = backend.hand_off(handoff).await.err()?;
+                Some(Event::NotHandedOff { failure })
+            }
+            Action::Preflight { handoff, limit } => {
+                backend.preflight(handoff, *limit).await;
+                None
+            }
+            Action::Freeze => {
+                backend.freeze().await;
+                None
+            }
+            Action::Thaw => {
+                backend.thaw().await;
+                None
+            }
             Action::Probe { worker, socket, path } => {
                 backend.probe(*worker, socket, path).await;
                 None

@@ -140,6 +140,19 @@ pub enum Event {
         /// On failure the old files are still written to.
         result: Result<(), Failure>,
     },
+    /// Completes [`Action::Preflight`](crate::Action::Preflight).
+    Preflighted {
+        /// The version that the installed program says it is, or why it could not take over.
+        result: Result<String, Failure>,
+    },
+    /// Follows [`Action::Freeze`](crate::Action::Freeze): every fact that had come by then has come before this one.
+    Frozen,
+    /// Completes [`Action::HandOff`](crate::Action::HandOff), which has no completion if it succeeds: the process goes on
+    /// with another program.
+    NotHandedOff {
+        /// Why this program still runs. Everything is as it was, and frozen.
+        failure: Failure,
+    },
     /// A client or a worker made a request.
     Requested {
         /// Who asked, and by which id.

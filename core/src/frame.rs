@@ -1,5 +1,7 @@
 //! The frame codec: bytes to lines, incrementally, within bounds.
 
+use serde::{Deserialize, Serialize};
+
 use crate::wire::MAX_FRAME;
 
 /// Splits a stream of bytes into lines, however the bytes are cut. Holds at most one incomplete line.
@@ -11,6 +13,13 @@ pub struct Decoder {
     /// Bytes before this index were searched for a newline already.
     searched: usize,
     /// The rest of an oversized line is being skipped.
+    skipping: bool,
+}
+
+/// What a decoder holds of a line that is not complete, to go on with in another process.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rest {
+    bytes: Vec<u8>,
     skipping: bool,
 }
 
@@ -40,6 +49,18 @@ impl Decoder {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A decoder in the middle of a stream, where another one has left off.
+    #[must_use]
+    pub fn resume(rest: Rest) -> Self {
+        Self { buffer: rest.bytes, skipping: rest.skipping, ..Self::default() }
+    }
+
+    /// Where it has left off, when [`next_line`](Self::next_line) has returned `None`.
+    #[must_use]
+    pub fn rest(&self) -> Rest {
+        Rest { bytes: self.buffer[self.start..].to_vec(), skipping: self.skipping }
     }
 
     /// Takes the next bytes of the stream. Call [`next_line`](Self::next_line) until it returns `None` before feeding more.
@@ -111,6 +132,21 @@ mod tests {
         lines
     }
 
+    /// As [`lines`], by another decoder for each chunk.
+    fn lines_by_many(chunks: &[&[u8]]) -> Vec<Result<String, FrameError>> {
+        let mut rest = Rest::default();
+        let mut lines = Vec::new();
+        for chunk in chunks {
+            let mut decoder = Decoder::resume(rest);
+            decoder.feed(chunk);
+            while let Some(line) = decoder.next_line() {
+                lines.push(line.map(str::to_owned));
+            }
+            rest = decoder.rest();
+        }
+        lines
+    }
+
     #[test]
     fn lines_end_with_newline_or_both() {
         let expected = vec![Ok("a".into()), Ok("b".into()), Err(FrameError::Empty), Err(FrameError::NotUtf8)];
@@ -131,6 +167,10 @@ mod tests {
         let fits = vec![b'x'; MAX_FRAME];
         assert_eq!(lines(&[&fits, b"\r", b"\n"]).len(), 1);
         assert!(lines(&[&fits, b"\r\n"])[0].is_ok());
+        assert_eq!(
+            lines_by_many(&[&long, &long, b"\nnext\n"]),
+            [Err(FrameError::TooLong), Ok("next".into())]
+        );
     }
 
     proptest! {
@@ -145,6 +185,7 @@ mod tests {
             cuts.sort_unstable();
             let chunks: Vec<&[u8]> = cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect();
             prop_assert_eq!(lines(&chunks), lines(&[&bytes]));
+            prop_assert_eq!(lines_by_many(&chunks), lines(&[&bytes]));
         }
     }
 }

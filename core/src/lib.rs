@@ -33,7 +33,8 @@
 //! 8. No worker is told to shut down while its accept queue holds a connection, except after `drainTimeout`, or if the
 //!    queue is its successor's as well.
 //! 9. A daemon that [adopts](Supervisor::adopt) what another left, at whatever step that one died, goes on as it would
-//!    have: workers keep their process, slot and suspension; an interrupted rollout is finished or undone.
+//!    have: workers keep their process, slot and suspension; an interrupted rollout is finished or undone. One that
+//!    [takes over](Supervisor::take_over) what another hands off goes on exactly as that one would have.
 //! 10. A service manager is told that the daemon is ready when all slots are served for the first time, and not before;
 //!     that it is stopping, before it quits; and that it is alive, as often as it wants to hear that.
 #![cfg_attr(test, allow(clippy::unwrap_used))]

@@ -1,6 +1,13 @@
 //! The backend: what the core's traits ask for, done for real.
 
-use std::collections::BTreeMap;
+mod succession;
+
+pub use succession::start_over;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,6 +15,7 @@ use nodesockd_core::action::{SpawnOrder, WorkerSignal};
 use nodesockd_core::backend::{Clock, Files, Host, Inbox, Peers, Processes};
 use nodesockd_core::config::{Config, Problem, SocketPattern, Symlinks};
 use nodesockd_core::event::{Failure, Queue};
+use nodesockd_core::frame::Decoder;
 use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
 use nodesockd_core::state::{Inheritance, State, Survivor};
@@ -15,20 +23,23 @@ use nodesockd_core::wire::{Reply, ToWorker};
 use nodesockd_core::{Event, Time};
 use rustix::fs::FileType;
 use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::net::UnixDatagram;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
+use crate::channel::Channel;
 use crate::dev_server::DevServer;
 use crate::error::OpenError;
-use crate::ipc::IpcFile;
+use crate::freezer::Freezer;
+use crate::ipc::{Doorway, IpcFile};
 use crate::listeners::Listeners;
 use crate::lock::Lock;
 use crate::logs::Logs;
 use crate::outbox::{Outbox, outbox};
 use crate::pidfd::Pidfd;
 use crate::queue::Queues;
-use crate::session::{Fact, LAST_WORDS};
+use crate::session::{Fact, LAST_WORDS, Paused};
 use crate::state_file::StateFile;
 use crate::tmp_dir::TmpDir;
 use crate::{channel, children, clock, ipc, manager, notify, probe_http, signals, spawn, survivors, sweep};
@@ -42,6 +53,8 @@ pub struct Setup {
     pub config: Config,
     /// Reads the configuration again ([`Host::load_config`]).
     pub load: Box<dyn FnMut() -> Result<Config, Vec<Problem>>>,
+    /// The installed program, by the path that a newer version is put at.
+    pub program: PathBuf,
 }
 
 /// Processes, sockets, links and signals of this machine.
@@ -50,6 +63,13 @@ pub struct Setup {
 /// (in tests) keep out of each other's way, except that each gets the daemon's signals.
 pub struct Backend {
     load: Box<dyn FnMut() -> Result<Config, Vec<Problem>>>,
+    program: PathBuf,
+    /// Facts that came while everything was being stopped.
+    backlog: VecDeque<Event>,
+    /// Conversations that have stopped.
+    paused: Vec<Paused>,
+    freezer: Freezer,
+    doorway: Doorway,
     inbox: mpsc::Receiver<Fact>,
     facts: mpsc::Sender<Fact>,
     workers: BTreeMap<WorkerId, Worker>,
@@ -73,11 +93,13 @@ struct Worker {
     pid: Pid,
     process: Process,
     pidfd: Pidfd,
-    /// Its channel, if it is a child of this daemon.
+    /// It is a child of this process, not one that an earlier daemon left.
+    child: bool,
+    /// Its channel, if that was open when this program had hold of it first.
     outbox: Option<Outbox>,
     watch: JoinHandle<()>,
-    /// Hears what it sends to `NOTIFY_SOCKET`, if it has one.
-    notices: Option<JoinHandle<()>>,
+    /// Its `NOTIFY_SOCKET`, if it has one.
+    notices: Option<Arc<UnixDatagram>>,
 }
 
 impl Backend {
@@ -87,20 +109,31 @@ impl Backend {
     ///
     /// See [`OpenError`]. Nothing is left behind then but the lock file.
     pub fn open(setup: Setup) -> Result<Self, OpenError> {
-        let Setup { config, load } = setup;
-        let tmp_dir = TmpDir::open(&config.tmp_dir)
-            .map_err(|reason| OpenError::TmpDir { path: config.tmp_dir.clone(), reason })?;
+        let config = &setup.config;
+        let tmp_dir = open_tmp_dir(config)?;
         let lock = Lock::take(&config.ipc_file)?;
+        let (ipc_file, doorway) = ipc::open(&config.ipc_file, config.options.ipc_group.as_deref())?;
+        Self::assemble(setup, tmp_dir, lock, ipc_file, doorway)
+    }
+
+    fn assemble(
+        setup: Setup,
+        tmp_dir: TmpDir,
+        lock: Lock,
+        ipc_file: IpcFile,
+        doorway: Doorway,
+    ) -> Result<Self, OpenError> {
+        let Setup { config, load, program } = setup;
         let (facts, inbox) = mpsc::channel(INBOX);
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
             .map_err(|error| OpenError::System { what: "become a subreaper", error: error.into() })?;
-        let mut tasks = signals::watch(&facts)
-            .map_err(|error| OpenError::System { what: "install signal handlers", error })?;
-        let (ipc_file, listener, doorkeeper) =
-            ipc::open(&config.ipc_file, config.options.ipc_group.as_deref())?;
-        tasks.push(tokio::spawn(ipc::serve(listener, doorkeeper, facts.clone())));
-        Ok(Self {
+        let mut backend = Self {
             load,
+            program,
+            backlog: VecDeque::new(),
+            paused: Vec::new(),
+            freezer: Freezer::new(),
+            doorway,
             inbox,
             facts,
             workers: BTreeMap::new(),
@@ -112,10 +145,31 @@ impl Backend {
             listeners: Listeners::default(),
             dev_server: DevServer::default(),
             manager: manager::Line::open(),
-            tasks,
+            tasks: Vec::new(),
             ipc_file: Some(ipc_file),
             lock,
-        })
+        };
+        let heard = backend.start_hearing();
+        heard.map_err(|error| OpenError::System { what: "install signal handlers", error })?;
+        Ok(backend)
+    }
+
+    /// Hears signals and new clients from now on.
+    fn start_hearing(&mut self) -> io::Result<()> {
+        self.freezer.reset();
+        self.tasks = signals::watch(&self.facts, &self.freezer)?;
+        let serve = ipc::serve(self.doorway.clone(), self.facts.clone(), self.freezer.frost());
+        self.tasks.push(tokio::spawn(serve));
+        signals::release();
+        Ok(())
+    }
+
+    /// Hears what a worker sends to its `NOTIFY_SOCKET`, if it has one.
+    fn hear_notices(&self, id: WorkerId) {
+        if let Some(Worker { pid, notices: Some(socket), .. }) = self.workers.get(&id) {
+            let (facts, frost) = (self.facts.clone(), self.freezer.frost());
+            tokio::spawn(notify::serve(id, *pid, Arc::clone(socket), facts, frost));
+        }
     }
 
     /// The port the dev server listens on, if it does: the real one, where port 0 was asked for.
@@ -169,8 +223,9 @@ impl Backend {
             match survivors::open(process) {
                 Ok((pid, pidfd)) => {
                     let watch = self.watch(id, &pidfd);
-                    self.workers
-                        .insert(id, Worker { pid, process, pidfd, outbox: None, watch, notices: None });
+                    let worker =
+                        Worker { pid, process, pidfd, child: false, outbox: None, watch, notices: None };
+                    self.workers.insert(id, worker);
                     survivors.push(Survivor { id, process });
                 }
                 Err(error) => tracing::debug!("worker {} is gone: {error}", id.short()),
@@ -189,6 +244,10 @@ impl Backend {
                 self.clients.insert(conn, outbox);
                 None
             }
+            Fact::Paused(paused) => {
+                self.paused.push(paused);
+                None
+            }
             Fact::Event(event) => {
                 if let Event::Disconnected { conn } = &event
                     && let Some(outbox) = self.clients.remove(conn)
@@ -199,6 +258,11 @@ impl Backend {
             }
         }
     }
+}
+
+fn open_tmp_dir(config: &Config) -> Result<TmpDir, OpenError> {
+    let path = &config.tmp_dir;
+    TmpDir::open(path).map_err(|reason| OpenError::TmpDir { path: path.clone(), reason })
 }
 
 impl Drop for Backend {
@@ -225,12 +289,14 @@ impl Processes for Backend {
         let worker = order.worker;
         let spawn::Started { pid, process, pidfd, channel, notices } =
             spawn::start(order, &self.listeners, &mut self.logs)?;
-        let (outbox, outgoing) = outbox();
-        tokio::spawn(channel::serve(worker, channel, outbox.clone(), outgoing, self.facts.clone()));
+        let (outbox, outgoing) = outbox(Vec::new());
+        let channel =
+            Channel { worker, stream: channel, decoder: Decoder::new(), outbox: outbox.clone(), outgoing };
+        tokio::spawn(channel::serve(channel, self.facts.clone(), self.freezer.frost()));
         let watch = self.watch(worker, &pidfd);
-        let notices =
-            notices.map(|socket| tokio::spawn(notify::serve(worker, pid, socket, self.facts.clone())));
-        self.workers.insert(worker, Worker { pid, process, pidfd, outbox: Some(outbox), watch, notices });
+        let (outbox, notices) = (Some(outbox), notices.map(Arc::new));
+        self.workers.insert(worker, Worker { pid, process, pidfd, child: true, outbox, watch, notices });
+        self.hear_notices(worker);
         Ok(process)
     }
 
@@ -240,7 +306,7 @@ impl Processes for Backend {
             WorkerSignal::Terminate => found.pidfd.signal(Signal::TERM),
             WorkerSignal::KillGroup => {
                 // One that is no child of ours may be collected at any time; a child's number is its own until we do.
-                if found.outbox.is_none() {
+                if !found.child {
                     found.pidfd.signal(Signal::KILL);
                     survivors::kill_left_behind(worker);
                 } else if let Err(error) = kill_process_group(found.pid, Signal::KILL) {
@@ -252,7 +318,7 @@ impl Processes for Backend {
 
     async fn reap(&mut self, worker: WorkerId, process: Process) {
         let Some(found) = self.worker(worker, process) else { return };
-        if found.outbox.is_none() {
+        if !found.child {
             survivors::kill_left_behind(worker);
         } else {
             children::kill_left_behind(worker, found.pid).await;
@@ -262,7 +328,6 @@ impl Processes for Backend {
             found.pidfd.collect();
             workers.remove(&found.pid);
             found.watch.abort();
-            found.notices.iter().for_each(JoinHandle::abort);
             // Whoever else still holds the other end is none of the worker's any more.
             if let Some(outbox) = &found.outbox {
                 outbox.close();
@@ -372,6 +437,9 @@ impl Inbox for Backend {
             let left = deadline.map(|deadline| deadline.since(clock::now()));
             if left == Some(Duration::ZERO) {
                 return None;
+            }
+            if let Some(event) = self.backlog.pop_front() {
+                return Some(event);
             }
             let fact = match left {
                 None => self.inbox.recv().await,

@@ -3,7 +3,7 @@
 use std::pin::pin;
 
 use nodesockd_core::Event;
-use nodesockd_core::frame::FrameError;
+use nodesockd_core::frame::{Decoder, FrameError};
 use nodesockd_core::id::{Peer, RequestRef, WorkerId};
 use nodesockd_core::text::escape;
 use nodesockd_core::wire::{Incoming, Rejection, Reply, Sender, decode};
@@ -11,9 +11,10 @@ use rustix::net::RecvFlags;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
-use crate::conversation::{Conversation, Heard};
+use crate::conversation::{Conversation, Heard, Held};
+use crate::freezer::Frost;
 use crate::outbox::{Outbox, Outgoing};
-use crate::session::Fact;
+use crate::session::{Fact, Paused, Stopped};
 
 /// How much of what a worker said last is taken in after its channel has ended. The kernel's buffer holds less.
 const LAST_WORDS: usize = 1 << 20;
@@ -21,20 +22,32 @@ const LAST_WORDS: usize = 1 << 20;
 /// How much of a bad line is logged, in characters.
 const SHOWN: usize = 120;
 
-/// Serves a worker's channel until it hangs up, does not read, or its outbox is closed.
-pub(crate) async fn serve(
-    worker: WorkerId,
-    mut stream: UnixStream,
-    outbox: Outbox,
-    outgoing: Outgoing,
-    facts: mpsc::Sender<Fact>,
-) {
+/// The daemon's end of it.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    pub(crate) worker: WorkerId,
+    pub(crate) stream: UnixStream,
+    pub(crate) decoder: Decoder,
+    pub(crate) outbox: Outbox,
+    pub(crate) outgoing: Outgoing,
+}
+
+/// Serves a worker's channel until it hangs up, does not read, its outbox is closed, or it is to stop where it is.
+pub(crate) async fn serve(channel: Channel, facts: mpsc::Sender<Fact>, mut frost: Frost) {
+    let Channel { worker, mut stream, decoder, outbox, mut outgoing } = channel;
     let mut bad_lines = 0u64;
-    let mut conversation = Conversation::new(outbox, facts, |line| hear(worker, line, &mut bad_lines));
-    {
+    let hear = |line: Result<&str, FrameError>| hear(worker, line, &mut bad_lines);
+    let mut conversation = Conversation::new(decoder, outbox.clone(), facts.clone(), hear);
+    let held = {
         let (mut reader, writer) = stream.split();
         let writing = pin!(outgoing.write_to(writer));
-        conversation.hold(&mut reader, writing).await;
+        conversation.hold(&mut reader, writing, &mut frost).await
+    };
+    if held == Held::Frozen {
+        let decoder = conversation.into_decoder();
+        let channel = Channel { worker, stream, decoder, outbox, outgoing };
+        let _ = facts.send(Fact::Paused(Paused(Stopped::Worker(channel)))).await;
+        return;
     }
     // The end may have been noticed by writing, before everything was read that was sent before it.
     let mut chunk = vec![0; 16 << 10];

@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::mpsc;
 
 use crate::clock;
+use crate::freezer::Frost;
 use crate::outbox::Outbox;
 use crate::session::Fact;
 
@@ -27,6 +28,17 @@ pub(crate) enum Heard {
     Farewell(Reply),
 }
 
+/// Why a conversation is not held any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// There is nobody to read from; writing goes on.
+    HeardOut,
+    /// Nothing can be written, or nothing is left to be.
+    Silent,
+    /// It is to stop where it is.
+    Frozen,
+}
+
 /// One end of a conversation.
 pub(crate) struct Conversation<H> {
     decoder: Decoder,
@@ -36,29 +48,35 @@ pub(crate) struct Conversation<H> {
 }
 
 impl<H: FnMut(Result<&str, FrameError>) -> Heard> Conversation<H> {
-    pub(crate) fn new(outbox: Outbox, facts: mpsc::Sender<Fact>, hear: H) -> Self {
-        Self { decoder: Decoder::new(), outbox, facts, hear }
+    pub(crate) fn new(decoder: Decoder, outbox: Outbox, facts: mpsc::Sender<Fact>, hear: H) -> Self {
+        Self { decoder, outbox, facts, hear }
     }
 
-    /// Reads and writes until one of the two has come to its end. What was read by then has been taken in.
-    /// Tells whether `writing` still goes on.
+    /// What was heard of a line that is not complete.
+    pub(crate) fn into_decoder(self) -> Decoder {
+        self.decoder
+    }
+
+    /// Reads and writes until one of the two has come to its end, or it is to stop. What was read by then has been taken in.
     pub(crate) async fn hold<R: AsyncRead + Unpin>(
         &mut self,
         reader: &mut R,
         mut writing: Pin<&mut impl Future<Output = ()>>,
-    ) -> bool {
+        frost: &mut Frost,
+    ) -> Held {
         let mut chunk = vec![0; CHUNK];
         loop {
             let read = tokio::select! {
                 biased;
-                () = &mut writing => return false,
+                () = &mut writing => return Held::Silent,
+                () = frost.comes() => return Held::Frozen,
                 read = reader.read(&mut chunk) => read,
             };
             match read {
-                Ok(0) | Err(_) => return true,
+                Ok(0) | Err(_) => return Held::HeardOut,
                 Ok(length) => {
                     if !self.take_in(&chunk[..length]).await {
-                        return true;
+                        return Held::HeardOut;
                     }
                 }
             }

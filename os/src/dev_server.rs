@@ -16,6 +16,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::accept::Acceptor;
+use crate::baggage::{DevServerBaggage, Number, Porter};
 
 /// Connections served at once. More have to wait in the kernel.
 const MOST: usize = 1024;
@@ -37,6 +38,7 @@ pub(crate) struct DevServer {
 struct Running {
     asked: u16,
     port: u16,
+    listeners: Vec<Arc<TcpListener>>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -74,16 +76,38 @@ impl DevServer {
         let listeners = listen(asked)
             .await
             .map_err(|error| Failure(format!("the dev server cannot listen on port {asked}: {error}")))?;
+        let port = self.run(asked, listeners);
+        tracing::info!("dev server: http://localhost:{port}");
+        Ok(())
+    }
+
+    /// A server that an earlier program of this process ran. The connections that it passed on are cut.
+    pub(crate) fn go_on(&mut self, baggage: DevServerBaggage) -> io::Result<()> {
+        let open = |number: Number| TcpListener::from_std(number.open().into());
+        let listeners = baggage.sockets.into_iter().map(open).collect::<Result<_, _>>()?;
+        self.slots.set(baggage.links);
+        self.run(baggage.asked, listeners);
+        Ok(())
+    }
+
+    /// What the next program gets.
+    pub(crate) fn pack<'a>(&'a self, porter: &mut Porter<'a>) -> Option<DevServerBaggage> {
+        let Running { asked, listeners, .. } = self.running.as_ref()?;
+        let sockets = listeners.iter().map(|listener| porter.take(&**listener)).collect();
+        Some(DevServerBaggage { asked: *asked, sockets, links: self.slots.links() })
+    }
+
+    fn run(&mut self, asked: u16, listeners: Vec<TcpListener>) -> u16 {
+        let listeners: Vec<Arc<TcpListener>> = listeners.into_iter().map(Arc::new).collect();
         let port =
             listeners.first().and_then(|listener| listener.local_addr().ok()).map_or(asked, |own| own.port());
         let places = Arc::new(Semaphore::new(MOST));
-        let tasks = listeners
-            .into_iter()
-            .map(|listener| tokio::spawn(accept(listener, Arc::clone(&places), Arc::clone(&self.slots))))
-            .collect();
-        tracing::info!("dev server: http://localhost:{port}");
-        self.running = Some(Running { asked, port, tasks });
-        Ok(())
+        let accept = |listener: &Arc<TcpListener>| {
+            tokio::spawn(accept(Arc::clone(listener), Arc::clone(&places), Arc::clone(&self.slots)))
+        };
+        let tasks = listeners.iter().map(accept).collect();
+        self.running = Some(Running { asked, port, listeners, tasks });
+        port
     }
 
     /// The port it listens on.
@@ -109,6 +133,10 @@ impl Slots {
     fn set(&self, links: Vec<PathBuf>) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).links = links;
         self.published.notify_waiters();
+    }
+
+    fn links(&self) -> Vec<PathBuf> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).links.clone()
     }
 
     /// The links, beginning with the one whose turn it is.
@@ -144,7 +172,7 @@ async fn listen(port: u16) -> io::Result<Vec<TcpListener>> {
     Ok([first].into_iter().chain(second).collect())
 }
 
-async fn accept(listener: TcpListener, places: Arc<Semaphore>, slots: Arc<Slots>) {
+async fn accept(listener: Arc<TcpListener>, places: Arc<Semaphore>, slots: Arc<Slots>) {
     let mut acceptor = Acceptor::default();
     while let Ok(place) = Arc::clone(&places).acquire_owned().await {
         let Some((client, _)) = acceptor.check(listener.accept().await).await else { continue };

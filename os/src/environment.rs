@@ -7,18 +7,21 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Component, PathBuf};
 
 use nix::libc;
-use nix::sys::signal::SigSet;
 use nodesockd_core::id::BootId;
 use rustix::fs::Mode;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::rand::{GetRandomFlags, getrandom};
+
+use crate::parcel::is_handed_over;
+use crate::signals;
 
 /// Makes the process a clean parent. To be called first in `main`, while there is one thread.
 ///
 /// - Every inherited descriptor but the standard streams gets close-on-exec: a leaky parent's files are not the
 ///   workers' business.
 /// - Signals that were ignored (`nohup`) or blocked are not any more: workers would inherit that, and a daemon with
-///   SIGCHLD ignored learns no exit status. SIGPIPE stays as Rust has it: ignored here, reset in children.
+///   SIGCHLD ignored learns no exit status. Those that an earlier program of this process has blocked, to hand them over,
+///   stay so until there is a handler for them. SIGPIPE stays as Rust has it: ignored here, reset in children.
 /// - The umask is 007: nginx reaches workers' sockets through their group.
 pub fn prepare() {
     keep_inherited_descriptors();
@@ -57,7 +60,9 @@ fn reset_signals() {
             }
         }
     }
-    let _ = SigSet::empty().thread_set_mask();
+    if !is_handed_over() {
+        signals::release();
+    }
 }
 
 /// 128 random bits from the kernel.

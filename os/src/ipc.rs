@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nodesockd_core::id::ConnId;
 use nodesockd_core::wire::{Code, Reply};
@@ -17,8 +18,9 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::accept::Acceptor;
 use crate::error::OpenError;
+use crate::freezer::Frost;
 use crate::peer::Doorkeeper;
-use crate::session::{self, Fact, LAST_WORDS};
+use crate::session::{self, Fact, LAST_WORDS, Session};
 use crate::tmp_dir::TmpDir;
 use crate::{accounts, clock};
 
@@ -44,11 +46,48 @@ impl Drop for IpcFile {
     }
 }
 
-/// Binds the control socket: mode 0600, or 0660 and of that group. The caller holds the lock.
-pub(crate) fn open(
+/// Where clients come in.
+#[derive(Debug, Clone)]
+pub(crate) struct Doorway {
+    pub(crate) listener: Arc<UnixListener>,
+    doorkeeper: Doorkeeper,
+    /// How many have come.
+    connections: Arc<AtomicU64>,
+    places: Arc<Semaphore>,
+}
+
+impl Doorway {
+    /// How many connections were made.
+    pub(crate) fn count(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    fn new(listener: UnixListener, group: Option<u32>, connections: u64) -> Self {
+        Self {
+            listener: Arc::new(listener),
+            doorkeeper: Doorkeeper { group },
+            connections: Arc::new(connections.into()),
+            places: Arc::new(Semaphore::new(MOST)),
+        }
+    }
+}
+
+/// The control socket of the program that was this process before; so many connections were made to it.
+pub(crate) fn go_on(
     path: &Path,
     group: Option<&str>,
-) -> Result<(IpcFile, UnixListener, Doorkeeper), OpenError> {
+    listener: UnixListener,
+    connections: u64,
+) -> Result<(IpcFile, Doorway), OpenError> {
+    let group = group.map(gid).transpose()?;
+    let file = identity(path).map(|identity| IpcFile { path: path.to_owned(), identity });
+    let file = file
+        .map_err(|error| OpenError::Ipc { file: path.to_owned(), reason: format!("it is gone: {error}") })?;
+    Ok((file, Doorway::new(listener, group, connections)))
+}
+
+/// Binds the control socket: mode 0600, or 0660 and of that group. The caller holds the lock.
+pub(crate) fn open(path: &Path, group: Option<&str>) -> Result<(IpcFile, Doorway), OpenError> {
     let refused = |reason: String| OpenError::Ipc { file: path.to_owned(), reason };
     if let Some(folder) = path.parent() {
         TmpDir::open(folder).map_err(|reason| OpenError::TmpDir { path: folder.to_owned(), reason })?;
@@ -64,31 +103,57 @@ pub(crate) fn open(
             reason: format!("{error}; the daemon's user must be a member of it"),
         })?;
     }
-    Ok((file, listener, Doorkeeper { group: group.map(|(_, gid)| gid) }))
+    Ok((file, Doorway::new(listener, group.map(|(_, gid)| gid), 0)))
 }
 
-/// Serves clients for ever.
-pub(crate) async fn serve(listener: UnixListener, doorkeeper: Doorkeeper, facts: mpsc::Sender<Fact>) {
-    let places = Arc::new(Semaphore::new(MOST));
+/// Serves clients until it is to stop where it is.
+pub(crate) async fn serve(doorway: Doorway, facts: mpsc::Sender<Fact>, mut frost: Frost) {
     let mut acceptor = Acceptor::default();
-    let mut connections = 0;
-    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
-        let Some((stream, _)) = acceptor.check(listener.accept().await).await else { continue };
-        connections += 1;
-        let conn = ConnId(connections);
-        let facts = facts.clone();
+    loop {
+        let next = async {
+            let place = Arc::clone(&doorway.places).acquire_owned().await.ok()?;
+            let (stream, _) = acceptor.check(doorway.listener.accept().await).await?;
+            Some((place, stream))
+        };
+        let next = tokio::select! {
+            biased;
+            () = frost.comes() => return,
+            next = next => next,
+        };
+        let Some((place, stream)) = next else { continue };
+        let conn = ConnId(doorway.connections.fetch_add(1, Ordering::Relaxed) + 1);
+        let (facts, frost, doorkeeper) = (facts.clone(), frost.clone(), doorway.doorkeeper);
         tokio::spawn(async move {
             match doorkeeper.admit(&stream) {
                 Ok(()) => {
                     let peer = stream.peer_cred().ok().and_then(|peer| peer.pid());
                     let pid = peer.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0);
-                    session::serve(stream, conn, pid, facts).await;
+                    if let Some(session) = Session::begin(stream, conn, pid, &facts).await {
+                        session::attend(session, facts, frost).await;
+                    }
                 }
-                Err(reason) => turn_away(stream, reason).await,
+                Err(reason) => {
+                    drop(frost);
+                    turn_away(stream, reason).await;
+                }
             }
             drop(place);
         });
     }
+}
+
+/// Serves a client that has been served before. It had a place then, and has one now.
+pub(crate) fn resume(
+    doorway: &Doorway,
+    session: Session<UnixStream>,
+    facts: mpsc::Sender<Fact>,
+    frost: Frost,
+) {
+    let place = Arc::clone(&doorway.places).try_acquire_owned();
+    tokio::spawn(async move {
+        session::attend(session, facts, frost).await;
+        drop(place);
+    });
 }
 
 /// Tells why, and hears the peer out: closed at once, its first write would fail before it has read the reason.

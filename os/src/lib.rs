@@ -14,6 +14,7 @@
 //! | `ipc`, `peer`, [`accounts`], `lock` | the control socket, who may use it, and that there is one daemon only |
 //! | `tmp_dir`, `sweep`, `queue`, `diag` | links and sockets, and the kernel's accept queues |
 //! | `manager` | the service manager, and what it is told |
+//! | `freezer`, `trial`, `parcel`, `baggage` | becoming a newer program in the same process |
 //! | `dev_server`, `logs`, `signals` | the rest of a daemon's surroundings |
 //! | `probe`, [`rights`], `watched` | what clients want to know of this machine |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -21,6 +22,7 @@
 mod accept;
 pub mod accounts;
 mod backend;
+mod baggage;
 mod channel;
 mod children;
 mod clock;
@@ -29,6 +31,7 @@ mod dev_server;
 mod diag;
 mod environment;
 mod error;
+mod freezer;
 mod ipc;
 mod listeners;
 mod lock;
@@ -36,6 +39,7 @@ mod logs;
 mod manager;
 mod notify;
 pub mod outbox;
+mod parcel;
 mod peer;
 mod pidfd;
 mod probe;
@@ -50,12 +54,15 @@ mod survivors;
 mod sweep;
 mod tmp_dir;
 mod trampoline;
+mod trial;
 mod watched;
 
-pub use backend::{Backend, Setup};
+pub use backend::{Backend, Setup, start_over};
 pub use environment::{logical_cwd, prepare, random_boot_id, usable_cpus};
 pub use error::OpenError;
 pub use manager::service_manager;
+pub use parcel::Parcel;
 pub use probe::{diag_available, listens, table_available, tmp_dir_usable};
 pub use trampoline::become_worker_if_asked;
+pub use trial::{Fit, PREFLIGHT};
 pub use watched::Watched;

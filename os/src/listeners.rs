@@ -7,6 +7,7 @@ use std::path::Path;
 use nodesockd_core::event::Failure;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
 
+use crate::baggage::{Number, Porter};
 use crate::error::failure;
 
 /// Connections that may wait. The kernel makes it `net.core.somaxconn` where that is less (listen(2)).
@@ -32,6 +33,16 @@ impl Listeners {
         }
         self.0.insert(name.to_owned(), socket);
         Ok(())
+    }
+
+    /// Sockets that an earlier program of this process has opened.
+    pub(crate) fn go_on(&mut self, sockets: impl Iterator<Item = (String, OwnedFd)>) {
+        self.0.extend(sockets);
+    }
+
+    /// What the next program gets.
+    pub(crate) fn pack<'a>(&'a self, porter: &mut Porter<'a>) -> BTreeMap<String, Number> {
+        self.0.iter().map(|(name, socket)| (name.clone(), porter.take(socket))).collect()
     }
 
     /// Closes a socket. Its file stays.

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -49,9 +50,20 @@ impl Lock {
         }
     }
 
+    /// The lock that an earlier program of this process has taken: it belongs to the open file (flock(2)).
+    pub(crate) fn go_on(file: OwnedFd) -> Self {
+        Self(file.into())
+    }
+
     /// Gives the lock back.
     pub(crate) fn release(&self) {
         let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
+impl AsFd for Lock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -12,6 +13,7 @@ use nodesockd_core::event::Failure;
 use rustix::fs::OFlags;
 use rustix::fs::{fcntl_getfl, fcntl_setfl};
 
+use crate::baggage::{Number, Porter};
 use crate::error::failure;
 
 /// Open log files, by path. Each is opened once, and its description shared by the workers that write to it.
@@ -26,6 +28,16 @@ impl Logs {
     /// No files yet.
     pub(crate) fn new(tmp_dir: &Path) -> Self {
         Self { distrusted: tmp_dir.to_owned(), open: BTreeMap::new() }
+    }
+
+    /// Files that an earlier program of this process has opened.
+    pub(crate) fn go_on(&mut self, files: impl Iterator<Item = (PathBuf, OwnedFd)>) {
+        self.open.extend(files.map(|(path, file)| (path, file.into())));
+    }
+
+    /// What the next program gets.
+    pub(crate) fn pack<'a>(&'a self, porter: &mut Porter<'a>) -> BTreeMap<PathBuf, Number> {
+        self.open.iter().map(|(path, file)| (path.clone(), porter.take(file))).collect()
     }
 
     /// What a worker gets as its standard output or error.

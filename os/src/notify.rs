@@ -7,6 +7,7 @@ use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram as StdUnixDatagram};
+use std::sync::Arc;
 
 use nodesockd_core::Event;
 use nodesockd_core::id::WorkerId;
@@ -17,6 +18,8 @@ use tokio::io::Interest;
 use tokio::net::UnixDatagram;
 use tokio::sync::mpsc;
 
+use crate::baggage::Number;
+use crate::freezer::Frost;
 use crate::session::Fact;
 
 /// A notice may have many lines; ours is one of them.
@@ -30,6 +33,11 @@ pub(crate) fn open(worker: WorkerId) -> io::Result<UnixDatagram> {
     UnixDatagram::from_std(socket)
 }
 
+/// The socket of a worker, from an earlier program of this process.
+pub(crate) fn go_on(socket: Number) -> io::Result<Arc<UnixDatagram>> {
+    UnixDatagram::from_std(socket.open().into()).map(Arc::new)
+}
+
 /// What to call it in `NOTIFY_SOCKET`.
 pub(crate) fn address(worker: WorkerId) -> String {
     format!("@{}", name(worker))
@@ -40,11 +48,20 @@ fn name(worker: WorkerId) -> String {
 }
 
 /// Hears the worker whose process group is `group`. What it says later is taken in, so that it is never kept waiting.
-pub(crate) async fn serve(worker: WorkerId, group: Pid, socket: UnixDatagram, facts: mpsc::Sender<Fact>) {
+pub(crate) async fn serve(
+    worker: WorkerId,
+    group: Pid,
+    socket: Arc<UnixDatagram>,
+    facts: mpsc::Sender<Fact>,
+    mut frost: Frost,
+) {
     loop {
-        let Ok((notice, sender)) = socket.async_io(Interest::READABLE, || receive(&socket)).await else {
-            return;
+        let received = tokio::select! {
+            biased;
+            () = frost.comes() => return,
+            received = socket.async_io(Interest::READABLE, || receive(&socket)) => received,
         };
+        let Ok((notice, sender)) = received else { return };
         if !notice.split(|byte| *byte == b'\n').any(|line| line == b"READY=1") {
             continue;
         }

@@ -15,7 +15,13 @@ pub struct Outbox(Arc<Shared>);
 
 /// The other end, which carries them to the peer.
 #[derive(Debug)]
-pub(crate) struct Outgoing(Arc<Shared>);
+pub(crate) struct Outgoing {
+    shared: Arc<Shared>,
+    /// What is being written.
+    chunk: Vec<u8>,
+    /// How much of that has been.
+    written: usize,
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -45,11 +51,11 @@ enum Phase {
     Ended,
 }
 
-/// An outbox and its other end.
-pub(crate) fn outbox() -> (Outbox, Outgoing) {
-    let state = State { waiting: Vec::new(), in_flight: 0, phase: Phase::Open };
+/// An outbox and its other end. Some bytes may be waiting already.
+pub(crate) fn outbox(waiting: Vec<u8>) -> (Outbox, Outgoing) {
+    let state = State { waiting, in_flight: 0, phase: Phase::Open };
     let shared = Arc::new(Shared { state: Mutex::new(state), changed: Notify::new(), ended: Notify::new() });
-    (Outbox(Arc::clone(&shared)), Outgoing(shared))
+    (Outbox(Arc::clone(&shared)), Outgoing { shared, chunk: Vec::new(), written: 0 })
 }
 
 impl Outbox {
@@ -87,52 +93,63 @@ impl Outbox {
 }
 
 impl Outgoing {
-    /// Writes until the outbox is closed and empty, overflows, or the peer is gone.
-    pub(crate) async fn write_to<W: AsyncWrite + Unpin>(self, mut peer: W) {
-        while let Some(bytes) = self.next().await {
+    /// Writes until the outbox is closed and empty, overflows, or the peer is gone. May be dropped and called again.
+    pub(crate) async fn write_to<W: AsyncWrite + Unpin>(&mut self, mut peer: W) {
+        loop {
+            if self.written == self.chunk.len() {
+                let Some(bytes) = self.next().await else { return };
+                (self.chunk, self.written) = (bytes, 0);
+            }
             let written = {
-                let overflow = pin!(self.until(|state| (state.phase == Phase::Overflowed).then_some(())));
+                let overflow =
+                    pin!(self.shared.until(|state| (state.phase == Phase::Overflowed).then_some(())));
                 tokio::select! {
                     biased;
                     () = overflow => return,
-                    written = peer.write_all(&bytes) => written,
+                    written = peer.write(&self.chunk[self.written..]) => written,
                 }
             };
-            if written.is_err() {
-                return;
+            match written {
+                Ok(count @ 1..) => self.written += count,
+                Ok(0) | Err(_) => return,
             }
-            self.0.lock().in_flight = 0;
+            if self.written == self.chunk.len() {
+                self.shared.lock().in_flight = 0;
+            }
         }
     }
 
+    /// What has been put in and not been written.
+    pub(crate) fn unwritten(&self) -> Vec<u8> {
+        let mut bytes = self.chunk[self.written..].to_vec();
+        bytes.extend_from_slice(&self.shared.lock().waiting);
+        bytes
+    }
+
+    /// Nothing more will be put in.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.shared.lock().phase != Phase::Open
+    }
+
     async fn next(&self) -> Option<Vec<u8>> {
-        self.until(|state| match state.phase {
+        let next = self.shared.until(|state| match state.phase {
             Phase::Open | Phase::Closing if !state.waiting.is_empty() => {
                 state.in_flight = state.waiting.len();
                 Some(Some(std::mem::take(&mut state.waiting)))
             }
             Phase::Open => None,
             Phase::Closing | Phase::Overflowed | Phase::Ended => Some(None),
-        })
-        .await
-    }
-
-    async fn until<T>(&self, mut check: impl FnMut(&mut State) -> Option<T>) -> T {
-        loop {
-            if let Some(found) = check(&mut self.0.lock()) {
-                return found;
-            }
-            self.0.changed.notified().await;
-        }
+        });
+        next.await
     }
 }
 
 impl Drop for Outgoing {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
+        let mut state = self.shared.lock();
         state.phase = Phase::Ended;
         state.waiting = Vec::new();
-        self.0.ended.notify_one();
+        self.shared.ended.notify_one();
     }
 }
 
@@ -140,6 +157,15 @@ impl Shared {
     /// A panic elsewhere leaves the state as valid as it was: every change to it is made in one go.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn until<T>(&self, mut check: impl FnMut(&mut State) -> Option<T>) -> T {
+        loop {
+            if let Some(found) = check(&mut self.lock()) {
+                return found;
+            }
+            self.changed.notified().await;
+        }
     }
 }
 
@@ -152,8 +178,8 @@ mod tests {
     #[tokio::test]
     async fn what_was_put_in_before_close_is_written() {
         let (near, mut far) = tokio::io::duplex(8);
-        let (outbox, outgoing) = outbox();
-        let writing = tokio::spawn(outgoing.write_to(near));
+        let (outbox, mut outgoing) = outbox(Vec::new());
+        let writing = tokio::spawn(async move { outgoing.write_to(near).await });
         outbox.push("first, longer than the pipe\n");
         outbox.push("second\n");
         outbox.close();
@@ -168,8 +194,8 @@ mod tests {
     #[tokio::test]
     async fn a_peer_that_never_reads_is_given_up_within_the_limit() {
         let (near, _far) = tokio::io::duplex(64);
-        let (outbox, outgoing) = outbox();
-        let writing = tokio::spawn(outgoing.write_to(near));
+        let (outbox, mut outgoing) = outbox(Vec::new());
+        let writing = tokio::spawn(async move { outgoing.write_to(near).await });
         let line = "x".repeat(1 << 20);
         for _ in 0..8 {
             outbox.push(&line);
@@ -178,5 +204,25 @@ mod tests {
         writing.await.unwrap();
         outbox.ended().await;
         assert_eq!(outbox.0.lock().waiting.capacity(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_was_interrupted_goes_on_where_it_was() {
+        let (mut near, mut far) = tokio::io::duplex(8);
+        let (outbox, mut outgoing) = outbox(b"left over, ".to_vec());
+        outbox.push("put in\n");
+        tokio::select! {
+            biased;
+            () = outgoing.write_to(&mut near) => panic!("the pipe has no room for all of it"),
+            () = tokio::task::yield_now() => {}
+        }
+        outbox.push("put in later\n");
+        assert_eq!(outgoing.unwritten(), b"r, put in\nput in later\n");
+        outbox.close();
+        let writing = tokio::spawn(async move { outgoing.write_to(near).await });
+        let mut text = String::new();
+        far.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "left over, put in\nput in later\n");
+        writing.await.unwrap();
     }
 }

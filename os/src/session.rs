@@ -4,14 +4,17 @@ use std::pin::pin;
 use std::time::Duration;
 
 use nodesockd_core::Event;
-use nodesockd_core::frame::FrameError;
+use nodesockd_core::frame::{Decoder, FrameError};
 use nodesockd_core::id::{ConnId, Peer, RequestRef};
 use nodesockd_core::wire::{Code, Incoming, Rejection, Reply, Sender, decode};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
-use crate::conversation::{Conversation, Heard};
-use crate::outbox::{Outbox, outbox};
+use crate::channel::Channel;
+use crate::conversation::{Conversation, Heard, Held};
+use crate::freezer::Frost;
+use crate::outbox::{Outbox, Outgoing, outbox};
 
 /// How long a client may take to read its last replies.
 pub(crate) const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -24,6 +27,31 @@ pub enum Fact {
     Connected(ConnId, Outbox),
     /// Something for the supervisor.
     Event(Event),
+    /// A conversation has stopped where it was, as it was to.
+    Paused(Paused),
+}
+
+/// A conversation between two bytes.
+#[derive(Debug)]
+pub struct Paused(pub(crate) Stopped);
+
+/// With whom.
+#[derive(Debug)]
+pub(crate) enum Stopped {
+    Worker(Channel),
+    Client(Session<UnixStream>),
+}
+
+/// A conversation with a client.
+#[derive(Debug)]
+pub(crate) struct Session<S> {
+    pub(crate) stream: S,
+    pub(crate) conn: ConnId,
+    pub(crate) pid: Option<u32>,
+    pub(crate) sender: Sender,
+    pub(crate) decoder: Decoder,
+    pub(crate) outbox: Outbox,
+    pub(crate) outgoing: Outgoing,
 }
 
 /// Serves one client until it hangs up, says something that is no request, or does not read its replies.
@@ -34,24 +62,61 @@ pub enum Fact {
 ///
 /// A worker that outlived its daemon says who it is first, and then all that a worker may say on its channel; `pid` is
 /// the process at the other end, as far as the kernel tells.
-pub async fn serve<S: AsyncRead + AsyncWrite>(
+pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     conn: ConnId,
     pid: Option<u32>,
     facts: mpsc::Sender<Fact>,
 ) {
-    let (outbox, outgoing) = outbox();
-    if facts.send(Fact::Connected(conn, outbox.clone())).await.is_err() {
-        return;
+    if let Some(session) = Session::begin(stream, conn, pid, &facts).await {
+        session.hold(&facts, &mut Frost::never()).await;
     }
-    let (mut reader, writer) = tokio::io::split(stream);
-    let mut sender = Sender::Client;
-    let mut conversation = Conversation::new(outbox, facts, |line| hear(conn, pid, &mut sender, line));
-    let mut writing = pin!(outgoing.write_to(writer));
-    let unwritten = conversation.hold(&mut reader, writing.as_mut()).await;
-    conversation.report(Event::Disconnected { conn }).await;
-    if unwritten {
-        let _ = tokio::time::timeout(LAST_WORDS, writing).await;
+}
+
+/// Serves a client until its session ends, or is to stop where it is.
+pub(crate) async fn attend(session: Session<UnixStream>, facts: mpsc::Sender<Fact>, mut frost: Frost) {
+    if let Some(session) = session.hold(&facts, &mut frost).await {
+        let _ = facts.send(Fact::Paused(Paused(Stopped::Client(session)))).await;
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+    /// A session with a new client; `None` if there is nobody to tell of it.
+    pub(crate) async fn begin(
+        stream: S,
+        conn: ConnId,
+        pid: Option<u32>,
+        facts: &mpsc::Sender<Fact>,
+    ) -> Option<Self> {
+        let (outbox, outgoing) = outbox(Vec::new());
+        facts.send(Fact::Connected(conn, outbox.clone())).await.ok()?;
+        Some(Self { stream, conn, pid, sender: Sender::Client, decoder: Decoder::new(), outbox, outgoing })
+    }
+
+    /// Holds it until it ends. Returned is one that was to stop.
+    async fn hold(self, facts: &mpsc::Sender<Fact>, frost: &mut Frost) -> Option<Self> {
+        let Self { mut stream, conn, pid, mut sender, decoder, outbox, mut outgoing } = self;
+        let decoder = {
+            let (mut reader, writer) = tokio::io::split(&mut stream);
+            let hear = |line: Result<&str, FrameError>| hear(conn, pid, &mut sender, line);
+            let mut conversation = Conversation::new(decoder, outbox.clone(), facts.clone(), hear);
+            let mut writing = pin!(outgoing.write_to(writer));
+            match conversation.hold(&mut reader, writing.as_mut(), frost).await {
+                Held::Frozen => conversation.into_decoder(),
+                held @ (Held::HeardOut | Held::Silent) => {
+                    conversation.report(Event::Disconnected { conn }).await;
+                    if held == Held::HeardOut {
+                        tokio::select! {
+                            biased;
+                            _ = tokio::time::timeout(LAST_WORDS, writing) => {}
+                            () = frost.comes() => {}
+                        }
+                    }
+                    return None;
+                }
+            }
+        };
+        Some(Self { stream, conn, pid, sender, decoder, outbox, outgoing })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use nix::sys::signal::SigSet;
 use nodesockd_core::Event;
 use nodesockd_core::event::DaemonSignal;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -9,25 +10,28 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::children;
+use crate::freezer::{Freezer, Frost};
 use crate::session::Fact;
 
-/// Installs the handlers and reports what comes. SIGCHLD is for orphans: workers have their pidfds.
-pub(crate) fn watch(facts: &mpsc::Sender<Fact>) -> io::Result<Vec<JoinHandle<()>>> {
-    let kinds = [
-        (SignalKind::terminate(), DaemonSignal::Terminate),
-        (SignalKind::interrupt(), DaemonSignal::Interrupt),
-        (SignalKind::hangup(), DaemonSignal::Hangup),
-        (SignalKind::user_defined1(), DaemonSignal::User1),
-        (SignalKind::user_defined2(), DaemonSignal::User2),
-    ];
+/// What we watch for.
+const KINDS: [(SignalKind, DaemonSignal); 5] = [
+    (SignalKind::terminate(), DaemonSignal::Terminate),
+    (SignalKind::interrupt(), DaemonSignal::Interrupt),
+    (SignalKind::hangup(), DaemonSignal::Hangup),
+    (SignalKind::user_defined1(), DaemonSignal::User1),
+    (SignalKind::user_defined2(), DaemonSignal::User2),
+];
+
+/// Installs the handlers and reports what comes, until that is to stop. SIGCHLD is for orphans: workers have their pidfds.
+pub(crate) fn watch(facts: &mpsc::Sender<Fact>, freezer: &Freezer) -> io::Result<Vec<JoinHandle<()>>> {
     let mut handlers = Vec::new();
-    for (kind, meaning) in kinds {
+    for (kind, meaning) in KINDS {
         handlers.push((signal(kind)?, meaning));
     }
     let mut deaths = signal(SignalKind::child())?;
     let mut tasks: Vec<_> = handlers
         .into_iter()
-        .map(|(signals, meaning)| tokio::spawn(report(signals, meaning, facts.clone())))
+        .map(|(signals, meaning)| tokio::spawn(report(signals, meaning, facts.clone(), freezer.frost())))
         .collect();
     tasks.push(tokio::spawn(async move {
         while deaths.recv().await.is_some() {
@@ -37,8 +41,28 @@ pub(crate) fn watch(facts: &mpsc::Sender<Fact>) -> io::Result<Vec<JoinHandle<()>
     Ok(tasks)
 }
 
-async fn report(mut signals: Signal, signal: DaemonSignal, facts: mpsc::Sender<Fact>) {
-    while signals.recv().await.is_some() {
+/// From now on signals stay pending, across an `execve(2)` as well (signal(7)).
+pub(crate) fn hold() -> io::Result<()> {
+    let kinds = KINDS.map(|(kind, _)| kind).into_iter().chain([SignalKind::child()]);
+    let signals: SigSet =
+        kinds.filter_map(|kind| nix::sys::signal::Signal::try_from(kind.as_raw_value()).ok()).collect();
+    Ok(signals.thread_block()?)
+}
+
+/// Those that are pending come now. To be called when there is somebody to hear of them.
+pub(crate) fn release() {
+    // The only error is an unknown operation.
+    let _ = SigSet::empty().thread_set_mask();
+}
+
+async fn report(mut signals: Signal, signal: DaemonSignal, facts: mpsc::Sender<Fact>, mut frost: Frost) {
+    loop {
+        // One that has come is told before it stops.
+        tokio::select! {
+            biased;
+            Some(()) = signals.recv() => {}
+            () = frost.comes() => return,
+        }
         if facts.send(Fact::Event(Event::Signalled { signal })).await.is_err() {
             return;
         }

@@ -30,7 +30,7 @@ use crate::pidfd::Pidfd;
 use crate::{children, notify, trampoline};
 
 /// The program that is running now, even if its file was replaced meanwhile (`proc(5)`).
-const OURSELVES: &str = "/proc/self/exe";
+pub(crate) const OURSELVES: &str = "/proc/self/exe";
 
 /// A process that was started.
 #[derive(Debug)]

@@ -1,14 +1,17 @@
 //! The traits of the core over a [`World`].
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use nodesockd_core::Time;
 use nodesockd_core::action::{SpawnOrder, WorkerSignal};
-use nodesockd_core::backend::{Clock, Files, Host, Inbox, Peers, Processes};
+use nodesockd_core::backend::{Clock, Files, Host, Inbox, Peers, Processes, Succession};
 use nodesockd_core::config::{Config, Problem, SocketPattern, Symlinks};
 use nodesockd_core::event::{Event, Failure, Queue};
 use nodesockd_core::id::{ConnId, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
 use nodesockd_core::state::State;
+use nodesockd_core::supervisor::Handoff;
 use nodesockd_core::wire::{Reply, ToWorker};
 
 use crate::faults::Call;
@@ -108,6 +111,25 @@ impl Host for World {
 
     async fn notify(&mut self, notice: &Notice) {
         World::notify(self, notice);
+    }
+}
+
+#[async_trait(?Send)]
+impl Succession for World {
+    async fn preflight(&mut self, handoff: &Handoff, _limit: Duration) {
+        World::preflight(self, handoff);
+    }
+
+    async fn freeze(&mut self) {
+        World::freeze(self);
+    }
+
+    async fn thaw(&mut self) {
+        World::thaw(self);
+    }
+
+    async fn hand_off(&mut self, handoff: &Handoff) -> Result<(), Failure> {
+        World::hand_off(self, handoff)
     }
 }
 

@@ -39,7 +39,7 @@ pub const CATALOGUE: [Fault; 36] = [
     fault(8, "a worker's children outlive it", Played(&["child", "escaped child"])),
     fault(9, "workers are killed, as for want of memory", Played(&["killed", "all killed"])),
     fault(10, "the daemon is killed at any step", Played(&["daemon dies", "torn swap"])),
-    fault(11, "the daemon's upgrade fails", Elsewhere("needs the hand-off")),
+    fault(11, "the daemon's upgrade fails", Played(&["preflight", "hand-off"])),
     fault(12, "two daemons are started at once", Elsewhere("the lock, tried with real processes")),
     fault(13, "a pid is used again at once", Played(&["pid reused"])),
     fault(14, "exits are noticed late, many at a time", Played(&["exit noticed late", "all killed"])),
@@ -82,7 +82,7 @@ pub const CATALOGUE: [Fault; 36] = [
 pub const OTHERS: [&str; 3] = ["load-config", "reopen-logs", "serve-dev"];
 
 /// Situations worth reaching; each of them is counted under its name.
-pub const SITUATIONS: [&str; 18] = [
+pub const SITUATIONS: [&str; 21] = [
     "a command is pre-empted",
     "a command is refused while another is in progress",
     "a request that makes no sense is refused",
@@ -101,4 +101,7 @@ pub const SITUATIONS: [&str; 18] = [
     "a connection arrives after the swap",
     "SIGTERM is needed",
     "SIGKILL is needed",
+    "the daemon is upgraded",
+    "the daemon leaves its workers",
+    "an upgrade is called off",
 ];

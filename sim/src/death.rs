@@ -12,6 +12,7 @@ use nodesockd_core::{Supervisor, Time};
 use serde::{Deserialize, Serialize};
 
 use crate::runner::Run;
+use crate::world::version;
 use crate::world::{DAEMON_PID, ms};
 
 /// The daemon dies, and another one follows.
@@ -41,12 +42,13 @@ impl DaemonDeath {
 /// How long it may take a daemon to say that it is alive, where its manager minds.
 pub(crate) const WATCHDOG: Duration = Duration::from_secs(20);
 
-/// The n-th daemon of a history, from 0. One in eight has no manager that listens.
-pub(crate) fn daemon(jitter: u64, life: u32) -> Daemon {
+/// The n-th daemon of a history, from 0, as the program of that version. One in eight has no manager that listens.
+pub(crate) fn daemon(jitter: u64, life: u32, program: u32) -> Daemon {
+    let low = u64::from(program) << 40 | u64::from(0x5eed + (life << 16));
     Daemon {
-        version: "3.0.0".into(),
+        version: version(program),
         pid: DAEMON_PID + life,
-        boot: BootId(u128::from(jitter) << 64 | u128::from(0x5eed + (life << 16))),
+        boot: BootId(u128::from(jitter) << 64 | u128::from(low)),
         manager: (!jitter.is_multiple_of(8)).then_some(Manager { watchdog: Some(WATCHDOG) }),
     }
 }
@@ -73,13 +75,42 @@ impl Run {
 
     fn die(&mut self, death: DaemonDeath) -> Result<(), String> {
         let busy = self.driver.supervisor().status().operation.is_some();
-        let life = self.lives;
         let world = self.world();
         world.daemon_dies(busy, death.torn);
         world.elapse(ms(death.down_ms));
+        self.follow()
+    }
+
+    /// The daemon has quit without its workers, for another one to follow.
+    pub(crate) fn leave(&mut self) -> Result<(), String> {
+        self.lives += 1;
+        let world = self.world();
+        world.daemon_leaves();
+        let down = world.restarted_within();
+        world.elapse(down);
+        self.follow()?;
+        self.world().ask_again();
+        Ok(())
+    }
+
+    /// The daemon's process goes on with a newer program, if it has handed off.
+    pub(crate) fn take_over_if_handed(&mut self) -> Result<(), String> {
+        let life = self.lives;
+        let world = self.world();
+        let Some(handoff) = world.handed_over() else { return Ok(()) };
+        let config = world.configuration().map_err(|error| error.to_string())?;
+        let daemon = daemon(world.jitter(), life, world.upgrades.version);
+        let supervisor = Supervisor::take_over(config, daemon, handoff, world.time());
+        self.driver.succeed(supervisor);
+        Ok(())
+    }
+
+    fn follow(&mut self) -> Result<(), String> {
+        let life = self.lives;
+        let world = self.world();
         let config = world.configuration().map_err(|error| error.to_string())?;
         let left = world.inherit(&config);
-        let daemon = daemon(world.jitter(), life);
+        let daemon = daemon(world.jitter(), life, world.upgrades.version);
         world.managed(daemon.manager.is_some());
         let supervisor = Supervisor::adopt(config, daemon, left, world.time());
         supervisor.check().map_err(|violation| format!("after adoption, {violation}"))?;

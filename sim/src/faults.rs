@@ -67,11 +67,15 @@ pub enum Call {
     ReopenLogs,
     /// `Host::serve_dev`
     ServeDev,
+    /// `Succession::preflight`: the installed program is no good.
+    Preflight,
+    /// `Succession::hand_off`
+    HandOff,
 }
 
 impl Call {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Spawn,
         Self::Publish,
         Self::Withdraw,
@@ -84,6 +88,8 @@ impl Call {
         Self::LoadConfig,
         Self::ReopenLogs,
         Self::ServeDev,
+        Self::Preflight,
+        Self::HandOff,
     ];
 
     fn name(self) -> &'static str {
@@ -100,6 +106,8 @@ impl Call {
             Self::LoadConfig => "load-config",
             Self::ReopenLogs => "reopen-logs",
             Self::ServeDev => "serve-dev",
+            Self::Preflight => "preflight",
+            Self::HandOff => "hand-off",
         }
     }
 }

@@ -81,9 +81,10 @@ impl Swarm {
         (scenario, faults)
     }
 
-    /// In few histories the daemon itself dies. It holds no listening sockets then: what becomes of those is not played.
+    /// In few histories the daemon itself dies, or leaves its workers to another one. It holds no listening sockets then:
+    /// what becomes of those is not played.
     fn deaths(&self, rng: &mut Rng, scenario: &mut Scenario, plan: &mut FaultPlan) {
-        if self.deaths == 0 {
+        if self.deaths == 0 && !scenario.settings.respawn {
             return;
         }
         scenario.settings.daemon_listens = false;
@@ -198,6 +199,7 @@ fn settings(rng: &mut Rng) -> Settings {
         settings.shutdown_timeout_ms = *pick(rng, &[100, 500, 2000]);
         settings.spawn_timeout_ms = *pick(rng, &[20, 500]);
     }
+    settings.respawn = chance(rng, 30);
     settings
 }
 
@@ -263,9 +265,10 @@ enum Habit {
     Signal,
     Talk,
     Look,
+    Upgrade,
 }
 
-const HABITS: [Habit; 9] = [
+const HABITS: [Habit; 10] = [
     Habit::Restart,
     Habit::Suspend,
     Habit::Resume,
@@ -275,6 +278,7 @@ const HABITS: [Habit; 9] = [
     Habit::Signal,
     Habit::Talk,
     Habit::Look,
+    Habit::Upgrade,
 ];
 
 fn deed(rng: &mut Rng, habit: Habit, settings: &Settings, releases: usize) -> Vec<Act> {
@@ -287,6 +291,10 @@ fn deed(rng: &mut Rng, habit: Habit, settings: &Settings, releases: usize) -> Ve
             if rng.bool() { vec![deploy, restart] } else { vec![restart] }
         }
         Habit::Suspend => vec![ask(rng, Ask::Restart { suspended: true, attempts, wait })],
+        Habit::Upgrade => {
+            let suspended = chance(rng, 20);
+            vec![ask(rng, Ask::Upgrade { suspended })]
+        }
         Habit::Resume => vec![ask(rng, Ask::Resume)],
         Habit::Stop => {
             let suspended = chance(rng, 30);

@@ -65,6 +65,13 @@ impl Model {
                 (self.running, self.suspended) = (true, *suspended);
                 Ok(())
             }
+            // It reads the configuration, too.
+            Ask::Upgrade { .. } if !self.works => Err(Code::StartFailed),
+            Ask::Upgrade { suspended } => {
+                (self.running, self.suspended) = (true, *suspended);
+                (self.slots, self.standby) = self.file;
+                Ok(())
+            }
             Ask::Resume => {
                 self.suspended = false;
                 Ok(())

@@ -124,7 +124,7 @@ impl Run {
     /// The daemon is about to start.
     pub fn new(scenario: &Scenario, faults: &FaultPlan, keep_trace: bool) -> Result<Self, PatternError> {
         let (mut world, config) = World::new(scenario, faults, keep_trace)?;
-        let daemon = death::daemon(scenario.jitter, 0);
+        let daemon = death::daemon(scenario.jitter, 0, 0);
         world.managed(daemon.manager.is_some());
         let supervisor = Supervisor::new(config, daemon, world.time());
         let mut deaths = faults.deaths.clone();
@@ -236,6 +236,7 @@ impl Run {
         let step = now(self.driver.step()).ok_or("a call of the simulated backend waits")?;
         self.stats.steps += 1;
         match step {
+            Step::Quit if self.supervisor().has_detached() => self.leave()?,
             Step::Quit => self.quit = true,
             Step::Heard(_) | Step::TimedOut => self.stats.events += 1,
             // Words to the service manager change nothing: to die after them is to die before the next action.
@@ -244,6 +245,7 @@ impl Run {
                 self.stats.actions += 1;
                 self.stats.events += u64::from(completes(&action));
                 self.survived();
+                self.take_over_if_handed()?;
             }
         }
         self.driver.supervisor().check().map_err(|violation| violation.to_string())?;
@@ -284,6 +286,10 @@ fn completes(action: &Action) -> bool {
             | Action::Probe { .. }
             | Action::Signal { .. }
             | Action::Reply { .. }
+            | Action::Preflight { .. }
+            | Action::Freeze
+            | Action::Thaw
+            | Action::HandOff { .. }
             | Action::Quit
     )
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nodesockd_core::config::{
-    Config, Env, Listen, Options, PatternError, Program, Ready, SocketPattern, Symlinks,
+    Config, Env, Listen, Options, PatternError, Program, Ready, SocketPattern, Symlinks, Upgrade,
 };
 use nodesockd_core::event::DaemonSignal;
 use nodesockd_core::wire::{Json, Request, StartOptions};
@@ -69,6 +69,9 @@ pub struct Settings {
     /// `options.ready`
     #[serde(default)]
     pub ready: Readiness,
+    /// `options.upgrade` is `respawn`.
+    #[serde(default)]
+    pub respawn: bool,
 }
 
 /// `options.ready`
@@ -113,6 +116,7 @@ impl Default for Settings {
             max_start_attempts: 1,
             daemon_listens: false,
             ready: Readiness::Report,
+            respawn: false,
         }
     }
 }
@@ -152,6 +156,7 @@ impl Settings {
                 symlinks: if self.absolute_links { Symlinks::Absolute } else { Symlinks::Relative },
                 listen: if self.daemon_listens { Listen::Daemon } else { Listen::Worker },
                 ready: self.ready.into(),
+                upgrade: if self.respawn { Upgrade::Respawn } else { Upgrade::Exec },
                 ..Options::default()
             },
         })
@@ -312,6 +317,11 @@ pub enum Ask {
         /// Queue behind the operation in progress.
         wait: bool,
     },
+    /// `restart-workers` by a client of a newer version.
+    Upgrade {
+        /// `suspended`
+        suspended: bool,
+    },
     /// `resume-workers`
     Resume,
     /// `stop-workers`
@@ -356,6 +366,10 @@ impl Ask {
                     progress: true,
                     wait: *wait,
                 },
+                version: None,
+            },
+            Self::Upgrade { suspended } => Request::Restart {
+                options: StartOptions { suspended: *suspended, progress: true, ..StartOptions::default() },
                 version: None,
             },
             Self::Resume => Request::Resume,

@@ -1,6 +1,6 @@
 //! Histories with a name: what the documentation tells in words, played.
 
-use crate::faults::{Blow, FaultPlan, Harm, WorkerFault};
+use crate::faults::{Blow, Call, CallFault, Errno, FaultPlan, Harm, Trouble, WorkerFault};
 use crate::scenario::{Act, Ask, Behaviour, Death, Load, Release, Scenario, Settings, Signal, Step};
 
 /// A history with a name.
@@ -30,6 +30,9 @@ pub fn stories() -> Vec<Story> {
         reload(),
         stop_and_start(),
         terminate_under_load(),
+        upgrade(),
+        upgrade_by_respawn(),
+        upgrade_that_fails(),
     ]
 }
 
@@ -173,5 +176,41 @@ fn terminate_under_load() -> Story {
     let mut story = story("terminate_under_load", 2000, vec![(500, ask(Ask::Terminate))]);
     story.scenario.load = Load { users: 4, pause_ms: 20, ..Load::default() };
     story.faults.blows.push(Blow { at_ms: 450, what: Harm::Stop { nth: 0, for_ms: 400 } });
+    story
+}
+
+/// A newer daemon is installed and takes over in the same process; the workers that it then starts are suspended, for a
+/// migration. A request to a worker is answered across the hand-off.
+fn upgrade() -> Story {
+    let mut story = story(
+        "upgrade",
+        3000,
+        vec![
+            (1000, ask(Ask::Upgrade { suspended: true })),
+            (
+                1010,
+                Act::Ask { client: 2, ask: Ask::Request { workers: None }, twice: false, hang_up_ms: None },
+            ),
+            (2000, ask(Ask::Resume)),
+        ],
+    );
+    story.scenario.settings.standby = 1;
+    story
+}
+
+/// The daemon goes without its workers; the one that its service manager starts adopts them, and is asked again.
+fn upgrade_by_respawn() -> Story {
+    let mut story = story("upgrade_by_respawn", 3000, vec![(1000, ask(Ask::Upgrade { suspended: false }))]);
+    story.scenario.settings.respawn = true;
+    story
+}
+
+/// The installed program is no good; then it is, but cannot be run; the third time it can.
+fn upgrade_that_fails() -> Story {
+    let upgrade = || ask(Ask::Upgrade { suspended: false });
+    let mut story =
+        story("upgrade_that_fails", 4000, vec![(1000, upgrade()), (2000, upgrade()), (3000, upgrade())]);
+    let fault = |call, errno| CallFault { call, nth: 0, trouble: Trouble::Fails(errno) };
+    story.faults.calls = vec![fault(Call::Preflight, Errno::Access), fault(Call::HandOff, Errno::NoMem)];
     story
 }

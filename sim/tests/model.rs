@@ -17,6 +17,7 @@ fn command() -> impl Strategy<Value = Command> {
         1 => Just(Ask::Stop),
         2 => count().prop_map(Ask::SetWorkers),
         2 => (0u32..3).prop_map(Ask::SetStandby),
+        2 => any::<bool>().prop_map(|suspended| Ask::Upgrade { suspended }),
         2 => Just(Ask::Reload),
         1 => Just(Ask::Status),
     ];

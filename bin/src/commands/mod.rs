@@ -23,12 +23,13 @@ use crate::render::span;
 pub async fn run(command: ClientCommand, console: &mut Console) -> Result<Exit, Failure> {
     let target = command.target().clone();
     let work = async {
-        let mut client = connect(&socket(&target)?).await?;
+        let path = socket(&target)?;
+        let mut client = connect(&path).await?;
         match command {
             ClientCommand::Status(args) => read::status(&mut client, args.json, console).await,
             ClientCommand::Config(args) => read::config(&mut client, args.json, console).await,
             ClientCommand::Start(args) => start::start(&mut client, &args.starting, console).await,
-            ClientCommand::Restart(args) => start::restart(&mut client, &args, console).await,
+            ClientCommand::Restart(args) => start::restart(client, &path, &args, console).await,
             ClientCommand::Resume(_) => change::resume(&mut client, console).await,
             ClientCommand::Stop(_) => change::stop(&mut client, console).await,
             ClientCommand::SetWorkers(args) => change::set_workers(&mut client, args.count, console).await,

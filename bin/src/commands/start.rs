@@ -1,20 +1,32 @@
 //! `start`, `restart`
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use nodesockd_core::text::escape;
 use nodesockd_core::wire::{Code, Request, Stage, StartOptions};
+use nodesockd_os::Watched;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::UnixStream;
 
 use crate::VERSION;
 use crate::cli::{RestartArgs, Starting};
-use crate::client::{Client, ClientError, Refusal};
+use crate::client::{Client, ClientError, Refusal, connect};
 use crate::exit::{Exit, Failure};
 use crate::live::Live;
 use crate::out::Console;
 use crate::render::{Transcript, log_end, span};
 use crate::tail::last_lines;
 use crate::view::{self, DaemonView, FailedView, ProgressView};
+
+/// How long a service manager may take to start a daemon again.
+const SUCCESSION: Duration = Duration::from_secs(60);
+/// How often its socket is looked for until then.
+const KNOCK: Duration = Duration::from_millis(50);
+
+/// A version is shown up to this many characters.
+const SHOWN: usize = 40;
 
 /// Lines of a failed worker's log file that are shown.
 const LAST_LINES: usize = 20;
@@ -35,22 +47,64 @@ pub(super) async fn start<S: AsyncRead + AsyncWrite + Unpin>(
     Ok(Exit::Done)
 }
 
-/// Replaces all workers.
-pub(super) async fn restart<S: AsyncRead + AsyncWrite + Unpin>(
-    client: &mut Client<S>,
+/// Replaces all workers, after an upgrade of the daemon if that is wanted. `path` is where the daemon listens.
+pub(super) async fn restart(
+    mut client: Client<UnixStream>,
+    path: &Path,
     args: &RestartArgs,
     console: &mut Console,
 ) -> Result<Exit, Failure> {
     let version = args.upgrade.then(|| VERSION.to_owned());
     let request = Request::Restart { options: options(&args.starting, args.wait), version };
-    let (transcript, took, daemon) = follow(client, &request, console).await?;
+    // Watched from before it is asked: afterwards its pid could be another's.
+    let watched = client.daemon_pid().filter(|_| args.upgrade).and_then(Watched::new);
+    let (mut transcript, mut took, mut daemon) = follow(&mut client, &request, console).await?;
     if daemon.upgrading {
-        console.err.line("The daemon is being upgraded.")?;
+        console.err.line("The daemon leaves its workers to its successor.")?;
+        client.closed().await;
+        let mut successor = successor(watched, path).await?;
+        (transcript, took, daemon) = follow(&mut successor, &request, console).await?;
+        if daemon.upgrading {
+            return Err(Failure::new(
+                Exit::Unexpected,
+                "the daemon that was started is older than this program, too",
+            )
+            .help("see which program its service manager starts"));
+        }
+        console.err.line(&format!("The daemon has been replaced by one of version {VERSION} or newer."))?;
+    } else if let Some(version) = &daemon.upgraded_from {
+        let version = escape(version, SHOWN);
+        console.err.line(&format!("The daemon has been upgraded: it was version {version}."))?;
     } else if args.upgrade {
         console.err.line("The daemon is up to date.")?;
     }
     console.err.line(&summary("Restarted", &transcript, took, args.starting.suspended))?;
     Ok(Exit::Done)
+}
+
+/// A connection to the daemon that follows the one that `watched` was, started by its service manager.
+async fn successor(watched: Option<Watched>, path: &Path) -> Result<Client<UnixStream>, Failure> {
+    if let Some(watched) = watched {
+        watched.gone().await;
+    }
+    let deadline = Instant::now() + SUCCESSION;
+    loop {
+        match connect(path).await {
+            Err(failure) if failure.exit == Exit::Unreachable => {
+                if Instant::now() >= deadline {
+                    let words = format!(
+                        "the daemon has quit for its successor, and none has come within {}",
+                        span(SUCCESSION)
+                    );
+                    return Err(Failure::new(Exit::Unreachable, words).help(
+                        "its workers serve on; start `nodesockd daemon`, or have a service manager do that",
+                    ));
+                }
+                tokio::time::sleep(KNOCK).await;
+            }
+            answer => return answer,
+        }
+    }
 }
 
 fn options(starting: &Starting, wait: bool) -> StartOptions {
@@ -66,7 +120,7 @@ async fn follow<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Result<(Transcript, Duration, DaemonView), Failure> {
     let begun = Instant::now();
     let mut live = Live::new(&mut console.err);
-    let mut daemon = DaemonView { pid: None, upgrading: false };
+    let mut daemon = DaemonView { pid: None, upgrading: false, upgraded_from: None };
     let mut answers = client.ask(request).await?;
     loop {
         match answers.next().await {

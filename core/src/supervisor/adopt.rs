@@ -30,8 +30,9 @@ impl Supervisor {
     #[must_use]
     pub fn adopt(config: Config, daemon: Daemon, left: Inheritance, now: Time) -> Self {
         let mut supervisor = Self::idle(config, daemon, now);
+        let begun = left.has_begun_to_swap();
         let left = supervisor.inherit_links(left);
-        let finishes = supervisor.inherit_desired(&left);
+        let finishes = supervisor.inherit_desired(&left, begun);
         for survivor in &left.survivors {
             let record = left.state.as_ref().and_then(|state| state.worker(survivor.id));
             supervisor.inherit_worker(*survivor, record, finishes, &left);
@@ -64,7 +65,7 @@ impl Supervisor {
     }
 
     /// Links of a former `socketFile` get the names of today.
-    fn rename_links(&mut self) {
+    pub(super) fn rename_links(&mut self) {
         let owners =
             self.slots.iter().filter_map(|(index, slot)| Some((*index, slot.owner?, slot.link.clone()?)));
         let former = owners.filter(|(index, owner, link)| {
@@ -77,8 +78,9 @@ impl Supervisor {
         }
     }
 
-    /// What ought to be, according to the state file. Returns whether a rollout is to be finished.
-    fn inherit_desired(&mut self, left: &Inheritance) -> bool {
+    /// What ought to be, according to the state file. Returns whether a rollout is to be finished, which is so if it had
+    /// `begun` to swap links.
+    fn inherit_desired(&mut self, left: &Inheritance, begun: bool) -> bool {
         let Some(state) = &left.state else {
             if left.survivors.is_empty() {
                 return false;
@@ -97,9 +99,7 @@ impl Supervisor {
             suspended: state.suspended,
         };
         let Some(rollout) = &state.rollout else { return false };
-        let finishes =
-            left.links.iter().any(|link| state.worker(link.worker).is_some_and(|record| record.new));
-        let ending = if finishes {
+        let ending = if begun {
             self.desired = Desired {
                 running: true,
                 slots: rollout.slots,
@@ -113,7 +113,7 @@ impl Supervisor {
         let note = format!("{} was interrupted by the end of an earlier daemon; {ending}", rollout.what);
         tracing::warn!("{note}");
         self.note = Some(note);
-        finishes
+        begun
     }
 
     fn inherit_worker(

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::action::Action;
 use crate::id::SlotIndex;
 use crate::notice::{Manager, Notice};
@@ -18,7 +20,7 @@ const MORE: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_secs(10);
 
 /// What the manager knows.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Announcements {
     phase: Phase,
     status: String,
@@ -29,7 +31,7 @@ pub(super) struct Announcements {
 }
 
 /// How far the daemon has got, in the manager's terms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Phase {
     /// Some slot has not been served yet.
     Starting,
@@ -116,6 +118,9 @@ impl Supervisor {
 
     /// How the daemon is, for `systemctl status`.
     fn in_words(&self) -> String {
+        if self.life == (Life::Quit { detached: true }) {
+            return "left the workers to the next daemon".to_owned();
+        }
         if self.life != Life::Serving {
             let left = self.workers.values().filter(|worker| !worker.is_gone()).count();
             return match left {

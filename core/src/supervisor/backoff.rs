@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::Time;
 
 /// The first failure in a row is free; the second costs this much, every further one twice as much as the one before.
@@ -12,7 +14,7 @@ const LONGEST: Duration = Duration::from_secs(30);
 pub(super) const STABLE: Duration = Duration::from_secs(60);
 
 /// A row of failures.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Backoff {
     pub failures: u32,
     pub retry_at: Option<Time>,

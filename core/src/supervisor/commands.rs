@@ -4,7 +4,6 @@ use crate::action::Action;
 use crate::config::{MAX_WORKERS, resolved};
 use crate::event::DaemonSignal;
 use crate::id::{ConnId, Peer, RequestRef, WorkerId};
-use crate::text::escape;
 use crate::wire::{Body, Code, Reply, Request, StartOptions};
 
 use super::operation::{Asker, Kind, Operation, Phase, Queued};
@@ -39,24 +38,16 @@ impl Supervisor {
                 self.send_request(&to, &request, data, workers)
             }
             Request::Terminate => {
-                self.done(&to);
+                self.done(asker(to, &StartOptions::default()));
                 self.quit(false);
             }
             _ if self.life != Life::Serving => {
                 self.reply(&to, Reply::failed(Some(Code::Busy), vec!["the daemon is quitting".into()]));
             }
             Request::Stop => self.stop(to),
-            Request::Restart { version: Some(version), .. } if self.is_older_than(&version) => {
-                let words = format!(
-                    "this daemon is {} and cannot upgrade itself to {} while it runs; restart it by its service manager",
-                    self.daemon.version,
-                    escape(&version, 40)
-                );
-                self.reply(&to, Reply::failed(None, vec![words]));
-            }
-            Request::Restart { options, version } => self.restart(to, options, version.is_some()),
+            Request::Restart { options, version } => self.restart(to, options, version),
             Request::Start(options) => self.start(to, options),
-            Request::Resume => self.resume_workers(&to),
+            Request::Resume => self.resume_workers(to),
             Request::SetWorkers { count } => self.set_workers(to, count.get()),
             Request::SetStandby { count } => self.set_standby(to, count),
             Request::Reload => {
@@ -75,9 +66,9 @@ impl Supervisor {
             DaemonSignal::Hangup if self.life == Life::Serving => self.reload(None),
             DaemonSignal::Hangup => {}
             DaemonSignal::User1 => self.act(Action::ReopenLogs),
-            DaemonSignal::User2 => {
-                tracing::warn!("this version cannot upgrade itself in place; restart the daemon instead");
-            }
+            DaemonSignal::User2 if self.operation.is_some() => self.upgrade_wanted = true,
+            DaemonSignal::User2 if self.life == Life::Serving => self.upgrade(None),
+            DaemonSignal::User2 => {}
         }
     }
 
@@ -86,13 +77,11 @@ impl Supervisor {
         self.parted(conn);
     }
 
-    fn is_older_than(&self, version: &str) -> bool {
-        let ours = semver::Version::parse(&self.daemon.version);
-        matches!((ours, semver::Version::parse(version)), (Ok(ours), Ok(theirs)) if ours < theirs)
-    }
-
-    fn done(&mut self, to: &RequestRef) {
-        self.reply(to, Reply::done(Some(Body::Daemon { pid: self.daemon.pid })));
+    /// Answers that what was asked for is done.
+    pub(super) fn done(&mut self, asker: Asker) {
+        let Asker { to, upgraded_from, .. } = asker;
+        let body = Body::Daemon { pid: self.daemon.pid, upgrading: false, upgraded_from };
+        self.reply(&to, Reply::done(Some(body)));
     }
 
     /// Answers that another operation is in progress, if one is.
@@ -114,22 +103,26 @@ impl Supervisor {
 
     fn start(&mut self, to: RequestRef, options: StartOptions) {
         if self.desired.running {
-            self.done(&to);
+            self.done(asker(to, &options));
         } else if !self.refuse_while_busy(&to) {
             self.replace_all(Kind::Start, vec![asker(to, &options)], &options);
         }
     }
 
-    /// Replaces all workers, after having read the configuration again if `reload`.
-    pub(super) fn restart(&mut self, to: RequestRef, options: StartOptions, reload: bool) {
+    /// Replaces all workers. Somebody who names a version wants the daemon to be no older than that, and what its
+    /// configuration says now.
+    pub(super) fn restart(&mut self, to: RequestRef, options: StartOptions, version: Option<String>) {
         if self.operation.is_some() && options.wait && self.queue.len() < QUEUE {
-            self.queue.push_back(Queued { to, options, reload });
-        } else if self.refuse_while_busy(&to) {
-        } else if reload {
-            let askers = vec![asker(to, &options)];
-            self.load(Kind::Restart, askers, Some(options));
-        } else {
-            self.replace_all(Kind::Restart, vec![asker(to, &options)], &options);
+            return self.queue.push_back(Queued { to, options, version });
+        }
+        if self.refuse_while_busy(&to) {
+            return;
+        }
+        let asker = asker(to, &options);
+        match version {
+            Some(version) if self.is_older_than(&version) => self.upgrade(Some((asker, options))),
+            Some(_) => self.load(Kind::Restart, vec![asker], Some(options)),
+            None => self.replace_all(Kind::Restart, vec![asker], &options),
         }
     }
 
@@ -147,8 +140,8 @@ impl Supervisor {
         });
     }
 
-    fn resume_workers(&mut self, to: &RequestRef) {
-        if self.refuse_while_busy(to) {
+    fn resume_workers(&mut self, to: RequestRef) {
+        if self.refuse_while_busy(&to) {
             return;
         }
         self.desired.suspended = false;
@@ -156,7 +149,7 @@ impl Supervisor {
         for owner in owners {
             self.resume(owner);
         }
-        self.done(to);
+        self.done(asker(to, &StartOptions::default()));
     }
 
     fn set_workers(&mut self, to: RequestRef, count: u32) {
@@ -178,7 +171,7 @@ impl Supervisor {
     fn scale(&mut self, kind: Kind, to: RequestRef, seats: Vec<Seat>, desired: Desired) {
         self.roll_out(Plan {
             kind,
-            askers: vec![Asker { to, progress: false }],
+            askers: vec![asker(to, &StartOptions::default())],
             seats: if desired.running { seats } else { Vec::new() },
             suspended: desired.suspended,
             attempts: self.config.options.max_start_attempts.get(),
@@ -189,7 +182,7 @@ impl Supervisor {
     }
 
     fn stop(&mut self, to: RequestRef) {
-        let mut askers = vec![Asker { to, progress: false }];
+        let mut askers = vec![asker(to, &StartOptions::default())];
         if self.operation.as_ref().is_some_and(|operation| operation.kind == Kind::Stop) {
             if let Some(operation) = &mut self.operation {
                 operation.askers.append(&mut askers);
@@ -224,7 +217,7 @@ impl Supervisor {
             Life::Quitting { interrupted } => {
                 self.life = Life::Quitting { interrupted: interrupted || interrupt };
             }
-            Life::Quit => {}
+            Life::Quit { .. } => {}
         }
     }
 
@@ -236,5 +229,5 @@ impl Supervisor {
 }
 
 fn asker(to: RequestRef, options: &StartOptions) -> Asker {
-    Asker { to, progress: options.progress }
+    Asker { to, progress: options.progress, upgraded_from: None }
 }

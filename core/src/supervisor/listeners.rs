@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::action::Action;
 use crate::config::{Config, Listen, Named};
 use crate::event::Failure;
@@ -18,7 +20,7 @@ use super::worker::{Seat, Worker};
 use super::{Supervisor, Timer};
 
 /// A socket of ours. It is known by its file name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Listener {
     /// Whose it is.
     pub slot: SlotIndex,

@@ -18,6 +18,7 @@
 //! | `rollout` | replacing or adding workers as a set |
 //! | `commands` | requests and signals |
 //! | `reload` | a new configuration |
+//! | `upgrade`, `handoff` | a new version of the daemon, and what it has to know |
 //! | `relay` | messages and requests between clients and workers |
 //! | `persist`, `adopt` | what the next daemon has to know, and what this one makes of it |
 //! | `status` | what people see |
@@ -29,6 +30,7 @@ mod announce;
 mod backoff;
 mod check;
 mod commands;
+mod handoff;
 mod lifecycle;
 mod listeners;
 mod operation;
@@ -40,9 +42,12 @@ mod retire;
 mod rollout;
 mod slots;
 mod status;
+mod upgrade;
 mod worker;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use serde::{Deserialize, Serialize};
 
 use crate::action::Action;
 use crate::config::{Config, SocketPattern};
@@ -54,6 +59,7 @@ use crate::time::Time;
 use crate::wire::ToWorker;
 
 pub use check::Violation;
+pub use handoff::Handoff;
 pub use status::Pending;
 
 use announce::Announcements;
@@ -99,6 +105,8 @@ pub struct Supervisor {
     queue: VecDeque<Queued>,
     /// A SIGHUP came while an operation was in progress.
     reload_wanted: bool,
+    /// So did a SIGUSR2.
+    upgrade_wanted: bool,
     relays: Relays,
     /// The last order given to the dev server.
     dev_server: Option<(u16, Vec<String>)>,
@@ -122,7 +130,7 @@ pub struct Supervisor {
 }
 
 /// What ought to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Desired {
     /// Workers run; not so between `stop` and `start`.
     running: bool,
@@ -144,7 +152,10 @@ enum Life {
         interrupted: bool,
     },
     /// It has.
-    Quit,
+    Quit {
+        /// Its workers run on, for the next daemon.
+        detached: bool,
+    },
 }
 
 /// Why there is a deadline.
@@ -214,6 +225,7 @@ impl Supervisor {
             operation: None,
             queue: VecDeque::new(),
             reload_wanted: false,
+            upgrade_wanted: false,
             relays: Relays::default(),
             dev_server: None,
             persisted: None,
@@ -263,6 +275,9 @@ impl Supervisor {
             Event::Persisted { result } => self.state_persisted(result),
             Event::ConfigLoaded { result } => self.config_loaded(result),
             Event::LogsReopened { result } => report_logs(result),
+            Event::Preflighted { result } => self.preflighted(result),
+            Event::Frozen => self.frozen(),
+            Event::NotHandedOff { failure } => self.not_handed_off(&failure),
             Event::Requested { from, request } => self.requested(from, request),
             Event::Disconnected { conn } => self.disconnected(conn),
             Event::Signalled { signal } => self.signalled(signal),
@@ -294,7 +309,7 @@ impl Supervisor {
         if self.actions.is_empty() && std::mem::take(&mut self.resumed) {
             self.persist(0);
         }
-        let action = self.actions.pop_front();
+        let action = self.actions.pop_front().or_else(|| self.order_to_hand_off());
         self.resumed |= matches!(action, Some(Action::Tell { message: ToWorker::Resume { .. }, .. }));
         action
     }
@@ -309,6 +324,9 @@ impl Supervisor {
 
     /// Brings what is closer to what ought to be, as far as that is possible now.
     fn settle(&mut self) {
+        if self.has_quit() {
+            return;
+        }
         self.close_listeners();
         self.advance_operation();
         self.fill_vacancies();

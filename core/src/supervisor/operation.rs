@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::action::Action;
 use crate::id::{Peer, RequestRef, WorkerId};
 use crate::wire::{Body, Code, Progress, Reply, Stage, StartOptions};
 
 use super::rollout::{Rollout, Swap};
+use super::upgrade::Step;
 use super::{Life, Supervisor};
 
 /// An operation in progress.
@@ -25,6 +28,7 @@ pub(super) enum Kind {
     SetWorkers,
     SetStandby,
     Reload,
+    Upgrade,
     Stop,
     Quit,
 }
@@ -38,6 +42,7 @@ impl Kind {
             Self::SetWorkers => "a change of the number of workers",
             Self::SetStandby => "a change of the number of standbys",
             Self::Reload => "a reload",
+            Self::Upgrade => "an upgrade",
             Self::Stop => "a stop",
             Self::Quit => "the daemon's own end",
         }
@@ -49,6 +54,8 @@ impl Kind {
 pub(super) enum Phase {
     /// The configuration is being read; a restart then replaces all workers, a reload what needs it.
     Loading { options: Option<StartOptions> },
+    /// The daemon is about to be replaced; its successor then restarts workers, or nobody wants that.
+    Upgrading { step: Step, options: Option<StartOptions> },
     /// New workers boot.
     Starting(Rollout),
     /// All new workers are ready; links are being swapped.
@@ -60,18 +67,20 @@ pub(super) enum Phase {
 }
 
 /// Somebody who waits for the operation's end.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Asker {
     pub to: RequestRef,
     pub progress: bool,
+    /// The daemon's version when it was asked, if it has upgraded itself since.
+    pub upgraded_from: Option<String>,
 }
 
 /// A restart that waits for its turn.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Queued {
     pub to: RequestRef,
     pub options: StartOptions,
-    pub reload: bool,
+    pub version: Option<String>,
 }
 
 impl Supervisor {
@@ -100,10 +109,11 @@ impl Supervisor {
                 }
                 Phase::Retiring { leaving } if !leaving.iter().any(|id| self.is_leaving(*id)) => {
                     tracing::info!("{} is complete", kind.words());
-                    self.reply_to_all(askers, &Reply::done(Some(Body::Daemon { pid: self.daemon.pid })));
+                    askers.into_iter().for_each(|asker| self.done(asker));
                     self.next_operation();
                 }
                 waiting @ (Phase::Loading { .. }
+                | Phase::Upgrading { .. }
                 | Phase::Starting(_)
                 | Phase::Swapping(..)
                 | Phase::Reverting(..)
@@ -124,20 +134,24 @@ impl Supervisor {
         if self.life != Life::Serving {
             return;
         }
-        if let Some(Queued { to, options, reload }) = self.queue.pop_front() {
-            self.restart(to, options, reload);
+        if let Some(Queued { to, options, version }) = self.queue.pop_front() {
+            self.restart(to, options, version);
         } else if std::mem::take(&mut self.reload_wanted) {
             self.reload(None);
+        } else if std::mem::take(&mut self.upgrade_wanted) {
+            self.upgrade(None);
         }
     }
 
     /// Ends the operation in progress without having done it, because of `kind`.
     pub(super) fn preempt(&mut self, kind: Kind) {
         let Some(operation) = self.operation.take() else { return };
-        if let Phase::Starting(rollout) | Phase::Swapping(rollout, _) | Phase::Reverting(rollout, _) =
-            operation.phase
-        {
-            self.release(&rollout);
+        match operation.phase {
+            Phase::Starting(rollout) | Phase::Swapping(rollout, _) | Phase::Reverting(rollout, _) => {
+                self.release(&rollout);
+            }
+            Phase::Upgrading { step, .. } => self.call_off(step),
+            Phase::Loading { .. } | Phase::Retiring { .. } => {}
         }
         let words = format!("{} was ended by {}", operation.kind.words(), kind.words());
         self.reply_to_all(operation.askers, &Reply::failed(Some(Code::Busy), vec![words]));
@@ -155,7 +169,7 @@ impl Supervisor {
             Phase::Starting(rollout) | Phase::Swapping(rollout, _) | Phase::Reverting(rollout, _) => {
                 Some((operation.kind, rollout))
             }
-            Phase::Loading { .. } | Phase::Retiring { .. } => None,
+            Phase::Loading { .. } | Phase::Upgrading { .. } | Phase::Retiring { .. } => None,
         }
     }
 
@@ -181,7 +195,7 @@ impl Supervisor {
                 self.workers.get(&id).is_some_and(|worker| worker.in_rollout)
             }
             Phase::Retiring { .. } => true,
-            Phase::Loading { .. } => false,
+            Phase::Loading { .. } | Phase::Upgrading { .. } => false,
         };
         let Some(worker) = self.workers.get(&id).filter(|_| concerns) else { return };
         let progress = Progress {

@@ -14,9 +14,9 @@ use super::{Life, Supervisor};
 
 impl Supervisor {
     /// Orders the state file to be replaced if its content has changed, before the actions from `mark` on, which are
-    /// what has changed it. A daemon that has quit leaves no file.
+    /// what has changed it. A daemon that has quit leaves no file, unless it leaves its workers as well.
     pub(super) fn persist(&mut self, mark: usize) {
-        let state = (self.life != Life::Quit).then(|| self.state());
+        let state = (self.life != Life::Quit { detached: false }).then(|| self.state());
         let again = self.persist_backoff.retry_at.is_some_and(|at| at <= self.now);
         if state != self.persisted || again {
             self.persist_backoff.tried();
@@ -43,7 +43,8 @@ impl Supervisor {
         }
     }
 
-    fn socket_files(&self) -> Vec<String> {
+    /// Every `socketFile` by which a link or a socket may be named.
+    pub(super) fn socket_files(&self) -> Vec<String> {
         let rollout = self.rollout().map(|(_, rollout)| &rollout.config.socket_file);
         let all = self.former_patterns.iter().chain([&self.config.socket_file]).chain(rollout);
         let names: BTreeSet<String> = all.map(ToString::to_string).collect();

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::action::Action;
 use crate::config::Ready;
 use crate::event::{Failure, Queue};
@@ -17,7 +19,7 @@ const FIRST_LOOK: Duration = Duration::from_millis(10);
 const LAST_PAUSE: Duration = Duration::from_millis(100);
 
 /// A booting worker that is looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Watch {
     /// The next look; none while one is under way.
     pub look: Option<Time>,

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::id::{Peer, RequestRef, WorkerId};
 use crate::selector::{Candidate, Selector};
 use crate::wire::{Body, Code, Json, Reply, ToWorker};
@@ -16,10 +18,10 @@ const OPEN_PER_WORKER: usize = 1024;
 const UNREACHABLE: &str = "it has no channel to the daemon";
 
 /// Requests that workers have not answered yet, by the id we gave them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Relays(BTreeMap<String, Relay>);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Relay {
     origin: RequestRef,
     worker: WorkerId,

@@ -5,6 +5,7 @@ use crate::config::{Config, Problem};
 use crate::id::RequestRef;
 use crate::wire::{Code, Reply, StartOptions};
 
+use super::handoff::Fixed;
 use super::operation::{Asker, Kind, Operation, Phase};
 use super::rollout::{Plan, all_seats};
 use super::worker::Seat;
@@ -14,7 +15,8 @@ use crate::id::SlotIndex;
 impl Supervisor {
     /// Reads the configuration again, for somebody or because of a signal.
     pub(super) fn reload(&mut self, to: Option<RequestRef>) {
-        let askers = to.map(|to| Asker { to, progress: false }).into_iter().collect();
+        let asker = |to| Asker { to, progress: false, upgraded_from: None };
+        let askers = to.map(asker).into_iter().collect();
         self.load(Kind::Reload, askers, None);
     }
 
@@ -31,7 +33,7 @@ impl Supervisor {
         };
         let Operation { kind, askers, phase: Phase::Loading { options } } = operation else { return };
         let problems = match result {
-            Ok(config) => match fixed_by_restart_only(&self.config, &config) {
+            Ok(config) => match Fixed::of(&self.config).differs_from(&Fixed::of(&config)) {
                 None => return self.apply(kind, askers, options, *config),
                 Some(problem) => vec![problem],
             },
@@ -42,7 +44,13 @@ impl Supervisor {
         self.next_operation();
     }
 
-    fn apply(&mut self, kind: Kind, askers: Vec<Asker>, options: Option<StartOptions>, config: Config) {
+    pub(super) fn apply(
+        &mut self,
+        kind: Kind,
+        askers: Vec<Asker>,
+        options: Option<StartOptions>,
+        config: Config,
+    ) {
         let restart = options.is_some();
         let replaces = restart || needs_new_workers(&self.config, &config);
         let desired = Desired {
@@ -72,20 +80,6 @@ impl Supervisor {
             config,
         });
     }
-}
-
-/// What cannot change while the daemon runs.
-fn fixed_by_restart_only(old: &Config, new: &Config) -> Option<String> {
-    let key = if old.tmp_dir != new.tmp_dir {
-        "tmpDir"
-    } else if old.ipc_file != new.ipc_file {
-        "ipcFile"
-    } else if old.options.ipc_group != new.options.ipc_group {
-        "options.ipcGroup"
-    } else {
-        return None;
-    };
-    Some(format!("`{key}` cannot change while the daemon runs; stop it and start it again"))
 }
 
 /// Whether running workers differ from those that the new configuration would start.

@@ -144,7 +144,10 @@ impl Supervisor {
             Phase::Swapping(_, swap) => {
                 swap.failure.get_or_insert_with(|| format!("worker {}: {reason}", id.short()));
             }
-            Phase::Reverting(..) | Phase::Loading { .. } | Phase::Retiring { .. } => {}
+            Phase::Reverting(..)
+            | Phase::Loading { .. }
+            | Phase::Upgrading { .. }
+            | Phase::Retiring { .. } => {}
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::action::Action;
 use crate::config::Config;
 use crate::event::Failure;
@@ -14,7 +16,7 @@ use super::worker::{Seat, State, Worker};
 use super::{Life, Supervisor, Timer};
 
 /// A slot.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Slot {
     /// The worker whose socket the link names.
     pub owner: Option<WorkerId>,
@@ -22,7 +24,8 @@ pub(super) struct Slot {
     pub link: Option<String>,
     /// The file name of the socket that the link names, or named last.
     pub target: Option<String>,
-    /// A change of the link that is under way.
+    /// A change of the link that is under way; never so between two orders.
+    #[serde(skip)]
     pub moving: Option<Moving>,
     /// Failures of its workers.
     pub backoff: Backoff,
@@ -362,7 +365,7 @@ impl Supervisor {
             .all(|worker| matches!(&worker.state, State::Reaped { removal } if given_up(removal)));
         let links_gone = self.slots.values().all(|slot| given_up(&slot.removal_backoff));
         if workers_gone && links_gone && self.listeners_gone() && self.operation.is_none() {
-            self.life = Life::Quit;
+            self.life = Life::Quit { detached: false };
             self.act(Action::Quit);
         }
     }

@@ -111,7 +111,13 @@ impl Supervisor {
     /// Whether the daemon has quit.
     #[must_use]
     pub fn has_quit(&self) -> bool {
-        self.life == Life::Quit
+        matches!(self.life, Life::Quit { .. })
+    }
+
+    /// Whether it has quit and left its workers to the daemon that follows.
+    #[must_use]
+    pub fn has_detached(&self) -> bool {
+        self.life == (Life::Quit { detached: true })
     }
 
     fn owns(&self, slot: SlotIndex, id: WorkerId) -> bool {

@@ -9,6 +9,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::{Output, Ready};
 use crate::id::{ConnId, Process, SlotIndex};
 use crate::time::Time;
@@ -21,7 +23,7 @@ use super::readiness::Watch;
 const LOST_CHANNEL: Duration = Duration::from_millis(100);
 
 /// A worker in the table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Worker {
     /// What it is for.
     pub seat: Seat,
@@ -59,7 +61,7 @@ pub(super) struct Worker {
 }
 
 /// The way to tell a worker something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Channel {
     /// Its own.
     Open,
@@ -75,7 +77,7 @@ pub(super) enum Channel {
 }
 
 /// What a worker is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Seat {
     /// It serves this slot, or will.
     Slot(SlotIndex),
@@ -86,7 +88,7 @@ pub(super) enum Seat {
 }
 
 /// How far a worker has got.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum State {
     /// Its process has been ordered.
     Spawning { deadline: Time },
@@ -111,7 +113,7 @@ pub(super) enum State {
 }
 
 /// The accept queue of a retiring worker is watched until it has been empty for a while.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Drain {
     pub process: Process,
     /// It is not waited for longer than this.

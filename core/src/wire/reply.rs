@@ -81,6 +81,10 @@ pub enum Body {
     Daemon {
         /// Its process id.
         pid: u32,
+        /// It goes now, and the one that follows is to be asked for the restart.
+        upgrading: bool,
+        /// What it was before it upgraded itself for this request.
+        upgraded_from: Option<String>,
     },
     /// On the way there, for clients that asked: `{progress: {…}}`.
     Progress(Progress),
@@ -104,7 +108,19 @@ impl Body {
         match self {
             Self::Config(json) => json.clone(),
             Self::Status(status) => Json::of(&status.json(wall)),
-            Self::Daemon { pid } => Json::of(&json!({ "pid": pid })),
+            Self::Daemon { pid, upgrading, upgraded_from } => {
+                #[derive(Serialize)]
+                #[serde(rename_all = "camelCase")]
+                struct Daemon<'a> {
+                    pid: u32,
+                    #[serde(skip_serializing_if = "std::ops::Not::not")]
+                    upgrading: bool,
+                    #[serde(skip_serializing_if = "Option::is_none")]
+                    upgraded_from: Option<&'a str>,
+                }
+                let upgraded_from = upgraded_from.as_deref();
+                Json::of(&Daemon { pid: *pid, upgrading: *upgrading, upgraded_from })
+            }
             Self::Progress(progress) => Json::of(&json!({ "progress": progress })),
             Self::Failed(workers) => Json::of(&json!({ "failed": workers })),
             Self::Answer { id, pid, data, errors } => {

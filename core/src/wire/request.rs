@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::Json;
@@ -62,7 +62,7 @@ pub enum Request {
 }
 
 /// Options of `start-workers` and `restart-workers`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StartOptions {
     /// Start them suspended.
     pub suspended: bool,

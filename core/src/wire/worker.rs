@@ -48,6 +48,11 @@ pub enum ToWorker {
         /// The new `name`.
         name: String,
     },
+    /// `detach`: the daemon is about to go without its workers; the next one is to be found at this control socket.
+    Detach {
+        /// Its absolute path.
+        ipc_path: String,
+    },
     /// `shutdown`: finish what was begun, then exit.
     Shutdown,
     /// `app-msg`
@@ -94,6 +99,7 @@ impl ToWorker {
             Self::Resume { fd: None } => json!({"type": "resume"}).to_string(),
             Self::Resume { fd: Some(fd) } => json!({"type": "resume", "data": {"fd": fd}}).to_string(),
             Self::SetName { name } => json!({"type": "set-name", "data": {"name": name}}).to_string(),
+            Self::Detach { ipc_path } => json!({"type": "detach", "data": {"ipcPath": ipc_path}}).to_string(),
             Self::Shutdown => json!({"type": "shutdown"}).to_string(),
             Self::NodeHandleAck => json!({"cmd": "NODE_HANDLE_ACK"}).to_string(),
             Self::AppMessage { message, data } => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use arbitrary::Unstructured;
 use nodesockd_core::Supervisor;
+use nodesockd_core::backend::Clock;
 use nodesockd_core::driver::{Driver, Step};
 use nodesockd_core::id::BootId;
 use nodesockd_core::notice::Manager;
@@ -56,6 +57,16 @@ pub(crate) fn daemon() -> Daemon {
 
 fn step(driver: &mut Driver<World<'_>>) -> Step {
     let step = at_once(driver.step());
+    if let Some(handoff) = driver.backend().handed_over() {
+        let (config, now) = (driver.backend().config(), driver.backend().now());
+        let upgrades = driver.backend().upgrades;
+        let daemon = Daemon {
+            version: format!("99.0.{}", upgrades - 1),
+            boot: BootId(1 + u128::from(upgrades)),
+            ..daemon()
+        };
+        driver.succeed(Supervisor::take_over(config, daemon, handoff, now));
+    }
     if let Err(violation) = driver.supervisor().check() {
         panic!("{violation}, after {step:?}");
     }

@@ -98,6 +98,10 @@ fn told(message: &ToWorker) {
             assert_eq!(value["type"], "resume");
             assert_eq!(value["data"]["fd"].as_u64(), fd.map(u64::from));
         }
+        ToWorker::Detach { ipc_path } => {
+            let told = (&value["type"], &value["data"]["ipcPath"]);
+            assert_eq!(told, (&"detach".into(), &ipc_path.as_str().into()));
+        }
         ToWorker::Shutdown => assert_eq!(value["type"], "shutdown"),
         ToWorker::NodeHandleAck => assert_eq!(value["cmd"], "NODE_HANDLE_ACK"),
         ToWorker::SetName { name } => {
@@ -132,7 +136,11 @@ fn replied(id: &str, reply: &Reply) {
             assert_eq!(data["workers"].as_array().map(Vec::len), Some(status.workers.len()))
         }
         Some(Body::Config(json)) => same_data(&line, data, Some(json)),
-        Some(Body::Daemon { pid }) => assert_eq!(data["pid"], *pid),
+        Some(Body::Daemon { pid, upgrading, upgraded_from }) => {
+            assert_eq!(data["pid"], *pid);
+            assert_eq!(data.get("upgrading").is_some(), *upgrading);
+            assert_eq!(data["upgradedFrom"].as_str(), upgraded_from.as_deref());
+        }
         Some(Body::Progress(progress)) => {
             assert_eq!(serde_json::from_value(data["progress"].clone()).ok().as_ref(), Some(progress));
         }
@@ -196,6 +204,7 @@ fn to_worker(input: &mut Input<'_>) -> ToWorker {
     match input.below(6) {
         0 => ToWorker::Resume { fd: input.flag().then(|| input.number()) },
         1 => ToWorker::SetName { name: input.text() },
+        2 if input.flag() => ToWorker::Detach { ipc_path: input.text() },
         2 => ToWorker::Shutdown,
         3 => ToWorker::AppMessage { message: input.text(), data: input.json() },
         4 => ToWorker::AppRequest { id: input.text(), request: input.text(), data: input.json() },
@@ -219,7 +228,7 @@ fn body(input: &mut Input<'_>) -> Body {
     match input.below(6) {
         0 => Body::Status(status(input)),
         1 => Body::Config(Json::of(&config::schema())),
-        2 => Body::Daemon { pid: input.number() },
+        2 => Body::Daemon { pid: input.number(), upgrading: input.flag(), upgraded_from: input.maybe_text() },
         3 => {
             let stages = [Stage::Starting, Stage::Serving, Stage::Failed, Stage::Gone];
             Body::Progress(Progress {

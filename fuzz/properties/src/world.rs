@@ -1,18 +1,19 @@
 //! A world in which bytes choose what happens and what fails, but in which only happens what can: a process exits once
 //! and after it was started, each order has its own completion, a client that hung up says nothing more.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use nodesockd_core::action::{SpawnOrder, WorkerSignal};
-use nodesockd_core::backend::{Clock, Files, Host, Inbox, Peers, Processes};
+use nodesockd_core::backend::{Clock, Files, Host, Inbox, Peers, Processes, Succession};
 use nodesockd_core::config::{Config, Named, Problem, SocketPattern, Symlinks};
 use nodesockd_core::event::{DaemonSignal, Event, ExitStatus, Failure, Queue};
 use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
 use nodesockd_core::state::State;
+use nodesockd_core::supervisor::Handoff;
 use nodesockd_core::wire::{FromWorker, Reply, Request, ToWorker};
 use nodesockd_core::{Time, config};
 
@@ -40,6 +41,12 @@ pub(crate) struct World<'a> {
     /// Nothing goes wrong any more, and the daemon is to end.
     pub last_orders: bool,
     terminated: bool,
+    /// Facts that are the next to come.
+    soon: VecDeque<Event>,
+    frozen: bool,
+    /// How often the daemon has been upgraded.
+    pub upgrades: u64,
+    handed: Option<Handoff>,
     /// What the service manager was told last of how far the daemon has got.
     phase: Option<Notice>,
 }
@@ -80,12 +87,24 @@ impl<'a> World<'a> {
             asked: BTreeMap::new(),
             last_orders: false,
             terminated: false,
+            soon: VecDeque::new(),
+            frozen: false,
+            upgrades: 0,
+            handed: None,
             phase: None,
         }
     }
 
     pub fn config(&self) -> Config {
         self.config.clone()
+    }
+
+    /// What was handed to the next program, if it was.
+    pub fn handed_over(&mut self) -> Option<Handoff> {
+        let handoff = self.handed.take()?;
+        self.upgrades += 1;
+        self.frozen = false;
+        Some(handoff)
     }
 
     /// The bytes have had their say.
@@ -124,6 +143,10 @@ impl<'a> World<'a> {
 
     /// Something that happens by itself, or on account of what was ordered before.
     fn happens(&mut self) -> Option<Event> {
+        if let Some(event) = self.soon.pop_front() {
+            return Some(event);
+        }
+        assert!(!self.frozen, "the daemon waits for facts while it is frozen");
         if self.is_calm() {
             return self.happens_at_last();
         }
@@ -211,7 +234,11 @@ impl<'a> World<'a> {
             1 => Request::Config,
             2 => Request::Start(options(&mut self.input)),
             3..=5 => Request::Restart { options: options(&mut self.input), version: None },
-            6 => Request::Restart { options: options(&mut self.input), version: self.input.maybe_text() },
+            6 => {
+                let newer = self.input.flag().then(|| format!("99.0.{}", self.upgrades));
+                let version = newer.or_else(|| self.input.maybe_text());
+                Request::Restart { options: options(&mut self.input), version }
+            }
             7 => Request::Resume,
             8 => Request::Stop,
             9 => Request::SetWorkers { count: NonZeroU32::new(few(count)).unwrap_or(NonZeroU32::MIN) },
@@ -430,6 +457,7 @@ impl Peers for World<'_> {
             ToWorker::AppRequest { id, .. } => process.requests.push(id.clone()),
             ToWorker::Resume { .. }
             | ToWorker::SetName { .. }
+            | ToWorker::Detach { .. }
             | ToWorker::AppMessage { .. }
             | ToWorker::NodeHandleAck => {}
         }
@@ -468,6 +496,33 @@ impl Host for World<'_> {
         };
         assert!(may_follow, "{notice:?} after {:?}", self.phase);
         self.phase = Some(notice.clone());
+    }
+}
+
+#[async_trait(?Send)]
+impl Succession for World<'_> {
+    async fn preflight(&mut self, _handoff: &Handoff, _limit: Duration) {
+        let result = self.fails().map(|()| format!("99.0.{}", self.upgrades));
+        self.soon.push_back(Event::Preflighted { result });
+    }
+
+    async fn freeze(&mut self) {
+        assert!(!std::mem::replace(&mut self.frozen, true), "it is frozen already");
+        self.soon.push_back(Event::Frozen);
+    }
+
+    async fn thaw(&mut self) {
+        assert!(std::mem::take(&mut self.frozen), "it is not frozen");
+    }
+
+    async fn hand_off(&mut self, handoff: &Handoff) -> Result<(), Failure> {
+        assert!(self.frozen, "facts still come");
+        self.fails()?;
+        let text = serde_json::to_string(handoff).map_err(|error| Failure(error.to_string()))?;
+        let read: Handoff = serde_json::from_str(&text).map_err(|error| Failure(error.to_string()))?;
+        assert_eq!(read, *handoff);
+        self.handed = Some(read);
+        Ok(())
     }
 }
 

@@ -103,7 +103,7 @@ pub fn open(config: Config) -> Result<Backend, nodesockd_os::OpenError> {
         let config = config.clone();
         move || Ok(config.clone())
     };
-    Backend::open(Setup { config, load: Box::new(load) })
+    Backend::open(Setup { config, load: Box::new(load), program: "true".into() })
 }
 
 pub fn config(folder: &Path) -> Config {

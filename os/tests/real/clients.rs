@@ -33,6 +33,7 @@ async fn until_disconnected(inbox: &mut mpsc::Receiver<Fact>) -> Vec<Event> {
             Fact::Connected(_, outbox) => replies = Some(outbox),
             Fact::Event(Event::Disconnected { .. }) => replies.as_ref().unwrap().close(),
             Fact::Event(event) => events.push(event),
+            Fact::Paused(_) => {}
         }
     }
     events
@@ -125,7 +126,10 @@ async fn clients_ask_and_get_their_own_replies() {
     }
     for _ in 0..20 {
         let from = requested(&mut bench).await;
-        bench.backend.reply(&from, &Reply::part(Body::Daemon { pid: 1 })).await;
+        bench
+            .backend
+            .reply(&from, &Reply::part(Body::Daemon { pid: 1, upgrading: false, upgraded_from: None }))
+            .await;
         bench.backend.reply(&from, &Reply::done(None)).await;
     }
     for (number, client) in clients.iter_mut().enumerate() {

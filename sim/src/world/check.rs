@@ -62,9 +62,10 @@ impl World {
         let staying = self.processes.iter().filter(|(_, process)| stays(process)).count();
         let failing =
             self.processes.iter().filter(|(_, process)| process.alive() && process.asks_to_go()).count();
-        // One set, its replacement, those that ask to be replaced, and one set whose end is decided but not begun.
+        // One set, its replacement, those that ask to be replaced, and one set whose end is decided but not begun: by this
+        // daemon, and by each before it.
         let (slots, standbys) = (self.promises.most as usize, self.promises.most_standby as usize);
-        let most = 3 * (slots + standbys) + failing;
+        let most = (3 + self.deaths.count as usize) * (slots + standbys) + failing;
         if staying > most {
             self.violated(format_args!(
                 "{staying} processes are alive that are not retiring; at most {most} are due"
@@ -82,6 +83,7 @@ impl World {
             }
             ToWorker::Shutdown => self.check_retired(worker, "told to shut down"),
             ToWorker::Resume { .. }
+            | ToWorker::Detach { .. }
             | ToWorker::SetName { .. }
             | ToWorker::AppMessage { .. }
             | ToWorker::AppRequest { .. }

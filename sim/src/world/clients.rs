@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use nodesockd_core::event::Event;
 use nodesockd_core::id::{ConnId, Peer, RequestRef};
-use nodesockd_core::wire::{Code, Reply, Request};
+use nodesockd_core::wire::{Body, Code, Reply, Request};
 
 use super::{Happening, Lane, World, ms};
 use crate::scenario::Ask;
@@ -24,8 +24,8 @@ pub(crate) struct Clients {
 #[derive(Debug, Clone)]
 struct Asked {
     request: Request,
-    /// Another operation was in progress, and it may wait for that.
-    queued: bool,
+    /// Another operation was in progress.
+    overlaps: bool,
     /// How often it was made, by the same id.
     heard: u32,
     finals: u32,
@@ -54,6 +54,29 @@ impl World {
             self.trace.line(self.now, format_args!("client {client}"), what);
             return;
         }
+        let mut request = ask.request();
+        if let (Request::Restart { version, .. }, Ask::Upgrade { .. }) = (&mut request, ask) {
+            *version = Some(self.installed_version());
+        }
+        let (from, event) = self.asks(client, &name(ask), &request);
+        let Peer::Client(conn) = from.peer else { return };
+        if twice {
+            self.tally.count("duplicate request");
+            self.deliver(Some(Lane::Client(conn)), ms(0), event);
+        }
+        if let Some(delay) = hang_up_ms {
+            self.after(ms(delay), Happening::HangUp(conn));
+        }
+    }
+
+    /// A client makes a request, if there is a daemon.
+    pub(super) fn request(&mut self, client: u32, words: &str, request: &Request) {
+        if !self.deaths.down {
+            self.asks(client, words, request);
+        }
+    }
+
+    fn asks(&mut self, client: u32, words: &str, request: &Request) -> (RequestRef, Event) {
         let clients = &mut self.clients;
         let conn = *clients.connections.entry(client).or_insert_with(|| {
             clients.opened += 1;
@@ -61,17 +84,10 @@ impl World {
         });
         clients.requests += 1;
         let from = RequestRef { peer: Peer::Client(conn), id: format!("r{}", clients.requests) };
-        self.trace.line(self.now, format_args!("client {client}"), name(ask));
-        let event = Event::Requested { from, request: ask.request() };
-        let lane = Some(Lane::Client(conn));
-        if twice {
-            self.tally.count("duplicate request");
-            self.deliver(lane, ms(0), event.clone());
-        }
-        self.deliver(lane, ms(0), event);
-        if let Some(delay) = hang_up_ms {
-            self.after(ms(delay), Happening::HangUp(conn));
-        }
+        self.trace.line(self.now, format_args!("client {client}"), words);
+        let event = Event::Requested { from: from.clone(), request: request.clone() };
+        self.deliver(Some(Lane::Client(conn)), ms(0), event.clone());
+        (from, event)
     }
 
     pub(super) fn hang_up(&mut self, conn: ConnId) {
@@ -90,7 +106,7 @@ impl World {
         let overlaps = is_operation(request) && self.clients.asked.values().any(open);
         let asked = self.clients.asked.entry(from.clone()).or_insert_with(|| Asked {
             request: request.clone(),
-            queued: overlaps && matches!(request, Request::Restart { options, .. } if options.wait),
+            overlaps,
             heard: 0,
             finals: 0,
         });
@@ -118,8 +134,8 @@ impl World {
             return;
         }
         asked.finals += 1;
-        let (request, queued) = (asked.request.clone(), asked.queued);
-        self.mark_reply(&request, queued, reply);
+        let (request, overlaps) = (asked.request.clone(), asked.overlaps);
+        self.mark_reply(&request, overlaps, reply);
         self.clients.last_answer = Some(reply.code.map_or(Ok(()), Err));
         let who = self.peer(&to.peer);
         let outcome = match reply.code {
@@ -129,7 +145,13 @@ impl World {
         };
         let outcome = self.readable(&outcome);
         self.trace.line(self.now, "daemon", format_args!("reply to {who}, {}: {outcome}", kind(&request)));
-        self.promise_on_reply(&request, reply.errors.is_empty());
+        let leaves = matches!(reply.body, Some(Body::Daemon { upgrading: true, .. }));
+        if leaves {
+            self.ask_successor(request.clone());
+        }
+        // Workers that another operation has started are running: nothing is left to be done.
+        let idle = overlaps && matches!(request, Request::Start(_));
+        self.promise_on_reply(&request, reply.errors.is_empty() && !leaves && !idle);
     }
 
     /// How the last request that was answered ended.
@@ -137,7 +159,7 @@ impl World {
         self.clients.last_answer
     }
 
-    fn mark_reply(&mut self, request: &Request, queued: bool, reply: &Reply) {
+    fn mark_reply(&mut self, request: &Request, overlaps: bool, reply: &Reply) {
         let ended = reply.errors.iter().any(|words| words.contains("was ended by"));
         let failure = match reply.code {
             Some(Code::Busy) if ended => Some("a command is pre-empted"),
@@ -155,7 +177,7 @@ impl World {
         }
         let suspended = self.promises.suspended;
         if let Request::Restart { options, .. } = request {
-            if queued {
+            if overlaps && options.wait {
                 self.marks.count("a restart waits for its turn");
             }
             if options.suspended {
@@ -221,6 +243,7 @@ pub(super) fn name(ask: &Ask) -> String {
             let wait = flag(*wait, " --wait");
             format!("restart{}{}{wait}", flag(*suspended, " --suspended"), option(*attempts))
         }
+        Ask::Upgrade { suspended } => format!("restart --upgrade{}", flag(*suspended, " --suspended")),
         Ask::SetWorkers(count) => format!("set-workers {count}"),
         Ask::SetStandby(count) => format!("set-standby {count}"),
         Ask::Message { workers } => format!("send-msg{} hello", selector(workers.as_deref())),

@@ -41,6 +41,19 @@ impl World {
     pub fn daemon_dies(&mut self, busy: bool, torn: bool) {
         self.tally.count("daemon dies");
         self.trace.line(self.now, "fault", "kill -9 the daemon");
+        self.lose_daemon(busy);
+        let socket_file = self.state.as_ref().and_then(|state| state.socket_files.first());
+        let pattern = socket_file.and_then(|name| SocketPattern::parse(name).ok());
+        if let Some(pattern) = pattern.filter(|_| torn) {
+            self.tally.count("torn swap");
+            let link = pattern.link(SlotIndex(0));
+            self.files.link(&SocketPattern::temporary(&link), "gone.sock", Symlinks::Relative);
+        }
+    }
+
+    /// There is no daemon any more; it was `busy` with an operation, or not.
+    pub(super) fn lose_daemon(&mut self, busy: bool) {
+        self.upgrades.interrupted();
         self.deaths.down = true;
         self.deaths.count += 1;
         self.ready.clear();
@@ -51,13 +64,6 @@ impl World {
             process.lose_daemon();
         }
         self.deaths.kept = if busy || self.deaths.stale { BTreeSet::new() } else { self.untroubled() };
-        let socket_file = self.state.as_ref().and_then(|state| state.socket_files.first());
-        let pattern = socket_file.and_then(|name| SocketPattern::parse(name).ok());
-        if let Some(pattern) = pattern.filter(|_| torn) {
-            self.tally.count("torn swap");
-            let link = pattern.link(SlotIndex(0));
-            self.files.link(&SocketPattern::temporary(&link), "gone.sock", Symlinks::Relative);
-        }
     }
 
     /// Workers that serve and have no reason to go.

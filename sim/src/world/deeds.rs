@@ -189,6 +189,8 @@ impl World {
                 );
             }
             ToWorker::AppRequest { .. }
+            // It finds the next daemon as it would without that word.
+            | ToWorker::Detach { .. }
             | ToWorker::SetName { .. }
             | ToWorker::AppMessage { .. }
             | ToWorker::NodeHandleAck => {}

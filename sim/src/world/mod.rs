@@ -15,6 +15,7 @@ mod nginx;
 mod process;
 mod promises;
 mod rest;
+mod upgrade;
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
@@ -25,11 +26,13 @@ use nodesockd_core::config::PatternError;
 use nodesockd_core::event::{Event, Failure};
 use nodesockd_core::id::{ConnId, WorkerId};
 use nodesockd_core::state::State;
+use nodesockd_core::wire::Request;
 use nodesockd_core::{Time, config::Config};
 
 pub(crate) use deeds::Doing;
 pub(crate) use files::Entry;
 pub(crate) use process::Worker;
+pub(crate) use upgrade::version;
 
 use self::clients::Clients;
 use self::death::Deaths;
@@ -39,6 +42,7 @@ use self::manager::Manager;
 use self::nginx::Nginx;
 use self::process::Processes;
 use self::promises::Promises;
+use self::upgrade::Upgrades;
 use crate::faults::{Call, CallFault, FaultPlan, Harm, Tally, Trouble};
 use crate::ledger::{Cause, Ledger, RequestNo};
 use crate::scenario::{Act, Scenario, Settings};
@@ -70,6 +74,8 @@ pub(crate) enum Happening {
     IdleOut(u64),
     /// The n-th blow of the fault plan.
     Blow(usize),
+    /// Somebody asks the daemon's successor what its predecessor was asked.
+    AskAgain(Box<Request>),
 }
 
 /// Something on the agenda, ordered by time, then by when it was put there.
@@ -134,6 +140,7 @@ pub(crate) struct World {
     state: Option<State>,
     deaths: Deaths,
     manager: Manager,
+    pub upgrades: Upgrades,
     /// The configuration in force.
     in_force: Settings,
     /// Listening sockets that the daemon holds, by their file names; and how many it ever opened.
@@ -183,6 +190,7 @@ impl World {
             state: None,
             deaths: Deaths::default(),
             manager: Manager::default(),
+            upgrades: Upgrades::default(),
             in_force: scenario.settings.clone(),
             listeners: BTreeMap::new(),
             opened: 0,
@@ -271,6 +279,7 @@ impl World {
 
     /// The next fact, when it is there, or nothing at the deadline.
     pub fn next_event(&mut self, deadline: Option<Time>) -> Option<Event> {
+        self.check_thawed();
         self.check_idle();
         self.check_alive();
         if deadline.is_some_and(|deadline| deadline <= self.now) {
@@ -319,6 +328,7 @@ impl World {
             Happening::ConnectToOurs(number, socket) => self.arrive_at_ours(number, &socket),
             Happening::IdleOut(connection) => self.idle_out(connection),
             Happening::Blow(index) => self.blow(index),
+            Happening::AskAgain(request) => self.request(0, "restart --upgrade, again", &request),
         }
     }
 

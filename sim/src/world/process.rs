@@ -511,6 +511,7 @@ fn words(message: &ToWorker) -> String {
     match message {
         ToWorker::Resume { .. } => "resume".into(),
         ToWorker::SetName { name } => format!("set-name {name}"),
+        ToWorker::Detach { .. } => "detach".into(),
         ToWorker::Shutdown => "shutdown".into(),
         ToWorker::AppMessage { message, .. } => format!("app-msg {message}"),
         ToWorker::AppRequest { request, .. } => format!("app-req {request}"),

@@ -222,6 +222,9 @@ impl World {
             | Event::Claimed { .. }
             | Event::ConfigLoaded { .. }
             | Event::LogsReopened { .. }
+            | Event::Preflighted { .. }
+            | Event::Frozen
+            | Event::NotHandedOff { .. }
             | Event::Disconnected { .. } => {}
         }
     }

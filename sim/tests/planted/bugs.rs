@@ -201,9 +201,9 @@ pub const BUGS: &[Bug] = &[
     bug(
         "a restart that waits is lost",
         "operation.rs",
-        "if let Some(Queued { to, options, reload }) = self.queue.pop_front() {",
+        "if let Some(Queued { to, options, version }) = self.queue.pop_front() {",
         "if BUG { self.queue.clear(); }
-        if let Some(Queued { to, options, reload }) = self.queue.pop_front() {",
+        if let Some(Queued { to, options, version }) = self.queue.pop_front() {",
     ),
     bug(
         "a restart is complete before the old workers are gone",
@@ -214,8 +214,32 @@ pub const BUGS: &[Bug] = &[
     bug(
         "a second restart is accepted while one is in progress",
         "commands.rs",
-        "} else if self.refuse_while_busy(&to) {\n        } else if reload {",
-        "} else if !BUG && self.refuse_while_busy(&to) {\n        } else if reload {",
+        "if self.refuse_while_busy(&to) {\n            return;\n        }\n        let asker = asker(to, &options);",
+        "if !BUG && self.refuse_while_busy(&to) {\n            return;\n        }\n        let asker = asker(to, &options);",
+    ),
+    bug(
+        "a hand-off forgets that the app is suspended",
+        "handoff.rs",
+        "supervisor.desired = left.desired;",
+        "supervisor.desired = left.desired; supervisor.desired.suspended &= !BUG;",
+    ),
+    bug(
+        "a hand-off loses the requests that wait for workers",
+        "handoff.rs",
+        "supervisor.relays = left.relays;",
+        "if !BUG { supervisor.relays = left.relays; }",
+    ),
+    bug(
+        "the daemon stays frozen when it could not hand off",
+        "upgrade.rs",
+        "            self.act(Action::Thaw);\n            self.refuse_upgrade(&failure.0);",
+        "            if !BUG { self.act(Action::Thaw); }\n            self.refuse_upgrade(&failure.0);",
+    ),
+    bug(
+        "a daemon that leaves its workers removes the state file",
+        "persist.rs",
+        "(self.life != Life::Quit { detached: false })",
+        "(self.life != Life::Quit { detached: false } && !(BUG && self.has_quit()))",
     ),
     bug(
         "a request to a worker that dies is never answered",

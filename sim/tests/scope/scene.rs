@@ -365,6 +365,9 @@ impl Scene {
             }
             Action::LoadConfig => Some(Event::ConfigLoaded { result: Ok(Box::new(config())) }),
             Action::ReopenLogs => Some(Event::LogsReopened { result: Ok(()) }),
+            Action::Preflight { .. } | Action::Freeze | Action::Thaw | Action::HandOff { .. } => {
+                return Err("nobody has asked for an upgrade".into());
+            }
             Action::Reply { to, reply } => {
                 let finals = self.finals.entry(to.clone()).or_default();
                 *finals += u32::from(reply.done);
@@ -419,6 +422,7 @@ impl Scene {
             }
             ToWorker::Shutdown => process.leaving = true,
             ToWorker::SetName { .. }
+            | ToWorker::Detach { .. }
             | ToWorker::AppMessage { .. }
             | ToWorker::AppRequest { .. }
             | ToWorker::NodeHandleAck => {}

@@ -71,7 +71,7 @@ impl Real {
             options: Options::default(),
         };
         let load = config.clone();
-        let setup = Setup { config, load: Box::new(move || Ok(load.clone())) };
+        let setup = Setup { config, load: Box::new(move || Ok(load.clone())), program: "true".into() };
         let backend = Backend::open(setup).expect("a backend");
         Self { backend, folder, ids: ids(), connections: Vec::new() }
     }

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use nodesockd_core::action::{SpawnOrder, WorkerSignal};
-use nodesockd_core::backend::{Clock, Files, Host, Inbox, Peers, Processes};
+use nodesockd_core::backend::{Clock, Files, Host, Inbox, Peers, Processes, Succession};
 use nodesockd_core::config::{Config, Env, Options, Problem, Program, SocketPattern, Symlinks};
 use nodesockd_core::driver::{Driver, Step};
 use nodesockd_core::event::{ExitStatus, Failure, Queue};
 use nodesockd_core::id::{BootId, ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
 use nodesockd_core::state::State;
-use nodesockd_core::supervisor::Daemon;
+use nodesockd_core::supervisor::{Daemon, Handoff};
 use nodesockd_core::wire::{FromWorker, Json, Reply, Request, ToWorker};
 use nodesockd_core::{Event, Supervisor, Time};
 use nodesockd_os::outbox::Outbox;
@@ -190,6 +190,7 @@ impl Peers for Crew {
                 self.soon.push_back(Event::Received { worker, message });
             }
             ToWorker::Resume { .. }
+            | ToWorker::Detach { .. }
             | ToWorker::SetName { .. }
             | ToWorker::AppMessage { .. }
             | ToWorker::NodeHandleAck => {}
@@ -222,6 +223,22 @@ impl Host for Crew {
 }
 
 #[async_trait(?Send)]
+impl Succession for Crew {
+    async fn preflight(&mut self, _handoff: &Handoff, _limit: Duration) {
+        let result = Err(Failure("no other program is played here".into()));
+        self.soon.push_back(Event::Preflighted { result });
+    }
+
+    async fn freeze(&mut self) {}
+
+    async fn thaw(&mut self) {}
+
+    async fn hand_off(&mut self, _handoff: &Handoff) -> Result<(), Failure> {
+        Err(Failure("no other program is played here".into()))
+    }
+}
+
+#[async_trait(?Send)]
 impl Inbox for Crew {
     async fn next(&mut self, deadline: Option<Time>) -> Option<Event> {
         loop {
@@ -241,6 +258,7 @@ impl Inbox for Crew {
                     }
                     return Some(event);
                 }
+                Fact::Paused(_) => {}
             }
         }
     }

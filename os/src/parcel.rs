@@ -1,0 +1,135 @@
+//! What one program of this process leaves to the next: a sealed file without a name, kept open across `execve(2)`.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+
+use nodesockd_core::supervisor::Handoff;
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::io::{FdFlags, fcntl_setfd};
+use serde::{Deserialize, Serialize};
+
+use crate::baggage::Baggage;
+
+/// The variable that names it: `PID:DESCRIPTOR`. The pid, because children inherit variables, too.
+pub(crate) const VARIABLE: &str = "NODESOCKD_HANDOFF";
+
+/// The first word of the file, before the format's version and a checksum.
+const NAME: &str = "nodesockd-handoff";
+/// The version of what surrounds the two parts; each has one of its own.
+const VERSION: u32 = 1;
+
+/// The two parts of a hand-off.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Parcel {
+    /// What the supervisor knows.
+    pub supervisor: Handoff,
+    /// What the backend holds; nothing where the next program is only asked whether it could take over.
+    pub(crate) backend: Option<Baggage>,
+}
+
+impl Parcel {
+    /// What an earlier program of this process has left, if it has.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be used. The file is closed then.
+    #[must_use]
+    pub fn received() -> Option<Result<Self, String>> {
+        let number = descriptor()?;
+        Some(open(number).map_err(|error| error.to_string()).and_then(Self::read))
+    }
+
+    /// Reads one from its beginning.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, is damaged, or is of another format.
+    pub fn read(mut file: impl Read) -> Result<Self, String> {
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(|error| error.to_string())?;
+        let (head, body) = text.split_once('\n').ok_or("it is empty")?;
+        if head != header(body) {
+            return Err(format!("it begins with `{}`, not `{}`", head.escape_debug(), header(body)));
+        }
+        let parcel: Self = serde_json::from_str(body).map_err(|error| error.to_string())?;
+        parcel.supervisor.validate()?;
+        Ok(parcel)
+    }
+
+    /// Writes it to a file that nobody can change any more, to be read from its beginning.
+    pub(crate) fn seal(&self) -> io::Result<File> {
+        let body = serde_json::to_string(self)?;
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let mut file = File::from(memfd_create(NAME, flags)?);
+        write!(file, "{}\n{body}", header(&body))?;
+        file.rewind()?;
+        fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
+        Ok(file)
+    }
+
+    /// The value of [`VARIABLE`] for this process.
+    pub(crate) fn named(file: &File) -> String {
+        format!("{}:{}", std::process::id(), file.as_raw_fd())
+    }
+}
+
+/// Whether this process was another program of ours before.
+pub(crate) fn is_handed_over() -> bool {
+    descriptor().is_some()
+}
+
+fn descriptor() -> Option<RawFd> {
+    let value = std::env::var(VARIABLE).ok()?;
+    let (pid, number) = value.split_once(':')?;
+    if pid.parse() == Ok(std::process::id()) {
+        number.parse().ok().filter(|number| *number > 2)
+    } else {
+        None
+    }
+}
+
+#[expect(unsafe_code, reason = "a program can tell the next one of the same process only numbers")]
+fn open(number: RawFd) -> io::Result<File> {
+    let path = format!("/proc/self/fd/{number}");
+    if !std::fs::read_link(&path)?.to_string_lossy().contains(NAME) {
+        return Err(io::Error::other(format!("descriptor {number} is something else")));
+    }
+    // SAFETY: the descriptor is open, and is the file that the program before this one has made for it; nothing else in
+    // this program knows of it.
+    let file = unsafe { File::from_raw_fd(number) };
+    fcntl_setfd(&file, FdFlags::CLOEXEC)?;
+    Ok(file)
+}
+
+fn header(body: &str) -> String {
+    format!("{NAME} {VERSION} {:016x}", checksum(body.as_bytes()))
+}
+
+/// FNV-1a, 64 bits: against accidents.
+fn checksum(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checksum_is_the_standard_one() {
+        assert_eq!(checksum(b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(checksum(b"a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(checksum(b"foobar"), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
+    fn damage_is_noticed() {
+        let head = header("{}");
+        let told = |text: &str| Parcel::read(text.as_bytes()).unwrap_err();
+        assert_eq!(told(""), "it is empty");
+        assert!(told(&format!("{head}\n{{ }}")).contains(&head));
+        assert!(told(&format!("{head}\n{{}}")).contains("missing field"));
+    }
+}
