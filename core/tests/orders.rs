@@ -308,7 +308,9 @@ fn a_restart_says_why_it_failed() {
     };
     let created = "its process was not created within 2000 ms (options.spawnTimeout)";
     assert_eq!(failing("", true), created);
-    assert_eq!(failing("", false), "it was not online within 10000 ms (options.onlineTimeout)");
+    let silent = "it was not online within 10000 ms (options.onlineTimeout): it reported nothing; \
+                  `nodesockd.listen()` does, or see `options.ready`";
+    assert_eq!(failing("", false), silent);
 }
 
 #[test]
@@ -504,7 +506,8 @@ fn a_worker_that_is_not_ready_is_told_apart_by_what_it_lacks() {
         vacant.first().and_then(|vacant| vacant.reason.clone()).unwrap_or_default()
     };
     let late = |why: &str| format!("it was not online within 1000 ms (options.onlineTimeout){why}");
-    assert_eq!(words("report", None), late(""));
+    let silent = ": it reported nothing; `nodesockd.listen()` does, or see `options.ready`";
+    assert_eq!(words("report", None), late(silent));
     assert_eq!(words("notify", None), late(": it sent no READY=1 to NOTIFY_SOCKET"));
     assert_eq!(words("listen", None), late(": nobody listens on its socket"));
     let listens = |worker| Event::QueueMeasured { worker, queue: Queue::Length(0) };
