@@ -7,4 +7,5 @@ mod deaths;
 mod managed;
 mod notices;
 mod systemd;
+mod upgrades;
 mod versions;
