@@ -52,6 +52,17 @@ pub fn copy_to(path: &Path) {
     run(Command::new("cp").arg(nodesockd()).arg(path));
 }
 
+/// Puts a program at a path, as an installation does: the new one takes the old one's place at once.
+///
+/// # Panics
+///
+/// When it cannot be written.
+pub fn install(program: &Path, path: &Path) {
+    let new = path.with_extension("new");
+    run(Command::new("cp").arg(program).arg(&new));
+    std::fs::rename(new, path).expect("a folder of the test's own");
+}
+
 /// Writes a script that can be executed, in the same way.
 ///
 /// # Panics

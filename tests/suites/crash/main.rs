@@ -1,6 +1,8 @@
 //! The daemon is killed, and another one takes over: the app serves all the time, and nobody is doubled or orphaned.
 #![expect(clippy::unwrap_used, reason = "the helpers of tests stop a test as well")]
 
+mod upgrade;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -164,21 +166,7 @@ fn killed_at_every(calls: &str, command: &[&str]) {
         daemon.ended();
         tracer.wait().unwrap();
         daemon.take_place(app.launch());
-        let rested =
-            |status: &Status| status.is_settled() || status.workers.is_empty() && status.operation.is_none();
-        let status = daemon.until("everything is settled", rested);
-        assert_in_order(&app, &daemon);
-        let slots: Vec<bool> = status
-            .workers
-            .iter()
-            .filter(|worker| worker.idx.is_some())
-            .map(|worker| worker.state == "suspended")
-            .collect();
-        assert!(
-            slots.iter().all(|suspended| *suspended == status.suspended),
-            "half and half: {status:#?}{}",
-            daemon.log()
-        );
+        let status = recovered(&app, &daemon);
         let back = if status.workers.is_empty() { "start" } else { "restart" };
         let output = app.cli(&[back]);
         assert_eq!(output.code, 0, "after death {nth} at {calls}: {output}{}", daemon.log());
@@ -187,6 +175,21 @@ fn killed_at_every(calls: &str, command: &[&str]) {
             assert_eq!(http::get(&app.link(slot), "/1").json()["suspended"], false);
         }
     }
+}
+
+/// Everything is in order after a daemon's death, and the app is suspended as a whole, or not at all.
+fn recovered(app: &App, daemon: &Daemon) -> Status {
+    let rested =
+        |status: &Status| status.is_settled() || status.workers.is_empty() && status.operation.is_none();
+    let status = daemon.until("everything is settled", rested);
+    assert_in_order(app, daemon);
+    let mut slots = status.workers.iter().filter(|worker| worker.idx.is_some());
+    assert!(
+        slots.all(|worker| (worker.state == "suspended") == status.suspended),
+        "half and half: {status:#?}{}",
+        daemon.log()
+    );
+    status
 }
 
 #[test]
