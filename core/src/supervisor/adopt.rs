@@ -1,7 +1,7 @@
 //! Taking over the workers of an earlier daemon, which died or gave them up.
 //!
 //! What it meant to do is in its state file, what it did is in the links: where the two differ, the links are right. A
-//! rollout in which no link named a new worker yet is undone; one that had begun to swap links is finished. Workers
+//! rollout in which no link names a new worker that is alive is undone; one that had begun to swap links is finished. Workers
 //! have lost their channel with their daemon. Those with our library report on the control socket within a second;
 //! others serve as before, but cannot be told anything.
 

@@ -129,6 +129,10 @@ impl World {
     /// more and its queue is empty, or has had its time.
     fn check_left(&mut self, worker: Worker, socket: &str, what: &str) {
         let Some(listener) = self.listeners.get(socket) else { return };
+        // It ought not to accept at all.
+        if self.processes.get(worker).is_some_and(super::process::Proc::ignores_suspension) {
+            return;
+        }
         let served = self.processes.get(worker).is_some_and(|process| process.told_resume);
         let links: Vec<&Slot> = self.promises.slots.values().filter(|slot| slot.socket == socket).collect();
         let stuck = links.iter().any(|slot| self.promises.stuck.contains(&slot.link));

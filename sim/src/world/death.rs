@@ -135,7 +135,10 @@ impl World {
             self.lose_names(&patterns);
         }
         self.follow_names(&links, config);
-        self.promise_on_adoption(&links);
+        // A link to nobody says nothing any more.
+        let lives = |link: &&FoundLink| survivors.iter().any(|survivor| survivor.id == link.worker);
+        let alive: Vec<FoundLink> = links.iter().filter(lives).cloned().collect();
+        self.promise_on_adoption(&alive);
         // Those that neither the file nor a link knows cannot be told apart, and go.
         let known = |id| {
             self.state.as_ref().is_some_and(|state| state.worker(id).is_some())
