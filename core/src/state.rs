@@ -136,14 +136,6 @@ pub struct Survivor {
     pub process: Process,
 }
 
-impl Inheritance {
-    /// A link names a worker of the rollout that was in progress, dead or alive: some of its workers have served.
-    pub(crate) fn has_begun_to_swap(&self) -> bool {
-        let new = |id| self.state.as_ref()?.worker(id).map(|record| record.new);
-        self.links.iter().any(|link| new(link.worker) == Some(true))
-    }
-}
-
 impl State {
     /// Reads the file's content.
     ///

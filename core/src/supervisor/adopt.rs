@@ -30,9 +30,8 @@ impl Supervisor {
     #[must_use]
     pub fn adopt(config: Config, daemon: Daemon, left: Inheritance, now: Time) -> Self {
         let mut supervisor = Self::idle(config, daemon, now);
-        let begun = left.has_begun_to_swap();
         let left = supervisor.inherit_links(left);
-        let finishes = supervisor.inherit_desired(&left, begun);
+        let finishes = supervisor.inherit_desired(&left);
         for survivor in &left.survivors {
             let record = left.state.as_ref().and_then(|state| state.worker(survivor.id));
             supervisor.inherit_worker(*survivor, record, finishes, &left);
@@ -78,9 +77,8 @@ impl Supervisor {
         }
     }
 
-    /// What ought to be, according to the state file. Returns whether a rollout is to be finished, which is so if it had
-    /// `begun` to swap links.
-    fn inherit_desired(&mut self, left: &Inheritance, begun: bool) -> bool {
+    /// What ought to be, according to the state file. Returns whether a rollout is to be finished.
+    fn inherit_desired(&mut self, left: &Inheritance) -> bool {
         let Some(state) = &left.state else {
             if left.survivors.is_empty() {
                 return false;
@@ -99,7 +97,9 @@ impl Supervisor {
             suspended: state.suspended,
         };
         let Some(rollout) = &state.rollout else { return false };
-        let ending = if begun {
+        let finishes =
+            left.links.iter().any(|link| state.worker(link.worker).is_some_and(|record| record.new));
+        let ending = if finishes {
             self.desired = Desired {
                 running: true,
                 slots: rollout.slots,
@@ -113,7 +113,7 @@ impl Supervisor {
         let note = format!("{} was interrupted by the end of an earlier daemon; {ending}", rollout.what);
         tracing::warn!("{note}");
         self.note = Some(note);
-        begun
+        finishes
     }
 
     fn inherit_worker(

@@ -70,9 +70,13 @@ impl Supervisor {
         if slot.moving.is_some() {
             return;
         }
-        let served = self.owner(index);
-        if served.is_some_and(|(_, worker)| worker.is_healthy()) {
+        if let Some((owner, _)) = self.owner(index).filter(|(_, worker)| worker.is_healthy()) {
+            let named = slot.link.as_ref() == Some(&self.config.socket_file.link(index));
+            let retried = slot.link_backoff.permits(self.now);
             self.slot_mut(index).backoff.tried();
+            if !named && retried {
+                self.publish(index, owner, None);
+            }
             return;
         }
         if let Some(successor) = self.successor(index) {
