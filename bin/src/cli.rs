@@ -51,7 +51,7 @@ pub enum Command {
     /// Run the daemon in the foreground
     ///
     /// Starts the configured workers and supervises them until SIGTERM or SIGINT. SIGHUP reloads the configuration,
-    /// SIGUSR1 reopens the log files.
+    /// SIGUSR1 reopens the log files, SIGUSR2 upgrades to the installed version.
     #[command(after_help = "Example:\n  nodesockd daemon --dev-server")]
     Daemon(DaemonArgs),
     /// Whatever is asked of a running daemon.
