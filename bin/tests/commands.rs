@@ -103,11 +103,11 @@ fn an_upgrade_tells_our_version_and_what_the_daemon_says_about_it() {
     let site = Site::new();
     let daemon = scripted(
         &site,
-        "{\"type\":\"reply\",\"requestId\":\"ID\",\"data\":{\"pid\":1,\"upgrading\":true},\"done\":true}\n",
+        "{\"type\":\"reply\",\"requestId\":\"ID\",\"data\":{\"pid\":1,\"upgradedFrom\":\"2.9.9\"},\"done\":true}\n",
     );
     let said = site.run("restart --upgrade");
     assert_eq!(said.exit, Some(0));
-    assert!(said.err.contains("being upgraded"), "{said:?}");
+    assert!(said.err.contains("has been upgraded: it was version 2.9.9"), "{said:?}");
     let request = daemon.join().unwrap();
     assert_eq!(request["data"], json!({ "version": nodesockd::VERSION, "progress": true }));
 }

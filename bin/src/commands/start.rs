@@ -85,7 +85,8 @@ pub(super) async fn restart(
 /// A connection to the daemon that follows the one that `watched` was, started by its service manager.
 async fn successor(watched: Option<Watched>, path: &Path) -> Result<Client<UnixStream>, Failure> {
     if let Some(watched) = watched {
-        watched.gone().await;
+        // One that does not go answers again below.
+        let _ = tokio::time::timeout(SUCCESSION, watched.gone()).await;
     }
     let deadline = Instant::now() + SUCCESSION;
     loop {
