@@ -2,6 +2,7 @@
 //! to workers and to the dev server.
 #![expect(clippy::panic, reason = "a test that cannot go on stops")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "looks for one kind of order among all")]
+#![expect(clippy::disallowed_methods, reason = "golden hand-offs are files")]
 
 use std::io;
 use std::num::NonZeroU32;

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::app::fixture;
 use crate::cli::Output;
-use crate::wait;
+use crate::{program, wait};
 
 /// A booted machine. Dropped, it is gone with all its processes and all changes to its files.
 #[derive(Debug)]
@@ -47,6 +47,7 @@ impl Machine {
             ])
             .arg(fixture("machine.sh"))
             .arg(folder.path())
+            .arg(program::root())
             .stdin(Stdio::null())
             .spawn()
             .expect("unshare, of util-linux");
