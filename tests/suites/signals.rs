@@ -82,7 +82,7 @@ fn usr2_and_other_signals_end_nothing() {
     for signal in [Signal::SIGUSR2, Signal::SIGCHLD, Signal::SIGPIPE, Signal::SIGWINCH, Signal::SIGCONT] {
         daemon.signal(signal);
     }
-    daemon.until_logged("upgrade");
+    daemon.until_logged("which is not newer");
     assert_eq!(daemon.status(), before);
 }
 

@@ -37,7 +37,7 @@ impl Clinic {
             println!("skipped: only root can have users other than itself");
             return None;
         }
-        let app = change(App::new().workers(2));
+        let app = change(App::new().workers(2).set("options.drainTimeout", 5000));
         // The repository, and what was built from it, may be out of reach for other users.
         let library = app.path("node_modules/nodesockd");
         fs::remove_file(&library).unwrap();
