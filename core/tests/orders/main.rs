@@ -1,0 +1,11 @@
+//! What the supervisor orders and answers, where the simulator does not look closely: words, limits, and what is handed
+//! to workers and to the dev server.
+#![expect(clippy::panic, reason = "a test that cannot go on stops")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "looks for one kind of order among all")]
+
+mod daemon;
+mod desk;
+mod handoff;
+mod operations;
+mod relay;
+mod workers;

@@ -1,0 +1,139 @@
+//! What a person asks for: how it goes, and how it ends.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use nodesockd_core::Action;
+use nodesockd_core::config::MAX_WORKERS;
+use nodesockd_core::wire::{Body, Code, Reply, Request, StartOptions, ToWorker};
+
+use super::desk::{Desk, config, is_spawn};
+
+fn restart(options: StartOptions) -> Request {
+    Request::Restart { options, version: None }
+}
+
+fn waiting() -> Request {
+    restart(StartOptions { wait: true, ..StartOptions::default() })
+}
+
+#[test]
+fn a_restart_tells_how_it_goes() {
+    let mut desk = Desk::up("");
+    desk.ask("r", restart(StartOptions { progress: true, ..StartOptions::default() }));
+    desk.ask("silent", Request::Status);
+    desk.all_online();
+    let stage = |reply: Reply| match reply.body {
+        Some(Body::Progress(progress)) => Some(format!("{:?}", progress.stage)),
+        _ => None,
+    };
+    let stages: Vec<_> = desk.replies("r").into_iter().filter_map(stage).collect();
+    assert_eq!(stages, ["Starting", "Online", "Serving", "Draining", "Gone"]);
+    assert_eq!(desk.end("r"), Some((None, String::new())));
+}
+
+#[test]
+fn a_restart_says_why_it_failed() {
+    let failing = |keys: &str, leaves: fn(&Action) -> bool| {
+        let mut desk = Desk::up(keys);
+        desk.leaves = leaves;
+        desk.ask("r", restart(StartOptions::default()));
+        desk.pass(Duration::from_secs(60));
+        let (code, words) = desk.end("r").unwrap_or_default();
+        assert_eq!(code, Some(Code::StartFailed));
+        words.split_once(": ").map(|(_, reason)| reason.to_owned()).unwrap_or_default()
+    };
+    let created = "its process was not created within 2000 ms (options.spawnTimeout)";
+    assert_eq!(failing("", is_spawn), created);
+    let silent = "it was not online within 10000 ms (options.onlineTimeout): it reported nothing; \
+                  `nodesockd.listen()` does, or see `options.ready`";
+    assert_eq!(failing("", |_| false), silent);
+}
+
+#[test]
+fn sixteen_restarts_may_wait() {
+    let mut desk = Desk::up("");
+    for number in 0..=16 {
+        assert_eq!(desk.ask(&number.to_string(), waiting()), [], "{number}");
+    }
+    desk.ask("one too many", waiting());
+    let busy = "a restart is in progress; try again when it is complete".to_owned();
+    assert_eq!(desk.end("one too many"), Some((Some(Code::Busy), busy)));
+}
+
+#[test]
+fn an_id_that_is_open_is_not_accepted_again() {
+    let mut desk = Desk::up("");
+    desk.ask("a", waiting());
+    let replies = desk.ask("a", Request::Status);
+    assert_eq!(replies.len(), 1);
+    assert_eq!(desk.end("a").map(|(code, _)| code), Some(Some(Code::Usage)));
+}
+
+#[test]
+fn there_is_a_largest_number_of_workers() {
+    let most = NonZeroU32::new(MAX_WORKERS).unwrap_or(NonZeroU32::MIN);
+    let mut desk = Desk::up("");
+    desk.leaves = is_spawn;
+    assert_eq!(desk.ask("all", Request::SetWorkers { count: most }), []);
+    assert_eq!(desk.count(is_spawn), MAX_WORKERS as usize);
+
+    let mut desk = Desk::up("");
+    desk.leaves = is_spawn;
+    assert_eq!(desk.ask("all", Request::SetStandby { count: MAX_WORKERS }), []);
+    assert_eq!(desk.count(is_spawn), MAX_WORKERS as usize + 1);
+
+    let mut desk = Desk::up("");
+    desk.ask("workers", Request::SetWorkers { count: most.saturating_add(1) });
+    desk.ask("standby", Request::SetStandby { count: MAX_WORKERS + 1 });
+    let refused = Some((Some(Code::Usage), "4097 is too many: the most is 4096".to_owned()));
+    assert_eq!((desk.end("workers"), desk.end("standby")), (refused.clone(), refused));
+    assert_eq!(desk.count(is_spawn), 1);
+}
+
+/// A reload that finds these keys, where there were none: how many workers it starts, and how it ends.
+fn reloaded(keys: &str) -> (usize, Option<(Option<Code>, String)>) {
+    let mut desk = Desk::up("");
+    desk.config = config(keys);
+    desk.orders.clear();
+    desk.ask("r", Request::Reload);
+    desk.all_online();
+    (desk.count(is_spawn), desk.end("r"))
+}
+
+#[test]
+fn a_reload_does_the_least_that_is_needed() {
+    let done = |count| (count, Some((None, String::new())));
+    let same = ["", "name = 'shop'", "devServer = 8000", "debug = true", "[options]\nonlineTimeout = 1"];
+    for keys in same {
+        assert_eq!(reloaded(keys), done(0), "{keys}");
+    }
+    let replaced = [
+        "nodeArgs = ['-v']",
+        "socketFile = 'web.{worker}'",
+        "env = ['A']",
+        "[options]\nstdout = 'out'",
+        "[options]\nstderr = 'err'",
+        "[options]\nlisten = 'daemon'",
+        "[options]\nready = 'notify'",
+        "workers = 1\nnode = '/opt/node'",
+    ];
+    for keys in replaced {
+        assert_eq!(reloaded(keys), done(1), "{keys}");
+    }
+    assert_eq!(reloaded("workers = 3\nstandby = 1"), done(3));
+    let (started, end) = reloaded("ipcFile = 'other.ipc'");
+    assert_eq!((started, end.and_then(|(code, _)| code)), (0, Some(Code::InvalidConfig)));
+}
+
+#[test]
+fn a_new_name_is_told_once_and_to_all() {
+    let mut desk = Desk::up("workers = 2");
+    desk.config = config("workers = 2\nname = 'shop'");
+    desk.ask("r", Request::Reload);
+    let told = |action: &Action| matches!(action, Action::Tell { message: ToWorker::SetName { name }, .. } if name == "shop");
+    assert_eq!(desk.count(told), 2);
+    desk.orders.clear();
+    desk.ask("again", Request::Reload);
+    assert_eq!(desk.count(told), 0);
+}
