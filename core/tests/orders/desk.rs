@@ -1,5 +1,6 @@
 //! A supervisor whose orders are carried out at once.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use nodesockd_core::action::WorkerSignal;
 use nodesockd_core::config::{Config, Sources, Start, Surroundings, load};
 use nodesockd_core::event::{ExitStatus, Queue};
 use nodesockd_core::id::{BootId, ConnId, Peer, Process, RequestRef, WorkerId};
+use nodesockd_core::notice::Manager;
 use nodesockd_core::supervisor::Daemon;
 use nodesockd_core::wire::{Code, FromWorker, Reply, Request, ToWorker};
 use nodesockd_core::{Action, Event, Supervisor, Time};
@@ -35,22 +37,29 @@ pub struct Desk {
     pub config: Config,
     pub orders: Vec<Action>,
     pub spawned: Vec<WorkerId>,
+    /// Those of them that were started suspended.
+    waiting: BTreeSet<WorkerId>,
     /// Orders that are left to the test to complete.
     pub leaves: fn(&Action) -> bool,
 }
 
 impl Desk {
     pub fn new(keys: &str) -> Self {
+        Self::under(None, keys)
+    }
+
+    /// Started by a service manager.
+    pub fn under(manager: Option<Manager>, keys: &str) -> Self {
         let config = config(keys);
-        let daemon = Daemon { version: "3.0.0".into(), pid: 1, boot: BootId(1), manager: None };
+        let daemon = Daemon { version: "3.0.0".into(), pid: 1, boot: BootId(1), manager };
         let supervisor = Supervisor::new(config.clone(), daemon, Time::ZERO);
         Self::of(supervisor, config, Time::ZERO)
     }
 
     /// The supervisor was made elsewhere.
     pub fn of(supervisor: Supervisor, config: Config, now: Time) -> Self {
-        let (orders, spawned) = (Vec::new(), Vec::new());
-        let mut desk = Self { supervisor, now, config, orders, spawned, leaves: |_| false };
+        let (orders, spawned, waiting) = Default::default();
+        let mut desk = Self { supervisor, now, config, orders, spawned, waiting, leaves: |_| false };
         desk.obey();
         desk
     }
@@ -64,10 +73,15 @@ impl Desk {
 
     pub fn all_online(&mut self) {
         for worker in self.spawned.clone() {
-            let suspended = self.supervisor.status().suspended;
-            self.hear(Event::Received { worker, message: FromWorker::Online { suspended } });
+            self.online(worker);
             self.hear(Event::Notified { worker });
         }
+    }
+
+    /// It reports that it is ready, and suspended if it was started so.
+    pub fn online(&mut self, worker: WorkerId) {
+        let suspended = self.waiting.contains(&worker);
+        self.hear(Event::Received { worker, message: FromWorker::Online { suspended } });
     }
 
     pub fn hear(&mut self, event: Event) {
@@ -97,6 +111,9 @@ impl Desk {
     fn completion(&mut self, action: Action) -> Option<Event> {
         if let Action::Spawn(order) = &action {
             self.spawned.push(order.worker);
+            if order.set.contains(&("NODESOCKD_SUSPENDED".into(), "true".into())) {
+                self.waiting.insert(order.worker);
+            }
         }
         if (self.leaves)(&action) {
             return None;
@@ -113,6 +130,9 @@ impl Desk {
         }
         if let Action::Listen { slot, socket } = action {
             return Some(Event::Listening { slot, socket, result: Ok(()) });
+        }
+        if let Action::Unlisten { slot, socket } = action {
+            return Some(Event::Unlistened { slot, socket, result: Ok(()) });
         }
         if let Action::MeasureQueue { worker, .. } = action {
             return Some(Event::QueueMeasured { worker, queue: Queue::Closed });
@@ -151,6 +171,52 @@ impl Desk {
             .into_iter()
             .find(|reply| reply.done)
             .map(|reply| (reply.code, reply.errors.join("; ")))
+    }
+
+    /// The nth worker that was started, from 0.
+    pub fn worker(&self, nth: usize) -> WorkerId {
+        self.spawned
+            .get(nth)
+            .copied()
+            .unwrap_or_else(|| panic!("{} workers were started", self.spawned.len()))
+    }
+
+    pub fn exit(&mut self, worker: WorkerId) {
+        self.hear(Event::Exited { worker, status: ExitStatus::Code(1) });
+    }
+
+    /// What was ordered since the last story, for worker, links and sockets; workers are `a`, `b`, `c` as they were started.
+    pub fn story(&mut self) -> Vec<String> {
+        let orders = std::mem::take(&mut self.orders);
+        orders.iter().filter_map(|action| self.told(action)).collect()
+    }
+
+    fn told(&self, action: &Action) -> Option<String> {
+        let name = |worker: &WorkerId| {
+            let nth = self.spawned.iter().position(|spawned| spawned == worker);
+            nth.and_then(|nth| ('a'..='z').nth(nth)).unwrap_or('?')
+        };
+        Some(match action {
+            Action::Spawn(order) => format!("start {}", name(&order.worker)),
+            Action::Publish { slot, worker, .. } => format!("link {slot} to {}", name(worker)),
+            Action::Withdraw { slot, .. } => format!("remove link {slot}"),
+            Action::Listen { slot, .. } => format!("listen for {slot}"),
+            Action::Unlisten { slot, .. } => format!("close {slot}"),
+            Action::MeasureQueue { worker, .. } => format!("look at {}", name(worker)),
+            Action::Tell { worker, message, .. } => {
+                let line: serde_json::Value = serde_json::from_str(&message.encode()).unwrap_or_default();
+                format!("tell {} {}", name(worker), line["type"].as_str().unwrap_or_default())
+            }
+            Action::Signal { worker, signal: WorkerSignal::Terminate, .. } => {
+                format!("SIGTERM to {}", name(worker))
+            }
+            Action::Signal { worker, signal: WorkerSignal::KillGroup, .. } => {
+                format!("SIGKILL to {}", name(worker))
+            }
+            Action::Reap { worker, .. } => format!("reap {}", name(worker)),
+            Action::Remove { worker, .. } => format!("remove socket of {}", name(worker)),
+            _ => return None,
+        })
     }
 
     pub fn count(&self, fits: impl Fn(&Action) -> bool) -> usize {

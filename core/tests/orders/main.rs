@@ -6,6 +6,8 @@
 mod daemon;
 mod desk;
 mod handoff;
+mod manager;
 mod operations;
 mod relay;
+mod sockets;
 mod workers;

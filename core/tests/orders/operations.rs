@@ -3,9 +3,11 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use nodesockd_core::Action;
 use nodesockd_core::config::MAX_WORKERS;
+use nodesockd_core::event::Failure;
+use nodesockd_core::id::SlotIndex;
 use nodesockd_core::wire::{Body, Code, Reply, Request, StartOptions, ToWorker};
+use nodesockd_core::{Action, Event};
 
 use super::desk::{Desk, config, is_spawn};
 
@@ -136,4 +138,94 @@ fn a_new_name_is_told_once_and_to_all() {
     desk.orders.clear();
     desk.ask("again", Request::Reload);
     assert_eq!(desk.count(told), 0);
+}
+
+#[test]
+fn a_worker_is_started_as_often_as_was_asked_before_the_restart_fails() {
+    let mut desk = Desk::up("[options]\nstderr = 'err.log'");
+    let options = StartOptions { max_attempts: NonZeroU32::new(3), ..StartOptions::default() };
+    desk.ask("r", restart(options));
+    for nth in 1..=3 {
+        assert_eq!((desk.spawned.len(), desk.end("r")), (nth + 1, None));
+        desk.exit(desk.worker(nth));
+    }
+    assert_eq!(desk.spawned.len(), 4);
+    let Some(Reply { body: Some(Body::Failed(failed)), code: Some(Code::StartFailed), .. }) =
+        desk.replies("r").pop()
+    else {
+        panic!("{:?}", desk.replies("r"))
+    };
+    let told =
+        failed.iter().map(|worker| (worker.id, worker.idx, worker.reason.as_str(), worker.stderr.as_deref()));
+    let exited =
+        |nth| (desk.worker(nth), Some(SlotIndex(0)), "it exited with status 1", Some("/srv/app/err.log"));
+    assert_eq!(told.collect::<Vec<_>>(), [exited(1), exited(2), exited(3)]);
+}
+
+/// A restart of two slots whose links are to be swapped by the test.
+fn swapping() -> Desk {
+    let mut desk = Desk::up("workers = 2");
+    desk.orders.clear();
+    desk.leaves = |action| matches!(action, Action::Publish { .. });
+    desk.ask("r", restart(StartOptions::default()));
+    desk.all_online();
+    assert_eq!(desk.story(), ["start c", "start d", "link 0 to c", "link 1 to d"]);
+    desk
+}
+
+fn published(desk: &Desk, slot: u32, nth: usize, result: Result<(), Failure>) -> Event {
+    Event::Published { slot: SlotIndex(slot), worker: desk.worker(nth), result }
+}
+
+#[test]
+fn a_link_that_cannot_be_swapped_brings_the_others_back() {
+    let full = || Err(Failure("ENOSPC".into()));
+    let failed =
+        Some((Some(Code::StartFailed), "the link of slot 0 could not be swapped: ENOSPC".to_owned()));
+    // Nothing is decided before every link has answered.
+    let mut desk = swapping();
+    desk.hear(published(&desk, 0, 2, full()));
+    assert_eq!(desk.story(), [""; 0]);
+    desk.hear(published(&desk, 1, 3, Ok(())));
+    assert_eq!(desk.story(), ["link 1 to b"]);
+    desk.hear(published(&desk, 1, 1, Ok(())));
+    assert_eq!(desk.end("r"), failed);
+    let orders = desk.story();
+    assert_eq!(orders.iter().filter(|order| order.starts_with("link")).count(), 0, "{orders:?}");
+    let slots: Vec<_> = desk.supervisor.status().workers.iter().map(|row| (row.id, row.slot)).collect();
+    let owns = |nth, slot| (desk.worker(nth), Some(SlotIndex(slot)));
+    assert_eq!(slots, [owns(0, 0), owns(1, 1)]);
+
+    // One that was not swapped has nothing to be brought back.
+    let mut desk = swapping();
+    desk.hear(published(&desk, 1, 3, full()));
+    desk.hear(published(&desk, 0, 2, full()));
+    assert_eq!(
+        desk.end("r").map(|(_, words)| words),
+        Some("the link of slot 1 could not be swapped: ENOSPC".into())
+    );
+    assert!(desk.story().iter().all(|order| !order.starts_with("link")));
+}
+
+#[test]
+fn the_state_file_knows_every_name_that_links_and_sockets_had() {
+    let mut desk = Desk::up("");
+    let names = |desk: &Desk| {
+        let names = |action: &Action| match action {
+            Action::Persist { state: Some(state) } => Some(state.socket_files.clone()),
+            _ => None,
+        };
+        desk.orders.iter().rev().find_map(names).unwrap_or_default()
+    };
+    assert_eq!(names(&desk), ["app.{worker}.sock"]);
+    desk.config = config("socketFile = 'web.{worker}'");
+    desk.ask("there", Request::Reload);
+    // While new workers boot, both may be found.
+    assert_eq!(names(&desk), ["app.{worker}.sock", "web.{worker}"]);
+    desk.all_online();
+    assert_eq!(names(&desk), ["app.{worker}.sock", "web.{worker}"]);
+    desk.config = config("");
+    desk.ask("back", Request::Reload);
+    desk.all_online();
+    assert_eq!(names(&desk), ["app.{worker}.sock", "web.{worker}"]);
 }
