@@ -1,13 +1,13 @@
 //! A supervisor whose orders are carried out at once.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nodesockd_core::action::WorkerSignal;
-use nodesockd_core::config::{Config, Sources, Start, Surroundings, load};
+use nodesockd_core::config::{Config, Ready, Sources, Start, Surroundings, load};
 use nodesockd_core::event::{ExitStatus, Queue};
 use nodesockd_core::id::{BootId, ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Manager;
@@ -37,8 +37,8 @@ pub struct Desk {
     pub config: Config,
     pub orders: Vec<Action>,
     pub spawned: Vec<WorkerId>,
-    /// Those of them that were started suspended.
-    waiting: BTreeSet<WorkerId>,
+    /// How each of them shows that it is ready, and whether it was started suspended.
+    ready: BTreeMap<WorkerId, (Ready, bool)>,
     /// Orders that are left to the test to complete.
     pub leaves: fn(&Action) -> bool,
 }
@@ -58,10 +58,23 @@ impl Desk {
 
     /// The supervisor was made elsewhere.
     pub fn of(supervisor: Supervisor, config: Config, now: Time) -> Self {
-        let (orders, spawned, waiting) = Default::default();
-        let mut desk = Self { supervisor, now, config, orders, spawned, waiting, leaves: |_| false };
+        let (orders, spawned, ready) = Default::default();
+        let mut desk = Self { supervisor, now, config, orders, spawned, ready, leaves: |_| false };
         desk.obey();
         desk
+    }
+
+    /// The supervisor follows another one, whose workers have the names that they had.
+    pub fn after(before: &Self, supervisor: Supervisor, config: Config) -> Self {
+        Self {
+            supervisor,
+            now: before.now,
+            config,
+            orders: Vec::new(),
+            spawned: before.spawned.clone(),
+            ready: before.ready.clone(),
+            leaves: |_| false,
+        }
     }
 
     /// All workers that were started are online.
@@ -72,16 +85,18 @@ impl Desk {
     }
 
     pub fn all_online(&mut self) {
-        for worker in self.spawned.clone() {
-            self.online(worker);
-            self.hear(Event::Notified { worker });
-        }
+        self.spawned.clone().into_iter().for_each(|worker| self.online(worker));
     }
 
-    /// It reports that it is ready, and suspended if it was started so.
+    /// It shows that it is ready, and says that it is suspended if it was started so.
     pub fn online(&mut self, worker: WorkerId) {
-        let suspended = self.waiting.contains(&worker);
-        self.hear(Event::Received { worker, message: FromWorker::Online { suspended } });
+        let Some((ready, suspended)) = self.ready.get(&worker).copied() else { panic!("it was not started") };
+        self.hear(match ready {
+            Ready::Report => Event::Received { worker, message: FromWorker::Online { suspended } },
+            Ready::Notify => Event::Notified { worker },
+            Ready::Listen => Event::QueueMeasured { worker, queue: Queue::Length(0) },
+            Ready::Http => Event::Probed { worker, result: Ok(200) },
+        });
     }
 
     pub fn hear(&mut self, event: Event) {
@@ -111,9 +126,8 @@ impl Desk {
     fn completion(&mut self, action: Action) -> Option<Event> {
         if let Action::Spawn(order) = &action {
             self.spawned.push(order.worker);
-            if order.set.contains(&("NODESOCKD_SUSPENDED".into(), "true".into())) {
-                self.waiting.insert(order.worker);
-            }
+            let suspended = order.set.contains(&("NODESOCKD_SUSPENDED".into(), "true".into()));
+            self.ready.insert(order.worker, (order.ready, suspended));
         }
         if (self.leaves)(&action) {
             return None;

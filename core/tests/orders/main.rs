@@ -3,6 +3,7 @@
 #![expect(clippy::panic, reason = "a test that cannot go on stops")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "looks for one kind of order among all")]
 
+mod adoption;
 mod daemon;
 mod desk;
 mod handoff;

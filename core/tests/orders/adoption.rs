@@ -1,0 +1,306 @@
+//! A daemon that follows one that died: by the state file and the links that it left, and nothing else.
+
+use std::time::Duration;
+
+use nodesockd_core::config::Config;
+use nodesockd_core::event::DaemonSignal;
+use nodesockd_core::id::{BootId, ConnId, SlotIndex, WorkerId};
+use nodesockd_core::state::{FoundLink, Inheritance, RecordedStage, State, Survivor};
+use nodesockd_core::supervisor::Daemon;
+use nodesockd_core::wire::{FromWorker, Request, StartOptions, WorkerState};
+use nodesockd_core::{Action, Event, Supervisor};
+
+use super::desk::{Desk, config};
+
+/// What a daemon leaves that dies now.
+fn left(desk: &Desk) -> Inheritance {
+    let written = |action: &Action| match action {
+        Action::Persist { state } => Some(state.as_deref().cloned()),
+        _ => None,
+    };
+    let state =
+        desk.orders.iter().rev().find_map(written).flatten().unwrap_or_else(|| panic!("no state file"));
+    let survivor = |record: &nodesockd_core::state::WorkerRecord| {
+        record.process.map(|process| Survivor { id: record.id, process })
+    };
+    let survivors = state.workers.iter().filter_map(survivor).collect();
+    let owned = desk.supervisor.status().workers.into_iter().filter_map(|row| Some((row.slot?, row.id)));
+    let link = |(slot, worker)| FoundLink { slot, name: desk.config.socket_file.link(slot), worker };
+    Inheritance { state: Some(state), survivors, links: owned.map(link).collect() }
+}
+
+/// The next daemon. Its workers have the names that they had.
+fn adopt(before: &Desk, config: &Config, left: Inheritance) -> Desk {
+    let daemon = Daemon { version: "3.0.0".into(), pid: 2, boot: BootId(2), manager: None };
+    let supervisor = Supervisor::adopt(config.clone(), daemon, left, before.now);
+    let mut desk = Desk::after(before, supervisor, config.clone());
+    desk.obey();
+    desk
+}
+
+/// What another daemon makes of what this one leaves, if the state file says something else of some workers.
+fn follow(before: &Desk, change: impl Fn(&mut State)) -> Desk {
+    let mut left = left(before);
+    left.state.iter_mut().for_each(change);
+    adopt(before, &before.config, left)
+}
+
+fn stage(state: &mut State, id: WorkerId, stage: RecordedStage) {
+    state.workers.iter_mut().filter(|record| record.id == id).for_each(|record| record.stage = stage);
+}
+
+/// A worker reports to the daemon that is not its first.
+fn report(desk: &mut Desk, nth: usize, suspended: bool) {
+    let (worker, pid) = (desk.worker(nth), u32::try_from(nth).unwrap_or(0) + 101);
+    desk.hear(Event::Claimed {
+        conn: ConnId(10 + u64::from(pid)),
+        pid: Some(pid),
+        claims: Some(worker),
+        message: FromWorker::Online { suspended },
+    });
+}
+
+fn states(desk: &Desk) -> Vec<(Option<u32>, WorkerState)> {
+    let rows = desk.supervisor.status().workers;
+    rows.into_iter().map(|row| (row.slot.map(|slot| slot.0), row.state)).collect()
+}
+
+const NOTHING: [&str; 0] = [];
+
+#[test]
+fn who_serves_goes_on_and_nobody_is_started() {
+    let before = Desk::up("workers = 2\nstandby = 1");
+    let mut desk = follow(&before, |_| {});
+    assert_eq!(desk.story(), NOTHING);
+    assert_eq!(states(&desk), states(&before));
+    for nth in 0..3 {
+        report(&mut desk, nth, nth == 2);
+    }
+    assert_eq!(desk.supervisor.pending(), None);
+    // They can be told things again.
+    desk.ask("s", Request::Stop);
+    let told: Vec<_> = desk.story().into_iter().filter(|order| order.starts_with("tell")).collect();
+    assert_eq!(told, ["tell c shutdown", "tell a shutdown", "tell b shutdown"]);
+}
+
+#[test]
+fn links_get_the_names_of_today() {
+    let before = Desk::up("workers = 2");
+    let today = config("workers = 2\nsocketFile = 'web.{worker}'");
+    let mut desk = adopt(&before, &today, left(&before));
+    let swept = |action: &Action| match action {
+        Action::Sweep { pattern } => Some(pattern.to_string()),
+        _ => None,
+    };
+    let swept: Vec<String> = desk.orders.iter().filter_map(swept).collect();
+    assert_eq!(swept, ["app.{worker}.sock", "web.{worker}"]);
+    assert_eq!(desk.story(), ["link 0 to a", "link 1 to b", "remove link 0", "remove link 1"]);
+
+    // The last daemon had come half the way.
+    let mut left = left(&before);
+    let again = |link: &FoundLink| FoundLink { name: today.socket_file.link(link.slot), ..link.clone() };
+    let new: Vec<FoundLink> = left.links.iter().take(1).map(again).collect();
+    left.links.extend(new);
+    let mut desk = adopt(&before, &today, left);
+    let removed = |action: &Action| match action {
+        Action::Withdraw { link, .. } => Some(link.clone()),
+        _ => None,
+    };
+    let removed: Vec<String> = desk.orders.iter().filter_map(removed).collect();
+    assert_eq!(removed, ["app.0.sock", "app.1.sock"]);
+    assert_eq!(desk.story(), ["remove link 0", "link 1 to b", "remove link 1"]);
+}
+
+#[test]
+fn a_worker_that_was_leaving_is_told_so_again_and_is_no_failure() {
+    let mut before = Desk::up("");
+    before.leaves = |action| matches!(action, Action::Tell { .. });
+    before.ask("r", Request::Restart { options: StartOptions::default(), version: None });
+    before.online(before.worker(1));
+    before.leaves = |_| false;
+    let mut desk = follow(&before, |_| {});
+    desk.leaves = |action| matches!(action, Action::Tell { .. });
+    assert_eq!(desk.story(), NOTHING);
+    assert_eq!(states(&desk), [(Some(0), WorkerState::Online), (None, WorkerState::Terminating)]);
+    report(&mut desk, 0, false);
+    assert_eq!(desk.story(), ["tell a shutdown"]);
+    desk.exit(desk.worker(0));
+    assert_eq!(desk.story(), ["reap a", "remove socket of a"]);
+    // The first failure of the slot is the one that comes now: it costs nothing.
+    desk.exit(desk.worker(1));
+    assert!(desk.story().contains(&"start c".to_owned()));
+}
+
+#[test]
+fn a_worker_that_was_leaving_and_hears_nothing_gets_sigterm_again() {
+    let mut before = Desk::up("[options]\nready = 'notify'");
+    before.ask("r", Request::Restart { options: StartOptions::default(), version: None });
+    before.hear(Event::Notified { worker: before.worker(1) });
+    assert_eq!(before.count(|action| matches!(action, Action::Signal { .. })), 1);
+    let mut desk = follow(&before, |_| {});
+    assert_eq!(desk.story(), ["SIGTERM to a"]);
+    desk.pass(Duration::from_millis(14_999));
+    assert_eq!(desk.story(), NOTHING);
+    desk.pass(Duration::from_millis(1));
+    assert_eq!(desk.story(), ["SIGKILL to a"]);
+    // It serves, and needs no channel for that.
+    assert_eq!(states(&desk).first(), Some(&(Some(0), WorkerState::Online)));
+}
+
+#[test]
+fn a_worker_that_a_link_names_is_ready_whatever_the_state_file_says() {
+    let before = Desk::up("");
+    for said in [RecordedStage::Booting, RecordedStage::Online, RecordedStage::Draining] {
+        let desk = follow(&before, |state| stage(state, before.worker(0), said));
+        assert_eq!(states(&desk), [(Some(0), WorkerState::Online)], "{said:?}");
+    }
+    let desk = follow(&before, |state| stage(state, before.worker(0), RecordedStage::BootingSuspended));
+    assert_eq!(states(&desk), [(Some(0), WorkerState::Suspended)]);
+}
+
+#[test]
+fn without_a_state_file_the_links_say_who_serves() {
+    let before = Desk::up("workers = 2");
+    let lost = || {
+        let mut left = left(&before);
+        left.state = None;
+        left.links.pop();
+        left
+    };
+    // One is named, the other is not: it may have served a moment ago.
+    let mut desk = adopt(&before, &before.config, lost());
+    assert_eq!(desk.story(), ["look at b", "start c"]);
+    assert_eq!(states(&desk)[0], (Some(0), WorkerState::Online));
+    report(&mut desk, 0, false);
+    desk.ask("s", Request::Stop);
+    assert!(desk.story().contains(&"tell a shutdown".to_owned()));
+
+    // Where workers say nothing, they are told nothing.
+    let mute = config("workers = 2\n[options]\nready = 'notify'");
+    let mut desk = adopt(&before, &mute, lost());
+    desk.ask("s", Request::Stop);
+    assert!(desk.story().contains(&"SIGTERM to a".to_owned()));
+}
+
+#[test]
+fn a_worker_that_may_have_served_is_drained_before_it_goes() {
+    let before = Desk::up("workers = 2");
+    // It lost its link to another one.
+    let mut left = left(&before);
+    left.links.pop();
+    let mut desk = adopt(&before, &before.config, left);
+    desk.story();
+    report(&mut desk, 1, false);
+    desk.ask("s", Request::Stop);
+    assert!(desk.story().contains(&"look at b".to_owned()));
+
+    // One that boots has not served.
+    let before = Desk::new("");
+    let mut desk = follow(&before, |_| {});
+    report(&mut desk, 0, false);
+    desk.leaves = |action| matches!(action, Action::Publish { .. });
+    assert_eq!(states(&desk), [(Some(0), WorkerState::Online)]);
+}
+
+#[test]
+fn a_restart_that_had_not_begun_to_swap_is_undone() {
+    let mut before = Desk::up("workers = 2\nstandby = 1");
+    before.ask("r", Request::Restart { options: StartOptions::default(), version: None });
+    before.online(before.worker(3));
+    let mut desk = follow(&before, |_| {});
+    assert_eq!(
+        desk.supervisor.status().note.as_deref(),
+        Some("a restart was interrupted by the end of an earlier daemon; it was undone")
+    );
+    let serving: Vec<_> =
+        desk.supervisor.status().workers.iter().filter(|row| row.slot.is_some()).map(|row| row.id).collect();
+    assert_eq!(serving, [desk.worker(0), desk.worker(1)]);
+    for nth in 0..6 {
+        report(&mut desk, nth, nth == 2);
+    }
+    let told: Vec<_> = desk.story().into_iter().filter(|order| order.starts_with("tell")).collect();
+    assert_eq!(told, ["tell d shutdown", "tell e shutdown", "tell f shutdown"]);
+    desk.pass(Duration::from_secs(30));
+    assert_eq!(desk.supervisor.pending(), None);
+}
+
+#[test]
+fn a_restart_that_had_begun_to_swap_is_finished() {
+    let mut before = Desk::up("workers = 2\nstandby = 1");
+    before.leaves = |action| matches!(action, Action::Publish { slot: SlotIndex(1), .. });
+    before.ask(
+        "r",
+        Request::Restart {
+            options: StartOptions { suspended: true, ..StartOptions::default() },
+            version: None,
+        },
+    );
+    before.all_online();
+    let mut left = left(&before);
+    // The first of two links was swapped.
+    left.links = vec![
+        FoundLink { slot: SlotIndex(0), name: "app.0.sock".into(), worker: before.worker(3) },
+        FoundLink { slot: SlotIndex(1), name: "app.1.sock".into(), worker: before.worker(1) },
+    ];
+    let mut desk = adopt(&before, &before.config, left);
+    assert_eq!(
+        desk.supervisor.status().note.as_deref(),
+        Some("a restart was interrupted by the end of an earlier daemon; it is being finished")
+    );
+    assert!(desk.supervisor.status().suspended);
+    for nth in 0..6 {
+        report(&mut desk, nth, nth > 1);
+    }
+    let orders = desk.story();
+    let linked: Vec<_> = orders.iter().filter(|order| order.starts_with("link")).collect();
+    assert_eq!(linked, ["link 1 to e"]);
+    desk.pass(Duration::from_secs(30));
+    assert_eq!(desk.supervisor.pending(), None);
+    let all: Vec<_> = desk.supervisor.status().workers.iter().map(|row| row.id).collect();
+    assert_eq!(all, [desk.worker(3), desk.worker(4), desk.worker(5)]);
+}
+
+#[test]
+fn a_spare_worker_whose_sockets_are_lost_is_replaced() {
+    let before = Desk::up("standby = 1\n[options]\nlisten = 'daemon'");
+    let mut desk = follow(&before, |_| {});
+    let orders = desk.story();
+    assert!(orders.contains(&"start c".to_owned()), "{orders:?}");
+    report(&mut desk, 1, true);
+    desk.pass(Duration::from_secs(5));
+    assert_eq!(desk.story(), ["tell b shutdown", "reap b"]);
+}
+
+#[test]
+fn a_socket_that_two_workers_inherited_is_removed_with_the_last_of_them() {
+    let mut before = Desk::up("[options]\nlisten = 'daemon'");
+    before.leaves = |action| matches!(action, Action::Tell { .. });
+    before.ask("r", Request::Restart { options: StartOptions::default(), version: None });
+    before.online(before.worker(1));
+    let mut desk = follow(&before, |_| {});
+    desk.exit(desk.worker(0));
+    assert_eq!(desk.story().iter().filter(|order| order.starts_with("remove socket")).count(), 0);
+    desk.hear(Event::Signalled { signal: DaemonSignal::Terminate });
+    report(&mut desk, 1, false);
+    desk.exit(desk.worker(1));
+    assert!(desk.story().contains(&"remove socket of b".to_owned()));
+}
+
+#[test]
+fn a_stranger_is_not_taken_for_a_worker() {
+    let before = Desk::up("");
+    let mut desk = follow(&before, |_| {});
+    let claims = Some(desk.worker(0));
+    let claim = |pid, claims| Event::Claimed {
+        conn: ConnId(7),
+        pid,
+        claims,
+        message: FromWorker::Broken { reason: None },
+    };
+    for (pid, claims) in [(Some(999), claims), (None, claims), (Some(101), None)] {
+        desk.hear(claim(pid, claims));
+        assert_eq!(states(&desk), [(Some(0), WorkerState::Online)]);
+    }
+    desk.hear(claim(Some(101), claims));
+    assert_eq!(states(&desk)[0], (Some(0), WorkerState::Broken));
+}
