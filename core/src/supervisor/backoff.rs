@@ -67,5 +67,8 @@ mod tests {
         assert_eq!(waits, [0, 100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000, 30000]);
         backoff.failed(Time::ZERO, STABLE, "it fell over");
         assert_eq!(backoff.retry_at, Some(Time::ZERO));
+        backoff.failed(Time::ZERO, Duration::ZERO, "it fell over");
+        backoff.succeeded();
+        assert_eq!(backoff, Backoff::default());
     }
 }

@@ -129,6 +129,17 @@ fn a_worker_that_was_leaving_is_told_so_again_and_is_no_failure() {
     // The first failure of the slot is the one that comes now: it costs nothing.
     desk.exit(desk.worker(1));
     assert!(desk.story().contains(&"start c".to_owned()));
+
+    // Nor is a spare worker's end one.
+    let mut before = Desk::up("standby = 1");
+    before.leaves = |action| matches!(action, Action::Tell { .. });
+    before.ask("r", Request::Restart { options: StartOptions::default(), version: None });
+    before.all_online();
+    let mut desk = follow(&before, |_| {});
+    desk.exit(desk.worker(1));
+    desk.story();
+    desk.exit(desk.worker(3));
+    assert!(desk.story().contains(&"start e".to_owned()));
 }
 
 #[test]
@@ -194,12 +205,14 @@ fn a_worker_that_may_have_served_is_drained_before_it_goes() {
     desk.ask("s", Request::Stop);
     assert!(desk.story().contains(&"look at b".to_owned()));
 
-    // One that boots has not served.
-    let before = Desk::new("");
+    // One that booted when its daemon died has not served.
+    let before = Desk::new("standby = 1");
     let mut desk = follow(&before, |_| {});
     report(&mut desk, 0, false);
-    desk.leaves = |action| matches!(action, Action::Publish { .. });
-    assert_eq!(states(&desk), [(Some(0), WorkerState::Online)]);
+    report(&mut desk, 1, true);
+    desk.story();
+    desk.ask("s", Request::SetStandby { count: 0 });
+    assert_eq!(desk.story(), ["tell b shutdown", "reap b", "remove socket of b"]);
 }
 
 #[test]
@@ -222,6 +235,24 @@ fn a_restart_that_had_not_begun_to_swap_is_undone() {
     assert_eq!(told, ["tell d shutdown", "tell e shutdown", "tell f shutdown"]);
     desk.pass(Duration::from_secs(30));
     assert_eq!(desk.supervisor.pending(), None);
+}
+
+#[test]
+fn no_new_worker_outlives_a_restart_that_is_undone() {
+    let mut before = Desk::up("standby = 1");
+    before.ask("r", Request::Restart { options: StartOptions::default(), version: None });
+    before.online(before.worker(3));
+    // The old spare worker died with its daemon.
+    let mut left = left(&before);
+    left.survivors.retain(|survivor| survivor.id != before.worker(1));
+    let mut desk = adopt(&before, &before.config, left);
+    report(&mut desk, 0, false);
+    report(&mut desk, 2, false);
+    report(&mut desk, 3, true);
+    desk.online(desk.worker(4));
+    desk.pass(Duration::from_secs(30));
+    let all: Vec<_> = desk.supervisor.status().workers.iter().map(|row| row.id).collect();
+    assert_eq!(all, [desk.worker(0), desk.worker(4)]);
 }
 
 #[test]
@@ -303,4 +334,55 @@ fn a_stranger_is_not_taken_for_a_worker() {
     }
     desk.hear(claim(Some(101), claims));
     assert_eq!(states(&desk)[0], (Some(0), WorkerState::Broken));
+}
+
+#[test]
+fn a_worker_that_waits_to_be_resumed_is_or_makes_the_app_suspended() {
+    let suspended = |state: Option<()>, nth: usize| {
+        let before = Desk::up("workers = 2\nstandby = 1");
+        let mut left = left(&before);
+        left.state = left.state.filter(|_| state.is_some());
+        let mut desk = adopt(&before, &before.config, left);
+        desk.story();
+        report(&mut desk, nth, true);
+        (desk.supervisor.status().suspended, desk.story().contains(&"tell a resume".to_owned()))
+    };
+    // By the state file the app is active: the last daemon was about to resume it.
+    assert_eq!(suspended(Some(()), 0), (false, true));
+    assert_eq!(suspended(Some(()), 2), (false, false));
+    // Nobody knows, but the worker.
+    assert_eq!(suspended(None, 0), (true, false));
+    assert_eq!(suspended(None, 2), (false, false));
+
+    let mut before = Desk::up("workers = 2");
+    before.ask(
+        "r",
+        Request::Restart {
+            options: StartOptions { suspended: true, ..StartOptions::default() },
+            version: None,
+        },
+    );
+    before.all_online();
+    let mut desk = follow(&before, |_| {});
+    report(&mut desk, 2, true);
+    assert_eq!(desk.story(), NOTHING);
+    assert!(desk.supervisor.status().suspended);
+}
+
+#[test]
+fn a_worker_that_reported_is_known_by_its_connection_until_that_ends() {
+    let mut desk = follow(&Desk::up(""), |_| {});
+    report(&mut desk, 0, false);
+    let conn = ConnId(111);
+    let message = |text: &str| Request::SendMessage { message: text.into(), data: None, workers: None };
+    desk.ask("heard", message("a"));
+    assert_eq!(desk.end("heard"), Some((None, String::new())));
+    let broken = FromWorker::Broken { reason: None };
+    desk.hear(Event::Claimed { conn, pid: None, claims: None, message: broken });
+    assert_eq!(states(&desk)[0], (Some(0), WorkerState::Broken));
+
+    desk.hear(Event::Disconnected { conn });
+    desk.ask("not heard", message("b"));
+    let words = desk.end("not heard").map(|(_, words)| words).unwrap_or_default();
+    assert!(words.ends_with("it has no channel to the daemon"), "{words}");
 }

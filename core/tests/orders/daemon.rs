@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use nodesockd_core::event::{DaemonSignal, Failure};
-use nodesockd_core::wire::Request;
+use nodesockd_core::wire::{Code, Request, StartOptions, ToWorker};
 use nodesockd_core::{Action, Event};
 
 use super::desk::{Desk, is_kill};
@@ -64,4 +64,81 @@ fn a_state_file_that_cannot_be_written_is_tried_again() {
     desk.hear(Event::Persisted { result: Ok(()) });
     desk.pass(Duration::from_secs(60));
     assert_eq!(written(&desk), before + 2);
+}
+
+/// A daemon that has been told to quit, and whose workers take their time.
+fn quitting() -> Desk {
+    let mut desk = Desk::up("");
+    desk.leaves = |action| matches!(action, Action::Tell { message: ToWorker::Shutdown, .. });
+    desk.hear(Event::Signalled { signal: DaemonSignal::Terminate });
+    desk.orders.clear();
+    desk
+}
+
+#[test]
+fn a_daemon_that_quits_tells_how_it_is_and_does_nothing_else_any_more() {
+    let mut desk = quitting();
+    let one = NonZeroU32::MIN;
+    let refused = [
+        Request::Stop,
+        Request::Start(StartOptions::default()),
+        Request::Restart { options: StartOptions::default(), version: None },
+        Request::Resume,
+        Request::SetWorkers { count: one },
+        Request::SetStandby { count: 1 },
+        Request::Reload,
+    ];
+    for request in refused {
+        let id = format!("{request:?}");
+        desk.ask(&id, request);
+        assert_eq!(desk.end(&id), Some((Some(Code::Busy), "the daemon is quitting".into())), "{id}");
+    }
+    for request in [Request::Status, Request::Config, Request::Terminate] {
+        let id = format!("{request:?}");
+        desk.ask(&id, request);
+        assert_eq!(desk.end(&id), Some((None, String::new())), "{id}");
+    }
+    for signal in [DaemonSignal::Hangup, DaemonSignal::User2] {
+        desk.hear(Event::Signalled { signal });
+    }
+    assert_eq!(desk.count(loads) + desk.count(tries), 0);
+}
+
+fn loads(action: &Action) -> bool {
+    *action == Action::LoadConfig
+}
+
+fn tries(action: &Action) -> bool {
+    matches!(action, Action::Preflight { .. })
+}
+
+#[test]
+fn what_a_signal_asks_for_waits_until_nothing_else_is_in_progress() {
+    let mut desk = Desk::up("");
+    desk.ask("r", Request::Restart { options: StartOptions::default(), version: None });
+    for signal in [DaemonSignal::User2, DaemonSignal::Hangup] {
+        desk.hear(Event::Signalled { signal });
+    }
+    assert_eq!((desk.count(loads), desk.count(tries)), (0, 0));
+    desk.all_online();
+    assert_eq!(desk.end("r"), Some((None, String::new())));
+    assert_eq!((desk.count(loads), desk.count(tries)), (1, 1));
+    desk.hear(Event::Preflighted { result: Err(Failure("there is none".into())) });
+    assert_eq!(desk.supervisor.pending(), None);
+}
+
+#[test]
+fn everybody_who_asks_for_a_stop_is_told_when_it_is_done() {
+    let mut desk = Desk::up("");
+    desk.leaves = |action| matches!(action, Action::Tell { message: ToWorker::Shutdown, .. });
+    desk.ask("r", Request::Restart { options: StartOptions::default(), version: None });
+    desk.ask("first", Request::Stop);
+    assert_eq!(desk.end("r"), Some((Some(Code::Busy), "a restart was ended by a stop".into())));
+    desk.ask("second", Request::Stop);
+    assert_eq!((desk.end("first"), desk.end("second")), (None, None));
+    for worker in desk.spawned.clone() {
+        desk.exit(worker);
+    }
+    let done = Some((None, String::new()));
+    assert_eq!((desk.end("first"), desk.end("second")), (done.clone(), done));
 }

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use nodesockd_core::action::WorkerSignal;
 use nodesockd_core::config::{Config, Ready, Sources, Start, Surroundings, load};
-use nodesockd_core::event::{ExitStatus, Queue};
+use nodesockd_core::event::{DaemonSignal, ExitStatus, Queue};
 use nodesockd_core::id::{BootId, ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Manager;
-use nodesockd_core::supervisor::Daemon;
+use nodesockd_core::supervisor::{Daemon, Handoff};
 use nodesockd_core::wire::{Code, FromWorker, Reply, Request, ToWorker};
 use nodesockd_core::{Action, Event, Supervisor, Time};
 
@@ -162,6 +162,17 @@ impl Desk {
         }
         (action == Action::LoadConfig)
             .then(|| Event::ConfigLoaded { result: Ok(Box::new(self.config.clone())) })
+    }
+
+    /// A newer program is installed, and the daemon told to upgrade: what it hands to that.
+    pub fn hand_off(&mut self) -> Handoff {
+        self.hear(Event::Signalled { signal: DaemonSignal::User2 });
+        self.hear(Event::Preflighted { result: Ok("99.0.0".into()) });
+        self.hear(Event::Frozen);
+        match self.orders.pop() {
+            Some(Action::HandOff { handoff }) => *handoff,
+            other => panic!("{other:?}"),
+        }
     }
 
     /// A client asks; the replies it has got at once.

@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nodesockd_core::event::ExitStatus;
+use nodesockd_core::config::Config;
+use nodesockd_core::event::{ExitStatus, Queue};
 use nodesockd_core::id::{BootId, WorkerId};
 use nodesockd_core::supervisor::{Daemon, Handoff};
 use nodesockd_core::wire::{FromWorker, Request, StartOptions};
@@ -104,4 +105,63 @@ fn what_any_version_has_handed_off_is_taken_over() {
         // The request to a worker that went with the restart was answered, one way or the other.
         assert_eq!(desk.replies("q").iter().filter(|reply| reply.done).count(), 1);
     }
+}
+
+/// The next version in the place of this one.
+fn upgraded(mut desk: Desk, config: Config) -> Desk {
+    let handoff = desk.hand_off();
+    let daemon = Daemon { version: "99.0.0".into(), pid: 1, boot: BootId(2), manager: None };
+    let supervisor = Supervisor::take_over(config.clone(), daemon, handoff, desk.now);
+    let mut newer = Desk::after(&desk, supervisor, config);
+    newer.obey();
+    newer
+}
+
+#[test]
+fn what_cannot_be_taken_over_is_refused_with_the_reason() {
+    let changed = |change: &dyn Fn(&mut Value)| {
+        let mut value = serde_json::to_value(handed_off()).unwrap_or_default();
+        change(&mut value);
+        serde_json::from_value::<Handoff>(value).unwrap_or_else(|error| panic!("{error}"))
+    };
+    let why = |change: &dyn Fn(&mut Value)| changed(change).validate().err().unwrap_or_default();
+    assert_eq!(why(&|value| value["version"] = 2.into()), "its version is 2, this program reads 1");
+    assert_eq!(why(&|value| value["desired"]["slots"] = 4097.into()), "it wants 4097 workers");
+    assert_eq!(why(&|value| value["desired"]["standby"] = 4097.into()), "it wants 4097 workers");
+    assert_eq!(why(&|value| value["desired"]["slots"] = 4096.into()), "");
+    assert_eq!(changed(&|_| {}).from(), "3.0.0");
+
+    let refused = |keys: &str| handed_off().refuses(&config(keys)).unwrap_or_default();
+    let words =
+        |key: &str| format!("`{key}` cannot change while the daemon runs; stop it and start it again");
+    assert_eq!(refused("ipcFile = 'other.ipc'"), words("ipcFile"));
+    assert_eq!(refused("[options]\nipcGroup = 'deploy'"), words("options.ipcGroup"));
+    assert_eq!(refused("name = 'other'"), "");
+}
+
+#[test]
+fn links_and_sockets_are_found_by_the_names_they_had_before_an_upgrade() {
+    let mut newer = upgraded(Desk::up(""), config("socketFile = 'web.{worker}'"));
+    let written = |action: &Action| match action {
+        Action::Persist { state: Some(state) } => Some(state.socket_files.clone()),
+        _ => None,
+    };
+    let written: Vec<_> = newer.orders.iter().filter_map(written).collect();
+    assert!(written.iter().all(|names| names == &["app.{worker}.sock", "web.{worker}"]), "{written:?}");
+    assert_eq!(newer.story(), ["link 0 to a", "remove link 0"]);
+}
+
+#[test]
+fn a_booting_worker_is_asked_again_for_what_the_last_program_did_not_hear() {
+    let mut desk = Desk::new("[options]\nready = 'http'");
+    desk.leaves = |action| matches!(action, Action::MeasureQueue { .. });
+    desk.pass(Duration::from_millis(10));
+    let worker = desk.worker(0);
+    desk.hear(Event::QueueMeasured { worker, queue: Queue::Length(0) });
+    let asked = |desk: &Desk| desk.count(|action| matches!(action, Action::Probe { .. }));
+    assert_eq!(asked(&desk), 1);
+    let config = desk.config.clone();
+    let mut newer = upgraded(desk, config);
+    newer.pass(Duration::ZERO);
+    assert_eq!(asked(&newer), 1);
 }

@@ -114,22 +114,18 @@ fn a_spare_worker_has_the_sockets_of_all_slots_that_are_to_be() {
 
 #[test]
 fn a_socket_that_could_not_be_opened_is_opened_for_the_next_worker() {
-    let mut desk = Desk::new("");
-    desk.config = config(DAEMON);
+    let mut desk = desk("");
     desk.leaves = |action| matches!(action, Action::Listen { .. } | Action::Spawn(_));
-    desk.all_online();
-    desk.orders.clear();
-    desk.ask("r", Request::Reload);
+    desk.config = config(&format!("socketFile = 'web.{{worker}}'\n{DAEMON}"));
+    let options = StartOptions { max_attempts: NonZeroU32::new(2), ..StartOptions::default() };
+    desk.ask("r", Request::Restart { options, version: Some("3.0.0".into()) });
     let listen = desk.orders.iter().find(|action| matches!(action, Action::Listen { .. })).cloned();
     let Some(Action::Listen { slot, socket }) = listen else { panic!("{:?}", desk.orders) };
-    let worker = desk.worker(1);
     desk.hear(Event::Listening { slot, socket, result: Err(Failure("EACCES".into())) });
-    desk.leaves = |_| false;
+    let worker = desk.worker(1);
+    desk.story();
     desk.hear(Event::Spawned { worker, result: Err(Failure("no socket".into())) });
-    assert!(desk.end("r").is_some_and(|(_, words)| words.ends_with("no socket")), "{:?}", desk.end("r"));
-    desk.orders.clear();
-    desk.ask("again", Request::Reload);
-    assert_eq!(desk.story()[..2], ["listen for 0", "start c"]);
+    assert_eq!(desk.story(), ["listen for 0", "start c", "remove socket of b"]);
 }
 
 #[test]
