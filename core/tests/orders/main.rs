@@ -7,6 +7,7 @@ mod adoption;
 mod daemon;
 mod desk;
 mod handoff;
+mod log;
 mod manager;
 mod operations;
 mod relay;

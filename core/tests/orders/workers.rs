@@ -1,9 +1,11 @@
 //! What workers are started with, and why one counts as failed.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use nodesockd_core::event::{ExitStatus, Failure, Queue};
-use nodesockd_core::id::WorkerId;
+use nodesockd_core::id::{Process, WorkerId};
+use nodesockd_core::wire::{FromWorker, Request, StartOptions, WorkerState};
 use nodesockd_core::{Action, Event, Time};
 
 use super::desk::{Desk, is_spawn};
@@ -94,4 +96,148 @@ fn status_tells_since_when_it_is_so() {
     let status = desk.supervisor.status();
     assert_eq!(status.workers.iter().map(|row| row.since.as_nanos()).collect::<Vec<_>>(), [1_000_000_000]);
     assert_eq!(status.started, Time::ZERO);
+}
+
+fn suspended() -> StartOptions {
+    StartOptions { suspended: true, ..StartOptions::default() }
+}
+
+fn restart(options: StartOptions) -> Request {
+    Request::Restart { options, version: None }
+}
+
+fn states(desk: &Desk) -> Vec<WorkerState> {
+    desk.supervisor.status().workers.iter().map(|row| row.state).collect()
+}
+
+#[test]
+fn each_process_has_the_time_that_creating_one_may_take() {
+    let mut desk = Desk::up("");
+    desk.leaves = is_spawn;
+    desk.ask("two", Request::SetWorkers { count: NonZeroU32::new(3).unwrap_or(NonZeroU32::MIN) });
+    // They are created one after the other.
+    for nth in [1, 2] {
+        desk.pass(Duration::from_millis(1500));
+        let process = Process { pid: 200, started: 1 };
+        desk.hear(Event::Spawned { worker: desk.worker(nth), result: Ok(process) });
+    }
+    desk.online(desk.worker(1));
+    desk.online(desk.worker(2));
+    assert_eq!(desk.end("two"), Some((None, String::new())));
+
+    // The process was there in time, but the daemon hears of it too late.
+    desk.ask("late", restart(StartOptions::default()));
+    desk.now = desk.now + Duration::from_millis(2001);
+    let process = Process { pid: 201, started: 1 };
+    desk.hear(Event::Spawned { worker: desk.worker(3), result: Ok(process) });
+    let words = desk.end("late").map(|(_, words)| words).unwrap_or_default();
+    assert!(words.ends_with("was not created within 2000 ms (options.spawnTimeout)"), "{words}");
+}
+
+#[test]
+fn no_worker_of_a_suspended_app_may_come_up_active() {
+    let active = |worker| Event::Received { worker, message: FromWorker::Online { suspended: false } };
+    let why = "it came up active although it was started suspended; its app must wait for `resume`";
+
+    // In the restart that suspends the app.
+    let mut desk = Desk::up("");
+    desk.ask("r", restart(suspended()));
+    desk.story();
+    desk.hear(active(desk.worker(1)));
+    assert_eq!(desk.story(), ["SIGTERM to b"]);
+
+    // Later, in the place of one that died.
+    let mut desk = Desk::up("");
+    desk.ask("r", restart(suspended()));
+    desk.all_online();
+    desk.exit(desk.worker(1));
+    desk.hear(active(desk.worker(2)));
+    let reasons = desk.supervisor.status().vacant.into_iter().filter_map(|vacant| vacant.reason);
+    assert_eq!(reasons.collect::<Vec<_>>(), [why]);
+
+    // What has begun to accept may answer what it took.
+    let mut desk = Desk::up("[options]\nlisten = 'daemon'");
+    desk.ask("r", restart(suspended()));
+    desk.story();
+    desk.hear(active(desk.worker(1)));
+    assert_eq!(desk.story(), ["tell b shutdown", "reap b"]);
+
+    // Those that end the suspension may, although all that inherit a socket are started suspended.
+    let mut desk = Desk::up("[options]\nlisten = 'daemon'");
+    desk.ask("r", restart(suspended()));
+    desk.all_online();
+    desk.ask("back", restart(StartOptions::default()));
+    desk.hear(active(desk.worker(2)));
+    assert_eq!(desk.end("back"), Some((None, String::new())));
+}
+
+#[test]
+fn a_broken_worker_serves_until_it_is_replaced_if_it_serves_at_all() {
+    let broken = |worker| Event::Received {
+        worker,
+        message: FromWorker::Broken { reason: Some("no\nmemory".into()) },
+    };
+    let mut desk = Desk::up("standby = 0");
+    desk.orders.clear();
+    desk.hear(broken(desk.worker(0)));
+    assert_eq!((desk.story(), states(&desk)[0]), (vec!["start b".to_owned()], WorkerState::Broken));
+    desk.online(desk.worker(1));
+    assert_eq!(desk.story()[..2], ["link 0 to b", "look at a"]);
+
+    // A spare worker is not missed.
+    let mut desk = Desk::up("standby = 1");
+    desk.orders.clear();
+    desk.hear(broken(desk.worker(1)));
+    assert_eq!(desk.story(), ["tell b shutdown", "start c", "reap b", "remove socket of b"]);
+
+    // Nor is one that is not to serve yet.
+    let mut desk = Desk::up("workers = 2");
+    desk.ask("r", restart(StartOptions::default()));
+    desk.online(desk.worker(2));
+    desk.hear(broken(desk.worker(2)));
+    let words = desk.end("r").map(|(_, words)| words).unwrap_or_default();
+    assert!(words.ends_with("it is broken: no\\nmemory"), "{words}");
+}
+
+#[test]
+fn a_failure_counts_once() {
+    let mut desk = Desk::up("");
+    desk.hear(Event::Received { worker: desk.worker(0), message: FromWorker::Broken { reason: None } });
+    desk.exit(desk.worker(0));
+    let failures: Vec<u32> = desk.supervisor.status().vacant.iter().map(|vacant| vacant.failures).collect();
+    assert_eq!(failures, [1]);
+}
+
+#[test]
+fn a_worker_without_a_channel_serves_but_waits_for_no_resume() {
+    let mut desk = Desk::up("standby = 1");
+    desk.orders.clear();
+    for nth in [0, 1] {
+        desk.hear(Event::ChannelClosed { worker: desk.worker(nth) });
+    }
+    // It may have died, which is known a moment later.
+    desk.pass(Duration::from_millis(99));
+    assert!(states(&desk).contains(&WorkerState::Suspended));
+    desk.pass(Duration::from_millis(1));
+    assert_eq!(states(&desk)[0], WorkerState::Online);
+    // The spare worker cannot be told anything: SIGTERM follows when it has had its time.
+    desk.pass(Duration::from_secs(10));
+    let orders = desk.story();
+    assert!(
+        orders.contains(&"start c".to_owned()) && orders.contains(&"SIGTERM to b".to_owned()),
+        "{orders:?}"
+    );
+    assert!(!orders.contains(&"SIGTERM to a".to_owned()), "{orders:?}");
+}
+
+#[test]
+fn a_worker_that_boots_long_is_looked_at_less_and_less_often() {
+    let mut desk = Desk::new("[options]\nready = 'listen'");
+    desk.orders.clear();
+    let looks = |desk: &mut Desk, ms| {
+        desk.pass(Duration::from_millis(ms));
+        desk.story().len()
+    };
+    let looks: Vec<usize> = [10, 20, 40, 80, 100, 100, 1000].map(|ms| looks(&mut desk, ms)).into();
+    assert_eq!(looks, [1, 1, 1, 1, 1, 1, 10]);
 }
