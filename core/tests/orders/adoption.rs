@@ -386,3 +386,24 @@ fn a_worker_that_reported_is_known_by_its_connection_until_that_ends() {
     let words = desk.end("not heard").map(|(_, words)| words).unwrap_or_default();
     assert!(words.ends_with("it has no channel to the daemon"), "{words}");
 }
+
+#[test]
+fn a_worker_that_boots_while_its_daemon_dies_is_still_bound_to_wait() {
+    let mut before = Desk::up("");
+    let options = StartOptions { suspended: true, ..StartOptions::default() };
+    before.ask("r", Request::Restart { options, version: None });
+    before.all_online();
+    before.exit(before.worker(1));
+    let mut desk = follow(&before, |_| {});
+    report(&mut desk, 2, false);
+    let waits = |state| state == WorkerState::Running || state == WorkerState::Terminating;
+    assert!(
+        states(&desk).into_iter().all(|(slot, state)| slot.is_none() && waits(state)),
+        "{:?}",
+        states(&desk)
+    );
+
+    let recorded = |desk: &Desk| left(desk).state.map(|state| state.workers).unwrap_or_default();
+    let stages: Vec<_> = recorded(&Desk::new("standby = 1")).iter().map(|record| record.stage).collect();
+    assert_eq!(stages, [RecordedStage::Booting, RecordedStage::BootingSuspended]);
+}

@@ -142,3 +142,23 @@ fn everybody_who_asks_for_a_stop_is_told_when_it_is_done() {
     let done = Some((None, String::new()));
     assert_eq!((desk.end("first"), desk.end("second")), (done.clone(), done));
 }
+
+#[test]
+fn only_a_newer_program_is_an_upgrade() {
+    let installed = |version: &str| {
+        let mut desk = Desk::up("");
+        let options = StartOptions::default();
+        desk.ask("r", Request::Restart { options, version: Some("3.1.0".into()) });
+        desk.hear(Event::Preflighted { result: Ok(version.into()) });
+        (desk.count(|action| *action == Action::Freeze), desk.end("r").map(|(_, words)| words))
+    };
+    let stays = |version: &str| {
+        format!("the daemon stays at version 3.0.0: the installed program is {version}, which is not newer")
+    };
+    for version in ["2.9.9", "3.0.0", "3.0.0-rc.1", "none"] {
+        assert_eq!(installed(version), (0, Some(stays(version))));
+    }
+    for version in ["3.0.1", "3.1.0", "4.0.0-rc.1"] {
+        assert_eq!(installed(version), (1, None));
+    }
+}

@@ -11,5 +11,6 @@ mod log;
 mod manager;
 mod operations;
 mod relay;
+mod slots;
 mod sockets;
 mod workers;

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use nodesockd_core::event::{DaemonSignal, ExitStatus, Failure};
+use nodesockd_core::id::SlotIndex;
 use nodesockd_core::wire::{Request, StartOptions};
 use nodesockd_core::{Action, Event};
 
@@ -58,6 +59,30 @@ fn a_worker_without_a_successor_empties_the_queue_itself() {
     let mut stopped = desk("");
     stopped.ask("s", Request::Stop);
     assert_eq!(stopped.story(), expected);
+}
+
+#[test]
+fn a_stop_in_the_middle_of_a_swap_leaves_the_queue_to_the_worker_that_accepts() {
+    let mut desk = desk("");
+    desk.leaves = |action| matches!(action, Action::Publish { .. } | Action::Withdraw { .. });
+    desk.ask("r", restart());
+    desk.all_online();
+    desk.ask("s", Request::Stop);
+    desk.story();
+    desk.hear(Event::Published { slot: SlotIndex(0), worker: desk.worker(1), result: Ok(()) });
+    assert!(desk.story().contains(&"look at a".to_owned()));
+}
+
+#[test]
+fn a_socket_is_kept_while_its_slot_waits_for_a_worker() {
+    let mut desk = Desk::new(&format!("standby = 1\n{DAEMON}"));
+    desk.exit(desk.worker(0));
+    desk.exit(desk.worker(2));
+    desk.story();
+    desk.pass(Duration::from_millis(99));
+    assert_eq!(desk.story(), [""; 0]);
+    desk.pass(Duration::from_millis(1));
+    assert_eq!(desk.story(), ["start d"]);
 }
 
 #[test]

@@ -241,3 +241,21 @@ fn a_worker_that_boots_long_is_looked_at_less_and_less_often() {
     let looks: Vec<usize> = [10, 20, 40, 80, 100, 100, 1000].map(|ms| looks(&mut desk, ms)).into();
     assert_eq!(looks, [1, 1, 1, 1, 1, 1, 10]);
 }
+
+#[test]
+fn a_worker_that_answers_http_is_ready_and_no_sooner() {
+    let mut desk = Desk::new("[options]\nready = 'http'\nreadyPath = '/healthy'");
+    desk.leaves = |action| matches!(action, Action::MeasureQueue { .. });
+    let worker = desk.worker(0);
+    desk.pass(Duration::from_millis(10));
+    desk.hear(Event::QueueMeasured { worker, queue: Queue::Length(0) });
+    let asked =
+        |desk: &Desk| desk.count(|action| matches!(action, Action::Probe { path, .. } if path == "/healthy"));
+    for (nth, result) in [Ok(503), Err(Failure("ECONNRESET".into())), Ok(300)].into_iter().enumerate() {
+        assert_eq!((asked(&desk), states(&desk)), (nth + 1, vec![WorkerState::Running]));
+        desk.hear(Event::Probed { worker, result });
+        desk.pass(Duration::from_millis(100));
+    }
+    desk.hear(Event::Probed { worker, result: Ok(204) });
+    assert_eq!((asked(&desk), states(&desk)), (4, vec![WorkerState::Online]));
+}
