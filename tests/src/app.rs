@@ -9,6 +9,7 @@ use toml::{Table, Value};
 use crate::cli::{self, Output};
 use crate::daemon::{Daemon, Launch};
 use crate::ipc::Connection;
+use crate::process::{self, Process};
 use crate::program;
 
 /// A folder with a configuration, a worker's script and `node_modules/nodesockd`. Removed when dropped.
@@ -182,14 +183,27 @@ impl App {
     /// The names in `tmpDir` that are sockets or symbolic links, sorted.
     #[must_use]
     pub fn sockets(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.run()).expect("tmpDir");
-        let mut names: Vec<String> = entries
-            .map(|entry| entry.expect("tmpDir"))
-            .filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_file()))
-            .map(|entry| entry.file_name().to_string_lossy().into_owned())
-            .collect();
+        let mut names: Vec<String> =
+            entries(&self.run()).filter(|(_, is_file)| !is_file).map(|(name, _)| name).collect();
         names.sort();
         names
+    }
+
+    /// The names of other files in `tmpDir` than those that a daemon keeps there.
+    #[must_use]
+    pub fn leftovers(&self) -> Vec<String> {
+        let kept = ["lock", "state"].map(|ending| format!("nodesockd.ipc.{ending}"));
+        let run = self.run();
+        let names = entries(&run).filter(|(name, is_file)| *is_file && !kept.contains(name));
+        names.map(|(name, _)| name).collect()
+    }
+
+    /// The processes whose working directory the folder is: the daemon, its workers, and whom they have started.
+    pub fn inhabitants(&self) -> impl Iterator<Item = Process> {
+        let here = |process: &Process| {
+            std::fs::read_link(format!("/proc/{}/cwd", process.pid)).is_ok_and(|cwd| cwd == self.folder())
+        };
+        process::all().filter(here)
     }
 
     /// Starts a daemon and waits until everything it ought to run is there.
@@ -216,6 +230,15 @@ impl App {
     pub fn connect(&self) -> Connection {
         Connection::open(&self.ipc()).expect("the daemon listens")
     }
+}
+
+/// The names in a folder, and whether they are regular files.
+fn entries(folder: &Path) -> impl Iterator<Item = (String, bool)> {
+    let entries = std::fs::read_dir(folder).expect("tmpDir").map(|entry| entry.expect("tmpDir"));
+    entries.map(|entry| {
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        (entry.file_name().to_string_lossy().into_owned(), is_file)
+    })
 }
 
 /// The words that run a fixture in Python. By the system's own, where there is one: a version manager's wrapper would change

@@ -144,6 +144,12 @@ impl Daemon {
         self.try_status().unwrap_or_else(|| panic!("the daemon does not answer{}", self.explain()))
     }
 
+    /// Its status, if it answers.
+    #[must_use]
+    pub fn try_status(&self) -> Option<Status> {
+        Connection::open(&self.ipc).ok()?.status()
+    }
+
     /// Waits until its status is as `condition` says, and returns it.
     ///
     /// # Panics
@@ -174,6 +180,11 @@ impl Daemon {
         kill(pid(self.child.id()), signal).expect("our own child");
     }
 
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("our own child").is_some()
+    }
+
     /// Waits until it has ended.
     pub fn ended(&mut self) -> ExitStatus {
         let Self { child, log, .. } = self;
@@ -199,7 +210,7 @@ impl Daemon {
     ///
     /// When this one has not ended.
     pub fn take_place(&mut self, mut launch: Launch) {
-        assert!(self.child.try_wait().expect("our own child").is_some(), "there is a daemon");
+        assert!(self.has_ended(), "there is a daemon");
         self.child = launch.run(&self.log);
     }
 
@@ -225,10 +236,6 @@ impl Daemon {
             })
         };
         wait::found(what, look, || self.explain())
-    }
-
-    fn try_status(&self) -> Option<Status> {
-        Connection::open(&self.ipc).ok()?.status()
     }
 
     fn explain(&self) -> String {

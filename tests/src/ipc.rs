@@ -141,6 +141,9 @@ pub struct Status {
     pub vacant: Vec<Vacant>,
     /// What is in progress.
     pub operation: Option<String>,
+    /// What there is to know of an earlier daemon.
+    #[serde(default)]
+    pub note: Option<String>,
 }
 
 /// A worker.

@@ -1,9 +1,11 @@
 //! The daemon is killed, and another one takes over: the app serves all the time, and nobody is doubled or orphaned.
 #![expect(clippy::unwrap_used, reason = "the helpers of tests stop a test as well")]
 
+mod sweep;
+mod tracer;
 mod upgrade;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -15,6 +17,8 @@ use nodesockd_tests::nginx::KEEPALIVE_TIMEOUT;
 use nodesockd_tests::{App, Connection, Daemon, Load, Process, Status, Upstream, cli, http, until};
 use serde_json::{Value, json};
 
+use crate::tracer::Tracer;
+
 /// An app whose workers use our library, and are told how long nginx keeps connections.
 fn echo() -> App {
     let milliseconds = (KEEPALIVE_TIMEOUT * 1000).to_string();
@@ -22,7 +26,9 @@ fn echo() -> App {
 }
 
 /// Each worker's process, slot and state.
-fn crew(status: &Status) -> BTreeMap<String, (Process, Option<u32>, String)> {
+type Crew = BTreeMap<String, (Process, Option<u32>, String)>;
+
+fn crew(status: &Status) -> Crew {
     let one = |worker: &nodesockd_tests::Worker| (worker.process(), worker.idx, worker.state.clone());
     status.workers.iter().map(|worker| (worker.id.clone(), one(worker))).collect()
 }
@@ -30,13 +36,17 @@ fn crew(status: &Status) -> BTreeMap<String, (Process, Option<u32>, String)> {
 /// Everything that runs and everything in `tmpDir` is the daemon's.
 fn assert_in_order(app: &App, daemon: &Daemon) -> Status {
     let in_order = |status: &Status| {
-        let mut alive: Vec<u32> = daemon.descendants().iter().map(|process| process.pid).collect();
-        alive.sort_unstable();
-        let mut names: Vec<String> = vec!["nodesockd.ipc".into()];
-        names.extend(status.workers.iter().map(|worker| format!("app.{}.sock", worker.id)));
-        names.extend(status.workers.iter().filter_map(|worker| Some(format!("app.{}.sock", worker.idx?))));
+        let alive = daemon.descendants().into_iter().chain(app.inhabitants()).map(|process| process.pid);
+        let alive: BTreeSet<u32> = alive.filter(|pid| *pid != daemon.pid()).collect();
+        let links = || status.workers.iter().filter_map(|worker| worker.idx).map(|slot| app.link(slot));
+        let sockets = links().filter_map(|link| std::fs::read_link(link).ok());
+        let standbys = status.standbys().into_iter().map(|worker| format!("app.{}.sock", worker.id).into());
+        let mut names: Vec<PathBuf> = links().chain(sockets).chain(standbys).chain([app.ipc()]).collect();
+        names.iter_mut().for_each(|path| *path = path.file_name().unwrap_or_default().into());
         names.sort();
-        alive == status.pids() && app.sockets() == names
+        names.dedup();
+        let found: Vec<PathBuf> = app.sockets().into_iter().map(PathBuf::from).collect();
+        alive == BTreeSet::from_iter(status.pids()) && found == names && app.leftovers().is_empty()
     };
     daemon.until("all that is there is known, and all that is known is there", in_order)
 }
@@ -124,104 +134,6 @@ fn what_was_stopped_stays_stopped() {
     assert_in_order(&app, &daemon);
 }
 
-/// Attaches strace to the daemon, to kill it when it makes one of the `calls` for the n-th time.
-fn ambush(app: &App, daemon: &Daemon, calls: &str, nth: u32) -> Option<std::process::Child> {
-    let log = std::fs::File::create(app.path("strace.log")).unwrap();
-    let tracer = Command::new("strace")
-        .args(["-e", &format!("trace={calls}"), "-e", &format!("inject={calls}:signal=SIGKILL:when={nth}")])
-        .args(["-p", &daemon.pid().to_string()])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn();
-    let mut tracer = tracer.ok()?;
-    let mut ended = false;
-    until("strace is attached, or cannot be", || {
-        ended = tracer.try_wait().unwrap().is_some();
-        ended || app.read("strace.log").contains("attached")
-    });
-    (!ended).then_some(tracer)
-}
-
-/// Runs `command` on a daemon that is killed at its first, second … call of one of `calls`, until there are no more of
-/// them. After each death another daemon brings everything in order, and the app back to where it was.
-#[expect(clippy::print_stdout, reason = "says how many deaths there were, or why none")]
-fn killed_at_every(calls: &str, command: &[&str]) {
-    let app = echo();
-    let mut daemon = app.start();
-    for nth in 1.. {
-        let Some(mut tracer) = ambush(&app, &daemon, calls, nth) else {
-            assert_eq!(nth, 1, "{}", app.read("strace.log"));
-            return println!("skipped: this process may not be traced, or there is no strace");
-        };
-        let asked = cli::spawn(&mut cli::command(app.folder(), command)).finish();
-        let survived = Process::of(daemon.pid()).is_some() && asked.code == 0;
-        if survived {
-            tracer.kill().unwrap();
-            tracer.wait().unwrap();
-            println!("`{}` was survived with {} deaths at {calls}", command.join(" "), nth - 1);
-            assert!(nth > 1, "no such call is made");
-            return;
-        }
-        daemon.ended();
-        tracer.wait().unwrap();
-        daemon.take_place(app.launch());
-        let status = recovered(&app, &daemon);
-        let back = if status.workers.is_empty() { "start" } else { "restart" };
-        let output = app.cli(&[back]);
-        assert_eq!(output.code, 0, "after death {nth} at {calls}: {output}{}", daemon.log());
-        assert_in_order(&app, &daemon);
-        for slot in 0..2 {
-            assert_eq!(http::get(&app.link(slot), "/1").json()["suspended"], false);
-        }
-    }
-}
-
-/// Everything is in order after a daemon's death, and the app is suspended as a whole, or not at all.
-fn recovered(app: &App, daemon: &Daemon) -> Status {
-    let rested =
-        |status: &Status| status.is_settled() || status.workers.is_empty() && status.operation.is_none();
-    let status = daemon.until("everything is settled", rested);
-    assert_in_order(app, daemon);
-    let mut slots = status.workers.iter().filter(|worker| worker.idx.is_some());
-    assert!(
-        slots.all(|worker| (worker.state == "suspended") == status.suspended),
-        "half and half: {status:#?}{}",
-        daemon.log()
-    );
-    status
-}
-
-#[test]
-fn killed_while_a_restart_starts_processes() {
-    killed_at_every("/clone3?|vfork", &["restart"]);
-}
-
-#[test]
-fn killed_while_a_restart_swaps_links() {
-    killed_at_every("symlinkat,renameat", &["restart"]);
-}
-
-#[test]
-fn killed_while_a_restart_writes_its_state() {
-    killed_at_every("rename", &["restart"]);
-}
-
-#[test]
-fn killed_while_a_suspended_restart_swaps_links() {
-    killed_at_every("symlinkat,renameat", &["restart", "--suspended"]);
-}
-
-#[test]
-fn killed_while_a_suspended_restart_writes_its_state() {
-    killed_at_every("rename", &["restart", "--suspended"]);
-}
-
-#[test]
-fn killed_while_a_stop_removes_links_and_sockets() {
-    killed_at_every("unlinkat,rename", &["stop"]);
-}
-
 #[test]
 fn workers_that_know_no_library_are_adopted_and_can_be_replaced() {
     let app = App::new().python("deaf.py").workers(2).set("options.shutdownTimeout", 100);
@@ -243,6 +155,30 @@ fn workers_that_know_no_library_are_adopted_and_can_be_replaced() {
 fn damage(app: &App, new: impl FnOnce(Value) -> String) {
     let state = serde_json::from_str(&app.read("run/nodesockd.ipc.state")).unwrap();
     app.write("run/nodesockd.ipc.state", &new(state));
+}
+
+/// Until then it has all that the daemon has, and nothing by which it could be told to be a worker.
+#[test]
+fn a_worker_that_has_not_become_its_program_yet_is_nobody_elses() {
+    let app = echo();
+    let mut daemon = app.start();
+    let before = crew(&daemon.status());
+    let Some(tracer) = Tracer::hold_up_children(&app, &daemon) else {
+        return println!("skipped: this process may not be traced, or there is no strace");
+    };
+    let restart = cli::spawn(&mut cli::command(app.folder(), &["restart"]));
+    until("a worker is about to become its program", || tracer.has_seen(&app, "execve"));
+    daemon.die();
+    assert_ne!(restart.finish().code, 0);
+    let settled = |status: &Status| status.is_settled();
+    until("a daemon that is started again and again takes over", || {
+        if daemon.has_ended() {
+            daemon.take_place(app.launch());
+        }
+        daemon.try_status().as_ref().is_some_and(settled)
+    });
+    tracer.detach();
+    assert_eq!(crew(&assert_in_order(&app, &daemon)), before, "{}", daemon.log());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The daemon becomes a newer program, and is killed on the way.
+//! The daemon becomes a newer program.
 
 use std::process::Command;
 
@@ -6,10 +6,9 @@ use nix::sys::signal::Signal;
 use nodesockd_tests::cli::{self, Output};
 use nodesockd_tests::daemon::Launch;
 use nodesockd_tests::program::{self, NEWER};
-use nodesockd_tests::{App, Load, Process, Upstream, http, until};
-use serde_json::Value;
+use nodesockd_tests::{App, Load, Upstream, http, until};
 
-use super::{ambush, assert_in_order, crew, echo, recovered};
+use super::{assert_in_order, crew, echo};
 
 /// An app whose folder has a program of its own, which is installed anew.
 fn installed(app: App) -> App {
@@ -135,45 +134,4 @@ fn a_program_that_is_no_good_is_refused() {
     let ledger = load.finish();
     assert!(ledger.failures.is_empty(), "{ledger}{}", daemon.log());
     assert_eq!(upgrade(&app).code, 0, "{}", daemon.log());
-}
-
-/// Upgrades a daemon that is killed at its first, second … call of one of `calls`, before and after it has become the newer
-/// program, until there are no more of them.
-#[expect(clippy::print_stdout, reason = "says how many deaths there were, or why none")]
-fn killed_at_every(calls: &str) {
-    let app = installed(echo());
-    let mut daemon = launch(&app).start();
-    for nth in 1.. {
-        let Some(mut tracer) = ambush(&app, &daemon, calls, nth) else {
-            assert_eq!(nth, 1, "{}", app.read("strace.log"));
-            return println!("skipped: this process may not be traced, or there is no strace");
-        };
-        program::install(program::newer(), &app.path("nodesockd"));
-        let output = upgrade(&app);
-        if Process::of(daemon.pid()).is_some() && output.code == 0 {
-            tracer.kill().unwrap();
-            tracer.wait().unwrap();
-            println!("an upgrade was survived with {} deaths at {calls}", nth - 1);
-            assert!(nth > 1, "no such call is made");
-            return;
-        }
-        daemon.ended();
-        tracer.wait().unwrap();
-        program::install(program::nodesockd(), &app.path("nodesockd"));
-        daemon.take_place(launch(&app));
-        recovered(&app, &daemon);
-        for slot in 0..2 {
-            assert_eq!(http::get(&app.link(slot), "/1").json()["suspended"], Value::Bool(false));
-        }
-    }
-}
-
-#[test]
-fn killed_while_it_becomes_another_program() {
-    killed_at_every("memfd_create,execve");
-}
-
-#[test]
-fn killed_while_an_upgrade_takes_over() {
-    killed_at_every("renameat,pidfd_open");
 }

@@ -1,0 +1,197 @@
+//! An app whose daemon is killed in the midst of an operation, again and again.
+
+use std::process::Command;
+use std::time::Duration;
+
+use nodesockd_tests::cli::{self, Running};
+use nodesockd_tests::daemon::Launch;
+use nodesockd_tests::program::{self, NEWER};
+use nodesockd_tests::{App, Daemon, Process, Status, Visitors, http, until, wait};
+
+use super::{Play, Point, count};
+use crate::tracer::Tracer;
+use crate::{Crew, assert_in_order, crew};
+
+/// How long a visitor looks at an answer.
+const GLANCE: Duration = Duration::from_millis(5);
+
+pub(super) struct Stage<'a> {
+    play: &'a Play,
+    app: App,
+    daemon: Daemon,
+}
+
+impl<'a> Stage<'a> {
+    /// With a daemon of its own program, and all workers online.
+    pub fn set(play: &'a Play) -> Self {
+        let app = (play.app)();
+        program::install(program::nodesockd(), &app.path("nodesockd"));
+        let daemon = launch(&app).start();
+        Self { play, app, daemon }
+    }
+
+    /// The calls that the daemon makes; `None` where nobody can see that.
+    pub fn survey(mut self) -> Option<Vec<Point>> {
+        let tracer = Tracer::list(&self.app, &self.daemon)?;
+        let mut command = self.begin();
+        until("the command ends", || command.has_ended());
+        self.rests();
+        let output = command.finish();
+        assert_eq!(output.code, 0, "{output}{}", self.log());
+        Some(count(tracer.listed(&self.app).into_iter()))
+    }
+
+    /// Kills the daemon at `point` of the operation, if it gets there, and has all that should be the case afterwards. Tells
+    /// whether it got there.
+    pub fn strike(&mut self, point: &Point) -> bool {
+        let before = crew(&self.daemon.settled());
+        let visitors = (!self.stops()).then(|| self.visitors());
+        let tracer = Tracer::ambush(&self.app, &self.daemon, &point.call, point.nth);
+        let mut command = self.begin();
+        let mut died = false;
+        until("the command ends", || {
+            died |= self.succeeded();
+            command.has_ended()
+        });
+        died |= self.rests();
+        tracer.detach();
+        let output = command.finish();
+        died |= self.succeeded();
+        assert!(died || output.code == 0, "{output}");
+
+        let status = self.settled();
+        assert_in_order(&self.app, &self.daemon);
+        self.assert_all_or_nothing(&before, &status, output.code == 0);
+        self.activate(&status);
+        self.assert_served();
+        if let Some(visitors) = visitors {
+            visitors.come();
+            visitors.leave();
+        }
+        self.set_back();
+        died
+    }
+
+    /// What the daemons have said.
+    pub fn log(&self) -> String {
+        self.app.read("daemon.log")
+    }
+
+    fn upgrades(&self) -> bool {
+        self.play.command.contains(&"--upgrade")
+    }
+
+    fn stops(&self) -> bool {
+        self.play.command == ["stop"]
+    }
+
+    fn begin(&self) -> Running {
+        let program = if self.upgrades() { program::newer() } else { program::nodesockd() };
+        program::install(program, &self.app.path("nodesockd"));
+        let mut command = Command::new(program);
+        cli::in_folder(command.args(self.play.command), self.app.folder());
+        cli::spawn(&mut command)
+    }
+
+    /// Each asks the worker of a slot all the time. No request is tried again.
+    fn visitors(&self) -> Visitors {
+        let links = [self.app.link(0), self.app.link(1)];
+        Visitors::start(2, move |user| {
+            let answer = http::get(&links[user as usize], "/1");
+            assert_eq!(answer.status, 200, "slot {user}: {answer:?}");
+            std::thread::sleep(GLANCE);
+        })
+    }
+
+    /// Starts another daemon if this one has died, as a manager does. Tells whether it had.
+    fn succeeded(&mut self) -> bool {
+        let died = self.daemon.has_ended();
+        if died {
+            self.daemon.take_place(launch(&self.app));
+        }
+        died
+    }
+
+    /// Waits until the daemon has nothing to do, or has died and another one was started; tells whether that is so.
+    fn rests(&mut self) -> bool {
+        let mut died = false;
+        until("the daemon rests", || {
+            died = self.succeeded();
+            died || Process::of(self.daemon.pid()).is_some_and(Process::sleeps)
+        });
+        died
+    }
+
+    /// Waits until everything is as it should be, or as it should be after a stop. A daemon that gives up is started again,
+    /// as its manager does.
+    fn settled(&mut self) -> Status {
+        let log = self.app.path("daemon.log");
+        let stops = self.stops();
+        let rested = |status: &Status| {
+            status.is_settled() || stops && status.workers.is_empty() && status.operation.is_none()
+        };
+        let mut look = || {
+            self.succeeded();
+            self.daemon.try_status().filter(rested)
+        };
+        wait::found("everything is settled", &mut look, || format!("see {}", log.display()))
+    }
+
+    /// The operation was finished or undone, as the daemon says, and as the command was answered.
+    fn assert_all_or_nothing(&self, before: &Crew, status: &Status, answered: bool) {
+        let after = crew(status);
+        let undone = after == *before;
+        let finished = after.keys().all(|id| !before.contains_key(id));
+        let story = format!("before: {before:#?}\nafter: {after:#?}\nnote: {:?}", status.note);
+        assert!(undone || finished, "something in between\n{story}");
+        assert!(finished || !answered, "the command has succeeded, but\n{story}");
+        let said = |words: &str| status.note.as_deref().is_some_and(|note| note.contains(words));
+        assert!(finished || !said("finished"), "{story}");
+        assert!(undone || !said("undone"), "{story}");
+        let suspended = finished && self.play.command.contains(&"--suspended");
+        assert_eq!(status.suspended, suspended, "{story}");
+        let mut slots = status.workers.iter().filter(|worker| worker.idx.is_some());
+        assert!(slots.all(|worker| (worker.state == "suspended") == suspended), "{story}");
+    }
+
+    /// Ends a suspension, and starts what was stopped.
+    fn activate(&self, status: &Status) {
+        if status.suspended {
+            self.daemon.until("all workers are resumed", |_| {
+                let resumed = self.app.cli(&["resume"]).code == 0;
+                resumed && self.daemon.status().workers.iter().all(|worker| worker.state == "online")
+            });
+        }
+        if status.workers.is_empty() {
+            assert_eq!(self.app.cli(&["start"]).code, 0);
+        }
+    }
+
+    /// Each slot is served by the worker that the daemon says.
+    fn assert_served(&self) {
+        let status = self.daemon.status();
+        for slot in 0..2 {
+            let worker = status.slot(slot);
+            let answer = http::get(&self.app.link(slot), "/1");
+            let names = [worker.id.clone(), worker.process().pid.to_string()];
+            assert!(
+                answer.status == 200 && names.iter().any(|name| answer.body.contains(name)),
+                "{answer:?}"
+            );
+        }
+    }
+
+    /// To the version of the beginning.
+    fn set_back(&mut self) {
+        if self.upgrades() {
+            assert_eq!(self.daemon.status().version, NEWER);
+            program::install(program::nodesockd(), &self.app.path("nodesockd"));
+            self.daemon.die();
+            self.daemon.follow(launch(&self.app));
+        }
+    }
+}
+
+fn launch(app: &App) -> Launch {
+    app.launch().from(&app.path("nodesockd"))
+}
