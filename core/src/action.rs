@@ -164,8 +164,8 @@ pub enum WorkerSignal {
 /// Everything a backend needs to start a worker.
 ///
 /// The environment is exactly `set` plus those of `pass` that the daemon has, plus the channel's variables
-/// (`NODE_CHANNEL_FD`, `NODE_CHANNEL_SERIALIZATION_MODE`, `NODESOCKD_CHANNEL_FD`), `LISTEN_PID` if there are `listeners`,
-/// and `NOTIFY_SOCKET` if it is to notify: those only the backend knows.
+/// (`NODE_CHANNEL_FD`, `NODE_CHANNEL_SERIALIZATION_MODE`, `NODESOCKD_CHANNEL_FD`), `NODESOCKD_LOCK_FD`, `LISTEN_PID` if there
+/// are `listeners`, and `NOTIFY_SOCKET` if it is to notify: those only the backend knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpawnOrder {
     /// The worker.

@@ -31,7 +31,8 @@ pub trait Clock {
 #[async_trait(?Send)]
 pub trait Processes {
     /// Starts a process in a group of its own: stdin empty, umask 007, default signal dispositions, nothing inherited
-    /// but the standard streams, its channel and the listening sockets of the order. Its exit is reported by [`Inbox::next`] as [`Event::Exited`], what it
+    /// but the standard streams, its channel, the lock by which it is known to be alive ([`Survivor`](crate::state::Survivor)),
+    /// and the listening sockets of the order. Its exit is reported by [`Inbox::next`] as [`Event::Exited`], what it
     /// says as [`Event::Received`] and [`Event::Notified`].
     ///
     /// # Errors

@@ -39,6 +39,7 @@ use crate::logs::Logs;
 use crate::outbox::{Outbox, outbox};
 use crate::pidfd::Pidfd;
 use crate::queue::Queues;
+use crate::register::Register;
 use crate::session::{Fact, LAST_WORDS, Paused};
 use crate::state_file::StateFile;
 use crate::tmp_dir::TmpDir;
@@ -77,6 +78,7 @@ pub struct Backend {
     tmp_dir: TmpDir,
     queues: Queues,
     state_file: StateFile,
+    register: Register,
     listeners: Listeners,
     logs: Logs,
     dev_server: DevServer,
@@ -141,6 +143,7 @@ impl Backend {
             logs: Logs::new(&config.tmp_dir),
             tmp_dir,
             state_file: StateFile::beside(&config.ipc_file),
+            register: Register::beside(&config.ipc_file),
             queues: Queues::new(),
             listeners: Listeners::default(),
             dev_server: DevServer::default(),
@@ -219,7 +222,7 @@ impl Backend {
     pub fn inherit(&mut self, config: &Config) -> Inheritance {
         let state = self.state_file.read();
         let mut survivors = Vec::new();
-        for Survivor { id, process } in survivors::find(&config.ipc_file, state.as_ref()) {
+        for Survivor { id, process } in survivors::find(&config.ipc_file, state.as_ref(), &self.register) {
             match survivors::open(process) {
                 Ok((pid, pidfd)) => {
                     let watch = self.watch(id, &pidfd);
@@ -288,7 +291,7 @@ impl Processes for Backend {
     async fn spawn(&mut self, order: &SpawnOrder) -> Result<Process, Failure> {
         let worker = order.worker;
         let spawn::Started { pid, process, pidfd, channel, notices } =
-            spawn::start(order, &self.listeners, &mut self.logs)?;
+            spawn::start(order, &self.listeners, &mut self.logs, &self.register)?;
         let (outbox, outgoing) = outbox(Vec::new());
         let channel =
             Channel { worker, stream: channel, decoder: Decoder::new(), outbox: outbox.clone(), outgoing };
@@ -308,7 +311,7 @@ impl Processes for Backend {
                 // One that is no child of ours may be collected at any time; a child's number is its own until we do.
                 if !found.child {
                     found.pidfd.signal(Signal::KILL);
-                    survivors::kill_left_behind(worker);
+                    survivors::kill_left_behind(worker, &self.register);
                 } else if let Err(error) = kill_process_group(found.pid, Signal::KILL) {
                     tracing::warn!("cannot kill the process group of worker {}: {error}", worker.short());
                 }
@@ -319,7 +322,7 @@ impl Processes for Backend {
     async fn reap(&mut self, worker: WorkerId, process: Process) {
         let Some(found) = self.worker(worker, process) else { return };
         if !found.child {
-            survivors::kill_left_behind(worker);
+            survivors::kill_left_behind(worker, &self.register);
         } else {
             children::kill_left_behind(worker, found.pid).await;
         }

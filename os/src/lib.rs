@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | `environment` | what the daemon inherited: descriptors, signals, umask, working directory |
 //! | `spawn`, `pidfd`, `children` | starting processes, noticing and collecting their exits |
+//! | `survivors`, `register`, `state_file` | which workers an earlier daemon has left |
 //! | `listeners`, `trampoline` | sockets that workers inherit, and how they get them |
 //! | `notify`, `probe_http` | readiness of workers that do not report it |
 //! | `channel`, [`session`], `conversation`, [`outbox`] | talking with workers and clients |
@@ -45,6 +46,7 @@ mod pidfd;
 mod probe;
 mod probe_http;
 mod queue;
+mod register;
 pub mod rights;
 pub mod session;
 mod signals;

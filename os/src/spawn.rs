@@ -27,6 +27,7 @@ use crate::error::failure;
 use crate::listeners::Listeners;
 use crate::logs::Logs;
 use crate::pidfd::Pidfd;
+use crate::register::{self, Register};
 use crate::{children, notify, trampoline};
 
 /// The program that is running now, even if its file was replaced meanwhile (`proc(5)`).
@@ -44,7 +45,12 @@ pub(crate) struct Started {
 }
 
 /// Starts the process of a worker, and records it among [`children::workers`].
-pub(crate) fn start(order: &SpawnOrder, listeners: &Listeners, logs: &mut Logs) -> Result<Started, Failure> {
+pub(crate) fn start(
+    order: &SpawnOrder,
+    listeners: &Listeners,
+    logs: &mut Logs,
+    register: &Register,
+) -> Result<Started, Failure> {
     let Some(name) = order.argv.first() else { return Err(Failure("there is no program to run".into())) };
     let (stdout, stderr) = (logs.stdio(&order.stdout)?, logs.stdio(&order.stderr)?);
     let (channel, theirs) =
@@ -52,6 +58,7 @@ pub(crate) fn start(order: &SpawnOrder, listeners: &Listeners, logs: &mut Logs) 
     let sockets = listeners.get(&order.listeners)?;
     let mut environment = environment(order);
     let notices = notices(order, &mut environment)?;
+    let lock = lock(order, register, &mut environment);
     let number = theirs.as_raw_fd().to_string();
     environment.extend(trampoline::CHANNEL.map(|name| (name.into(), number.clone().into())));
     environment.insert("NODE_CHANNEL_SERIALIZATION_MODE".into(), "json".into());
@@ -74,7 +81,8 @@ pub(crate) fn start(order: &SpawnOrder, listeners: &Listeners, logs: &mut Logs) 
     command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
 
     let mut workers = children::workers();
-    let passed: Vec<BorrowedFd<'_>> = sockets.into_iter().chain([theirs.as_fd()]).collect();
+    let lock = lock.as_ref().map(AsFd::as_fd);
+    let passed: Vec<BorrowedFd<'_>> = sockets.into_iter().chain([theirs.as_fd()]).chain(lock).collect();
     let spawned = passing(&passed, || {
         // The exit is collected through the pidfd, when the core orders it.
         command.spawn()
@@ -118,6 +126,24 @@ fn notices(
         .map_err(|error| Failure(format!("cannot make a worker's NOTIFY_SOCKET: {error}")))?;
     environment.insert("NOTIFY_SOCKET".into(), notify::address(order.worker).into());
     Ok(Some(socket))
+}
+
+/// Its lock, by which a later daemon knows that it is alive. It runs without one as well.
+fn lock(
+    order: &SpawnOrder,
+    register: &Register,
+    environment: &mut BTreeMap<OsString, OsString>,
+) -> Option<OwnedFd> {
+    match register.enter(order.worker) {
+        Ok(lock) => {
+            environment.insert(register::VARIABLE.into(), lock.as_raw_fd().to_string().into());
+            Some(lock)
+        }
+        Err(error) => {
+            tracing::warn!("worker {} cannot be given its lock: {error}", order.worker.short());
+            None
+        }
+    }
 }
 
 /// Our end, ready to use, and the worker's.

@@ -1,8 +1,11 @@
 //! Workers that outlived their daemon.
 //!
-//! They are known by the state file — pid and start time — and, where that says nothing, by their own environment: a
-//! worker is the leader of a process group and carries the path of the control socket and its id. Both are looked for,
-//! because a daemon can die between starting a worker and writing its pid down.
+//! They are known by the state file — pid and start time — and, where that says nothing, by what they carry: the path of
+//! the control socket and their id in the environment, and their lock in the register. Both are looked for, because a
+//! daemon can die between starting a worker and writing its pid down, an environment can be overwritten (as programs do that
+//! change their title), and a lock can be closed. Of those who carry the same, the worker is who leads a process group.
+//!
+//! A child that has not become its program yet carries nothing. But it has the daemon's own lock, so no other daemon starts.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,18 +18,23 @@ use rustix::process::{Pid, Signal};
 
 use crate::children::{Stat, WORKER_ID, about};
 use crate::pidfd::Pidfd;
+use crate::register::Register;
 
 /// The variable by which a worker is recognised as one of this control socket.
 const IPC_PATH: &str = "NODESOCKD_IPC_PATH";
 
 /// Workers of the control socket `ipc_file` that are alive. What dead ones have left behind is killed.
-pub(crate) fn find(ipc_file: &Path, state: Option<&State>) -> Vec<Survivor> {
+pub(crate) fn find(ipc_file: &Path, state: Option<&State>, register: &Register) -> Vec<Survivor> {
     let recorded = |id| state.and_then(|state| state.worker(id)).and_then(|record| record.process);
     let by_state = state.into_iter().flat_map(|state| &state.workers);
     let mut found: BTreeMap<WorkerId, Process> = by_state
         .filter_map(|record| Some((record.id, record.process.filter(|process| is_alive(*process))?)))
         .collect();
-    let marked: Vec<Marked> = pids().filter_map(|pid| Marked::of(pid, ipc_file)).collect();
+    let mut marked: Vec<Marked> = pids().filter_map(|pid| Marked::by_environment(pid, ipc_file)).collect();
+    // Who holds a lock is laborious to find out, and mostly known already.
+    if register.held().iter().any(|id| !found.contains_key(id)) {
+        marked.extend(pids().flat_map(|pid| Marked::by_locks(pid, register)));
+    }
     // A worker's descendant may lead a group of its own; it was started later.
     for Marked { id, process, .. } in
         marked.iter().filter(|marked| marked.leads && recorded(marked.id).is_none())
@@ -57,12 +65,15 @@ pub(crate) fn open(process: Process) -> io::Result<(Pid, Pidfd)> {
     if is_alive(process) { Ok((pid, pidfd)) } else { Err(gone()) }
 }
 
-/// Kills what carries the worker's id in its environment. Its process group cannot be named any more: init has
-/// collected the leader, and its number may be another's.
-pub(crate) fn kill_left_behind(worker: WorkerId) {
-    for pid in pids().filter(|pid| worker_of(*pid) == Some(worker)) {
+/// Kills what carries the worker's id in its environment, or holds its lock. Its process group cannot be named any more:
+/// init has collected the leader, and its number may be another's.
+pub(crate) fn kill_left_behind(worker: WorkerId, register: &Register) {
+    let held = register.held().contains(&worker);
+    let carries =
+        |pid: Pid| worker_of(pid) == Some(worker) || held && register.held_by(pid).contains(&worker);
+    for pid in pids().filter(|pid| carries(*pid)) {
         if let Ok(process) = Pidfd::open(pid)
-            && worker_of(pid) == Some(worker)
+            && carries(pid)
         {
             process.signal(Signal::KILL);
         }
@@ -74,7 +85,7 @@ fn is_alive(process: Process) -> bool {
     stat.is_some_and(|stat| !stat.exited && stat.started == Some(process.started))
 }
 
-/// A process that carries a worker's id and the path of our control socket in its environment.
+/// A process that carries what a worker of our control socket does.
 struct Marked {
     id: WorkerId,
     process: Process,
@@ -83,11 +94,21 @@ struct Marked {
 }
 
 impl Marked {
-    fn of(pid: Pid, ipc_file: &Path) -> Option<Self> {
+    /// By a worker's id and the path of our control socket in its environment.
+    fn by_environment(pid: Pid, ipc_file: &Path) -> Option<Self> {
         let environ = environ(pid)?;
         let id = WorkerId::parse(std::str::from_utf8(variable(&environ, WORKER_ID)?).ok()?)?;
         let ours = variable(&environ, IPC_PATH)? == ipc_file.as_os_str().as_bytes();
-        let stat = Stat::of(pid).filter(|stat| ours && !stat.exited)?;
+        ours.then(|| Self::of(pid, id)).flatten()
+    }
+
+    /// By the locks that it holds.
+    fn by_locks(pid: Pid, register: &Register) -> Vec<Self> {
+        register.held_by(pid).into_iter().filter_map(|id| Self::of(pid, id)).collect()
+    }
+
+    fn of(pid: Pid, id: WorkerId) -> Option<Self> {
+        let stat = Stat::of(pid).filter(|stat| !stat.exited)?;
         let process = Process { pid: pid.as_raw_nonzero().get().cast_unsigned(), started: stat.started? };
         Some(Self { id, process, leads: stat.group == Some(pid) })
     }

@@ -13,6 +13,8 @@ use std::process::Command;
 
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 
+use crate::register;
+
 /// What the program is called when it is to become a worker.
 pub(crate) const NAME: &str = "nodesockd-worker";
 
@@ -48,18 +50,20 @@ pub fn become_worker_if_asked() {
     give_up(&name.to_string_lossy(), error)
 }
 
-/// Puts the inherited sockets where they belong, and the channel out of their way. Returns what changes in the environment.
+/// Puts the inherited sockets where they belong, and everything else out of their way. Returns what changes in the environment.
 fn arrange() -> io::Result<Vec<(&'static str, OsString)>> {
     let sockets = inherited(INHERITED)?;
     let end = FIRST + RawFd::try_from(sockets.len()).map_err(io::Error::other)?;
     let mut variables = vec![("LISTEN_PID", std::process::id().to_string().into())];
-    for channel in inherited(CHANNEL[0])? {
-        let number = if channel.as_raw_fd() < end {
-            leave_open(fcntl_dupfd_cloexec(&channel, end)?)?
-        } else {
-            leave_open(channel)?
-        };
-        variables.extend(CHANNEL.map(|name| (name, number.to_string().into())));
+    for names in [CHANNEL.as_slice(), &[register::VARIABLE]] {
+        for other in inherited(names[0])? {
+            let number = if other.as_raw_fd() < end {
+                leave_open(fcntl_dupfd_cloexec(&other, end)?)?
+            } else {
+                leave_open(other)?
+            };
+            variables.extend(names.iter().map(|name| (*name, number.to_string().into())));
+        }
     }
     // First all of them out of the way: one may be where another belongs.
     let aside: Vec<OwnedFd> =
@@ -74,16 +78,16 @@ fn arrange() -> io::Result<Vec<(&'static str, OsString)>> {
     Ok(variables)
 }
 
-/// The descriptors whose numbers a variable gives.
+/// The descriptors whose numbers a variable gives, if it is there.
 #[expect(unsafe_code, reason = "the daemon can only tell their numbers")]
 fn inherited(variable: &str) -> io::Result<Vec<OwnedFd>> {
-    let numbers = std::env::var(variable).map_err(io::Error::other)?;
+    let numbers = std::env::var(variable).unwrap_or_default();
     let own = |number: &str| {
         let number: RawFd = number.parse().map_err(io::Error::other)?;
         // SAFETY: the daemon left it open for this process, which has done nothing yet, and each number is named once.
         Ok(unsafe { OwnedFd::from_raw_fd(number) })
     };
-    numbers.split(',').map(own).collect()
+    numbers.split_terminator(',').map(own).collect()
 }
 
 /// Keeps a descriptor open across `execve(2)`; returns its number.

@@ -192,7 +192,7 @@ impl App {
     /// The names of other files in `tmpDir` than those that a daemon keeps there.
     #[must_use]
     pub fn leftovers(&self) -> Vec<String> {
-        let kept = ["lock", "state"].map(|ending| format!("nodesockd.ipc.{ending}"));
+        let kept = ["lock", "state", "workers"].map(|ending| format!("nodesockd.ipc.{ending}"));
         let run = self.run();
         let names = entries(&run).filter(|(name, is_file)| *is_file && !kept.contains(name));
         names.map(|(name, _)| name).collect()

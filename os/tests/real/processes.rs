@@ -110,7 +110,7 @@ async fn orphans_are_collected() {
     bench.backend.reap(worker, process).await;
 }
 
-/// What a worker inherits: its streams and its channel, no ignored signal, umask 007, nothing of the environment.
+/// What a worker inherits: its streams, its channel and its lock, no ignored signal, umask 007, nothing of the environment.
 #[tokio::test]
 async fn a_worker_starts_clean() {
     let mut bench = Bench::new();
@@ -123,7 +123,7 @@ def is_open(fd):
         return False
 status = dict(line.split(':', 1) for line in open('/proc/self/status'))
 print(*[fd for fd in range(1000) if is_open(fd)])
-print(os.environ['NODE_CHANNEL_FD'], os.environ['NODESOCKD_CHANNEL_FD'])
+print(*[os.environ[name] for name in ('NODE_CHANNEL_FD', 'NODESOCKD_CHANNEL_FD', 'NODESOCKD_LOCK_FD')])
 print(*[status[key].strip() for key in ('Umask', 'SigBlk', 'SigIgn')])
 print(os.getpgid(0) == os.getpid(), os.readlink('/proc/self/fd/0'), os.getcwd())
 print(*[name for name in sorted(os.environ) if name.startswith('NODE') or 'CARGO' in name or name == 'HOME'])
@@ -135,16 +135,18 @@ print(*[name for name in sorted(os.environ) if name.startswith('NODE') or 'CARGO
     bench.backend.reap(order.worker, process).await;
     let text = std::fs::read_to_string(bench.path("out")).unwrap();
     let lines: Vec<&str> = text.lines().collect();
-    let channel = lines[1].split_once(' ').unwrap().0;
-    assert_eq!(lines[0], format!("0 1 2 {channel}"));
-    assert_eq!(lines[1], format!("{channel} {channel}"));
+    let [channel, same, lock] = lines[1].split(' ').collect::<Vec<_>>()[..] else { panic!("{text}") };
+    assert_eq!(channel, same);
+    let mut open = [channel, lock].map(|number| number.parse::<u32>().unwrap());
+    open.sort_unstable();
+    assert_eq!(lines[0], format!("0 1 2 {} {}", open[0], open[1]));
     let [umask, blocked, ignored] = lines[2].split(' ').collect::<Vec<_>>()[..] else { panic!("{text}") };
     assert_eq!((umask, u64::from_str_radix(blocked, 16)), ("0007", Ok(0)), "{text}");
     // Python ignores SIGPIPE and SIGXFSZ itself; 32 and 33 are the C library's own, and nobody can reset them.
     let pythons = 1 << 12 | 1 << 24 | 0b11 << 31;
     assert_eq!(u64::from_str_radix(ignored, 16).unwrap() & !pythons, 0, "{text}");
     assert_eq!(lines[3], format!("True /dev/null {}", bench.folder.path().display()));
-    let names = "NODESOCKD_CHANNEL_FD NODESOCKD_WORKER_ID NODE_CHANNEL_FD NODE_CHANNEL_SERIALIZATION_MODE";
+    let names = "NODESOCKD_CHANNEL_FD NODESOCKD_LOCK_FD NODESOCKD_WORKER_ID NODE_CHANNEL_FD NODE_CHANNEL_SERIALIZATION_MODE";
     assert_eq!(lines[4], names, "the tests' own environment is not passed on");
     let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(bench.path("out")).unwrap());
     assert_eq!(mode & 0o7777, 0o600);

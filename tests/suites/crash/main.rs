@@ -157,6 +157,38 @@ fn damage(app: &App, new: impl FnOnce(Value) -> String) {
     app.write("run/nodesockd.ipc.state", &new(state));
 }
 
+/// As when the daemon died between starting workers and writing their pids down.
+fn without_processes(mut state: Value) -> String {
+    for worker in state["workers"].as_array_mut().unwrap() {
+        worker.as_object_mut().unwrap().remove("process");
+    }
+    state.to_string()
+}
+
+#[test]
+fn workers_that_the_state_file_does_not_know_are_found_by_their_locks() {
+    for listen in ["worker", "daemon"] {
+        let app = App::new().python("inherits.py").workers(2).env("MASKED", "yes");
+        let app = app.set("options.ready", "notify").set("options.listen", listen);
+        let mut daemon = app.start();
+        let before = crew(&daemon.status());
+        assert_eq!(daemon.descendants(), [], "they have overwritten their environment");
+        daemon.die();
+        damage(&app, without_processes);
+        assert_eq!(crew(&daemon.follow(app.launch())), before, "{}", daemon.log());
+        if listen == "worker" {
+            // Then the links say who serves, but not that they are alive.
+            daemon.die();
+            damage(&app, |_| String::new());
+            assert_eq!(crew(&daemon.follow(app.launch())), before, "{}", daemon.log());
+        }
+        let output = app.cli(&["restart"]);
+        assert_eq!(output.code, 0, "{output}{}", daemon.log());
+        assert!(before.values().all(|(process, ..)| !process.is_alive()), "{}", daemon.log());
+        assert_eq!(daemon.quit(), Some(0));
+    }
+}
+
 /// Until then it has all that the daemon has, and nothing by which it could be told to be a worker.
 #[test]
 fn a_worker_that_has_not_become_its_program_yet_is_nobody_elses() {
@@ -179,6 +211,23 @@ fn a_worker_that_has_not_become_its_program_yet_is_nobody_elses() {
     });
     tracer.detach();
     assert_eq!(crew(&assert_in_order(&app, &daemon)), before, "{}", daemon.log());
+}
+
+#[test]
+fn what_holds_the_lock_of_a_dead_worker_is_killed() {
+    let script = "env -i setsid sleep 1000 & exec node app.js";
+    let app = App::new().without("script").set("command", vec!["sh", "-c", script]);
+    let mut daemon = app.start();
+    let worker = daemon.status().slot(0).process();
+    let child = *worker.children().first().expect("what it has started");
+    let child = Process::of(child).unwrap();
+    daemon.die();
+    worker.signal(Signal::SIGKILL);
+    until("it is gone", || !worker.is_alive());
+    assert!(child.is_alive() && child.environment().is_empty());
+    daemon.follow(app.launch());
+    until("its child is gone, too", || !child.is_alive());
+    assert_ne!(daemon.status().slot(0).process(), worker);
 }
 
 #[test]

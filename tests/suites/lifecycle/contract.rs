@@ -42,6 +42,7 @@ fn the_environment_is_what_the_contract_says_and_nothing_leaks() {
         "NODESOCKD_APP_NAME",
         "NODESOCKD_CHANNEL_FD",
         "NODESOCKD_IPC_PATH",
+        "NODESOCKD_LOCK_FD",
         "NODESOCKD_SHUTDOWN_TIMEOUT",
         "NODESOCKD_SOCKET_PATH",
         "NODESOCKD_SUSPENDED",
@@ -71,7 +72,7 @@ fn a_suspended_worker_is_told_so_by_its_environment() {
 }
 
 #[test]
-fn a_worker_inherits_its_channel_and_nothing_else() {
+fn a_worker_inherits_its_channel_and_its_lock_and_nothing_else() {
     let app = App::new().python("raw.py");
     let careless = ["sh", "-c", "exec 8<nodesockd.toml 9<>leak; exec \"$@\"", "sh"];
     let daemon = app.launch().through(&careless).start();
@@ -80,9 +81,12 @@ fn a_worker_inherits_its_channel_and_nothing_else() {
     assert_eq!(open[0], (0, "/dev/null".to_owned()));
     let log = app.path("daemon.log").display().to_string();
     assert_eq!(open[1..3], [(1, log.clone()), (2, log)], "output goes where the daemon's goes");
-    // The channel, and the socket that the worker itself listens on.
-    assert_eq!(open.len(), 5, "{open:?}");
-    assert!(open[3..].iter().all(|(_, name)| name.starts_with("socket:")), "{open:?}");
+    // The channel, the lock, and the socket that the worker itself listens on.
+    assert_eq!(open.len(), 6, "{open:?}");
+    let register = app.path("run/nodesockd.ipc.workers").display().to_string();
+    let (locks, sockets): (Vec<_>, Vec<_>) = open[3..].iter().partition(|(_, name)| *name == register);
+    assert_eq!(locks.len(), 1, "{open:?}");
+    assert!(sockets.iter().all(|(_, name)| name.starts_with("socket:")), "{open:?}");
 }
 
 #[test]
