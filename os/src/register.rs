@@ -18,11 +18,13 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
+use nodesockd_core::event::Failure;
 use nodesockd_core::id::WorkerId;
 use rustix::fs::OFlags;
 use rustix::process::Pid;
 
 use crate::children::about;
+use crate::error::failure;
 
 /// The variable with the number of the descriptor by which a worker holds its lock.
 pub(crate) const VARIABLE: &str = "NODESOCKD_LOCK_FD";
@@ -47,7 +49,11 @@ impl Register {
     }
 
     /// Enters a worker. Its line is locked as long as anybody has this open.
-    pub(crate) fn enter(&self, worker: WorkerId) -> io::Result<OwnedFd> {
+    pub(crate) fn enter(&self, worker: WorkerId) -> Result<OwnedFd, Failure> {
+        self.lock_line(worker).map_err(|error| failure("write", &self.path, error))
+    }
+
+    fn lock_line(&self, worker: WorkerId) -> io::Result<OwnedFd> {
         let file = self.open(OpenOptions::new().create(true).mode(0o600))?;
         for line in 0..MOST {
             match fcntl(&file, FcntlArg::F_OFD_SETLK(&lock_on(line))) {

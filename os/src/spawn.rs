@@ -140,7 +140,10 @@ fn lock(
             Some(lock)
         }
         Err(error) => {
-            tracing::warn!("worker {} cannot be given its lock: {error}", order.worker.short());
+            let worker = order.worker.short();
+            tracing::warn!(
+                "worker {worker} has no lock; a daemon that follows this one may not find it: {error}"
+            );
             None
         }
     }
