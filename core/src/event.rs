@@ -250,3 +250,22 @@ pub enum Queue {
     /// The kernel cannot be asked; the reason.
     Unknown(String),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::ExitStatus;
+
+    #[test]
+    fn the_end_of_a_process_is_told_by_the_name_of_its_signal() {
+        let names =
+            "HUP 1, INT 2, QUIT 3, ILL 4, TRAP 5, ABRT 6, FPE 8, KILL 9, SEGV 11, PIPE 13, ALRM 14, TERM 15";
+        for entry in names.split(", ") {
+            let (name, number) = entry.split_once(' ').unwrap();
+            let words = ExitStatus::Signal(number.parse().unwrap()).to_string();
+            assert_eq!(words, format!("was killed by SIG{name}"));
+        }
+        assert_eq!(ExitStatus::Signal(34).to_string(), "was killed by signal 34");
+        assert_eq!(ExitStatus::Code(3).to_string(), "exited with status 3");
+        assert_eq!(ExitStatus::Unknown.to_string(), "is gone");
+    }
+}

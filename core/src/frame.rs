@@ -154,6 +154,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_held_back_is_counted() {
+        let mut decoder = Decoder::new();
+        decoder.feed(b"first\nhalf");
+        assert_eq!(decoder.next_line(), Some(Ok("first")));
+        assert_eq!(decoder.next_line(), None);
+        assert_eq!(decoder.buffered(), 4);
+        decoder.feed(b" of it\n");
+        assert_eq!(decoder.next_line(), Some(Ok("half of it")));
+        assert_eq!(decoder.next_line(), None);
+        assert_eq!(decoder.buffered(), 0);
+    }
+
+    #[test]
     fn what_is_wrong_with_a_line_is_said() {
         assert_eq!(FrameError::TooLong.to_string(), "a line of more than 1048576 bytes");
         assert_eq!(FrameError::NotUtf8.to_string(), "a line that is not UTF-8");
@@ -165,8 +178,10 @@ mod tests {
         let long = vec![b'x'; MAX_FRAME + 2];
         assert_eq!(lines(&[&long, &long, b"\nnext\n"]), [Err(FrameError::TooLong), Ok("next".into())]);
         let fits = vec![b'x'; MAX_FRAME];
-        assert_eq!(lines(&[&fits, b"\r", b"\n"]).len(), 1);
+        assert!(lines(&[&fits, b"\r", b"\n"])[0].is_ok());
         assert!(lines(&[&fits, b"\r\n"])[0].is_ok());
+        let one_more = vec![b'x'; MAX_FRAME + 1];
+        assert_eq!(lines(&[&one_more, b"\n"]), [Err(FrameError::TooLong)]);
         assert_eq!(
             lines_by_many(&[&long, &long, b"\nnext\n"]),
             [Err(FrameError::TooLong), Ok("next".into())]

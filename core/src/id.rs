@@ -137,6 +137,11 @@ mod tests {
         assert_eq!(ids.len(), 1000);
         assert_eq!(ids, (0..1000).map(|_| b.worker()).collect());
         assert!(ids.iter().all(|id| id.0.get_version_num() == 4));
-        assert!(ids.iter().all(|id| id.short().len() == 5));
+        assert!(ids.iter().all(|id| id.short().len() == 5 && id.to_string().ends_with(&id.short())));
+    }
+
+    #[test]
+    fn connections_are_told_from_numbers() {
+        assert_eq!(ConnId(7).to_string(), "c7");
     }
 }

@@ -135,6 +135,7 @@ mod tests {
         assert_eq!(chosen("2-"), [2, 3]);
         assert_eq!(chosen("$104"), [4]);
         assert_eq!(chosen("self"), [2]);
+        assert_eq!(chosen(&Ids::new(BootId(1)).worker().to_string()), [2]);
         assert_eq!(chosen("!self"), [0, 1, 3]);
         assert_eq!(chosen("1-3,!2"), [1, 3]);
     }

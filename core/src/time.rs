@@ -58,3 +58,16 @@ impl fmt::Display for Time {
         write!(f, "{}.{:06}s", self.0 / 1_000_000_000, self.0 / 1_000 % 1_000_000)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_does_not_run_backwards() {
+        let (early, late) = (Time::from_nanos(1), Time::from_nanos(1_500_001_000));
+        assert_eq!(late - early, Duration::from_nanos(1_500_000_999));
+        assert_eq!(early - late, Duration::ZERO);
+        assert_eq!(late.to_string(), "1.500001s");
+    }
+}

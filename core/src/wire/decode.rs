@@ -288,6 +288,67 @@ mod tests {
         let data = r#"{"type": "restart-workers", "id": "1", "data": [true, 1, null, true, true]}"#;
         assert!(matches!(decode(data, Sender::Client), Err(Rejection::Answer { code: Code::Usage, .. })));
     }
+
+    #[test]
+    fn a_worker_says_what_it_has_to_say_in_few_words() {
+        let said = |line: &str| decode(line, Sender::Worker);
+        let message = |message| Ok(Incoming::Message(message));
+        let online = |suspended| message(FromWorker::Online { suspended });
+        assert_eq!(said(r#"{"type":"online"}"#), online(false));
+        assert_eq!(said(r#"{"type":"online","data":null}"#), online(false));
+        assert_eq!(said(r#"{"type":"online","data":{"suspended":true}}"#), online(true));
+        let reason = Some("no memory".to_owned());
+        assert_eq!(
+            said(r#"{"type":"broken","data":{"reason":"no memory"}}"#),
+            message(FromWorker::Broken { reason })
+        );
+        assert_eq!(said(r#"{"cmd":"NODE_HANDLE","type":null}"#), message(FromWorker::NodeHandle));
+        for foreign in [r#"{"cmd":"NODE_INTERNAL"}"#, r#"{"type":"mine"}"#, "42"] {
+            assert_eq!(said(foreign), Ok(Incoming::Foreign), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_told_from_the_end_of_answers() {
+        let said = |rest: &str| match decode(
+            &format!(r#"{{"type":"reply","requestId":"1"{rest}}}"#),
+            Sender::Worker,
+        ) {
+            Ok(Incoming::Message(FromWorker::Reply { answers, data, errors, done, .. })) => {
+                (answers, data.map(|data| data.get().to_owned()), errors.len(), done)
+            }
+            other => panic!("{other:?}"),
+        };
+        let data = Some("7".to_owned());
+        assert_eq!(said(r#","data":{"data":7}"#), (true, data.clone(), 0, false));
+        assert_eq!(said(r#","data":{"data":7},"done":true"#), (true, data, 0, true));
+        assert_eq!(said(""), (true, None, 0, false));
+        assert_eq!(said(r#","done":true"#), (false, None, 0, true));
+        assert_eq!(said(r#","errors":["no"]"#), (true, None, 1, true));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_request_is_answered_by_its_id() {
+        let refused = |line: &str| match decode(line, Sender::Client) {
+            Err(Rejection::Answer { id, code: Code::Usage, error }) => (id, error),
+            other => panic!("{other:?}"),
+        };
+        let (id, error) = refused(r#"{"type":"set-worker-count","id":"a","data":{"count":0}}"#);
+        assert_eq!(id, "a");
+        assert!(
+            error.starts_with("bad `data` of `set-worker-count`: ") && error.contains("nonzero"),
+            "{error}"
+        );
+        let unknown = ("b".to_owned(), "unknown request type `dance\\n`".to_owned());
+        assert_eq!(refused(r#"{"type":"dance\n","id":"b"}"#), unknown);
+
+        let status =
+            |id: usize| decode(&format!(r#"{{"type":"status","id":"{}"}}"#, "x".repeat(id)), Sender::Client);
+        assert!(status(MAX_REQUEST_ID).is_ok());
+        let too_long = "a request id of more than 128 bytes".to_owned();
+        assert_eq!(status(MAX_REQUEST_ID + 1), Err(Rejection::Unusable(too_long)));
+    }
+
     #[test]
     fn an_answer_does_not_repeat_all_it_is_about() {
         let long = "x".repeat(1 << 19);

@@ -62,3 +62,15 @@ impl PartialEq for Json {
 }
 
 impl Eq for Json {}
+
+#[cfg(test)]
+mod tests {
+    use super::Json;
+
+    #[test]
+    fn json_is_passed_on_byte_for_byte() {
+        let json = |text| Json::parse(text).unwrap();
+        assert_eq!(json("[1, 2]").get(), "[1, 2]");
+        assert_ne!(json("[1, 2]"), json("[1,2]"));
+    }
+}

@@ -339,3 +339,60 @@ pub struct FailedWorker {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stderr: Option<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{BootId, Ids};
+
+    #[test]
+    fn a_reply_is_one_line_that_says_no_more_than_it_must() {
+        let line = |reply: Reply| reply.encode("1", |_| 0);
+        assert_eq!(line(Reply::done(None)), "{\"type\":\"reply\",\"requestId\":\"1\",\"done\":true}\n");
+        let body = Body::Daemon { pid: 7, upgrading: false, upgraded_from: None };
+        assert_eq!(
+            line(Reply::part(body)),
+            "{\"type\":\"reply\",\"requestId\":\"1\",\"data\":{\"pid\":7}}\n"
+        );
+        let failed = Reply::failed(Some(Code::Busy), vec!["two\nlines".into()]);
+        assert_eq!(
+            line(failed),
+            "{\"type\":\"reply\",\"requestId\":\"1\",\"errors\":[\"two\\nlines\"],\"code\":\"busy\",\"done\":true}\n"
+        );
+    }
+
+    #[test]
+    fn status_tells_times_as_the_wall_clock_has_them() {
+        let id = Ids::new(BootId(1)).worker();
+        let since = Time::from_nanos(2_000_000);
+        let row = WorkerStatus {
+            id,
+            slot: Some(SlotIndex(0)),
+            pid: Some(7),
+            state: WorkerState::Online,
+            since,
+            standby: false,
+        };
+        let slot = VacantSlot { slot: SlotIndex(1), failures: 2, retry: Some(since), reason: None };
+        let mut status = Status {
+            version: "3.0.0".into(),
+            pid: 6,
+            name: "app".into(),
+            started: Time::ZERO,
+            workers: vec![row],
+            vacant: vec![slot],
+            suspended: false,
+            note: None,
+            operation: None,
+        };
+        let shown = |status: &Status| status.json(|time| 1000 + time.as_nanos() / 1_000_000);
+        let expected = json!({
+            "version": "3.0.0", "pid": 6, "name": "app", "startTs": 1000, "suspended": false,
+            "workers": [{"id": id, "idx": 0, "pid": 7, "state": "online", "stateTs": 1002}],
+            "vacant": [{"idx": 1, "failures": 2, "retryTs": 1002}],
+        });
+        assert_eq!(shown(&status), expected);
+        status.vacant.clear();
+        assert_eq!(shown(&status).get("vacant"), None);
+    }
+}

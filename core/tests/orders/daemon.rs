@@ -162,3 +162,17 @@ fn only_a_newer_program_is_an_upgrade() {
         assert_eq!(installed(version), (1, None));
     }
 }
+
+#[test]
+fn an_upgrade_that_is_called_off_lets_facts_come_again() {
+    let thawed = |frozen: bool| {
+        let mut desk = Desk::up("");
+        desk.hear(Event::Signalled { signal: DaemonSignal::User2 });
+        if frozen {
+            desk.hear(Event::Preflighted { result: Ok("99.0.0".into()) });
+        }
+        desk.hear(Event::Signalled { signal: DaemonSignal::Terminate });
+        desk.count(|action| *action == Action::Thaw)
+    };
+    assert_eq!((thawed(false), thawed(true)), (0, 1));
+}

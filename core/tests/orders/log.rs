@@ -49,7 +49,7 @@ fn failure() -> Result<(), Failure> {
 fn a_state_file_that_cannot_be_written_is_spoken_of_once_until_it_can() {
     let mut desk = Desk::up("");
     let lines = logged(tracing::Level::INFO, || {
-        for result in [failure(), failure(), Ok(()), Ok(())] {
+        for result in [failure(), failure(), failure(), Ok(()), Ok(())] {
             desk.hear(Event::Persisted { result });
         }
     });
@@ -69,8 +69,9 @@ fn what_cannot_be_removed_is_spoken_of_once() {
     let worker = desk.worker(0);
     desk.exit(worker);
     let lines = warnings(|| {
-        desk.hear(Event::Removed { worker, result: failure() });
-        desk.hear(Event::Removed { worker, result: failure() });
+        for _ in 0..3 {
+            desk.hear(Event::Removed { worker, result: failure() });
+        }
     });
     let said = format!(
         "WARN cannot remove the socket of a dead worker, will try again: ENOSPC worker={}",
@@ -87,7 +88,7 @@ fn what_cannot_be_removed_is_spoken_of_once() {
     });
     let Some((slot, socket)) = closed else { panic!("{:?}", desk.orders) };
     let lines = warnings(|| {
-        for _ in 0..2 {
+        for _ in 0..3 {
             desk.hear(Event::Unlistened { slot, socket: socket.clone(), result: failure() });
         }
     });

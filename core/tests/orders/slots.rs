@@ -91,6 +91,9 @@ fn a_link_that_cannot_be_swapped_is_tried_again_for_the_same_worker() {
     desk.story();
     desk.hear(not_swapped(&desk, 0));
     assert_eq!(desk.story(), ["link 0 to a"]);
+    desk.hear(not_swapped(&desk, 0));
+    desk.pass(Duration::from_millis(100));
+    assert_eq!(desk.story(), ["link 0 to a"]);
 }
 
 #[test]
@@ -177,9 +180,15 @@ fn a_daemon_quits_when_nothing_is_left_or_could_not_be_removed_five_times() {
     let worker = desk.worker(0);
     for _ in 0..5 {
         assert_eq!((desk.count(is_quit), desk.supervisor.has_quit()), (0, false));
+        // Nothing else is begun meanwhile.
+        for signal in [DaemonSignal::Hangup, DaemonSignal::User2] {
+            desk.hear(Event::Signalled { signal });
+        }
         desk.hear(Event::Removed { worker, result: Err(Failure("EACCES".into())) });
         desk.pass(Duration::from_secs(1));
     }
+    let begun = |action: &Action| matches!(action, Action::LoadConfig | Action::Preflight { .. });
+    assert_eq!(desk.count(begun), 0);
     assert_eq!((desk.count(is_quit), desk.supervisor.has_quit()), (1, true));
     // It does nothing more.
     desk.orders.clear();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nodesockd_core::event::{DaemonSignal, ExitStatus, Failure};
 use nodesockd_core::id::SlotIndex;
-use nodesockd_core::wire::{Request, StartOptions};
+use nodesockd_core::wire::{Request, StartOptions, ToWorker};
 use nodesockd_core::{Action, Event};
 
 use super::desk::{Desk, config};
@@ -71,6 +71,19 @@ fn a_stop_in_the_middle_of_a_swap_leaves_the_queue_to_the_worker_that_accepts() 
     desk.story();
     desk.hear(Event::Published { slot: SlotIndex(0), worker: desk.worker(1), result: Ok(()) });
     assert!(desk.story().contains(&"look at a".to_owned()));
+}
+
+#[test]
+fn a_worker_that_is_resumed_is_told_which_descriptor_is_its_own() {
+    let mut desk = Desk::up(&format!("workers = 2\nstandby = 1\n{DAEMON}"));
+    desk.exit(desk.worker(1));
+    let told = |action: &Action| match action {
+        Action::Tell { worker, message: ToWorker::Resume { fd }, .. } => Some((*worker, *fd)),
+        _ => None,
+    };
+    let told: Vec<_> = desk.orders.iter().filter_map(told).collect();
+    let expected = [(0, Some(3)), (1, Some(3)), (2, Some(4))].map(|(nth, fd)| (desk.worker(nth), fd));
+    assert_eq!(told, expected);
 }
 
 #[test]

@@ -231,6 +231,29 @@ fn a_worker_without_a_channel_serves_but_waits_for_no_resume() {
 }
 
 #[test]
+fn one_that_says_nothing_needs_no_channel() {
+    let mut desk = Desk::up("standby = 1\n[options]\nready = 'notify'");
+    desk.orders.clear();
+    desk.hear(Event::ChannelClosed { worker: desk.worker(1) });
+    desk.pass(Duration::from_secs(60));
+    assert_eq!((desk.story(), desk.supervisor.pending()), (Vec::new(), None));
+}
+
+#[test]
+fn a_queue_is_waited_for_no_longer_than_allowed() {
+    let mut desk = Desk::up("[options]\ndrainTimeout = 20");
+    desk.leaves = |action| matches!(action, Action::MeasureQueue { .. });
+    desk.ask("r", restart(StartOptions::default()));
+    desk.all_online();
+    desk.hear(Event::QueueMeasured { worker: desk.worker(0), queue: Queue::Length(0) });
+    desk.story();
+    desk.pass(Duration::from_millis(19));
+    assert_eq!(desk.story(), [""; 0]);
+    desk.pass(Duration::from_millis(1));
+    assert_eq!(desk.story()[0], "tell a shutdown");
+}
+
+#[test]
 fn a_worker_that_boots_long_is_looked_at_less_and_less_often() {
     let mut desk = Desk::new("[options]\nready = 'listen'");
     desk.orders.clear();

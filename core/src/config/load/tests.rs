@@ -90,6 +90,60 @@ fn a_file_that_cannot_be_read_ends_the_search() {
 }
 
 #[test]
+fn a_file_that_is_extended_has_to_be_readable() {
+    let mut files = Files::of([("nodesockd.toml", "extends = 'base.toml'"), ("base.toml", MINIMAL)]);
+    files.errors.insert("/srv/app/node_modules/base.toml".into(), ErrorKind::PermissionDenied);
+    let messages = files.messages();
+    assert!(
+        messages[0].ends_with("node_modules/base.toml cannot be read: permission denied"),
+        "{messages:?}"
+    );
+}
+
+#[test]
+fn a_file_may_have_256_kib_and_no_more() {
+    let filled = |bytes: usize| format!("{MINIMAL}{}", "#".repeat(bytes - MINIMAL.len()));
+    assert!(Files::of([("nodesockd.toml", filled(256 << 10))]).search().is_ok());
+    let messages = Files::of([("nodesockd.toml", filled((256 << 10) + 1))]).messages();
+    assert_eq!(messages, ["nodesockd.toml: the file is larger than 262144 bytes"]);
+}
+
+#[test]
+fn problems_are_told_in_the_order_of_files_and_lines() {
+    let first = "extends = './base.toml'\nstandby = -1\nnope = 1\n";
+    let mut files =
+        Files::of([("nodesockd.toml", first.to_owned()), ("base.toml", format!("debug = 1\n{MINIMAL}"))]);
+    let places: Vec<_> =
+        files.messages().iter().map(|message| message.split(": ").next().unwrap().to_owned()).collect();
+    assert_eq!(places, ["nodesockd.toml:2:11", "nodesockd.toml:3:1", "base.toml:1:9"]);
+}
+
+#[test]
+fn values_just_beyond_what_fits_are_refused() {
+    let refused = |name: &str, keys: &str| Files::of([(name, format!("{MINIMAL}{keys}"))]).search().is_err();
+    for (right, wrong) in [
+        ("devServer = 1", "devServer = 0"),
+        ("[options]\ndrainTimeout = 2147483647", "[options]\ndrainTimeout = 2147483648"),
+        ("[options]\nreadyPath = '/a%20b'", "[options]\nreadyPath = '/a b'"),
+        ("[options]\nreadyPath = '/a'", "[options]\nreadyPath = 'a'"),
+    ] {
+        assert!(!refused("nodesockd.toml", right) && refused("nodesockd.toml", wrong), "{wrong}");
+    }
+    let yaml = |workers: &str| {
+        Files::of([("nodesockd.yaml", format!("script: app.js\ntmpDir: tmp\nworkers: {workers}\n"))])
+    };
+    assert_eq!(yaml("2e0").search().unwrap().workers.get(), 2);
+    let fraction =
+        "nodesockd.yaml:3:10: `workers` must be a whole number from 1 to 4096, or \"auto\", not a fraction";
+    assert_eq!(yaml("1.5").messages(), [fraction]);
+    let env = Files::of([("nodesockd.toml", format!("{MINIMAL}env = 3"))]).messages();
+    assert_eq!(
+        env,
+        ["nodesockd.toml:3:7: `env` must be a list of names, or a table of names and strings, not 3"]
+    );
+}
+
+#[test]
 fn a_file_elsewhere_takes_its_paths_along_but_not_the_working_directory() {
     let mut files = Files::of([("/etc/app/live.toml", MINIMAL)]);
     let config = files.load(Start::File(Path::new("../../etc/app/live.toml"))).unwrap_err();
