@@ -112,7 +112,7 @@ pub struct Inheritance {
     pub state: Option<State>,
     /// Workers that are alive.
     pub survivors: Vec<Survivor>,
-    /// Links that name the sockets of workers, by the `socketFile` of today and by those of [`State::socket_files`].
+    /// Links that name sockets, by the `socketFile` of today and by those of [`State::socket_files`].
     pub links: Vec<FoundLink>,
 }
 
@@ -123,8 +123,8 @@ pub struct FoundLink {
     pub slot: SlotIndex,
     /// Its file name in `tmpDir`.
     pub name: String,
-    /// The worker whose socket it names, dead or alive.
-    pub worker: WorkerId,
+    /// The file name of the socket in `tmpDir` that it names.
+    pub socket: String,
 }
 
 /// A worker of an earlier daemon that is alive.

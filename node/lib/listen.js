@@ -1,5 +1,6 @@
 'use strict';
 
+const fs = require('node:fs');
 const http = require('node:http');
 const net = require('node:net');
 const { Drain } = require('./drain.js');
@@ -58,7 +59,10 @@ class Service {
       await listening(this.#app.server, this.#worker.socketPath, BACKLOG);
     } else if (this.#worker.suspended) {
       // Connections wait in the kernel, where another worker can still get them if this one is never resumed.
-      this.#worker.resumed.then(() => this.#app.server.listen({ fd: this.#fd }, BACKLOG));
+      this.#worker.resumed.then(() => {
+        this.#letGoOfOthers();
+        this.#app.server.listen({ fd: this.#fd }, BACKLOG);
+      });
     } else {
       await listening(this.#app.server, { fd: this.#fd }, BACKLOG);
     }
@@ -68,6 +72,17 @@ class Service {
   /** The socket to accept from. A spare worker inherits those of all slots, and is told which when it is resumed. */
   get #fd() {
     return this.#worker.servingFd ?? FIRST_INHERITED;
+  }
+
+  /**
+   * Closes the sockets of the other slots. Connections to one that is open, and that nobody accepts from any more, would wait
+   * instead of failing.
+   */
+  #letGoOfOthers() {
+    const end = FIRST_INHERITED + Number(process.env.LISTEN_FDS);
+    for (let fd = FIRST_INHERITED; fd < end; fd += 1) {
+      if (fd !== this.#fd) fs.closeSync(fd);
+    }
   }
 
   /** Drains. Resolves when all is closed. */

@@ -222,6 +222,8 @@ test('a spare worker accepts from the socket that it is told when it is resumed'
   const answer = fetchFrom({ socketPath: second.socketPath });
   spare.tell('resume', { fd: 5 });
   assert.equal((await answer).status, 200);
+  // Nobody holds the other one any more: who comes is turned away instead of waiting.
+  await assert.rejects(fetchFrom({ socketPath: first.socketPath }), { code: 'ECONNREFUSED' });
 });
 
 /** A listening socket to inherit; nobody accepts from it but who inherits it. */

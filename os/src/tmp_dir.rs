@@ -86,7 +86,7 @@ impl TmpDir {
         .map_err(|error| failure("make the link", &path, error))
     }
 
-    /// Which worker's socket each link names, as far as both are names of one of the `patterns`.
+    /// Which socket each link names, as far as both are names of one of the `patterns`.
     pub(crate) fn links(&self, patterns: &[SocketPattern]) -> Vec<FoundLink> {
         let named = |name: &str| patterns.iter().find_map(|pattern| pattern.matches(name));
         let entries = std::fs::read_dir(self.path("")).into_iter().flatten().flatten();
@@ -94,10 +94,9 @@ impl TmpDir {
             let name = entry.file_name().into_string().ok()?;
             let Some(Named::Link(slot)) = named(&name) else { return None };
             let target = std::fs::read_link(entry.path()).ok()?;
-            match named(target.file_name()?.to_str()?) {
-                Some(Named::Socket(worker)) => Some(FoundLink { slot, name, worker }),
-                Some(Named::Link(_) | Named::TemporaryLink) | None => None,
-            }
+            let socket = target.file_name()?.to_str()?;
+            let names_one = matches!(named(socket), Some(Named::Socket(_)));
+            names_one.then(|| FoundLink { slot, name, socket: socket.to_owned() })
         });
         let mut links: Vec<_> = links.collect();
         links.sort_unstable();

@@ -81,13 +81,11 @@ impl Swarm {
         (scenario, faults)
     }
 
-    /// In few histories the daemon itself dies, or leaves its workers to another one. It holds no listening sockets then:
-    /// what becomes of those is not played.
+    /// In few histories the daemon itself dies, or leaves its workers to another one.
     fn deaths(&self, rng: &mut Rng, scenario: &mut Scenario, plan: &mut FaultPlan) {
         if self.deaths == 0 && !scenario.settings.respawn {
             return;
         }
-        scenario.settings.daemon_listens = false;
         for _ in 0..self.deaths {
             plan.deaths.push(DaemonDeath {
                 at_ms: rng.u64(0..plan.until_ms),
@@ -103,11 +101,6 @@ impl Swarm {
             }
         }
         scenario.script.sort_by_key(|step| step.at_ms);
-        for step in &mut scenario.script {
-            if let Act::Edit(settings) = &mut step.act {
-                settings.daemon_listens = false;
-            }
-        }
         plan.strangers = *pick(rng, &[0, 0, 30, 100]);
     }
 

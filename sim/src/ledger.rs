@@ -31,6 +31,8 @@ pub enum Cause {
     BacklogFull,
     /// Somebody had removed the link, or the socket.
     Removed,
+    /// A daemon died while it could not write its state file, and its successor did not know who had inherited the socket.
+    Forgotten,
 }
 
 impl Cause {
@@ -47,6 +49,7 @@ impl Cause {
             Self::IgnoredSuspension => "ignored suspension",
             Self::BacklogFull => "backlog full",
             Self::Removed => "link or socket removed",
+            Self::Forgotten => "state not written",
         }
     }
 }

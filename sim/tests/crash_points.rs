@@ -25,7 +25,11 @@ fn trouble(story: &Story, faults: &FaultPlan) -> Option<String> {
 fn every_point_of_every_story_is_survived() {
     let mut tried = 0;
     let mut wrong = Vec::new();
-    for story in stories() {
+    let listening = |mut story: Story| {
+        story.scenario.settings.daemon_listens = true;
+        story
+    };
+    for story in stories().into_iter().chain(stories().into_iter().map(listening)) {
         let actions = run(&story.scenario, &story.faults).stats.actions;
         let actions = u32::try_from(actions).expect("a short story");
         for manner in MANNERS {
@@ -33,8 +37,8 @@ fn every_point_of_every_story_is_survived() {
                 tried += 1;
                 if let Some(what) = trouble(&story, &dying(&story, point, manner)) {
                     wrong.push(format!(
-                        "{} {manner:?}, after {point} of {actions} actions: {what}",
-                        story.name
+                        "{}, daemon listens: {}, {manner:?}, after {point} of {actions} actions: {what}",
+                        story.name, story.scenario.settings.daemon_listens
                     ));
                 }
             }

@@ -23,10 +23,6 @@ fn every_call_of_every_story_may_fail() {
     let (mut tried, mut wrong) = (0, Vec::new());
     for mut story in stories() {
         for daemon_listens in [false, true] {
-            // What becomes of the daemon's own sockets when it goes without its workers is not played.
-            if daemon_listens && story.scenario.settings.respawn {
-                continue;
-            }
             story.scenario.settings.daemon_listens = daemon_listens;
             for (call, how) in Call::ALL.iter().flat_map(|call| TROUBLES.map(|how| (*call, how))) {
                 for nth in 0.. {

@@ -126,6 +126,32 @@ fn a_standby_takes_over_the_socket_of_any_slot() {
 }
 
 #[test]
+fn workers_go_on_with_the_sockets_of_a_daemon_that_died() {
+    let app = held().workers(2).standby(1);
+    let mut daemon = app.start();
+    let before = daemon.status();
+    daemon.die();
+    let after = daemon.follow(app.launch());
+    assert_eq!(after.pids(), before.pids());
+
+    // A spare has the socket as well: it answers what waits.
+    let victim = after.slot(1).process();
+    victim.signal(Signal::SIGSTOP);
+    let waiting: Vec<_> = (0..50).map(|_| http::ask(&app.link(1), "/").unwrap()).collect();
+    victim.signal(Signal::SIGKILL);
+    let spare = before.standbys()[0].process().pid;
+    for request in waiting {
+        assert_eq!(pid_of(&request.answer().unwrap()), spare);
+    }
+
+    assert_eq!(app.cli(&["restart"]).code, 0);
+    daemon.settled();
+    let links: Vec<_> = (0..2).map(|slot| app.link(slot)).collect();
+    assert!(links.iter().all(|link| http::get(link, "/").status == 200));
+    daemon.until_so("nothing is left of the earlier sockets", || app.sockets().len() == 5);
+}
+
+#[test]
 fn sockets_go_with_their_slots_and_come_back() {
     let app = held().workers(2);
     let daemon = app.start();

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use crate::config::{Config, Ready};
 use crate::id::{ConnId, WorkerId};
-use crate::state::{FoundLink, Inheritance, RecordedStage, Survivor, WorkerRecord};
+use crate::state::{Inheritance, RecordedStage, Survivor, WorkerRecord};
 use crate::time::Time;
 use crate::wire::{FromWorker, ToWorker};
 
+use super::heritage::OwnedLink;
 use super::readiness::Watch;
-use super::slots::Slot;
 use super::worker::{Channel, Seat, State, Worker};
 use super::{Daemon, Desired, Supervisor};
 use crate::action::Action;
@@ -30,55 +30,19 @@ impl Supervisor {
     #[must_use]
     pub fn adopt(config: Config, daemon: Daemon, left: Inheritance, now: Time) -> Self {
         let mut supervisor = Self::idle(config, daemon, now);
-        let left = supervisor.inherit_links(left);
-        let finishes = supervisor.inherit_desired(&left);
+        supervisor.inherit_listeners(&left);
+        let links = supervisor.inherit_links(&left);
+        let finishes = supervisor.inherit_desired(&left, &links);
         for survivor in &left.survivors {
-            let record = left.state.as_ref().and_then(|state| state.worker(survivor.id));
-            supervisor.inherit_worker(*survivor, record, finishes, &left);
+            supervisor.inherit_worker(*survivor, left.record(survivor.id), finishes, &left, &links);
         }
         supervisor.rename_links();
         supervisor.begin();
         supervisor
     }
 
-    /// One link to a slot: that of today's `socketFile`, else that of the former one. Others have to go.
-    fn inherit_links(&mut self, mut left: Inheritance) -> Inheritance {
-        let survives = |id: WorkerId| left.survivors.iter().any(|survivor| survivor.id == id);
-        let mut found: Vec<FoundLink> = std::mem::take(&mut left.links);
-        found.retain(|link| survives(link.worker));
-        found.sort_by_key(|link| (link.slot, link.name != self.config.socket_file.link(link.slot)));
-        for link in found {
-            if left.links.last().is_some_and(|kept| kept.slot == link.slot) {
-                self.act(Action::Withdraw { slot: link.slot, link: link.name });
-            } else {
-                left.links.push(link);
-            }
-        }
-        if let Some(state) = &left.state {
-            self.former_patterns = state.former_patterns(&self.config.socket_file).collect();
-        }
-        for pattern in self.former_patterns.clone() {
-            self.act(Action::Sweep { pattern });
-        }
-        left
-    }
-
-    /// Links of a former `socketFile` get the names of today.
-    pub(super) fn rename_links(&mut self) {
-        let owners =
-            self.slots.iter().filter_map(|(index, slot)| Some((*index, slot.owner?, slot.link.clone()?)));
-        let former = owners.filter(|(index, owner, link)| {
-            *link != self.config.socket_file.link(*index)
-                && self.workers.get(owner).is_some_and(Worker::is_ready)
-        });
-        let former: Vec<_> = former.map(|(index, owner, _)| (index, owner)).collect();
-        for (index, owner) in former {
-            self.publish(index, owner, None);
-        }
-    }
-
     /// What ought to be, according to the state file. Returns whether a rollout is to be finished.
-    fn inherit_desired(&mut self, left: &Inheritance) -> bool {
+    fn inherit_desired(&mut self, left: &Inheritance, links: &[OwnedLink]) -> bool {
         let Some(state) = &left.state else {
             if left.survivors.is_empty() {
                 return false;
@@ -97,8 +61,10 @@ impl Supervisor {
             suspended: state.suspended,
         };
         let Some(rollout) = &state.rollout else { return false };
-        let finishes =
-            left.links.iter().any(|link| state.worker(link.worker).is_some_and(|record| record.new));
+        // Of those who share a socket, the link does not tell whom it is to name.
+        let tells = |record: &WorkerRecord| record.new && record.listeners.is_empty();
+        let mut owners = links.iter().filter_map(|link| state.worker(link.owner?));
+        let finishes = owners.any(tells);
         let ending = if finishes {
             self.desired = Desired {
                 running: true,
@@ -122,9 +88,10 @@ impl Supervisor {
         record: Option<&WorkerRecord>,
         finishes: bool,
         left: &Inheritance,
+        links: &[OwnedLink],
     ) {
         let Survivor { id, process } = survivor;
-        let link = left.links.iter().find(|link| link.worker == id);
+        let link = links.iter().find(|link| link.owner == Some(id));
         let owned = link.map(|link| link.slot);
         let stage = match (record, owned) {
             (Some(record), _) => record.stage,
@@ -192,17 +159,16 @@ impl Supervisor {
                 stderr: self.config.options.stderr.clone(),
             },
         );
-        if let Some(FoundLink { slot, name, .. }) = link {
-            let owner = (stage != RecordedStage::Leaving).then_some(id);
-            self.slots.insert(*slot, Slot { owner, link: Some(name.clone()), ..Slot::default() });
+        if let Some(link) = link
+            && stage != RecordedStage::Leaving
+        {
+            self.slot_mut(link.slot).owner = Some(id);
         }
         if stage == RecordedStage::Leaving && !speaks {
             self.terminate_gently(id, process);
         }
         let undone = new && !finishes;
-        // The sockets that a spare worker inherited are not ours: it cannot take any slot.
-        let useless = record.is_some_and(|record| record.socket.is_none());
-        let leaves = undone || outdated || useless || matches!(stage, RecordedStage::Draining);
+        let leaves = undone || outdated || matches!(stage, RecordedStage::Draining);
         if owned.is_none() && leaves {
             self.retire(id);
         }
@@ -243,8 +209,13 @@ impl Supervisor {
         match worker.state {
             State::Ready { process, broken, .. } => {
                 self.enter(id, State::Ready { process, suspended, broken });
+                // The state file may be missing, or not the latest.
                 if serves && suspended && self.guessing && !self.desired.suspended {
                     self.desired.suspended = true;
+                }
+                if serves && !suspended && self.desired.suspended && self.operation.is_none() {
+                    tracing::warn!(worker = %id.short(), "the app was resumed, which could not be written down");
+                    self.desired.suspended = false;
                 }
                 if serves && !self.desired.suspended {
                     self.resume(id);
@@ -256,11 +227,12 @@ impl Supervisor {
                 self.tell(id, ToWorker::Shutdown);
                 self.enter(id, State::ShuttingDown { process, deadline });
             }
+            // It took no notice of SIGTERM.
+            State::Terminating { .. } => self.tell(id, ToWorker::Shutdown),
             State::Spawning { .. }
             | State::Unwanted
             | State::Booting { .. }
             | State::Draining(_)
-            | State::Terminating { .. }
             | State::Killed { .. }
             | State::Exited
             | State::Reaped { .. } => {}

@@ -6,7 +6,7 @@ use crate::id::SlotIndex;
 use crate::wire::WorkerState;
 
 use super::Supervisor;
-use super::slots::Moving;
+use super::slots::{Moving, Slot};
 use super::worker::{Seat, State, Worker};
 
 /// An invariant that does not hold.
@@ -47,7 +47,7 @@ impl Supervisor {
                 let worker = self.workers.get(&id);
                 let alive = worker.is_some_and(|worker| worker.ready.is_some() && worker.process().is_some());
                 // A socket of ours keeps what comes. A link that could not be removed is tried again.
-                let kept = self.leads_to_ours(*index);
+                let kept = self.keeps_requests(*index);
                 ensure(alive || kept || slot.removal_backoff.retry_at.is_some(), 1, || {
                     format!("slot {index} names {}, which is not online", id.short())
                 })?;
@@ -102,7 +102,9 @@ impl Supervisor {
         let slots = usize::try_from(self.desired.slots).unwrap_or(usize::MAX).saturating_add(unwanted);
         let limit = slots.saturating_add(usize::try_from(self.desired.standby).unwrap_or(usize::MAX));
         let exited = self.workers.values().filter(own).filter(|worker| worker.state == State::Exited).count();
-        let replacing = self.slots.values().filter(|slot| slot.moving.is_some()).count();
+        // Whoever is to take over stays beside whoever may have to, until the link can be swapped.
+        let taking = |slot: &&Slot| slot.moving.is_some() || slot.link_backoff.retry_at.is_some();
+        let replacing = self.slots.values().filter(taking).count();
         ensure(self.is_swapping() || count <= limit.saturating_add(broken + exited + replacing), 6, || {
             format!("{count} workers where at most {limit} are wanted, {broken} of them broken")
         })

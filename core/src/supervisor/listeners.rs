@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::action::Action;
 use crate::config::{Config, Listen, Named};
 use crate::event::Failure;
-use crate::id::SlotIndex;
+use crate::id::{SlotIndex, WorkerId};
 use crate::time::Time;
 
 use super::backoff::Backoff;
@@ -26,8 +26,22 @@ pub(super) struct Listener {
     pub slot: SlotIndex,
     /// It is being closed, or was and its file could not be removed.
     closing: bool,
+    /// An earlier daemon opened it, and only workers hold it still: no other one can inherit it, and it closes with them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    foreign: bool,
     /// Failures to remove its file.
     removal: Backoff,
+}
+
+impl Listener {
+    fn new(slot: SlotIndex, foreign: bool) -> Self {
+        Self { slot, closing: false, foreign, removal: Backoff::default() }
+    }
+
+    /// Workers can inherit it from us.
+    fn is_ours(&self) -> bool {
+        !self.foreign && !self.closing
+    }
 }
 
 impl Supervisor {
@@ -39,7 +53,7 @@ impl Supervisor {
         let fits = |name: &str| matches!(config.socket_file.matches(name), Some(Named::Socket(_)));
         self.listeners
             .iter()
-            .find(|(name, listener)| listener.slot == slot && !listener.closing && fits(name))
+            .find(|(name, listener)| listener.slot == slot && listener.is_ours() && fits(name))
             .map(|(name, _)| name.as_str())
     }
 
@@ -60,10 +74,19 @@ impl Supervisor {
             return socket.to_owned();
         }
         let socket = config.socket_file.socket(self.ids.worker());
-        let listener = Listener { slot, closing: false, removal: Backoff::default() };
-        self.listeners.insert(socket.clone(), listener);
+        self.listeners.insert(socket.clone(), Listener::new(slot, false));
         self.act(Action::Listen { slot, socket: socket.clone() });
         socket
+    }
+
+    /// A worker that outlived its daemon holds this socket of that daemon's.
+    pub(super) fn found_listener(&mut self, slot: SlotIndex, socket: &str) {
+        self.listeners.entry(socket.to_owned()).or_insert_with(|| Listener::new(slot, true));
+    }
+
+    /// It is a socket that a daemon opened: this one, or one before it.
+    pub(super) fn is_listener(&self, socket: &str) -> bool {
+        self.listeners.contains_key(socket)
     }
 
     pub(super) fn listening(&mut self, slot: SlotIndex, socket: &str, result: Result<(), Failure>) {
@@ -119,9 +142,32 @@ impl Supervisor {
     fn is_needed(&self, socket: &str, slot: SlotIndex) -> bool {
         let wanted = self.is_serving()
             && slot.0 < self.desired.slots
-            && self.listener(slot, &self.config) == Some(socket);
-        let used = self.workers.values().any(|worker| worker.accepts_from(socket) && !worker.is_gone());
+            && self.listener(slot, &self.config) == Some(socket)
+            && (!self.is_served_by_foreign(slot) || self.has_spare(socket));
+        let foreign = self.is_foreign(socket);
+        let uses = |worker: &Worker| worker.accepts_from(socket) || foreign && worker.inherited(socket);
+        let used = self.workers.values().any(|worker| uses(worker) && !worker.is_gone());
         wanted || used || self.is_named(socket)
+    }
+
+    /// A spare has inherited the socket.
+    fn has_spare(&self, socket: &str) -> bool {
+        self.workers.values().any(|worker| worker.seat == Seat::Standby && worker.inherited(socket))
+    }
+
+    fn is_foreign(&self, socket: &str) -> bool {
+        self.listeners.get(socket).is_some_and(|listener| listener.foreign)
+    }
+
+    /// The slot goes on with the socket of an earlier daemon. Connections to another one would wait for nobody.
+    fn is_served_by_foreign(&self, slot: SlotIndex) -> bool {
+        self.linked_to(slot).is_some_and(|socket| self.is_foreign(socket))
+    }
+
+    /// The socket that the slot's link names, if there is one.
+    fn linked_to(&self, slot: SlotIndex) -> Option<&str> {
+        let linked = self.slots.get(&slot).filter(|slot| slot.link.is_some());
+        linked.and_then(|slot| slot.target.as_deref())
     }
 
     /// A link names it, or will.
@@ -129,34 +175,74 @@ impl Supervisor {
         self.slots.values().any(|slot| slot.link.is_some() && slot.target.as_deref() == Some(socket))
     }
 
-    /// A slot's link names a socket of ours: it leads somewhere even while the slot has no worker.
-    pub(super) fn leads_to_ours(&self, slot: SlotIndex) -> bool {
+    /// A slot's link names a socket that keeps what comes, even while the slot has no worker: it is ours, or somebody has
+    /// inherited it who is about to serve.
+    pub(super) fn keeps_requests(&self, slot: SlotIndex) -> bool {
         let target = self.slots.get(&slot).and_then(|slot| slot.target.as_deref());
-        target.is_some_and(|target| self.listeners.get(target).is_some_and(|listener| !listener.closing))
+        target.is_some_and(|socket| {
+            let listener = self.listeners.get(socket);
+            let spare = |worker: &Worker| {
+                worker.is_for(Seat::Standby)
+                    && worker.is_healthy()
+                    && self.socket_for(worker, slot, &self.config) == Some(socket)
+            };
+            listener.is_some_and(Listener::is_ours)
+                || self.has_heir(socket, slot, None)
+                || self.workers.values().any(spare)
+        })
     }
 
-    /// The queue that the worker accepts from is its successor's as well: the socket is ours, and a slot that is to be
-    /// served goes on with it.
-    pub(super) fn is_shared(&self, worker: &Worker) -> bool {
+    /// Somebody but `except` accepts from the socket for the slot, or will.
+    fn has_heir(&self, socket: &str, slot: SlotIndex, except: Option<WorkerId>) -> bool {
+        self.workers.iter().any(|(id, worker)| {
+            let stays = worker.is_coming() || worker.is_ready();
+            Some(*id) != except && stays && worker.is_for(Seat::Slot(slot)) && worker.accepts_from(socket)
+        })
+    }
+
+    /// The queue that the worker accepts from is its successor's as well: a slot that is to be served goes on with the
+    /// socket, which is ours, or another worker's too.
+    pub(super) fn is_shared(&self, id: WorkerId, worker: &Worker) -> bool {
         let Some(socket) = worker.socket.as_deref().filter(|_| !worker.listeners.is_empty()) else {
             return false;
         };
-        let goes_on = |listener: &Listener| self.is_serving() && listener.slot.0 < self.desired.slots;
+        let goes_on = |listener: &Listener| {
+            let wanted = self.is_serving() && listener.slot.0 < self.desired.slots;
+            wanted && (!listener.foreign || self.has_heir(socket, listener.slot, Some(id)))
+        };
         self.listeners.get(socket).is_some_and(goes_on) && self.is_named(socket)
     }
 
-    /// A worker has what it takes to serve `slot`: the socket of the slot, or leave to bind its own.
+    /// The socket that a worker which has inherited some is to accept from for `slot`. One of an earlier daemon's does as long
+    /// as the slot's link names it, or we have none for the slot.
+    pub(super) fn socket_for(&self, worker: &Worker, slot: SlotIndex, config: &Config) -> Option<&str> {
+        let ours = self.listener(slot, config);
+        let foreign = self.listeners.iter().filter(|(_, listener)| listener.foreign && listener.slot == slot);
+        let mut foreign = foreign.map(|(name, _)| name.as_str());
+        let named = self.linked_to(slot);
+        let foreign = foreign.find(|name| worker.inherited(name) && (ours.is_none() || named == Some(*name)));
+        foreign.or(ours.filter(|socket| worker.inherited(socket)))
+    }
+
+    /// A worker has what it takes to serve `slot`: a socket of the slot, or leave to bind its own.
     pub(super) fn can_take(&self, worker: &Worker, slot: SlotIndex) -> bool {
-        match self.listener(slot, &self.config) {
-            Some(socket) => worker.listeners.iter().any(|inherited| inherited == socket),
-            None => worker.listeners.is_empty(),
+        if worker.listeners.is_empty() {
+            self.listener(slot, &self.config).is_none()
+        } else {
+            self.socket_for(worker, slot, &self.config).is_some()
         }
     }
 
-    /// A standby has what it takes to serve every slot. One that was started before a slot was added has not.
+    /// A standby has what it takes to serve every slot, and is not in the way. One that was started before a slot was added
+    /// has not; one that holds a socket of an earlier daemon's from which nobody accepts any more keeps those waiting who
+    /// ought to be turned away.
     pub(super) fn can_take_any(&self, standby: &Worker) -> bool {
         let missing = |slot| self.listener(slot, &self.config).is_some() && !self.can_take(standby, slot);
-        !(0..self.desired.slots).map(SlotIndex).any(missing)
+        let deserted = |socket: &String| {
+            let accepts = |worker: &Worker| worker.accepts_from(socket) && !worker.is_gone();
+            self.is_foreign(socket) && !self.is_named(socket) && !self.workers.values().any(accepts)
+        };
+        !(0..self.desired.slots).map(SlotIndex).any(missing) && !standby.listeners.iter().any(deserted)
     }
 
     /// Sockets that ought to be gone.

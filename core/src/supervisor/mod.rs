@@ -20,7 +20,7 @@
 //! | `reload` | a new configuration |
 //! | `upgrade`, `handoff` | a new version of the daemon, and what it has to know |
 //! | `relay` | messages and requests between clients and workers |
-//! | `persist`, `adopt` | what the next daemon has to know, and what this one makes of it |
+//! | `persist`, `adopt`, `heritage` | what the next daemon has to know, and what this one makes of it |
 //! | `status` | what people see |
 //! | `announce` | what the service manager is told |
 //! | `check` | the invariants |
@@ -31,6 +31,7 @@ mod backoff;
 mod check;
 mod commands;
 mod handoff;
+mod heritage;
 mod lifecycle;
 mod listeners;
 mod operation;

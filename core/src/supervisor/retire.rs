@@ -32,19 +32,22 @@ impl Supervisor {
         let taking = |slot: &Slot| matches!(slot.moving, Some(Moving::To { worker, .. }) if worker == id);
         let named = self.slots.values().any(taking);
         // What waits in the queue is another worker's by now; nothing is lost when this one stops accepting.
-        let shared = self.workers.get(&id).is_some_and(|worker| self.is_shared(worker));
+        let shared = self.workers.get(&id).is_some_and(|worker| self.is_shared(id, worker));
         let Some(worker) = self.workers.get_mut(&id) else { return };
         worker.unseat();
         let (inherits, speaks) = (!worker.listeners.is_empty(), worker.speaks);
+        // A spare accepts from no socket that could be watched.
+        let nothing_waits = shared || worker.socket.is_none();
         match worker.state {
             State::Spawning { .. } => self.enter(id, State::Unwanted),
             // It may be accepting already: nothing keeps it from that.
             State::Booting { process, .. } if inherits && !speaks => self.terminate_gently(id, process),
             // By the state file it is booting; that may not be the latest.
+            State::Booting { .. } if worker.channel != Channel::Open && nothing_waits => self.drained(id),
             State::Booting { process, .. } if worker.channel != Channel::Open => self.drain(id, process),
             State::Booting { .. } => self.terminate(id),
             State::Ready { .. } if !worker.served && !named => self.shut_down(id),
-            State::Ready { .. } if shared => self.drained(id),
+            State::Ready { .. } if nothing_waits => self.drained(id),
             State::Ready { process, .. } => self.drain(id, process),
             State::Unwanted
             | State::Draining(_)

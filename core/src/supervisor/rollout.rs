@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::{Config, Output};
+use crate::config::{Config, Output, SocketPattern};
 use crate::id::{SlotIndex, WorkerId};
 use crate::wire::{Body, Code, FailedWorker, Reply, Stage, ToWorker};
 
@@ -205,11 +205,7 @@ impl Supervisor {
         let Rollout { seats, replaces, desired, config, .. } = rollout;
         let renamed = config.name != self.config.name;
         let before = std::mem::replace(&mut self.config, *config);
-        if before.socket_file != self.config.socket_file
-            && !self.former_patterns.contains(&before.socket_file)
-        {
-            self.former_patterns.push(before.socket_file);
-        }
+        self.remember_names(before.socket_file);
         self.desired = desired;
         for booking in &seats {
             if let Some(worker) = self.workers.get_mut(&booking.worker) {
@@ -250,6 +246,13 @@ impl Supervisor {
         }
     }
 
+    /// There may be files by names of this `socketFile`.
+    fn remember_names(&mut self, pattern: SocketPattern) {
+        if pattern != self.config.socket_file && !self.former_patterns.contains(&pattern) {
+            self.former_patterns.push(pattern);
+        }
+    }
+
     fn tell_name(&mut self) {
         let workers: Vec<WorkerId> =
             self.workers.iter().filter(|(_, worker)| worker.is_reachable()).map(|(id, _)| *id).collect();
@@ -279,13 +282,18 @@ impl Supervisor {
     }
 
     /// Retires the workers of a rollout. One whose link could not be taken from it again is called broken, so that it
-    /// serves until that succeeds.
+    /// serves until that succeeds. What has come to one that a link has named is answered, unless it was not to run yet.
     pub(super) fn release(&mut self, rollout: &Rollout) {
+        self.remember_names(rollout.config.socket_file.clone());
         for booking in &rollout.seats {
             let id = booking.worker;
             let owns = self.slots.values().any(|slot| slot.owner == Some(id));
             let Some(worker) = self.workers.get_mut(&id) else { continue };
             worker.in_rollout = false;
+            if worker.served && !rollout.desired.suspended {
+                self.resume(id);
+            }
+            let Some(worker) = self.workers.get(&id) else { continue };
             if let (State::Ready { process, suspended, .. }, true) = (&worker.state, owns) {
                 let (process, suspended) = (*process, *suspended);
                 self.enter(id, State::Ready { process, suspended, broken: true });

@@ -162,12 +162,13 @@ impl Supervisor {
     pub(super) fn publish(&mut self, index: SlotIndex, id: WorkerId, rollout: Option<&Config>) {
         let config = rollout.unwrap_or(&self.config);
         let (link, symlinks) = (config.socket_file.link(index), config.options.symlinks);
-        let listener = self.listener(index, config).map(str::to_owned);
+        let Some(worker) = self.workers.get(&id) else { return };
+        let inherited = self.socket_for(worker, index, config).map(str::to_owned);
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let promoted = worker.seat == Seat::Standby;
         worker.seat = Seat::Slot(index);
         if promoted && !worker.listeners.is_empty() {
-            worker.socket = listener;
+            worker.socket = inherited;
         }
         let Some(socket) = worker.socket.clone() else { return };
         let slot = self.slot_mut(index);
@@ -309,7 +310,7 @@ impl Supervisor {
     }
 
     /// Removes links that lead nowhere: those of slots that ought not to be served, and those whose worker is gone
-    /// without a successor at hand, unless the socket is ours and keeps what comes.
+    /// without a successor at hand, unless the socket keeps what comes.
     pub(super) fn clear_links(&mut self) {
         if self.is_swapping() {
             return;
@@ -319,7 +320,7 @@ impl Supervisor {
         let indices: Vec<SlotIndex> = self.slots.keys().copied().collect();
         for index in indices {
             let wanted = serving && index.0 < self.desired.slots;
-            let served = self.owner(index).is_some() || self.leads_to_ours(index);
+            let served = self.owner(index).is_some() || self.keeps_requests(index);
             let slot = self.slot_mut(index);
             if slot.moving.is_some() {
                 continue;

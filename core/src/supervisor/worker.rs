@@ -169,6 +169,11 @@ impl Worker {
         self.socket.as_deref() == Some(socket)
     }
 
+    /// It holds `socket` of ours, whether it accepts from it or not.
+    pub fn inherited(&self, socket: &str) -> bool {
+        self.listeners.iter().any(|inherited| inherited == socket)
+    }
+
     /// The descriptor of the socket it accepts from, if it inherited that (`sd_listen_fds(3)`: the first one is 3).
     pub fn serving_fd(&self) -> Option<u32> {
         let index = self.listeners.iter().position(|socket| self.accepts_from(socket))?;

@@ -25,8 +25,11 @@ fn left(desk: &Desk) -> Inheritance {
     };
     let survivors = state.workers.iter().filter_map(survivor).collect();
     let owned = desk.supervisor.status().workers.into_iter().filter_map(|row| Some((row.slot?, row.id)));
-    let link = |(slot, worker)| FoundLink { slot, name: desk.config.socket_file.link(slot), worker };
-    Inheritance { state: Some(state), survivors, links: owned.map(link).collect() }
+    let socket = |worker| state.worker(worker).and_then(|record| record.socket.clone()).unwrap_or_default();
+    let link =
+        |(slot, worker)| FoundLink { slot, name: desk.config.socket_file.link(slot), socket: socket(worker) };
+    let links = owned.map(link).collect();
+    Inheritance { state: Some(state), survivors, links }
 }
 
 /// The next daemon. Its workers have the names that they had.
@@ -269,10 +272,12 @@ fn a_restart_that_had_begun_to_swap_is_finished() {
     before.all_online();
     let mut left = left(&before);
     // The first of two links was swapped.
-    left.links = vec![
-        FoundLink { slot: SlotIndex(0), name: "app.0.sock".into(), worker: before.worker(3) },
-        FoundLink { slot: SlotIndex(1), name: "app.1.sock".into(), worker: before.worker(1) },
-    ];
+    let link = |slot, worker| FoundLink {
+        slot: SlotIndex(slot),
+        name: before.config.socket_file.link(SlotIndex(slot)),
+        socket: before.config.socket_file.socket(before.worker(worker)),
+    };
+    left.links = vec![link(0, 3), link(1, 1)];
     let mut desk = adopt(&before, &before.config, left);
     assert_eq!(
         desk.supervisor.status().note.as_deref(),
@@ -292,14 +297,29 @@ fn a_restart_that_had_begun_to_swap_is_finished() {
 }
 
 #[test]
-fn a_spare_worker_whose_sockets_are_lost_is_replaced() {
+fn a_spare_worker_takes_over_with_the_socket_of_an_earlier_daemon() {
     let before = Desk::up("standby = 1\n[options]\nlisten = 'daemon'");
     let mut desk = follow(&before, |_| {});
-    let orders = desk.story();
-    assert!(orders.contains(&"start c".to_owned()), "{orders:?}");
+    assert_eq!(desk.story(), [] as [&str; 0]);
     report(&mut desk, 1, true);
-    desk.pass(Duration::from_secs(5));
-    assert_eq!(desk.story(), ["tell b shutdown", "reap b"]);
+    desk.exit(desk.worker(0));
+    let orders = desk.story();
+    assert_eq!(orders.first().map(String::as_str), Some("link 0 to b"), "{orders:?}");
+    assert!(orders.contains(&"tell b resume".to_owned()), "{orders:?}");
+    assert!(orders.contains(&"start c".to_owned()), "the next spare: {orders:?}");
+}
+
+#[test]
+fn a_spare_worker_of_an_earlier_daemon_is_replaced_when_there_is_a_slot_that_it_cannot_take() {
+    let before = Desk::up("standby = 1\n[options]\nlisten = 'daemon'");
+    let mut desk = follow(&before, |_| {});
+    report(&mut desk, 1, true);
+    desk.ask("r", Request::SetWorkers { count: 2.try_into().unwrap() });
+    assert_eq!(desk.story(), ["listen for 1", "start c"]);
+    desk.online(desk.worker(2));
+    let orders = desk.story();
+    assert!(orders.contains(&"tell b shutdown".to_owned()), "{orders:?}");
+    assert!(orders.contains(&"start d".to_owned()), "{orders:?}");
 }
 
 #[test]
@@ -310,11 +330,11 @@ fn a_socket_that_two_workers_inherited_is_removed_with_the_last_of_them() {
     before.online(before.worker(1));
     let mut desk = follow(&before, |_| {});
     desk.exit(desk.worker(0));
-    assert_eq!(desk.story().iter().filter(|order| order.starts_with("remove socket")).count(), 0);
+    assert!(!desk.story().contains(&"close 0".to_owned()));
     desk.hear(Event::Signalled { signal: DaemonSignal::Terminate });
     report(&mut desk, 1, false);
     desk.exit(desk.worker(1));
-    assert!(desk.story().contains(&"remove socket of b".to_owned()));
+    assert!(desk.story().contains(&"close 0".to_owned()));
 }
 
 #[test]

@@ -42,8 +42,8 @@ pub fn state_file(bytes: &[u8]) {
     }
     for _ in 0..input.below(4) {
         let slot = SlotIndex(u32::from(input.byte() % 4));
-        let worker = input.one(&ids).unwrap_or(stranger);
-        left.links.push(FoundLink { slot, name: config.socket_file.link(slot), worker });
+        let socket = config.socket_file.socket(input.one(&ids).unwrap_or(stranger));
+        left.links.push(FoundLink { slot, name: config.socket_file.link(slot), socket });
     }
     let pids: Vec<u32> = left.survivors.iter().map(|survivor| survivor.process.pid).collect();
     let mut supervisor = Supervisor::adopt(config, daemon(), left, Time::from_nanos(1));

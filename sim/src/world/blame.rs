@@ -2,6 +2,7 @@
 
 use nodesockd_core::id::SlotIndex;
 
+use super::check::KILL_DELAY;
 use super::{Worker, World};
 use crate::ledger::Cause;
 
@@ -12,11 +13,18 @@ impl World {
         let died = last
             .and_then(|worker| self.processes.get(worker))
             .is_some_and(|process| process.died_by_itself && !process.alive());
+        let meant = self.promises.slots.get(&slot).filter(|slot| slot.worker.is_none());
+        let closed = meant.and_then(|slot| self.closed.get(&slot.socket).copied().flatten());
         if died {
             Some(Cause::WorkerDied)
+        } else if closed.is_some() {
+            closed
         } else if self.promises.is_spoiled(slot) {
             Some(Cause::Removed)
-        } else if last.is_none() || !self.promises.wanted || slot.0 >= self.promises.floor() {
+        } else if last.is_none() && meant.is_none()
+            || !self.promises.wanted
+            || slot.0 >= self.promises.floor()
+        {
             Some(Cause::NotRunning)
         } else {
             None
@@ -52,11 +60,14 @@ impl World {
         let had_time = told.is_some_and(|at| self.now.since(at) >= self.promises.shutdown);
         if self.promises.kill_allowed() {
             Some(Cause::KilledByOperator)
+        } else if process.termed.is_some_and(|at| self.now.since(at) >= KILL_DELAY) {
+            Some(Cause::ShutdownTimeout)
         } else if had_time && process.holds {
             Some(Cause::NeverResumed)
         } else if had_time {
             Some(Cause::ShutdownTimeout)
-        } else if !process.reachable() && (process.holds || !process.orphaned) {
+        } else if !process.reachable() && (process.holds || !process.orphaned || !process.accepts.is_empty())
+        {
             Some(Cause::ChannelLost)
         } else if process.ignores_suspension() {
             Some(Cause::IgnoredSuspension)
@@ -75,6 +86,14 @@ impl World {
         match listener.unlinked {
             _ if self.promises.kill_allowed() => Some(Cause::KilledByOperator),
             Some(at) if self.now.since(at) >= self.promises.drain => Some(Cause::DrainTimeout),
+            _ if self
+                .promises
+                .slots
+                .values()
+                .any(|slot| slot.socket == socket && self.promises.is_removed(slot)) =>
+            {
+                Some(Cause::Removed)
+            }
             Some(_) if listener.unseen => Some(Cause::QueueUnseen),
             _ if listener.overdue => Some(Cause::NotRunning),
             _ if died => Some(Cause::WorkerDied),

@@ -67,7 +67,10 @@ impl World {
             if process.known_online {
                 process.blind_since = called.is_err().then_some(process.blind_since.unwrap_or(self.now));
             }
-            process.known_online |= called.is_ok() && waiting.is_some() && process.ready == Ready::Listen;
+            // A daemon that has adopted one that does not speak goes by what its own configuration says.
+            let ready =
+                if process.adopted && !process.speaks() { self.in_force.ready.into() } else { process.ready };
+            process.known_online |= called.is_ok() && waiting.is_some() && ready == Ready::Listen;
         }
         if let (Err(_), Some(listener)) = (&called, self.listeners.get_mut(socket)) {
             listener.unseen = true;
@@ -97,10 +100,7 @@ impl World {
         let owner = match self.files.get(socket) {
             None => return called,
             Some(Entry::Socket(owner)) => *owner,
-            Some(Entry::Ours) => {
-                self.violated(format_args!("{socket} is removed as a worker's, but is the daemon's own"));
-                return called;
-            }
+            Some(Entry::Ours) => None,
             Some(Entry::Link(_) | Entry::Plain) => {
                 return Err(Failure(format!("{socket} is no socket")));
             }
@@ -109,6 +109,9 @@ impl World {
         if called.is_err() {
             self.stuck(socket);
             return called;
+        }
+        if self.is_ours(socket) {
+            self.violated(format_args!("{} is removed as a dead worker's, but is open", self.owner(socket)));
         }
         if let Some(worker) = owner
             && self.processes.get(worker).is_some_and(super::process::Proc::alive)
@@ -148,6 +151,7 @@ impl World {
                 !ours && !listens(self.files.follow(name))
             }
             (Some(Named::Socket(_)), Entry::Socket(worker)) => !listens(*worker),
+            (Some(Named::Socket(_)), Entry::Ours) => !self.is_ours(name),
             _ => false,
         };
         let stale: Vec<String> = self

@@ -15,7 +15,7 @@ use super::promises::Slot;
 use super::{Worker, World};
 
 /// From SIGTERM to SIGKILL (spec section 2).
-const KILL_DELAY: Duration = Duration::from_secs(5);
+pub(super) const KILL_DELAY: Duration = Duration::from_secs(5);
 
 /// Within so long no more workers are ordered than starts and first retries call for.
 const STORM: Duration = Duration::from_millis(50);
@@ -99,11 +99,18 @@ impl World {
     /// A worker that served may go only when its link names another and its queue is empty, or has had its time.
     fn check_retired(&mut self, worker: Worker, what: &str) {
         let Some(process) = self.processes.get(worker).filter(|process| process.alive()) else { return };
-        if !process.published || self.promises.kill_allowed() || process.told_shutdown.is_some() {
+        let told = process.told_shutdown.is_some() || process.termed.is_some();
+        if !process.published || self.promises.kill_allowed() || told {
             return;
         }
-        if let Some(socket) = process.accepts.clone() {
-            return self.check_left(worker, &socket, what);
+        if process.succeeded || self.deaths.forgot {
+            return;
+        }
+        if !process.accepts.is_empty() {
+            // Those that hear nothing accept for other slots as well; nobody counts on that.
+            let its = |socket: &&String| process.serves_from(socket);
+            let accepts: Vec<String> = process.accepts.iter().filter(its).cloned().collect();
+            return accepts.iter().for_each(|socket| self.check_left(worker, socket, what));
         }
         let links: Vec<_> = self
             .files
@@ -135,7 +142,8 @@ impl World {
         }
         let served = self.processes.get(worker).is_some_and(|process| process.told_resume);
         let links: Vec<&Slot> = self.promises.slots.values().filter(|slot| slot.socket == socket).collect();
-        let stuck = links.iter().any(|slot| self.promises.stuck.contains(&slot.link));
+        let (stuck, spoiled) = (&self.promises.stuck, &self.promises.spoiled);
+        let stuck = links.iter().any(|slot| stuck.contains(&slot.link) || spoiled.contains(&slot.link));
         let drained = listener.unlinked.is_none_or(|at| self.now.since(at) >= self.promises.drain);
         let (linked, waiting, unseen) = (!links.is_empty(), listener.queue.len(), listener.unseen);
         if linked && !stuck && served && !self.is_tended(socket, Some(worker)) {

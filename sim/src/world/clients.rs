@@ -150,7 +150,8 @@ impl World {
             self.ask_successor(request.clone());
         }
         // Workers that another operation has started are running: nothing is left to be done.
-        let idle = overlaps && matches!(request, Request::Start(_));
+        let started = self.promises.wanted || self.promises.lifting > 1;
+        let idle = overlaps && started && matches!(request, Request::Start(_));
         self.promise_on_reply(&request, reply.errors.is_empty() && !leaves && !idle);
     }
 

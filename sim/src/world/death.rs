@@ -27,6 +27,8 @@ pub(crate) struct Deaths {
     pub kept: BTreeSet<Worker>,
     /// The state file could not be written when that was last tried.
     pub stale: bool,
+    /// A daemon died while it was, so that its successor knew too little.
+    pub forgot: bool,
     /// The `socketFile` that the last daemon found, if it has read no configuration since.
     pub pattern: Option<SocketPattern>,
 }
@@ -56,6 +58,7 @@ impl World {
         self.upgrades.interrupted();
         self.deaths.down = true;
         self.deaths.count += 1;
+        self.deaths.forgot |= self.deaths.stale;
         self.ready.clear();
         self.agenda.retain(|due| !matches!(due.0.what, Happening::Deliver(_)));
         self.lanes.clear();
@@ -63,7 +66,10 @@ impl World {
         for process in self.processes.iter_mut() {
             process.lose_daemon();
         }
-        self.deaths.kept = if busy || self.deaths.stale { BTreeSet::new() } else { self.untroubled() };
+        // One that died before it knew what its predecessor had left unfinished leaves that unfinished, too.
+        let unfinished = busy || self.state.as_ref().is_some_and(|state| state.rollout.is_some());
+        self.deaths.kept = if unfinished || self.deaths.stale { BTreeSet::new() } else { self.untroubled() };
+        self.let_go();
     }
 
     /// Workers that serve and have no reason to go.
@@ -72,19 +78,33 @@ impl World {
             return BTreeSet::new();
         }
         let fine = |(worker, process): (Worker, &super::process::Proc)| {
-            let serves = process.published && process.unlinked.is_none() && process.listening.is_some();
-            let sound = process.behaviours.is_empty() && !process.stopped && !process.asked_to_go();
+            let accepts = process.listening.is_some() || !process.accepts.is_empty();
+            let serves = process.published && process.unlinked.is_none() && accepts;
+            let sound = process.behaviours.is_empty()
+                && process.known_online
+                && !process.stopped
+                && !process.asked_to_go();
             // Of slots that were asked for there may be fewer.
             let wanted = self.promises.slots.range(..SlotIndex(self.promises.floor()));
+            let recorded = self.state.as_ref().and_then(|state| state.worker(process.id));
+            // Spares that hear nothing accept as well, from all sockets.
+            let seated = |socket: &String| {
+                recorded.is_some_and(|record| record.slot.is_some() && record.socket.as_ref() == Some(socket))
+            };
             let needed = wanted.into_iter().any(|(_, slot)| {
-                slot.worker == Some(worker) && !self.promises.unswapped.contains(&slot.link)
+                let its = slot.worker == Some(worker)
+                    || seated(&slot.socket) && process.accepts.contains(&slot.socket);
+                its && !self.promises.unswapped.contains(&slot.link)
             });
             // One that can be told nothing is replaced unless it is known to need nothing.
-            let recorded = self.state.as_ref().and_then(|state| state.worker(process.id));
             let active = recorded.is_some_and(|record| record.stage == RecordedStage::Online);
-            let reachable = self.has_library(worker) || active;
+            let reachable = process.speaks() && self.has_library(worker) || active;
+            // Not so what a daemon has to retire, or to replace after an unfinished rollout, by its own account.
+            let going = [RecordedStage::Broken, RecordedStage::Draining, RecordedStage::Leaving];
+            let current = recorded.is_none_or(|record| !going.contains(&record.stage));
             let spoiled = process.socket.as_ref().is_some_and(|socket| self.promises.has_spoiled(socket));
-            (process.alive() && serves && sound && needed && reachable && !spoiled).then_some(worker)
+            (process.alive() && serves && sound && current && needed && reachable && !spoiled)
+                .then_some(worker)
         };
         self.processes.iter().filter_map(fine).collect()
     }
@@ -134,15 +154,18 @@ impl World {
         if self.deaths.stale {
             self.lose_names(&patterns);
         }
-        self.follow_names(&links, config);
         // A link to nobody says nothing any more.
-        let lives = |link: &&FoundLink| survivors.iter().any(|survivor| survivor.id == link.worker);
+        let lives = |link: &&FoundLink| match self.bound(&link.socket) {
+            Some((_, process)) => process.alive(),
+            None => self.is_ours(&link.socket),
+        };
         let alive: Vec<FoundLink> = links.iter().filter(lives).cloned().collect();
+        self.follow_names(&alive, config);
         self.promise_on_adoption(&alive);
         // Those that neither the file nor a link knows cannot be told apart, and go.
         let known = |id| {
             self.state.as_ref().is_some_and(|state| state.worker(id).is_some())
-                || links.iter().any(|link| link.worker == id)
+                || links.iter().any(|link| self.bound(&link.socket).is_some_and(|(_, its)| its.id == id))
         };
         let unknown: Vec<Worker> = self
             .processes
@@ -151,9 +174,13 @@ impl World {
             .filter(|worker| self.processes.get(*worker).is_some_and(|process| !known(process.id)))
             .collect();
         for worker in unknown {
-            if let Some(process) = self.processes.get_mut(worker) {
-                process.draining = true;
-            }
+            let Some(process) = self.processes.get_mut(worker) else { continue };
+            process.draining = true;
+            // Nobody can say what it has inherited: the daemon after this one finds those files.
+            let sockets: Vec<String> = process.inherits.iter().chain(&process.socket).cloned().collect();
+            let links =
+                links.iter().filter(|link| sockets.contains(&link.socket)).map(|link| link.name.clone());
+            links.chain(sockets.clone()).for_each(|name| self.stuck(&name));
         }
         for worker in self.processes.live() {
             if self.has_library(worker) {
@@ -175,13 +202,15 @@ impl World {
     /// nginx follows the names of the configuration that is in force now.
     fn follow_names(&mut self, links: &[FoundLink], config: &Config) {
         for link in links.iter().filter(|link| link.name == config.socket_file.link(link.slot)) {
-            if let Some(worker) = self.processes.named(link.worker) {
-                let socket = config.socket_file.socket(link.worker);
-                let socket = self.files.target(&link.name).map_or(socket, str::to_owned);
-                let slot = super::promises::Slot { link: link.name.clone(), socket, worker: Some(worker) };
-                self.promises.slots.insert(link.slot, slot);
-            }
+            let worker = self.bound(&link.socket).map(|(worker, _)| worker);
+            let slot = super::promises::Slot { link: link.name.clone(), socket: link.socket.clone(), worker };
+            self.promises.slots.insert(link.slot, slot);
         }
+    }
+
+    /// Who bound a socket, dead or alive.
+    fn bound(&self, socket: &str) -> Option<(Worker, &super::process::Proc)> {
+        self.processes.iter().find(|(_, process)| process.socket.as_deref() == Some(socket))
     }
 
     /// Links whose names, and the names they lead to, are of one of the `patterns`.
@@ -189,8 +218,9 @@ impl World {
         let named = |name: &str| patterns.iter().find_map(|pattern| pattern.matches(name));
         let link = |name: &str| {
             let Named::Link(slot) = named(name)? else { return None };
-            let Named::Socket(worker) = named(self.files.target(name)?)? else { return None };
-            Some(FoundLink { slot, name: name.to_owned(), worker })
+            let socket = self.files.target(name)?.to_owned();
+            let Named::Socket(_) = named(&socket)? else { return None };
+            Some(FoundLink { slot, name: name.to_owned(), socket })
         };
         self.files.iter().filter_map(|(name, _)| link(name)).collect()
     }
@@ -198,7 +228,9 @@ impl World {
     /// What was promised stands; what was in progress is decided by the file and the links.
     fn promise_on_adoption(&mut self, links: &[FoundLink]) {
         let doubt = self.promises.in_doubt() || self.deaths.stale;
-        let fate = self.state.as_ref().map_or(Fate::UNKNOWN, |state| Fate::of(state, links));
+        let owners = links.iter().filter_map(|link| self.bound(&link.socket)).map(|(_, process)| process.id);
+        let owners: Vec<WorkerId> = owners.collect();
+        let fate = self.state.as_ref().map_or(Fate::UNKNOWN, |state| Fate::of(state, &owners));
         if !doubt && (self.promises.wanted, self.promises.suspended) != (fate.running, fate.suspended) {
             self.violated(format_args!("by the state file the app {fate}, which is not what was promised"));
         }
@@ -272,6 +304,7 @@ impl World {
         let moods = alive()
             .filter(|(_, process)| {
                 self.deaths.count > 0
+                    && !self.deaths.forgot
                     && !self.promises.in_doubt()
                     && serves(process)
                     && !process.asks_to_go()
@@ -293,11 +326,11 @@ struct Fate {
 impl Fate {
     const UNKNOWN: Self = Self { running: true, suspended: false };
 
-    /// A rollout of which a link names a new worker is finished, any other is undone.
-    fn of(state: &State, links: &[FoundLink]) -> Self {
+    /// A rollout of which a link names the socket of a new worker is finished, any other is undone.
+    fn of(state: &State, owners: &[WorkerId]) -> Self {
         let new = |id: WorkerId| state.worker(id).is_some_and(|record| record.new);
         match &state.rollout {
-            Some(rollout) if links.iter().any(|link| new(link.worker)) => {
+            Some(rollout) if owners.iter().any(|owner| new(*owner)) => {
                 Self { running: true, suspended: rollout.suspended }
             }
             Some(_) | None => Self { running: state.running, suspended: state.suspended },

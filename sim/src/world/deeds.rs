@@ -95,6 +95,9 @@ impl World {
             if !self.files.bind(&socket, worker) {
                 self.violated(format_args!("{worker} cannot bind {socket}: the name is taken (EADDRINUSE)"));
             }
+        } else if !process.speaks() {
+            let all = process.inherits.clone();
+            all.into_iter().for_each(|socket| self.accept_from(worker, socket));
         } else if let Some(socket) = process.inherits.first().filter(|_| !process.holds).cloned() {
             self.accept_from(worker, socket);
         }
@@ -169,12 +172,12 @@ impl World {
                     self.marks.count("held requests are answered");
                 }
                 process.serving.extend(&held);
-                let index = fd.and_then(|fd| fd.checked_sub(3)).unwrap_or_default();
-                let socket = process.inherits.get(index as usize).filter(|_| !process.shutting).cloned();
+                let socket = process.socket_at(fd).filter(|_| !process.shutting).cloned();
                 for request in held {
                     self.after(service, Happening::Worker(worker, Doing::Answer(request)));
                 }
                 if let Some(socket) = socket {
+                    self.let_go_of_others(worker, &socket);
                     self.accept_from(worker, socket);
                 }
             }
@@ -201,8 +204,9 @@ impl World {
     fn shut_down(&mut self, worker: Worker) {
         let Some(process) = self.processes.get_mut(worker) else { return };
         process.shutting = true;
-        process.accepts = None;
+        process.accepts.clear();
         self.stop_listening(worker);
+        self.close_abandoned(None);
         self.leave_if_done(worker);
     }
 
@@ -276,10 +280,11 @@ impl World {
     fn accept(&mut self, worker: Worker) {
         let Some(process) = self.processes.get_mut(worker) else { return };
         process.accepting = false;
-        let shared = process.accepts.as_ref().and_then(|socket| self.listeners.get_mut(socket));
-        let queue = shared.map(|listener| &mut listener.queue).or(process.listening.as_mut());
-        let queue = queue.map(std::mem::take).unwrap_or_default();
-        for request in queue {
+        let accepts = |socket: &String| process.accepts.contains(socket);
+        let shared = self.listeners.iter_mut().filter(|(socket, _)| accepts(socket));
+        let queues = shared.map(|(_, listener)| &mut listener.queue).chain(process.listening.as_mut());
+        let requests: Vec<RequestNo> = queues.flat_map(std::mem::take).collect();
+        for request in requests {
             self.begin(worker, request);
         }
     }

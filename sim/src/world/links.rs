@@ -2,14 +2,16 @@
 //! needed.
 
 use nodesockd_core::id::SlotIndex;
+use nodesockd_core::state::RecordedStage;
 
 use super::promises::Slot;
 use super::{Worker, World};
+use crate::ledger::Cause;
 
 impl World {
     /// A link is swapped.
     pub fn published(&mut self, link: &str, socket: &str) {
-        if self.is_ours(socket) {
+        if self.is_ours(socket) || self.closed.contains_key(socket) {
             return self.published_ours(link, socket);
         }
         let owns = |process: &super::process::Proc| process.socket.as_deref() == Some(socket);
@@ -26,7 +28,7 @@ impl World {
                 Some("has not reported online")
             } else if process.exit_known {
                 Some("is known to be gone")
-            } else if process.told_shutdown.is_some() || process.termed.is_some() {
+            } else if (process.told_shutdown.is_some() || process.termed.is_some()) && !self.deaths.forgot {
                 Some("was told to go")
             } else {
                 None
@@ -74,11 +76,44 @@ impl World {
         self.processes.iter().any(|(worker, process)| {
             let told = process.told_shutdown.is_some() || process.termed.is_some();
             Some(worker) != except
-                && process.inherits(socket)
+                && process.may_accept(socket)
                 && process.known_online
                 && !process.exit_known
                 && !told
         })
+    }
+
+    /// Somebody could accept from a socket of the daemon's that a link names, if he was told to, and is not the only one for
+    /// another slot.
+    fn is_of_use(&self, socket: &str) -> bool {
+        let needed = |worker: Worker, process: &super::process::Proc| {
+            let others = self.promises.slots.values().filter(|slot| slot.socket != socket);
+            others
+                .filter(|slot| process.may_accept(&slot.socket))
+                .any(|slot| !self.is_tended(&slot.socket, Some(worker)))
+        };
+        self.is_tended(socket, None)
+            && self.processes.iter().any(|(worker, process)| {
+                let hears = process.reachable() || !process.accepts.is_empty();
+                let told = process.told_socket.as_deref();
+                let free = told.is_none_or(|told| told == socket);
+                process.alive()
+                    && process.may_accept(socket)
+                    && free
+                    && hears
+                    && !process.asks_to_go()
+                    && !process.ignores_suspension()
+                    && !self.goes_by_record(process)
+                    && process.told_shutdown.is_none()
+                    && process.termed.is_none()
+                    && !needed(worker, process)
+            })
+    }
+
+    /// The daemon has written down that it is to go.
+    fn goes_by_record(&self, process: &super::process::Proc) -> bool {
+        let record = self.state.as_ref().and_then(|state| state.worker(process.id));
+        record.is_some_and(|record| matches!(record.stage, RecordedStage::Draining | RecordedStage::Leaving))
     }
 
     fn mark_published(&mut self, slot: SlotIndex, worker: Worker, link: &str) {
@@ -107,29 +142,38 @@ impl World {
         let current = self.promises.slots.get(&slot).filter(|slot| slot.link == link);
         let Some(worker) = current.map(|slot| slot.worker) else { return };
         let named = worker.and_then(|worker| self.processes.get(worker));
-        let died = named.is_some_and(|process| process.died_by_itself);
-        if self.promises.wanted && slot.0 < self.promises.floor() && !died {
+        let of_use = current.is_some_and(|slot| self.is_of_use(&slot.socket));
+        let died = named.map_or(!of_use, |process| process.died_by_itself);
+        let known = !died && !self.deaths.forgot;
+        if self.promises.wanted && slot.0 < self.promises.floor() && known {
             self.violated(format_args!("{link} is withdrawn although slot {slot} is to be served"));
         }
         let Some(named) = self.promises.slots.remove(&slot) else { return };
         self.unlinked(&named);
-        if died && self.promises.wanted {
+        if died && self.promises.wanted && slot.0 < self.promises.floor() {
+            if named.worker.is_none() {
+                self.closed.entry(named.socket.clone()).or_insert(Some(Cause::WorkerDied));
+            }
             self.promises.slots.insert(slot, named);
         }
     }
 
+    /// It accepts from the socket because it was told to.
+    fn is_told(&self, worker: Worker, socket: &str) -> bool {
+        self.processes.get(worker).is_some_and(|process| process.told_socket.as_deref() == Some(socket))
+    }
+
     fn unlinked(&mut self, slot: &Slot) {
-        if let Some(worker) = slot.worker {
-            self.check_kept(worker, "taken from its link");
-        }
         let now = self.now;
         if let Some(listener) = self.listeners.get_mut(&slot.socket) {
             listener.unlinked = Some(now);
         }
-        let accepting =
-            self.processes.iter().filter(|(_, process)| process.accepts.as_ref() == Some(&slot.socket));
+        let accepting = self.processes.iter().filter(|(_, process)| process.serves_from(&slot.socket));
         let left: Vec<Worker> = accepting.map(|(worker, _)| worker).chain(slot.worker).collect();
         for worker in left {
+            if slot.worker.is_some() || self.is_told(worker, &slot.socket) {
+                self.check_kept(worker, "taken from its link");
+            }
             if let Some(process) = self.processes.get_mut(worker) {
                 process.unlinked = Some(now);
             }
@@ -151,8 +195,8 @@ impl World {
     }
 
     pub fn sweep_failed(&mut self) {
-        self.promises.sweep_failed = true;
         let litter = self.litter();
+        self.promises.sweep_failed = true;
         self.promises.stuck.extend(litter);
     }
 }

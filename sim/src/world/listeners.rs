@@ -1,4 +1,7 @@
-//! Listening sockets that the daemon holds: queues that outlive those who accept from them.
+//! Listening sockets that the daemon opens: queues that outlive those who accept from them.
+//!
+//! When it dies they are as open as before wherever a worker has inherited them, and close with the last such worker; its
+//! successor holds sockets of its own.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -8,14 +11,17 @@ use nodesockd_core::Time;
 use nodesockd_core::event::{Event, Failure};
 use nodesockd_core::id::WorkerId;
 
+use super::process::Proc;
 use super::{Doing, Happening, Worker, World};
 use crate::faults::Call;
-use crate::ledger::RequestNo;
+use crate::ledger::{Cause, RequestNo};
 
 /// One of them. People read it as `s1`, `s2`, ….
 #[derive(Debug)]
 pub(crate) struct Listener {
     number: usize,
+    /// The daemon there is holds it open, not only those who inherited it.
+    pub held: bool,
     /// Connections that wait to be accepted.
     pub queue: VecDeque<RequestNo>,
     /// The kernel could not be asked about its queue.
@@ -44,8 +50,14 @@ impl World {
             self.violated(format_args!("{socket} cannot be bound: the name is taken (EADDRINUSE)"));
         }
         self.files.bind_ours(socket);
-        let listener =
-            Listener { number, queue: VecDeque::new(), unseen: false, overdue: false, unlinked: None };
+        let listener = Listener {
+            number,
+            held: true,
+            queue: VecDeque::new(),
+            unseen: false,
+            overdue: false,
+            unlinked: None,
+        };
         self.listeners.insert(socket.to_owned(), listener);
         Ok(())
     }
@@ -79,8 +91,39 @@ impl World {
         called
     }
 
+    /// It is one that a daemon opened, and still open.
     pub(super) fn is_ours(&self, socket: &str) -> bool {
         self.listeners.contains_key(socket)
+    }
+
+    /// The daemon holds it, and can let workers inherit it.
+    pub(super) fn is_held(&self, socket: &str) -> bool {
+        self.listeners.get(socket).is_some_and(|listener| listener.held)
+    }
+
+    /// The daemon is gone, and its descriptors with it.
+    pub(super) fn let_go(&mut self) {
+        self.listeners.values_mut().for_each(|listener| listener.held = false);
+        self.close_abandoned(None);
+    }
+
+    /// Closes the sockets that nobody holds any more: whoever waits is cut off, for `cause` if there is one.
+    pub(super) fn close_abandoned(&mut self, cause: Option<Cause>) {
+        let holds =
+            |process: &Proc, socket: &str| process.inherits(socket) && process.alive() && !process.shutting;
+        let abandoned = self.listeners.iter().filter(|(socket, listener)| {
+            !listener.held && !self.processes.iter().any(|(_, process)| holds(process, socket))
+        });
+        let abandoned: Vec<String> = abandoned.map(|(socket, _)| socket.clone()).collect();
+        for socket in abandoned {
+            let cause = cause.or_else(|| self.cause_of_unlistening(&socket));
+            let cause = cause.or(self.deaths.forgot.then_some(Cause::Forgotten));
+            let Some(listener) = self.listeners.remove(&socket) else { continue };
+            for request in &listener.queue {
+                self.lose(*request, cause, format_args!("nobody holds {listener} any more"));
+            }
+            self.closed.insert(socket, cause);
+        }
     }
 
     /// How many connections wait at a socket that a worker listens on; `None` if it does not.
@@ -91,11 +134,19 @@ impl World {
         self.processes.get(worker?)?.listening.as_ref().map(VecDeque::len)
     }
 
+    /// A worker closes what it inherited but `socket`.
+    pub(super) fn let_go_of_others(&mut self, worker: Worker, socket: &str) {
+        if let Some(process) = self.processes.get_mut(worker) {
+            process.inherits.retain(|its| its == socket);
+        }
+        self.close_abandoned(None);
+    }
+
     /// A worker accepts from a socket that it inherited.
     pub(super) fn accept_from(&mut self, worker: Worker, socket: String) {
         let waits = self.listeners.get(&socket).is_some_and(|listener| !listener.queue.is_empty());
         if let Some(process) = self.processes.get_mut(worker) {
-            process.accepts = Some(socket);
+            process.accepts.insert(socket);
             process.published = true;
         }
         if waits {
@@ -106,7 +157,7 @@ impl World {
     /// Everybody who accepts from a socket will look at it.
     pub(super) fn rouse_all(&mut self, socket: &str) {
         let accepting = |worker: &Worker| {
-            self.processes.get(*worker).is_some_and(|process| process.accepts.as_deref() == Some(socket))
+            self.processes.get(*worker).is_some_and(|process| process.accepts.contains(socket))
         };
         let roused: Vec<Worker> = self.processes.live().into_iter().filter(accepting).collect();
         roused.into_iter().for_each(|worker| self.rouse(worker));

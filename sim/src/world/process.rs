@@ -36,10 +36,11 @@ pub(crate) struct Proc {
     pub process: Process,
     /// The file name of its own socket, if it binds one.
     pub socket: Option<String>,
-    /// The daemon's sockets that it inherited.
+    /// The daemon's sockets that it inherited, and those of them that it still holds.
+    pub given: Vec<String>,
     pub inherits: Vec<String>,
-    /// The one of them that it accepts from.
-    pub accepts: Option<String>,
+    /// Those of them that it accepts from: the one that it was told, or all if it hears nothing.
+    pub accepts: BTreeSet<String>,
     /// How it shows that it is ready.
     pub ready: Ready,
     /// It is fit to answer: the daemon may ask.
@@ -80,6 +81,10 @@ pub(crate) struct Proc {
     pub known_online: bool,
     /// The daemon has told it to resume.
     pub told_resume: bool,
+    /// The inherited socket from which it was told to accept.
+    pub told_socket: Option<String>,
+    /// Another one was told to accept from that socket since: this one may go at any time.
+    pub succeeded: bool,
     /// When the daemon decided to tell it to shut down: orders wait for those before them.
     pub told_shutdown: Option<Time>,
     pub shutting: bool,
@@ -123,12 +128,28 @@ impl Proc {
 
     /// It accepts although it was started suspended and has not been told to resume.
     pub fn ignores_suspension(&self) -> bool {
-        self.speaks() && self.suspended && self.accepts.is_some()
+        self.speaks() && self.suspended && !self.accepts.is_empty()
     }
 
     /// It has inherited this socket.
     pub fn inherits(&self, socket: &str) -> bool {
         self.inherits.iter().any(|inherited| inherited == socket)
+    }
+
+    /// It has inherited this socket, and accepts from no other.
+    pub fn may_accept(&self, socket: &str) -> bool {
+        self.inherits(socket)
+            && self.told_socket.as_deref().is_none_or(|told| told == socket || !self.speaks())
+    }
+
+    /// It accepts from this socket, and was told no other.
+    pub fn serves_from(&self, socket: &str) -> bool {
+        self.accepts.contains(socket) && self.told_socket.as_deref().is_none_or(|told| told == socket)
+    }
+
+    /// The inherited socket that a descriptor is, by default the first.
+    pub fn socket_at(&self, fd: Option<u32>) -> Option<&String> {
+        self.given.get(fd.and_then(|fd| fd.checked_sub(3)).unwrap_or_default() as usize)
     }
 
     /// It has said, or shown, that it wants a replacement.
@@ -229,7 +250,7 @@ impl World {
             self.trace.line(self.now, "daemon", format_args!("spawn{mood} → {failure}"));
             return Err(failure);
         }
-        if let Some(missing) = order.listeners.iter().find(|socket| !self.listeners.contains_key(*socket)) {
+        if let Some(missing) = order.listeners.iter().find(|socket| !self.is_held(socket)) {
             return Err(Failure(format!("{missing} is not open")));
         }
         let worker = Worker(u32::try_from(self.processes.table.len()).unwrap_or(u32::MAX));
@@ -258,8 +279,9 @@ impl World {
             id: order.worker,
             process,
             socket: path.rsplit('/').next().filter(|_| order.listeners.is_empty()).map(str::to_owned),
+            given: order.listeners.clone(),
             inherits: order.listeners.clone(),
-            accepts: None,
+            accepts: BTreeSet::new(),
             ready: order.ready,
             healthy: false,
             probes: 0,
@@ -287,6 +309,8 @@ impl World {
             heard_until: self.now,
             known_online: false,
             told_resume: false,
+            told_socket: None,
+            succeeded: false,
             told_shutdown: None,
             shutting: false,
             termed: None,
@@ -358,7 +382,12 @@ impl World {
         let latency = self.draw_us(150);
         let (now, decided) = (self.now, self.busy_since);
         let Some(process) = self.processes.get_mut(worker) else { return };
-        process.told_resume |= matches!(message, ToWorker::Resume { .. });
+        if let ToWorker::Resume { fd } = message {
+            process.told_resume = true;
+            process.told_socket = process.socket_at(*fd).cloned();
+            self.succeed(worker);
+        }
+        let Some(process) = self.processes.get_mut(worker) else { return };
         if *message == ToWorker::Shutdown {
             process.told_shutdown.get_or_insert(decided);
         }
@@ -369,6 +398,17 @@ impl World {
         let at = (now + latency).max(process.heard_until).max(process.boots_at);
         process.heard_until = at;
         self.schedule(at, Happening::Worker(worker, Doing::Hear(message.clone())));
+    }
+
+    /// Whoever accepts from the socket that a worker was told, is not needed there any more.
+    fn succeed(&mut self, worker: Worker) {
+        let Some(socket) = self.processes.get(worker).and_then(|process| process.told_socket.clone()) else {
+            return;
+        };
+        let others = (0..).map(Worker).zip(self.processes.iter_mut()).filter(|(other, _)| *other != worker);
+        others
+            .filter(|(_, process)| process.accepts.contains(&socket))
+            .for_each(|(_, process)| process.succeeded = true);
     }
 
     /// SIGSTOP, and SIGCONT later.
@@ -440,7 +480,7 @@ impl World {
             process.serving.extend(queue.drain(..));
         });
         process.listening = None;
-        process.accepts = None;
+        process.accepts.clear();
         let probes = std::mem::take(&mut process.probes);
         let lost: BTreeSet<_> = process.serving.union(&process.held).copied().collect();
         process.serving.clear();
@@ -457,6 +497,7 @@ impl World {
         for request in lost {
             self.lose(request, cause, format_args!("{worker} {status}"));
         }
+        self.close_abandoned(cause);
         for _ in 0..probes {
             let result = Err(Failure("the connection was reset".into()));
             self.deliver(None, Duration::ZERO, Event::Probed { worker: id, result });

@@ -101,7 +101,10 @@ impl Promises {
 
     /// Somebody has removed the link of a slot, or the socket that it names.
     pub fn is_spoiled(&self, slot: SlotIndex) -> bool {
-        let Some(slot) = self.slots.get(&slot) else { return false };
+        self.slots.get(&slot).is_some_and(|slot| self.is_removed(slot))
+    }
+
+    pub(super) fn is_removed(&self, slot: &Slot) -> bool {
         self.spoiled.contains(&slot.link) || self.spoiled.contains(&slot.socket)
     }
 
@@ -156,7 +159,12 @@ impl Promises {
         let owned = |name: &str, entry: &Entry| match entry {
             Entry::Plain => true,
             Entry::Socket(worker) => serves(*worker),
-            Entry::Ours => listeners.contains_key(name),
+            Entry::Ours => {
+                let given = |process: &super::process::Proc| {
+                    process.alive() && process.given.iter().any(|its| its == name)
+                };
+                listeners.contains_key(name) || processes.iter().any(|(_, process)| given(process))
+            }
             Entry::Link(_) => {
                 let target = files.target(name);
                 let spoiled = target.is_some_and(|socket| self.spoiled.contains(socket));

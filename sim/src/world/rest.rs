@@ -63,6 +63,8 @@ impl World {
 
     /// All is quiet: no operation is in progress, nor one whose asker has hung up before it was answered.
     pub fn settled(&mut self) {
+        // Somebody asked for a stop, hung up, and asked for something else since.
+        self.promises.wanted |= self.promises.stops_open > 0 && self.served() > 0;
         self.promises.lifting = 0;
         self.promises.stops_open = 0;
         if self.promises.wanted {
@@ -85,7 +87,7 @@ impl World {
         holds
             || self.promises.slots.values().any(|slot| {
                 let waits = self.listeners.get(&slot.socket).is_some_and(|ours| !ours.queue.is_empty());
-                let accepts = |process: &super::process::Proc| process.accepts.as_ref() == Some(&slot.socket);
+                let accepts = |process: &super::process::Proc| process.accepts.contains(&slot.socket);
                 waits && !self.processes.iter().any(|(_, process)| process.alive() && accepts(process))
             })
     }

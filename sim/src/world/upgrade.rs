@@ -45,7 +45,7 @@ impl World {
         let result = match called {
             Err(failure) => Err(failure),
             Ok(()) if !readable => Err(Failure("it does not like the configuration".into())),
-            Ok(()) => self.crosses(handoff).map(|_| self.installed_version()).map_err(Failure),
+            Ok(()) => read(handoff).map(|_| self.installed_version()).map_err(Failure),
         };
         let words = if result.is_ok() { "it fits" } else { "it does not fit" };
         self.trace.line(self.now, "daemon", format_args!("try the installed program → {words}"));
@@ -85,9 +85,7 @@ impl World {
 
     /// What the next program reads: all of it, or there is something wrong with the format.
     fn crosses(&mut self, handoff: &Handoff) -> Result<Handoff, String> {
-        let text = serde_json::to_string(handoff).map_err(|error| error.to_string())?;
-        let read: Handoff = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-        read.validate()?;
+        let read = read(handoff)?;
         if read != *handoff {
             self.violated("a hand-off is read otherwise than it was written");
         }
@@ -134,6 +132,14 @@ impl World {
     pub fn restarted_within(&mut self) -> Duration {
         ms(10) + self.draw_us(200_000)
     }
+}
+
+/// What the installed program makes of it.
+fn read(handoff: &Handoff) -> Result<Handoff, String> {
+    let text = serde_json::to_string(handoff).map_err(|error| error.to_string())?;
+    let read: Handoff = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    read.validate()?;
+    Ok(read)
 }
 
 /// A version of the daemon's program.

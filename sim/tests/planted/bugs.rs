@@ -155,7 +155,7 @@ pub const BUGS: &[Bug] = &[
         "a process that nobody wants any more is not killed",
         "lifecycle.rs",
         "None => self.end_at_once(id),",
-        "None => if !BUG { self.kill(id) },",
+        "None => if !BUG { self.end_at_once(id) },",
     ),
     bug(
         "a broken worker is retired before its replacement serves",
@@ -258,5 +258,41 @@ pub const BUGS: &[Bug] = &[
         "announce.rs",
         "limit / 2",
         "limit / if BUG { 1 } else { 2 }",
+    ),
+    bug(
+        "a hand-off forgets the workers",
+        "handoff.rs",
+        "supervisor.workers = left.workers;",
+        "if !BUG { supervisor.workers = left.workers; }",
+    ),
+    bug(
+        "a hand-off loses the commands that wait",
+        "handoff.rs",
+        "supervisor.queue = left.queue.into();",
+        "if !BUG { supervisor.queue = left.queue.into(); }",
+    ),
+    bug(
+        "a hand-off forgets which sockets the daemon holds",
+        "handoff.rs",
+        "supervisor.listeners = left.listeners;",
+        "if !BUG { supervisor.listeners = left.listeners; }",
+    ),
+    bug(
+        "a hand-off forgets who asked for it",
+        "handoff.rs",
+        "askers.iter_mut().for_each(|asker| asker.upgraded_from",
+        "if BUG { askers.clear(); }\n                askers.iter_mut().for_each(|asker| asker.upgraded_from",
+    ),
+    bug(
+        "the daemon hands off while facts still come",
+        "upgrade.rs",
+        "                self.enter_step(Step::Freezing);\n                self.act(Action::Freeze);",
+        "                self.enter_step(if BUG { Step::Frozen } else { Step::Freezing });\n                if !BUG { self.act(Action::Freeze); }",
+    ),
+    bug(
+        "the sockets of an earlier daemon are forgotten",
+        "adopt.rs",
+        "supervisor.inherit_listeners(&left);",
+        "if !BUG { supervisor.inherit_listeners(&left); }",
     ),
 ];

@@ -474,11 +474,10 @@ impl Scene {
         }
         let survivors = self.processes.iter().map(|its| Survivor { id: its.id, process: its.process });
         let pattern = config().socket_file;
-        let worker = |socket: &str| self.processes.iter().find(|its| pattern.socket(its.id) == socket);
         let links = (0..2).map(SlotIndex).filter_map(|slot| {
             let name = pattern.link(slot);
-            let worker = worker(self.links.get(&name)?)?.id;
-            Some(FoundLink { slot, name, worker })
+            let socket = self.links.get(&name)?.clone();
+            Some(FoundLink { slot, name, socket })
         });
         let left =
             Inheritance { state: self.state.clone(), survivors: survivors.collect(), links: links.collect() };
