@@ -61,7 +61,7 @@ pub enum Command {
     ///
     /// Goes by package.json: `start`, else `main`, else a usual name. Makes tmpDir for nginx's group, or says which
     /// commands do, and says what is left to do. Overwrites nothing; what is there already stays as it is.
-    #[command(after_help = "Example:\n  nodesockd init --tmp-dir /run/shop")]
+    #[command(after_help = "Example:\n  nodesockd init --tmp-dir /run/shop --user shop")]
     Init(InitArgs),
     /// Check whether a daemon would run here, without one
     ///

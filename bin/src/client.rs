@@ -66,7 +66,7 @@ pub async fn connect(path: &Path) -> Result<Client<UnixStream>, Failure> {
 
 fn not_connected(path: &Path, error: &io::Error) -> Failure {
     let shown = escape(&path.display().to_string(), SHOWN);
-    let start = "start it with `nodesockd daemon`, or name another one with --config or --ipc";
+    let start = "start its service, or `nodesockd daemon`, or name another one with --config or --ipc";
     let kind = error.kind();
     if kind == io::ErrorKind::NotFound {
         Failure::new(Exit::Unreachable, format!("no daemon is running: {shown} does not exist")).help(start)

@@ -98,7 +98,7 @@ fn identity() -> Daemon {
 
 fn refused(error: &OpenError) -> Failure {
     let failure = Failure::new(Exit::Unexpected, error.to_string());
-    if matches!(error, OpenError::TmpDir { .. }) {
+    if matches!(error, OpenError::TmpDir { .. } | OpenError::Lock { .. }) {
         return failure.help("`nodesockd init` makes such a folder, `nodesockd doctor` looks at one");
     }
     failure

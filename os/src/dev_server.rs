@@ -73,9 +73,7 @@ impl DevServer {
         }
         self.running = None;
         let Some(asked) = port else { return Ok(()) };
-        let listeners = listen(asked)
-            .await
-            .map_err(|error| Failure(format!("the dev server cannot listen on port {asked}: {error}")))?;
+        let listeners = listen(asked).await.map_err(|error| refused(asked, &error))?;
         let port = self.run(asked, listeners);
         tracing::info!("dev server: http://localhost:{port}");
         Ok(())
@@ -162,6 +160,15 @@ impl Slots {
         }
         Err(refused)
     }
+}
+
+fn refused(port: u16, error: &io::Error) -> Failure {
+    let repair = if error.kind() == io::ErrorKind::PermissionDenied {
+        "it is for root, set another `devServer`"
+    } else {
+        "end whatever holds the port, or set another `devServer`"
+    };
+    Failure(format!("the dev server cannot listen on port {port}: {error}; {repair}"))
 }
 
 /// On the loopback interface only; by IPv6 as well, where there is such a thing, as `localhost` may mean either.

@@ -2,13 +2,14 @@
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, OFlags, flock, ftruncate};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use crate::error::OpenError;
 
@@ -25,7 +26,7 @@ impl Lock {
         let file = PathBuf::from(name);
         let refused = |reason: String| OpenError::Lock { file: file.clone(), reason };
         loop {
-            let mut lock = open(&file).map_err(|error| refused(error.to_string()))?;
+            let mut lock = open(&file).map_err(|error| refused(explain(&file, &error)))?;
             match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
                 Err(Errno::WOULDBLOCK) => {
@@ -43,7 +44,7 @@ impl Lock {
             let named = std::fs::symlink_metadata(&file);
             if named.is_ok_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino())) {
                 let written = ftruncate(&lock, 0)
-                    .map_err(std::io::Error::from)
+                    .map_err(io::Error::from)
                     .and_then(|()| writeln!(lock, "{}", std::process::id()));
                 return written.map(|()| Self(lock)).map_err(|error| refused(error.to_string()));
             }
@@ -61,13 +62,24 @@ impl Lock {
     }
 }
 
+/// Why the lock file cannot be opened: most often, somebody else made it, or its folder.
+fn explain(file: &Path, error: &io::Error) -> String {
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return error.to_string();
+    }
+    let folder = file.parent().unwrap_or(file);
+    let whose = if file.symlink_metadata().is_ok() { file } else { folder };
+    let us = geteuid().as_raw();
+    format!("{error}; the daemon runs as user {us}: `chown {us} {}`, or run it as its owner", whose.display())
+}
+
 impl AsFd for Lock {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 }
 
-fn open(file: &Path) -> std::io::Result<File> {
+fn open(file: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let flags = i32::try_from(flags.bits()).unwrap_or(0);
     OpenOptions::new().read(true).write(true).create(true).mode(0o600).custom_flags(flags).open(file)

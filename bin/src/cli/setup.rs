@@ -11,6 +11,10 @@ pub struct InitArgs {
     /// The folder for sockets, in a new configuration; unless given, `run` in this folder, or /run/NAME for root
     #[arg(long, value_name = "PATH")]
     pub tmp_dir: Option<PathBuf>,
+    /// Whom the daemon and its workers are to run as; whoever runs this command unless given, or for root the owner
+    /// of this folder
+    #[arg(long, value_name = "USER", value_parser = user)]
+    pub user: Option<String>,
 }
 
 /// Arguments of `doctor`.

@@ -147,6 +147,7 @@ fn refused(refusal: Refusal, console: &mut Console) -> Result<Failure, Failure> 
     };
     // Most often, workers share their log file.
     let files: BTreeSet<String> = failed.into_iter().filter_map(|worker| worker.stderr).collect();
+    let lost = files.is_empty();
     for file in files {
         let lines = last_lines(file.as_ref(), LAST_LINES).ok();
         let text = log_end(&file, lines.as_deref(), console.err.style());
@@ -155,7 +156,14 @@ fn refused(refusal: Refusal, console: &mut Console) -> Result<Failure, Failure> 
     let code = refusal.code;
     let failure = Failure::from(refusal);
     Ok(if code == Some(Code::StartFailed) {
-        failure.help("the workers that served before still do; `nodesockd check` looks for common causes")
+        let log = if lost {
+            "what they said is in the daemon's log (`journalctl -u` its service), and "
+        } else {
+            ""
+        };
+        failure.help(format!(
+            "the workers that served before still do; {log}`nodesockd check` looks for common causes"
+        ))
     } else {
         failure
     })

@@ -30,6 +30,8 @@ pub(super) fn text(app: &App, tmp_dir: &Path) -> String {
          # What workers get from the daemon's environment, besides NODE_ENV, PATH, HOME, LANG and TZ.\n\
          # env = [\"DATABASE_URL\"]\n\n\
          # Times are in milliseconds.\n[options]\n\
+         # Connections wait at a socket of each worker's own, or at the daemon's, where they outlast a worker; the latter is for\n\
+         # apps that call nodesockd.listen().\n# listen = \"daemon\"\n\n\
          # From a worker's start until it has to be ready.\n# onlineTimeout = 10000\n\n\
          # For what a worker has begun, when it is replaced.\n# shutdownTimeout = 10000\n\n\
          # Workers write where the daemon writes, which is the journal under systemd. Or into a file:\n\

@@ -30,11 +30,13 @@ use crate::render;
 ///
 /// # Errors
 ///
-/// Exit code 3 if there is a configuration already and it is invalid, 1 if something cannot be read or written.
+/// Exit code 2 if there is no such user, 3 if there is a configuration already and it is invalid, 1 if something cannot be
+/// read or written.
 pub async fn run(args: &InitArgs, console: &mut Console) -> Result<Exit, Failure> {
     let around = configuration::surroundings()?;
     let app = App::in_folder(&around.cwd)?;
     let owner = folder::owner(&around.cwd);
+    let user = args.user.as_deref().map_or_else(|| Ok(owner.clone()), existing)?;
     let mut findings = vec![configuration_file(&app, &around.cwd, &owner, args)?];
     let config = configuration::read(None, &around).map_err(|problems| configuration::invalid(&problems))?;
 
@@ -43,14 +45,22 @@ pub async fn run(args: &InitArgs, console: &mut Console) -> Result<Exit, Failure
     let nginx = installed
         .as_ref()
         .and_then(|installed| reach::nginx_account(known.as_ref().map(|known| &known.site), Some(installed)));
-    findings.push(folder::make(&config.tmp_dir, &owner, nginx.as_ref()));
-    ignore(&config, &owner);
-    findings.extend(what_is_wrong(&config, &owner, nginx.as_ref()).await);
+    findings.push(folder::make(&config.tmp_dir, &user, nginx.as_ref()));
+    ignore(&config, &user);
+    findings.extend(what_is_wrong(&config, &user, nginx.as_ref()).await);
 
     let style = console.err.style();
     console.err.text(&render::check(&findings, style))?;
-    console.err.text(&steps::text(&app, &config, &caller(&around.cwd, &owner), style))?;
+    console.err.text(&steps::text(&app, &config, &caller(&around.cwd, &user), style))?;
     Ok(Exit::Done)
+}
+
+/// The user of this name.
+fn existing(name: &str) -> Result<Account, Failure> {
+    Account::named(name).ok_or_else(|| {
+        Failure::new(Exit::Usage, format!("there is no user {name}"))
+            .help(format!("`useradd --system {name}` makes one"))
+    })
 }
 
 /// Writes the configuration, unless there is one.
@@ -104,25 +114,25 @@ fn create(path: &Path, text: &str, owner: &Account) -> std::io::Result<()> {
 }
 
 /// What stands in the way of the next steps.
-async fn what_is_wrong(config: &Config, owner: &Account, nginx: Option<&Account>) -> Vec<Finding> {
+async fn what_is_wrong(config: &Config, user: &Account, nginx: Option<&Account>) -> Vec<Finding> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let runner = program::Runner { account: owner, path: &path, cwd: &config.cwd };
+    let runner = program::Runner { account: user, path: &path, cwd: &config.cwd };
     let mut findings = program::look(&config.program, &runner).await;
     if let Some(nginx) = nginx.filter(|_| config.tmp_dir.is_dir()) {
-        findings.extend(reach::look(config, owner, nginx));
+        findings.extend(reach::look(config, user, nginx));
     }
     findings.retain(|finding| finding.verdict != Verdict::Good);
     findings
 }
 
 /// How this command is called here, and by whom.
-fn caller(cwd: &Path, owner: &Account) -> Caller {
+fn caller(cwd: &Path, user: &Account) -> Caller {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let local = "node_modules/.bin/nodesockd";
     let find = |name: &str, path: &OsStr| external::find(name, path, cwd, |_| true);
     let only_local = find("nodesockd", &path).is_none() && find(local, &path).is_some();
     let command = if only_local { local } else { "nodesockd" };
-    let (us, name) = (Account::current(), render::word(&owner.name));
-    let become_owner = if us.uid == owner.uid { String::new() } else { format!("sudo -u {name} ") };
-    Caller { command, owner: name, become_owner }
+    let (us, name) = (Account::current(), render::word(&user.name));
+    let become_user = if us.uid == user.uid { String::new() } else { format!("sudo -u {name} ") };
+    Caller { command, user: name, become_user }
 }

@@ -23,10 +23,10 @@ struct Step {
 pub(super) struct Caller {
     /// The command.
     pub(super) command: &'static str,
-    /// Whom the app belongs to.
-    pub(super) owner: String,
-    /// What is in front of it where it has to run as the app's user; empty if that is who types.
-    pub(super) become_owner: String,
+    /// Whom the daemon is to run as.
+    pub(super) user: String,
+    /// What is in front of it where it has to run as that user; empty if that is who types.
+    pub(super) become_user: String,
 }
 
 /// The steps that remain for this app.
@@ -44,7 +44,7 @@ pub(super) fn text(app: &App, config: &Config, caller: &Caller, style: Style) ->
 }
 
 fn steps(app: &App, config: &Config, caller: &Caller) -> Vec<Step> {
-    let Caller { command, owner, become_owner } = caller;
+    let Caller { command, user, become_user } = caller;
     let name = plain::name(&config.name, '-');
     let step = |title: &str, lines: &[String]| Step { title: title.to_owned(), lines: lines.to_vec() };
     let mut steps = Vec::new();
@@ -56,7 +56,7 @@ fn steps(app: &App, config: &Config, caller: &Caller) -> Vec<Step> {
     }
     steps.push(step(
         "Try it, without nginx, on http://localhost:8000:",
-        &[format!("{become_owner}{command} daemon --dev-server")],
+        &[format!("{become_user}{command} daemon --dev-server")],
     ));
     let nginx =
         format!("{command} nginx --server-name shop.example | sudo tee /etc/nginx/conf.d/{name}.conf");
@@ -67,17 +67,17 @@ fn steps(app: &App, config: &Config, caller: &Caller) -> Vec<Step> {
     if config.tmp_dir.starts_with("/run") && is_systemd() {
         steps.push(at_boot(config, &name));
     }
-    steps.push(step("Have the daemon started, now and at boot:", &service(command, owner, &name)));
+    steps.push(step("Have the daemon started, now and at boot:", &service(command, user, &name)));
     steps.push(step("See whether everything is as it should be:", &[format!("sudo {command} doctor")]));
     steps
 }
 
-fn service(command: &str, owner: &str, name: &str) -> Vec<String> {
+fn service(command: &str, user: &str, name: &str) -> Vec<String> {
     if !is_systemd() {
         return vec![format!("{command} service --help")];
     }
     vec![
-        format!("{command} service systemd --user {owner} | sudo tee /etc/systemd/system/{name}.service"),
+        format!("{command} service systemd --user {user} | sudo tee /etc/systemd/system/{name}.service"),
         format!("sudo systemctl enable --now {name}"),
     ]
 }

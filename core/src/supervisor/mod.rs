@@ -369,7 +369,7 @@ fn report_sweep(result: Result<u32, Failure>) {
 
 fn report_dev_server(result: Result<(), Failure>) {
     if let Err(failure) = result {
-        tracing::warn!("{failure}; end whatever holds the port, or set another `devServer`");
+        tracing::warn!("{failure}");
     }
 }
 

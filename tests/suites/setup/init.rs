@@ -28,7 +28,7 @@ fn init(folder: &Path, args: &[&str]) -> Output {
 }
 
 /// Runs `nodesockd` with `args` as another user.
-fn as_user(name: &str, folder: &Path, args: &[&str]) -> Output {
+pub fn as_user(name: &str, folder: &Path, args: &[&str]) -> Output {
     // The target folder may be out of reach for others.
     program::copy_to(&folder.join("nodesockd"));
     let (user, group) = (format!("--reuid={name}"), format!("--regid={}", user(name).gid));
@@ -134,6 +134,30 @@ fn root_gives_everything_to_the_apps_user_and_nginxs_group() {
     for file in ["nodesockd.toml", "deeper/run/.gitignore", "deeper"] {
         assert_eq!(fs::metadata(folder.path().join(file)).unwrap().uid(), found.uid(), "{file}");
     }
+}
+
+#[test]
+fn the_daemons_user_need_not_own_the_app() {
+    if !nix::unistd::geteuid().is_root() {
+        return println!("skipped: only root can give files away");
+    }
+    let folder = app(r#"{ "name": "shop", "main": "server.js" }"#);
+    let tmp_dir = folder.path().join("run");
+    let args = ["--tmp-dir", "run", "--user", "nobody"];
+    let output = init(folder.path(), &args);
+    assert_eq!(output.code, 0, "{output}");
+    for said in ["sudo -u nobody nodesockd daemon --dev-server", "made `tmpDir`"] {
+        assert!(output.stderr.contains(said), "{said}: {output}");
+    }
+    let owner = |path: &Path| fs::metadata(path).unwrap().uid();
+    assert_eq!(owner(&tmp_dir), user("nobody").uid.as_raw());
+    assert_eq!(owner(&folder.path().join("nodesockd.toml")), 0);
+
+    let output = init(folder.path(), &["--user", "nobody-at-all"]);
+    assert!(
+        output.code == 2 && output.stderr.contains("`useradd --system nobody-at-all` makes one"),
+        "{output}"
+    );
 }
 
 #[test]

@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::chown;
 
 use nodesockd_tests::App;
 use nodesockd_tests::cli::{self, Output};
 
-use crate::clinic::{give, mode};
+use crate::clinic::{give, mode, user};
+use crate::init::as_user;
 
 /// Fails with this code, and says all this.
 fn told(output: &Output, code: i32, said: &[&str]) {
@@ -55,6 +57,26 @@ fn no_tmp_dir_or_one_that_is_no_good() {
 }
 
 #[test]
+fn a_tmp_dir_that_belongs_to_root() {
+    if !nix::unistd::geteuid().is_root() {
+        return println!("skipped: only root can become another user");
+    }
+    let app = App::new();
+    app.save();
+    mode(&app.run(), 0o755);
+    let daemon = || as_user("nobody", app.folder(), &["daemon"]);
+    let owned = |path: &str| format!("`chown {} {path}`", user("nobody").uid);
+    let (folder, lock) = (app.run().display().to_string(), app.path("run/nodesockd.ipc.lock"));
+    told(&daemon(), 1, &["cannot lock", &owned(&folder), "help: `nodesockd init` makes such a folder"]);
+    // As a daemon leaves it that was once run by root.
+    fs::write(&lock, "").unwrap();
+    mode(&lock, 0o600);
+    give(&app.run(), "nobody");
+    chown(&lock, Some(0), Some(0)).unwrap();
+    told(&daemon(), 1, &["cannot lock", &owned(&lock.display().to_string())]);
+}
+
+#[test]
 fn what_the_init_command_makes_is_good_enough() {
     let app = App::new();
     fs::remove_dir(app.run()).unwrap();
@@ -95,7 +117,11 @@ fn no_daemon() {
     let app = App::new();
     app.save();
     for command in ["status", "restart", "resume", "reload"] {
-        told(&app.cli(&[command]), 4, &["no daemon is running", "help: start it with `nodesockd daemon`"]);
+        told(
+            &app.cli(&[command]),
+            4,
+            &["no daemon is running", "help: start its service, or `nodesockd daemon`"],
+        );
     }
     app.write("nodesockd.toml", "script = \"app.js\"\ntmpDir = \"elsewhere\"\n");
     told(&app.cli(&["status"]), 4, &["no daemon is running", "elsewhere/nodesockd.ipc does not exist"]);
