@@ -65,6 +65,8 @@ pub struct Setup {
 pub struct Backend {
     load: Box<dyn FnMut() -> Result<Config, Vec<Problem>>>,
     program: PathBuf,
+    /// The working directory by its logical name, which may be another folder by now than the one we were put into.
+    cwd: PathBuf,
     /// Facts that came while everything was being stopped.
     backlog: VecDeque<Event>,
     /// Conversations that have stopped.
@@ -132,6 +134,7 @@ impl Backend {
         let mut backend = Self {
             load,
             program,
+            cwd: config.cwd.clone(),
             backlog: VecDeque::new(),
             paused: Vec::new(),
             freezer: Freezer::new(),

@@ -10,7 +10,7 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nodesockd_core::id::WorkerId;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpid, kill_process_group, waitid};
 use tokio::time::{Instant, timeout_at};
 
 use crate::pidfd::Pidfd;
@@ -95,13 +95,14 @@ struct Orphan {
 }
 
 /// Children in our own process group were not left by a worker: those have groups of their own. Whoever started such
-/// a child in this process will wait for it.
+/// a child in this process will wait for it. (Our group may have no number here: `nsenter(1)` puts processes into a pid
+/// namespace whose group is outside of it.)
 fn orphans(workers: &HashSet<Pid>) -> Vec<Orphan> {
-    let own = rustix::process::getpgrp();
+    let own = Stat::of(getpid()).and_then(|stat| stat.group);
     pids()
         .filter(|pid| !workers.contains(pid))
         .filter_map(|pid| Stat::of(pid).map(|stat| Orphan { pid, group: stat.group, exited: stat.exited }))
-        .filter(|orphan| orphan.group != Some(own))
+        .filter(|orphan| orphan.group != own)
         .collect()
 }
 

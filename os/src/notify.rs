@@ -11,14 +11,14 @@ use std::sync::Arc;
 
 use nodesockd_core::Event;
 use nodesockd_core::id::WorkerId;
-use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, UCred, recvmsg, sockopt};
-use rustix::process::{Pid, geteuid, getpgid};
+use rustix::process::{Pid, geteuid};
 use tokio::io::Interest;
 use tokio::net::UnixDatagram;
 use tokio::sync::mpsc;
 
 use crate::baggage::Number;
+use crate::children::Stat;
 use crate::freezer::Frost;
 use crate::session::Fact;
 
@@ -90,6 +90,5 @@ fn receive(socket: &UnixDatagram) -> io::Result<(Vec<u8>, Option<UCred>)> {
 /// It runs as we do and is of the worker's process group, as far as that can be told: a helper that was started only to
 /// notify may be gone by now.
 fn belongs(sender: UCred, group: Pid) -> bool {
-    let its_group = getpgid(Some(sender.pid));
-    sender.uid == geteuid() && (its_group == Ok(group) || its_group == Err(Errno::SRCH))
+    sender.uid == geteuid() && Stat::of(sender.pid).is_none_or(|stat| stat.group == Some(group))
 }

@@ -27,10 +27,11 @@ pub struct Fit {
     pub version: String,
 }
 
-/// Runs `program` as it would be run, but for [`PREFLIGHT`], and returns its version, or why it will not do.
+/// Runs `program` in `cwd` as it would be run, but for [`PREFLIGHT`], and returns its version, or why it will not do.
 pub(crate) async fn run(
     program: &Path,
     args: Vec<OsString>,
+    cwd: &Path,
     parcel: io::Result<File>,
     limit: Duration,
 ) -> Result<String, Failure> {
@@ -39,6 +40,7 @@ pub(crate) async fn run(
     let child = Command::new(program)
         .args(args)
         .arg(PREFLIGHT)
+        .current_dir(cwd)
         .env_remove(parcel::VARIABLE)
         .stdin(Stdio::from(parcel))
         .stdout(Stdio::piped())

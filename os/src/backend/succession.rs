@@ -40,9 +40,9 @@ use crate::{channel, children, ipc, notify, signals, spawn, survivors, trial};
 impl Succession for Backend {
     async fn preflight(&mut self, handoff: &Handoff, limit: Duration) {
         let question = Parcel { supervisor: handoff.clone(), backend: None }.seal();
-        let (program, facts) = (self.program.clone(), self.facts.clone());
+        let (program, cwd, facts) = (self.program.clone(), self.cwd.clone(), self.facts.clone());
         tokio::spawn(async move {
-            let result = trial::run(&program, trial::arguments(), question, limit).await;
+            let result = trial::run(&program, trial::arguments(), &cwd, question, limit).await;
             let _ = facts.send(Fact::Event(Event::Preflighted { result })).await;
         });
     }
@@ -181,7 +181,10 @@ impl Backend {
         let file = parcel.seal()?;
         let kept = || descriptors.iter().copied().chain([file.as_fd()]);
         let marked = kept().try_for_each(|descriptor| fcntl_setfd(descriptor, FdFlags::empty()));
-        let done = marked.map_err(io::Error::from).and_then(|()| run(&self.program, Some(&file)));
+        let done = marked
+            .map_err(io::Error::from)
+            .and_then(|()| std::env::set_current_dir(&self.cwd))
+            .and_then(|()| run(&self.program, Some(&file)));
         for descriptor in kept() {
             let _ = fcntl_setfd(descriptor, FdFlags::CLOEXEC);
         }

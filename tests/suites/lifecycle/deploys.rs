@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::symlink;
 
+use nix::sys::signal::Signal;
+use nodesockd_tests::program::{self, NEWER};
 use nodesockd_tests::{App, http};
 
 /// Lays out release `number` of an app: its script and its configuration.
@@ -12,6 +14,17 @@ fn release(app: &App, number: u32) {
     for file in ["app.js", "nodesockd.toml"] {
         std::fs::copy(app.path(file), folder.join(file)).unwrap();
     }
+}
+
+/// An app in two releases, of which the first is the current one.
+fn released() -> App {
+    let app = App::new();
+    let run = app.run().display().to_string();
+    let app = app.set("tmpDir", run);
+    release(&app, 1);
+    release(&app, 2);
+    switch(&app, 1);
+    app
 }
 
 /// Makes `current` name a release, in one step.
@@ -33,12 +46,7 @@ fn expected(app: &App, number: u32) -> [String; 2] {
 
 #[test]
 fn after_the_switch_new_workers_run_the_new_release() {
-    let app = App::new();
-    let run = app.run().display().to_string();
-    let app = app.set("tmpDir", run);
-    release(&app, 1);
-    release(&app, 2);
-    switch(&app, 1);
+    let app = released();
     // Started inside the release, by the name that stays.
     let daemon = app.launch().within(&app.path("current")).start();
     assert_eq!(running(&app), expected(&app, 1));
@@ -52,8 +60,26 @@ fn after_the_switch_new_workers_run_the_new_release() {
     // The old release may be removed; a crash brings back the one that is current.
     std::fs::remove_dir_all(app.path("releases/1")).unwrap();
     let before = daemon.status().slot(0).id.clone();
-    daemon.status().slot(0).process().signal(nix::sys::signal::Signal::SIGKILL);
+    daemon.status().slot(0).process().signal(Signal::SIGKILL);
     daemon.until("there is another worker", |status| status.is_settled() && status.slot(0).id != before);
+    assert_eq!(running(&app), expected(&app, 2));
+}
+
+#[test]
+fn after_the_switch_a_newer_daemon_runs_the_new_release() {
+    let app = released();
+    let program = app.path("nodesockd");
+    program::install(program::nodesockd(), &program);
+    let daemon = app.launch().from(&program).within(&app.path("current")).start();
+
+    // The folder that the daemon was put into is not there any more.
+    switch(&app, 2);
+    std::fs::remove_dir_all(app.path("releases/1")).unwrap();
+    program::install(program::newer(), &program);
+    daemon.signal(Signal::SIGUSR2);
+    daemon.until("it is the newer version", |status| status.version == NEWER);
+    let restarted = app.cli(&["restart"]);
+    assert_eq!(restarted.code, 0, "{restarted}");
     assert_eq!(running(&app), expected(&app, 2));
 }
 
