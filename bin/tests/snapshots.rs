@@ -1,16 +1,13 @@
 //! Every sentence a person reads, to be read in `snapshots/`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::time::Duration;
-
-use clap::{CommandFactory, ValueEnum};
+use clap::CommandFactory;
 use nodesockd::check::{Finding, Verdict};
-use nodesockd::cli::{Cli, Manager};
+use nodesockd::cli::Cli;
 use nodesockd::doctor::Area;
 use nodesockd::exit::{Exit, Failure};
 use nodesockd::out::Style;
 use nodesockd::render;
-use nodesockd::service::{Service, print};
 use nodesockd::view::{ConfigView, StatusView};
 use nodesockd_core::wire::Progress;
 use serde_json::json;
@@ -221,34 +218,4 @@ fn doctor() {
     insta::assert_snapshot!("doctor_piped", render::doctor(&areas, Style::PLAIN));
     insta::assert_snapshot!("doctor_terminal", visible(&render::doctor(&areas, Style::COLOUR)));
     assert!(render::doctor(&areas[..1], Style::PLAIN).ends_with("\n\nEverything is as it should be.\n"));
-}
-
-#[test]
-fn services_of_every_manager() {
-    let usual = Service {
-        name: "shop".into(),
-        program: "/usr/local/bin/nodesockd".into(),
-        cwd: "/srv/shop/current".into(),
-        config: None,
-        ipc: "/run/shop/nodesockd.ipc".into(),
-        user: Some("shop".into()),
-        home: Some("/home/shop".into()),
-        path: None,
-        stop: Duration::from_secs(25),
-    };
-    let awkward = Service {
-        program: "/srv/50% \"off\"/current/node_modules/it's/nodesockd".into(),
-        cwd: "/srv/50% \"off\"/current".into(),
-        config: Some("/etc/shop $1/nodesockd.toml".into()),
-        user: None,
-        home: None,
-        path: Some("/opt/node 22/bin:/usr/bin".into()),
-        stop: Duration::from_millis(12_500),
-        ..usual.clone()
-    };
-    for manager in Manager::value_variants() {
-        let name = format!("{manager:?}").to_lowercase();
-        let both = [&usual, &awkward].map(|service| print(*manager, service));
-        insta::assert_snapshot!(format!("service_{name}"), both.join("\n\n\n"));
-    }
 }

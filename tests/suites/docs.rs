@@ -33,9 +33,9 @@ fn the_table_of_keys_is_current() {
     chapter.generated("keys", &format!("\n{}\n", keys.join("\n")));
 }
 
-#[test]
-fn the_services_are_what_is_printed() {
-    let service = Service {
+/// The app of the chapters.
+fn shop() -> Service {
+    Service {
         name: "shop".into(),
         program: "/usr/local/bin/nodesockd".into(),
         cwd: "/srv/shop/current".into(),
@@ -45,14 +45,44 @@ fn the_services_are_what_is_printed() {
         home: Some("/srv/shop".into()),
         path: None,
         stop: Duration::from_secs(25),
-    };
+    }
+}
+
+#[test]
+fn the_services_are_what_is_printed() {
     let mut chapter = Chapter::read(root().join("docs/04-setup.md"));
     for (manager, marker, kind) in [
         (Manager::Systemd, "service systemd", "ini"),
         (Manager::Runit, "service runit", "shell"),
         (Manager::Supervisord, "service supervisord", "ini"),
     ] {
-        chapter.generated(marker, &format!("\n```{kind}\n{}```\n\n", print(manager, &service)));
+        chapter.generated(marker, &format!("\n```{kind}\n{}```\n\n", print(manager, &shop())));
+    }
+}
+
+/// To be read in `snapshots`: what the chapter shows, the others, and all of them where a shell's or a manager's own
+/// characters are in the way.
+#[test]
+fn every_manager_gets_a_service() {
+    let awkward = Service {
+        program: "/srv/50% \"off\"/current/node_modules/it's/nodesockd".into(),
+        cwd: "/srv/50% \"off\"/current".into(),
+        config: Some("/etc/shop $1/nodesockd.toml".into()),
+        user: None,
+        home: None,
+        path: Some("/opt/node 22/bin:/usr/bin".into()),
+        stop: Duration::from_millis(12_500),
+        ..shop()
+    };
+    for (manager, name) in [
+        (Manager::Systemd, "systemd"),
+        (Manager::Supervisord, "supervisord"),
+        (Manager::Daemontools, "daemontools"),
+        (Manager::Runit, "runit"),
+        (Manager::S6, "s6"),
+    ] {
+        let both = [&shop(), &awkward].map(|service| print(manager, service));
+        insta::assert_snapshot!(format!("service_{name}"), both.join("\n\n\n"));
     }
 }
 
