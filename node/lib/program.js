@@ -55,7 +55,11 @@ If that does not help, remove the lock file and node_modules first.`;
 function unknown(platform) {
   const known = Object.keys(packages).map((name) => name.slice(name.indexOf('/') + 1));
   if (!known.length) return 'nodesockd: this is the source of the package; the program is built with `cargo build --release`.';
-  if (!platform.startsWith('linux-')) return 'nodesockd: the daemon runs on Linux only. Without it, the app runs by plain `node`.';
+  if (!platform.startsWith('linux-')) {
+    return `nodesockd: the daemon and its command run on Linux only, and this is ${platform}.
+The library works here: started by plain \`node\`, without a daemon, the app listens where \`nodesockd.listen(app, 3000)\` says.
+To try the daemon itself, run it in a container with Linux.`;
+  }
   return `nodesockd: there is no package with the program for ${platform}, only for ${known.join(' and ')}.
 Build it from source with: cargo install nodesockd`;
 }

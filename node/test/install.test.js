@@ -175,7 +175,7 @@ test('node_modules from another system are told from ones that lack the program'
 
   const program = require(app.path('node_modules/nodesockd/lib/program.js'));
   assert.throws(() => program.locate('linux-s390x'), /for linux-s390x, only for linux-x64 and linux-arm64.\n.*cargo install nodesockd/);
-  assert.throws(() => program.locate('darwin-arm64'), /runs on Linux only/);
+  assert.throws(() => program.locate('darwin-arm64'), /run on Linux only, and this is darwin-arm64\.\n.*by plain `node`/);
 });
 
 test('Node is replaced by the program where it can be', async (t) => {

@@ -20,6 +20,11 @@
 //! | `probe`, [`rights`], `watched` | what clients want to know of this machine |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "the daemon and its command run on Linux only; elsewhere, apps run by plain `node`, without them"
+);
+
 mod accept;
 pub mod accounts;
 mod backend;
