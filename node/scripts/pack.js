@@ -4,7 +4,8 @@
 //
 //   node/scripts/pack.js [--out FOLDER] [--program FILE]
 //
-// FOLDER is target/npm unless given; FILE is packed instead of building.
+// FOLDER is target/npm unless given; FILE is packed instead of building. VERSION is that of node/package.json, unless
+// NODESOCKD_VERSION says otherwise, as it does to the program's build.
 'use strict';
 
 const { execFileSync } = require('node:child_process');
@@ -21,6 +22,7 @@ const TARGETS = {
 const root = path.resolve(__dirname, '../..');
 const ours = path.join(root, 'node');
 const source = require('../package.json');
+const version = process.env.NODESOCKD_VERSION ?? source.version;
 
 /**
  * Builds the program, linked statically: it runs with any C library, or none. By `cargo install`, as those do for whose
@@ -39,7 +41,7 @@ function build(target) {
 
 /** Fills `folder` with the package that everybody installs. */
 function stageLibrary(folder) {
-  const { scripts, devDependencies, ...manifest } = source;
+  const { scripts, devDependencies, ...manifest } = { ...source, version };
   const names = Object.keys(TARGETS).map((platform) => `@nodesockd/${platform}`);
   manifest.repository = repository();
   manifest.optionalDependencies = Object.fromEntries(names.map((name) => [name, manifest.version]));
@@ -49,7 +51,7 @@ function stageLibrary(folder) {
 
 /** Fills `folder` with the package that holds the program. */
 function stageProgram(folder, platform, program) {
-  const { version, license, engines } = source;
+  const { license, engines } = source;
   const [os, cpu] = platform.split('-');
   const name = `@nodesockd/${platform}`;
   const description = `The program of nodesockd for ${platform}; install nodesockd instead`;
@@ -83,7 +85,7 @@ function main() {
   if (!(platform in TARGETS)) throw new Error(`there is no package for ${platform}`);
   const program = values.program ? path.resolve(values.program) : build(TARGETS[platform]);
   const says = execFileSync(program, ['--version'], { encoding: 'utf8' }).trim();
-  if (says !== `nodesockd ${source.version}`) throw new Error(`${program} says ${says}, node/package.json ${source.version}`);
+  if (says !== `nodesockd ${version}`) throw new Error(`${program} says ${says}, it should be ${version}`);
 
   const out = path.resolve(values.out ?? path.join(root, 'target/npm'));
   fs.mkdirSync(out, { recursive: true });

@@ -24,8 +24,18 @@ pub struct Block<'a> {
     pub kind: &'a str,
     /// The file that it shows as a whole.
     pub name: Option<&'a str>,
+    /// What is said since the block before.
+    pub lead: String,
     /// What is inside.
     pub text: String,
+}
+
+impl Block<'_> {
+    /// Whether it is something to type.
+    #[must_use]
+    pub fn is_commands(&self) -> bool {
+        self.kind == "shell" && self.name.is_none()
+    }
 }
 
 impl Chapter {
@@ -40,17 +50,15 @@ impl Chapter {
         Self { path, text }
     }
 
-    /// All chapters, and what is to be read first in each folder.
+    /// All chapters, and everything else in the repository that is written to be read.
     ///
     /// # Panics
     ///
     /// When they cannot be read.
     #[must_use]
     pub fn all() -> Vec<Self> {
-        let mut paths: Vec<PathBuf> = entries(root().join("docs")).filter(|path| is_markdown(path)).collect();
-        let folders =
-            [root().into(), root().join("node")].into_iter().chain(entries(root().join("examples")));
-        paths.extend(folders.map(|folder| folder.join("README.md")));
+        let mut paths = Vec::new();
+        collect(root(), &mut paths);
         paths.sort();
         paths.into_iter().map(Self::read).collect()
     }
@@ -73,6 +81,7 @@ impl Chapter {
     #[must_use]
     pub fn blocks(&self) -> Vec<Block<'_>> {
         let mut blocks = Vec::new();
+        let mut lead = String::new();
         let mut open: Option<Block<'_>> = None;
         for (index, line) in self.text.lines().enumerate() {
             match (&mut open, line.trim_start().strip_prefix("```")) {
@@ -81,9 +90,10 @@ impl Chapter {
                 (None, Some(info)) => {
                     let mut words = info.split_whitespace();
                     let (kind, name) = (words.next().unwrap_or_default(), words.next());
-                    open = Some(Block { line: index + 1, kind, name, text: String::new() });
+                    let lead = std::mem::take(&mut lead);
+                    open = Some(Block { line: index + 1, kind, name, lead, text: String::new() });
                 }
-                (None, None) => {}
+                (None, None) => lead += &format!("{line}\n"),
             }
         }
         assert!(open.is_none(), "{}: a fenced block is not closed", self.name());
@@ -150,6 +160,14 @@ pub fn entries(folder: impl AsRef<Path>) -> impl Iterator<Item = PathBuf> {
     fs::read_dir(folder).expect("the repository").map(|entry| entry.expect("the repository").path())
 }
 
-fn is_markdown(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending == "md")
+/// All Markdown in a folder, but for what is hidden, built or installed.
+fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
+    for path in entries(folder) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if path.is_dir() && !name.starts_with('.') && name != "target" && name != "node_modules" {
+            collect(&path, found);
+        } else if name.ends_with(".md") {
+            found.push(path);
+        }
+    }
 }

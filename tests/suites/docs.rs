@@ -13,6 +13,7 @@ use nodesockd::service::{Service, print};
 use nodesockd_core::config::{self, Problem, Sources, Start, Surroundings};
 use nodesockd_tests::chapter::{Block, Chapter, entries};
 use nodesockd_tests::cli;
+use nodesockd_tests::nginx::Site;
 use nodesockd_tests::program::root;
 use serde_json::Value;
 
@@ -112,6 +113,59 @@ fn every_block_of_json_is_json() {
         for block in chapter.blocks().iter().filter(|block| block.kind == "json") {
             let parsed = serde_json::from_str::<Value>(&block.text);
             assert!(parsed.is_ok(), "{}:{}: {}", chapter.name(), block.line, parsed.unwrap_err());
+        }
+    }
+}
+
+/// What the fence of every block may say that it is.
+const KINDS: [&str; 9] = ["shell", "text", "toml", "yaml", "json", "js", "python", "nginx", "ini"];
+
+#[test]
+fn everything_shown_is_of_a_kind_that_is_looked_at() {
+    for chapter in Chapter::all() {
+        for block in chapter.blocks() {
+            let place = format!("{}:{}", chapter.name(), block.line);
+            assert!(KINDS.contains(&block.kind), "{place}: nobody looks at a block of {:?}", block.kind);
+            let configuration = matches!(block.kind, "toml" | "yaml");
+            assert!(
+                !configuration || block.name.is_some(),
+                "{place}: a whole configuration, with a name, is tried"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_program_shown_has_a_syntax_that_its_language_knows() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut python = Command::new("python3");
+    python.args(["-c", "import ast, sys\nfor file in sys.argv[1:]: ast.parse(open(file).read(), file)"]);
+    for chapter in Chapter::all() {
+        for block in chapter.blocks() {
+            let stem = format!("{}-{}", chapter.name().replace('/', "-"), block.line);
+            if block.kind == "js" {
+                let file = folder.path().join(stem + ".mjs");
+                std::fs::write(&file, &block.text).unwrap();
+                must_succeed(Command::new("node").arg("--check").arg(file));
+            } else if block.kind == "python" {
+                let file = folder.path().join(stem + ".py");
+                std::fs::write(&file, &block.text).unwrap();
+                python.arg(file);
+            }
+        }
+    }
+    must_succeed(&mut python);
+}
+
+#[test]
+fn nginx_understands_what_it_is_shown_to_be_told() {
+    for chapter in Chapter::all() {
+        for block in chapter.blocks().iter().filter(|block| block.kind == "nginx") {
+            let site = Site::new();
+            let whole = block.text.starts_with("upstream");
+            let within = if whole { block.text.clone() } else { format!("server {{ {} }}", block.text) };
+            site.configure(&within);
+            assert!(site.dump().contains(&block.text), "{}:{}", chapter.name(), block.line);
         }
     }
 }
@@ -227,6 +281,11 @@ fn the_map_in_the_readme_names_every_folder() {
         let ours = name != "target" && !name.starts_with('.');
         assert!(!ours || links.contains(&name), "README.md does not say what the folder `{name}` holds");
     }
+}
+
+fn must_succeed(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// The commands that the help lists, but for `help` itself.

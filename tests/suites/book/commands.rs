@@ -2,9 +2,13 @@
 
 use std::fmt::Write as _;
 
-use nodesockd_tests::chapter::Chapter;
 use nodesockd_tests::machine::Machine;
 use nodesockd_tests::program::{nodesockd, root};
+
+use crate::story::{Story, script};
+
+pub const COMMANDS: Story = Story { chapter: "docs/06-cli.md", left_out: &[] };
+pub const PROTOCOL: Story = Story { chapter: "docs/05-ipc.md", left_out: &[] };
 
 /// An app in whose folder the chapter makes sense, with all that it takes for granted.
 const SCENE: &str = r#"
@@ -42,10 +46,10 @@ serving() { nodesockd status > /dev/null 2>&1 || serve nodesockd daemon; }
 fn every_command_does_what_the_chapter_shows() {
     let Some(machine) = Machine::boot() else { return };
     machine.bring(nodesockd(), "/usr/local/bin");
-    let chapter = Chapter::read(root().join("docs/06-cli.md"));
+    let chapter = COMMANDS.read();
     let mut script = format!("NODE_PACKAGE={}\n{SCENE}", root().join("node").display());
-    for block in chapter.blocks().iter().filter(|block| block.kind == "shell") {
-        for line in block.text.lines() {
+    for step in COMMANDS.steps(&chapter) {
+        for line in step.text.lines() {
             let _ = writeln!(script, "echo {}", shell_word(&format!("$ {line}")));
             let _ = match line.strip_prefix("nodesockd daemon") {
                 Some(arguments) => writeln!(script, "serve nodesockd daemon{arguments}\nnodesockd terminate"),
@@ -72,15 +76,11 @@ fn every_command_does_what_the_chapter_shows() {
 fn the_protocol_can_be_tried_as_its_chapter_shows() {
     let Some(machine) = Machine::boot() else { return };
     machine.bring(nodesockd(), "/usr/local/bin");
-    let chapter = Chapter::read(root().join("docs/05-ipc.md"));
-    let blocks = chapter.blocks();
-    let tries: Vec<&str> =
-        blocks.iter().filter(|block| block.kind == "shell").map(|block| block.text.as_str()).collect();
-    assert_eq!(tries.len(), 2);
+    let chapter = PROTOCOL.read();
     let said = machine.must(&format!(
         "NODE_PACKAGE={}\n{SCENE}\nserve nodesockd daemon\n{}",
         root().join("node").display(),
-        tries.join("\n")
+        script(&PROTOCOL.steps(&chapter))
     ));
     assert_eq!(said.matches("\"startTs\"").count(), 2, "{said}");
 }

@@ -1,28 +1,69 @@
 //! The user's chapters, done as they say: every command as it stands there, on a machine of its own. Only root can boot
 //! one; for others there is nothing to do.
+#![expect(clippy::unwrap_used, reason = "the helpers of tests stop a test as well")]
 
 mod commands;
+mod doctor;
+mod npm;
 mod quick_start;
+mod readme;
 mod setup;
+mod story;
 
-use std::fmt::Write as _;
+use crate::story::Story;
+use nodesockd_tests::chapter::Chapter;
 
-use nodesockd_tests::chapter::Block;
+/// Whose commands are run here.
+const STORIES: [&Story; 10] = [
+    &quick_start::STORY,
+    &setup::STORY,
+    &commands::PROTOCOL,
+    &commands::COMMANDS,
+    &npm::INTEGRATION,
+    &npm::FROM_2,
+    &npm::PACKAGE,
+    &readme::README,
+    &readme::HELLO,
+    &readme::EXPRESS,
+];
 
-/// What a chapter shows, as a script: files are written to where they belong, commands are run.
-fn script(blocks: &[Block<'_>]) -> String {
-    let mut script = String::new();
-    for block in blocks {
-        match (block.kind, block.name) {
-            (_, Some(name)) => {
-                let _ = write!(script, "cat > {name} <<'END OF FILE'\n{}END OF FILE\n", block.text);
-                if block.text.starts_with("#!") {
-                    let _ = writeln!(script, "chmod +x {name}");
-                }
-            }
-            ("shell", None) => script += &block.text,
-            (_, None) => {}
+/// Whose commands are all for elsewhere.
+const UNTRIED: [Story; 3] = [
+    Story {
+        chapter: "docs/10-tests.md",
+        left_out: &[("tests/run", "is what runs this"), ("NODESOCKD_SWEEP=all", "takes half an hour")],
+    },
+    Story {
+        chapter: "bench/README.md",
+        left_out: &[
+            (
+                "cargo run --release -p nodesockd-bench --bin figures",
+                "takes minutes, of a machine of its own",
+            ),
+            ("cargo run --release -p nodesockd-bench --bin zero-loss\n", "the same"),
+            ("cargo run --release -p nodesockd-bench --bin zero-loss -- ", "the same"),
+            ("cargo run --release -p nodesockd-bench --bin held", "the same"),
+        ],
+    },
+    Story {
+        chapter: "sim/regressions/README.md",
+        left_out: &[("cargo run -p nodesockd-sim", "is about files that one has yet to name")],
+    },
+];
+
+#[test]
+fn every_command_is_run_or_there_is_a_reason() {
+    for chapter in Chapter::all() {
+        let name = chapter.name();
+        let blocks = chapter.blocks();
+        let Some(first) = blocks.iter().find(|block| block.is_commands()) else { continue };
+        let tried =
+            STORIES.into_iter().find(|story| story.chapter == name).map(|story| story.steps(&chapter));
+        if tried.is_none() {
+            let untried = UNTRIED.iter().find(|story| story.chapter == name);
+            let untried = untried.unwrap_or_else(|| panic!("{name}:{}: nobody runs this", first.line));
+            let forgotten = untried.steps(&chapter).into_iter().find(|step| step.is_commands());
+            assert!(forgotten.is_none(), "{name}: nobody runs {forgotten:?}");
         }
     }
-    script
 }

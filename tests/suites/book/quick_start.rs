@@ -1,55 +1,58 @@
 //! The chapter that leads from nothing to production, from top to bottom, while somebody keeps asking for a page.
 
-use std::path::PathBuf;
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
-use nodesockd_tests::chapter::{Chapter, entries};
 use nodesockd_tests::machine::Machine;
-use nodesockd_tests::program::root;
+use nodesockd_tests::program::{NEWER, newer, root};
 
-use crate::script;
+use crate::doctor;
+use crate::story::{Story, publish, registry, script};
 
-/// A registry at the address that npm is told of, with our packages and what the examples have installed.
-fn registry(machine: &Machine) {
-    let packed = root().join("target/npm");
-    let packed: Vec<PathBuf> =
-        entries(packed).filter(|path| path.extension().is_some_and(|it| it == "tgz")).collect();
-    assert!(
-        packed.len() > 1,
-        "there are no packages in target/npm; run node/scripts/pack.js, as tests/run does"
-    );
-    for package in packed {
-        machine.bring(&package, "/root/packed");
-    }
-    let installed = root().join("examples/express-api/node_modules");
-    machine.must(&format!(
-        "systemd-run --quiet --unit=registry --property=StandardOutput=file:/root/registry \
-           --setenv=PATH=\"$PATH\" node {} /root/packed {}
-         until [ -s /root/registry ]; do sleep 0.1; done
-         npm config set registry \"$(cat /root/registry)\"",
-        root().join("tests/fixtures/registry.mjs").display(),
-        installed.display(),
-    ));
+pub const STORY: Story = Story { chapter: "docs/00-quick-start.md", left_out: &[] };
+
+/// Packs the next version into a folder.
+fn pack_newer(folder: &Path) {
+    let mut pack = Command::new(root().join("node/scripts/pack.js"));
+    pack.arg("--program").arg(newer()).arg("--out").arg(folder).env("NODESOCKD_VERSION", NEWER);
+    let packed = pack.output().unwrap();
+    assert!(packed.status.success(), "{packed:?}");
 }
 
 #[test]
 fn from_nothing_to_production() {
     let Some(machine) = Machine::boot() else { return };
     registry(&machine);
-    let chapter = Chapter::read(root().join("docs/00-quick-start.md"));
-    let blocks = chapter.blocks();
-    let served = blocks.iter().position(|block| block.text.contains("--retry")).unwrap() + 1;
+    let chapter = STORY.read();
+    let steps = STORY.steps(&chapter);
+    let after = |text: &str| steps.iter().position(|step| step.text.contains(text)).unwrap() + 1;
+    let (served, upgrade) = (after("--retry"), after("if ! sudo -u shop node migrate.js"));
 
-    let said = machine.must(&script(&blocks[..served]));
+    let begun = Instant::now();
+    let said = machine.must(&script(&steps[..served]));
     assert!(said.ends_with("Release 1, visit 1\n"), "{said}");
 
     let mut asking = machine.command("bash");
     let asking = asking.args(["-c", "while curl -sSf -m 60 -w '\\n' http://localhost/; do :; done"]);
     let asking = asking.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let said = machine.must(&script(&blocks[served..]));
+    let said = machine.must(&script(&steps[served..upgrade]));
+    assert!(said.contains("\nEverything is as it should be.\n"), "{said}");
     let last: Vec<&str> = said.lines().filter(|line| line.starts_with("Release ")).collect();
     let releases: Vec<char> = last.iter().map(|line| line.chars().nth(8).unwrap()).collect();
     assert_eq!(releases, ['2', '3', '3'], "{said}");
+
+    let before = begun.elapsed();
+    let folder = tempfile::tempdir().unwrap();
+    pack_newer(folder.path());
+    publish(&machine, folder.path());
+    let pid = machine.must("systemctl show --value --property=MainPID shop");
+    let begun = Instant::now();
+    let said = machine.must(&script(&steps[upgrade..]));
+    let became = format!("shop  nodesockd {NEWER}, pid {}, up", pid.trim());
+    assert!(said.contains(&became) && said.contains("\nRelease 3, "), "no {became}: {said}");
+    println!("the chapter took {:?}", before + begun.elapsed());
+    doctor::finds_what_is_wrong_with_the_unit(&machine);
 
     machine.must("systemctl stop nginx");
     let asked = asking.wait_with_output().unwrap();

@@ -1,10 +1,17 @@
 //! The chapter about the system: its files where it says they belong, its commands in their order, its script for deploys.
 
-use nodesockd_tests::chapter::Chapter;
 use nodesockd_tests::machine::Machine;
 use nodesockd_tests::program::{nodesockd, root};
 
-use crate::script;
+use crate::story::{Story, script};
+
+pub const STORY: Story = Story {
+    chapter: "docs/04-setup.md",
+    left_out: &[
+        ("#!/bin/sh\n# Made by `nodesockd service runit`", "runit runs it, in `managers`"),
+        ("nodesockd service runit", "the same"),
+    ],
+};
 
 /// An app in three releases: a third one whose migration fails, and its user.
 const SCENE: &str = r#"
@@ -40,22 +47,19 @@ fn the_system_is_set_up_and_deployed_to_as_the_chapter_says() {
     machine.bring(nodesockd(), "/usr/local/bin");
     machine.must(&format!("NODE_PACKAGE={}\n{SCENE}", root().join("node").display()));
 
-    let chapter = Chapter::read(root().join("docs/04-setup.md"));
-    let blocks = chapter.blocks();
-    // Other managers than systemd have machines of their own, in `managers`.
-    let others = blocks.iter().position(|block| block.text.contains("chpst")).expect("another manager");
-    let deployment =
-        blocks.iter().position(|block| block.text.contains("releases/42")).expect("a deployment");
+    let chapter = STORY.read();
+    let steps = STORY.steps(&chapter);
+    let deployment = steps.iter().position(|step| step.text.contains("releases/42")).expect("a deployment");
     let serves = |release: u32| {
         let served = machine.must("curl -sS --retry 20 --retry-all-errors http://localhost/");
         assert_eq!(served.trim(), release.to_string(), "{}", machine.journal());
     };
 
-    machine.must(&script(&blocks[..others]));
+    machine.must(&script(&steps[..deployment]));
     machine.must("systemd-tmpfiles --create /etc/tmpfiles.d/shop.conf; nginx -t; systemctl restart nginx");
     serves(41);
 
-    machine.must(&format!("cd /srv/shop/current; {}", script(&blocks[deployment..])));
+    machine.must(&format!("cd /srv/shop/current; {}", script(&steps[deployment..])));
     serves(42);
     machine.must("/srv/shop/deploy 43");
     serves(43);
