@@ -12,6 +12,7 @@
 mod config;
 mod events;
 mod frames;
+mod handoff;
 mod input;
 mod lines;
 mod noise;
@@ -21,6 +22,7 @@ mod world;
 pub use config::{config_toml, config_yaml};
 pub use events::core_events;
 pub use frames::frames;
+pub use handoff::hand_off;
 pub use lines::{client_session, round_trip, worker_session};
 pub use noise::core_noise;
 pub use state::state_file;
@@ -29,13 +31,14 @@ pub use state::state_file;
 pub type Property = fn(&[u8]);
 
 /// All of them, by the names of their targets and corpora.
-pub const ALL: [(&str, Property); 9] = [
+pub const ALL: [(&str, Property); 10] = [
     ("client_session", client_session),
     ("config_toml", config_toml),
     ("config_yaml", config_yaml),
     ("core_events", core_events),
     ("core_noise", core_noise),
     ("frames", frames),
+    ("hand_off", hand_off),
     ("round_trip", round_trip),
     ("state_file", state_file),
     ("worker_session", worker_session),

@@ -9,9 +9,9 @@ use crate::events::daemon;
 use crate::input::Input;
 
 /// Between the file's text and what else there is.
-const SEPARATOR: u8 = 0x1e;
+pub(crate) const SEPARATOR: u8 = 0x1e;
 /// More slots or workers cost time and show nothing new.
-const FEW: usize = 8;
+pub(crate) const FEW: usize = 8;
 /// More orders than this: the supervisor has lost its head.
 const MOST_ORDERS: usize = 1000;
 
@@ -59,11 +59,11 @@ pub fn state_file(bytes: &[u8]) {
 }
 
 /// Takes orders, and carries none of them out.
-fn listen(supervisor: &mut Supervisor) {
+pub(crate) fn listen(supervisor: &mut Supervisor) {
     let mut orders = 0;
     while let Some(action) = supervisor.poll_action() {
         orders += 1;
         assert!(orders < MOST_ORDERS, "orders without end: {action:?}");
-        assert_ne!(action, Action::Quit, "it was asked to adopt");
+        assert_ne!(action, Action::Quit, "it was not asked to");
     }
 }
