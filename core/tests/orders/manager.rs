@@ -91,6 +91,17 @@ fn a_quit_counts_the_workers_that_have_to_finish() {
     assert_eq!(heard(&mut desk), ["STATUS=quitting"]);
 }
 
+/// From the nth worker on, all have failed so often that the next one has to wait, and has done so for 29 s.
+fn hold_back(desk: &mut Desk, nth: usize) {
+    for nth in nth..nth + 12 {
+        desk.exit(desk.worker(nth));
+        desk.pass(Duration::from_secs(30));
+    }
+    desk.exit(desk.worker(nth + 12));
+    desk.orders.clear();
+    desk.pass(Duration::from_secs(29));
+}
+
 #[test]
 fn more_time_is_asked_for_while_something_comes_of_it() {
     let asked = |desk: &mut Desk| heard(desk).iter().filter(|notice| *notice == MORE_TIME).count();
@@ -111,25 +122,13 @@ fn more_time_is_asked_for_while_something_comes_of_it() {
 
     // Nothing comes while workers that fail at once are held back, if none serves.
     let mut failing = desk("[options]\nonlineTimeout = 60000");
-    for nth in 0..12 {
-        failing.exit(failing.worker(nth));
-        failing.pass(second * 30);
-    }
-    failing.exit(failing.worker(12));
-    failing.orders.clear();
-    failing.pass(second * 29);
+    hold_back(&mut failing, 0);
     assert_eq!(asked(&mut failing), 0);
 
     // One slot is served while the worker of the other is held back.
     let mut half = desk("workers = 2\n[options]\nonlineTimeout = 60000");
     half.online(half.worker(0));
-    for nth in 1..13 {
-        half.exit(half.worker(nth));
-        half.pass(second * 30);
-    }
-    half.exit(half.worker(13));
-    half.orders.clear();
-    half.pass(second * 29);
+    hold_back(&mut half, 1);
     assert!((2..=3).contains(&asked(&mut half)));
 
     let mut quitting = up("");
