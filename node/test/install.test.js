@@ -110,8 +110,15 @@ for (const manager in MANAGERS) {
     t.after(() => fs.rmSync(current));
     const traced = app.spawn('strace', ['-qq', '-e', 'trace=execve', '-s', '999', `${current}/node_modules/.bin/nodesockd`, '--version']);
     const called = traced.stderr.trim().split('\n').pop();
-    assert.ok(called.startsWith(`execve("${current}/node_modules/.bin/../`), called);
+    assert.ok(called.startsWith(`execve("${current}/node_modules/`), called);
     assert.ok(!called.includes(version), called);
+
+    // So does who starts the daemon, whatever a package manager makes of the path.
+    fs.writeFileSync(app.path('nodesockd.toml'), 'script = "app.js"\ntmpDir = "run"\n');
+    const options = { cwd: current, env: { ...app.env, PWD: current }, encoding: 'utf8' };
+    const unit = spawnSync('node_modules/.bin/nodesockd', ['service', 'systemd', '--user', 'nobody'], options).stdout;
+    const [, program] = /^ExecStart=(.*) daemon$/m.exec(unit);
+    assert.ok(program.startsWith(`${current}/node_modules/`) && !program.includes(version), program);
   });
 }
 

@@ -19,6 +19,7 @@ use crate::exit::{Exit, Failure};
 use crate::external::{ask, find};
 use crate::out::Console;
 use crate::plain;
+use crate::program::{installed, logical};
 use crate::render;
 
 /// Where managers look for programs, for all we know: systemd's own list.
@@ -74,7 +75,6 @@ pub async fn run(args: &ServiceArgs, console: &mut Console) -> Result<Exit, Fail
 
 async fn describe(config: &Config, args: &ServiceArgs) -> Result<Service, Failure> {
     let cwd = logical_cwd().map_err(|error| unknown("the working directory", &error))?;
-    let program = std::env::current_exe().map_err(|error| unknown("the path of this program", &error))?;
     let user = match &args.user {
         Some(user) => Some(user.clone()),
         None => own_name().await,
@@ -85,7 +85,7 @@ async fn describe(config: &Config, args: &ServiceArgs) -> Result<Service, Failur
     };
     let service = Service {
         name: plain::name(&config.name, '-'),
-        program: logical(&program, &cwd),
+        program: lasting(&cwd)?,
         config: args.config.as_ref().map(|path| cwd.join(path)),
         ipc: config.ipc_file.clone(),
         user,
@@ -102,13 +102,12 @@ fn unknown(what: &str, error: &std::io::Error) -> Failure {
     Failure::new(Exit::Unexpected, format!("{what} is unknown: {error}"))
 }
 
-/// A program within the app's folder is named as that is: a deploy that switches a symlink on the way brings another one.
-fn logical(program: &Path, cwd: &Path) -> PathBuf {
-    let physical = std::fs::canonicalize(cwd).unwrap_or_default();
-    match program.strip_prefix(physical) {
-        Ok(inside) => cwd.join(inside),
-        Err(_) => program.to_owned(),
-    }
+/// Where this program and later versions of it are. pnpm has the version in its folders, but not in the path by which its
+/// launcher calls.
+fn lasting(cwd: &Path) -> Result<PathBuf, Failure> {
+    let file = std::env::current_exe().map_err(|error| unknown("the path of this program", &error))?;
+    let versioned = file.components().any(|part| part.as_os_str() == ".pnpm");
+    Ok(if versioned { installed(cwd) } else { logical(&file, cwd) })
 }
 
 /// Who runs this, unless that is root.
