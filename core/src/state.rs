@@ -188,8 +188,16 @@ mod tests {
             )
         };
         assert!(State::parse(&state(1, 4)).is_ok_and(|state| state.slots == 4));
+        assert!(State::parse(&state(1, 4096)).is_ok());
         for damaged in [state(2, 4), state(1, 4097), state(1, 1 << 40), "{".to_owned()] {
             assert!(State::parse(&damaged).is_err(), "{damaged}");
         }
+    }
+
+    #[test]
+    fn what_is_written_is_one_line_that_is_read_again() {
+        let text = r#"{"version":1,"running":true,"slots":2,"standby":0,"suspended":true,"workers":[]}"#;
+        let state = State::parse(text).unwrap();
+        assert_eq!(state.encode(), format!("{text}\n"));
     }
 }

@@ -143,6 +143,18 @@ fn a_worker_that_was_leaving_is_told_so_again_and_is_no_failure() {
     desk.story();
     desk.exit(desk.worker(3));
     assert!(desk.story().contains(&"start e".to_owned()));
+
+    // It takes no place of another one.
+    for standbys in 1..4 {
+        let mut before = Desk::up(&format!("standby = {standbys}"));
+        before.leaves = |action| matches!(action, Action::Tell { .. });
+        before
+            .hear(Event::Received { worker: before.worker(1), message: FromWorker::Broken { reason: None } });
+        let mut desk = follow(&before, |_| {});
+        assert_eq!(desk.story(), NOTHING, "{standbys}");
+        let leaving = states(&desk).into_iter().filter(|(_, state)| *state == WorkerState::Terminating);
+        assert_eq!(leaving.count(), 1, "{standbys}");
+    }
 }
 
 #[test]
@@ -358,21 +370,22 @@ fn a_stranger_is_not_taken_for_a_worker() {
 
 #[test]
 fn a_worker_that_waits_to_be_resumed_is_or_makes_the_app_suspended() {
-    let suspended = |state: Option<()>, nth: usize| {
+    let reported = |state: Option<()>, nth: usize, waits: bool| {
         let before = Desk::up("workers = 2\nstandby = 1");
         let mut left = left(&before);
         left.state = left.state.filter(|_| state.is_some());
         let mut desk = adopt(&before, &before.config, left);
         desk.story();
-        report(&mut desk, nth, true);
+        report(&mut desk, nth, waits);
         (desk.supervisor.status().suspended, desk.story().contains(&"tell a resume".to_owned()))
     };
     // By the state file the app is active: the last daemon was about to resume it.
-    assert_eq!(suspended(Some(()), 0), (false, true));
-    assert_eq!(suspended(Some(()), 2), (false, false));
+    assert_eq!(reported(Some(()), 0, true), (false, true));
+    assert_eq!(reported(Some(()), 2, true), (false, false));
     // Nobody knows, but the worker.
-    assert_eq!(suspended(None, 0), (true, false));
-    assert_eq!(suspended(None, 2), (false, false));
+    assert_eq!(reported(None, 0, true), (true, false));
+    assert_eq!(reported(None, 0, false), (false, false));
+    assert_eq!(reported(None, 2, true), (false, false));
 
     let mut before = Desk::up("workers = 2");
     before.ask(
