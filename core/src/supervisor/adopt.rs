@@ -62,7 +62,10 @@ impl Supervisor {
         };
         let Some(rollout) = &state.rollout else { return false };
         // Of those who share a socket, the link does not tell whom it is to name.
-        let tells = |record: &WorkerRecord| record.new && record.listeners.is_empty();
+        let shared = |socket: &String| {
+            state.workers.iter().any(|other| !other.new && other.listeners.contains(socket))
+        };
+        let tells = |record: &WorkerRecord| record.new && !record.socket.iter().any(shared);
         let mut owners = links.iter().filter_map(|link| state.worker(link.owner?));
         let finishes = owners.any(tells);
         let ending = if finishes {

@@ -62,9 +62,11 @@ impl Input<'_> {
         (0..self.below(3)).map(|_| self.text()).collect()
     }
 
-    /// JSON as it can stand in a line: a text that is JSON, or else that text as a string of JSON.
+    /// JSON as it can stand in a line: a text that is JSON, or else that text as a string of JSON. No numbers like 9e999,
+    /// which are passed on as they are, but which those who look at the line cannot hold.
     pub fn json(&mut self) -> Option<Json> {
         let text = self.maybe_text()?;
-        Some(Json::parse(&text).ok().filter(|_| !text.contains('\n')).unwrap_or_else(|| Json::of(&text)))
+        let legible = !text.contains('\n') && serde_json::from_str::<serde_json::Value>(&text).is_ok();
+        Some(Json::parse(&text).ok().filter(|_| legible).unwrap_or_else(|| Json::of(&text)))
     }
 }

@@ -69,6 +69,16 @@ fn sweep_of_a_restart_of_workers_that_say_nothing() {
 }
 
 #[test]
+fn sweep_of_a_restart_of_workers_whose_sockets_the_daemon_holds() {
+    sweep(&Play {
+        name: "a restart of workers whose sockets the daemon holds",
+        app: || echo().set("options.listen", "daemon"),
+        command: &["restart"],
+        others: 8,
+    });
+}
+
+#[test]
 fn sweep_of_a_stop() {
     sweep(&Play { name: "a stop", app: echo, command: &["stop"], others: 4 });
 }
