@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use nodesockd_core::config::{Config, Named, PatternError, SocketPattern, Symlinks};
 use nodesockd_core::event::Event;
-use nodesockd_core::id::{ConnId, SlotIndex, WorkerId};
-use nodesockd_core::state::{FoundLink, Inheritance, RecordedStage, State, Survivor};
+use nodesockd_core::id::{ConnId, SlotIndex};
+use nodesockd_core::state::{FoundLink, Inheritance, RecordedStage, State, Survivor, WorkerRecord};
 use nodesockd_core::wire::{FromWorker, Status};
 
 use super::{Doing, Happening, Lane, Worker, World, ms};
@@ -228,9 +228,8 @@ impl World {
     /// What was promised stands; what was in progress is decided by the file and the links.
     fn promise_on_adoption(&mut self, links: &[FoundLink]) {
         let doubt = self.promises.in_doubt() || self.deaths.stale;
-        let owners = links.iter().filter_map(|link| self.bound(&link.socket)).map(|(_, process)| process.id);
-        let owners: Vec<WorkerId> = owners.collect();
-        let fate = self.state.as_ref().map_or(Fate::UNKNOWN, |state| Fate::of(state, &owners));
+        let finishes = links.iter().any(|link| self.tells_of_rollout(&link.socket));
+        let fate = self.state.as_ref().map_or(Fate::UNKNOWN, |state| Fate::of(state, finishes));
         if !doubt && (self.promises.wanted, self.promises.suspended) != (fate.running, fate.suspended) {
             self.violated(format_args!("by the state file the app {fate}, which is not what was promised"));
         }
@@ -244,6 +243,32 @@ impl World {
         if doubt {
             self.promises.may_be(&counts, standby);
         }
+    }
+
+    /// Behind the socket is nobody but new workers of a rollout, so that a link to it was swapped for them.
+    fn tells_of_rollout(&self, socket: &str) -> bool {
+        let Some(state) = &self.state else { return false };
+        if let Some((_, process)) = self.bound(socket) {
+            return state.worker(process.id).is_some_and(|record| record.new);
+        }
+        let alive = |id| {
+            self.processes
+                .named(id)
+                .and_then(|worker| self.processes.get(worker))
+                .is_some_and(|its| its.alive())
+        };
+        let serves = |record: &&WorkerRecord| {
+            record.socket.as_deref() == Some(socket)
+                && alive(record.id)
+                && matches!(
+                    record.stage,
+                    RecordedStage::Online | RecordedStage::Suspended | RecordedStage::Broken
+                )
+        };
+        let mut holders =
+            state.workers.iter().filter(|record| record.listeners.iter().any(|its| its == socket));
+        let new = holders.clone().all(|record| record.new);
+        new && holders.any(|record| serves(&record))
     }
 
     /// Whether it reports to another daemon than its first.
@@ -326,13 +351,10 @@ struct Fate {
 impl Fate {
     const UNKNOWN: Self = Self { running: true, suspended: false };
 
-    /// A rollout of which a link names the socket of a new worker is finished, any other is undone.
-    fn of(state: &State, owners: &[WorkerId]) -> Self {
-        let new = |id: WorkerId| state.worker(id).is_some_and(|record| record.new);
+    /// A rollout for which a link was swapped is finished, any other is undone.
+    fn of(state: &State, swapped: bool) -> Self {
         match &state.rollout {
-            Some(rollout) if owners.iter().any(|owner| new(*owner)) => {
-                Self { running: true, suspended: rollout.suspended }
-            }
+            Some(rollout) if swapped => Self { running: true, suspended: rollout.suspended },
             Some(_) | None => Self { running: state.running, suspended: state.suspended },
         }
     }
