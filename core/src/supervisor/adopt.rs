@@ -36,7 +36,6 @@ impl Supervisor {
         for survivor in &left.survivors {
             supervisor.inherit_worker(*survivor, left.record(survivor.id), finishes, &left, &links);
         }
-        supervisor.rename_links();
         supervisor.begin();
         supervisor
     }

@@ -174,7 +174,6 @@ impl Supervisor {
             supervisor.announcements = left.announcements;
         }
         supervisor.ask_again();
-        supervisor.rename_links();
         match left.restart {
             Some(Restart { mut askers, options }) => {
                 askers.iter_mut().for_each(|asker| asker.upgraded_from = Some(left.from.clone()));

@@ -7,7 +7,6 @@ use crate::state::{FoundLink, Inheritance, RecordedStage, WorkerRecord};
 
 use super::Supervisor;
 use super::slots::Slot;
-use super::worker::Worker;
 
 /// A link that stays.
 pub(super) struct OwnedLink {
@@ -66,20 +65,6 @@ impl Supervisor {
         let survives = |id: &WorkerId| left.survivors.iter().any(|survivor| survivor.id == *id);
         let heirs = left.holders(socket).filter(|holder| holder.slot.is_some() && !is_booting(holder));
         bound.find(survives).or(heirs.min_by_key(|heir| heir.new).map(|heir| heir.id))
-    }
-
-    /// Links of a former `socketFile` get the names of today.
-    pub(super) fn rename_links(&mut self) {
-        let owners =
-            self.slots.iter().filter_map(|(index, slot)| Some((*index, slot.owner?, slot.link.clone()?)));
-        let former = owners.filter(|(index, owner, link)| {
-            *link != self.config.socket_file.link(*index)
-                && self.workers.get(owner).is_some_and(Worker::is_ready)
-        });
-        let former: Vec<_> = former.map(|(index, owner, _)| (index, owner)).collect();
-        for (index, owner) in former {
-            self.publish(index, owner, None);
-        }
     }
 }
 

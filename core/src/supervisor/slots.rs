@@ -70,14 +70,9 @@ impl Supervisor {
         if slot.moving.is_some() {
             return;
         }
-        if let Some((owner, _)) = self.owner(index).filter(|(_, worker)| worker.is_healthy()) {
-            let named = slot.link.as_ref() == Some(&self.config.socket_file.link(index));
-            let retried = slot.link_backoff.permits(self.now);
+        if self.owner(index).is_some_and(|(_, worker)| worker.is_healthy()) {
             self.slot_mut(index).backoff.tried();
-            if !named && retried {
-                self.publish(index, owner, None);
-            }
-            return;
+            return self.rename_link(index);
         }
         if let Some(successor) = self.successor(index) {
             if slot.link_backoff.permits(self.now) {
@@ -90,6 +85,18 @@ impl Supervisor {
         if !coming && slot.backoff.permits(self.now) {
             self.slot_mut(index).backoff.tried();
             self.spawn(Seat::Slot(index), self.desired.suspended, None);
+        }
+        self.rename_link(index);
+    }
+
+    /// A link that a former `socketFile` named gets the name of today, as long as there is a worker for it to name.
+    fn rename_link(&mut self, index: SlotIndex) {
+        let Some(slot) = self.slots.get(&index) else { return };
+        let named = slot.link.as_ref() == Some(&self.config.socket_file.link(index));
+        let permitted = slot.link_backoff.permits(self.now);
+        let owner = self.owner(index).filter(|(_, worker)| worker.is_ready()).map(|(id, _)| id);
+        if let (false, true, Some(owner)) = (named, permitted, owner) {
+            self.publish(index, owner, None);
         }
     }
 
