@@ -130,7 +130,7 @@ pub struct FoundLink {
 /// A worker of an earlier daemon that is alive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Survivor {
-    /// Its name, from the state file or its own environment.
+    /// Its name: from the state file, its lock, or its own environment.
     pub id: WorkerId,
     /// Its process.
     pub process: Process,
