@@ -41,7 +41,10 @@ impl Supervisor {
         match worker.state {
             State::Spawning { .. } => self.enter(id, State::Unwanted),
             // It may be accepting already: nothing keeps it from that.
-            State::Booting { process, .. } if inherits && !speaks => self.terminate_gently(id, process),
+            State::Booting { process, .. } if inherits && !speaks && nothing_waits => {
+                self.terminate_gently(id, process);
+            }
+            State::Booting { process, .. } if inherits && !speaks => self.drain(id, process),
             // By the state file it is booting; that may not be the latest.
             State::Booting { .. } if worker.channel != Channel::Open && nothing_waits => self.drained(id),
             State::Booting { process, .. } if worker.channel != Channel::Open => self.drain(id, process),

@@ -246,5 +246,5 @@ fn one_that_was_created_too_late_is_killed_unless_it_may_have_accepted() {
     };
     assert_eq!(late("[options]\nlisten = 'daemon'"), ["SIGKILL to b"]);
     assert_eq!(late("[options]\nready = 'notify'"), ["SIGKILL to b"]);
-    assert_eq!(late("[options]\nlisten = 'daemon'\nready = 'notify'"), ["SIGTERM to b"]);
+    assert_eq!(late("[options]\nlisten = 'daemon'\nready = 'notify'"), ["look at b", "SIGTERM to b"]);
 }

@@ -62,8 +62,8 @@ impl World {
         let worker = self.processes.named(id);
         let waiting = self.waiting(worker, socket);
         if let Some(process) = worker.and_then(|worker| self.processes.get_mut(worker)) {
-            // One that boots is looked at for another reason.
-            process.draining |= process.known_online;
+            // One that boots may be looked at for another reason.
+            process.draining |= process.known_online || process.ready != Ready::Listen;
             if process.known_online {
                 process.blind_since = called.is_err().then_some(process.blind_since.unwrap_or(self.now));
             }
