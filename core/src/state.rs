@@ -89,6 +89,20 @@ pub enum RecordedStage {
     Leaving,
 }
 
+impl RecordedStage {
+    /// It has not reported ready.
+    #[must_use]
+    pub fn is_booting(self) -> bool {
+        matches!(self, Self::Booting | Self::BootingSuspended)
+    }
+
+    /// It is on its way out.
+    #[must_use]
+    pub fn is_going(self) -> bool {
+        matches!(self, Self::Draining | Self::Leaving)
+    }
+}
+
 /// A rollout in the state file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -34,7 +34,7 @@ impl Supervisor {
         let links = supervisor.inherit_links(&left);
         let finishes = supervisor.inherit_desired(&left, &links);
         for survivor in &left.survivors {
-            supervisor.inherit_worker(*survivor, left.record(survivor.id), finishes, &left, &links);
+            supervisor.inherit_worker(*survivor, finishes, &left, &links);
         }
         supervisor.begin();
         supervisor
@@ -87,12 +87,12 @@ impl Supervisor {
     fn inherit_worker(
         &mut self,
         survivor: Survivor,
-        record: Option<&WorkerRecord>,
         finishes: bool,
         left: &Inheritance,
         links: &[OwnedLink],
     ) {
         let Survivor { id, process } = survivor;
+        let record = left.record(id);
         let link = links.iter().find(|link| link.owner == Some(id));
         let owned = link.map(|link| link.slot);
         let stage = match (record, owned) {
@@ -154,8 +154,7 @@ impl Supervisor {
                     None => Some(self.config.socket_file.socket(id)),
                 },
                 listeners: record.map(|record| record.listeners.clone()).unwrap_or_default(),
-                served: stage != RecordedStage::Booting && stage != RecordedStage::BootingSuspended
-                    || owned.is_some(),
+                served: !stage.is_booting() || owned.is_some(),
                 drained: stage == RecordedStage::Leaving,
                 channel: Channel::Expected { until: now + REUNION },
                 stderr: self.config.options.stderr.clone(),

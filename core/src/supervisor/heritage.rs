@@ -3,7 +3,7 @@
 use crate::action::Action;
 use crate::config::Named;
 use crate::id::{SlotIndex, WorkerId};
-use crate::state::{FoundLink, Inheritance, RecordedStage, WorkerRecord};
+use crate::state::{FoundLink, Inheritance, WorkerRecord};
 
 use super::Supervisor;
 use super::slots::Slot;
@@ -63,7 +63,7 @@ impl Supervisor {
             Named::Link(_) | Named::TemporaryLink => None,
         });
         let survives = |id: &WorkerId| left.survivors.iter().any(|survivor| survivor.id == *id);
-        let heirs = left.holders(socket).filter(|holder| holder.slot.is_some() && !is_booting(holder));
+        let heirs = left.holders(socket).filter(|holder| holder.slot.is_some() && !holder.stage.is_booting());
         bound.find(survives).or(heirs.min_by_key(|heir| heir.new).map(|heir| heir.id))
     }
 }
@@ -79,12 +79,8 @@ impl Inheritance {
         let records = self.survivors.iter().filter_map(|survivor| self.record(survivor.id));
         records.filter(move |record| {
             let inherited = record.listeners.iter().any(|inherited| inherited == socket);
-            let goes = matches!(record.stage, RecordedStage::Draining | RecordedStage::Leaving);
+            let goes = record.stage.is_going();
             inherited && !goes && record.socket.as_deref().is_none_or(|its| its == socket)
         })
     }
-}
-
-fn is_booting(record: &WorkerRecord) -> bool {
-    matches!(record.stage, RecordedStage::Booting | RecordedStage::BootingSuspended)
 }

@@ -178,8 +178,7 @@ impl Supervisor {
     /// A slot's link names a socket that keeps what comes, even while the slot has no worker: it is ours, or somebody has
     /// inherited it who is about to serve.
     pub(super) fn keeps_requests(&self, slot: SlotIndex) -> bool {
-        let target = self.slots.get(&slot).and_then(|slot| slot.target.as_deref());
-        target.is_some_and(|socket| {
+        self.linked_to(slot).is_some_and(|socket| {
             let listener = self.listeners.get(socket);
             let spare = |worker: &Worker| {
                 worker.is_for(Seat::Standby)

@@ -215,7 +215,6 @@ impl World {
         if let Some(listener) = self.listeners.get(socket) {
             return listener.to_string();
         }
-        let owner = self.processes.iter().find(|(_, process)| process.socket.as_deref() == Some(socket));
-        owner.map_or_else(|| socket.to_owned(), |(worker, _)| worker.to_string())
+        self.bound(socket).map_or_else(|| socket.to_owned(), |(worker, _)| worker.to_string())
     }
 }

@@ -99,8 +99,7 @@ impl World {
     /// A worker that served may go only when its link names another and its queue is empty, or has had its time.
     fn check_retired(&mut self, worker: Worker, what: &str) {
         let Some(process) = self.processes.get(worker).filter(|process| process.alive()) else { return };
-        let told = process.told_shutdown.is_some() || process.termed.is_some();
-        if !process.published || self.promises.kill_allowed() || told {
+        if !process.published || self.promises.kill_allowed() || process.told_to_go() {
             return;
         }
         if process.succeeded || self.deaths.forgot {

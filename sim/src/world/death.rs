@@ -86,7 +86,7 @@ impl World {
                 && !process.asked_to_go();
             // Of slots that were asked for there may be fewer.
             let wanted = self.promises.slots.range(..SlotIndex(self.promises.floor()));
-            let recorded = self.state.as_ref().and_then(|state| state.worker(process.id));
+            let recorded = self.recorded(process);
             // Spares that hear nothing accept as well, from all sockets.
             let seated = |socket: &String| {
                 recorded.is_some_and(|record| record.slot.is_some() && record.socket.as_ref() == Some(socket))
@@ -100,8 +100,8 @@ impl World {
             let active = recorded.is_some_and(|record| record.stage == RecordedStage::Online);
             let reachable = process.speaks() && self.has_library(worker) || active;
             // Not so what a daemon has to retire, or to replace after an unfinished rollout, by its own account.
-            let going = [RecordedStage::Broken, RecordedStage::Draining, RecordedStage::Leaving];
-            let current = recorded.is_none_or(|record| !going.contains(&record.stage));
+            let going = |stage: RecordedStage| stage == RecordedStage::Broken || stage.is_going();
+            let current = recorded.is_none_or(|record| !going(record.stage));
             let spoiled = process.socket.as_ref().is_some_and(|socket| self.promises.has_spoiled(socket));
             (process.alive() && serves && sound && current && needed && reachable && !spoiled)
                 .then_some(worker)
@@ -209,8 +209,13 @@ impl World {
     }
 
     /// Who bound a socket, dead or alive.
-    fn bound(&self, socket: &str) -> Option<(Worker, &super::process::Proc)> {
+    pub(super) fn bound(&self, socket: &str) -> Option<(Worker, &super::process::Proc)> {
         self.processes.iter().find(|(_, process)| process.socket.as_deref() == Some(socket))
+    }
+
+    /// What the daemon has written down of a worker.
+    pub(super) fn recorded(&self, process: &super::process::Proc) -> Option<&WorkerRecord> {
+        self.state.as_ref()?.worker(process.id)
     }
 
     /// Links whose names, and the names they lead to, are of one of the `patterns`.
@@ -260,10 +265,8 @@ impl World {
         let serves = |record: &&WorkerRecord| {
             record.socket.as_deref() == Some(socket)
                 && alive(record.id)
-                && matches!(
-                    record.stage,
-                    RecordedStage::Online | RecordedStage::Suspended | RecordedStage::Broken
-                )
+                && !record.stage.is_booting()
+                && !record.stage.is_going()
         };
         let mut holders =
             state.workers.iter().filter(|record| record.listeners.iter().any(|its| its == socket));

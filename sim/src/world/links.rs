@@ -2,7 +2,6 @@
 //! needed.
 
 use nodesockd_core::id::SlotIndex;
-use nodesockd_core::state::RecordedStage;
 
 use super::promises::Slot;
 use super::{Worker, World};
@@ -14,8 +13,7 @@ impl World {
         if self.is_ours(socket) || self.closed.contains_key(socket) {
             return self.published_ours(link, socket);
         }
-        let owns = |process: &super::process::Proc| process.socket.as_deref() == Some(socket);
-        let named = self.processes.iter().find(|(_, process)| owns(process)).map(|(worker, _)| worker);
+        let named = self.bound(socket).map(|(worker, _)| worker);
         let (Some(worker), Some(slot)) = (named, self.promises.slot_of(link)) else {
             self.violated(format_args!("{link} is to name {socket}, which is no worker's"));
             return;
@@ -28,7 +26,7 @@ impl World {
                 Some("has not reported online")
             } else if process.exit_known {
                 Some("is known to be gone")
-            } else if (process.told_shutdown.is_some() || process.termed.is_some()) && !self.deaths.forgot {
+            } else if process.told_to_go() && !self.deaths.forgot {
                 Some("was told to go")
             } else {
                 None
@@ -74,12 +72,11 @@ impl World {
     /// Somebody but `except` inherited the socket, was ready, and has not been told to go, as far as the daemon knows.
     pub(super) fn is_tended(&self, socket: &str, except: Option<Worker>) -> bool {
         self.processes.iter().any(|(worker, process)| {
-            let told = process.told_shutdown.is_some() || process.termed.is_some();
             Some(worker) != except
                 && process.may_accept(socket)
                 && process.known_online
                 && !process.exit_known
-                && !told
+                && !process.told_to_go()
         })
     }
 
@@ -95,25 +92,21 @@ impl World {
         self.is_tended(socket, None)
             && self.processes.iter().any(|(worker, process)| {
                 let hears = process.reachable() || !process.accepts.is_empty();
-                let told = process.told_socket.as_deref();
-                let free = told.is_none_or(|told| told == socket);
                 process.alive()
                     && process.may_accept(socket)
-                    && free
+                    && process.is_free_for(socket)
                     && hears
                     && !process.asks_to_go()
                     && !process.ignores_suspension()
                     && !self.goes_by_record(process)
-                    && process.told_shutdown.is_none()
-                    && process.termed.is_none()
+                    && !process.told_to_go()
                     && !needed(worker, process)
             })
     }
 
     /// The daemon has written down that it is to go.
     fn goes_by_record(&self, process: &super::process::Proc) -> bool {
-        let record = self.state.as_ref().and_then(|state| state.worker(process.id));
-        record.is_some_and(|record| matches!(record.stage, RecordedStage::Draining | RecordedStage::Leaving))
+        self.recorded(process).is_some_and(|record| record.stage.is_going())
     }
 
     fn mark_published(&mut self, slot: SlotIndex, worker: Worker, link: &str) {

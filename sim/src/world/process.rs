@@ -118,7 +118,12 @@ impl Proc {
     }
 
     pub fn retiring(&self) -> bool {
-        self.draining || self.told_shutdown.is_some() || self.termed.is_some() || self.unlinked.is_some()
+        self.draining || self.told_to_go() || self.unlinked.is_some()
+    }
+
+    /// The daemon has decided to tell it to go, in words or by SIGTERM.
+    pub fn told_to_go(&self) -> bool {
+        self.told_shutdown.is_some() || self.termed.is_some()
     }
 
     /// It talks to the daemon, and hears it.
@@ -138,13 +143,17 @@ impl Proc {
 
     /// It has inherited this socket, and accepts from no other.
     pub fn may_accept(&self, socket: &str) -> bool {
-        self.inherits(socket)
-            && self.told_socket.as_deref().is_none_or(|told| told == socket || !self.speaks())
+        self.inherits(socket) && (self.is_free_for(socket) || !self.speaks())
+    }
+
+    /// It was told to accept from no other socket than this.
+    pub fn is_free_for(&self, socket: &str) -> bool {
+        self.told_socket.as_deref().is_none_or(|told| told == socket)
     }
 
     /// It accepts from this socket, and was told no other.
     pub fn serves_from(&self, socket: &str) -> bool {
-        self.accepts.contains(socket) && self.told_socket.as_deref().is_none_or(|told| told == socket)
+        self.accepts.contains(socket) && self.is_free_for(socket)
     }
 
     /// The inherited socket that a descriptor is, by default the first.
