@@ -10,7 +10,7 @@ use nodesockd_core::supervisor::Daemon;
 use nodesockd_core::wire::{FromWorker, Request, StartOptions, WorkerState};
 use nodesockd_core::{Action, Event, Supervisor};
 
-use super::desk::{Desk, config};
+use super::desk::{Desk, config, restart, suspended};
 
 /// What a daemon leaves that dies now.
 fn left(desk: &Desk) -> Inheritance {
@@ -118,7 +118,7 @@ fn links_get_the_names_of_today() {
 fn a_worker_that_was_leaving_is_told_so_again_and_is_no_failure() {
     let mut before = Desk::up("");
     before.leaves = |action| matches!(action, Action::Tell { .. });
-    before.ask("r", Request::Restart { options: StartOptions::default(), version: None });
+    before.ask("r", restart(StartOptions::default()));
     before.online(before.worker(1));
     before.leaves = |_| false;
     let mut desk = follow(&before, |_| {});
@@ -136,7 +136,7 @@ fn a_worker_that_was_leaving_is_told_so_again_and_is_no_failure() {
     // Nor is a spare worker's end one.
     let mut before = Desk::up("standby = 1");
     before.leaves = |action| matches!(action, Action::Tell { .. });
-    before.ask("r", Request::Restart { options: StartOptions::default(), version: None });
+    before.ask("r", restart(StartOptions::default()));
     before.all_online();
     let mut desk = follow(&before, |_| {});
     desk.exit(desk.worker(1));
@@ -160,7 +160,7 @@ fn a_worker_that_was_leaving_is_told_so_again_and_is_no_failure() {
 #[test]
 fn a_worker_that_was_leaving_and_hears_nothing_gets_sigterm_again() {
     let mut before = Desk::up("[options]\nready = 'notify'");
-    before.ask("r", Request::Restart { options: StartOptions::default(), version: None });
+    before.ask("r", restart(StartOptions::default()));
     before.hear(Event::Notified { worker: before.worker(1) });
     assert_eq!(before.count(|action| matches!(action, Action::Signal { .. })), 1);
     let mut desk = follow(&before, |_| {});
@@ -233,7 +233,7 @@ fn a_worker_that_may_have_served_is_drained_before_it_goes() {
 #[test]
 fn a_restart_that_had_not_begun_to_swap_is_undone() {
     let mut before = Desk::up("workers = 2\nstandby = 1");
-    before.ask("r", Request::Restart { options: StartOptions::default(), version: None });
+    before.ask("r", restart(StartOptions::default()));
     before.online(before.worker(3));
     let mut desk = follow(&before, |_| {});
     assert_eq!(
@@ -255,7 +255,7 @@ fn a_restart_that_had_not_begun_to_swap_is_undone() {
 #[test]
 fn no_new_worker_outlives_a_restart_that_is_undone() {
     let mut before = Desk::up("standby = 1");
-    before.ask("r", Request::Restart { options: StartOptions::default(), version: None });
+    before.ask("r", restart(StartOptions::default()));
     before.online(before.worker(3));
     // The old spare worker died with its daemon.
     let mut left = left(&before);
@@ -274,13 +274,7 @@ fn no_new_worker_outlives_a_restart_that_is_undone() {
 fn a_restart_that_had_begun_to_swap_is_finished() {
     let mut before = Desk::up("workers = 2\nstandby = 1");
     before.leaves = |action| matches!(action, Action::Publish { slot: SlotIndex(1), .. });
-    before.ask(
-        "r",
-        Request::Restart {
-            options: StartOptions { suspended: true, ..StartOptions::default() },
-            version: None,
-        },
-    );
+    before.ask("r", restart(suspended()));
     before.all_online();
     let mut left = left(&before);
     // The first of two links was swapped.
@@ -338,7 +332,7 @@ fn a_spare_worker_of_an_earlier_daemon_is_replaced_when_there_is_a_slot_that_it_
 fn a_socket_that_two_workers_inherited_is_removed_with_the_last_of_them() {
     let mut before = Desk::up("[options]\nlisten = 'daemon'");
     before.leaves = |action| matches!(action, Action::Tell { .. });
-    before.ask("r", Request::Restart { options: StartOptions::default(), version: None });
+    before.ask("r", restart(StartOptions::default()));
     before.online(before.worker(1));
     let mut desk = follow(&before, |_| {});
     desk.exit(desk.worker(0));
@@ -388,13 +382,7 @@ fn a_worker_that_waits_to_be_resumed_is_or_makes_the_app_suspended() {
     assert_eq!(reported(None, 2, true), (false, false));
 
     let mut before = Desk::up("workers = 2");
-    before.ask(
-        "r",
-        Request::Restart {
-            options: StartOptions { suspended: true, ..StartOptions::default() },
-            version: None,
-        },
-    );
+    before.ask("r", restart(suspended()));
     before.all_online();
     let mut desk = follow(&before, |_| {});
     report(&mut desk, 2, true);
@@ -423,8 +411,7 @@ fn a_worker_that_reported_is_known_by_its_connection_until_that_ends() {
 #[test]
 fn a_worker_that_boots_while_its_daemon_dies_is_still_bound_to_wait() {
     let mut before = Desk::up("");
-    let options = StartOptions { suspended: true, ..StartOptions::default() };
-    before.ask("r", Request::Restart { options, version: None });
+    before.ask("r", restart(suspended()));
     before.all_online();
     before.exit(before.worker(1));
     let mut desk = follow(&before, |_| {});

@@ -7,7 +7,7 @@ use nodesockd_core::event::{DaemonSignal, Failure};
 use nodesockd_core::wire::{Code, Request, StartOptions, ToWorker};
 use nodesockd_core::{Action, Event};
 
-use super::desk::{Desk, is_kill};
+use super::desk::{Desk, is_kill, restart};
 
 #[test]
 fn the_second_sigint_kills_and_nothing_else_does() {
@@ -82,7 +82,7 @@ fn a_daemon_that_quits_tells_how_it_is_and_does_nothing_else_any_more() {
     let refused = [
         Request::Stop,
         Request::Start(StartOptions::default()),
-        Request::Restart { options: StartOptions::default(), version: None },
+        restart(StartOptions::default()),
         Request::Resume,
         Request::SetWorkers { count: one },
         Request::SetStandby { count: 1 },
@@ -115,7 +115,7 @@ fn tries(action: &Action) -> bool {
 #[test]
 fn what_a_signal_asks_for_waits_until_nothing_else_is_in_progress() {
     let mut desk = Desk::up("");
-    desk.ask("r", Request::Restart { options: StartOptions::default(), version: None });
+    desk.ask("r", restart(StartOptions::default()));
     for signal in [DaemonSignal::User2, DaemonSignal::Hangup] {
         desk.hear(Event::Signalled { signal });
     }
@@ -131,7 +131,7 @@ fn what_a_signal_asks_for_waits_until_nothing_else_is_in_progress() {
 fn everybody_who_asks_for_a_stop_is_told_when_it_is_done() {
     let mut desk = Desk::up("");
     desk.leaves = |action| matches!(action, Action::Tell { message: ToWorker::Shutdown, .. });
-    desk.ask("r", Request::Restart { options: StartOptions::default(), version: None });
+    desk.ask("r", restart(StartOptions::default()));
     desk.ask("first", Request::Stop);
     assert_eq!(desk.end("r"), Some((Some(Code::Busy), "a restart was ended by a stop".into())));
     desk.ask("second", Request::Stop);

@@ -12,7 +12,7 @@ use nodesockd_core::event::{DaemonSignal, ExitStatus, Queue};
 use nodesockd_core::id::{BootId, ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Manager;
 use nodesockd_core::supervisor::{Daemon, Handoff};
-use nodesockd_core::wire::{Code, FromWorker, Reply, Request, ToWorker};
+use nodesockd_core::wire::{Code, FromWorker, Reply, Request, StartOptions, ToWorker};
 use nodesockd_core::{Action, Event, Supervisor, Time};
 
 struct File<'a>(&'a str);
@@ -247,6 +247,14 @@ impl Desk {
     pub fn count(&self, fits: impl Fn(&Action) -> bool) -> usize {
         self.orders.iter().filter(|action| fits(action)).count()
     }
+}
+
+pub fn suspended() -> StartOptions {
+    StartOptions { suspended: true, ..StartOptions::default() }
+}
+
+pub fn restart(options: StartOptions) -> Request {
+    Request::Restart { options, version: None }
 }
 
 pub fn is_spawn(action: &Action) -> bool {

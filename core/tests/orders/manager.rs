@@ -9,7 +9,7 @@ use nodesockd_core::supervisor::Daemon;
 use nodesockd_core::wire::{Request, StartOptions, ToWorker};
 use nodesockd_core::{Action, Event, Supervisor};
 
-use super::desk::{Desk, config};
+use super::desk::{Desk, config, restart};
 
 const SYSTEMD: Manager = Manager { watchdog: None };
 
@@ -75,7 +75,7 @@ fn a_reload_is_over_when_the_daemon_is_ready_again() {
     assert_eq!(heard(&mut desk), ["READY=1", "STATUS=1 slot is served"]);
 
     // Other things that are asked for are nothing that it waits for.
-    desk.ask("restart", Request::Restart { options: StartOptions::default(), version: None });
+    desk.ask("restart", restart(StartOptions::default()));
     assert_eq!(heard(&mut desk), ["STATUS=1 slot is served; a restart is in progress"]);
 }
 

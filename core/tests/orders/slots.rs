@@ -8,7 +8,7 @@ use nodesockd_core::id::{Process, SlotIndex};
 use nodesockd_core::wire::{FromWorker, Request, StartOptions, WorkerState};
 use nodesockd_core::{Action, Event};
 
-use super::desk::{Desk, config, is_spawn};
+use super::desk::{Desk, config, is_spawn, restart, suspended};
 
 const NOTHING: [&str; 0] = [];
 
@@ -43,13 +43,12 @@ fn a_standby_takes_over_as_the_app_is() {
     assert_eq!(orders[0], "link 0 to b");
     assert!(orders.contains(&"tell b resume".to_owned()));
 
-    let mut suspended = Desk::up("standby = 1");
-    let options = StartOptions { suspended: true, ..StartOptions::default() };
-    suspended.ask("r", Request::Restart { options, version: None });
-    suspended.all_online();
-    suspended.story();
-    suspended.exit(suspended.worker(2));
-    let orders = suspended.story();
+    let mut waiting = Desk::up("standby = 1");
+    waiting.ask("r", restart(suspended()));
+    waiting.all_online();
+    waiting.story();
+    waiting.exit(waiting.worker(2));
+    let orders = waiting.story();
     assert_eq!(orders[0], "link 0 to d");
     assert!(!orders.contains(&"tell d resume".to_owned()));
 
@@ -200,7 +199,7 @@ fn a_daemon_quits_when_nothing_is_left_or_could_not_be_removed_five_times() {
 fn status_shows_slots_first_then_spare_workers_and_those_that_leave() {
     let mut desk = Desk::up("workers = 2\nstandby = 1");
     desk.leaves = |action| matches!(action, Action::Tell { .. });
-    desk.ask("r", Request::Restart { options: StartOptions::default(), version: None });
+    desk.ask("r", restart(StartOptions::default()));
     desk.all_online();
     let rows = desk.supervisor.status().workers;
     let shown: Vec<_> =

@@ -8,7 +8,7 @@ use nodesockd_core::id::{Process, WorkerId};
 use nodesockd_core::wire::{FromWorker, Request, StartOptions, WorkerState};
 use nodesockd_core::{Action, Event, Time};
 
-use super::desk::{Desk, is_spawn};
+use super::desk::{Desk, is_spawn, restart, suspended};
 
 #[test]
 fn a_worker_gets_what_it_needs() {
@@ -96,14 +96,6 @@ fn status_tells_since_when_it_is_so() {
     let status = desk.supervisor.status();
     assert_eq!(status.workers.iter().map(|row| row.since.as_nanos()).collect::<Vec<_>>(), [1_000_000_000]);
     assert_eq!(status.started, Time::ZERO);
-}
-
-fn suspended() -> StartOptions {
-    StartOptions { suspended: true, ..StartOptions::default() }
-}
-
-fn restart(options: StartOptions) -> Request {
-    Request::Restart { options, version: None }
 }
 
 fn states(desk: &Desk) -> Vec<WorkerState> {
