@@ -1,7 +1,5 @@
 //! The command line: what can be typed, and what the help says about it (spec section 3).
 
-mod setup;
-
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +9,9 @@ use nodesockd_core::wire::Json;
 
 use crate::VERSION;
 
-pub use setup::{CompletionsArgs, DoctorArgs, InitArgs, ManArgs, Manager, NginxArgs, ServiceArgs};
+pub use crate::setup::args::{
+    CheckArgs, CompletionsArgs, DoctorArgs, InitArgs, ManArgs, Manager, NginxArgs, ServiceArgs,
+};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -339,17 +339,6 @@ pub struct SendReqArgs {
     /// Its data
     #[arg(value_name = "JSON", value_parser = json, allow_negative_numbers = true)]
     pub data: Option<Json>,
-}
-
-/// Arguments of `check`.
-#[derive(Debug, Args)]
-pub struct CheckArgs {
-    /// The configuration file
-    #[arg(short, long, value_name = "PATH")]
-    pub config: Option<PathBuf>,
-    /// Print one line of JSON
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// `5`, `5s` or `500ms`.

@@ -9,12 +9,12 @@ use nodesockd_os::{Backend, OpenError, Parcel, Setup, random_boot_id, service_ma
 use tokio::task::LocalSet;
 
 use crate::VERSION;
-use crate::check::{Finding, obstacles};
 use crate::cli::DaemonArgs;
 use crate::configuration::{invalid, read, surroundings};
 use crate::exit::{Exit, Failure};
 use crate::logging::{self, Verbosity};
 use crate::program::installed;
+use crate::setup::check::{Finding, obstacles};
 
 /// Runs the daemon until it quits.
 ///

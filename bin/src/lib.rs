@@ -2,27 +2,20 @@
 //!
 //! A library beside the program, so that tests can use its client and look at its renderers.
 
-pub mod check;
 pub mod cli;
 pub mod client;
 pub mod commands;
 mod configuration;
 mod daemon;
-pub mod doctor;
 pub mod exit;
-mod external;
-mod init;
 mod live;
 mod locate;
 mod logging;
-mod manual;
-pub mod nginx;
 pub mod out;
-mod plain;
 mod preflight;
 mod program;
 pub mod render;
-pub mod service;
+pub mod setup;
 mod tail;
 pub mod view;
 
@@ -52,13 +45,13 @@ pub fn run() -> ExitCode {
             nodesockd_os::prepare();
             on_runtime(daemon::run(args))
         }
-        Command::Check(args) => on_runtime(check::run(&args, &mut console)),
-        Command::Init(args) => on_runtime(init::run(&args, &mut console)),
-        Command::Doctor(args) => on_runtime(doctor::run(&args, &mut console)),
-        Command::Nginx(args) => on_runtime(nginx::run(&args, &mut console)),
-        Command::Service(args) => on_runtime(service::run(&args, &mut console)),
-        Command::Completions(args) => manual::completions(&args, &mut console),
-        Command::Man(args) => manual::man(&args, &mut console),
+        Command::Check(args) => on_runtime(setup::check::run(&args, &mut console)),
+        Command::Init(args) => on_runtime(setup::init::run(&args, &mut console)),
+        Command::Doctor(args) => on_runtime(setup::doctor::run(&args, &mut console)),
+        Command::Nginx(args) => on_runtime(setup::nginx::run(&args, &mut console)),
+        Command::Service(args) => on_runtime(setup::service::run(&args, &mut console)),
+        Command::Completions(args) => setup::manual::completions(&args, &mut console),
+        Command::Man(args) => setup::manual::man(&args, &mut console),
     };
     match result {
         Ok(exit) => exit.into(),

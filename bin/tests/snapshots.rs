@@ -2,12 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use clap::CommandFactory;
-use nodesockd::check::{Finding, Verdict};
 use nodesockd::cli::Cli;
-use nodesockd::doctor::Area;
 use nodesockd::exit::{Exit, Failure};
 use nodesockd::out::Style;
 use nodesockd::render;
+use nodesockd::setup::check::{Finding, Verdict};
+use nodesockd::setup::doctor::Area;
+use nodesockd::setup::report;
 use nodesockd::view::{ConfigView, StatusView};
 use nodesockd_core::wire::Progress;
 use serde_json::json;
@@ -194,8 +195,8 @@ fn check() {
         finding(Verdict::Warning, "a daemon runs already", Some("give it another `ipcFile`")),
         finding(Verdict::Bad, "unknown key\n --> nodesockd.toml:1:1\n  |", None),
     ];
-    insta::assert_snapshot!("check_piped", render::check(&findings, Style::PLAIN));
-    insta::assert_snapshot!("check_terminal", visible(&render::check(&findings, Style::COLOUR)));
+    insta::assert_snapshot!("check_piped", report::check(&findings, Style::PLAIN));
+    insta::assert_snapshot!("check_terminal", visible(&report::check(&findings, Style::COLOUR)));
 }
 
 #[test]
@@ -215,7 +216,7 @@ fn doctor() {
     let warning =
         finding(Verdict::Warning, "the app is suspended: requests wait", Some("`nodesockd resume`"));
     let areas = [area("configuration", &[good]), area("service", &[bad]), area("daemon", &[warning])];
-    insta::assert_snapshot!("doctor_piped", render::doctor(&areas, Style::PLAIN));
-    insta::assert_snapshot!("doctor_terminal", visible(&render::doctor(&areas, Style::COLOUR)));
-    assert!(render::doctor(&areas[..1], Style::PLAIN).ends_with("\n\nEverything is as it should be.\n"));
+    insta::assert_snapshot!("doctor_piped", report::doctor(&areas, Style::PLAIN));
+    insta::assert_snapshot!("doctor_terminal", visible(&report::doctor(&areas, Style::COLOUR)));
+    assert!(report::doctor(&areas[..1], Style::PLAIN).ends_with("\n\nEverything is as it should be.\n"));
 }

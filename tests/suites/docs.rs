@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use nodesockd::cli::Manager;
-use nodesockd::service::{Service, print};
+use nodesockd::setup::service::{Service, print};
 use nodesockd_core::config::{self, Problem, Sources, Start, Surroundings};
 use nodesockd_tests::chapter::{Block, Chapter, entries};
 use nodesockd_tests::cli;

@@ -1,8 +1,6 @@
 //! From facts to text: pure functions, so that every sentence can be read in a snapshot.
 
-mod check;
 mod config;
-mod doctor;
 mod failure;
 mod json;
 mod progress;
@@ -10,9 +8,7 @@ mod status;
 mod table;
 mod time;
 
-pub use check::check;
 pub use config::config;
-pub use doctor::doctor;
 pub use failure::{failure, log_end};
 pub use json::json_line;
 pub use progress::Transcript;

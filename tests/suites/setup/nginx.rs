@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
-use nodesockd::nginx::syntax;
+use nodesockd::setup::nginx::syntax;
 use nodesockd_tests::nginx::Site;
 use nodesockd_tests::{App, Load, http};
 use serde_json::Value;

@@ -10,9 +10,9 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use crate::VERSION;
-use crate::check::Finding;
-use crate::check::socket::Running;
 use crate::render;
+use crate::setup::check::Finding;
+use crate::setup::check::socket::Running;
 use crate::view::StatusView;
 
 /// How long a worker may take to answer.

@@ -16,16 +16,17 @@ use serde::Serialize;
 use serde_json::json;
 
 use self::unit::Unit;
-use crate::check::program::Runner;
-use crate::check::socket::{self, Running, ask};
-use crate::check::{self, Finding, Verdict};
 use crate::cli::DoctorArgs;
 use crate::configuration;
 use crate::exit::{Exit, Failure};
-use crate::nginx::{self, Installed, Known, Served, compare};
 use crate::out::Console;
 use crate::render;
-use crate::service::USUAL_PATH;
+use crate::setup::check::program::Runner;
+use crate::setup::check::socket::{self, Running, ask};
+use crate::setup::check::{self, Finding, Verdict};
+use crate::setup::nginx::{self, Installed, Known, Served, compare};
+use crate::setup::report;
+use crate::setup::service::USUAL_PATH;
 
 /// How long the queues of listening sockets may be at least: what daemon and library ask for.
 const BACKLOG: u32 = 4096;
@@ -54,7 +55,7 @@ pub async fn run(args: &DoctorArgs, console: &mut Console) -> Result<Exit, Failu
         let report = json!({ "areas": areas, "bad": bad, "warnings": warnings });
         console.out.line(&render::json_line(&report.to_string()))?;
     } else {
-        console.out.text(&render::doctor(&areas, console.out.style()))?;
+        console.out.text(&report::doctor(&areas, console.out.style()))?;
     }
     Ok(if bad > 0 { Exit::InvalidConfig } else { Exit::Done })
 }

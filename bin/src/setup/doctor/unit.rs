@@ -7,7 +7,7 @@ use std::time::Duration;
 use nodesockd_core::config::Config;
 use tokio::process::Command;
 
-use crate::external::ask;
+use crate::setup::external::ask;
 
 /// Where units are looked for, the strongest first (`systemd.unit(5)`).
 const FOLDERS: [&str; 5] = [

@@ -264,7 +264,7 @@ fn time(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nginx::dump;
+    use crate::setup::nginx::dump;
 
     fn site(text: &str) -> Site {
         Site::of(&dump::read("f", text).unwrap().directives)

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use nodesockd_core::config::{Config, Named};
 
-use crate::check::Finding;
 use crate::render;
+use crate::setup::check::Finding;
 
 /// What the files in `tmpDir` tell; `running` is whether there is a daemon.
 pub(super) fn look(config: &Config, running: bool) -> Vec<Finding> {

@@ -12,8 +12,8 @@ use rustix::process::geteuid;
 use tokio::process::Command;
 
 use super::{Finding, may};
-use crate::external::{ask, find};
 use crate::render;
+use crate::setup::external::{ask, find};
 
 /// The oldest Node that the worker library supports.
 const OLDEST_NODE: u32 = 18;
@@ -143,7 +143,7 @@ fn major(version: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::Verdict;
+    use crate::setup::check::Verdict;
 
     /// Written by another process: a file that this one has open while another test starts a child cannot be executed.
     fn fake_node(dir: &Path, body: &str) -> String {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use nodesockd_core::config::Config;
 
 use super::unit::Unit;
-use crate::check::Finding;
 use crate::render::{self, span};
+use crate::setup::check::Finding;
 
 /// Between SIGTERM and SIGKILL.
 const LAST_WORDS: Duration = Duration::from_secs(5);

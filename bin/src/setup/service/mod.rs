@@ -16,11 +16,11 @@ pub use print::print;
 use crate::cli::{Manager, ServiceArgs};
 use crate::configuration;
 use crate::exit::{Exit, Failure};
-use crate::external::{ask, find};
 use crate::out::Console;
-use crate::plain;
 use crate::program::{installed, logical};
 use crate::render;
+use crate::setup::external::{ask, find};
+use crate::setup::plain;
 
 /// Where managers look for programs, for all we know: systemd's own list.
 pub(crate) const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -15,16 +15,17 @@ use nodesockd_os::accounts::Account;
 
 use self::package::App;
 use self::steps::Caller;
-use crate::check::{Finding, Verdict, program};
 use crate::cli::InitArgs;
 use crate::configuration;
-use crate::doctor::reach;
 use crate::exit::{Exit, Failure};
-use crate::external;
-use crate::nginx::{self, Installed};
 use crate::out::Console;
-use crate::plain;
 use crate::render;
+use crate::setup::check::{Finding, Verdict, program};
+use crate::setup::doctor::reach;
+use crate::setup::external;
+use crate::setup::nginx::{self, Installed};
+use crate::setup::plain;
+use crate::setup::report;
 
 /// Writes what is not there yet, and says what is left to do.
 ///
@@ -50,7 +51,7 @@ pub async fn run(args: &InitArgs, console: &mut Console) -> Result<Exit, Failure
     findings.extend(what_is_wrong(&config, &user, nginx.as_ref()).await);
 
     let style = console.err.style();
-    console.err.text(&render::check(&findings, style))?;
+    console.err.text(&report::check(&findings, style))?;
     console.err.text(&steps::text(&app, &config, &caller(&around.cwd, &user), style))?;
     Ok(Exit::Done)
 }

@@ -1,11 +1,33 @@
-//! `doctor`, for people.
+//! The findings of `check` and `doctor`, for people.
 
 use std::fmt::Write;
 
-use super::{BOLD, GREEN, RED, YELLOW, check};
-use crate::check::Verdict;
-use crate::doctor::Area;
+use super::check::{Finding, Verdict};
+use super::doctor::Area;
 use crate::out::Style;
+use crate::render::{BOLD, CYAN, GREEN, RED, YELLOW};
+
+/// A line for each finding, with what to do below those that need it.
+#[must_use]
+pub fn check(findings: &[Finding], style: Style) -> String {
+    let mut text = String::new();
+    for finding in findings {
+        let mark = match finding.verdict {
+            Verdict::Good => style.paint(GREEN, "✓"),
+            Verdict::Warning => style.paint(YELLOW, "!"),
+            Verdict::Bad => style.paint(RED, "✗"),
+        };
+        let mut lines = finding.message.lines();
+        let _ = writeln!(text, "{mark} {}", lines.next().unwrap_or_default());
+        for line in lines {
+            let _ = writeln!(text, "  {line}");
+        }
+        if let Some(help) = &finding.help {
+            let _ = writeln!(text, "  {} {help}", style.paint(CYAN, "help:"));
+        }
+    }
+    text
+}
 
 /// Each area with its findings, and the sum of it.
 #[must_use]

@@ -9,9 +9,9 @@ use nodesockd_core::id::SlotIndex;
 use nodesockd_os::accounts::{Account, group_id, group_name};
 use nodesockd_os::rights::{Obstacle, Right, has_default_list, reaches};
 
-use crate::check::Finding;
-use crate::nginx::{Installed, Site};
 use crate::render;
+use crate::setup::check::Finding;
+use crate::setup::nginx::{Installed, Site};
 
 const SETGID: u32 = 0o2000;
 

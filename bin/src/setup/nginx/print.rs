@@ -8,7 +8,7 @@ use nodesockd_core::config::Config;
 use nodesockd_core::id::SlotIndex;
 
 use crate::cli::NginxArgs;
-use crate::plain;
+use crate::setup::plain;
 
 /// How long nginx keeps an idle connection to a worker, unless that is too long for one that retires.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);

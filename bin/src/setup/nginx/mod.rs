@@ -14,12 +14,12 @@ pub use compare::{Served, WORKER_KEEP_ALIVE, compare};
 pub use installed::Installed;
 pub use site::Site;
 
-use crate::check::{self, Finding};
 use crate::cli::NginxArgs;
 use crate::configuration;
 use crate::exit::{Exit, Failure};
 use crate::out::Console;
 use crate::render;
+use crate::setup::check::{self, Finding};
 
 /// Bytes of a configuration that are read.
 const READ: u64 = 64 << 20;

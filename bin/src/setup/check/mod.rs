@@ -19,6 +19,7 @@ use crate::configuration;
 use crate::exit::{Exit, Failure};
 use crate::out::Console;
 use crate::render;
+use crate::setup::report;
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -76,7 +77,7 @@ pub(crate) fn report(findings: &[Finding], json: bool, console: &mut Console) ->
     if json {
         console.out.line(&render::json_line(&serde_json::json!({ "findings": findings }).to_string()))?;
     } else {
-        console.out.text(&render::check(findings, console.out.style()))?;
+        console.out.text(&report::check(findings, console.out.style()))?;
     }
     let bad = findings.iter().any(|finding| finding.verdict == Verdict::Bad);
     Ok(if bad { Exit::InvalidConfig } else { Exit::Done })

@@ -10,8 +10,8 @@ use nodesockd_os::accounts::{Account, group_name};
 
 use super::package::App;
 use crate::out::Style;
-use crate::plain;
 use crate::render;
+use crate::setup::plain;
 
 /// A step: what it is for, and lines to type or to write.
 struct Step {

@@ -62,7 +62,7 @@ fn group(name: &str) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::Verdict;
+    use crate::setup::check::Verdict;
 
     #[test]
     fn a_log_needs_a_folder_that_can_be_written_to() {

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use nodesockd_os::accounts::{Account, group_name};
 
-use crate::check::Finding;
 use crate::render;
+use crate::setup::check::Finding;
 
 /// All for the daemon, the way in for nginx's group, the same group for what is created in it.
 const MODE: u32 = 0o2750;

@@ -9,8 +9,8 @@ use nodesockd_os::rights::Right;
 use tokio::process::Command;
 
 use super::Version;
-use crate::check::may;
-use crate::external::{Answer, ask, find};
+use crate::setup::check::may;
+use crate::setup::external::{Answer, ask, find};
 
 /// Where nginx is when `PATH` is a person's, not root's.
 const FOLDERS: [&str; 6] = [

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::package::App;
-use crate::plain;
+use crate::setup::plain;
 
 /// A commented `nodesockd.toml`.
 pub(super) fn text(app: &App, tmp_dir: &Path) -> String {

@@ -10,8 +10,8 @@ use nodesockd_core::id::SlotIndex;
 use super::Version;
 use super::site::{Pass, Server, Settings, Site, Upstream};
 use super::syntax::Place;
-use crate::check::Finding;
 use crate::render::{self, span};
+use crate::setup::check::Finding;
 
 /// After which a worker with `nodesockd.listen()` closes an idle connection: nginx's 60 s and some more
 /// (`node/lib/listen.js`).
@@ -344,8 +344,8 @@ mod tests {
     use std::fmt::Write;
 
     use super::*;
-    use crate::check::Verdict;
-    use crate::nginx::dump;
+    use crate::setup::check::Verdict;
+    use crate::setup::nginx::dump;
 
     const OLD: Option<Version> = Some(Version(1, 22, 1));
     const NEW: Option<Version> = Some(Version(1, 31, 0));

@@ -65,7 +65,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::check::Verdict::{Bad, Good, Warning};
+    use crate::setup::check::Verdict::{Bad, Good, Warning};
 
     fn verdicts(mode: u32) -> Vec<Verdict> {
         let dir = tempfile::tempdir().unwrap();
