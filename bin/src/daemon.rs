@@ -5,7 +5,7 @@ use nodesockd_core::backend::Clock;
 use nodesockd_core::config::{Config, Problem, Surroundings};
 use nodesockd_core::driver::Driver;
 use nodesockd_core::supervisor::Daemon;
-use nodesockd_os::{Backend, OpenError, Parcel, Setup, random_boot_id, service_manager, start_over};
+use nodesockd_os::{Backend, HandoffFile, OpenError, Setup, random_boot_id, service_manager, start_over};
 use tokio::task::LocalSet;
 
 use crate::VERSION;
@@ -44,9 +44,9 @@ async fn supervise(config: Config, source: Source, verbosity: Verbosity) -> Resu
         loaded
     });
     let setup = Setup { config: config.clone(), load, program };
-    let mut driver = match Parcel::received() {
+    let mut driver = match HandoffFile::received() {
         None => begin(config, setup)?,
-        Some(parcel) => take_over(config, setup, parcel)?,
+        Some(handoff) => take_over(config, setup, handoff)?,
     };
     driver.run().await;
     driver.backend().close().await;
@@ -68,11 +68,11 @@ fn begin(config: Config, setup: Setup) -> Result<Driver<Backend>, Failure> {
 fn take_over(
     config: Config,
     setup: Setup,
-    parcel: Result<Parcel, String>,
+    handoff: Result<HandoffFile, String>,
 ) -> Result<Driver<Backend>, Failure> {
-    let taken = parcel.and_then(|parcel| match parcel.supervisor.refuses(&config) {
+    let taken = handoff.and_then(|handoff| match handoff.supervisor.refuses(&config) {
         Some(reason) => Err(reason),
-        None => Backend::take_over(setup, parcel).map_err(|error| error.to_string()),
+        None => Backend::take_over(setup, handoff).map_err(|error| error.to_string()),
     });
     match taken {
         Ok((backend, left)) => {

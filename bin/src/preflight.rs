@@ -3,7 +3,7 @@
 use std::io;
 
 use nodesockd_os::accounts::Account;
-use nodesockd_os::{Fit, Parcel, tmp_dir_usable};
+use nodesockd_os::{HandoffFile, PreflightReply, tmp_dir_usable};
 
 use crate::VERSION;
 use crate::cli::DaemonArgs;
@@ -19,16 +19,16 @@ use crate::out::Console;
 /// Why it could not: exit code 3 for the configuration, else 1.
 pub fn run(args: &DaemonArgs, console: &mut Console) -> Result<Exit, Failure> {
     let refused = |reason: String| Failure::new(Exit::Unexpected, reason);
-    let parcel = Parcel::read(io::stdin().lock())
+    let handoff = HandoffFile::read(io::stdin().lock())
         .map_err(|error| refused(format!("{VERSION} does not understand this hand-off: {error}")))?;
     let source = Source { around: surroundings()?, args: args.clone() };
     let config = source.load().map_err(|problems| invalid(&problems))?;
-    if let Some(reason) = parcel.supervisor.refuses(&config) {
+    if let Some(reason) = handoff.supervisor.refuses(&config) {
         return Err(Failure::new(Exit::InvalidConfig, reason));
     }
     tmp_dir_usable(&config.tmp_dir, &Account::current()).map_err(refused)?;
-    let fit = Fit { version: VERSION.to_owned() };
-    let line = serde_json::to_string(&fit).map_err(|error| refused(error.to_string()))?;
+    let reply = PreflightReply { version: VERSION.to_owned() };
+    let line = serde_json::to_string(&reply).map_err(|error| refused(error.to_string()))?;
     console.out.line(&line)?;
     Ok(Exit::Done)
 }

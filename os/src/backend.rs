@@ -28,22 +28,32 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use crate::channel::Channel;
+use crate::clock;
 use crate::dev_server::DevServer;
 use crate::error::OpenError;
-use crate::freezer::Freezer;
-use crate::ipc::{Doorway, IpcFile};
-use crate::listeners::Listeners;
-use crate::lock::Lock;
-use crate::logs::Logs;
-use crate::outbox::{Outbox, outbox};
-use crate::pidfd::Pidfd;
-use crate::queue::Queues;
-use crate::register::Register;
-use crate::session::{Fact, LAST_WORDS, Paused};
-use crate::state_file::StateFile;
-use crate::tmp_dir::TmpDir;
-use crate::{channel, children, clock, ipc, manager, notify, probe_http, signals, spawn, survivors, sweep};
+use crate::files::listeners::Listeners;
+use crate::files::lock::Lock;
+use crate::files::logs::Logs;
+use crate::files::queue::Queues;
+use crate::files::state_file::StateFile;
+use crate::files::sweep;
+use crate::files::tmp_dir::TmpDir;
+use crate::handoff::pause::Pause;
+use crate::peers::channel;
+use crate::peers::channel::Channel;
+use crate::peers::ipc;
+use crate::peers::ipc::{ControlSocket, IpcFile};
+use crate::peers::manager;
+use crate::peers::notify;
+use crate::peers::outbox::{Outbox, outbox};
+use crate::peers::probe_http;
+use crate::peers::session::{Fact, LAST_WORDS, Paused};
+use crate::processes::children;
+use crate::processes::pidfd::Pidfd;
+use crate::processes::spawn;
+use crate::processes::survivors;
+use crate::processes::worker_locks::WorkerLocks;
+use crate::signals;
 
 /// Facts that wait for the supervisor. Those who have more to tell wait, too; the supervisor waits for none of them.
 const INBOX: usize = 64;
@@ -71,8 +81,8 @@ pub struct Backend {
     backlog: VecDeque<Event>,
     /// Conversations that have stopped.
     paused: Vec<Paused>,
-    freezer: Freezer,
-    doorway: Doorway,
+    pause: Pause,
+    control: ControlSocket,
     inbox: mpsc::Receiver<Fact>,
     facts: mpsc::Sender<Fact>,
     workers: BTreeMap<WorkerId, Worker>,
@@ -80,7 +90,7 @@ pub struct Backend {
     tmp_dir: TmpDir,
     queues: Queues,
     state_file: StateFile,
-    register: Register,
+    locks: WorkerLocks,
     listeners: Listeners,
     logs: Logs,
     dev_server: DevServer,
@@ -116,8 +126,8 @@ impl Backend {
         let config = &setup.config;
         let tmp_dir = open_tmp_dir(config)?;
         let lock = Lock::take(&config.ipc_file)?;
-        let (ipc_file, doorway) = ipc::open(&config.ipc_file, config.options.ipc_group.as_deref())?;
-        Self::assemble(setup, tmp_dir, lock, ipc_file, doorway)
+        let (ipc_file, control) = ipc::open(&config.ipc_file, config.options.ipc_group.as_deref())?;
+        Self::assemble(setup, tmp_dir, lock, ipc_file, control)
     }
 
     fn assemble(
@@ -125,7 +135,7 @@ impl Backend {
         tmp_dir: TmpDir,
         lock: Lock,
         ipc_file: IpcFile,
-        doorway: Doorway,
+        control: ControlSocket,
     ) -> Result<Self, OpenError> {
         let Setup { config, load, program } = setup;
         let (facts, inbox) = mpsc::channel(INBOX);
@@ -137,8 +147,8 @@ impl Backend {
             cwd: config.cwd.clone(),
             backlog: VecDeque::new(),
             paused: Vec::new(),
-            freezer: Freezer::new(),
-            doorway,
+            pause: Pause::new(),
+            control,
             inbox,
             facts,
             workers: BTreeMap::new(),
@@ -146,7 +156,7 @@ impl Backend {
             logs: Logs::new(&config.tmp_dir),
             tmp_dir,
             state_file: StateFile::beside(&config.ipc_file),
-            register: Register::beside(&config.ipc_file),
+            locks: WorkerLocks::beside(&config.ipc_file),
             queues: Queues::new(),
             listeners: Listeners::default(),
             dev_server: DevServer::default(),
@@ -162,9 +172,9 @@ impl Backend {
 
     /// Hears signals and new clients from now on.
     fn start_hearing(&mut self) -> io::Result<()> {
-        self.freezer.reset();
-        self.tasks = signals::watch(&self.facts, &self.freezer)?;
-        let serve = ipc::serve(self.doorway.clone(), self.facts.clone(), self.freezer.frost());
+        self.pause.reset();
+        self.tasks = signals::watch(&self.facts, &self.pause)?;
+        let serve = ipc::serve(self.control.clone(), self.facts.clone(), self.pause.token());
         self.tasks.push(tokio::spawn(serve));
         signals::release();
         Ok(())
@@ -173,8 +183,8 @@ impl Backend {
     /// Hears what a worker sends to its `NOTIFY_SOCKET`, if it has one.
     fn hear_notices(&self, id: WorkerId) {
         if let Some(Worker { pid, notices: Some(socket), .. }) = self.workers.get(&id) {
-            let (facts, frost) = (self.facts.clone(), self.freezer.frost());
-            tokio::spawn(notify::serve(id, *pid, Arc::clone(socket), facts, frost));
+            let (facts, token) = (self.facts.clone(), self.pause.token());
+            tokio::spawn(notify::serve(id, *pid, Arc::clone(socket), facts, token));
         }
     }
 
@@ -225,7 +235,7 @@ impl Backend {
     pub fn inherit(&mut self, config: &Config) -> Inheritance {
         let state = self.state_file.read();
         let mut survivors = Vec::new();
-        for Survivor { id, process } in survivors::find(&config.ipc_file, state.as_ref(), &self.register) {
+        for Survivor { id, process } in survivors::find(&config.ipc_file, state.as_ref(), &self.locks) {
             match survivors::open(process) {
                 Ok((pid, pidfd)) => {
                     let watch = self.watch(id, &pidfd);
@@ -294,11 +304,11 @@ impl Processes for Backend {
     async fn spawn(&mut self, order: &SpawnOrder) -> Result<Process, Failure> {
         let worker = order.worker;
         let spawn::Started { pid, process, pidfd, channel, notices } =
-            spawn::start(order, &self.listeners, &mut self.logs, &self.register)?;
+            spawn::start(order, &self.listeners, &mut self.logs, &self.locks)?;
         let (outbox, outgoing) = outbox(Vec::new());
         let channel =
             Channel { worker, stream: channel, decoder: Decoder::new(), outbox: outbox.clone(), outgoing };
-        tokio::spawn(channel::serve(channel, self.facts.clone(), self.freezer.frost()));
+        tokio::spawn(channel::serve(channel, self.facts.clone(), self.pause.token()));
         let watch = self.watch(worker, &pidfd);
         let (outbox, notices) = (Some(outbox), notices.map(Arc::new));
         self.workers.insert(worker, Worker { pid, process, pidfd, child: true, outbox, watch, notices });
@@ -314,7 +324,7 @@ impl Processes for Backend {
                 // One that is no child of ours may be collected at any time; a child's number is its own until we do.
                 if !found.child {
                     found.pidfd.signal(Signal::KILL);
-                    survivors::kill_left_behind(worker, &self.register);
+                    survivors::kill_left_behind(worker, &self.locks);
                 } else if let Err(error) = kill_process_group(found.pid, Signal::KILL) {
                     tracing::warn!("cannot kill the process group of worker {}: {error}", worker.short());
                 }
@@ -325,7 +335,7 @@ impl Processes for Backend {
     async fn reap(&mut self, worker: WorkerId, process: Process) {
         let Some(found) = self.worker(worker, process) else { return };
         if !found.child {
-            survivors::kill_left_behind(worker, &self.register);
+            survivors::kill_left_behind(worker, &self.locks);
         } else {
             children::kill_left_behind(worker, found.pid).await;
         }

@@ -15,8 +15,8 @@ use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 
-use crate::accept::Acceptor;
-use crate::baggage::{DevServerBaggage, Number, Porter};
+use crate::handoff::fds::{DevServerFds, FdCollector, FdNumber};
+use crate::peers::accept::Acceptor;
 
 /// Connections served at once. More have to wait in the kernel.
 const MOST: usize = 1024;
@@ -80,19 +80,19 @@ impl DevServer {
     }
 
     /// A server that an earlier program of this process ran. The connections that it passed on are cut.
-    pub(crate) fn go_on(&mut self, baggage: DevServerBaggage) -> io::Result<()> {
-        let open = |number: Number| TcpListener::from_std(number.open().into());
-        let listeners = baggage.sockets.into_iter().map(open).collect::<Result<_, _>>()?;
-        self.slots.set(baggage.links);
-        self.run(baggage.asked, listeners);
+    pub(crate) fn take_over(&mut self, fds: DevServerFds) -> io::Result<()> {
+        let open = |number: FdNumber| TcpListener::from_std(number.open().into());
+        let listeners = fds.sockets.into_iter().map(open).collect::<Result<_, _>>()?;
+        self.slots.set(fds.links);
+        self.run(fds.asked, listeners);
         Ok(())
     }
 
     /// What the next program gets.
-    pub(crate) fn pack<'a>(&'a self, porter: &mut Porter<'a>) -> Option<DevServerBaggage> {
+    pub(crate) fn pack<'a>(&'a self, fds: &mut FdCollector<'a>) -> Option<DevServerFds> {
         let Running { asked, listeners, .. } = self.running.as_ref()?;
-        let sockets = listeners.iter().map(|listener| porter.take(&**listener)).collect();
-        Some(DevServerBaggage { asked: *asked, sockets, links: self.slots.links() })
+        let sockets = listeners.iter().map(|listener| fds.add(&**listener)).collect();
+        Some(DevServerFds { asked: *asked, sockets, links: self.slots.links() })
     }
 
     fn run(&mut self, asked: u16, listeners: Vec<TcpListener>) -> u16 {

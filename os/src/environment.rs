@@ -12,7 +12,7 @@ use rustix::fs::Mode;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use crate::parcel::is_handed_over;
+use crate::handoff::handoff_file::is_handed_over;
 use crate::signals;
 
 /// Makes the process a clean parent. To be called first in `main`, while there is one thread.

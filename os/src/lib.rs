@@ -6,18 +6,14 @@
 //!
 //! | module | is about |
 //! | --- | --- |
-//! | `environment` | what the daemon inherited: descriptors, signals, umask, working directory |
-//! | `spawn`, `pidfd`, `children` | starting processes, noticing and collecting their exits |
-//! | `survivors`, `register`, `state_file` | which workers an earlier daemon has left |
-//! | `listeners`, `trampoline` | sockets that workers inherit, and how they get them |
-//! | `notify`, `probe_http` | readiness of workers that do not report it |
-//! | `channel`, [`session`], `conversation`, [`outbox`] | talking with workers and clients |
-//! | `ipc`, `peer`, [`accounts`], `lock` | the control socket, who may use it, and that there is one daemon only |
-//! | `tmp_dir`, `sweep`, `queue`, `diag` | links and sockets, and the kernel's accept queues |
-//! | `manager` | the service manager, and what it is told |
-//! | `freezer`, `trial`, `parcel`, `baggage` | becoming a newer program in the same process |
-//! | `dev_server`, `logs`, `signals` | the rest of a daemon's surroundings |
-//! | `probe`, [`rights`], `watched` | what clients want to know of this machine |
+//! | `backend` | the trait of the core, implemented by the modules below |
+//! | `processes` | starting workers, noticing and collecting their exits, finding those of an earlier daemon |
+//! | `files` | links and sockets in `tmpDir`, accept queues, log files, the daemon's lock and state |
+//! | `peers` | conversations with workers, clients and the service manager |
+//! | `handoff` | becoming a newer program in the same process |
+//! | `dev_server` | the front server for development |
+//! | `environment`, `signals`, `clock` | what the daemon inherited, signals to it, and the time |
+//! | `machine` | what `check`, `doctor` and `init` ask about this machine |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 #[cfg(not(target_os = "linux"))]
@@ -25,51 +21,26 @@ compile_error!(
     "the daemon and its command run on Linux only; elsewhere, apps run by plain `node`, without them"
 );
 
-mod accept;
-pub mod accounts;
 mod backend;
-mod baggage;
-mod channel;
-mod children;
 mod clock;
-mod conversation;
 mod dev_server;
-mod diag;
 mod environment;
 mod error;
-mod freezer;
-mod ipc;
-mod listeners;
-mod lock;
-mod logs;
-mod manager;
-mod notify;
-pub mod outbox;
-mod parcel;
-mod peer;
-mod pidfd;
-mod probe;
-mod probe_http;
-mod queue;
-mod register;
-pub mod rights;
-pub mod session;
+mod files;
+mod handoff;
+mod machine;
+mod peers;
+mod processes;
 mod signals;
-mod spawn;
-mod state_file;
-mod survivors;
-mod sweep;
-mod tmp_dir;
-mod trampoline;
-mod trial;
-mod watched;
 
 pub use backend::{Backend, Setup, start_over};
 pub use environment::{logical_cwd, prepare, random_boot_id, usable_cpus};
 pub use error::OpenError;
-pub use manager::service_manager;
-pub use parcel::Parcel;
-pub use probe::{diag_available, listens, table_available, tmp_dir_usable};
-pub use trampoline::become_worker_if_asked;
-pub use trial::{Fit, PREFLIGHT};
-pub use watched::Watched;
+pub use handoff::handoff_file::HandoffFile;
+pub use handoff::preflight::{PREFLIGHT, PreflightReply};
+pub use machine::probe::{diag_available, listens, table_available, tmp_dir_usable};
+pub use machine::{accounts, rights};
+pub use peers::manager::service_manager;
+pub use peers::{outbox, session};
+pub use processes::pidfd::Watched;
+pub use processes::trampoline::become_worker_if_asked;

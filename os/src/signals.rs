@@ -9,9 +9,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::children;
-use crate::freezer::{Freezer, Frost};
-use crate::session::Fact;
+use crate::handoff::pause::{Pause, PauseToken};
+use crate::peers::session::Fact;
+use crate::processes::children;
 
 /// What we watch for.
 const KINDS: [(SignalKind, DaemonSignal); 5] = [
@@ -23,7 +23,7 @@ const KINDS: [(SignalKind, DaemonSignal); 5] = [
 ];
 
 /// Installs the handlers and reports what comes, until that is to stop. SIGCHLD is for orphans: workers have their pidfds.
-pub(crate) fn watch(facts: &mpsc::Sender<Fact>, freezer: &Freezer) -> io::Result<Vec<JoinHandle<()>>> {
+pub(crate) fn watch(facts: &mpsc::Sender<Fact>, pause: &Pause) -> io::Result<Vec<JoinHandle<()>>> {
     let mut handlers = Vec::new();
     for (kind, meaning) in KINDS {
         handlers.push((signal(kind)?, meaning));
@@ -31,7 +31,7 @@ pub(crate) fn watch(facts: &mpsc::Sender<Fact>, freezer: &Freezer) -> io::Result
     let mut deaths = signal(SignalKind::child())?;
     let mut tasks: Vec<_> = handlers
         .into_iter()
-        .map(|(signals, meaning)| tokio::spawn(report(signals, meaning, facts.clone(), freezer.frost())))
+        .map(|(signals, meaning)| tokio::spawn(report(signals, meaning, facts.clone(), pause.token())))
         .collect();
     tasks.push(tokio::spawn(async move {
         while deaths.recv().await.is_some() {
@@ -55,13 +55,13 @@ pub(crate) fn release() {
     let _ = SigSet::empty().thread_set_mask();
 }
 
-async fn report(mut signals: Signal, signal: DaemonSignal, facts: mpsc::Sender<Fact>, mut frost: Frost) {
+async fn report(mut signals: Signal, signal: DaemonSignal, facts: mpsc::Sender<Fact>, mut token: PauseToken) {
     loop {
         // One that has come is told before it stops.
         tokio::select! {
             biased;
             Some(()) = signals.recv() => {}
-            () = frost.comes() => return,
+            () = token.requested() => return,
         }
         if facts.send(Fact::Event(Event::Signalled { signal })).await.is_err() {
             return;

@@ -26,23 +26,30 @@ use rustix::process::Pid;
 use tokio::net::{UnixListener, UnixStream};
 
 use super::{Backend, Setup, Worker};
-use crate::baggage::{Baggage, ClientBaggage, Number, Porter, Talk, WorkerBaggage};
-use crate::channel::Channel;
 use crate::error::OpenError;
-use crate::lock::Lock;
-use crate::outbox::{Outbox, outbox};
-use crate::parcel::{self, Parcel};
-use crate::pidfd::Pidfd;
-use crate::session::{Fact, Paused, Session, Stopped};
-use crate::{channel, children, ipc, notify, signals, spawn, survivors, trial};
+use crate::files::lock::Lock;
+use crate::handoff::fds::{ClientFds, FdCollector, FdNumber, HandoffFds, PausedStream, WorkerFds};
+use crate::handoff::handoff_file::{self, HandoffFile};
+use crate::handoff::preflight;
+use crate::peers::channel;
+use crate::peers::channel::Channel;
+use crate::peers::ipc;
+use crate::peers::notify;
+use crate::peers::outbox::{Outbox, outbox};
+use crate::peers::session::{Fact, Paused, Session, Stopped};
+use crate::processes::children;
+use crate::processes::pidfd::Pidfd;
+use crate::processes::spawn;
+use crate::processes::survivors;
+use crate::signals;
 
 #[async_trait(?Send)]
 impl Succession for Backend {
     async fn preflight(&mut self, handoff: &Handoff, limit: Duration) {
-        let question = Parcel { supervisor: handoff.clone(), backend: None }.seal();
+        let question = HandoffFile { supervisor: handoff.clone(), backend: None }.seal();
         let (program, cwd, facts) = (self.program.clone(), self.cwd.clone(), self.facts.clone());
         tokio::spawn(async move {
-            let result = trial::run(&program, trial::arguments(), &cwd, question, limit).await;
+            let result = preflight::run(&program, preflight::arguments(), &cwd, question, limit).await;
             let _ = facts.send(Fact::Event(Event::Preflighted { result })).await;
         });
     }
@@ -53,7 +60,7 @@ impl Succession for Backend {
         }
         // Those that came before are heard of first.
         let _ = turn_of_the_reactor().await;
-        self.freezer.order();
+        self.pause.request();
         self.gather().await;
         self.backlog.push_back(Event::Frozen);
     }
@@ -64,7 +71,7 @@ impl Succession for Backend {
             tracing::error!("signals are not heard any more: {error}; restart the daemon");
         }
         for Paused(stopped) in std::mem::take(&mut self.paused) {
-            self.go_on(stopped);
+            self.resume(stopped);
         }
         let workers: Vec<_> = self.workers.keys().copied().collect();
         workers.into_iter().for_each(|worker| self.hear_notices(worker));
@@ -73,55 +80,55 @@ impl Succession for Backend {
     async fn hand_off(&mut self, handoff: &Handoff) -> Result<(), Failure> {
         // Channels of workers that were started since.
         self.gather().await;
-        let mut porter = Porter::default();
-        let backend = self.pack(&mut porter);
-        let parcel = Parcel { supervisor: handoff.clone(), backend: Some(backend) };
-        let Err(error) = self.become_program(&parcel, porter.descriptors());
+        let mut fds = FdCollector::default();
+        let backend = self.pack(&mut fds);
+        let handoff = HandoffFile { supervisor: handoff.clone(), backend: Some(backend) };
+        let Err(error) = self.become_program(&handoff, fds.descriptors());
         Err(Failure(format!("cannot become `{}`: {error}", self.program.display())))
     }
 }
 
 impl Backend {
-    /// The backend of a program that follows another one in the same process, with all that this had.
+    /// The backend of a program that follows another one in the same process, with everything that the earlier program had.
     ///
     /// # Errors
     ///
     /// See [`OpenError`].
-    pub fn take_over(setup: Setup, parcel: Parcel) -> Result<(Self, Handoff), OpenError> {
-        let Parcel { supervisor, backend: Some(baggage) } = parcel else {
+    pub fn take_over(setup: Setup, handoff: HandoffFile) -> Result<(Self, Handoff), OpenError> {
+        let HandoffFile { supervisor, backend: Some(fds) } = handoff else {
             let error = io::Error::other("the hand-off is incomplete");
             return Err(OpenError::System { what: "take over", error });
         };
         let config = &setup.config;
         let tmp_dir = super::open_tmp_dir(config)?;
         let system = |error| OpenError::System { what: "take over", error };
-        let control = std::os::unix::net::UnixListener::from(baggage.control.open());
+        let control = std::os::unix::net::UnixListener::from(fds.control.open());
         let control = UnixListener::from_std(control).map_err(system)?;
-        let lock = Lock::go_on(baggage.lock.open());
+        let lock = Lock::from_handoff(fds.lock.open());
         let group = config.options.ipc_group.as_deref();
-        let (ipc_file, doorway) = ipc::go_on(&config.ipc_file, group, control, baggage.connections)?;
-        let mut backend = Self::assemble(setup, tmp_dir, lock, ipc_file, doorway)?;
-        backend.listeners.go_on(baggage.listeners.into_iter().map(|(name, socket)| (name, socket.open())));
-        backend.logs.go_on(baggage.logs.into_iter().map(|(path, file)| (path, file.open())));
-        if let Some(server) = baggage.dev_server {
-            backend.dev_server.go_on(server).map_err(system)?;
+        let (ipc_file, control) = ipc::from_handoff(&config.ipc_file, group, control, fds.connections)?;
+        let mut backend = Self::assemble(setup, tmp_dir, lock, ipc_file, control)?;
+        backend.listeners.take_over(fds.listeners.into_iter().map(|(name, socket)| (name, socket.open())));
+        backend.logs.take_over(fds.logs.into_iter().map(|(path, file)| (path, file.open())));
+        if let Some(server) = fds.dev_server {
+            backend.dev_server.take_over(server).map_err(system)?;
         }
-        for worker in baggage.workers {
+        for worker in fds.workers {
             backend.unpack_worker(worker).map_err(system)?;
         }
-        for client in baggage.clients {
+        for client in fds.clients {
             backend.unpack_client(client).map_err(system)?;
         }
         Ok((backend, supervisor))
     }
 
-    /// Takes what is told until everybody has stopped.
+    /// Takes in facts until all tasks have stopped.
     async fn gather(&mut self) {
         loop {
             let fact = tokio::select! {
                 biased;
                 Some(fact) = self.inbox.recv() => fact,
-                () = self.freezer.stopped() => break,
+                () = self.pause.stopped() => break,
             };
             self.keep(fact);
         }
@@ -136,49 +143,53 @@ impl Backend {
         }
     }
 
-    /// A conversation goes on where it has stopped.
-    fn go_on(&mut self, stopped: Stopped) {
-        let (facts, frost) = (self.facts.clone(), self.freezer.frost());
+    /// Continues a paused conversation.
+    fn resume(&mut self, stopped: Stopped) {
+        let (facts, token) = (self.facts.clone(), self.pause.token());
         match stopped {
             Stopped::Worker(channel) => {
-                tokio::spawn(channel::serve(channel, facts, frost));
+                tokio::spawn(channel::serve(channel, facts, token));
             }
-            Stopped::Client(session) => ipc::resume(&self.doorway, session, facts, frost),
+            Stopped::Client(session) => ipc::resume(&self.control, session, facts, token),
         }
     }
 
-    fn pack<'a>(&'a self, porter: &mut Porter<'a>) -> Baggage {
-        let workers = self.workers.iter().map(|(id, worker)| WorkerBaggage {
+    fn pack<'a>(&'a self, fds: &mut FdCollector<'a>) -> HandoffFds {
+        let workers = self.workers.iter().map(|(id, worker)| WorkerFds {
             id: *id,
             process: worker.process,
             child: worker.child,
             channel: self.paused.iter().find_map(|Paused(stopped)| match stopped {
-                Stopped::Worker(channel) if channel.worker == *id => Some(channel.pack(porter)),
+                Stopped::Worker(channel) if channel.worker == *id => Some(channel.pack(fds)),
                 Stopped::Worker(_) | Stopped::Client(_) => None,
             }),
-            notices: worker.notices.as_ref().map(|socket| porter.take(socket)),
+            notices: worker.notices.as_ref().map(|socket| fds.add(socket)),
         });
         let workers = workers.collect();
         let clients = self.paused.iter().filter_map(|Paused(stopped)| match stopped {
-            Stopped::Client(session) if !session.outgoing.is_closing() => Some(session.pack(porter)),
+            Stopped::Client(session) if !session.outgoing.is_closing() => Some(session.pack(fds)),
             Stopped::Client(_) | Stopped::Worker(_) => None,
         });
         let clients = clients.collect();
-        Baggage {
-            lock: porter.take(&self.lock),
-            control: porter.take(&*self.doorway.listener),
-            connections: self.doorway.count(),
+        HandoffFds {
+            lock: fds.add(&self.lock),
+            control: fds.add(&*self.control.listener),
+            connections: self.control.count(),
             workers,
             clients,
-            listeners: self.listeners.pack(porter),
-            logs: self.logs.pack(porter),
-            dev_server: self.dev_server.pack(porter),
+            listeners: self.listeners.pack(fds),
+            logs: self.logs.pack(fds),
+            dev_server: self.dev_server.pack(fds),
         }
     }
 
-    /// Becomes the program at `self.program`, which these descriptors stay open for. Only failure returns.
-    fn become_program(&self, parcel: &Parcel, descriptors: &[BorrowedFd<'_>]) -> io::Result<Infallible> {
-        let file = parcel.seal()?;
+    /// Becomes the program at `self.program`, with these descriptors open. Returns on failure only.
+    fn become_program(
+        &self,
+        handoff: &HandoffFile,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<Infallible> {
+        let file = handoff.seal()?;
         let kept = || descriptors.iter().copied().chain([file.as_fd()]);
         let marked = kept().try_for_each(|descriptor| fcntl_setfd(descriptor, FdFlags::empty()));
         let done = marked
@@ -191,12 +202,12 @@ impl Backend {
         done
     }
 
-    fn unpack_worker(&mut self, baggage: WorkerBaggage) -> io::Result<()> {
-        let WorkerBaggage { id, process, child, channel, notices } = baggage;
+    fn unpack_worker(&mut self, fds: WorkerFds) -> io::Result<()> {
+        let WorkerFds { id, process, child, channel, notices } = fds;
         let found = if child { open_child(process.pid) } else { survivors::open(process) };
         let (pid, pidfd) = match found {
             Ok(found) => found,
-            // It was none of our children, and has gone meanwhile.
+            // It was not our child, and has ended meanwhile.
             Err(_) => {
                 self.backlog.push_back(Event::Exited { worker: id, status: ExitStatus::Unknown });
                 return Ok(());
@@ -205,38 +216,38 @@ impl Backend {
         if child {
             children::workers().insert(pid);
         }
-        let outbox = channel.map(|talk| self.unpack_channel(id, talk)).transpose()?;
-        let notices = notices.map(notify::go_on).transpose()?;
+        let outbox = channel.map(|stream| self.unpack_channel(id, stream)).transpose()?;
+        let notices = notices.map(notify::from_handoff).transpose()?;
         let watch = self.watch(id, &pidfd);
         self.workers.insert(id, Worker { pid, process, pidfd, child, outbox, watch, notices });
         self.hear_notices(id);
         Ok(())
     }
 
-    fn unpack_channel(&mut self, worker: WorkerId, talk: Talk) -> io::Result<Outbox> {
-        let (outbox, outgoing) = outbox(talk.unwritten);
-        let decoder = Decoder::resume(talk.unread);
-        let stream = stream(talk.stream)?;
-        self.go_on(Stopped::Worker(Channel { worker, stream, decoder, outbox: outbox.clone(), outgoing }));
+    fn unpack_channel(&mut self, worker: WorkerId, paused: PausedStream) -> io::Result<Outbox> {
+        let (outbox, outgoing) = outbox(paused.unwritten);
+        let decoder = Decoder::resume(paused.unread);
+        let stream = stream(paused.stream)?;
+        self.resume(Stopped::Worker(Channel { worker, stream, decoder, outbox: outbox.clone(), outgoing }));
         Ok(outbox)
     }
 
-    fn unpack_client(&mut self, baggage: ClientBaggage) -> io::Result<()> {
-        let ClientBaggage { conn, pid, survivor, talk } = baggage;
-        let (outbox, outgoing) = outbox(talk.unwritten);
+    fn unpack_client(&mut self, fds: ClientFds) -> io::Result<()> {
+        let ClientFds { conn, pid, survivor, stream: paused } = fds;
+        let (outbox, outgoing) = outbox(paused.unwritten);
         self.clients.insert(conn, outbox.clone());
         let sender = if survivor { Sender::Survivor } else { Sender::Client };
-        let decoder = Decoder::resume(talk.unread);
-        let stream = stream(talk.stream)?;
-        self.go_on(Stopped::Client(Session { stream, conn, pid, sender, decoder, outbox, outgoing }));
+        let decoder = Decoder::resume(paused.unread);
+        let stream = stream(paused.stream)?;
+        self.resume(Stopped::Client(Session { stream, conn, pid, sender, decoder, outbox, outgoing }));
         Ok(())
     }
 }
 
 impl Channel {
-    fn pack<'a>(&'a self, porter: &mut Porter<'a>) -> Talk {
-        Talk {
-            stream: porter.take(&self.stream),
+    fn pack<'a>(&'a self, fds: &mut FdCollector<'a>) -> PausedStream {
+        PausedStream {
+            stream: fds.add(&self.stream),
             unread: self.decoder.rest(),
             unwritten: self.outgoing.unwritten(),
         }
@@ -244,13 +255,13 @@ impl Channel {
 }
 
 impl Session<UnixStream> {
-    fn pack<'a>(&'a self, porter: &mut Porter<'a>) -> ClientBaggage {
-        ClientBaggage {
+    fn pack<'a>(&'a self, fds: &mut FdCollector<'a>) -> ClientFds {
+        ClientFds {
             conn: self.conn,
             pid: self.pid,
             survivor: self.sender == Sender::Survivor,
-            talk: Talk {
-                stream: porter.take(&self.stream),
+            stream: PausedStream {
+                stream: fds.add(&self.stream),
                 unread: self.decoder.rest(),
                 unwritten: self.outgoing.unwritten(),
             },
@@ -258,8 +269,8 @@ impl Session<UnixStream> {
     }
 }
 
-/// Goes on as this program was started, with nothing of what an earlier program of this process has left: its descriptors
-/// are closed, its workers are adopted as after a crash. Only failure returns.
+/// Starts this program again, without the hand-off of an earlier program of this process: its descriptors are closed, its
+/// workers are adopted as after a crash. Returns on failure only.
 #[must_use]
 pub fn start_over() -> io::Error {
     let Err(error) = run(Path::new(spawn::OURSELVES), None);
@@ -267,11 +278,11 @@ pub fn start_over() -> io::Error {
 }
 
 /// Runs `program` in this process, with the arguments of this one.
-fn run(program: &Path, parcel: Option<&File>) -> io::Result<Infallible> {
+fn run(program: &Path, handoff: Option<&File>) -> io::Result<Infallible> {
     let program = CString::new(program.as_os_str().as_bytes())?;
     let args = strings(std::env::args_os())?;
-    let others = std::env::vars_os().filter(|(name, _)| name != parcel::VARIABLE);
-    let ours = parcel.map(|file| (parcel::VARIABLE.into(), Parcel::named(file).into()));
+    let others = std::env::vars_os().filter(|(name, _)| name != handoff_file::VARIABLE);
+    let ours = handoff.map(|file| (handoff_file::VARIABLE.into(), HandoffFile::named(file).into()));
     let variables = others.chain(ours).map(|(mut variable, value): (OsString, OsString)| {
         variable.push("=");
         variable.push(value);
@@ -287,7 +298,7 @@ fn open_child(pid: u32) -> io::Result<(Pid, Pidfd)> {
     Ok((pid, Pidfd::open(pid)?))
 }
 
-fn stream(number: Number) -> io::Result<UnixStream> {
+fn stream(number: FdNumber) -> io::Result<UnixStream> {
     UnixStream::from_std(std::os::unix::net::UnixStream::from(number.open()))
 }
 

@@ -23,8 +23,8 @@ use nodesockd_core::id::WorkerId;
 use rustix::fs::OFlags;
 use rustix::process::Pid;
 
-use crate::children::about;
 use crate::error::failure;
+use crate::processes::children::about;
 
 /// The variable with the number of the descriptor by which a worker holds its lock.
 pub(crate) const VARIABLE: &str = "NODESOCKD_LOCK_FD";
@@ -36,20 +36,20 @@ const LINE: u64 = 37;
 const MOST: u64 = 1 << 16;
 
 #[derive(Debug)]
-pub(crate) struct Register {
+pub(crate) struct WorkerLocks {
     path: PathBuf,
 }
 
-impl Register {
-    /// The one named after the control socket.
+impl WorkerLocks {
+    /// The file named after the control socket.
     pub(crate) fn beside(ipc_file: &Path) -> Self {
         let mut name = OsString::from(ipc_file);
         name.push(".workers");
         Self { path: name.into() }
     }
 
-    /// Enters a worker. Its line is locked as long as anybody has this open.
-    pub(crate) fn enter(&self, worker: WorkerId) -> Result<OwnedFd, Failure> {
+    /// Locks a line for `worker`. The line stays locked as long as anybody has the returned descriptor open.
+    pub(crate) fn acquire(&self, worker: WorkerId) -> Result<OwnedFd, Failure> {
         self.lock_line(worker).map_err(|error| failure("write", &self.path, error))
     }
 
@@ -135,45 +135,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_worker_is_held_as_long_as_anybody_has_its_descriptor() {
+    fn lock_is_held_until_last_descriptor_closes() {
         let folder = tempfile::tempdir().unwrap();
-        let register = Register::beside(&folder.path().join("nodesockd.ipc"));
-        assert_eq!(register.held(), BTreeSet::new());
+        let locks = WorkerLocks::beside(&folder.path().join("nodesockd.ipc"));
+        assert_eq!(locks.held(), BTreeSet::new());
         let mut ids = Ids::new(crate::random_boot_id());
         let [first, second, third] = std::array::from_fn(|_| ids.worker());
-        let (one, two) = (register.enter(first).unwrap(), register.enter(second).unwrap());
+        let (one, two) = (locks.acquire(first).unwrap(), locks.acquire(second).unwrap());
         let another = one.try_clone().unwrap();
         drop(one);
-        assert_eq!(register.held(), BTreeSet::from([first, second]));
+        assert_eq!(locks.held(), BTreeSet::from([first, second]));
         let us = rustix::process::getpid();
-        assert_eq!(BTreeSet::from_iter(register.held_by(us)), register.held());
+        assert_eq!(BTreeSet::from_iter(locks.held_by(us)), locks.held());
         drop(another);
-        assert_eq!(register.held(), BTreeSet::from([second]));
+        assert_eq!(locks.held(), BTreeSet::from([second]));
 
         // The line that has become free is the next one's.
-        let _three = register.enter(third).unwrap();
-        assert_eq!(register.held(), BTreeSet::from([second, third]));
-        assert_eq!(std::fs::metadata(register.path).unwrap().len(), 2 * LINE);
+        let _three = locks.acquire(third).unwrap();
+        assert_eq!(locks.held(), BTreeSet::from([second, third]));
+        assert_eq!(std::fs::metadata(locks.path).unwrap().len(), 2 * LINE);
         drop(two);
     }
 
     #[test]
-    fn what_is_no_register_holds_nobody() {
+    fn file_of_another_format_holds_no_worker() {
         let folder = tempfile::tempdir().unwrap();
-        let register = Register::beside(&folder.path().join("nodesockd.ipc"));
+        let locks = WorkerLocks::beside(&folder.path().join("nodesockd.ipc"));
         std::fs::write(
-            &register.path,
+            &locks.path,
             "no worker's id, but as long as two of them, and nobody's: 0123456789 0123",
         )
         .unwrap();
-        assert_eq!(register.held(), BTreeSet::new());
-        let file = register.open(&mut OpenOptions::new()).unwrap();
+        assert_eq!(locks.held(), BTreeSet::new());
+        let file = locks.open(&mut OpenOptions::new()).unwrap();
         fcntl(&file, FcntlArg::F_OFD_SETLK(&lock_on(0))).unwrap();
-        assert_eq!(register.held(), BTreeSet::new());
-        std::fs::remove_file(&register.path).unwrap();
-        std::os::unix::fs::symlink("/etc/passwd", &register.path).unwrap();
+        assert_eq!(locks.held(), BTreeSet::new());
+        std::fs::remove_file(&locks.path).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", &locks.path).unwrap();
         assert!(
-            register.enter(Ids::new(crate::random_boot_id()).worker()).is_err(),
+            locks.acquire(Ids::new(crate::random_boot_id()).worker()).is_err(),
             "a symlink is not followed"
         );
         assert_eq!(lock_of("pos:\t0\nflags:\t02100002\n"), None);

@@ -11,10 +11,10 @@ use rustix::net::RecvFlags;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
-use crate::conversation::{Conversation, Heard, Held};
-use crate::freezer::Frost;
-use crate::outbox::{Outbox, Outgoing};
-use crate::session::{Fact, Paused, Stopped};
+use crate::handoff::pause::PauseToken;
+use crate::peers::conversation::{Conversation, Heard, Held};
+use crate::peers::outbox::{Outbox, Outgoing};
+use crate::peers::session::{Fact, Paused, Stopped};
 
 /// How much of what a worker said last is taken in after its channel has ended. The kernel's buffer holds less.
 const LAST_WORDS: usize = 1 << 20;
@@ -33,7 +33,7 @@ pub(crate) struct Channel {
 }
 
 /// Serves a worker's channel until it hangs up, does not read, its outbox is closed, or it is to stop where it is.
-pub(crate) async fn serve(channel: Channel, facts: mpsc::Sender<Fact>, mut frost: Frost) {
+pub(crate) async fn serve(channel: Channel, facts: mpsc::Sender<Fact>, mut token: PauseToken) {
     let Channel { worker, mut stream, decoder, outbox, mut outgoing } = channel;
     let mut bad_lines = 0u64;
     let hear = |line: Result<&str, FrameError>| hear(worker, line, &mut bad_lines);
@@ -41,7 +41,7 @@ pub(crate) async fn serve(channel: Channel, facts: mpsc::Sender<Fact>, mut frost
     let held = {
         let (mut reader, writer) = stream.split();
         let writing = pin!(outgoing.write_to(writer));
-        conversation.hold(&mut reader, writing, &mut frost).await
+        conversation.hold(&mut reader, writing, &mut token).await
     };
     if held == Held::Frozen {
         let decoder = conversation.into_decoder();

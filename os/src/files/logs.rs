@@ -13,8 +13,8 @@ use nodesockd_core::event::Failure;
 use rustix::fs::OFlags;
 use rustix::fs::{fcntl_getfl, fcntl_setfl};
 
-use crate::baggage::{Number, Porter};
 use crate::error::failure;
+use crate::handoff::fds::{FdCollector, FdNumber};
 
 /// Open log files, by path. Each is opened once, and its description shared by the workers that write to it.
 #[derive(Debug)]
@@ -31,13 +31,13 @@ impl Logs {
     }
 
     /// Files that an earlier program of this process has opened.
-    pub(crate) fn go_on(&mut self, files: impl Iterator<Item = (PathBuf, OwnedFd)>) {
+    pub(crate) fn take_over(&mut self, files: impl Iterator<Item = (PathBuf, OwnedFd)>) {
         self.open.extend(files.map(|(path, file)| (path, file.into())));
     }
 
     /// What the next program gets.
-    pub(crate) fn pack<'a>(&'a self, porter: &mut Porter<'a>) -> BTreeMap<PathBuf, Number> {
-        self.open.iter().map(|(path, file)| (path.clone(), porter.take(file))).collect()
+    pub(crate) fn pack<'a>(&'a self, fds: &mut FdCollector<'a>) -> BTreeMap<PathBuf, FdNumber> {
+        self.open.iter().map(|(path, file)| (path.clone(), fds.add(file))).collect()
     }
 
     /// What a worker gets as its standard output or error.

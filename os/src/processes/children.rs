@@ -13,13 +13,13 @@ use nodesockd_core::id::WorkerId;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpid, kill_process_group, waitid};
 use tokio::time::{Instant, timeout_at};
 
-use crate::pidfd::Pidfd;
+use crate::processes::pidfd::Pidfd;
 
 /// The variable by which a worker's descendants are recognised.
 pub(crate) const WORKER_ID: &str = "NODESOCKD_WORKER_ID";
 
 /// How long killed leftovers may take to go. Only one that hangs in the kernel needs it.
-const PATIENCE: Duration = Duration::from_secs(2);
+const LEFTOVER_DEATH_LIMIT: Duration = Duration::from_secs(2);
 
 /// Pids of the unreaped workers of this process, which are collected by nobody but [`Backend`](crate::Backend)'s `reap`.
 ///
@@ -40,7 +40,7 @@ pub(crate) fn collect_orphans() {
 /// Kills what the exited, unreaped process `leader` of `worker` left behind: its process group, and orphans that carry
 /// the worker's id in their environment. Returns when all of it is gone and collected, or has not gone in time.
 pub(crate) async fn kill_left_behind(worker: WorkerId, leader: Pid) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + LEFTOVER_DEATH_LIMIT;
     // The unreaped leader keeps its pid, and so the group's, from being another's.
     let _ = kill_process_group(leader, Signal::KILL);
     // Those that take too long are collected when they have gone; the others are killed all the same.

@@ -3,10 +3,10 @@
 use std::io;
 use std::path::Path;
 
-use crate::accounts::Account;
-use crate::diag::Diag;
-use crate::queue::{self, answers};
-use crate::tmp_dir::open_trusted;
+use crate::files::diag::Diag;
+use crate::files::queue::{self, answers};
+use crate::files::tmp_dir::open_trusted;
+use crate::machine::accounts::Account;
 
 /// Whether [`Backend::open`](crate::Backend::open) would accept this `tmpDir`, run by `account`.
 ///

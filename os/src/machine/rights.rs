@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-use crate::accounts::Account;
+use crate::machine::accounts::Account;
 
 /// Symlinks that the kernel follows on the way to a file.
 const MOST_LINKS: u32 = 40;

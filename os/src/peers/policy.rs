@@ -1,4 +1,4 @@
-//! Who is at the other end of a connection.
+//! Who may use the control socket.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -7,15 +7,15 @@ use nix::libc;
 use rustix::process::geteuid;
 use tokio::net::UnixStream;
 
-/// Lets in those who may command the daemon: its own user, root, and the members of `ipcGroup`.
+/// Admits those who may command the daemon: its own user, root, and the members of `ipcGroup`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Doorkeeper {
+pub(crate) struct PeerPolicy {
     /// `options.ipcGroup`
     pub(crate) group: Option<u32>,
 }
 
-impl Doorkeeper {
-    /// Whether the peer may come in; the reason, if not. Credentials are those of `connect(2)` (`unix(7)`,
+impl PeerPolicy {
+    /// Whether the peer is admitted; the reason, if not. Credentials are those of `connect(2)` (`unix(7)`,
     /// `SO_PEERCRED`), so they are not what the peer says of itself.
     pub(crate) fn admit(self, stream: &UnixStream) -> Result<(), String> {
         let peer = stream.peer_cred().map_err(|error| format!("cannot tell who you are: {error}"))?;

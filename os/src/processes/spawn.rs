@@ -24,11 +24,13 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 use tokio::net::{UnixDatagram, UnixStream};
 
 use crate::error::failure;
-use crate::listeners::Listeners;
-use crate::logs::Logs;
-use crate::pidfd::Pidfd;
-use crate::register::{self, Register};
-use crate::{children, notify, trampoline};
+use crate::files::listeners::Listeners;
+use crate::files::logs::Logs;
+use crate::peers::notify;
+use crate::processes::children;
+use crate::processes::pidfd::Pidfd;
+use crate::processes::trampoline;
+use crate::processes::worker_locks::{self, WorkerLocks};
 
 /// The program that is running now, even if its file was replaced meanwhile (`proc(5)`).
 pub(crate) const OURSELVES: &str = "/proc/self/exe";
@@ -49,7 +51,7 @@ pub(crate) fn start(
     order: &SpawnOrder,
     listeners: &Listeners,
     logs: &mut Logs,
-    register: &Register,
+    locks: &WorkerLocks,
 ) -> Result<Started, Failure> {
     let Some(name) = order.argv.first() else { return Err(Failure("there is no program to run".into())) };
     let (stdout, stderr) = (logs.stdio(&order.stdout)?, logs.stdio(&order.stderr)?);
@@ -58,7 +60,7 @@ pub(crate) fn start(
     let sockets = listeners.get(&order.listeners)?;
     let mut environment = environment(order);
     let notices = notices(order, &mut environment)?;
-    let lock = lock(order, register, &mut environment);
+    let lock = lock(order, locks, &mut environment);
     let number = theirs.as_raw_fd().to_string();
     environment.extend(trampoline::CHANNEL.map(|name| (name.into(), number.clone().into())));
     environment.insert("NODE_CHANNEL_SERIALIZATION_MODE".into(), "json".into());
@@ -131,12 +133,12 @@ fn notices(
 /// Its lock, by which a later daemon knows that it is alive. It runs without one as well.
 fn lock(
     order: &SpawnOrder,
-    register: &Register,
+    locks: &WorkerLocks,
     environment: &mut BTreeMap<OsString, OsString>,
 ) -> Option<OwnedFd> {
-    match register.enter(order.worker) {
+    match locks.acquire(order.worker) {
         Ok(lock) => {
-            environment.insert(register::VARIABLE.into(), lock.as_raw_fd().to_string().into());
+            environment.insert(worker_locks::VARIABLE.into(), lock.as_raw_fd().to_string().into());
             Some(lock)
         }
         Err(error) => {

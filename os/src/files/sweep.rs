@@ -6,10 +6,10 @@ use nodesockd_core::config::{Named, SocketPattern};
 use nodesockd_core::event::Failure;
 use rustix::fs::{Dir, FileType};
 
-use crate::diag::FileId;
 use crate::error::failure;
-use crate::queue::{Queues, answers, file_id};
-use crate::tmp_dir::TmpDir;
+use crate::files::diag::FileId;
+use crate::files::queue::{Queues, answers, file_id};
+use crate::files::tmp_dir::TmpDir;
 
 /// Removes links, temporary links and sockets of that pattern behind which nobody listens; returns how many. One that
 /// cannot be removed does not keep the others; it is the error in the end.

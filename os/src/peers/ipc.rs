@@ -16,13 +16,14 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::accept::Acceptor;
+use crate::clock;
 use crate::error::OpenError;
-use crate::freezer::Frost;
-use crate::peer::Doorkeeper;
-use crate::session::{self, Fact, LAST_WORDS, Session};
-use crate::tmp_dir::TmpDir;
-use crate::{accounts, clock};
+use crate::files::tmp_dir::TmpDir;
+use crate::handoff::pause::PauseToken;
+use crate::machine::accounts;
+use crate::peers::accept::Acceptor;
+use crate::peers::policy::PeerPolicy;
+use crate::peers::session::{self, Fact, LAST_WORDS, Session};
 
 /// Connections served at once. More have to wait in the kernel until one of these is closed.
 const MOST: usize = 256;
@@ -34,7 +35,7 @@ const BACKLOG: i32 = 128;
 #[derive(Debug)]
 pub(crate) struct IpcFile {
     path: PathBuf,
-    /// Device and inode: the file may have been replaced, and is not ours to remove then.
+    /// Device and inode: the file may have been repermitd, and is not ours to remove then.
     identity: (u64, u64),
 }
 
@@ -46,18 +47,18 @@ impl Drop for IpcFile {
     }
 }
 
-/// Where clients come in.
+/// The control socket, and how many clients it serves.
 #[derive(Debug, Clone)]
-pub(crate) struct Doorway {
+pub(crate) struct ControlSocket {
     pub(crate) listener: Arc<UnixListener>,
-    doorkeeper: Doorkeeper,
-    /// How many have come.
+    policy: PeerPolicy,
+    /// Connections made so far.
     connections: Arc<AtomicU64>,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
-impl Doorway {
-    /// How many connections were made.
+impl ControlSocket {
+    /// Connections made so far.
     pub(crate) fn count(&self) -> u64 {
         self.connections.load(Ordering::Relaxed)
     }
@@ -65,29 +66,29 @@ impl Doorway {
     fn new(listener: UnixListener, group: Option<u32>, connections: u64) -> Self {
         Self {
             listener: Arc::new(listener),
-            doorkeeper: Doorkeeper { group },
+            policy: PeerPolicy { group },
             connections: Arc::new(connections.into()),
-            places: Arc::new(Semaphore::new(MOST)),
+            permits: Arc::new(Semaphore::new(MOST)),
         }
     }
 }
 
-/// The control socket of the program that was this process before; so many connections were made to it.
-pub(crate) fn go_on(
+/// The control socket of the program that was this process before, to which `connections` connections were made.
+pub(crate) fn from_handoff(
     path: &Path,
     group: Option<&str>,
     listener: UnixListener,
     connections: u64,
-) -> Result<(IpcFile, Doorway), OpenError> {
+) -> Result<(IpcFile, ControlSocket), OpenError> {
     let group = group.map(gid).transpose()?;
     let file = identity(path).map(|identity| IpcFile { path: path.to_owned(), identity });
     let file = file
         .map_err(|error| OpenError::Ipc { file: path.to_owned(), reason: format!("it is gone: {error}") })?;
-    Ok((file, Doorway::new(listener, group, connections)))
+    Ok((file, ControlSocket::new(listener, group, connections)))
 }
 
 /// Binds the control socket: mode 0600, or 0660 and of that group. The caller holds the lock.
-pub(crate) fn open(path: &Path, group: Option<&str>) -> Result<(IpcFile, Doorway), OpenError> {
+pub(crate) fn open(path: &Path, group: Option<&str>) -> Result<(IpcFile, ControlSocket), OpenError> {
     let refused = |reason: String| OpenError::Ipc { file: path.to_owned(), reason };
     if let Some(folder) = path.parent() {
         TmpDir::open(folder).map_err(|reason| OpenError::TmpDir { path: folder.to_owned(), reason })?;
@@ -103,61 +104,62 @@ pub(crate) fn open(path: &Path, group: Option<&str>) -> Result<(IpcFile, Doorway
             reason: format!("{error}; the daemon's user must be a member of it"),
         })?;
     }
-    Ok((file, Doorway::new(listener, group.map(|(_, gid)| gid), 0)))
+    Ok((file, ControlSocket::new(listener, group.map(|(_, gid)| gid), 0)))
 }
 
 /// Serves clients until it is to stop where it is.
-pub(crate) async fn serve(doorway: Doorway, facts: mpsc::Sender<Fact>, mut frost: Frost) {
+pub(crate) async fn serve(control: ControlSocket, facts: mpsc::Sender<Fact>, mut token: PauseToken) {
     let mut acceptor = Acceptor::default();
     loop {
         let next = async {
-            let place = Arc::clone(&doorway.places).acquire_owned().await.ok()?;
-            let (stream, _) = acceptor.check(doorway.listener.accept().await).await?;
-            Some((place, stream))
+            let permit = Arc::clone(&control.permits).acquire_owned().await.ok()?;
+            let (stream, _) = acceptor.check(control.listener.accept().await).await?;
+            Some((permit, stream))
         };
         let next = tokio::select! {
             biased;
-            () = frost.comes() => return,
+            () = token.requested() => return,
             next = next => next,
         };
-        let Some((place, stream)) = next else { continue };
-        let conn = ConnId(doorway.connections.fetch_add(1, Ordering::Relaxed) + 1);
-        let (facts, frost, doorkeeper) = (facts.clone(), frost.clone(), doorway.doorkeeper);
+        let Some((permit, stream)) = next else { continue };
+        let conn = ConnId(control.connections.fetch_add(1, Ordering::Relaxed) + 1);
+        let (facts, token, policy) = (facts.clone(), token.clone(), control.policy);
         tokio::spawn(async move {
-            match doorkeeper.admit(&stream) {
+            match policy.admit(&stream) {
                 Ok(()) => {
                     let peer = stream.peer_cred().ok().and_then(|peer| peer.pid());
                     let pid = peer.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0);
                     if let Some(session) = Session::begin(stream, conn, pid, &facts).await {
-                        session::attend(session, facts, frost).await;
+                        session::attend(session, facts, token).await;
                     }
                 }
                 Err(reason) => {
-                    drop(frost);
-                    turn_away(stream, reason).await;
+                    drop(token);
+                    refuse(stream, reason).await;
                 }
             }
-            drop(place);
+            drop(permit);
         });
     }
 }
 
-/// Serves a client that has been served before. It had a place then, and has one now.
+/// Serves a client whose session was paused. It had a permit then, and has one now.
 pub(crate) fn resume(
-    doorway: &Doorway,
+    control: &ControlSocket,
     session: Session<UnixStream>,
     facts: mpsc::Sender<Fact>,
-    frost: Frost,
+    token: PauseToken,
 ) {
-    let place = Arc::clone(&doorway.places).try_acquire_owned();
+    let permit = Arc::clone(&control.permits).try_acquire_owned();
     tokio::spawn(async move {
-        session::attend(session, facts, frost).await;
-        drop(place);
+        session::attend(session, facts, token).await;
+        drop(permit);
     });
 }
 
-/// Tells why, and hears the peer out: closed at once, its first write would fail before it has read the reason.
-async fn turn_away(mut stream: UnixStream, reason: String) {
+/// Tells the peer why, and reads until it closes: closed at once, the peer's first write would fail before it has read the
+/// reason.
+async fn refuse(mut stream: UnixStream, reason: String) {
     tracing::warn!("a connection to the control socket was refused: {reason}");
     let line = Reply::failed(Some(Code::NotPermitted), vec![reason]).encode("", clock::wall_ms);
     let told = async {

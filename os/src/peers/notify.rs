@@ -17,10 +17,10 @@ use tokio::io::Interest;
 use tokio::net::UnixDatagram;
 use tokio::sync::mpsc;
 
-use crate::baggage::Number;
-use crate::children::Stat;
-use crate::freezer::Frost;
-use crate::session::Fact;
+use crate::handoff::fds::FdNumber;
+use crate::handoff::pause::PauseToken;
+use crate::peers::session::Fact;
+use crate::processes::children::Stat;
 
 /// A notice may have many lines; ours is one of them.
 const LONGEST: usize = 4096;
@@ -34,7 +34,7 @@ pub(crate) fn open(worker: WorkerId) -> io::Result<UnixDatagram> {
 }
 
 /// The socket of a worker, from an earlier program of this process.
-pub(crate) fn go_on(socket: Number) -> io::Result<Arc<UnixDatagram>> {
+pub(crate) fn from_handoff(socket: FdNumber) -> io::Result<Arc<UnixDatagram>> {
     UnixDatagram::from_std(socket.open().into()).map(Arc::new)
 }
 
@@ -53,12 +53,12 @@ pub(crate) async fn serve(
     group: Pid,
     socket: Arc<UnixDatagram>,
     facts: mpsc::Sender<Fact>,
-    mut frost: Frost,
+    mut token: PauseToken,
 ) {
     loop {
         let received = tokio::select! {
             biased;
-            () = frost.comes() => return,
+            () = token.requested() => return,
             received = socket.async_io(Interest::READABLE, || receive(&socket)) => received,
         };
         let Ok((notice, sender)) = received else { return };

@@ -11,10 +11,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
-use crate::channel::Channel;
-use crate::conversation::{Conversation, Heard, Held};
-use crate::freezer::Frost;
-use crate::outbox::{Outbox, Outgoing, outbox};
+use crate::handoff::pause::PauseToken;
+use crate::peers::channel::Channel;
+use crate::peers::conversation::{Conversation, Heard, Held};
+use crate::peers::outbox::{Outbox, Outgoing, outbox};
 
 /// How long a client may take to read its last replies.
 pub(crate) const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -69,13 +69,13 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     facts: mpsc::Sender<Fact>,
 ) {
     if let Some(session) = Session::begin(stream, conn, pid, &facts).await {
-        session.hold(&facts, &mut Frost::never()).await;
+        session.hold(&facts, &mut PauseToken::never()).await;
     }
 }
 
 /// Serves a client until its session ends, or is to stop where it is.
-pub(crate) async fn attend(session: Session<UnixStream>, facts: mpsc::Sender<Fact>, mut frost: Frost) {
-    if let Some(session) = session.hold(&facts, &mut frost).await {
+pub(crate) async fn attend(session: Session<UnixStream>, facts: mpsc::Sender<Fact>, mut token: PauseToken) {
+    if let Some(session) = session.hold(&facts, &mut token).await {
         let _ = facts.send(Fact::Paused(Paused(Stopped::Client(session)))).await;
     }
 }
@@ -94,14 +94,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     /// Holds it until it ends. Returned is one that was to stop.
-    async fn hold(self, facts: &mpsc::Sender<Fact>, frost: &mut Frost) -> Option<Self> {
+    async fn hold(self, facts: &mpsc::Sender<Fact>, token: &mut PauseToken) -> Option<Self> {
         let Self { mut stream, conn, pid, mut sender, decoder, outbox, mut outgoing } = self;
         let decoder = {
             let (mut reader, writer) = tokio::io::split(&mut stream);
             let hear = |line: Result<&str, FrameError>| hear(conn, pid, &mut sender, line);
             let mut conversation = Conversation::new(decoder, outbox.clone(), facts.clone(), hear);
             let mut writing = pin!(outgoing.write_to(writer));
-            match conversation.hold(&mut reader, writing.as_mut(), frost).await {
+            match conversation.hold(&mut reader, writing.as_mut(), token).await {
                 Held::Frozen => conversation.into_decoder(),
                 held @ (Held::HeardOut | Held::Silent) => {
                     conversation.report(Event::Disconnected { conn }).await;
@@ -109,7 +109,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                         tokio::select! {
                             biased;
                             _ = tokio::time::timeout(LAST_WORDS, writing) => {}
-                            () = frost.comes() => {}
+                            () = token.requested() => {}
                         }
                     }
                     return None;

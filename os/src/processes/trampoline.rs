@@ -13,7 +13,7 @@ use std::process::Command;
 
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 
-use crate::register;
+use crate::processes::worker_locks;
 
 /// What the program is called when it is to become a worker.
 pub(crate) const NAME: &str = "nodesockd-worker";
@@ -55,7 +55,7 @@ fn arrange() -> io::Result<Vec<(&'static str, OsString)>> {
     let sockets = inherited(INHERITED)?;
     let end = FIRST + RawFd::try_from(sockets.len()).map_err(io::Error::other)?;
     let mut variables = vec![("LISTEN_PID", std::process::id().to_string().into())];
-    for names in [CHANNEL.as_slice(), &[register::VARIABLE]] {
+    for names in [CHANNEL.as_slice(), &[worker_locks::VARIABLE]] {
         for other in inherited(names[0])? {
             let number = if other.as_raw_fd() < end {
                 leave_open(fcntl_dupfd_cloexec(&other, end)?)?

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::session::LAST_WORDS;
+use crate::peers::session::LAST_WORDS;
 
 /// So many notices wait for a manager that does not read.
 const WAITING: usize = 64;

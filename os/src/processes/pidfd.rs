@@ -1,4 +1,4 @@
-//! A child by its pidfd: a name that the kernel never gives to another process.
+//! A process by its pidfd: a name that the kernel never gives to another process.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -11,12 +11,12 @@ use rustix::process::{
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// A child of ours, exited or not. Clones name the same.
+/// A process, ended or not. Clones name the same process.
 #[derive(Debug, Clone)]
 pub(crate) struct Pidfd(Arc<AsyncFd<OwnedFd>>);
 
 impl Pidfd {
-    /// The child `pid`, which nobody can have collected yet.
+    /// The process `pid`. A child that nobody has collected is found for certain; another process may be gone.
     #[expect(unsafe_code, reason = "registering a descriptor asks for a promise that it stays open")]
     pub(crate) fn open(pid: Pid) -> io::Result<Self> {
         let fd = pidfd_open(pid, PidfdFlags::empty())?;
@@ -25,7 +25,7 @@ impl Pidfd {
         Ok(Self(Arc::new(fd)))
     }
 
-    /// Waits for its exit, without collecting it.
+    /// Waits for the exit of a child, without collecting it. [`ExitStatus::Unknown`] is all that is known of another process.
     pub(crate) async fn exited(&self) -> ExitStatus {
         loop {
             let Ok(mut ready) = self.0.readable().await else { return ExitStatus::Unknown };
@@ -37,12 +37,12 @@ impl Pidfd {
         }
     }
 
-    /// Collects its exit, after which its pid is free. Does nothing while it lives.
+    /// Collects the exit of a child, after which its pid is free. Does nothing while it lives.
     pub(crate) fn collect(&self) {
         let _ = self.wait(WaitIdOptions::empty());
     }
 
-    /// Sends a signal. That it is gone is no error.
+    /// Sends a signal. That the process is gone is no error.
     pub(crate) fn signal(&self, signal: Signal) {
         if let Err(error) = pidfd_send_signal(self.0.get_ref(), signal)
             && error != rustix::io::Errno::SRCH
@@ -59,5 +59,38 @@ impl Pidfd {
             (None, Some(signal)) => ExitStatus::Signal(signal),
             (None, None) => ExitStatus::Unknown,
         }))
+    }
+}
+
+/// A process that may be another's child, watched for its end.
+#[derive(Debug)]
+pub struct Watched(Pidfd);
+
+impl Watched {
+    /// Watches the process `pid`; `None` if it is gone already, or cannot be watched. Needs a tokio runtime.
+    #[must_use]
+    pub fn new(pid: u32) -> Option<Self> {
+        Pidfd::open(Pid::from_raw(pid.cast_signed())?).ok().map(Self)
+    }
+
+    /// Returns when the process has ended (`pidfd_open(2)`: the descriptor becomes readable).
+    pub async fn gone(self) {
+        // An error would mean that the runtime is ending, and this process with it.
+        let _ = self.0.0.readable().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn watched_notices_the_end_of_a_process() {
+        let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        let watched = Watched::new(child.id()).unwrap();
+        child.kill().unwrap();
+        watched.gone().await;
+        child.wait().unwrap();
+        assert!(Watched::new(child.id()).is_none());
     }
 }

@@ -9,9 +9,9 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::mpsc;
 
 use crate::clock;
-use crate::freezer::Frost;
-use crate::outbox::Outbox;
-use crate::session::Fact;
+use crate::handoff::pause::PauseToken;
+use crate::peers::outbox::Outbox;
+use crate::peers::session::Fact;
 
 /// How many bytes are read at once.
 const CHUNK: usize = 8 << 10;
@@ -62,14 +62,14 @@ impl<H: FnMut(Result<&str, FrameError>) -> Heard> Conversation<H> {
         &mut self,
         reader: &mut R,
         mut writing: Pin<&mut impl Future<Output = ()>>,
-        frost: &mut Frost,
+        token: &mut PauseToken,
     ) -> Held {
         let mut chunk = vec![0; CHUNK];
         loop {
             let read = tokio::select! {
                 biased;
                 () = &mut writing => return Held::Silent,
-                () = frost.comes() => return Held::Frozen,
+                () = token.requested() => return Held::Frozen,
                 read = reader.read(&mut chunk) => read,
             };
             match read {

@@ -1,7 +1,7 @@
 //! Workers that outlived their daemon.
 //!
 //! They are known by the state file — pid and start time — and, where that says nothing, by what they carry: the path of
-//! the control socket and their id in the environment, and their lock in the register. Both are looked for, because a
+//! the control socket and their id in the environment, and their lock in the file of [`WorkerLocks`]. Both are looked for, because a
 //! daemon can die between starting a worker and writing its pid down, an environment can be overwritten (as programs do that
 //! change their title), and a lock can be closed. Of those who carry the same, the worker is who leads a process group.
 //!
@@ -16,15 +16,15 @@ use nodesockd_core::id::{Process, WorkerId};
 use nodesockd_core::state::{State, Survivor};
 use rustix::process::{Pid, Signal};
 
-use crate::children::{Stat, WORKER_ID, about};
-use crate::pidfd::Pidfd;
-use crate::register::Register;
+use crate::processes::children::{Stat, WORKER_ID, about};
+use crate::processes::pidfd::Pidfd;
+use crate::processes::worker_locks::WorkerLocks;
 
 /// The variable by which a worker is recognised as one of this control socket.
 const IPC_PATH: &str = "NODESOCKD_IPC_PATH";
 
 /// Workers of the control socket `ipc_file` that are alive. What dead ones have left behind is killed.
-pub(crate) fn find(ipc_file: &Path, state: Option<&State>, register: &Register) -> Vec<Survivor> {
+pub(crate) fn find(ipc_file: &Path, state: Option<&State>, locks: &WorkerLocks) -> Vec<Survivor> {
     let recorded = |id| state.and_then(|state| state.worker(id)).and_then(|record| record.process);
     let by_state = state.into_iter().flat_map(|state| &state.workers);
     let mut found: BTreeMap<WorkerId, Process> = by_state
@@ -32,8 +32,8 @@ pub(crate) fn find(ipc_file: &Path, state: Option<&State>, register: &Register) 
         .collect();
     let mut marked: Vec<Marked> = pids().filter_map(|pid| Marked::by_environment(pid, ipc_file)).collect();
     // Who holds a lock is laborious to find out, and mostly known already.
-    if register.held().iter().any(|id| !found.contains_key(id)) {
-        marked.extend(pids().flat_map(|pid| Marked::by_locks(pid, register)));
+    if locks.held().iter().any(|id| !found.contains_key(id)) {
+        marked.extend(pids().flat_map(|pid| Marked::by_locks(pid, locks)));
     }
     // A worker's descendant may lead a group of its own; it was started later.
     for Marked { id, process, .. } in
@@ -67,10 +67,9 @@ pub(crate) fn open(process: Process) -> io::Result<(Pid, Pidfd)> {
 
 /// Kills what carries the worker's id in its environment, or holds its lock. Its process group cannot be named any more:
 /// init has collected the leader, and its number may be another's.
-pub(crate) fn kill_left_behind(worker: WorkerId, register: &Register) {
-    let held = register.held().contains(&worker);
-    let carries =
-        |pid: Pid| worker_of(pid) == Some(worker) || held && register.held_by(pid).contains(&worker);
+pub(crate) fn kill_left_behind(worker: WorkerId, locks: &WorkerLocks) {
+    let held = locks.held().contains(&worker);
+    let carries = |pid: Pid| worker_of(pid) == Some(worker) || held && locks.held_by(pid).contains(&worker);
     for pid in pids().filter(|pid| carries(*pid)) {
         if let Ok(process) = Pidfd::open(pid)
             && carries(pid)
@@ -103,8 +102,8 @@ impl Marked {
     }
 
     /// By the locks that it holds.
-    fn by_locks(pid: Pid, register: &Register) -> Vec<Self> {
-        register.held_by(pid).into_iter().filter_map(|id| Self::of(pid, id)).collect()
+    fn by_locks(pid: Pid, locks: &WorkerLocks) -> Vec<Self> {
+        locks.held_by(pid).into_iter().filter_map(|id| Self::of(pid, id)).collect()
     }
 
     fn of(pid: Pid, id: WorkerId) -> Option<Self> {

@@ -7,8 +7,8 @@ use std::path::Path;
 use nodesockd_core::event::Failure;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
 
-use crate::baggage::{Number, Porter};
 use crate::error::failure;
+use crate::handoff::fds::{FdCollector, FdNumber};
 
 /// Connections that may wait. The kernel makes it `net.core.somaxconn` where that is less (listen(2)).
 const BACKLOG: i32 = 4096;
@@ -36,13 +36,13 @@ impl Listeners {
     }
 
     /// Sockets that an earlier program of this process has opened.
-    pub(crate) fn go_on(&mut self, sockets: impl Iterator<Item = (String, OwnedFd)>) {
+    pub(crate) fn take_over(&mut self, sockets: impl Iterator<Item = (String, OwnedFd)>) {
         self.0.extend(sockets);
     }
 
     /// What the next program gets.
-    pub(crate) fn pack<'a>(&'a self, porter: &mut Porter<'a>) -> BTreeMap<String, Number> {
-        self.0.iter().map(|(name, socket)| (name.clone(), porter.take(socket))).collect()
+    pub(crate) fn pack<'a>(&'a self, fds: &mut FdCollector<'a>) -> BTreeMap<String, FdNumber> {
+        self.0.iter().map(|(name, socket)| (name.clone(), fds.add(socket))).collect()
     }
 
     /// Closes a socket. Its file stays.

@@ -1,4 +1,4 @@
-//! What one program of this process leaves to the next: a sealed file without a name, kept open across `execve(2)`.
+//! The hand-off from one program of this process to the next: a sealed file without a name, kept open across `execve(2)`.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -9,9 +9,9 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::{FdFlags, fcntl_setfd};
 use serde::{Deserialize, Serialize};
 
-use crate::baggage::Baggage;
+use crate::handoff::fds::HandoffFds;
 
-/// The variable that names it: `PID:DESCRIPTOR`. The pid, because children inherit variables, too.
+/// The variable that names the file: `PID:DESCRIPTOR`. The pid, because children inherit variables, too.
 pub(crate) const VARIABLE: &str = "NODESOCKD_HANDOFF";
 
 /// The first word of the file, before the format's version and a checksum.
@@ -19,17 +19,17 @@ const NAME: &str = "nodesockd-handoff";
 /// The version of what surrounds the two parts; each has one of its own.
 const VERSION: u32 = 1;
 
-/// The two parts of a hand-off.
+/// The two parts of a hand-off, as the file holds them.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Parcel {
+pub struct HandoffFile {
     /// What the supervisor knows.
     pub supervisor: Handoff,
     /// What the backend holds; nothing where the next program is only asked whether it could take over.
-    pub(crate) backend: Option<Baggage>,
+    pub(crate) backend: Option<HandoffFds>,
 }
 
-impl Parcel {
-    /// What an earlier program of this process has left, if it has.
+impl HandoffFile {
+    /// The hand-off of an earlier program of this process, if there was one.
     ///
     /// # Errors
     ///
@@ -40,11 +40,11 @@ impl Parcel {
         Some(open(number).map_err(|error| error.to_string()).and_then(Self::read))
     }
 
-    /// Reads one from its beginning.
+    /// Reads a hand-off from the beginning of `file`.
     ///
     /// # Errors
     ///
-    /// It cannot be read, is damaged, or is of another format.
+    /// The file cannot be read, is damaged, or has another format.
     pub fn read(mut file: impl Read) -> Result<Self, String> {
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(|error| error.to_string())?;
@@ -52,12 +52,12 @@ impl Parcel {
         if head != header(body) {
             return Err(format!("it begins with `{}`, not `{}`", head.escape_debug(), header(body)));
         }
-        let parcel: Self = serde_json::from_str(body).map_err(|error| error.to_string())?;
-        parcel.supervisor.validate()?;
-        Ok(parcel)
+        let handoff: Self = serde_json::from_str(body).map_err(|error| error.to_string())?;
+        handoff.supervisor.validate()?;
+        Ok(handoff)
     }
 
-    /// Writes it to a file that nobody can change any more, to be read from its beginning.
+    /// Writes the hand-off to a file that nobody can change any more. The file offset is at the beginning.
     pub(crate) fn seal(&self) -> io::Result<File> {
         let body = serde_json::to_string(self)?;
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
@@ -118,16 +118,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_checksum_is_the_standard_one() {
+    fn checksum_is_fnv_1a() {
         assert_eq!(checksum(b""), 0xcbf2_9ce4_8422_2325);
         assert_eq!(checksum(b"a"), 0xaf63_dc4c_8601_ec8c);
         assert_eq!(checksum(b"foobar"), 0x8594_4171_f739_67e8);
     }
 
     #[test]
-    fn damage_is_noticed() {
+    fn read_refuses_damaged_files() {
         let head = header("{}");
-        let told = |text: &str| Parcel::read(text.as_bytes()).unwrap_err();
+        let told = |text: &str| HandoffFile::read(text.as_bytes()).unwrap_err();
         assert_eq!(told(""), "it is empty");
         assert!(told(&format!("{head}\n{{ }}")).contains(&head));
         assert!(told(&format!("{head}\n{{}}")).contains("missing field"));

@@ -9,7 +9,7 @@ use nodesockd_core::event::Queue;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
-use crate::diag::{Diag, FileId, Listener, SocketId};
+use crate::files::diag::{Diag, FileId, Listener, SocketId};
 
 /// All unix sockets of this network namespace (`proc(5)`).
 pub(crate) const TABLE: &str = "/proc/net/unix";

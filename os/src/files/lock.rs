@@ -52,7 +52,7 @@ impl Lock {
     }
 
     /// The lock that an earlier program of this process has taken: it belongs to the open file (flock(2)).
-    pub(crate) fn go_on(file: OwnedFd) -> Self {
+    pub(crate) fn from_handoff(file: OwnedFd) -> Self {
         Self(file.into())
     }
 

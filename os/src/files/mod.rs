@@ -1,0 +1,10 @@
+//! Files and sockets: what is in `tmpDir`, accept queues, log files, the daemon's lock and its state.
+
+pub(crate) mod diag;
+pub(crate) mod listeners;
+pub(crate) mod lock;
+pub(crate) mod logs;
+pub(crate) mod queue;
+pub(crate) mod state_file;
+pub(crate) mod sweep;
+pub(crate) mod tmp_dir;

@@ -1,0 +1,8 @@
+//! Workers' processes: starting them, noticing and collecting their exits, and finding those of an earlier daemon.
+
+pub(crate) mod children;
+pub(crate) mod pidfd;
+pub(crate) mod spawn;
+pub(crate) mod survivors;
+pub(crate) mod trampoline;
+pub(crate) mod worker_locks;
