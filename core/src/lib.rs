@@ -39,6 +39,9 @@
 //!     that it is stopping, before it quits; and that it is alive, as often as it wants to hear that.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+#[macro_use]
+pub mod defect;
+
 pub mod action;
 pub mod backend;
 pub mod config;

@@ -9,6 +9,8 @@ use std::time::Instant;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
+#[cfg(feature = "defects")]
+use nodesockd_core::defect::Defect;
 use nodesockd_sim::catalogue::SITUATIONS;
 use nodesockd_sim::{History, Stats, generate, run, shrink, trace};
 
@@ -36,6 +38,17 @@ struct Arguments {
     /// Make the one that goes wrong as small as possible, and write it to this file
     #[arg(long, value_name = "FILE", conflicts_with_all = ["seeds", "from", "fail_fast"])]
     save: Option<PathBuf>,
+    /// Plant this mistake in the supervisor before
+    #[cfg(feature = "defects")]
+    #[arg(long, value_name = "NAME", value_parser = named)]
+    defect: Option<Defect>,
+}
+
+/// The defect of this name.
+#[cfg(feature = "defects")]
+fn named(name: &str) -> Result<Defect, String> {
+    let defect = Defect::ALL.iter().find(|defect| format!("{defect:?}") == name);
+    defect.copied().ok_or_else(|| format!("the names are in core/src/defect.rs: {:?}", Defect::ALL))
 }
 
 thread_local! {
@@ -44,6 +57,10 @@ thread_local! {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    #[cfg(feature = "defects")]
+    if let Some(defect) = arguments.defect {
+        nodesockd_core::defect::plant(defect);
+    }
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         report(panic);

@@ -30,7 +30,9 @@ impl Supervisor {
     #[must_use]
     pub fn adopt(config: Config, daemon: Daemon, left: Inheritance, now: Time) -> Self {
         let mut supervisor = Self::idle(config, daemon, now);
-        supervisor.inherit_listeners(&left);
+        if !defect!(AdoptionForgetsListeners) {
+            supervisor.inherit_listeners(&left);
+        }
         let links = supervisor.inherit_links(&left);
         let finishes = supervisor.inherit_desired(&left, &links);
         for survivor in &left.survivors {

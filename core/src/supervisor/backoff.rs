@@ -38,7 +38,7 @@ impl Backoff {
 
     /// Whether it may be tried at `now`.
     pub fn permits(&self, now: Time) -> bool {
-        self.retry_at.is_none_or(|at| at <= now)
+        defect!(NoBackoff) || self.retry_at.is_none_or(|at| at <= now)
     }
 
     /// It is being tried, or there is no need to any more.

@@ -115,7 +115,7 @@ impl Supervisor {
         if self.operation.is_some() && options.wait && self.queue.len() < QUEUE {
             return self.queue.push_back(Queued { to, options, version });
         }
-        if self.refuse_while_busy(&to) {
+        if !defect!(SecondRestartAccepted) && self.refuse_while_busy(&to) {
             return;
         }
         let asker = asker(to, &options);

@@ -160,13 +160,22 @@ impl Supervisor {
             patterns.filter(|pattern| *pattern != supervisor.config.socket_file).collect();
         supervisor.started = left.started;
         supervisor.desired = left.desired;
-        supervisor.workers = left.workers;
+        supervisor.desired.suspended &= !defect!(HandoffForgetsSuspension);
+        if !defect!(HandoffForgetsWorkers) {
+            supervisor.workers = left.workers;
+        }
         supervisor.slots = left.slots;
-        supervisor.listeners = left.listeners;
+        if !defect!(HandoffForgetsListeners) {
+            supervisor.listeners = left.listeners;
+        }
         supervisor.standby_backoff = left.standby_backoff;
-        supervisor.relays = left.relays;
+        if !defect!(HandoffLosesRelays) {
+            supervisor.relays = left.relays;
+        }
         supervisor.open = left.open;
-        supervisor.queue = left.queue.into();
+        if !defect!(HandoffLosesQueue) {
+            supervisor.queue = left.queue.into();
+        }
         supervisor.dev_server = left.dev_server;
         supervisor.reload_wanted = left.reload_wanted;
         supervisor.guessing = left.guessing;
@@ -176,6 +185,7 @@ impl Supervisor {
         supervisor.ask_again();
         match left.restart {
             Some(Restart { mut askers, options }) => {
+                askers.retain(|_| !defect!(HandoffForgetsAskers));
                 askers.iter_mut().for_each(|asker| asker.upgraded_from = Some(left.from.clone()));
                 let config = supervisor.config.clone();
                 supervisor.apply(Kind::Restart, askers, Some(options), config);

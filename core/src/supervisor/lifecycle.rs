@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::action::{Action, SpawnOrder};
+use crate::action::{Action, SpawnOrder, WorkerSignal};
 use crate::config::{Config, Listen, Program, Ready};
 use crate::event::{ExitStatus, Failure};
 use crate::id::{Process, SlotIndex, WorkerId};
@@ -86,6 +86,7 @@ impl Supervisor {
                         self.failed(id, &self.spawn_time_out());
                         self.end_at_once(id);
                     }
+                    None if defect!(UnwantedProcessStays) => {}
                     None => self.end_at_once(id),
                 }
             }
@@ -155,7 +156,9 @@ impl Supervisor {
         let reason = format!("it is broken: {}", escape(reason, REASON));
         let replaceable = worker.in_rollout || worker.seat == Seat::Standby;
         match worker.state {
-            State::Ready { process, suspended, broken: false } if !replaceable => {
+            State::Ready { process, suspended, broken: false }
+                if !replaceable && !defect!(BrokenRetiredAtOnce) =>
+            {
                 self.failed(id, &reason);
                 self.enter(id, State::Ready { process, suspended, broken: true });
             }
@@ -215,6 +218,10 @@ impl Supervisor {
         if !expected && !accounted {
             self.failed(id, &format!("it {status}"));
         }
+        if defect!(SignalAfterReap) {
+            self.act(Action::Reap { worker: id, process });
+            return Some(Action::Signal { worker: id, process, signal: WorkerSignal::KillGroup });
+        }
         Some(Action::Reap { worker: id, process })
     }
 
@@ -224,7 +231,7 @@ impl Supervisor {
         if worker.state != State::Exited {
             return;
         }
-        let inherited = self.outlives(id, worker);
+        let inherited = self.outlives(id, worker) || defect!(SocketLeft);
         if matches!(worker.seat, Seat::Retired { .. }) {
             self.progress(id, Stage::Gone, None);
         }
@@ -280,7 +287,9 @@ impl Supervisor {
             Timer::Online => self.fail_and_retire(id, &self.not_online(id)),
             Timer::Ready => self.look_whether_ready(id),
             Timer::Look => self.look(id),
+            Timer::Drain if defect!(DrainTimeoutIgnored) => {}
             Timer::Drain => self.drain_timed_out(id),
+            Timer::Shutdown if defect!(KillInsteadOfTerminate) => self.kill(id),
             Timer::Shutdown => self.terminate(id),
             Timer::Kill => self.kill(id),
             Timer::Channel => self.out_of_reach(id),

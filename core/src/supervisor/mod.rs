@@ -257,7 +257,7 @@ impl Supervisor {
                 let reap = self.exited(worker, status);
                 // Whoever takes over goes first; the dead can wait.
                 self.settle();
-                self.actions.extend(reap);
+                self.actions.extend(reap.filter(|_| !defect!(NoReap)));
             }
             Event::Reaped { worker } => self.reaped(worker),
             Event::Notified { worker } => self.shown_ready(worker),

@@ -107,7 +107,9 @@ impl Supervisor {
                     self.abandon(kind, askers, rollout, swap.failure);
                     self.next_operation();
                 }
-                Phase::Retiring { leaving } if !leaving.iter().any(|id| self.is_leaving(*id)) => {
+                Phase::Retiring { leaving }
+                    if !leaving.iter().any(|id| self.is_leaving(*id)) || defect!(CompleteBeforeOldGone) =>
+                {
                     tracing::info!("{} is complete", kind.words());
                     askers.into_iter().for_each(|asker| self.done(asker));
                     self.next_operation();
@@ -134,6 +136,9 @@ impl Supervisor {
         if self.life != Life::Serving {
             return;
         }
+        if defect!(QueuedRestartLost) {
+            self.queue.clear();
+        }
         if let Some(Queued { to, options, version }) = self.queue.pop_front() {
             self.restart(to, options, version);
         } else if std::mem::take(&mut self.reload_wanted) {
@@ -154,7 +159,9 @@ impl Supervisor {
             Phase::Loading { .. } | Phase::Retiring { .. } => {}
         }
         let words = format!("{} was ended by {}", operation.kind.words(), kind.words());
-        self.reply_to_all(operation.askers, &Reply::failed(Some(Code::Busy), vec![words]));
+        if !defect!(PreemptedNotAnswered) {
+            self.reply_to_all(operation.askers, &Reply::failed(Some(Code::Busy), vec![words]));
+        }
     }
 
     /// Links are being swapped, all of them or none.
@@ -220,7 +227,8 @@ impl Supervisor {
 
     /// Answers a request, unless it has had its final reply or its peer is gone.
     pub(super) fn reply(&mut self, to: &RequestRef, reply: Reply) {
-        let open = if reply.done { self.open.remove(to) } else { self.open.contains(to) };
+        let open =
+            if reply.done && !defect!(AnsweredTwice) { self.open.remove(to) } else { self.open.contains(to) };
         if open {
             self.act(Action::Reply { to: to.clone(), reply });
         }

@@ -16,7 +16,9 @@ impl Supervisor {
     /// Orders the state file to be replaced if its content has changed, before the actions from `mark` on, which are
     /// what has changed it. A daemon that has quit leaves no file, unless it leaves its workers as well.
     pub(super) fn persist(&mut self, mark: usize) {
-        let state = (self.life != Life::Quit { detached: false }).then(|| self.state());
+        let gone =
+            self.life == Life::Quit { detached: false } || self.has_quit() && defect!(DetachRemovesState);
+        let state = (!gone).then(|| self.state());
         let again = self.persist_backoff.retry_at.is_some_and(|at| at <= self.now);
         if state != self.persisted || again {
             self.persist_backoff.tried();

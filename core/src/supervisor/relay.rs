@@ -168,7 +168,9 @@ impl Supervisor {
             if let Some(Relay { origin, pid, .. }) = self.relays.0.remove(&id) {
                 let errors = vec![format!("the worker did not answer: {reason}")];
                 self.reply(&origin, Reply::part(Body::Answer { id: worker, pid, data: None, errors }));
-                self.finish_if_answered(&origin);
+                if !defect!(RelayToDeadNotAnswered) {
+                    self.finish_if_answered(&origin);
+                }
             }
         }
         self.forget(Peer::Worker(worker));

@@ -49,7 +49,7 @@ impl Supervisor {
             State::Booting { .. } if worker.channel != Channel::Open && nothing_waits => self.drained(id),
             State::Booting { process, .. } if worker.channel != Channel::Open => self.drain(id, process),
             State::Booting { .. } => self.terminate(id),
-            State::Ready { .. } if !worker.served && !named => self.shut_down(id),
+            State::Ready { .. } if !worker.served && !named || defect!(NoDrain) => self.shut_down(id),
             State::Ready { .. } if nothing_waits => self.drained(id),
             State::Ready { process, .. } => self.drain(id, process),
             State::Unwanted
@@ -93,7 +93,7 @@ impl Supervisor {
                 drain.blind_since = None;
                 drain.waiting = 0;
                 drain.look = Some(since + QUIET);
-                if now.since(since) >= QUIET {
+                if now.since(since) >= QUIET || defect!(DrainEndsAtFirstEmptyQueue) {
                     self.drained(id);
                 }
             }
@@ -112,7 +112,7 @@ impl Supervisor {
                 let since = *drain.blind_since.get_or_insert(now);
                 drain.empty_since = None;
                 drain.look = Some(now + LOOK_AGAIN);
-                if now.since(since) >= BLIND {
+                if now.since(since) >= BLIND || defect!(UnknownQueueCountsAsEmpty) {
                     self.drained(id);
                 }
             }
@@ -191,7 +191,8 @@ impl Supervisor {
             tracing::warn!(worker = %id.short(), pid = process.pid, "worker did not exit within {limit} ms (options.shutdownTimeout), sending SIGTERM");
         }
         self.act(Action::Signal { worker: id, process, signal: WorkerSignal::Terminate });
-        self.enter(id, State::Terminating { process, deadline: self.now + KILL_AFTER });
+        let grace = if defect!(KillAtOnce) { Duration::ZERO } else { KILL_AFTER };
+        self.enter(id, State::Terminating { process, deadline: self.now + grace });
     }
 
     /// Sends SIGKILL to the whole group.

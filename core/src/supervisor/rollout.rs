@@ -154,7 +154,8 @@ impl Supervisor {
     /// All workers are ready, and no link is under way for another reason.
     pub(super) fn can_swap(&self, rollout: &Rollout) -> bool {
         let ready = |booking: &Booking| self.workers.get(&booking.worker).is_some_and(Worker::is_healthy);
-        rollout.seats.iter().all(ready) && self.slots.values().all(|slot| slot.moving.is_none())
+        (rollout.seats.iter().all(ready) || defect!(SwapBeforeAllOnline) && rollout.seats.iter().any(ready))
+            && self.slots.values().all(|slot| slot.moving.is_none())
     }
 
     /// Orders all links to be swapped.
@@ -163,6 +164,9 @@ impl Supervisor {
         for (slot, worker) in rollout.slots() {
             if let Some((owner, _)) = self.owner(slot) {
                 swap.before.insert(slot, owner);
+                if defect!(RetireBeforeSwap) {
+                    self.retire(owner);
+                }
             }
             swap.pending.insert(slot);
             self.publish(slot, worker, Some(&rollout.config));
@@ -270,7 +274,12 @@ impl Supervisor {
         rollout: Rollout,
         failure: Option<String>,
     ) {
-        self.release(&rollout);
+        if defect!(FailedRestartKeepsConfig) {
+            (self.config, self.desired) = ((*rollout.config).clone(), rollout.desired);
+        }
+        if !defect!(AbandonedWorkersStay) {
+            self.release(&rollout);
+        }
         let errors: Vec<String> = match failure {
             Some(failure) => vec![failure],
             None => rollout.failed.iter().map(describe).collect(),

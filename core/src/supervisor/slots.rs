@@ -82,9 +82,9 @@ impl Supervisor {
         }
         let coming =
             self.workers.values().any(|worker| worker.is_for(Seat::Slot(index)) && worker.is_coming());
-        if !coming && slot.backoff.permits(self.now) {
+        if (!coming || defect!(SecondWorkerWhileBooting)) && slot.backoff.permits(self.now) {
             self.slot_mut(index).backoff.tried();
-            self.spawn(Seat::Slot(index), self.desired.suspended, None);
+            self.spawn(Seat::Slot(index), self.desired.suspended && !defect!(ReplacementNotSuspended), None);
         }
         self.rename_link(index);
     }
@@ -173,7 +173,9 @@ impl Supervisor {
         let inherited = self.socket_for(worker, index, config).map(str::to_owned);
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let promoted = worker.seat == Seat::Standby;
-        worker.seat = Seat::Slot(index);
+        if !(promoted && defect!(StandbyTakenTwice)) {
+            worker.seat = Seat::Slot(index);
+        }
         if promoted && !worker.listeners.is_empty() {
             worker.socket = inherited;
         }
@@ -181,6 +183,12 @@ impl Supervisor {
         let slot = self.slot_mut(index);
         slot.moving = Some(Moving::To { worker: id, link: link.clone(), socket: socket.clone(), promoted });
         slot.link_backoff.tried();
+        if defect!(StandbyResumedBeforeSwap) && promoted && !self.desired.suspended {
+            self.resume(id);
+        }
+        if defect!(LinkRemovedBeforeSwap) {
+            self.act(Action::Withdraw { slot: index, link: link.clone() });
+        }
         self.act(Action::Publish { slot: index, worker: id, link, socket, symlinks });
     }
 
@@ -210,7 +218,7 @@ impl Supervisor {
         slot.target = Some(socket);
         let before = slot.owner.replace(id).filter(|before| *before != id);
         let old_link = slot.link.replace(link.clone()).filter(|old| *old != link);
-        if let Some(link) = old_link {
+        if let Some(link) = old_link.filter(|_| !defect!(OldLinkLeft)) {
             // `socketFile` was changed; nobody looks for the old name any more.
             self.act(Action::Withdraw { slot: index, link });
         }
@@ -226,7 +234,7 @@ impl Supervisor {
         }
         tracing::info!(worker = %id.short(), slot = index.0, "worker serves");
         self.progress(id, Stage::Serving, None);
-        if !self.desired.suspended {
+        if !self.desired.suspended || defect!(SuccessorResumedInSuspendedApp) {
             self.resume(id);
         }
         if let Some(before) = before {
@@ -293,7 +301,7 @@ impl Supervisor {
                     standbys -= 1;
                     true
                 }
-                Seat::Standby => false,
+                Seat::Standby => defect!(SurplusStandbysStay),
             };
             if !keep {
                 surplus.push(*id);
@@ -326,7 +334,7 @@ impl Supervisor {
         let serving = self.is_serving();
         let indices: Vec<SlotIndex> = self.slots.keys().copied().collect();
         for index in indices {
-            let wanted = serving && index.0 < self.desired.slots;
+            let wanted = serving && index.0 < self.desired.slots + u32::from(defect!(SlotTooMany));
             let served = self.owner(index).is_some() || self.keeps_requests(index);
             let slot = self.slot_mut(index);
             if slot.moving.is_some() {
@@ -337,7 +345,7 @@ impl Supervisor {
                 if !wanted {
                     self.slots.remove(&index);
                 }
-            } else if (!wanted || !served) && slot.removal_backoff.permits(now) {
+            } else if (!wanted && !defect!(StopLeavesLinks) || !served) && slot.removal_backoff.permits(now) {
                 self.withdraw(index);
             }
         }
@@ -376,7 +384,9 @@ impl Supervisor {
             .values()
             .all(|worker| matches!(&worker.state, State::Reaped { removal } if given_up(removal)));
         let links_gone = self.slots.values().all(|slot| given_up(&slot.removal_backoff));
-        if workers_gone && links_gone && self.listeners_gone() && self.operation.is_none() {
+        if defect!(QuitBeforeWorkersGone)
+            || workers_gone && links_gone && self.listeners_gone() && self.operation.is_none()
+        {
             self.life = Life::Quit { detached: false };
             self.act(Action::Quit);
         }

@@ -69,8 +69,11 @@ impl Supervisor {
             Ok(_) if self.config.options.upgrade == Upgrade::Respawn => self.detach(),
             Ok(version) => {
                 tracing::info!("handing off to version {}", escape(&version, SHOWN));
-                self.enter_step(Step::Freezing);
-                self.act(Action::Freeze);
+                let skips = defect!(HandoffWithoutFreeze);
+                self.enter_step(if skips { Step::Frozen } else { Step::Freezing });
+                if !skips {
+                    self.act(Action::Freeze);
+                }
             }
         }
     }
@@ -95,7 +98,9 @@ impl Supervisor {
     /// The new program did not come.
     pub(super) fn not_handed_off(&mut self, failure: &Failure) {
         if self.upgrade_step() == Some(Step::HandingOff) {
-            self.act(Action::Thaw);
+            if !defect!(StaysFrozen) {
+                self.act(Action::Thaw);
+            }
             self.refuse_upgrade(&failure.0);
         }
     }
