@@ -84,7 +84,7 @@ impl Drop for Plain {
 pub fn answers(socket: &Path) {
     let begun = Instant::now();
     while !http::try_get(socket, "/1").is_ok_and(|answer| answer.status == 200) {
-        assert!(begun.elapsed() < wait::PATIENCE, "{} does not answer", socket.display());
+        assert!(begun.elapsed() < wait::WAIT_LIMIT, "{} does not answer", socket.display());
         // Often enough to measure by, and seldom enough not to take a core away from who is being measured.
         std::thread::sleep(Duration::from_micros(100));
     }

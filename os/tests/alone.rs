@@ -7,13 +7,13 @@
 )]
 
 #[expect(dead_code, reason = "these tests need the least of it")]
-#[path = "real/bench.rs"]
-mod bench;
+#[path = "real/harness.rs"]
+mod harness;
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 
-use bench::{Bench, config, open};
+use harness::{Harness, config, open};
 use nodesockd_core::Event;
 use nodesockd_core::backend::Processes;
 use nodesockd_core::event::DaemonSignal;
@@ -45,36 +45,36 @@ fn the_control_socket_is_private_whatever_the_umask() {
 }
 
 async fn signals_to_the_daemon_are_reported() {
-    let mut bench = Bench::new();
+    let mut harness = Harness::new();
     for (signal, meaning) in [
         (Signal::USR1, DaemonSignal::User1),
         (Signal::HUP, DaemonSignal::Hangup),
         (Signal::TERM, DaemonSignal::Terminate),
     ] {
         kill_process(getpid(), signal).unwrap();
-        bench.until(|event| (*event == Event::Signalled { signal: meaning }).then_some(())).await;
+        harness.until(|event| (*event == Event::Signalled { signal: meaning }).then_some(())).await;
     }
 }
 
 /// Without descriptors left, clients wait and workers cannot be started; with some again, all is well.
 async fn out_of_descriptors_nothing_breaks() {
-    let mut bench = Bench::new();
+    let mut harness = Harness::new();
     let client = socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
-    let order = bench.order(&["true"]);
+    let order = harness.order(&["true"]);
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: Some(3), maximum: limit.maximum }).unwrap();
 
-    connect(&client, &SocketAddrUnix::new(bench.path("nodesockd.ipc")).unwrap()).unwrap();
+    connect(&client, &SocketAddrUnix::new(harness.path("nodesockd.ipc")).unwrap()).unwrap();
     let mut client = std::os::unix::net::UnixStream::from(client);
     client.write_all(b"{\"type\":\"status\",\"id\":\"1\"}\n").unwrap();
-    let failure = bench.backend.spawn(&order).await.unwrap_err().0;
+    let failure = harness.backend.spawn(&order).await.unwrap_err().0;
     assert_eq!(failure, "cannot make a worker's channel: Too many open files (os error 24)");
     // One round of the runtime, in which the connection cannot be accepted.
     tokio::time::sleep(std::time::Duration::from_millis(1)).await;
 
     setrlimit(Resource::Nofile, limit).unwrap();
-    bench.until(|event| matches!(event, Event::Requested { .. }).then_some(())).await;
-    let process = bench.backend.spawn(&order).await.unwrap();
-    bench.exit(order.worker).await;
-    bench.backend.reap(order.worker, process).await;
+    harness.until(|event| matches!(event, Event::Requested { .. }).then_some(())).await;
+    let process = harness.backend.spawn(&order).await.unwrap();
+    harness.exit(order.worker).await;
+    harness.backend.reap(order.worker, process).await;
 }

@@ -4,7 +4,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// How long a test waits for something that ought to happen. Far more than any of it takes, on any machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const WAIT_LIMIT: Duration = Duration::from_secs(60);
 
 /// Between two looks at a condition that nothing announces.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -13,7 +13,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 ///
 /// # Panics
 ///
-/// After [`PATIENCE`], with `what`.
+/// After [`WAIT_LIMIT`], with `what`.
 pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     found(what, || condition().then_some(()), String::new);
 }
@@ -22,14 +22,14 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
 ///
 /// # Panics
 ///
-/// After [`PATIENCE`], with `what` and whatever `explain` has to say.
+/// After [`WAIT_LIMIT`], with `what` and whatever `explain` has to say.
 pub fn found<T>(what: &str, mut look: impl FnMut() -> Option<T>, explain: impl Fn() -> String) -> T {
     let begun = Instant::now();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}\n{}", explain());
+        assert!(begun.elapsed() < WAIT_LIMIT, "waited in vain until {what}\n{}", explain());
         sleep(PAUSE);
     }
 }

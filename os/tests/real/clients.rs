@@ -15,7 +15,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexS
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
-use crate::bench::{Bench, config, dead_socket, open};
+use crate::harness::{Harness, config, dead_socket, open};
 
 /// A session without a socket.
 fn session(pipe: usize) -> (DuplexStream, mpsc::Receiver<Fact>) {
@@ -107,8 +107,8 @@ async fn ask(path: &Path, request: &str) -> BufReader<UnixStream> {
     BufReader::new(client)
 }
 
-async fn requested(bench: &mut Bench) -> RequestRef {
-    bench
+async fn requested(harness: &mut Harness) -> RequestRef {
+    harness
         .until(|event| match event {
             Event::Requested { from, .. } => Some(from.clone()),
             _ => None,
@@ -118,19 +118,19 @@ async fn requested(bench: &mut Bench) -> RequestRef {
 
 #[tokio::test]
 async fn clients_ask_and_get_their_own_replies() {
-    let mut bench = Bench::new();
-    let socket = bench.path("nodesockd.ipc");
+    let mut harness = Harness::new();
+    let socket = harness.path("nodesockd.ipc");
     let mut clients = Vec::new();
     for number in 0..20 {
         clients.push(ask(&socket, &format!("{{\"type\":\"status\",\"id\":\"r{number}\"}}\r\n")).await);
     }
     for _ in 0..20 {
-        let from = requested(&mut bench).await;
-        bench
+        let from = requested(&mut harness).await;
+        harness
             .backend
             .reply(&from, &Reply::part(Body::Daemon { pid: 1, upgrading: false, upgraded_from: None }))
             .await;
-        bench.backend.reply(&from, &Reply::done(None)).await;
+        harness.backend.reply(&from, &Reply::done(None)).await;
     }
     for (number, client) in clients.iter_mut().enumerate() {
         let (mut part, mut done) = (String::new(), String::new());
@@ -145,82 +145,82 @@ async fn clients_ask_and_get_their_own_replies() {
     drop(clients);
     let mut gone = 0;
     while gone < 20 {
-        gone += bench.until(|event| matches!(event, Event::Disconnected { .. }).then_some(1)).await;
+        gone += harness.until(|event| matches!(event, Event::Disconnected { .. }).then_some(1)).await;
     }
 }
 
 #[tokio::test]
 async fn a_client_that_never_reads_is_disconnected() {
-    let mut bench = Bench::new();
-    let _silent = ask(&bench.path("nodesockd.ipc"), "{\"type\":\"config\",\"id\":\"1\"}\n").await;
-    let from = requested(&mut bench).await;
+    let mut harness = Harness::new();
+    let _silent = ask(&harness.path("nodesockd.ipc"), "{\"type\":\"config\",\"id\":\"1\"}\n").await;
+    let from = requested(&mut harness).await;
     let Peer::Client(conn) = from.peer else { unreachable!() };
     let large = Reply::part(Body::Config(Json::of(&"x".repeat(1 << 20))));
     for _ in 0..8 {
-        bench.backend.reply(&from, &large).await;
+        harness.backend.reply(&from, &large).await;
     }
-    bench.until(|event| (*event == Event::Disconnected { conn }).then_some(())).await;
-    bench.backend.reply(&from, &large).await;
+    harness.until(|event| (*event == Event::Disconnected { conn }).then_some(())).await;
+    harness.backend.reply(&from, &large).await;
 }
 
 /// At the end waiting replies are delivered, the socket is gone, and the lock is free.
 #[tokio::test]
 async fn closing_delivers_what_waits() {
-    let mut bench = Bench::new();
-    let socket = bench.path("nodesockd.ipc");
+    let mut harness = Harness::new();
+    let socket = harness.path("nodesockd.ipc");
     let mut client = ask(&socket, "{\"type\":\"terminate\",\"id\":\"1\"}\n").await;
-    let from = requested(&mut bench).await;
+    let from = requested(&mut harness).await;
     let large = Body::Config(Json::of(&"x".repeat(1 << 20)));
-    bench.backend.reply(&from, &Reply::part(large)).await;
-    bench.backend.reply(&from, &Reply::done(None)).await;
+    harness.backend.reply(&from, &Reply::part(large)).await;
+    harness.backend.reply(&from, &Reply::done(None)).await;
     let mut text = String::new();
-    let (read, ()) = tokio::join!(client.read_to_string(&mut text), bench.backend.close());
+    let (read, ()) = tokio::join!(client.read_to_string(&mut text), harness.backend.close());
     read.unwrap();
     assert!(text.ends_with("\n{\"type\":\"reply\",\"requestId\":\"1\",\"done\":true}\n"));
     assert!(!socket.exists());
-    assert!(bench.path("nodesockd.ipc.lock").exists());
+    assert!(harness.path("nodesockd.ipc.lock").exists());
     // A process that another test is just starting has the lock's file open, too, for a moment.
-    let config = config(bench.folder.path());
-    bench.wait_for("the lock is free", || open(config.clone()).is_ok()).await;
+    let config = config(harness.folder.path());
+    harness.wait_for("the lock is free", || open(config.clone()).is_ok()).await;
     assert!(!socket.exists(), "a backend that is dropped removes its socket, too");
 }
 
 #[tokio::test]
 async fn the_second_daemon_is_told_who_is_first() {
-    let bench = Bench::new();
-    let error = open(config(bench.folder.path())).err().unwrap();
+    let harness = Harness::new();
+    let error = open(config(harness.folder.path())).err().unwrap();
     let pid = std::process::id();
     assert!(matches!(&error, OpenError::Locked { pid: Some(found), .. } if *found == pid), "{error}");
     assert!(error.to_string().starts_with(&format!("another daemon, process {pid}, runs here")), "{error}");
-    assert!(bench.path("nodesockd.ipc").exists());
+    assert!(harness.path("nodesockd.ipc").exists());
 }
 
 #[tokio::test]
 async fn a_stale_socket_is_replaced_and_nothing_else_is() {
-    let bench = Bench::new();
+    let harness = Harness::new();
     let other = |name: &str| {
-        let mut config = config(bench.folder.path());
-        config.ipc_file = bench.path(name);
+        let mut config = config(harness.folder.path());
+        config.ipc_file = harness.path(name);
         config
     };
-    dead_socket(&bench.path("stale.ipc"));
+    dead_socket(&harness.path("stale.ipc"));
     drop(open(other("stale.ipc")).unwrap());
-    std::fs::write(bench.path("file.ipc"), "").unwrap();
+    std::fs::write(harness.path("file.ipc"), "").unwrap();
     let error = open(other("file.ipc")).err().unwrap().to_string();
     assert!(error.contains("something that is no socket is in the way"), "{error}");
-    let _listener = std::os::unix::net::UnixListener::bind(bench.path("old.ipc")).unwrap();
+    let _listener = std::os::unix::net::UnixListener::bind(harness.path("old.ipc")).unwrap();
     let error = open(other("old.ipc")).err().unwrap().to_string();
     assert!(error.contains("nodesockd 2.x"), "{error}");
-    std::os::unix::fs::symlink("elsewhere", bench.path("planted.ipc.lock")).unwrap();
+    std::os::unix::fs::symlink("elsewhere", harness.path("planted.ipc.lock")).unwrap();
     let error = open(other("planted.ipc")).err().unwrap().to_string();
-    assert!(error.starts_with("cannot lock") && !bench.path("elsewhere").exists(), "{error}");
+    assert!(error.starts_with("cannot lock") && !harness.path("elsewhere").exists(), "{error}");
 }
 
 #[tokio::test]
 async fn a_folder_that_others_could_tamper_with_is_refused() {
-    let bench = Bench::new();
-    let folder = bench.path("tmp");
-    let mut config = config(bench.folder.path());
+    let harness = Harness::new();
+    let folder = harness.path("tmp");
+    let mut config = config(harness.folder.path());
     config.tmp_dir.clone_from(&folder);
     let refusal = || open(config.clone()).err().map(|error| error.to_string()).unwrap_or_default();
     assert!(refusal().contains("`mkdir -m 2750"), "{}", refusal());
@@ -238,13 +238,13 @@ async fn strangers_are_turned_away_and_members_of_the_group_are_not() {
         return;
     }
     let group = nix::unistd::Group::from_name("daemon").unwrap().unwrap();
-    let mut bench = Bench::with(|config| config.options.ipc_group = Some("daemon".into()));
-    let socket = bench.path("nodesockd.ipc");
+    let mut harness = Harness::with(|config| config.options.ipc_group = Some("daemon".into()));
+    let socket = harness.path("nodesockd.ipc");
     let found = std::fs::metadata(&socket).unwrap();
     assert_eq!(std::os::unix::fs::MetadataExt::gid(&found), group.gid.as_raw());
     assert_eq!(found.permissions().mode() & 0o7777, 0o660);
     // Wide open, so that it is the daemon who has to decide.
-    std::fs::set_permissions(bench.folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(harness.folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
     std::fs::set_permissions(&socket, PermissionsExt::from_mode(0o666)).unwrap();
     let script = r#"
 import os, socket, sys
@@ -261,18 +261,18 @@ print(peer.makefile().readline(), end='', flush=True)
         (&["100"][..], "\"requestId\":\"\",\"errors\":[\"user 65534 is not in group"),
         (&["100", &member], "\"requestId\":\"1\",\"errors\":[\"unknown request type"),
     ] {
-        let mut order = bench.order(&[&["python3", "-c", script], groups].concat());
-        order.stdout = Output::File(bench.path(groups.last().unwrap()));
-        let process = bench.backend.spawn(&order).await.unwrap();
-        assert_eq!(bench.exit(order.worker).await, ExitStatus::Code(0));
-        bench.backend.reap(order.worker, process).await;
-        let text = std::fs::read_to_string(bench.path(groups.last().unwrap())).unwrap();
+        let mut order = harness.order(&[&["python3", "-c", script], groups].concat());
+        order.stdout = Output::File(harness.path(groups.last().unwrap()));
+        let process = harness.backend.spawn(&order).await.unwrap();
+        assert_eq!(harness.exit(order.worker).await, ExitStatus::Code(0));
+        harness.backend.reap(order.worker, process).await;
+        let text = std::fs::read_to_string(harness.path(groups.last().unwrap())).unwrap();
         assert!(text.contains(answer), "{text}");
     }
 }
 
 #[tokio::test]
 async fn a_deadline_that_has_passed_is_told_at_once() {
-    let mut bench = Bench::new();
-    assert_eq!(bench.backend.next(Some(nodesockd_core::Time::ZERO)).await, None);
+    let mut harness = Harness::new();
+    assert_eq!(harness.backend.next(Some(nodesockd_core::Time::ZERO)).await, None);
 }

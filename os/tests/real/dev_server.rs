@@ -5,11 +5,11 @@ use nodesockd_core::config::Symlinks::Relative;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixListener};
 
-use crate::bench::Bench;
+use crate::harness::Harness;
 
 /// A worker that answers each connection with its name, and what was said to it.
-fn serve(bench: &Bench, name: &'static str) {
-    let listener = UnixListener::bind(bench.path(name)).unwrap();
+fn serve(harness: &Harness, name: &'static str) {
+    let listener = UnixListener::bind(harness.path(name)).unwrap();
     tokio::spawn(async move {
         while let Ok((mut peer, _)) = listener.accept().await {
             tokio::spawn(async move {
@@ -32,15 +32,15 @@ async fn say(port: u16, words: &str) -> String {
 
 #[tokio::test]
 async fn connections_are_spread_and_a_dead_slot_costs_a_retry() {
-    let mut bench = Bench::new();
-    serve(&bench, "a");
-    serve(&bench, "b");
+    let mut harness = Harness::new();
+    serve(&harness, "a");
+    serve(&harness, "b");
     let links = ["app.0.sock", "app.1.sock", "app.2.sock"].map(str::to_owned);
-    bench.backend.serve_dev(Some(0), &links).await.unwrap();
-    bench.backend.publish("app.0.sock", "a", Relative).await.unwrap();
-    bench.backend.publish("app.1.sock", "nobody", Relative).await.unwrap();
-    bench.backend.publish("app.2.sock", "b", Relative).await.unwrap();
-    let port = bench.backend.dev_port().unwrap();
+    harness.backend.serve_dev(Some(0), &links).await.unwrap();
+    harness.backend.publish("app.0.sock", "a", Relative).await.unwrap();
+    harness.backend.publish("app.1.sock", "nobody", Relative).await.unwrap();
+    harness.backend.publish("app.2.sock", "b", Relative).await.unwrap();
+    let port = harness.backend.dev_port().unwrap();
     let mut answers = Vec::new();
     for _ in 0..6 {
         answers.push(say(port, "hello").await);
@@ -51,17 +51,17 @@ async fn connections_are_spread_and_a_dead_slot_costs_a_retry() {
 /// A connection made before there is a worker is held, and served by the first one.
 #[tokio::test]
 async fn a_connection_waits_for_a_worker() {
-    let mut bench = Bench::new();
-    bench.backend.serve_dev(Some(0), &["app.0.sock".to_owned()]).await.unwrap();
-    let port = bench.backend.dev_port().unwrap();
+    let mut harness = Harness::new();
+    harness.backend.serve_dev(Some(0), &["app.0.sock".to_owned()]).await.unwrap();
+    let port = harness.backend.dev_port().unwrap();
     let mut client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     client.write_all(b"anybody").await.unwrap();
     // One that does not wait: it must not be in anybody's way.
     drop(TcpStream::connect(("127.0.0.1", port)).await.unwrap());
-    bench.backend.publish("app.0.sock", "a", Relative).await.unwrap();
-    serve(&bench, "a");
+    harness.backend.publish("app.0.sock", "a", Relative).await.unwrap();
+    serve(&harness, "a");
     // The link named nobody yet when it was made, so this swap is what the connection waits for.
-    bench.backend.publish("app.0.sock", "a", Relative).await.unwrap();
+    harness.backend.publish("app.0.sock", "a", Relative).await.unwrap();
     client.write_all(b" there?").await.unwrap();
     let (mut reader, mut writer) = client.into_split();
     let mut first = [0];
@@ -75,16 +75,16 @@ async fn a_connection_waits_for_a_worker() {
 
 #[tokio::test]
 async fn a_stopped_server_refuses_and_a_taken_port_is_an_error() {
-    let mut bench = Bench::new();
-    bench.backend.serve_dev(Some(0), &[]).await.unwrap();
-    let port = bench.backend.dev_port().unwrap();
-    let mut other = Bench::new();
+    let mut harness = Harness::new();
+    harness.backend.serve_dev(Some(0), &[]).await.unwrap();
+    let port = harness.backend.dev_port().unwrap();
+    let mut other = Harness::new();
     let failure = other.backend.serve_dev(Some(port), &[]).await.unwrap_err().0;
     assert!(
         failure.starts_with(&format!("the dev server cannot listen on port {port}: Address already in use"))
     );
-    bench.backend.serve_dev(None, &[]).await.unwrap();
-    assert_eq!(bench.backend.dev_port(), None);
+    harness.backend.serve_dev(None, &[]).await.unwrap();
+    assert_eq!(harness.backend.dev_port(), None);
     while TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
         tokio::task::yield_now().await;
     }

@@ -8,36 +8,36 @@ use nodesockd_core::backend::Files;
 use nodesockd_core::config::Symlinks::{Absolute, Relative};
 use nodesockd_core::event::Queue;
 
-use crate::bench::{Bench, dead_socket, pattern};
+use crate::harness::{Harness, dead_socket, pattern};
 
 #[tokio::test]
 async fn a_link_is_swapped_and_withdrawn() {
-    let mut bench = Bench::new();
-    let link = bench.path("app.0.sock");
-    bench.backend.publish("app.0.sock", "a", Relative).await.unwrap();
+    let mut harness = Harness::new();
+    let link = harness.path("app.0.sock");
+    harness.backend.publish("app.0.sock", "a", Relative).await.unwrap();
     assert_eq!(std::fs::read_link(&link).unwrap().to_str(), Some("a"));
-    symlink("stale", bench.path(".app.0.sock.new")).unwrap();
-    bench.backend.publish("app.0.sock", "b", Absolute).await.unwrap();
-    assert_eq!(std::fs::read_link(&link).unwrap(), bench.path("b"));
-    assert!(!bench.path(".app.0.sock.new").is_symlink());
-    bench.backend.withdraw("app.0.sock").await.unwrap();
-    bench.backend.withdraw("app.0.sock").await.unwrap();
+    symlink("stale", harness.path(".app.0.sock.new")).unwrap();
+    harness.backend.publish("app.0.sock", "b", Absolute).await.unwrap();
+    assert_eq!(std::fs::read_link(&link).unwrap(), harness.path("b"));
+    assert!(!harness.path(".app.0.sock.new").is_symlink());
+    harness.backend.withdraw("app.0.sock").await.unwrap();
+    harness.backend.withdraw("app.0.sock").await.unwrap();
     assert!(!link.is_symlink());
 }
 
 /// Somebody connects through the link all the time while it is swapped 2000 times, and is never turned away.
 #[tokio::test]
 async fn there_is_no_moment_without_a_link() {
-    let mut bench = Bench::new();
+    let mut harness = Harness::new();
     let serve = |name: &str| {
-        let listener = UnixListener::bind(bench.path(name)).unwrap();
+        let listener = UnixListener::bind(harness.path(name)).unwrap();
         std::thread::spawn(move || {
             while listener.accept().is_ok_and(|(peer, _)| peer.set_nonblocking(true).is_ok()) {}
         })
     };
     let _listeners = [serve("a"), serve("b")];
-    bench.backend.publish("app.0.sock", "a", Relative).await.unwrap();
-    let link = bench.path("app.0.sock");
+    harness.backend.publish("app.0.sock", "a", Relative).await.unwrap();
+    let link = harness.path("app.0.sock");
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let client = scope.spawn(|| {
@@ -49,7 +49,7 @@ async fn there_is_no_moment_without_a_link() {
         });
         for round in 0..2000 {
             let socket = if round % 2 == 0 { "b" } else { "a" };
-            at_once(bench.backend.publish("app.0.sock", socket, Relative)).unwrap();
+            at_once(harness.backend.publish("app.0.sock", socket, Relative)).unwrap();
         }
         done.store(true, Ordering::Relaxed);
         client.join().unwrap();
@@ -68,93 +68,93 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
 
 #[tokio::test]
 async fn what_is_not_ours_is_neither_replaced_nor_removed() {
-    let mut bench = Bench::new();
-    let file = bench.path("app.0.sock");
+    let mut harness = Harness::new();
+    let file = harness.path("app.0.sock");
     std::fs::write(&file, "precious").unwrap();
     for failure in [
-        bench.backend.publish("app.0.sock", "a", Relative).await.unwrap_err(),
-        bench.backend.withdraw("app.0.sock").await.unwrap_err(),
+        harness.backend.publish("app.0.sock", "a", Relative).await.unwrap_err(),
+        harness.backend.withdraw("app.0.sock").await.unwrap_err(),
     ] {
         assert_eq!(failure.0, format!("`{}` is in the way: it is no symlink; remove it", file.display()));
     }
-    symlink("app.0.sock", bench.path("s")).unwrap();
+    symlink("app.0.sock", harness.path("s")).unwrap();
     for name in ["app.0.sock", "s"] {
-        let failure = bench.backend.remove(name).await.unwrap_err().0;
+        let failure = harness.backend.remove(name).await.unwrap_err().0;
         assert!(failure.ends_with("is in the way: it is no socket; remove it"), "{failure}");
     }
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
-    assert!(!bench.path(".app.0.sock.new").is_symlink());
-    bench.backend.remove("never-there").await.unwrap();
+    assert!(!harness.path(".app.0.sock.new").is_symlink());
+    harness.backend.remove("never-there").await.unwrap();
 }
 
 #[tokio::test]
 async fn a_folder_that_was_replaced_is_found_again() {
-    let mut bench = Bench::with(|config| {
+    let mut harness = Harness::with(|config| {
         config.tmp_dir.push("tmp");
         std::fs::create_dir(&config.tmp_dir).unwrap();
     });
-    let tmp = bench.path("tmp");
+    let tmp = harness.path("tmp");
     std::fs::remove_dir(&tmp).unwrap();
-    let failure = bench.backend.publish("app.0.sock", "a", Relative).await.unwrap_err().0;
+    let failure = harness.backend.publish("app.0.sock", "a", Relative).await.unwrap_err().0;
     assert!(failure.starts_with("cannot use `tmpDir` `") && failure.contains("No such file"), "{failure}");
     std::fs::create_dir(&tmp).unwrap();
-    bench.backend.publish("app.0.sock", "a", Relative).await.unwrap();
+    harness.backend.publish("app.0.sock", "a", Relative).await.unwrap();
     assert!(tmp.join("app.0.sock").is_symlink());
 }
 
 /// A crash left links and sockets; beside them are things that live, and things that are none of ours.
 #[tokio::test]
 async fn a_sweep_takes_what_is_dead_and_ours() {
-    let mut bench = Bench::new();
-    let (dead, living, regular) = (bench.worker(), bench.worker(), bench.worker());
+    let mut harness = Harness::new();
+    let (dead, living, regular) = (harness.worker(), harness.worker(), harness.worker());
     let socket = |worker| pattern().socket(worker);
     for name in [&socket(dead), "app.x.sock", "app.5.sock"] {
-        dead_socket(&bench.path(name));
+        dead_socket(&harness.path(name));
     }
-    std::fs::write(bench.path(&socket(regular)), "").unwrap();
-    let listener = UnixListener::bind(bench.path(&socket(living))).unwrap();
-    symlink(socket(dead), bench.path("app.0.sock")).unwrap();
-    symlink(socket(living), bench.path("app.1.sock")).unwrap();
-    symlink("nowhere", bench.path("app.2.sock")).unwrap();
-    symlink(socket(living), bench.path(".app.3.sock.new")).unwrap();
-    symlink("nowhere", bench.path("other.0.sock")).unwrap();
-    assert_eq!(bench.backend.sweep(&pattern()).await, Ok(4));
+    std::fs::write(harness.path(&socket(regular)), "").unwrap();
+    let listener = UnixListener::bind(harness.path(&socket(living))).unwrap();
+    symlink(socket(dead), harness.path("app.0.sock")).unwrap();
+    symlink(socket(living), harness.path("app.1.sock")).unwrap();
+    symlink("nowhere", harness.path("app.2.sock")).unwrap();
+    symlink(socket(living), harness.path(".app.3.sock.new")).unwrap();
+    symlink("nowhere", harness.path("other.0.sock")).unwrap();
+    assert_eq!(harness.backend.sweep(&pattern()).await, Ok(4));
     for gone in [&socket(dead), "app.0.sock", "app.2.sock", ".app.3.sock.new"] {
-        assert!(!bench.path(gone).is_symlink() && !bench.path(gone).exists(), "{gone}");
+        assert!(!harness.path(gone).is_symlink() && !harness.path(gone).exists(), "{gone}");
     }
     for kept in [&socket(living), &socket(regular), "app.1.sock", "app.5.sock", "app.x.sock", "nodesockd.ipc"]
     {
-        assert!(bench.path(kept).exists(), "{kept}");
+        assert!(harness.path(kept).exists(), "{kept}");
     }
-    assert!(bench.path("other.0.sock").is_symlink());
-    assert_eq!(bench.backend.sweep(&pattern()).await, Ok(0));
+    assert!(harness.path("other.0.sock").is_symlink());
+    assert_eq!(harness.backend.sweep(&pattern()).await, Ok(0));
     listener.set_nonblocking(true).unwrap();
     assert!(listener.accept().is_err(), "the sweep connected to a living worker");
 }
 
 #[tokio::test]
 async fn the_kernel_tells_how_many_connections_wait() {
-    let mut bench = Bench::new();
-    let worker = bench.worker();
+    let mut harness = Harness::new();
+    let worker = harness.worker();
     let socket = pattern().socket(worker);
-    assert_eq!(bench.backend.measure_queue(worker, &socket).await, Queue::Closed);
-    let listener = UnixListener::bind(bench.path(&socket)).unwrap();
-    bench.backend.publish("app.0.sock", &socket, Relative).await.unwrap();
-    assert_eq!(bench.backend.measure_queue(worker, &socket).await, Queue::Length(0));
-    let clients: Vec<_> = (0..3).map(|_| UnixStream::connect(bench.path("app.0.sock")).unwrap()).collect();
+    assert_eq!(harness.backend.measure_queue(worker, &socket).await, Queue::Closed);
+    let listener = UnixListener::bind(harness.path(&socket)).unwrap();
+    harness.backend.publish("app.0.sock", &socket, Relative).await.unwrap();
+    assert_eq!(harness.backend.measure_queue(worker, &socket).await, Queue::Length(0));
+    let clients: Vec<_> = (0..3).map(|_| UnixStream::connect(harness.path("app.0.sock")).unwrap()).collect();
     let accepted = listener.accept().unwrap();
-    assert_eq!(bench.backend.measure_queue(worker, &socket).await, Queue::Length(2));
+    assert_eq!(harness.backend.measure_queue(worker, &socket).await, Queue::Length(2));
 
     // The file goes, and another takes its name: it is the first socket that was asked about.
-    std::fs::remove_file(bench.path(&socket)).unwrap();
-    assert_eq!(bench.backend.measure_queue(worker, &socket).await, Queue::Length(2));
-    let other = UnixListener::bind(bench.path(&socket)).unwrap();
-    assert_eq!(bench.backend.measure_queue(worker, &socket).await, Queue::Length(2));
+    std::fs::remove_file(harness.path(&socket)).unwrap();
+    assert_eq!(harness.backend.measure_queue(worker, &socket).await, Queue::Length(2));
+    let other = UnixListener::bind(harness.path(&socket)).unwrap();
+    assert_eq!(harness.backend.measure_queue(worker, &socket).await, Queue::Length(2));
     drop(listener);
     // A process that another test is just starting has it open, too, for a moment.
-    while bench.backend.measure_queue(worker, &socket).await != Queue::Closed {
+    while harness.backend.measure_queue(worker, &socket).await != Queue::Closed {
         tokio::task::yield_now().await;
     }
-    bench.backend.remove(&socket).await.unwrap();
+    harness.backend.remove(&socket).await.unwrap();
     drop((other, accepted, clients));
 }

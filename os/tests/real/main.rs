@@ -6,8 +6,8 @@
     reason = "a test ends where it fails"
 )]
 
-mod bench;
 mod clients;
 mod dev_server;
 mod files;
+mod harness;
 mod processes;

@@ -12,30 +12,32 @@ use nodesockd_core::wire::{FromWorker, Json, Request, ToWorker};
 
 use rustix::fs::{FileType, Mode};
 
-use crate::bench::{Bench, exists};
+use crate::harness::{Harness, exists};
 
 /// Node's `process.send` and `process.on('message')` on our channel, both ways, then an orderly exit.
 #[tokio::test]
 async fn node_talks_over_its_own_channel() {
-    let mut bench = Bench::new();
+    let mut harness = Harness::new();
     let script = "
         process.on('message', message => {
             process.send({ type: 'broken', data: { reason: message.data.data } }, () => process.exit(7));
         });
         process.send({ type: 'send-app-msg', id: 'r1', data: { message: 'hi' } });
         process.send({ type: 'online', data: { suspended: !process.stdin.read() } });";
-    let (worker, process) = bench.spawn(&["node", "-e", script]).await;
-    let Event::Requested { from, request } = bench.until(|event| Some(event.clone())).await else { panic!() };
+    let (worker, process) = harness.spawn(&["node", "-e", script]).await;
+    let Event::Requested { from, request } = harness.until(|event| Some(event.clone())).await else {
+        panic!()
+    };
     assert_eq!((from.peer, from.id.as_str()), (Peer::Worker(worker), "r1"));
     assert!(matches!(request, Request::SendMessage { message, .. } if message == "hi"));
     let online = Event::Received { worker, message: FromWorker::Online { suspended: true } };
-    bench.until(|event| (*event == online).then_some(())).await;
+    harness.until(|event| (*event == online).then_some(())).await;
 
     let data = Some(Json::parse("\"ünï\"").unwrap());
-    bench.backend.tell(worker, None, &ToWorker::AppMessage { message: "m".into(), data }).await;
+    harness.backend.tell(worker, None, &ToWorker::AppMessage { message: "m".into(), data }).await;
     let (mut said, mut closed, mut exited) = (false, false, None);
     while !closed || exited.is_none() {
-        match bench.until(|event| Some(event.clone())).await {
+        match harness.until(|event| Some(event.clone())).await {
             Event::Received { message, .. } => {
                 assert_eq!(message, FromWorker::Broken { reason: Some("ünï".into()) });
                 assert!(!closed, "a message after the channel was closed");
@@ -49,71 +51,71 @@ async fn node_talks_over_its_own_channel() {
     assert!(said);
     assert_eq!(exited, Some(ExitStatus::Code(7)));
     assert!(exists(process.pid), "collected before it was ordered");
-    bench.backend.reap(worker, process).await;
+    harness.backend.reap(worker, process).await;
     assert!(!exists(process.pid));
 }
 
 #[tokio::test]
 async fn signals_end_a_worker_and_the_status_says_which() {
-    let mut bench = Bench::new();
-    let (worker, process) = bench.spawn(&["sleep", "1000"]).await;
-    bench.backend.signal(worker, process, WorkerSignal::Terminate).await;
-    assert_eq!(bench.exit(worker).await, ExitStatus::Signal(15));
-    bench.backend.reap(worker, process).await;
-    bench.backend.signal(worker, process, WorkerSignal::KillGroup).await;
+    let mut harness = Harness::new();
+    let (worker, process) = harness.spawn(&["sleep", "1000"]).await;
+    harness.backend.signal(worker, process, WorkerSignal::Terminate).await;
+    assert_eq!(harness.exit(worker).await, ExitStatus::Signal(15));
+    harness.backend.reap(worker, process).await;
+    harness.backend.signal(worker, process, WorkerSignal::KillGroup).await;
 
-    let (worker, process) = bench.spawn(&["sh", "-c", "trap '' TERM; sleep 1000 & wait; wait"]).await;
-    bench.backend.signal(worker, process, WorkerSignal::KillGroup).await;
-    assert_eq!(bench.exit(worker).await, ExitStatus::Signal(9));
-    bench.backend.reap(worker, process).await;
+    let (worker, process) = harness.spawn(&["sh", "-c", "trap '' TERM; sleep 1000 & wait; wait"]).await;
+    harness.backend.signal(worker, process, WorkerSignal::KillGroup).await;
+    assert_eq!(harness.exit(worker).await, ExitStatus::Signal(9));
+    harness.backend.reap(worker, process).await;
 }
 
 /// A worker leaves two grandchildren: one in its group, one in a session of its own. Neither survives.
 #[tokio::test]
 async fn what_a_worker_leaves_behind_goes_with_it() {
-    let mut bench = Bench::new();
+    let mut harness = Harness::new();
     let script = "sleep 1000 & echo $! > near; setsid sh -c 'sleep 1000 & echo $! $$ > far; wait' & while [ ! -s far ]; do sleep 0.01; done";
-    let (worker, process) = bench.spawn(&["sh", "-c", script]).await;
-    assert_eq!(bench.exit(worker).await, ExitStatus::Code(0));
-    let text = std::fs::read_to_string(bench.path("near")).unwrap()
-        + &std::fs::read_to_string(bench.path("far")).unwrap();
+    let (worker, process) = harness.spawn(&["sh", "-c", script]).await;
+    assert_eq!(harness.exit(worker).await, ExitStatus::Code(0));
+    let text = std::fs::read_to_string(harness.path("near")).unwrap()
+        + &std::fs::read_to_string(harness.path("far")).unwrap();
     let left: Vec<u32> = text.split_ascii_whitespace().map(|pid| pid.parse().unwrap()).collect();
     assert_eq!(left.len(), 3);
     assert!(left.iter().all(|pid| exists(*pid)));
-    bench.backend.reap(worker, process).await;
+    harness.backend.reap(worker, process).await;
     // All of them are killed. One that takes long to die is not waited for by then.
-    bench.wait_for("they are collected", || !left.iter().any(|pid| exists(*pid))).await;
+    harness.wait_for("they are collected", || !left.iter().any(|pid| exists(*pid))).await;
     assert!(!exists(process.pid));
 }
 
 /// An orphan that ends while its worker lives on is collected, without being asked for.
 #[tokio::test]
 async fn orphans_are_collected() {
-    let mut bench = Bench::new();
-    let file = bench.path("orphan");
-    let gate = bench.path("gate");
+    let mut harness = Harness::new();
+    let file = harness.path("orphan");
+    let gate = harness.path("gate");
     rustix::fs::mknodat(rustix::fs::CWD, &gate, FileType::Fifo, Mode::RWXU, 0).unwrap();
     // Open at both ends, so that neither end waits for the other.
     let mut gate = std::fs::File::options().read(true).write(true).open(&gate).unwrap();
     let script = "(setsid sh -c 'echo $$ > orphan; read line < gate' &); exec sleep 1000";
-    let (worker, process) = bench.spawn(&["sh", "-c", script]).await;
-    bench
+    let (worker, process) = harness.spawn(&["sh", "-c", script]).await;
+    harness
         .wait_for("the orphan runs", || std::fs::read_to_string(&file).is_ok_and(|text| text.ends_with('\n')))
         .await;
     let orphan: u32 = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
     assert!(exists(orphan));
     gate.write_all(b"go\n").unwrap();
-    bench.wait_for("the orphan is collected", || !exists(orphan)).await;
+    harness.wait_for("the orphan is collected", || !exists(orphan)).await;
     assert!(exists(process.pid));
-    bench.backend.signal(worker, process, WorkerSignal::KillGroup).await;
-    bench.exit(worker).await;
-    bench.backend.reap(worker, process).await;
+    harness.backend.signal(worker, process, WorkerSignal::KillGroup).await;
+    harness.exit(worker).await;
+    harness.backend.reap(worker, process).await;
 }
 
 /// What a worker inherits: its streams, its channel and its lock, no ignored signal, umask 007, nothing of the environment.
 #[tokio::test]
 async fn a_worker_starts_clean() {
-    let mut bench = Bench::new();
+    let mut harness = Harness::new();
     let script = r#"
 import os
 def is_open(fd):
@@ -128,12 +130,12 @@ print(*[status[key].strip() for key in ('Umask', 'SigBlk', 'SigIgn')])
 print(os.getpgid(0) == os.getpid(), os.readlink('/proc/self/fd/0'), os.getcwd())
 print(*[name for name in sorted(os.environ) if name.startswith('NODE') or 'CARGO' in name or name == 'HOME'])
 "#;
-    let mut order = bench.order(&["python3", "-c", script]);
-    order.stdout = Output::File(bench.path("out"));
-    let process = bench.backend.spawn(&order).await.unwrap();
-    assert_eq!(bench.exit(order.worker).await, ExitStatus::Code(0));
-    bench.backend.reap(order.worker, process).await;
-    let text = std::fs::read_to_string(bench.path("out")).unwrap();
+    let mut order = harness.order(&["python3", "-c", script]);
+    order.stdout = Output::File(harness.path("out"));
+    let process = harness.backend.spawn(&order).await.unwrap();
+    assert_eq!(harness.exit(order.worker).await, ExitStatus::Code(0));
+    harness.backend.reap(order.worker, process).await;
+    let text = std::fs::read_to_string(harness.path("out")).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     let [channel, same, lock] = lines[1].split(' ').collect::<Vec<_>>()[..] else { panic!("{text}") };
     assert_eq!(channel, same);
@@ -145,43 +147,43 @@ print(*[name for name in sorted(os.environ) if name.startswith('NODE') or 'CARGO
     // Python ignores SIGPIPE and SIGXFSZ itself; 32 and 33 are the C library's own, and nobody can reset them.
     let pythons = 1 << 12 | 1 << 24 | 0b11 << 31;
     assert_eq!(u64::from_str_radix(ignored, 16).unwrap() & !pythons, 0, "{text}");
-    assert_eq!(lines[3], format!("True /dev/null {}", bench.folder.path().display()));
+    assert_eq!(lines[3], format!("True /dev/null {}", harness.folder.path().display()));
     let names = "NODESOCKD_CHANNEL_FD NODESOCKD_LOCK_FD NODESOCKD_WORKER_ID NODE_CHANNEL_FD NODE_CHANNEL_SERIALIZATION_MODE";
     assert_eq!(lines[4], names, "the tests' own environment is not passed on");
-    let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(bench.path("out")).unwrap());
+    let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(harness.path("out")).unwrap());
     assert_eq!(mode & 0o7777, 0o600);
 }
 
 #[tokio::test]
 async fn a_program_that_cannot_run_leaves_nothing_and_says_why() {
-    let mut bench = Bench::new();
-    let mut order = bench.order(&["no-such-program"]);
-    let failure = bench.backend.spawn(&order).await.unwrap_err().0;
+    let mut harness = Harness::new();
+    let mut order = harness.order(&["no-such-program"]);
+    let failure = harness.backend.spawn(&order).await.unwrap_err().0;
     assert!(
         failure.starts_with("cannot run `no-such-program`: it is in no folder of PATH, which is /"),
         "{failure}"
     );
     order.argv = vec!["./nothing".into()];
-    let failure = bench.backend.spawn(&order).await.unwrap_err().0;
+    let failure = harness.backend.spawn(&order).await.unwrap_err().0;
     assert_eq!(failure, "cannot run `./nothing`: No such file or directory (os error 2)");
-    std::fs::write(bench.path("plain"), "").unwrap();
+    std::fs::write(harness.path("plain"), "").unwrap();
     order.argv = vec!["./plain".into()];
-    let failure = bench.backend.spawn(&order).await.unwrap_err().0;
+    let failure = harness.backend.spawn(&order).await.unwrap_err().0;
     assert_eq!(failure, "cannot run `./plain`: Permission denied (os error 13)");
     order.argv = vec!["true".into()];
-    order.cwd = bench.path("gone");
-    let failure = bench.backend.spawn(&order).await.unwrap_err().0;
+    order.cwd = harness.path("gone");
+    let failure = harness.backend.spawn(&order).await.unwrap_err().0;
     assert!(failure.starts_with("cannot change to the working directory `/"), "{failure}");
-    order.cwd = bench.path("");
-    order.stdout = Output::File(bench.path("no/such/folder"));
-    let failure = bench.backend.spawn(&order).await.unwrap_err().0;
+    order.cwd = harness.path("");
+    order.stdout = Output::File(harness.path("no/such/folder"));
+    let failure = harness.backend.spawn(&order).await.unwrap_err().0;
     assert!(failure.starts_with("cannot open the log file `/"), "{failure}");
 }
 
 /// Whatever a worker writes to its channel, the daemon and the rest of the channel go on.
 #[tokio::test]
 async fn garbage_on_a_channel_is_skipped() {
-    let mut bench = Bench::new();
+    let mut harness = Harness::new();
     let script = r#"
 import os, sys
 fd = int(os.environ['NODESOCKD_CHANNEL_FD'])
@@ -190,47 +192,47 @@ for part in [b'\n', b'\xff\xfe\n', b'{"type":\n', b'x' * (3 << 20) + b'\n', b'[1
     while part:
         part = part[os.write(fd, part):]
 "#;
-    let (worker, process) = bench.spawn(&["python3", "-c", script]).await;
-    let deadline = bench.backend.now() + std::time::Duration::from_secs(30);
+    let (worker, process) = harness.spawn(&["python3", "-c", script]).await;
+    let deadline = harness.backend.now() + std::time::Duration::from_secs(30);
     let mut heard = Vec::new();
     while heard.len() < 3 {
-        heard.push(bench.backend.next(Some(deadline)).await.unwrap());
+        heard.push(harness.backend.next(Some(deadline)).await.unwrap());
     }
     assert_eq!(heard[0], Event::Received { worker, message: FromWorker::Online { suspended: false } });
     assert!(heard.contains(&Event::ChannelClosed { worker }));
     assert!(heard.contains(&Event::Exited { worker, status: ExitStatus::Code(0) }));
-    bench.backend.reap(worker, process).await;
+    harness.backend.reap(worker, process).await;
 }
 
 #[tokio::test]
 async fn a_worker_that_never_reads_loses_its_channel_once() {
-    let mut bench = Bench::new();
-    let (worker, process) = bench.spawn(&["sleep", "1000"]).await;
+    let mut harness = Harness::new();
+    let (worker, process) = harness.spawn(&["sleep", "1000"]).await;
     let data = Some(Json::of(&"x".repeat(1 << 20)));
     for _ in 0..10 {
-        bench
+        harness
             .backend
             .tell(worker, None, &ToWorker::AppMessage { message: "m".into(), data: data.clone() })
             .await;
     }
-    bench.until(|event| (*event == Event::ChannelClosed { worker }).then_some(())).await;
-    bench.backend.tell(worker, None, &ToWorker::Resume { fd: None }).await;
-    bench.backend.signal(worker, process, WorkerSignal::Terminate).await;
-    let next = bench.until(|event| Some(event.clone())).await;
+    harness.until(|event| (*event == Event::ChannelClosed { worker }).then_some(())).await;
+    harness.backend.tell(worker, None, &ToWorker::Resume { fd: None }).await;
+    harness.backend.signal(worker, process, WorkerSignal::Terminate).await;
+    let next = harness.until(|event| Some(event.clone())).await;
     assert_eq!(next, Event::Exited { worker, status: ExitStatus::Signal(15) });
-    bench.backend.reap(worker, process).await;
+    harness.backend.reap(worker, process).await;
 }
 
 /// 300 workers later, no descriptor more is open than a few tests at work beside this one would explain.
 #[tokio::test]
 async fn workers_leave_no_descriptors() {
-    let mut bench = Bench::new();
+    let mut harness = Harness::new();
     let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
     let before = open();
     for _ in 0..300 {
-        let (worker, process) = bench.spawn(&["true"]).await;
-        bench.exit(worker).await;
-        bench.backend.reap(worker, process).await;
+        let (worker, process) = harness.spawn(&["true"]).await;
+        harness.exit(worker).await;
+        harness.backend.reap(worker, process).await;
     }
     assert!(open() < before + 150, "{before} → {}", open());
 }

@@ -12,8 +12,8 @@ use nodesockd_core::id::{BootId, Ids, Process, WorkerId};
 use nodesockd_core::wire::FromWorker;
 use nodesockd_sim::Left;
 
-/// Longer than anything takes here.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a test waits for an event before it fails.
+const EVENT_LIMIT: Duration = Duration::from_secs(60);
 
 /// What a worker does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +95,7 @@ pub trait Stage {
 
     /// The next fact.
     async fn next(&mut self) -> Event {
-        let deadline = self.backend().now() + PATIENCE;
+        let deadline = self.backend().now() + EVENT_LIMIT;
         self.backend().next(Some(deadline)).await.expect("what was waited for has not happened")
     }
 

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use turmoil::net::TcpStream;
 
-use crate::theatre::Trace;
+use crate::sim_network::Trace;
 
 /// A connection that takes and gives at most so many bytes at a time, drawn from a seed, and records what it gives.
 #[derive(Debug)]

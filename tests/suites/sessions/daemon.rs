@@ -25,7 +25,7 @@ use tokio::time::{Instant, timeout};
 use turmoil::net::TcpListener;
 
 use crate::choppy::Choppy;
-use crate::theatre::{PORT, Trace};
+use crate::sim_network::{PORT, Trace};
 
 /// Runs until it is told to terminate.
 pub async fn run(trace: Trace, most: u64, seed: u64) -> turmoil::Result {

@@ -7,5 +7,5 @@
 
 mod choppy;
 mod daemon;
+mod sim_network;
 mod stories;
-mod theatre;

@@ -8,10 +8,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 use turmoil::Result;
 
-use crate::theatre::{Guest, Theatre, perform};
+use crate::sim_network::{Guest, SimNetwork, perform};
 
-/// A client waits so long for something that ought to come.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a client waits for what must come, in simulated time.
+const STORY_LIMIT: Duration = Duration::from_secs(60);
 
 fn restart() -> Request {
     let options = StartOptions { progress: true, wait: true, ..StartOptions::default() };
@@ -26,7 +26,7 @@ fn echo(name: &str, bytes: usize) -> Request {
 /// Asks, and takes in the whole answer.
 async fn ask(guest: &Guest, request: Request) -> Vec<Json> {
     let mut client = guest.client().await;
-    let answer = timeout(PATIENCE, async {
+    let answer = timeout(STORY_LIMIT, async {
         let mut answers = client.ask(&request).await?;
         let mut parts = Vec::new();
         while let Some(part) = answers.next().await? {
@@ -45,18 +45,18 @@ async fn visit(guest: Guest) -> Result {
     Ok(())
 }
 
-fn visitor(theatre: &mut Theatre, name: &str) {
-    let guest = theatre.guest(name);
-    theatre.sim.client(name.to_owned(), visit(guest));
+fn visitor(network: &mut SimNetwork, name: &str) {
+    let guest = network.guest(name);
+    network.sim.client(name.to_owned(), visit(guest));
 }
 
 /// Several clients at once, each with requests of its own, get each their own answers, whole and in order.
 #[test]
 fn clients_do_not_hear_each_other() {
-    perform(200, |theatre| {
+    perform(200, |network| {
         for number in 1..=4usize {
-            let guest = theatre.guest(&format!("client{number}"));
-            theatre.sim.client(guest.name.clone(), async move {
+            let guest = network.guest(&format!("client{number}"));
+            network.sim.client(guest.name.clone(), async move {
                 for round in 1..=5 {
                     let length = number * 1000 + round;
                     let answers = ask(&guest, echo("size", length)).await;
@@ -70,43 +70,43 @@ fn clients_do_not_hear_each_other() {
                 Ok(())
             });
         }
-        theatre.finish();
+        network.finish();
     });
 }
 
 /// Every byte on its own, in both directions.
 #[test]
 fn bytes_that_come_one_by_one_are_the_same_lines() {
-    perform(1, |theatre| {
-        let guest = theatre.guest("client");
-        theatre.sim.client("client", async move {
+    perform(1, |network| {
+        let guest = network.guest("client");
+        network.sim.client("client", async move {
             let answers = ask(&guest, echo("size", 50)).await;
             assert_eq!(answers.len(), 3);
             visit(guest).await
         });
-        theatre.finish();
+        network.finish();
     });
 }
 
 /// The network keeps everything back in the middle of an answer, and lets it go later.
 #[test]
 fn an_answer_that_is_held_back_comes_whole() {
-    perform(64, |theatre| {
-        let guest = theatre.guest("client");
-        theatre.sim.client("client", async move {
+    perform(64, |network| {
+        let guest = network.guest("client");
+        network.sim.client("client", async move {
             let answers = ask(&guest, echo("size", 4000)).await;
             assert_eq!(answers.len(), 3);
             guest.tell("has it all");
             Ok(())
         });
-        theatre.until("a part of the answer", |trace| trace.bytes("client hears") > 500);
-        theatre.sim.hold("client", "daemon");
-        visitor(theatre, "other");
-        theatre.until("others are served meanwhile", |trace| trace.has("other: is served"));
-        assert!(!theatre.trace.has("has it all"));
-        theatre.sim.release("client", "daemon");
-        theatre.finish();
-        assert!(theatre.trace.has("has it all"));
+        network.until("a part of the answer", |trace| trace.bytes("client hears") > 500);
+        network.sim.hold("client", "daemon");
+        visitor(network, "other");
+        network.until("others are served meanwhile", |trace| trace.has("other: is served"));
+        assert!(!network.trace.has("has it all"));
+        network.sim.release("client", "daemon");
+        network.finish();
+        assert!(network.trace.has("has it all"));
     });
 }
 
@@ -114,9 +114,9 @@ fn an_answer_that_is_held_back_comes_whole() {
 /// and with the same client when the network is back.
 #[test]
 fn a_partition_costs_the_connection_and_nothing_else() {
-    perform(64, |theatre| {
-        let guest = theatre.guest("client");
-        theatre.sim.client("client", async move {
+    perform(64, |network| {
+        let guest = network.guest("client");
+        network.sim.client("client", async move {
             let mut client = guest.client().await;
             let request = echo("size", 4000);
             let lost = timeout(Duration::from_secs(3), client.request(&request)).await;
@@ -128,33 +128,33 @@ fn a_partition_costs_the_connection_and_nothing_else() {
             }
             visit(guest).await
         });
-        theatre.until("a part of the answer", |trace| trace.bytes("client hears") > 500);
-        theatre.sim.partition("client", "daemon");
-        visitor(theatre, "other");
-        theatre.until("others are served meanwhile", |trace| trace.has("other: is served"));
-        theatre.until("the client gives up", |trace| trace.has("client: gives up"));
-        theatre.sim.repair("client", "daemon");
-        theatre.trace.tell("network", "is back");
-        theatre.finish();
+        network.until("a part of the answer", |trace| trace.bytes("client hears") > 500);
+        network.sim.partition("client", "daemon");
+        visitor(network, "other");
+        network.until("others are served meanwhile", |trace| trace.has("other: is served"));
+        network.until("the client gives up", |trace| trace.has("client: gives up"));
+        network.sim.repair("client", "daemon");
+        network.trace.tell("network", "is back");
+        network.finish();
     });
 }
 
 /// A client asks for a restart and dies before it is done: it is done all the same.
 #[test]
 fn a_client_that_dies_in_the_middle_of_its_answer_cancels_nothing() {
-    perform(64, |theatre| {
-        let guest = theatre.guest("mortal");
-        theatre.sim.host("mortal", move || {
+    perform(64, |network| {
+        let guest = network.guest("mortal");
+        network.sim.host("mortal", move || {
             let guest = guest.clone();
             async move {
                 ask(&guest, restart()).await;
                 panic!("it was to die before");
             }
         });
-        theatre.until("the restart has begun", |trace| trace.bytes("mortal hears") > 200);
-        theatre.sim.crash("mortal");
-        let guest = theatre.guest("other");
-        theatre.sim.client("other", async move {
+        network.until("the restart has begun", |trace| trace.bytes("mortal hears") > 200);
+        network.sim.crash("mortal");
+        let guest = network.guest("other");
+        network.sim.client("other", async move {
             // Behind the one that is under way. Each starts three workers and a standby, and so did the daemon.
             ask(&guest, restart()).await;
             let status = ask(&guest, Request::Status).await;
@@ -164,42 +164,42 @@ fn a_client_that_dies_in_the_middle_of_its_answer_cancels_nothing() {
             assert!(!status.contains("operation"), "{status}");
             Ok(())
         });
-        theatre.finish();
-        assert!(theatre.trace.has("c1 is gone"));
+        network.finish();
+        assert!(network.trace.has("c1 is gone"));
     });
 }
 
 /// Half a request is none, whoever sent it dies, hangs up or goes on.
 #[test]
 fn a_client_that_dies_in_the_middle_of_its_request_has_not_asked() {
-    perform(8, |theatre| {
-        let guest = theatre.guest("mortal");
-        theatre.sim.host("mortal", move || {
+    perform(8, |network| {
+        let guest = network.guest("mortal");
+        network.sim.host("mortal", move || {
             let guest = guest.clone();
             async move {
                 let mut stream = guest.connect().await?;
                 stream.write_all(b"{\"type\":\"status\",\"id\":\"1\"}\n{\"type\":\"termin").await?;
                 guest.tell("has sent half of it");
-                sleep(PATIENCE).await;
+                sleep(STORY_LIMIT).await;
                 Ok(())
             }
         });
-        theatre.until("the first request is heard", |trace| trace.has("c1 asks: Status"));
-        theatre.until("half of the second is sent", |trace| trace.has("has sent half of it"));
-        theatre.sim.crash("mortal");
-        visitor(theatre, "other");
-        theatre.finish();
-        assert!(theatre.trace.has("c1 is gone"));
-        assert!(!theatre.trace.has("Terminate"));
+        network.until("the first request is heard", |trace| trace.has("c1 asks: Status"));
+        network.until("half of the second is sent", |trace| trace.has("has sent half of it"));
+        network.sim.crash("mortal");
+        visitor(network, "other");
+        network.finish();
+        assert!(network.trace.has("c1 is gone"));
+        assert!(!network.trace.has("Terminate"));
     });
 }
 
 /// A client asks on and on, and reads nothing. It is given up when four frames wait for it; others notice nothing.
 #[test]
 fn a_client_that_never_reads_is_given_up() {
-    perform(4096, |theatre| {
-        let guest = theatre.guest("silent");
-        theatre.sim.client("silent", async move {
+    perform(4096, |network| {
+        let guest = network.guest("silent");
+        network.sim.client("silent", async move {
             let mut stream = guest.connect().await?;
             for number in 0..20 {
                 let line = echo("flood", 200_000).encode(&number.to_string());
@@ -216,20 +216,20 @@ fn a_client_that_never_reads_is_given_up() {
             assert!(text.len() < 2 << 20, "{} bytes", text.len());
             Ok(())
         });
-        theatre.until("the flood is on its way", |trace| trace.has("c1 asks: flood"));
-        visitor(theatre, "other");
-        theatre.finish();
-        assert!(theatre.trace.has("other: is served"));
+        network.until("the flood is on its way", |trace| trace.has("c1 asks: flood"));
+        visitor(network, "other");
+        network.finish();
+        assert!(network.trace.has("other: is served"));
     });
 }
 
 /// Many clients connect, ask and are gone again, some without a word and some without waiting for the answer.
 #[test]
 fn a_storm_of_connections_passes() {
-    perform(64, |theatre| {
+    perform(64, |network| {
         for number in 0..20u32 {
-            let guest = theatre.guest(&format!("client{number}"));
-            theatre.sim.client(guest.name.clone(), async move {
+            let guest = network.guest(&format!("client{number}"));
+            network.sim.client(guest.name.clone(), async move {
                 for round in 0..5 {
                     match (number + round) % 3 {
                         0 => drop(guest.connect().await?),
@@ -243,12 +243,12 @@ fn a_storm_of_connections_passes() {
                 Ok(())
             });
         }
-        theatre.finish();
-        visitor(theatre, "last");
-        theatre.finish();
-        assert!(theatre.trace.has("last: is served"));
+        network.finish();
+        visitor(network, "last");
+        network.finish();
+        assert!(network.trace.has("last: is served"));
         for connection in 1..=100 {
-            assert!(theatre.trace.has(&format!("c{connection} is gone")), "c{connection} is forgotten");
+            assert!(network.trace.has(&format!("c{connection} is gone")), "c{connection} is forgotten");
         }
     });
 }
@@ -256,46 +256,46 @@ fn a_storm_of_connections_passes() {
 /// What is none of the protocol is answered once, and ends that connection alone.
 #[test]
 fn garbage_ends_its_own_connection() {
-    perform(16, |theatre| {
-        let guest = theatre.guest("mad");
-        theatre.sim.client("mad", async move {
+    perform(16, |network| {
+        let guest = network.guest("mad");
+        network.sim.client("mad", async move {
             let mut stream = guest.connect().await?;
             stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await?;
             let mut text = String::new();
-            timeout(PATIENCE, stream.read_to_string(&mut text)).await.expect("an end")?;
+            timeout(STORY_LIMIT, stream.read_to_string(&mut text)).await.expect("an end")?;
             assert!(
                 text.starts_with(r#"{"type":"reply","requestId":"","errors":["#) && text.lines().count() == 1,
                 "{text}"
             );
             Ok(())
         });
-        visitor(theatre, "other");
-        theatre.finish();
+        visitor(network, "other");
+        network.finish();
     });
 }
 
 /// The daemon ends: who asked for it is told, and so is everybody else, by the end of the connection.
 #[test]
 fn the_end_of_the_daemon_ends_its_connections() {
-    perform(32, |theatre| {
-        let idle = theatre.guest("idle");
-        theatre.sim.client("idle", async move {
+    perform(32, |network| {
+        let idle = network.guest("idle");
+        network.sim.client("idle", async move {
             let mut client = idle.client().await;
             client.request(&Request::Status).await.map_err(|error| format!("{error:?}"))?;
             idle.tell("waits");
-            timeout(PATIENCE, client.closed()).await.expect("the end");
+            timeout(STORY_LIMIT, client.closed()).await.expect("the end");
             Ok(())
         });
-        theatre.until("somebody waits", |trace| trace.has("idle: waits"));
-        let guest = theatre.guest("client");
-        theatre.sim.client("client", async move {
+        network.until("somebody waits", |trace| trace.has("idle: waits"));
+        let guest = network.guest("client");
+        network.sim.client("client", async move {
             let mut client = guest.client().await;
-            let answer = timeout(PATIENCE, client.request(&Request::Terminate)).await.expect("an answer");
+            let answer = timeout(STORY_LIMIT, client.request(&Request::Terminate)).await.expect("an answer");
             assert!(answer.is_ok_and(|pid| pid.is_some_and(|pid| pid.get() == r#"{"pid":1}"#)));
-            timeout(PATIENCE, client.closed()).await.expect("the end");
+            timeout(STORY_LIMIT, client.closed()).await.expect("the end");
             Ok(())
         });
-        theatre.finish();
-        assert!(theatre.trace.has("daemon: has quit"));
+        network.finish();
+        assert!(network.trace.has("daemon: has quit"));
     });
 }

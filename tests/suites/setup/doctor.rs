@@ -9,32 +9,32 @@ use std::process::Command;
 
 use nodesockd_tests::{cli, http, program};
 
-use crate::clinic::{Clinic, give, mode, user};
+use crate::healthy_host::{HealthyHost, give, mode, user};
 
 #[test]
 fn a_healthy_set_up_is_told_to_be() {
-    let Some(clinic) = Clinic::new(|app| app) else { return };
-    let _daemon = clinic.start();
-    clinic.is_healthy();
+    let Some(host) = HealthyHost::new(|app| app) else { return };
+    let _daemon = host.start();
+    host.has_no_findings();
 }
 
 #[test]
 fn so_is_one_with_the_printed_unit_and_sockets_that_the_daemon_holds() {
     let change = |app: nodesockd_tests::App| app.set("options.listen", "daemon").standby(1);
-    let Some(mut clinic) = Clinic::new(change) else { return };
-    let _daemon = clinic.start();
-    let printed = clinic.app.cli(&["service", "systemd", "--user", "nobody"]);
+    let Some(mut host) = HealthyHost::new(change) else { return };
+    let _daemon = host.start();
+    let printed = host.app.cli(&["service", "systemd", "--user", "nobody"]);
     assert_eq!(printed.code, 0, "{printed}");
-    clinic.unit = printed.stdout;
-    clinic.is_healthy();
+    host.unit = printed.stdout;
+    host.has_no_findings();
 }
 
 #[test]
 fn the_unit_is_examined() {
-    let Some(mut clinic) = Clinic::new(|app| app) else { return };
-    let _daemon = clinic.start();
-    let healthy = clinic.unit.clone();
-    let folder = clinic.app.folder().display().to_string();
+    let Some(mut host) = HealthyHost::new(|app| app) else { return };
+    let _daemon = host.start();
+    let healthy = host.unit.clone();
+    let folder = host.app.folder().display().to_string();
     let set = |line: &str, with: &str| {
         assert!(healthy.contains(line), "{line}");
         healthy.replace(line, with)
@@ -62,87 +62,83 @@ fn the_unit_is_examined() {
         ("a /tmp of its own", format!("{healthy}PrivateTmp=yes\n"), vec!["PrivateTmp", "/run/app"]),
     ];
     for (what, unit, said) in mistakes {
-        clinic.unit = unit;
-        clinic.finds(what, "service", &said);
+        host.unit = unit;
+        host.finds(what, "service", &said);
     }
     let path = std::env::var("PATH").unwrap();
-    clinic.unit = set(&format!("PATH={path}"), "PATH=/nowhere");
-    clinic.finds(
+    host.unit = set(&format!("PATH={path}"), "PATH=/nowhere");
+    host.finds(
         "Node is not in the service's PATH",
         "app",
         &["`node` is not found in /nowhere", "whole path"],
     );
-    clinic.unit = String::new();
-    clinic.finds(
-        "no unit at all",
-        "service",
-        &["no systemd unit runs this app", "nodesockd service systemd"],
-    );
-    clinic.unit = healthy;
-    clinic.is_healthy();
+    host.unit = String::new();
+    host.finds("no unit at all", "service", &["no systemd unit runs this app", "nodesockd service systemd"]);
+    host.unit = healthy;
+    host.has_no_findings();
 }
 
 #[test]
 fn the_configuration_and_the_app_are_examined() {
-    let Some(mut clinic) = Clinic::new(|app| app) else { return };
-    let _daemon = clinic.start();
-    let healthy = clinic.app.read("nodesockd.toml");
-    let add = |line: &str| clinic.app.write("nodesockd.toml", &format!("{line}\n{healthy}"));
+    let Some(mut host) = HealthyHost::new(|app| app) else { return };
+    let _daemon = host.start();
+    let healthy = host.app.read("nodesockd.toml");
+    let add = |line: &str| host.app.write("nodesockd.toml", &format!("{line}\n{healthy}"));
 
     add("worker = 2");
-    clinic.finds("a slip of the pen", "configuration", &["unknown key `worker`", "did you mean `workers`"]);
+    host.finds("a slip of the pen", "configuration", &["unknown key `worker`", "did you mean `workers`"]);
     add(&format!("socketFile = \"{}.{{worker}}.sock\"", "x".repeat(80)));
-    clinic.finds("a long path", "configuration", &["107"]);
-    clinic.app.write("nodesockd.toml", &healthy.replace("app.js", "dist/app.js"));
-    let said = clinic.examine().findings.concat();
+    host.finds("a long path", "configuration", &["107"]);
+    host.app.write("nodesockd.toml", &healthy.replace("app.js", "dist/app.js"));
+    let said = host.doctor().findings.concat();
     assert!(said.contains("app: there is no script") && said.contains("build the app first"), "{said}");
 
-    program::write_script(&clinic.app.path("old-node"), "#!/bin/sh\necho v16.20.2\n");
+    program::write_script(&host.app.path("old-node"), "#!/bin/sh\necho v16.20.2\n");
     add("node = \"./old-node\"");
-    clinic.finds("an old Node", "app", &["is Node v16.20.2, which is too old", "install Node 18"]);
+    host.finds("an old Node", "app", &["is Node v16.20.2, which is too old", "install Node 18"]);
     add("node = \"node-22\"");
-    clinic.finds("no Node", "app", &["`node-22` is not found"]);
-    clinic.app.write("nodesockd.toml", &format!("{healthy}stdout = \"log/shop.log\"\n"));
-    clinic.finds("no folder for the log", "app", &["its folder does not exist", "mkdir -p"]);
-    fs::create_dir(clinic.app.path("log")).unwrap();
-    clinic.finds("a log of root's", "app", &["nobody may not write to `options.stdout`"]);
-    clinic.app.write("nodesockd.toml", &format!("{healthy}ipcGroup = \"no-such-group\"\n"));
-    clinic.finds("no such group", "app", &["there is no group `no-such-group`", "groupadd"]);
-    clinic.app.write("nodesockd.toml", &healthy);
+    host.finds("no Node", "app", &["`node-22` is not found"]);
+    host.app.write("nodesockd.toml", &format!("{healthy}stdout = \"log/shop.log\"\n"));
+    host.finds("no folder for the log", "app", &["its folder does not exist", "mkdir -p"]);
+    fs::create_dir(host.app.path("log")).unwrap();
+    host.finds("a log of root's", "app", &["nobody may not write to `options.stdout`"]);
+    host.app.write("nodesockd.toml", &format!("{healthy}ipcGroup = \"no-such-group\"\n"));
+    host.finds("no such group", "app", &["there is no group `no-such-group`", "groupadd"]);
+    host.app.write("nodesockd.toml", &healthy);
 
-    mode(&clinic.app.path("app.js"), 0o600);
-    give(&clinic.app.path("app.js"), "root");
-    clinic.finds("a script of root's", "app", &["cannot be read by nobody"]);
-    clinic.owned("app.js");
+    mode(&host.app.path("app.js"), 0o600);
+    give(&host.app.path("app.js"), "root");
+    host.finds("a script of root's", "app", &["cannot be read by nobody"]);
+    host.owned("app.js");
 
-    let manifest = clinic.app.read("node_modules/nodesockd/package.json");
-    clinic.app.write("node_modules/nodesockd/package.json", &manifest.replace("\"3.0.0\"", "\"2.1.3\""));
-    clinic.finds(
+    let manifest = host.app.read("node_modules/nodesockd/package.json");
+    host.app.write("node_modules/nodesockd/package.json", &manifest.replace("\"3.0.0\"", "\"2.1.3\""));
+    host.finds(
         "an old library",
         "app",
         &["is 2.1.3: without `nodesockd.listen()`", "npm install nodesockd@3"],
     );
-    clinic.app.write("node_modules/nodesockd/package.json", &manifest.replace("\"3.0.0\"", "\"3.9.0\""));
-    clinic.finds("a library from the future", "app", &["is 3.9.0, newer than", "restart --upgrade"]);
-    clinic.app.write("node_modules/nodesockd/package.json", &manifest);
-    fs::rename(clinic.app.path("node_modules"), clinic.app.path("elsewhere")).unwrap();
-    clinic.finds("no library", "app", &["there is no node_modules/nodesockd", "npm install nodesockd"]);
-    fs::rename(clinic.app.path("elsewhere"), clinic.app.path("node_modules")).unwrap();
-    clinic.app.change("workers", 3);
-    clinic.app.save();
-    let said = clinic.examine().findings.concat();
+    host.app.write("node_modules/nodesockd/package.json", &manifest.replace("\"3.0.0\"", "\"3.9.0\""));
+    host.finds("a library from the future", "app", &["is 3.9.0, newer than", "restart --upgrade"]);
+    host.app.write("node_modules/nodesockd/package.json", &manifest);
+    fs::rename(host.app.path("node_modules"), host.app.path("elsewhere")).unwrap();
+    host.finds("no library", "app", &["there is no node_modules/nodesockd", "npm install nodesockd"]);
+    fs::rename(host.app.path("elsewhere"), host.app.path("node_modules")).unwrap();
+    host.app.change("workers", 3);
+    host.app.save();
+    let said = host.doctor().findings.concat();
     assert!(said.contains("daemon: the daemon serves 2 slots, `workers` is 3"), "{said}");
     assert!(said.contains("nginx: upstream `app`") && said.contains("does not name slot 2"), "{said}");
-    clinic.app.change("workers", 2);
-    clinic.app.save();
-    clinic.is_healthy();
+    host.app.change("workers", 2);
+    host.app.save();
+    host.has_no_findings();
 }
 
 #[test]
 fn the_way_to_the_sockets_is_examined() {
-    let Some(clinic) = Clinic::new(|app| app) else { return };
-    let _daemon = clinic.start();
-    let run = clinic.app.run();
+    let Some(host) = HealthyHost::new(|app| app) else { return };
+    let _daemon = host.start();
+    let run = host.app.run();
     let change = |uid: Option<u32>, gid: Option<u32>| {
         chown(&run, uid, gid).unwrap();
         mode(&run, 0o2750);
@@ -150,44 +146,40 @@ fn the_way_to_the_sockets_is_examined() {
     let (nobody, nginx, daemon) = (user("nobody"), user("www-data"), user("daemon"));
 
     mode(&run, 0o750);
-    clinic.finds(
+    host.finds(
         "no setgid bit",
         "tmpDir",
         &["no setgid bit: sockets in it belong to the group nogroup", "chmod g+s"],
     );
     mode(&run, 0o700);
-    clinic.finds(
+    host.finds(
         "closed",
         "tmpDir",
         &["www-data, may not enter `tmpDir`", "mode 700", "chown nobody:www-data"],
     );
     mode(&run, 0o2777);
-    clinic.finds(
+    host.finds(
         "open to everybody",
         "tmpDir",
         &["others may create and rename files in it", "chmod u=rwx,g=rxs,o="],
     );
     change(None, Some(nobody.gid.as_raw()));
-    clinic.finds(
-        "another group",
-        "tmpDir",
-        &["may not enter `tmpDir`", "chown nobody:www-data", "chmod 2750"],
-    );
+    host.finds("another group", "tmpDir", &["may not enter `tmpDir`", "chown nobody:www-data", "chmod 2750"]);
     change(Some(daemon.uid.as_raw()), Some(nginx.gid.as_raw()));
-    clinic.finds("another owner", "tmpDir", &["it belongs to user 1, the daemon runs as user 65534"]);
+    host.finds("another owner", "tmpDir", &["it belongs to user 1, the daemon runs as user 65534"]);
     change(Some(nobody.uid.as_raw()), Some(nginx.gid.as_raw()));
 
-    mode(clinic.app.folder(), 0o700);
-    clinic.finds(
+    mode(host.app.folder(), 0o700);
+    host.finds(
         "a closed folder on the way",
         "tmpDir",
         &["may not pass through", "mode 700 of nobody", "chmod o+x"],
     );
-    mode(clinic.app.folder(), 0o755);
+    mode(host.app.folder(), 0o755);
 
-    let socket = fs::canonicalize(clinic.app.link(1)).unwrap();
+    let socket = fs::canonicalize(host.app.link(1)).unwrap();
     mode(&socket, 0o755);
-    clinic.finds("a socket with another umask", "tmpDir", &["socket of slot 1, mode 755", "umask"]);
+    host.finds("a socket with another umask", "tmpDir", &["socket of slot 1, mode 755", "umask"]);
     mode(&socket, 0o770);
 
     // Someone who prefers access control lists.
@@ -196,68 +188,68 @@ fn the_way_to_the_sockets_is_examined() {
     let list =
         Command::new("setfacl").args(["-m", "u:www-data:x", "-m", "d:u:www-data:rw"]).arg(&run).status();
     if list.is_ok_and(|status| status.success()) {
-        clinic.is_healthy();
+        host.has_no_findings();
         assert!(Command::new("setfacl").arg("-b").arg(&run).status().unwrap().success());
     }
     change(None, Some(nginx.gid.as_raw()));
-    clinic.is_healthy();
+    host.has_no_findings();
 }
 
 #[test]
 fn leftovers_are_examined() {
-    let Some(clinic) = Clinic::new(|app| app) else { return };
-    let _daemon = clinic.start();
-    let run = clinic.app.run();
+    let Some(host) = HealthyHost::new(|app| app) else { return };
+    let _daemon = host.start();
+    let run = host.app.run();
     let stale = run.join("app.3f2a1c9e-5b7d-4e8f-9a0b-1c2d3e4aaaa1.sock");
     drop(UnixListener::bind(&stale).unwrap());
-    clinic.finds("a socket of a worker that is gone", "tmpDir", &["nobody listens on", "aaaa1.sock"]);
+    host.finds("a socket of a worker that is gone", "tmpDir", &["nobody listens on", "aaaa1.sock"]);
     fs::remove_file(&stale).unwrap();
     std::os::unix::fs::symlink("app.gone.sock", run.join("app.7.sock")).unwrap();
-    clinic.finds("a link that leads nowhere", "tmpDir", &["nobody listens on", "app.7.sock"]);
+    host.finds("a link that leads nowhere", "tmpDir", &["nobody listens on", "app.7.sock"]);
     fs::remove_file(run.join("app.7.sock")).unwrap();
     fs::write(run.join("app.5.sock"), "").unwrap();
-    clinic.finds("a file with a link's name", "tmpDir", &["app.5.sock is in the way", "rm "]);
+    host.finds("a file with a link's name", "tmpDir", &["app.5.sock is in the way", "rm "]);
     fs::remove_file(run.join("app.5.sock")).unwrap();
-    clinic.is_healthy();
+    host.has_no_findings();
 }
 
 #[test]
 fn a_daemon_that_is_not_there_is_missed() {
     let port = http::Port::claim();
-    let Some(clinic) = Clinic::new(|app| app.set("devServer", i64::from(port.number))) else { return };
-    let mut daemon = clinic.start();
-    clinic.is_healthy();
-    assert_eq!(clinic.app.cli(&["stop"]).code, 0);
-    clinic.finds("nobody works", "daemon", &["no workers are running", "`nodesockd start`"]);
-    assert_eq!(clinic.app.cli(&["start", "--suspended"]).code, 0);
-    clinic.finds(
+    let Some(host) = HealthyHost::new(|app| app.set("devServer", i64::from(port.number))) else { return };
+    let mut daemon = host.start();
+    host.has_no_findings();
+    assert_eq!(host.app.cli(&["stop"]).code, 0);
+    host.finds("nobody works", "daemon", &["no workers are running", "`nodesockd start`"]);
+    assert_eq!(host.app.cli(&["start", "--suspended"]).code, 0);
+    host.finds(
         "a migration that was forgotten",
         "daemon",
         &["suspended: requests wait", "`nodesockd resume`"],
     );
-    assert_eq!(clinic.app.cli(&["resume"]).code, 0);
+    assert_eq!(host.app.cli(&["resume"]).code, 0);
 
     daemon.die();
-    let said = clinic.examine().findings.concat();
+    let said = host.doctor().findings.concat();
     assert!(
         said.contains("tmpDir: no daemon runs, but 2 workers do") && said.contains("takes them over"),
         "{said}"
     );
     assert!(said.contains("daemon: no daemon is running") && said.contains("`nodesockd daemon`"), "{said}");
 
-    let config = clinic.app.read("nodesockd.toml");
+    let config = host.app.read("nodesockd.toml");
     let port = config.lines().find_map(|line| line.strip_prefix("devServer = ")).unwrap().parse().unwrap();
     let _taken = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).unwrap();
-    let said = clinic.examine().findings.concat();
+    let said = host.doctor().findings.concat();
     assert!(said.contains(&format!("cannot have port {port}")) && said.contains("another port"), "{said}");
 }
 
 #[test]
 fn nginx_is_examined() {
-    let Some(clinic) = Clinic::new(|app| app) else { return };
-    let _daemon = clinic.start();
-    let healthy = clinic.nginx.read("nginx.conf");
-    let run = clinic.app.run().display().to_string();
+    let Some(host) = HealthyHost::new(|app| app) else { return };
+    let _daemon = host.start();
+    let healthy = host.nginx.read("nginx.conf");
+    let run = host.app.run().display().to_string();
     let server = |slot: u32| format!("server unix:{run}/app.{slot}.sock max_fails=0;");
     let both = format!("{} {}", server(1), server(2));
     let kept = "proxy_set_header Connection $app_connection;";
@@ -317,18 +309,18 @@ fn nginx_is_examined() {
         ),
     ];
     for (what, from, to, said) in mistakes {
-        clinic.nginx_says(from, to);
-        clinic.finds(what, "nginx", said);
-        clinic.nginx.write("nginx.conf", &healthy);
+        host.nginx_says(from, to);
+        host.finds(what, "nginx", said);
+        host.nginx.write("nginx.conf", &healthy);
     }
-    clinic.nginx_says("user www-data;", "user daemon;");
-    clinic.finds("nginx is another user", "tmpDir", &["run by daemon, may not enter", "chown nobody:daemon"]);
-    clinic.nginx_says("user daemon;", "user daemon www-data;");
-    clinic.is_healthy();
-    clinic.nginx_says("user daemon www-data;", "user nobody nogroup;");
-    clinic.is_healthy();
-    clinic.nginx_says("user nobody nogroup;", "nonsense;");
-    clinic.finds(
+    host.nginx_says("user www-data;", "user daemon;");
+    host.finds("nginx is another user", "tmpDir", &["run by daemon, may not enter", "chown nobody:daemon"]);
+    host.nginx_says("user daemon;", "user daemon www-data;");
+    host.has_no_findings();
+    host.nginx_says("user daemon www-data;", "user nobody nogroup;");
+    host.has_no_findings();
+    host.nginx_says("user nobody nogroup;", "nonsense;");
+    host.finds(
         "nginx refuses its configuration",
         "nginx",
         &["unknown directive \"nonsense\"", "doctor --nginx -"],
@@ -337,10 +329,12 @@ fn nginx_is_examined() {
 
 #[test]
 fn workers_that_close_connections_before_nginx_does_are_found_out() {
-    let Some(clinic) = Clinic::new(|app| app.script("echo.js").env("INTEGRATION", "by hand")) else { return };
-    let _daemon = clinic.start();
+    let Some(host) = HealthyHost::new(|app| app.script("echo.js").env("INTEGRATION", "by hand")) else {
+        return;
+    };
+    let _daemon = host.start();
     // Node's own five seconds are no longer than those of nginx.
-    clinic.finds(
+    host.finds(
         "the app sets no time-out",
         "nginx",
         &["for 5.0 s, but workers close them after 5.0 s", "is lost"],
@@ -349,42 +343,42 @@ fn workers_that_close_connections_before_nginx_does_are_found_out() {
 
 #[test]
 fn the_kernel_is_examined() {
-    let Some(mut clinic) = Clinic::new(|app| app) else { return };
-    let _daemon = clinic.start();
-    let healthy = clinic.around.clone();
+    let Some(mut host) = HealthyHost::new(|app| app) else { return };
+    let _daemon = host.start();
+    let healthy = host.around.clone();
     let poor = "unshare --net sh -ec 'echo 128 > /proc/sys/net/core/somaxconn; exec \"$@\"' sh";
-    clinic.around =
+    host.around =
         [&["sh", "-ec", &format!("exec {poor} \"$@\""), "sh"].map(str::to_owned)[..], &healthy].concat();
-    clinic.finds(
+    host.finds(
         "a short queue",
         "kernel",
         &["lets 128 connections wait", "sysctl -w net.core.somaxconn=4096"],
     );
     // The second message that is sent is the one to the kernel; the first is to the daemon.
     let blind = ["strace", "-qq", "-o", "/dev/null", "-e", "inject=sendto:error=ENOENT:when=2"];
-    clinic.around = [&blind.map(str::to_owned)[..], &healthy].concat();
-    clinic.finds("no unix_diag", "kernel", &["does not tell accept queues", "`unix_diag`"]);
+    host.around = [&blind.map(str::to_owned)[..], &healthy].concat();
+    host.finds("no unix_diag", "kernel", &["does not tell accept queues", "`unix_diag`"]);
 }
 
 #[test]
 fn a_folder_of_the_release_is_found_out() {
-    let Some(clinic) = Clinic::new(|app| app) else { return };
+    let Some(host) = HealthyHost::new(|app| app) else { return };
     let current = tempfile::tempdir().unwrap();
     let link = current.path().join("current");
-    std::os::unix::fs::symlink(clinic.app.folder(), &link).unwrap();
+    std::os::unix::fs::symlink(host.app.folder(), &link).unwrap();
     let output = cli::run(&link, &["doctor", "--json"]);
     assert!(output.stdout.contains("where that symlink is switched to another release"), "{output}");
 }
 
 #[test]
 fn a_daemon_of_root_is_found_out() {
-    let Some(mut clinic) = Clinic::new(|app| app) else { return };
-    clinic.unit = clinic.unit.replace("User=nobody\n", "");
-    give(clinic.app.folder(), "root");
-    chown(clinic.app.run(), None, Some(user("www-data").gid.as_raw())).unwrap();
-    mode(&clinic.app.run(), 0o2750);
-    let daemon = clinic.app.start();
-    clinic.finds("root", "service", &["the daemon runs as root", "`User=` in the unit"]);
+    let Some(mut host) = HealthyHost::new(|app| app) else { return };
+    host.unit = host.unit.replace("User=nobody\n", "");
+    give(host.app.folder(), "root");
+    chown(host.app.run(), None, Some(user("www-data").gid.as_raw())).unwrap();
+    mode(&host.app.run(), 0o2750);
+    let daemon = host.app.start();
+    host.finds("root", "service", &["the daemon runs as root", "`User=` in the unit"]);
     drop(daemon);
 }
 

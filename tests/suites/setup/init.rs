@@ -9,7 +9,7 @@ use nodesockd_tests::cli::{self, Output};
 use nodesockd_tests::{http, program, until};
 use tempfile::TempDir;
 
-use crate::clinic::{give, mode, user};
+use crate::healthy_host::{give, mode, user};
 
 /// A folder with an app that knows nothing of nodesockd.
 fn app(package: &str) -> TempDir {

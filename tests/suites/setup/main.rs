@@ -6,8 +6,8 @@
     reason = "the helpers of tests stop a test as well, or say why not"
 )]
 
-mod clinic;
 mod doctor;
+mod healthy_host;
 mod init;
 mod manual;
 mod mistakes;

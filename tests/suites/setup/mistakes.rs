@@ -7,7 +7,7 @@ use std::os::unix::fs::chown;
 use nodesockd_tests::App;
 use nodesockd_tests::cli::{self, Output};
 
-use crate::clinic::{give, mode, user};
+use crate::healthy_host::{give, mode, user};
 use crate::init::as_user;
 
 /// Fails with this code, and says all this.

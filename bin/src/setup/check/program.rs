@@ -19,7 +19,7 @@ use crate::setup::external::{ask, find};
 const OLDEST_NODE: u32 = 18;
 
 /// How long Node may take to say its version.
-const PATIENCE: Duration = Duration::from_secs(5);
+const NODE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Who runs a program, and where.
 #[derive(Debug)]
@@ -114,7 +114,7 @@ impl Runner<'_> {
         if geteuid().is_root() {
             command.uid(self.account.uid).gid(self.account.gid);
         }
-        let answer = ask(&mut command, PATIENCE).await?;
+        let answer = ask(&mut command, NODE_LIMIT).await?;
         if answer.status.success() {
             Ok(answer.stdout.trim().to_owned())
         } else {

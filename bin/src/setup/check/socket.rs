@@ -20,7 +20,7 @@ use crate::view::{self, StatusView};
 const LONGEST: usize = 107;
 
 /// How long a daemon may take to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
 pub(super) async fn look(config: &Config) -> Vec<Finding> {
     let running = ask(config).await;
@@ -59,7 +59,7 @@ pub(crate) async fn ask(config: &Config) -> Running {
         let status: StatusView = answer.as_ref().map_or_else(|| Err(empty()), view::read)?;
         Ok::<_, Failure>((status, client.daemon_user()))
     };
-    match timeout(PATIENCE, status).await {
+    match timeout(ANSWER_LIMIT, status).await {
         Ok(Ok((status, user))) => Running::Daemon(Box::new(status), user),
         Ok(Err(failure)) if failure.exit == Exit::Unreachable => Running::Nobody,
         Ok(Err(failure)) => Running::Trouble(Finding::warning(
@@ -67,7 +67,7 @@ pub(crate) async fn ask(config: &Config) -> Running {
             failure.help.unwrap_or_else(|| "find out what holds it".into()),
         )),
         Err(_) => Running::Trouble(Finding::warning(
-            format!("what listens on {shown} has not answered within {}", render::span(PATIENCE)),
+            format!("what listens on {shown} has not answered within {}", render::span(ANSWER_LIMIT)),
             "a daemon that is stopped or stuck? `fuser` names its process",
         )),
     }

@@ -19,7 +19,7 @@ const FOLDERS: [&str; 5] = [
 ];
 
 /// How long systemctl may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const SYSTEMCTL_LIMIT: Duration = Duration::from_secs(5);
 
 /// A service: its settings, as far as they are set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl Unit {
             ["KillMode", "OOMPolicy", "Restart", "PrivateTmp", "RuntimeDirectoryPreserve", "User"];
         let mut command = Command::new("systemctl");
         command.args(["show", "--no-pager", "-p", &format!("{},LoadState", ASKED.join(","))]).arg(&self.name);
-        let Ok(answer) = ask(&mut command, PATIENCE).await else { return self };
+        let Ok(answer) = ask(&mut command, SYSTEMCTL_LIMIT).await else { return self };
         let settings: BTreeMap<&str, &str> =
             answer.stdout.lines().filter_map(|line| line.split_once('=')).collect();
         if settings.get("LoadState") == Some(&"loaded") {

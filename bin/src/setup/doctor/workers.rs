@@ -16,7 +16,7 @@ use crate::setup::check::socket::Running;
 use crate::view::StatusView;
 
 /// How long a worker may take to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
 /// Bytes of an answer's head that are read.
 const HEAD: usize = 16 << 10;
@@ -105,7 +105,7 @@ pub(super) async fn keep_alive(config: &Config) -> Option<Duration> {
         }
         promised(&String::from_utf8_lossy(&head))
     };
-    timeout(PATIENCE, asked).await.ok()?
+    timeout(ANSWER_LIMIT, asked).await.ok()?
 }
 
 /// `Keep-Alive: timeout=75`

@@ -22,8 +22,8 @@ const FOLDERS: [&str; 6] = [
     "/opt/homebrew/bin",
 ];
 
-/// nginx looks up the names of its upstreams before it answers.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long nginx may take: it looks up the names of its upstreams before it answers.
+const NGINX_LIMIT: Duration = Duration::from_secs(30);
 
 /// An nginx that can be run.
 #[derive(Debug, Clone)]
@@ -42,7 +42,7 @@ impl Installed {
         path.push(OsString::from(format!(":{}", FOLDERS.join(":"))));
         let path =
             find("nginx", &path, Path::new("/"), |path| may(&Account::current(), path, Right::Execute))?;
-        let about = ask(Command::new(&path).arg("-V"), PATIENCE).await.ok()?.stderr;
+        let about = ask(Command::new(&path).arg("-V"), NGINX_LIMIT).await.ok()?.stderr;
         Some(Self { path, version: version(&about), built_for: built_for(&about) })
     }
 
@@ -52,7 +52,7 @@ impl Installed {
     ///
     /// Why it does not, in its words.
     pub async fn configuration(&self) -> Result<String, String> {
-        let Answer { status, stdout, stderr } = ask(Command::new(&self.path).arg("-T"), PATIENCE).await?;
+        let Answer { status, stdout, stderr } = ask(Command::new(&self.path).arg("-T"), NGINX_LIMIT).await?;
         if status.success() {
             return Ok(stdout);
         }

@@ -26,7 +26,7 @@ use crate::setup::plain;
 pub(crate) const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// How long `getent` and `id` may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const USER_LOOKUP_LIMIT: Duration = Duration::from_secs(5);
 
 /// From the end of a worker's last time-out to SIGKILL, and a margin for the daemon's own end.
 const AFTER_SHUTDOWN: Duration = Duration::from_secs(5 + 5);
@@ -115,13 +115,13 @@ async fn own_name() -> Option<String> {
     if rustix::process::geteuid().is_root() {
         return None;
     }
-    let answer = ask(Command::new("id").arg("-un"), PATIENCE).await.ok()?;
+    let answer = ask(Command::new("id").arg("-un"), USER_LOOKUP_LIMIT).await.ok()?;
     Some(answer.stdout.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
 /// Where a user is at home, if the system tells.
 async fn home(user: &str) -> Result<Option<PathBuf>, Failure> {
-    let Ok(answer) = ask(Command::new("getent").args(["--", "passwd", user]), PATIENCE).await else {
+    let Ok(answer) = ask(Command::new("getent").args(["--", "passwd", user]), USER_LOOKUP_LIMIT).await else {
         return Ok(None);
     };
     if !answer.status.success() {

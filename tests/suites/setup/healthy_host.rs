@@ -14,23 +14,23 @@ use nodesockd_tests::{App, Daemon, cli, program};
 const USER: &str = "nobody";
 const NGINX: &str = "www-data";
 
-pub struct Clinic {
+pub struct HealthyHost {
     pub app: App,
     pub nginx: Site,
     pub unit: String,
-    /// What runs a command in the namespaces of the patient; its last argument is a script that ends in `exec "$@"`.
+    /// What runs a command in the namespaces of the host under test; its last argument is a script that ends in `exec "$@"`.
     pub around: Vec<String>,
 }
 
 /// What the doctor has to say besides that all is well.
 #[derive(Debug)]
-pub struct Diagnosis {
+pub struct DoctorReport {
     pub code: i32,
     /// `area: message; help`, one each.
     pub findings: Vec<String>,
 }
 
-impl Clinic {
+impl HealthyHost {
     /// Healthy, but for its daemon, which does not run yet. `None` for those who are not root.
     pub fn new(change: impl FnOnce(App) -> App) -> Option<Self> {
         if !nix::unistd::geteuid().is_root() {
@@ -75,8 +75,8 @@ impl Clinic {
         self.app.launch().from(&self.app.path("nodesockd")).through(&wrapper).start()
     }
 
-    /// Has the doctor look, as root, where systemd seems to run and nginx is this one.
-    pub fn examine(&self) -> Diagnosis {
+    /// Runs `doctor` as root, where systemd seems to run and nginx is this one.
+    pub fn doctor(&self) -> DoctorReport {
         self.app.write("shop.service", &self.unit);
         let script = format!(
             "mount -t tmpfs none /run; mkdir -p /run/systemd/system; cp {}/shop.service /run/systemd/system; exec \"$@\"",
@@ -103,12 +103,12 @@ impl Clinic {
                 ));
             }
         }
-        Diagnosis { code: output.code, findings }
+        DoctorReport { code: output.code, findings }
     }
 
     /// The only finding is in this area and says all this.
     pub fn finds(&self, what: &str, area: &str, said: &[&str]) {
-        let found = self.examine();
+        let found = self.doctor();
         let [finding] = found.findings.as_slice() else { panic!("{what}: {found:#?}") };
         let fits =
             finding.starts_with(&format!("{area}: ")) && said.iter().all(|part| finding.contains(part));
@@ -116,8 +116,8 @@ impl Clinic {
     }
 
     /// There is nothing to find.
-    pub fn is_healthy(&self) {
-        let found = self.examine();
+    pub fn has_no_findings(&self) {
+        let found = self.doctor();
         assert!(found.code == 0 && found.findings.is_empty(), "{found:#?}");
     }
 

@@ -1,4 +1,4 @@
-//! What the tests stand on.
+//! A backend with a folder of its own, and orders for it.
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -15,16 +15,16 @@ use nodesockd_os::{Backend, Setup};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
 
-/// Longer than anything here takes: when it has passed, the test has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a test waits for an event before it fails.
+const EVENT_LIMIT: Duration = Duration::from_secs(30);
 
-pub struct Bench {
+pub struct Harness {
     pub backend: Backend,
     pub folder: TempDir,
     ids: Ids,
 }
 
-impl Bench {
+impl Harness {
     pub fn new() -> Self {
         Self::with(|_| {})
     }
@@ -70,7 +70,7 @@ impl Bench {
 
     /// The next fact of which `wanted` makes something; others are passed over.
     pub async fn until<T>(&mut self, mut wanted: impl FnMut(&Event) -> Option<T>) -> T {
-        let deadline = self.backend.now() + PATIENCE;
+        let deadline = self.backend.now() + EVENT_LIMIT;
         loop {
             let event =
                 self.backend.next(Some(deadline)).await.expect("what was waited for has not happened");
@@ -90,7 +90,7 @@ impl Bench {
 
     /// Lets the backend's tasks run until `done`.
     pub async fn wait_for(&mut self, what: &str, mut done: impl FnMut() -> bool) {
-        let deadline = self.backend.now() + PATIENCE;
+        let deadline = self.backend.now() + EVENT_LIMIT;
         while !done() {
             assert!(self.backend.now() < deadline, "not in time: {what}");
             tokio::time::sleep(Duration::from_millis(2)).await;

@@ -1,4 +1,4 @@
-//! Where the stories are played: a network, a daemon, clients, and a record of all that happens.
+//! The simulated network of these tests: a daemon, clients, and a record of everything that happens.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -83,7 +83,7 @@ fn numbered(bytes: &[u8], ids: &mut BTreeMap<String, usize>) -> String {
 }
 
 /// One performance.
-pub struct Theatre {
+pub struct SimNetwork {
     pub sim: Sim<'static>,
     pub trace: Trace,
     pub seed: u64,
@@ -91,7 +91,7 @@ pub struct Theatre {
     pub most: u64,
 }
 
-impl Theatre {
+impl SimNetwork {
     fn new(seed: u64, most: u64) -> Self {
         let mut builder = Builder::new();
         builder
@@ -103,10 +103,10 @@ impl Theatre {
             .max_message_latency(Duration::from_millis(20))
             .tcp_capacity(256)
             .enable_random_order();
-        let mut theatre = Self { sim: builder.build(), trace: Trace::default(), seed, most };
-        let (trace, seed) = (theatre.trace.clone(), theatre.seed);
-        theatre.sim.host("daemon", move || daemon::run(trace.clone(), most, seed));
-        theatre
+        let mut network = Self { sim: builder.build(), trace: Trace::default(), seed, most };
+        let (trace, seed) = (network.trace.clone(), network.seed);
+        network.sim.host("daemon", move || daemon::run(trace.clone(), most, seed));
+        network
     }
 
     /// What a client needs to know.
@@ -159,12 +159,12 @@ impl Guest {
 }
 
 /// Plays a story for some seeds, each twice; the second performance must not differ from the first.
-pub fn perform(most: u64, story: impl Fn(&mut Theatre)) {
+pub fn perform(most: u64, story: impl Fn(&mut SimNetwork)) {
     for seed in 1..=3 {
         let told = || {
-            let mut theatre = Theatre::new(seed, most);
-            story(&mut theatre);
-            theatre.trace.told()
+            let mut network = SimNetwork::new(seed, most);
+            story(&mut network);
+            network.trace.told()
         };
         let (first, second) = (told(), told());
         let differs = first.iter().zip(&second).find(|(one, other)| one != other);
