@@ -1,7 +1,7 @@
 //! `daemon`: wires the supervisor to the real world.
 
 use nodesockd_core::Supervisor;
-use nodesockd_core::backend::Clock;
+use nodesockd_core::backend::Backend as _;
 use nodesockd_core::config::{Config, Problem, Surroundings};
 use nodesockd_core::driver::Driver;
 use nodesockd_core::supervisor::Daemon;
@@ -56,12 +56,10 @@ async fn supervise(config: Config, source: Source, verbosity: Verbosity) -> Resu
 
 /// A daemon's first program. It adopts the workers of an earlier daemon.
 fn begin(config: Config, setup: Setup) -> Result<Driver<Backend>, Failure> {
-    let mut backend = Backend::open(setup).map_err(|error| refused(&error))?;
+    let backend = Backend::open(setup).map_err(|error| refused(&error))?;
     let daemon = identity();
     tracing::info!("nodesockd {VERSION} runs `{}`, pid {}", config.name, daemon.pid);
-    let left = backend.inherit(&config);
-    let supervisor = Supervisor::adopt(config, daemon, left, backend.now());
-    Ok(Driver::new(supervisor, backend))
+    Ok(Driver::adopt(config, daemon, backend))
 }
 
 /// The program that a daemon has become. What it cannot take over is adopted, as after a crash.

@@ -1,56 +1,69 @@
-//! The world as the core sees it: traits with a real implementation in `nodesockd-os` and a simulated one.
+//! The world as the core sees it: a trait with a real implementation in `nodesockd-os` and a simulated one in
+//! `nodesockd-sim`.
 //!
 //! A backend never decides. Each method does one thing, says exactly what holds after a failure, and is named by the
-//! [`Action`](crate::Action) it carries out. The methods are called by [`Driver`](crate::driver::Driver) alone, one
-//! at a time.
+//! [`Action`](crate::Action) that it carries out. [`Driver`](crate::driver::Driver) alone calls the methods, one at a
+//! time. A method is asynchronous only where a real backend has to wait; all others return at once.
 
 use std::time::Duration;
-
-use async_trait::async_trait;
 
 use crate::action::{SpawnOrder, WorkerSignal};
 use crate::config::{Config, Problem, SocketPattern, Symlinks};
 use crate::event::{Event, Failure, Queue};
 use crate::id::{ConnId, Process, RequestRef, WorkerId};
 use crate::notice::Notice;
-use crate::state::State;
+use crate::state::{Inheritance, State};
 use crate::supervisor::Handoff;
 use crate::time::Time;
 use crate::wire::{Reply, ToWorker};
 
-/// The clocks.
-pub trait Clock {
+/// What a [`Driver`](crate::driver::Driver) needs: the clock, processes, files, conversations, and the next fact.
+pub trait Backend {
+    // Time and facts.
+
     /// Now, on the monotonic clock. Never goes back.
     fn now(&self) -> Time;
 
-    /// `time` on the wall clock as it is set now: milliseconds since 1970-01-01T00:00Z. For people only.
-    fn wall_ms(&self, time: Time) -> u64;
-}
+    /// The next fact, or `None` once `deadline` has passed, even if there is one: a flood of facts holds up no deadline.
+    /// Waits without polling; facts about one worker or one connection come in the order in which they happened.
+    fn next(&mut self, deadline: Option<Time>) -> impl Future<Output = Option<Event>>;
 
-/// Worker processes.
-#[async_trait(?Send)]
-pub trait Processes {
+    // Worker processes.
+
+    /// Finds what an earlier daemon of the same control socket left: its state, its links, and workers that are alive.
+    /// Called once, before anything else but [`now`](Self::now).
+    ///
+    /// Exits of the workers in [`Inheritance::survivors`] are reported from now on, as those of children are
+    /// ([`Event::Exited`], with [`ExitStatus::Unknown`](crate::event::ExitStatus::Unknown)).
+    ///
+    /// A process is a worker if it is the one that the state file records (pid and start time). A worker that the state
+    /// file does not record is known by what it carries: its id and the path of the control socket in its environment,
+    /// or its lock; and it leads a process group. Of two that carry the same, the older one is the worker. Every other
+    /// process that carries what a worker carries, whose worker is not alive, is killed: it is a leftover of a dead worker,
+    /// and nobody else would end it. Never killed: this process, and those that it descends from.
+    ///
+    /// What cannot be read counts as absent: no state, no link, no survivor.
+    fn find_leftovers(&mut self, config: &Config) -> Inheritance;
+
     /// Starts a process in a group of its own: stdin empty, umask 007, default signal dispositions, nothing inherited
-    /// but the standard streams, its channel, the lock by which it is known to be alive ([`Survivor`](crate::state::Survivor)),
-    /// and the listening sockets of the order. Its exit is reported by [`Inbox::next`] as [`Event::Exited`], what it
-    /// says as [`Event::Received`] and [`Event::Notified`].
+    /// but the standard streams, its channel, the lock by which it is known to be alive
+    /// ([`Survivor`](crate::state::Survivor)), and the listening sockets of the order. Its exit is reported by
+    /// [`next`](Self::next) as [`Event::Exited`], what it says as [`Event::Received`] and [`Event::Notified`].
     ///
     /// # Errors
     ///
     /// No process exists then, and nothing was left behind.
-    async fn spawn(&mut self, order: &SpawnOrder) -> Result<Process, Failure>;
+    fn spawn(&mut self, order: &SpawnOrder) -> Result<Process, Failure>;
 
     /// Sends a signal to `process`, and to no other that has got its pid. A process that is gone is not an error.
-    async fn signal(&mut self, worker: WorkerId, process: Process, signal: WorkerSignal);
+    fn signal(&mut self, worker: WorkerId, process: Process, signal: WorkerSignal);
 
     /// Kills what an exited worker left behind — its process group, and descendants that carry its id in their
     /// environment — and collects its exit, after which the pid is free.
-    async fn reap(&mut self, worker: WorkerId, process: Process);
-}
+    fn reap(&mut self, worker: WorkerId, process: Process) -> impl Future<Output = ()>;
 
-/// Links and sockets in `tmpDir`. Names are plain file names; nothing here follows a symlink.
-#[async_trait(?Send)]
-pub trait Files {
+    // Links and sockets in `tmpDir`. Names are plain file names; nothing here follows a symlink.
+
     /// Makes `link` point at `socket`: `symlink(tmp)`, then `rename(tmp, link)`. There is no moment at which `link` is
     /// missing.
     ///
@@ -58,21 +71,25 @@ pub trait Files {
     ///
     /// `link` is what it was before; no temporary link is left, as far as the file system allows. That something else
     /// than a symlink has the name `link` is an error.
-    async fn publish(&mut self, link: &str, socket: &str, symlinks: Symlinks) -> Result<(), Failure>;
+    fn publish(&mut self, link: &str, socket: &str, symlinks: Symlinks) -> Result<(), Failure>;
 
-    /// Removes `link`. That it is not there is not an error; that it is no symlink is.
-    async fn withdraw(&mut self, link: &str) -> Result<(), Failure>;
+    /// Removes `link`. That it is not there is not an error.
+    ///
+    /// # Errors
+    ///
+    /// `link` is still there, or something else than a symlink has the name.
+    fn withdraw(&mut self, link: &str) -> Result<(), Failure>;
 
     /// The accept queue of the process listening on `socket`, from the kernel, even if the file is gone.
-    async fn measure_queue(&mut self, worker: WorkerId, socket: &str) -> Queue;
+    fn measure_queue(&mut self, worker: WorkerId, socket: &str) -> Queue;
 
-    /// Opens a listening socket named `socket`, of the longest queue the kernel allows, reachable by the group like workers'
-    /// own. Workers inherit it ([`SpawnOrder::listeners`]) until it is closed.
+    /// Opens a listening socket named `socket`, of the longest queue the kernel allows, reachable by the group like
+    /// workers' own. Workers inherit it ([`SpawnOrder::listeners`]) until it is closed.
     ///
     /// # Errors
     ///
     /// There is no socket then, and no file.
-    async fn listen(&mut self, socket: &str) -> Result<(), Failure>;
+    fn listen(&mut self, socket: &str) -> Result<(), Failure>;
 
     /// Closes a socket opened by [`listen`](Self::listen), then removes its file. That either is gone already is not an
     /// error. Workers that inherited it keep it.
@@ -80,73 +97,84 @@ pub trait Files {
     /// # Errors
     ///
     /// The socket is closed, the file may still be there.
-    async fn unlisten(&mut self, socket: &str) -> Result<(), Failure>;
+    fn unlisten(&mut self, socket: &str) -> Result<(), Failure>;
 
-    /// Removes the socket file `socket`. That it is not there is not an error; that it is no socket is.
-    async fn remove(&mut self, socket: &str) -> Result<(), Failure>;
+    /// Removes the socket file `socket`. That it is not there is not an error.
+    ///
+    /// # Errors
+    ///
+    /// The file is still there, or it is no socket.
+    fn remove(&mut self, socket: &str) -> Result<(), Failure>;
+
+    /// Removes what has a name of `pattern`, is what the name says, and is of no use: links and sockets behind which
+    /// nobody listens, and every temporary link. Returns how many.
+    ///
+    /// # Errors
+    ///
+    /// Some of it may still be there; the first that could not be removed is told.
+    fn sweep(&mut self, pattern: &SocketPattern) -> Result<u32, Failure>;
 
     /// Replaces the state file (`<ipcFile>.state`) as a whole, or removes it.
     ///
     /// # Errors
     ///
     /// The file is what it was before.
-    async fn persist(&mut self, state: Option<&State>) -> Result<(), Failure>;
+    fn persist(&mut self, state: Option<&State>) -> Result<(), Failure>;
 
-    /// Removes what has a name of `pattern`, is what the name says, and is of no use: links and sockets behind which
-    /// nobody listens, and every temporary link. Returns how many.
-    async fn sweep(&mut self, pattern: &SocketPattern) -> Result<u32, Failure>;
-}
+    // Conversations with workers and clients.
 
-/// Conversations with workers and clients.
-#[async_trait(?Send)]
-pub trait Peers {
     /// Sends a GET for `path` to whoever listens on `socket`, and returns at once; [`Event::Probed`] follows, once.
-    async fn probe(&mut self, worker: WorkerId, socket: &str, path: &str);
+    fn probe(&mut self, worker: WorkerId, socket: &str, path: &str);
 
     /// Sends `message` to a worker: on its channel, or `over` the connection by which it reported. Buffers at most a
-    /// fixed number of bytes; when that is exceeded, or the channel is
-    /// closed, the channel is given up and [`Event::ChannelClosed`] follows, once.
-    async fn tell(&mut self, worker: WorkerId, over: Option<ConnId>, message: &ToWorker);
+    /// fixed number of bytes. When that is exceeded, or the channel is closed, the channel is given up and
+    /// [`Event::ChannelClosed`] follows, once.
+    fn tell(&mut self, worker: WorkerId, over: Option<ConnId>, message: &ToWorker);
 
     /// Sends a reply. To a peer that is gone it is dropped; a client that does not read is disconnected when a fixed
     /// number of bytes waits for it ([`Event::Disconnected`] follows).
-    async fn reply(&mut self, to: &RequestRef, reply: &Reply);
-}
+    fn reply(&mut self, to: &RequestRef, reply: &Reply);
 
-/// The daemon's own surroundings.
-#[async_trait(?Send)]
-pub trait Host {
+    // The daemon's own surroundings.
+
     /// Reads the configuration again from where it was read first.
     ///
     /// # Errors
     ///
     /// Everything that is wrong with it, each with its place.
-    async fn load_config(&mut self) -> Result<Config, Vec<Problem>>;
+    fn load_config(&mut self) -> Result<Config, Vec<Problem>>;
 
     /// Reopens the log files that workers write to, for those started from now on.
-    async fn reopen_logs(&mut self) -> Result<(), Failure>;
+    ///
+    /// # Errors
+    ///
+    /// The old files stay in use.
+    fn reopen_logs(&mut self) -> Result<(), Failure>;
 
     /// Serves the dev server on `port` in front of `links`, or stops it.
-    async fn serve_dev(&mut self, port: Option<u16>, links: &[String]) -> Result<(), Failure>;
+    ///
+    /// # Errors
+    ///
+    /// No dev server runs then.
+    fn serve_dev(&mut self, port: Option<u16>, links: &[String])
+    -> impl Future<Output = Result<(), Failure>>;
 
     /// Sends a notice to the service manager, after those before it, and does not wait for it to be read.
-    async fn notify(&mut self, notice: &Notice);
-}
+    fn notify(&mut self, notice: &Notice);
 
-/// Becoming another program, in the same process (`execve(2)`).
-#[async_trait(?Send)]
-pub trait Succession {
+    // Becoming another program, in the same process (`execve(2)`).
+
     /// Tries whether the installed program could take over, and returns at once; [`Event::Preflighted`] follows, once,
     /// not later than after `limit`.
-    async fn preflight(&mut self, handoff: &Handoff, limit: Duration);
+    fn preflight(&mut self, handoff: &Handoff, limit: Duration);
 
     /// From now on facts stay where they are: what peers write in the kernel's buffers, signals pending, new connections
     /// in the queue. [`Event::Frozen`] follows after all that have been taken in before. Exits are facts that do not get
     /// lost: until they are collected, the next program learns of them as well.
-    async fn freeze(&mut self);
+    fn freeze(&mut self) -> impl Future<Output = ()>;
 
     /// Undoes [`freeze`](Self::freeze).
-    async fn thaw(&mut self);
+    fn thaw(&mut self) -> impl Future<Output = ()>;
 
     /// Becomes the installed program, and hands it everything: children, channels, connections with what was said on them
     /// and is not complete, listening sockets, the lock, log files. There is no return from that, but in a simulation,
@@ -155,18 +183,5 @@ pub trait Succession {
     /// # Errors
     ///
     /// This program still runs, nothing is lost, and all is frozen.
-    async fn hand_off(&mut self, handoff: &Handoff) -> Result<(), Failure>;
+    fn hand_off(&mut self, handoff: &Handoff) -> impl Future<Output = Result<(), Failure>>;
 }
-
-/// Where facts come from.
-#[async_trait(?Send)]
-pub trait Inbox {
-    /// The next fact, or `None` once `deadline` has passed, even if there is one: a flood of facts holds up no deadline.
-    /// Waits without polling; facts about one worker or one connection come in the order in which they happened.
-    async fn next(&mut self, deadline: Option<Time>) -> Option<Event>;
-}
-
-/// All of them: what a [`Driver`](crate::driver::Driver) needs.
-pub trait Backend: Clock + Processes + Files + Peers + Host + Succession + Inbox {}
-
-impl<T: Clock + Processes + Files + Peers + Host + Succession + Inbox> Backend for T {}

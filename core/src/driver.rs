@@ -2,8 +2,9 @@
 
 use crate::action::Action;
 use crate::backend::Backend;
+use crate::config::Config;
 use crate::event::Event;
-use crate::supervisor::Supervisor;
+use crate::supervisor::{Daemon, Supervisor};
 
 /// Runs a [`Supervisor`] against a [`Backend`].
 #[derive(Debug)]
@@ -29,6 +30,13 @@ impl<B: Backend> Driver<B> {
     /// Drives `supervisor` against `backend`.
     pub fn new(supervisor: Supervisor, backend: B) -> Self {
         Self { supervisor, backend }
+    }
+
+    /// Drives a new supervisor that adopts what an earlier daemon left.
+    pub fn adopt(config: Config, daemon: Daemon, mut backend: B) -> Self {
+        let left = backend.find_leftovers(&config);
+        let supervisor = Supervisor::adopt(config, daemon, left, backend.now());
+        Self::new(supervisor, backend)
     }
 
     /// The supervisor, to look at.
@@ -81,27 +89,27 @@ impl<B: Backend> Driver<B> {
         let backend = &mut self.backend;
         match action {
             Action::Spawn(order) => {
-                let result = backend.spawn(order).await;
+                let result = backend.spawn(order);
                 Some(Event::Spawned { worker: order.worker, result })
             }
             Action::Publish { slot, worker, link, socket, symlinks } => {
-                let result = backend.publish(link, socket, *symlinks).await;
+                let result = backend.publish(link, socket, *symlinks);
                 Some(Event::Published { slot: *slot, worker: *worker, result })
             }
             Action::Withdraw { slot, link } => {
-                let result = backend.withdraw(link).await;
+                let result = backend.withdraw(link);
                 Some(Event::Withdrawn { slot: *slot, link: link.clone(), result })
             }
             Action::Listen { slot, socket } => {
-                let result = backend.listen(socket).await;
+                let result = backend.listen(socket);
                 Some(Event::Listening { slot: *slot, socket: socket.clone(), result })
             }
             Action::Unlisten { slot, socket } => {
-                let result = backend.unlisten(socket).await;
+                let result = backend.unlisten(socket);
                 Some(Event::Unlistened { slot: *slot, socket: socket.clone(), result })
             }
             Action::MeasureQueue { worker, socket } => {
-                let queue = backend.measure_queue(*worker, socket).await;
+                let queue = backend.measure_queue(*worker, socket);
                 Some(Event::QueueMeasured { worker: *worker, queue })
             }
             Action::Reap { worker, process } => {
@@ -109,28 +117,26 @@ impl<B: Backend> Driver<B> {
                 Some(Event::Reaped { worker: *worker })
             }
             Action::Remove { worker, socket } => {
-                let result = backend.remove(socket).await;
+                let result = backend.remove(socket);
                 Some(Event::Removed { worker: *worker, result })
             }
-            Action::Sweep { pattern } => Some(Event::Swept { result: backend.sweep(pattern).await }),
+            Action::Sweep { pattern } => Some(Event::Swept { result: backend.sweep(pattern) }),
             Action::ServeDev { port, links } => {
                 let result = backend.serve_dev(*port, links).await;
                 Some(Event::DevServing { port: *port, result })
             }
             Action::LoadConfig => {
-                let result = backend.load_config().await.map(Box::new);
+                let result = backend.load_config().map(Box::new);
                 Some(Event::ConfigLoaded { result })
             }
-            Action::ReopenLogs => Some(Event::LogsReopened { result: backend.reopen_logs().await }),
-            Action::Persist { state } => {
-                Some(Event::Persisted { result: backend.persist(state.as_deref()).await })
-            }
+            Action::ReopenLogs => Some(Event::LogsReopened { result: backend.reopen_logs() }),
+            Action::Persist { state } => Some(Event::Persisted { result: backend.persist(state.as_deref()) }),
             Action::HandOff { handoff } => {
                 let failure = backend.hand_off(handoff).await.err()?;
                 Some(Event::NotHandedOff { failure })
             }
             Action::Preflight { handoff, limit } => {
-                backend.preflight(handoff, *limit).await;
+                backend.preflight(handoff, *limit);
                 None
             }
             Action::Freeze => {
@@ -142,23 +148,23 @@ impl<B: Backend> Driver<B> {
                 None
             }
             Action::Probe { worker, socket, path } => {
-                backend.probe(*worker, socket, path).await;
+                backend.probe(*worker, socket, path);
                 None
             }
             Action::Tell { worker, over, message } => {
-                backend.tell(*worker, *over, message).await;
+                backend.tell(*worker, *over, message);
                 None
             }
             Action::Signal { worker, process, signal } => {
-                backend.signal(*worker, *process, *signal).await;
+                backend.signal(*worker, *process, *signal);
                 None
             }
             Action::Reply { to, reply } => {
-                backend.reply(to, reply).await;
+                backend.reply(to, reply);
                 None
             }
             Action::Notify(notice) => {
-                backend.notify(notice).await;
+                backend.notify(notice);
                 None
             }
             Action::Quit => None,

@@ -15,7 +15,7 @@
 //!    [`handle_event`](Supervisor::handle_event) or [`handle_timeout`](Supervisor::handle_timeout).
 //! 3. Start again. [`Action::Quit`] is the end.
 //!
-//! [`driver::Driver`] does this against the traits of [`backend`]; `nodesockd-os` implements them on Linux,
+//! [`driver::Driver`] does this against a [`Backend`](backend::Backend): `nodesockd-os` implements that on Linux,
 //! `nodesockd-sim` over a seeded world.
 //!
 //! # Invariants

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// A point on the machine's monotonic clock (`CLOCK_MONOTONIC`, nanoseconds since boot).
 ///
 /// Ours rather than `std::time::Instant`, because it has to cross an `execve`, a state file and a simulation.
-/// Wall time exists only at the edge: [`crate::backend::Clock::wall_ms`].
+/// Wall time exists only where replies are encoded: [`Reply::encode`](crate::wire::Reply::encode).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
 #[serde(transparent)]
 pub struct Time(u64);

@@ -1,4 +1,4 @@
-//! The backend: what the core's traits ask for, done for real.
+//! The backend: what the core's trait asks for, done for real.
 
 mod succession;
 
@@ -10,15 +10,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use nodesockd_core::action::{SpawnOrder, WorkerSignal};
-use nodesockd_core::backend::{Clock, Files, Host, Inbox, Peers, Processes};
 use nodesockd_core::config::{Config, Problem, SocketPattern, Symlinks};
 use nodesockd_core::event::{Failure, Queue};
 use nodesockd_core::frame::Decoder;
 use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
 use nodesockd_core::state::{Inheritance, State, Survivor};
+use nodesockd_core::supervisor::Handoff;
 use nodesockd_core::wire::{Reply, ToWorker};
 use nodesockd_core::{Event, Time};
 use rustix::fs::FileType;
@@ -62,7 +61,7 @@ const INBOX: usize = 64;
 pub struct Setup {
     /// The configuration in force.
     pub config: Config,
-    /// Reads the configuration again ([`Host::load_config`]).
+    /// Reads the configuration again ([`load_config`](nodesockd_core::backend::Backend::load_config)).
     pub load: Box<dyn FnMut() -> Result<Config, Vec<Problem>>>,
     /// The installed program, by the path that a newer version is put at.
     pub program: PathBuf,
@@ -230,29 +229,6 @@ impl Backend {
         })
     }
 
-    /// Finds what an earlier daemon left: its state, workers that are alive, and links. From now on their exits are
-    /// reported like those of children. To be called once, before the driver starts.
-    pub fn inherit(&mut self, config: &Config) -> Inheritance {
-        let state = self.state_file.read();
-        let mut survivors = Vec::new();
-        for Survivor { id, process } in survivors::find(&config.ipc_file, state.as_ref(), &self.locks) {
-            match survivors::open(process) {
-                Ok((pid, pidfd)) => {
-                    let watch = self.watch(id, &pidfd);
-                    let worker =
-                        Worker { pid, process, pidfd, child: false, outbox: None, watch, notices: None };
-                    self.workers.insert(id, worker);
-                    survivors.push(Survivor { id, process });
-                }
-                Err(error) => tracing::debug!("worker {} is gone: {error}", id.short()),
-            }
-        }
-        let former = state.iter().flat_map(|state| state.former_patterns(&config.socket_file));
-        let patterns: Vec<SocketPattern> = former.chain([config.socket_file.clone()]).collect();
-        let links = self.tmp_dir.links(&patterns);
-        Inheritance { state, survivors, links }
-    }
-
     /// What of a fact is the supervisor's business.
     fn take_in(&mut self, fact: Fact) -> Option<Event> {
         match fact {
@@ -289,19 +265,33 @@ impl Drop for Backend {
     }
 }
 
-impl Clock for Backend {
+impl nodesockd_core::backend::Backend for Backend {
     fn now(&self) -> Time {
         clock::now()
     }
 
-    fn wall_ms(&self, time: Time) -> u64 {
-        clock::wall_ms(time)
+    fn find_leftovers(&mut self, config: &Config) -> Inheritance {
+        let state = self.state_file.read();
+        let mut survivors = Vec::new();
+        for Survivor { id, process } in survivors::find(&config.ipc_file, state.as_ref(), &self.locks) {
+            match survivors::open(process) {
+                Ok((pid, pidfd)) => {
+                    let watch = self.watch(id, &pidfd);
+                    let worker =
+                        Worker { pid, process, pidfd, child: false, outbox: None, watch, notices: None };
+                    self.workers.insert(id, worker);
+                    survivors.push(Survivor { id, process });
+                }
+                Err(error) => tracing::debug!("worker {} is gone: {error}", id.short()),
+            }
+        }
+        let former = state.iter().flat_map(|state| state.former_patterns(&config.socket_file));
+        let patterns: Vec<SocketPattern> = former.chain([config.socket_file.clone()]).collect();
+        let links = self.tmp_dir.links(&patterns);
+        Inheritance { state, survivors, links }
     }
-}
 
-#[async_trait(?Send)]
-impl Processes for Backend {
-    async fn spawn(&mut self, order: &SpawnOrder) -> Result<Process, Failure> {
+    fn spawn(&mut self, order: &SpawnOrder) -> Result<Process, Failure> {
         let worker = order.worker;
         let spawn::Started { pid, process, pidfd, channel, notices } =
             spawn::start(order, &self.listeners, &mut self.logs, &self.locks)?;
@@ -316,7 +306,7 @@ impl Processes for Backend {
         Ok(process)
     }
 
-    async fn signal(&mut self, worker: WorkerId, process: Process, signal: WorkerSignal) {
+    fn signal(&mut self, worker: WorkerId, process: Process, signal: WorkerSignal) {
         let Some(found) = self.worker(worker, process) else { return };
         match signal {
             WorkerSignal::Terminate => found.pidfd.signal(Signal::TERM),
@@ -350,52 +340,46 @@ impl Processes for Backend {
             }
         }
     }
-}
 
-#[async_trait(?Send)]
-impl Files for Backend {
-    async fn publish(&mut self, link: &str, socket: &str, symlinks: Symlinks) -> Result<(), Failure> {
+    fn publish(&mut self, link: &str, socket: &str, symlinks: Symlinks) -> Result<(), Failure> {
         self.tmp_dir.publish(link, socket, symlinks)?;
         self.dev_server.published();
         self.queues.observe(socket, &self.tmp_dir.path(socket));
         Ok(())
     }
 
-    async fn withdraw(&mut self, link: &str) -> Result<(), Failure> {
+    fn withdraw(&mut self, link: &str) -> Result<(), Failure> {
         self.tmp_dir.remove(link, FileType::Symlink).map(drop)
     }
 
-    async fn measure_queue(&mut self, _worker: WorkerId, socket: &str) -> Queue {
+    fn measure_queue(&mut self, _worker: WorkerId, socket: &str) -> Queue {
         self.queues.measure(socket, &self.tmp_dir.path(socket))
     }
 
-    async fn listen(&mut self, socket: &str) -> Result<(), Failure> {
+    fn listen(&mut self, socket: &str) -> Result<(), Failure> {
         self.listeners.open(socket, &self.tmp_dir.path(socket))
     }
 
-    async fn unlisten(&mut self, socket: &str) -> Result<(), Failure> {
+    fn unlisten(&mut self, socket: &str) -> Result<(), Failure> {
         self.listeners.close(socket);
         self.queues.forget(socket);
         self.tmp_dir.remove(socket, FileType::Socket).map(drop)
     }
 
-    async fn remove(&mut self, socket: &str) -> Result<(), Failure> {
+    fn remove(&mut self, socket: &str) -> Result<(), Failure> {
         self.queues.forget(socket);
         self.tmp_dir.remove(socket, FileType::Socket).map(drop)
     }
 
-    async fn persist(&mut self, state: Option<&State>) -> Result<(), Failure> {
+    fn persist(&mut self, state: Option<&State>) -> Result<(), Failure> {
         self.state_file.replace(state)
     }
 
-    async fn sweep(&mut self, pattern: &SocketPattern) -> Result<u32, Failure> {
+    fn sweep(&mut self, pattern: &SocketPattern) -> Result<u32, Failure> {
         sweep::sweep(&mut self.tmp_dir, &mut self.queues, pattern)
     }
-}
 
-#[async_trait(?Send)]
-impl Peers for Backend {
-    async fn probe(&mut self, worker: WorkerId, socket: &str, path: &str) {
+    fn probe(&mut self, worker: WorkerId, socket: &str, path: &str) {
         let (socket, path, facts) = (self.tmp_dir.path(socket), path.to_owned(), self.facts.clone());
         tokio::spawn(async move {
             let result = probe_http::get(&socket, &path).await;
@@ -403,7 +387,7 @@ impl Peers for Backend {
         });
     }
 
-    async fn tell(&mut self, worker: WorkerId, over: Option<ConnId>, message: &ToWorker) {
+    fn tell(&mut self, worker: WorkerId, over: Option<ConnId>, message: &ToWorker) {
         let outbox = match over {
             Some(conn) => self.clients.get(&conn),
             None => self.workers.get(&worker).and_then(|worker| worker.outbox.as_ref()),
@@ -413,7 +397,7 @@ impl Peers for Backend {
         }
     }
 
-    async fn reply(&mut self, to: &RequestRef, reply: &Reply) {
+    fn reply(&mut self, to: &RequestRef, reply: &Reply) {
         let outbox = match to.peer {
             Peer::Client(conn) => self.clients.get(&conn),
             Peer::Worker(worker) => self.workers.get(&worker).and_then(|worker| worker.outbox.as_ref()),
@@ -422,15 +406,12 @@ impl Peers for Backend {
             outbox.push(&reply.encode(&to.id, clock::wall_ms));
         }
     }
-}
 
-#[async_trait(?Send)]
-impl Host for Backend {
-    async fn load_config(&mut self) -> Result<Config, Vec<Problem>> {
+    fn load_config(&mut self) -> Result<Config, Vec<Problem>> {
         (self.load)()
     }
 
-    async fn reopen_logs(&mut self) -> Result<(), Failure> {
+    fn reopen_logs(&mut self) -> Result<(), Failure> {
         self.logs.reopen()
     }
 
@@ -439,15 +420,12 @@ impl Host for Backend {
         self.dev_server.serve(port, links).await
     }
 
-    async fn notify(&mut self, notice: &Notice) {
+    fn notify(&mut self, notice: &Notice) {
         if let Some(manager) = &self.manager {
             manager.notify(notice);
         }
     }
-}
 
-#[async_trait(?Send)]
-impl Inbox for Backend {
     async fn next(&mut self, deadline: Option<Time>) -> Option<Event> {
         loop {
             let left = deadline.map(|deadline| deadline.since(clock::now()));
@@ -466,5 +444,22 @@ impl Inbox for Backend {
                 return Some(event);
             }
         }
+    }
+
+    fn preflight(&mut self, handoff: &Handoff, limit: Duration) {
+        self.start_preflight(handoff, limit);
+    }
+
+    async fn freeze(&mut self) {
+        self.pause_all().await;
+    }
+
+    async fn thaw(&mut self) {
+        self.resume_all().await;
+    }
+
+    async fn hand_off(&mut self, handoff: &Handoff) -> Result<(), Failure> {
+        let Err(error) = self.become_successor(handoff).await;
+        Err(Failure(format!("cannot become `{}`: {error}", self.program.display())))
     }
 }

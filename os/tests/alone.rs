@@ -15,7 +15,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use harness::{Harness, config, open};
 use nodesockd_core::Event;
-use nodesockd_core::backend::Processes;
+use nodesockd_core::backend::Backend as _;
 use nodesockd_core::event::DaemonSignal;
 use rustix::fs::Mode;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, connect, socket};
@@ -67,14 +67,14 @@ async fn out_of_descriptors_nothing_breaks() {
     connect(&client, &SocketAddrUnix::new(harness.path("nodesockd.ipc")).unwrap()).unwrap();
     let mut client = std::os::unix::net::UnixStream::from(client);
     client.write_all(b"{\"type\":\"status\",\"id\":\"1\"}\n").unwrap();
-    let failure = harness.backend.spawn(&order).await.unwrap_err().0;
+    let failure = harness.backend.spawn(&order).unwrap_err().0;
     assert_eq!(failure, "cannot make a worker's channel: Too many open files (os error 24)");
     // One round of the runtime, in which the connection cannot be accepted.
     tokio::time::sleep(std::time::Duration::from_millis(1)).await;
 
     setrlimit(Resource::Nofile, limit).unwrap();
     harness.until(|event| matches!(event, Event::Requested { .. }).then_some(())).await;
-    let process = harness.backend.spawn(&order).await.unwrap();
+    let process = harness.backend.spawn(&order).unwrap();
     harness.exit(order.worker).await;
     harness.backend.reap(order.worker, process).await;
 }

@@ -39,7 +39,8 @@ impl Reply {
         Self { body: None, errors, code, done: true }
     }
 
-    /// The line to send, with its newline. `wall` is [`Clock::wall_ms`](crate::backend::Clock::wall_ms).
+    /// The line to send, with its newline. `wall` tells what a time is on the wall clock as it is set
+    /// now: milliseconds since 1970-01-01T00:00Z.
     pub fn encode(&self, request: &str, wall: impl Fn(Time) -> u64) -> String {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arbitrary::Unstructured;
 use nodesockd_core::Supervisor;
-use nodesockd_core::backend::Clock;
+use nodesockd_core::backend::Backend;
 use nodesockd_core::driver::{Driver, Step};
 use nodesockd_core::id::BootId;
 use nodesockd_core::notice::Manager;

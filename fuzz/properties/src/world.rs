@@ -5,14 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use nodesockd_core::action::{SpawnOrder, WorkerSignal};
-use nodesockd_core::backend::{Clock, Files, Host, Inbox, Peers, Processes, Succession};
+use nodesockd_core::backend::Backend;
 use nodesockd_core::config::{Config, Named, Problem, SocketPattern, Symlinks};
 use nodesockd_core::event::{DaemonSignal, Event, ExitStatus, Failure, Queue};
 use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
-use nodesockd_core::state::State;
+use nodesockd_core::state::{Inheritance, State};
 use nodesockd_core::supervisor::Handoff;
 use nodesockd_core::wire::{FromWorker, Reply, Request, ToWorker};
 use nodesockd_core::{Time, config};
@@ -329,19 +328,16 @@ fn configuration(input: &mut Input<'_>) -> Config {
     config
 }
 
-impl Clock for World<'_> {
+impl Backend for World<'_> {
     fn now(&self) -> Time {
         self.now
     }
 
-    fn wall_ms(&self, time: Time) -> u64 {
-        time.as_nanos() / 1_000_000
+    fn find_leftovers(&mut self, _config: &Config) -> Inheritance {
+        Inheritance::default()
     }
-}
 
-#[async_trait(?Send)]
-impl Processes for World<'_> {
-    async fn spawn(&mut self, order: &SpawnOrder) -> Result<Process, Failure> {
+    fn spawn(&mut self, order: &SpawnOrder) -> Result<Process, Failure> {
         self.fails()?;
         if self.started == MOST_PROCESSES && !self.is_calm() {
             return Err(Failure("too many".into()));
@@ -372,7 +368,7 @@ impl Processes for World<'_> {
         Ok(process)
     }
 
-    async fn signal(&mut self, worker: WorkerId, process: Process, _signal: WorkerSignal) {
+    fn signal(&mut self, worker: WorkerId, process: Process, _signal: WorkerSignal) {
         let found = self.processes.get_mut(&worker).filter(|found| found.process == process);
         let Some(found) = found else { panic!("a signal to {worker}, which never was {process:?}") };
         assert_ne!(found.stage, Stage::Reaped, "a signal to {worker}, whose pid may be another's");
@@ -385,11 +381,8 @@ impl Processes for World<'_> {
         assert_eq!(found.stage, Stage::Exited, "{worker} is collected");
         found.stage = Stage::Reaped;
     }
-}
 
-#[async_trait(?Send)]
-impl Files for World<'_> {
-    async fn publish(&mut self, link: &str, socket: &str, _symlinks: Symlinks) -> Result<(), Failure> {
+    fn publish(&mut self, link: &str, socket: &str, _symlinks: Symlinks) -> Result<(), Failure> {
         self.fails()?;
         let Some(Named::Socket(worker)) = self.config.socket_file.matches(socket) else {
             panic!("{link} is to name {socket}, which is no worker's socket");
@@ -402,13 +395,13 @@ impl Files for World<'_> {
         Ok(())
     }
 
-    async fn withdraw(&mut self, link: &str) -> Result<(), Failure> {
+    fn withdraw(&mut self, link: &str) -> Result<(), Failure> {
         self.fails()?;
         self.links.remove(link);
         Ok(())
     }
 
-    async fn measure_queue(&mut self, _worker: WorkerId, _socket: &str) -> Queue {
+    fn measure_queue(&mut self, _worker: WorkerId, _socket: &str) -> Queue {
         match self.input.below(8) {
             0..=3 => Queue::Length(0),
             4 | 5 => Queue::Length(self.input.byte().into()),
@@ -417,34 +410,31 @@ impl Files for World<'_> {
         }
     }
 
-    async fn listen(&mut self, socket: &str) -> Result<(), Failure> {
+    fn listen(&mut self, socket: &str) -> Result<(), Failure> {
         panic!("{socket} is opened, but workers bind their own sockets here")
     }
 
-    async fn unlisten(&mut self, socket: &str) -> Result<(), Failure> {
+    fn unlisten(&mut self, socket: &str) -> Result<(), Failure> {
         panic!("{socket} is closed, which never was opened")
     }
 
-    async fn remove(&mut self, _socket: &str) -> Result<(), Failure> {
+    fn remove(&mut self, _socket: &str) -> Result<(), Failure> {
         self.fails()
     }
 
-    async fn persist(&mut self, _state: Option<&State>) -> Result<(), Failure> {
+    fn persist(&mut self, _state: Option<&State>) -> Result<(), Failure> {
         self.fails()
     }
 
-    async fn sweep(&mut self, _pattern: &SocketPattern) -> Result<u32, Failure> {
+    fn sweep(&mut self, _pattern: &SocketPattern) -> Result<u32, Failure> {
         self.fails().map(|()| 1)
     }
-}
 
-#[async_trait(?Send)]
-impl Peers for World<'_> {
-    async fn probe(&mut self, worker: WorkerId, _socket: &str, _path: &str) {
+    fn probe(&mut self, worker: WorkerId, _socket: &str, _path: &str) {
         panic!("{worker} is asked whether it is ready, but workers report that here")
     }
 
-    async fn tell(&mut self, worker: WorkerId, _over: Option<ConnId>, message: &ToWorker) {
+    fn tell(&mut self, worker: WorkerId, _over: Option<ConnId>, message: &ToWorker) {
         let Some(process) = self.processes.get_mut(&worker) else {
             panic!("{worker} is told something, but never was")
         };
@@ -463,23 +453,20 @@ impl Peers for World<'_> {
         }
     }
 
-    async fn reply(&mut self, to: &RequestRef, reply: &Reply) {
+    fn reply(&mut self, to: &RequestRef, reply: &Reply) {
         let Some((made, finals)) = self.asked.get_mut(to) else {
             panic!("a reply to {to:?}, which nobody asked")
         };
         assert!(*finals < *made, "a reply to {to:?} after its final one");
         *finals += u32::from(reply.done);
     }
-}
 
-#[async_trait(?Send)]
-impl Host for World<'_> {
-    async fn load_config(&mut self) -> Result<Config, Vec<Problem>> {
+    fn load_config(&mut self) -> Result<Config, Vec<Problem>> {
         self.fails().map_err(|failure| vec![Problem::general(failure.0)])?;
         Ok(configuration(&mut self.input))
     }
 
-    async fn reopen_logs(&mut self) -> Result<(), Failure> {
+    fn reopen_logs(&mut self) -> Result<(), Failure> {
         self.fails()
     }
 
@@ -487,7 +474,7 @@ impl Host for World<'_> {
         self.fails()
     }
 
-    async fn notify(&mut self, notice: &Notice) {
+    fn notify(&mut self, notice: &Notice) {
         let may_follow = match notice {
             Notice::Ready => matches!(self.phase, None | Some(Notice::Reloading { .. })),
             Notice::Reloading { .. } => self.phase == Some(Notice::Ready),
@@ -497,11 +484,8 @@ impl Host for World<'_> {
         assert!(may_follow, "{notice:?} after {:?}", self.phase);
         self.phase = Some(notice.clone());
     }
-}
 
-#[async_trait(?Send)]
-impl Succession for World<'_> {
-    async fn preflight(&mut self, _handoff: &Handoff, _limit: Duration) {
+    fn preflight(&mut self, _handoff: &Handoff, _limit: Duration) {
         let result = self.fails().map(|()| format!("99.0.{}", self.upgrades));
         self.soon.push_back(Event::Preflighted { result });
     }
@@ -524,10 +508,7 @@ impl Succession for World<'_> {
         self.handed = Some(read);
         Ok(())
     }
-}
 
-#[async_trait(?Send)]
-impl Inbox for World<'_> {
     async fn next(&mut self, deadline: Option<Time>) -> Option<Event> {
         if let Some(event) = self.happens() {
             let moment = u64::from(self.input.byte());

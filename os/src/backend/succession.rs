@@ -13,10 +13,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use nodesockd_core::Event;
-use nodesockd_core::backend::Succession;
-use nodesockd_core::event::{ExitStatus, Failure};
+use nodesockd_core::event::ExitStatus;
 use nodesockd_core::frame::Decoder;
 use nodesockd_core::id::WorkerId;
 use nodesockd_core::supervisor::Handoff;
@@ -43,9 +41,9 @@ use crate::processes::spawn;
 use crate::processes::survivors;
 use crate::signals;
 
-#[async_trait(?Send)]
-impl Succession for Backend {
-    async fn preflight(&mut self, handoff: &Handoff, limit: Duration) {
+impl Backend {
+    /// Asks the installed program whether it could take over; the answer comes as [`Event::Preflighted`].
+    pub(super) fn start_preflight(&mut self, handoff: &Handoff, limit: Duration) {
         let question = HandoffFile { supervisor: handoff.clone(), backend: None }.seal();
         let (program, cwd, facts) = (self.program.clone(), self.cwd.clone(), self.facts.clone());
         tokio::spawn(async move {
@@ -54,7 +52,8 @@ impl Succession for Backend {
         });
     }
 
-    async fn freeze(&mut self) {
+    /// Stops all that brings facts; [`Event::Frozen`] is the last of them.
+    pub(super) async fn pause_all(&mut self) {
         if let Err(error) = signals::hold() {
             tracing::warn!("signals cannot be held back: {error}");
         }
@@ -65,7 +64,8 @@ impl Succession for Backend {
         self.backlog.push_back(Event::Frozen);
     }
 
-    async fn thaw(&mut self) {
+    /// Continues all that [`pause_all`](Self::pause_all) stopped.
+    pub(super) async fn resume_all(&mut self) {
         self.gather().await;
         if let Err(error) = self.start_hearing() {
             tracing::error!("signals are not heard any more: {error}; restart the daemon");
@@ -77,18 +77,16 @@ impl Succession for Backend {
         workers.into_iter().for_each(|worker| self.hear_notices(worker));
     }
 
-    async fn hand_off(&mut self, handoff: &Handoff) -> Result<(), Failure> {
+    /// Becomes the installed program, with everything that this one holds. Returns on failure only.
+    pub(super) async fn become_successor(&mut self, handoff: &Handoff) -> io::Result<Infallible> {
         // Channels of workers that were started since.
         self.gather().await;
         let mut fds = FdCollector::default();
         let backend = self.pack(&mut fds);
         let handoff = HandoffFile { supervisor: handoff.clone(), backend: Some(backend) };
-        let Err(error) = self.become_program(&handoff, fds.descriptors());
-        Err(Failure(format!("cannot become `{}`: {error}", self.program.display())))
+        self.become_program(&handoff, fds.descriptors())
     }
-}
 
-impl Backend {
     /// The backend of a program that follows another one in the same process, with everything that the earlier program had.
     ///
     /// # Errors

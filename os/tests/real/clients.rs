@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use nodesockd_core::Event;
-use nodesockd_core::backend::{Inbox, Peers, Processes};
+use nodesockd_core::backend::Backend as _;
 use nodesockd_core::config::Output;
 use nodesockd_core::event::ExitStatus;
 use nodesockd_core::id::{ConnId, Peer, RequestRef};
@@ -128,9 +128,8 @@ async fn clients_ask_and_get_their_own_replies() {
         let from = requested(&mut harness).await;
         harness
             .backend
-            .reply(&from, &Reply::part(Body::Daemon { pid: 1, upgrading: false, upgraded_from: None }))
-            .await;
-        harness.backend.reply(&from, &Reply::done(None)).await;
+            .reply(&from, &Reply::part(Body::Daemon { pid: 1, upgrading: false, upgraded_from: None }));
+        harness.backend.reply(&from, &Reply::done(None));
     }
     for (number, client) in clients.iter_mut().enumerate() {
         let (mut part, mut done) = (String::new(), String::new());
@@ -157,10 +156,10 @@ async fn a_client_that_never_reads_is_disconnected() {
     let Peer::Client(conn) = from.peer else { unreachable!() };
     let large = Reply::part(Body::Config(Json::of(&"x".repeat(1 << 20))));
     for _ in 0..8 {
-        harness.backend.reply(&from, &large).await;
+        harness.backend.reply(&from, &large);
     }
     harness.until(|event| (*event == Event::Disconnected { conn }).then_some(())).await;
-    harness.backend.reply(&from, &large).await;
+    harness.backend.reply(&from, &large);
 }
 
 /// At the end waiting replies are delivered, the socket is gone, and the lock is free.
@@ -171,8 +170,8 @@ async fn closing_delivers_what_waits() {
     let mut client = ask(&socket, "{\"type\":\"terminate\",\"id\":\"1\"}\n").await;
     let from = requested(&mut harness).await;
     let large = Body::Config(Json::of(&"x".repeat(1 << 20)));
-    harness.backend.reply(&from, &Reply::part(large)).await;
-    harness.backend.reply(&from, &Reply::done(None)).await;
+    harness.backend.reply(&from, &Reply::part(large));
+    harness.backend.reply(&from, &Reply::done(None));
     let mut text = String::new();
     let (read, ()) = tokio::join!(client.read_to_string(&mut text), harness.backend.close());
     read.unwrap();
@@ -263,7 +262,7 @@ print(peer.makefile().readline(), end='', flush=True)
     ] {
         let mut order = harness.order(&[&["python3", "-c", script], groups].concat());
         order.stdout = Output::File(harness.path(groups.last().unwrap()));
-        let process = harness.backend.spawn(&order).await.unwrap();
+        let process = harness.backend.spawn(&order).unwrap();
         assert_eq!(harness.exit(order.worker).await, ExitStatus::Code(0));
         harness.backend.reap(order.worker, process).await;
         let text = std::fs::read_to_string(harness.path(groups.last().unwrap())).unwrap();

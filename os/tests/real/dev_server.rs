@@ -1,6 +1,6 @@
 //! The dev server.
 
-use nodesockd_core::backend::{Files, Host};
+use nodesockd_core::backend::Backend as _;
 use nodesockd_core::config::Symlinks::Relative;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixListener};
@@ -37,9 +37,9 @@ async fn connections_are_spread_and_a_dead_slot_costs_a_retry() {
     serve(&harness, "b");
     let links = ["app.0.sock", "app.1.sock", "app.2.sock"].map(str::to_owned);
     harness.backend.serve_dev(Some(0), &links).await.unwrap();
-    harness.backend.publish("app.0.sock", "a", Relative).await.unwrap();
-    harness.backend.publish("app.1.sock", "nobody", Relative).await.unwrap();
-    harness.backend.publish("app.2.sock", "b", Relative).await.unwrap();
+    harness.backend.publish("app.0.sock", "a", Relative).unwrap();
+    harness.backend.publish("app.1.sock", "nobody", Relative).unwrap();
+    harness.backend.publish("app.2.sock", "b", Relative).unwrap();
     let port = harness.backend.dev_port().unwrap();
     let mut answers = Vec::new();
     for _ in 0..6 {
@@ -58,10 +58,10 @@ async fn a_connection_waits_for_a_worker() {
     client.write_all(b"anybody").await.unwrap();
     // One that does not wait: it must not be in anybody's way.
     drop(TcpStream::connect(("127.0.0.1", port)).await.unwrap());
-    harness.backend.publish("app.0.sock", "a", Relative).await.unwrap();
+    harness.backend.publish("app.0.sock", "a", Relative).unwrap();
     serve(&harness, "a");
     // The link named nobody yet when it was made, so this swap is what the connection waits for.
-    harness.backend.publish("app.0.sock", "a", Relative).await.unwrap();
+    harness.backend.publish("app.0.sock", "a", Relative).unwrap();
     client.write_all(b" there?").await.unwrap();
     let (mut reader, mut writer) = client.into_split();
     let mut first = [0];

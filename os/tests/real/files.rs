@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nodesockd_core::backend::Files;
+use nodesockd_core::backend::Backend as _;
 use nodesockd_core::config::Symlinks::{Absolute, Relative};
 use nodesockd_core::event::Queue;
 
@@ -14,14 +14,14 @@ use crate::harness::{Harness, dead_socket, pattern};
 async fn a_link_is_swapped_and_withdrawn() {
     let mut harness = Harness::new();
     let link = harness.path("app.0.sock");
-    harness.backend.publish("app.0.sock", "a", Relative).await.unwrap();
+    harness.backend.publish("app.0.sock", "a", Relative).unwrap();
     assert_eq!(std::fs::read_link(&link).unwrap().to_str(), Some("a"));
     symlink("stale", harness.path(".app.0.sock.new")).unwrap();
-    harness.backend.publish("app.0.sock", "b", Absolute).await.unwrap();
+    harness.backend.publish("app.0.sock", "b", Absolute).unwrap();
     assert_eq!(std::fs::read_link(&link).unwrap(), harness.path("b"));
     assert!(!harness.path(".app.0.sock.new").is_symlink());
-    harness.backend.withdraw("app.0.sock").await.unwrap();
-    harness.backend.withdraw("app.0.sock").await.unwrap();
+    harness.backend.withdraw("app.0.sock").unwrap();
+    harness.backend.withdraw("app.0.sock").unwrap();
     assert!(!link.is_symlink());
 }
 
@@ -36,7 +36,7 @@ async fn there_is_no_moment_without_a_link() {
         })
     };
     let _listeners = [serve("a"), serve("b")];
-    harness.backend.publish("app.0.sock", "a", Relative).await.unwrap();
+    harness.backend.publish("app.0.sock", "a", Relative).unwrap();
     let link = harness.path("app.0.sock");
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -49,21 +49,11 @@ async fn there_is_no_moment_without_a_link() {
         });
         for round in 0..2000 {
             let socket = if round % 2 == 0 { "b" } else { "a" };
-            at_once(harness.backend.publish("app.0.sock", socket, Relative)).unwrap();
+            harness.backend.publish("app.0.sock", socket, Relative).unwrap();
         }
         done.store(true, Ordering::Relaxed);
         client.join().unwrap();
     });
-}
-
-/// The result of a future that has no reason to wait.
-fn at_once<T>(future: impl Future<Output = T>) -> T {
-    let mut future = std::pin::pin!(future);
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    match future.as_mut().poll(&mut context) {
-        std::task::Poll::Ready(value) => value,
-        std::task::Poll::Pending => unreachable!("file operations do not wait"),
-    }
 }
 
 #[tokio::test]
@@ -72,19 +62,19 @@ async fn what_is_not_ours_is_neither_replaced_nor_removed() {
     let file = harness.path("app.0.sock");
     std::fs::write(&file, "precious").unwrap();
     for failure in [
-        harness.backend.publish("app.0.sock", "a", Relative).await.unwrap_err(),
-        harness.backend.withdraw("app.0.sock").await.unwrap_err(),
+        harness.backend.publish("app.0.sock", "a", Relative).unwrap_err(),
+        harness.backend.withdraw("app.0.sock").unwrap_err(),
     ] {
         assert_eq!(failure.0, format!("`{}` is in the way: it is no symlink; remove it", file.display()));
     }
     symlink("app.0.sock", harness.path("s")).unwrap();
     for name in ["app.0.sock", "s"] {
-        let failure = harness.backend.remove(name).await.unwrap_err().0;
+        let failure = harness.backend.remove(name).unwrap_err().0;
         assert!(failure.ends_with("is in the way: it is no socket; remove it"), "{failure}");
     }
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
     assert!(!harness.path(".app.0.sock.new").is_symlink());
-    harness.backend.remove("never-there").await.unwrap();
+    harness.backend.remove("never-there").unwrap();
 }
 
 #[tokio::test]
@@ -95,10 +85,10 @@ async fn a_folder_that_was_replaced_is_found_again() {
     });
     let tmp = harness.path("tmp");
     std::fs::remove_dir(&tmp).unwrap();
-    let failure = harness.backend.publish("app.0.sock", "a", Relative).await.unwrap_err().0;
+    let failure = harness.backend.publish("app.0.sock", "a", Relative).unwrap_err().0;
     assert!(failure.starts_with("cannot use `tmpDir` `") && failure.contains("No such file"), "{failure}");
     std::fs::create_dir(&tmp).unwrap();
-    harness.backend.publish("app.0.sock", "a", Relative).await.unwrap();
+    harness.backend.publish("app.0.sock", "a", Relative).unwrap();
     assert!(tmp.join("app.0.sock").is_symlink());
 }
 
@@ -118,7 +108,7 @@ async fn a_sweep_takes_what_is_dead_and_ours() {
     symlink("nowhere", harness.path("app.2.sock")).unwrap();
     symlink(socket(living), harness.path(".app.3.sock.new")).unwrap();
     symlink("nowhere", harness.path("other.0.sock")).unwrap();
-    assert_eq!(harness.backend.sweep(&pattern()).await, Ok(4));
+    assert_eq!(harness.backend.sweep(&pattern()), Ok(4));
     for gone in [&socket(dead), "app.0.sock", "app.2.sock", ".app.3.sock.new"] {
         assert!(!harness.path(gone).is_symlink() && !harness.path(gone).exists(), "{gone}");
     }
@@ -127,7 +117,7 @@ async fn a_sweep_takes_what_is_dead_and_ours() {
         assert!(harness.path(kept).exists(), "{kept}");
     }
     assert!(harness.path("other.0.sock").is_symlink());
-    assert_eq!(harness.backend.sweep(&pattern()).await, Ok(0));
+    assert_eq!(harness.backend.sweep(&pattern()), Ok(0));
     listener.set_nonblocking(true).unwrap();
     assert!(listener.accept().is_err(), "the sweep connected to a living worker");
 }
@@ -137,24 +127,24 @@ async fn the_kernel_tells_how_many_connections_wait() {
     let mut harness = Harness::new();
     let worker = harness.worker();
     let socket = pattern().socket(worker);
-    assert_eq!(harness.backend.measure_queue(worker, &socket).await, Queue::Closed);
+    assert_eq!(harness.backend.measure_queue(worker, &socket), Queue::Closed);
     let listener = UnixListener::bind(harness.path(&socket)).unwrap();
-    harness.backend.publish("app.0.sock", &socket, Relative).await.unwrap();
-    assert_eq!(harness.backend.measure_queue(worker, &socket).await, Queue::Length(0));
+    harness.backend.publish("app.0.sock", &socket, Relative).unwrap();
+    assert_eq!(harness.backend.measure_queue(worker, &socket), Queue::Length(0));
     let clients: Vec<_> = (0..3).map(|_| UnixStream::connect(harness.path("app.0.sock")).unwrap()).collect();
     let accepted = listener.accept().unwrap();
-    assert_eq!(harness.backend.measure_queue(worker, &socket).await, Queue::Length(2));
+    assert_eq!(harness.backend.measure_queue(worker, &socket), Queue::Length(2));
 
     // The file goes, and another takes its name: it is the first socket that was asked about.
     std::fs::remove_file(harness.path(&socket)).unwrap();
-    assert_eq!(harness.backend.measure_queue(worker, &socket).await, Queue::Length(2));
+    assert_eq!(harness.backend.measure_queue(worker, &socket), Queue::Length(2));
     let other = UnixListener::bind(harness.path(&socket)).unwrap();
-    assert_eq!(harness.backend.measure_queue(worker, &socket).await, Queue::Length(2));
+    assert_eq!(harness.backend.measure_queue(worker, &socket), Queue::Length(2));
     drop(listener);
     // A process that another test is just starting has it open, too, for a moment.
-    while harness.backend.measure_queue(worker, &socket).await != Queue::Closed {
+    while harness.backend.measure_queue(worker, &socket) != Queue::Closed {
         tokio::task::yield_now().await;
     }
-    harness.backend.remove(&socket).await.unwrap();
+    harness.backend.remove(&socket).unwrap();
     drop((other, accepted, clients));
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nodesockd_core::Event;
 use nodesockd_core::action::SpawnOrder;
-use nodesockd_core::backend::{Clock, Inbox, Processes};
+use nodesockd_core::backend::Backend as _;
 use nodesockd_core::config::{Config, Env, Options, Output, Program, Ready, SocketPattern};
 use nodesockd_core::event::ExitStatus;
 use nodesockd_core::id::{Ids, Process, WorkerId};
@@ -62,9 +62,9 @@ impl Harness {
         }
     }
 
-    pub async fn spawn(&mut self, argv: &[&str]) -> (WorkerId, Process) {
+    pub fn spawn(&mut self, argv: &[&str]) -> (WorkerId, Process) {
         let order = self.order(argv);
-        let process = self.backend.spawn(&order).await.unwrap();
+        let process = self.backend.spawn(&order).unwrap();
         (order.worker, process)
     }
 

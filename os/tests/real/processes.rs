@@ -4,7 +4,7 @@ use std::io::Write;
 
 use nodesockd_core::Event;
 use nodesockd_core::action::WorkerSignal;
-use nodesockd_core::backend::{Clock, Inbox, Peers, Processes};
+use nodesockd_core::backend::Backend as _;
 use nodesockd_core::config::Output;
 use nodesockd_core::event::ExitStatus;
 use nodesockd_core::id::Peer;
@@ -24,7 +24,7 @@ async fn node_talks_over_its_own_channel() {
         });
         process.send({ type: 'send-app-msg', id: 'r1', data: { message: 'hi' } });
         process.send({ type: 'online', data: { suspended: !process.stdin.read() } });";
-    let (worker, process) = harness.spawn(&["node", "-e", script]).await;
+    let (worker, process) = harness.spawn(&["node", "-e", script]);
     let Event::Requested { from, request } = harness.until(|event| Some(event.clone())).await else {
         panic!()
     };
@@ -34,7 +34,7 @@ async fn node_talks_over_its_own_channel() {
     harness.until(|event| (*event == online).then_some(())).await;
 
     let data = Some(Json::parse("\"ünï\"").unwrap());
-    harness.backend.tell(worker, None, &ToWorker::AppMessage { message: "m".into(), data }).await;
+    harness.backend.tell(worker, None, &ToWorker::AppMessage { message: "m".into(), data });
     let (mut said, mut closed, mut exited) = (false, false, None);
     while !closed || exited.is_none() {
         match harness.until(|event| Some(event.clone())).await {
@@ -58,14 +58,14 @@ async fn node_talks_over_its_own_channel() {
 #[tokio::test]
 async fn signals_end_a_worker_and_the_status_says_which() {
     let mut harness = Harness::new();
-    let (worker, process) = harness.spawn(&["sleep", "1000"]).await;
-    harness.backend.signal(worker, process, WorkerSignal::Terminate).await;
+    let (worker, process) = harness.spawn(&["sleep", "1000"]);
+    harness.backend.signal(worker, process, WorkerSignal::Terminate);
     assert_eq!(harness.exit(worker).await, ExitStatus::Signal(15));
     harness.backend.reap(worker, process).await;
-    harness.backend.signal(worker, process, WorkerSignal::KillGroup).await;
+    harness.backend.signal(worker, process, WorkerSignal::KillGroup);
 
-    let (worker, process) = harness.spawn(&["sh", "-c", "trap '' TERM; sleep 1000 & wait; wait"]).await;
-    harness.backend.signal(worker, process, WorkerSignal::KillGroup).await;
+    let (worker, process) = harness.spawn(&["sh", "-c", "trap '' TERM; sleep 1000 & wait; wait"]);
+    harness.backend.signal(worker, process, WorkerSignal::KillGroup);
     assert_eq!(harness.exit(worker).await, ExitStatus::Signal(9));
     harness.backend.reap(worker, process).await;
 }
@@ -75,7 +75,7 @@ async fn signals_end_a_worker_and_the_status_says_which() {
 async fn what_a_worker_leaves_behind_goes_with_it() {
     let mut harness = Harness::new();
     let script = "sleep 1000 & echo $! > near; setsid sh -c 'sleep 1000 & echo $! $$ > far; wait' & while [ ! -s far ]; do sleep 0.01; done";
-    let (worker, process) = harness.spawn(&["sh", "-c", script]).await;
+    let (worker, process) = harness.spawn(&["sh", "-c", script]);
     assert_eq!(harness.exit(worker).await, ExitStatus::Code(0));
     let text = std::fs::read_to_string(harness.path("near")).unwrap()
         + &std::fs::read_to_string(harness.path("far")).unwrap();
@@ -98,7 +98,7 @@ async fn orphans_are_collected() {
     // Open at both ends, so that neither end waits for the other.
     let mut gate = std::fs::File::options().read(true).write(true).open(&gate).unwrap();
     let script = "(setsid sh -c 'echo $$ > orphan; read line < gate' &); exec sleep 1000";
-    let (worker, process) = harness.spawn(&["sh", "-c", script]).await;
+    let (worker, process) = harness.spawn(&["sh", "-c", script]);
     harness
         .wait_for("the orphan runs", || std::fs::read_to_string(&file).is_ok_and(|text| text.ends_with('\n')))
         .await;
@@ -107,7 +107,7 @@ async fn orphans_are_collected() {
     gate.write_all(b"go\n").unwrap();
     harness.wait_for("the orphan is collected", || !exists(orphan)).await;
     assert!(exists(process.pid));
-    harness.backend.signal(worker, process, WorkerSignal::KillGroup).await;
+    harness.backend.signal(worker, process, WorkerSignal::KillGroup);
     harness.exit(worker).await;
     harness.backend.reap(worker, process).await;
 }
@@ -132,7 +132,7 @@ print(*[name for name in sorted(os.environ) if name.startswith('NODE') or 'CARGO
 "#;
     let mut order = harness.order(&["python3", "-c", script]);
     order.stdout = Output::File(harness.path("out"));
-    let process = harness.backend.spawn(&order).await.unwrap();
+    let process = harness.backend.spawn(&order).unwrap();
     assert_eq!(harness.exit(order.worker).await, ExitStatus::Code(0));
     harness.backend.reap(order.worker, process).await;
     let text = std::fs::read_to_string(harness.path("out")).unwrap();
@@ -158,25 +158,25 @@ print(*[name for name in sorted(os.environ) if name.startswith('NODE') or 'CARGO
 async fn a_program_that_cannot_run_leaves_nothing_and_says_why() {
     let mut harness = Harness::new();
     let mut order = harness.order(&["no-such-program"]);
-    let failure = harness.backend.spawn(&order).await.unwrap_err().0;
+    let failure = harness.backend.spawn(&order).unwrap_err().0;
     assert!(
         failure.starts_with("cannot run `no-such-program`: it is in no folder of PATH, which is /"),
         "{failure}"
     );
     order.argv = vec!["./nothing".into()];
-    let failure = harness.backend.spawn(&order).await.unwrap_err().0;
+    let failure = harness.backend.spawn(&order).unwrap_err().0;
     assert_eq!(failure, "cannot run `./nothing`: No such file or directory (os error 2)");
     std::fs::write(harness.path("plain"), "").unwrap();
     order.argv = vec!["./plain".into()];
-    let failure = harness.backend.spawn(&order).await.unwrap_err().0;
+    let failure = harness.backend.spawn(&order).unwrap_err().0;
     assert_eq!(failure, "cannot run `./plain`: Permission denied (os error 13)");
     order.argv = vec!["true".into()];
     order.cwd = harness.path("gone");
-    let failure = harness.backend.spawn(&order).await.unwrap_err().0;
+    let failure = harness.backend.spawn(&order).unwrap_err().0;
     assert!(failure.starts_with("cannot change to the working directory `/"), "{failure}");
     order.cwd = harness.path("");
     order.stdout = Output::File(harness.path("no/such/folder"));
-    let failure = harness.backend.spawn(&order).await.unwrap_err().0;
+    let failure = harness.backend.spawn(&order).unwrap_err().0;
     assert!(failure.starts_with("cannot open the log file `/"), "{failure}");
 }
 
@@ -192,7 +192,7 @@ for part in [b'\n', b'\xff\xfe\n', b'{"type":\n', b'x' * (3 << 20) + b'\n', b'[1
     while part:
         part = part[os.write(fd, part):]
 "#;
-    let (worker, process) = harness.spawn(&["python3", "-c", script]).await;
+    let (worker, process) = harness.spawn(&["python3", "-c", script]);
     let deadline = harness.backend.now() + std::time::Duration::from_secs(30);
     let mut heard = Vec::new();
     while heard.len() < 3 {
@@ -207,17 +207,14 @@ for part in [b'\n', b'\xff\xfe\n', b'{"type":\n', b'x' * (3 << 20) + b'\n', b'[1
 #[tokio::test]
 async fn a_worker_that_never_reads_loses_its_channel_once() {
     let mut harness = Harness::new();
-    let (worker, process) = harness.spawn(&["sleep", "1000"]).await;
+    let (worker, process) = harness.spawn(&["sleep", "1000"]);
     let data = Some(Json::of(&"x".repeat(1 << 20)));
     for _ in 0..10 {
-        harness
-            .backend
-            .tell(worker, None, &ToWorker::AppMessage { message: "m".into(), data: data.clone() })
-            .await;
+        harness.backend.tell(worker, None, &ToWorker::AppMessage { message: "m".into(), data: data.clone() });
     }
     harness.until(|event| (*event == Event::ChannelClosed { worker }).then_some(())).await;
-    harness.backend.tell(worker, None, &ToWorker::Resume { fd: None }).await;
-    harness.backend.signal(worker, process, WorkerSignal::Terminate).await;
+    harness.backend.tell(worker, None, &ToWorker::Resume { fd: None });
+    harness.backend.signal(worker, process, WorkerSignal::Terminate);
     let next = harness.until(|event| Some(event.clone())).await;
     assert_eq!(next, Event::Exited { worker, status: ExitStatus::Signal(15) });
     harness.backend.reap(worker, process).await;
@@ -230,7 +227,7 @@ async fn workers_leave_no_descriptors() {
     let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
     let before = open();
     for _ in 0..300 {
-        let (worker, process) = harness.spawn(&["true"]).await;
+        let (worker, process) = harness.spawn(&["true"]);
         harness.exit(worker).await;
         harness.backend.reap(worker, process).await;
     }

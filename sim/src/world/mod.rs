@@ -117,7 +117,7 @@ pub(crate) struct World {
     /// When the last fact from a source was, or will be, delivered: facts from one source keep their order.
     lanes: BTreeMap<Lane, Time>,
     dice: fastrand::Rng,
-    /// [`Inbox::next`](nodesockd_core::backend::Inbox::next) gives up then, whatever the supervisor waits for.
+    /// [`Backend::next`](nodesockd_core::backend::Backend::next) gives up then, whatever the supervisor waits for.
     pub horizon: Time,
     /// When the supervisor took in the last fact it had waited for. What it does until it waits again, it decided then
     /// or later.

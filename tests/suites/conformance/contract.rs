@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nodesockd_core::Event;
 use nodesockd_core::action::WorkerSignal::{KillGroup, Terminate};
-use nodesockd_core::backend::{Clock, Files, Inbox, Peers, Processes};
+use nodesockd_core::backend::Backend as _;
 use nodesockd_core::config::Symlinks::{Absolute, Relative};
 use nodesockd_core::event::{ExitStatus, Queue};
 use nodesockd_core::state::{State, VERSION};
@@ -15,7 +15,7 @@ use crate::stage::{Part, Stage, about, pattern};
 
 /// Nothing more is heard of a worker that has come to its end: not until another one has come and gone.
 async fn is_over(stage: &mut impl Stage, worker: nodesockd_core::id::WorkerId) {
-    let (other, process) = stage.spawn(Part::Exits(0)).await;
+    let (other, process) = stage.spawn(Part::Exits(0));
     let mut facts = Vec::new();
     while !facts.contains(&Event::Exited { worker: other, status: ExitStatus::Code(0) }) {
         facts.push(stage.next().await);
@@ -29,10 +29,10 @@ pub async fn a_worker_reports_and_its_exit_is_told_once(stage: &mut impl Stage) 
     for suspended in [false, true] {
         let order = stage.order(Part::Serves, suspended);
         let worker = order.worker;
-        let process = stage.backend().spawn(&order).await.expect("a process");
+        let process = stage.backend().spawn(&order).expect("a process");
         assert_eq!(stage.next().await, Event::Received { worker, message: FromWorker::Online { suspended } });
         assert!(stage.holds(&pattern().socket(worker)), "online, and does not listen");
-        stage.backend().tell(worker, None, &ToWorker::Shutdown).await;
+        stage.backend().tell(worker, None, &ToWorker::Shutdown);
         assert_eq!(stage.end(worker, process).await, ExitStatus::Code(0));
         is_over(stage, worker).await;
     }
@@ -45,14 +45,14 @@ pub async fn exits_are_told_by_code_and_by_signal(stage: &mut impl Stage) {
         (Part::DiesOf(9), ExitStatus::Signal(9)),
         (Part::DiesOf(15), ExitStatus::Signal(15)),
     ] {
-        let (worker, process) = stage.spawn(part).await;
+        let (worker, process) = stage.spawn(part);
         assert_eq!(stage.end(worker, process).await, status);
     }
 }
 
 pub async fn what_cannot_be_started_leaves_nothing(stage: &mut impl Stage) {
     let order = stage.order(Part::Missing, false);
-    let failure = stage.backend().spawn(&order).await.expect_err("a failure");
+    let failure = stage.backend().spawn(&order).expect_err("a failure");
     assert!(!failure.0.is_empty());
     is_over(stage, order.worker).await;
 }
@@ -60,27 +60,27 @@ pub async fn what_cannot_be_started_leaves_nothing(stage: &mut impl Stage) {
 pub async fn signals_reach_the_process_and_nobody_else(stage: &mut impl Stage) {
     let (worker, process) = stage.online(Part::Serves).await;
     let (other, others) = stage.online(Part::Serves).await;
-    stage.backend().signal(worker, process, Terminate).await;
+    stage.backend().signal(worker, process, Terminate);
     stage.life(worker).await;
     // Exited, and not collected yet; then gone for good.
-    stage.backend().signal(worker, process, Terminate).await;
-    stage.backend().signal(worker, process, KillGroup).await;
+    stage.backend().signal(worker, process, Terminate);
+    stage.backend().signal(worker, process, KillGroup);
     stage.backend().reap(worker, process).await;
-    stage.backend().signal(worker, process, Terminate).await;
-    stage.backend().signal(worker, process, KillGroup).await;
+    stage.backend().signal(worker, process, Terminate);
+    stage.backend().signal(worker, process, KillGroup);
     is_over(stage, worker).await;
-    stage.backend().tell(other, None, &ToWorker::Shutdown).await;
+    stage.backend().tell(other, None, &ToWorker::Shutdown);
     assert_eq!(stage.end(other, others).await, ExitStatus::Code(0), "it lived until it was told");
 }
 
 pub async fn a_worker_that_ignores_sigterm_is_killed_with_its_group(stage: &mut impl Stage) {
     let (worker, process) = stage.online(Part::IgnoresSigterm).await;
-    stage.backend().signal(worker, process, Terminate).await;
+    stage.backend().signal(worker, process, Terminate);
     let request = ToWorker::AppRequest { id: "1".into(), request: "alive?".into(), data: None };
-    stage.backend().tell(worker, None, &request).await;
+    stage.backend().tell(worker, None, &request);
     let answer = stage.next().await;
     assert!(matches!(answer, Event::Received { message: FromWorker::Reply { .. }, .. }), "{answer:?}");
-    stage.backend().signal(worker, process, KillGroup).await;
+    stage.backend().signal(worker, process, KillGroup);
     assert_eq!(stage.end(worker, process).await, ExitStatus::Signal(9));
 }
 
@@ -88,7 +88,7 @@ pub async fn messages_reach_the_worker_and_answers_come_back(stage: &mut impl St
     let (worker, process) = stage.online(Part::Serves).await;
     for id in ["1", "2", "3"] {
         let request = ToWorker::AppRequest { id: id.into(), request: "ping".into(), data: None };
-        stage.backend().tell(worker, None, &request).await;
+        stage.backend().tell(worker, None, &request);
     }
     for id in ["1", "2", "3"] {
         let Event::Received { worker: from, message: FromWorker::Reply { request, done, .. } } =
@@ -98,27 +98,27 @@ pub async fn messages_reach_the_worker_and_answers_come_back(stage: &mut impl St
         };
         assert_eq!((from, request.as_str(), done), (worker, id, true));
     }
-    stage.backend().tell(worker, None, &ToWorker::Shutdown).await;
+    stage.backend().tell(worker, None, &ToWorker::Shutdown);
     assert_eq!(stage.end(worker, process).await, ExitStatus::Code(0));
 }
 
 pub async fn a_closed_channel_is_told_once(stage: &mut impl Stage) {
-    let (worker, process) = stage.spawn(Part::ClosesChannel).await;
+    let (worker, process) = stage.spawn(Part::ClosesChannel);
     let closed = Event::ChannelClosed { worker };
     stage.until(|event| *event == closed).await;
     // It lives, and cannot be told anything; that is no news.
-    stage.backend().tell(worker, None, &ToWorker::Resume { fd: None }).await;
-    stage.backend().tell(worker, None, &ToWorker::Shutdown).await;
-    stage.backend().signal(worker, process, Terminate).await;
+    stage.backend().tell(worker, None, &ToWorker::Resume { fd: None });
+    stage.backend().tell(worker, None, &ToWorker::Shutdown);
+    stage.backend().signal(worker, process, Terminate);
     let exited = Event::Exited { worker, status: ExitStatus::Signal(15) };
     assert_eq!(stage.until(|event| about(event) == Some(worker)).await, [exited]);
     stage.backend().reap(worker, process).await;
-    stage.backend().tell(worker, None, &ToWorker::Resume { fd: None }).await;
+    stage.backend().tell(worker, None, &ToWorker::Resume { fd: None });
     is_over(stage, worker).await;
 }
 
 pub async fn facts_of_one_worker_come_in_order(stage: &mut impl Stage) {
-    let (worker, process) = stage.spawn(Part::Breaks).await;
+    let (worker, process) = stage.spawn(Part::Breaks);
     let life = stage.life(worker).await;
     let said = |message| Event::Received { worker, message };
     let reason = Some("out of memory soon".to_owned());
@@ -137,21 +137,21 @@ pub async fn a_link_is_swapped_and_withdrawn(stage: &mut impl Stage) {
     let (first, second) = (pattern().socket(first), pattern().socket(second));
     // What an earlier daemon left half-done is no obstacle.
     stage.put(".app.0.sock.new", Left::Link("stale"));
-    stage.backend().publish("app.0.sock", &first, Relative).await.expect("a link");
+    stage.backend().publish("app.0.sock", &first, Relative).expect("a link");
     assert_eq!(stage.target("app.0.sock"), Some(first));
-    stage.backend().publish("app.0.sock", &second, Absolute).await.expect("a link");
+    stage.backend().publish("app.0.sock", &second, Absolute).expect("a link");
     assert_eq!(stage.target("app.0.sock"), Some(stage.absolute(&second)));
     assert!(!stage.holds(".app.0.sock.new"));
-    stage.backend().withdraw("app.0.sock").await.expect("no link");
+    stage.backend().withdraw("app.0.sock").expect("no link");
     assert!(!stage.holds("app.0.sock"));
-    stage.backend().withdraw("app.0.sock").await.expect("no link");
+    stage.backend().withdraw("app.0.sock").expect("no link");
 }
 
 pub async fn what_is_in_the_way_is_left_alone(stage: &mut impl Stage) {
     for left in [Left::Plain, Left::Socket] {
         stage.put("app.0.sock", left);
-        stage.backend().publish("app.0.sock", "elsewhere", Relative).await.expect_err("in the way");
-        stage.backend().withdraw("app.0.sock").await.expect_err("no symlink");
+        stage.backend().publish("app.0.sock", "elsewhere", Relative).expect_err("in the way");
+        stage.backend().withdraw("app.0.sock").expect_err("no symlink");
         assert!(stage.holds("app.0.sock") && stage.target("app.0.sock").is_none());
         assert!(!stage.holds(".app.0.sock.new"));
         stage.take("app.0.sock");
@@ -161,37 +161,37 @@ pub async fn what_is_in_the_way_is_left_alone(stage: &mut impl Stage) {
 pub async fn only_sockets_are_removed(stage: &mut impl Stage) {
     let worker = stage.worker();
     let socket = pattern().socket(worker);
-    stage.backend().remove(&socket).await.expect("nothing to remove");
+    stage.backend().remove(&socket).expect("nothing to remove");
     for left in [Left::Plain, Left::Link("elsewhere")] {
         stage.put(&socket, left);
-        stage.backend().remove(&socket).await.expect_err("no socket");
+        stage.backend().remove(&socket).expect_err("no socket");
         assert!(stage.holds(&socket));
         stage.take(&socket);
     }
     stage.put(&socket, Left::Socket);
-    stage.backend().remove(&socket).await.expect("removed");
+    stage.backend().remove(&socket).expect("removed");
     assert!(!stage.holds(&socket));
 }
 
 pub async fn the_kernel_knows_the_queue(stage: &mut impl Stage) {
     let nobody = stage.worker();
-    assert_eq!(stage.backend().measure_queue(nobody, &pattern().socket(nobody)).await, Queue::Closed);
+    assert_eq!(stage.backend().measure_queue(nobody, &pattern().socket(nobody)), Queue::Closed);
 
     let (worker, process) = stage.online(Part::Serves).await;
     let socket = pattern().socket(worker);
-    stage.backend().publish("app.0.sock", &socket, Relative).await.expect("a link");
-    assert_eq!(stage.backend().measure_queue(worker, &socket).await, Queue::Length(0));
+    stage.backend().publish("app.0.sock", &socket, Relative).expect("a link");
+    assert_eq!(stage.backend().measure_queue(worker, &socket), Queue::Length(0));
     for length in 1..=3 {
         assert!(stage.connect("app.0.sock"));
-        assert_eq!(stage.backend().measure_queue(worker, &socket).await, Queue::Length(length));
+        assert_eq!(stage.backend().measure_queue(worker, &socket), Queue::Length(length));
     }
     // The file goes, the queue stays.
     stage.take(&socket);
     assert!(!stage.connect("app.0.sock"));
-    assert_eq!(stage.backend().measure_queue(worker, &socket).await, Queue::Length(3));
-    stage.backend().signal(worker, process, KillGroup).await;
+    assert_eq!(stage.backend().measure_queue(worker, &socket), Queue::Length(3));
+    stage.backend().signal(worker, process, KillGroup);
     stage.end(worker, process).await;
-    assert_eq!(stage.backend().measure_queue(worker, &socket).await, Queue::Closed);
+    assert_eq!(stage.backend().measure_queue(worker, &socket), Queue::Closed);
 }
 
 pub async fn a_sweep_takes_what_is_of_no_use(stage: &mut impl Stage) {
@@ -210,7 +210,7 @@ pub async fn a_sweep_takes_what_is_of_no_use(stage: &mut impl Stage) {
     stage.put("app.5.sock", Left::Socket);
     stage.put("app.x.sock", Left::Socket);
     stage.put("other.0.sock", Left::Link("nowhere"));
-    assert_eq!(stage.backend().sweep(&pattern()).await, Ok(4));
+    assert_eq!(stage.backend().sweep(&pattern()), Ok(4));
     for gone in [&dead, "app.0.sock", "app.2.sock", ".app.3.sock.new"] {
         assert!(!stage.holds(gone), "{gone}");
     }
@@ -218,13 +218,13 @@ pub async fn a_sweep_takes_what_is_of_no_use(stage: &mut impl Stage) {
     for kept in [&living_socket, "app.1.sock", &plain, &odd].into_iter().chain(strangers) {
         assert!(stage.holds(kept), "{kept}");
     }
-    assert_eq!(stage.backend().sweep(&pattern()).await, Ok(0));
+    assert_eq!(stage.backend().sweep(&pattern()), Ok(0));
     assert_eq!(
-        stage.backend().measure_queue(living, &living_socket).await,
+        stage.backend().measure_queue(living, &living_socket),
         Queue::Length(0),
         "it was connected to"
     );
-    stage.backend().signal(living, process, KillGroup).await;
+    stage.backend().signal(living, process, KillGroup);
     stage.end(living, process).await;
 }
 
@@ -240,13 +240,13 @@ pub async fn a_state_file_is_replaced_and_removed(stage: &mut impl Stage) {
         workers: Vec::new(),
         rollout: None,
     };
-    stage.backend().persist(None).await.expect("nothing to remove");
+    stage.backend().persist(None).expect("nothing to remove");
     for slots in [2, 3] {
         state.slots = slots;
-        stage.backend().persist(Some(&state)).await.expect("written");
+        stage.backend().persist(Some(&state)).expect("written");
     }
-    stage.backend().persist(None).await.expect("removed");
-    stage.backend().persist(None).await.expect("nothing to remove");
+    stage.backend().persist(None).expect("removed");
+    stage.backend().persist(None).expect("nothing to remove");
 }
 
 pub async fn a_deadline_is_kept(stage: &mut impl Stage) {
@@ -255,7 +255,7 @@ pub async fn a_deadline_is_kept(stage: &mut impl Stage) {
     assert_eq!(stage.backend().next(Some(deadline)).await, None);
     assert!(stage.backend().now() >= deadline, "it was given up early");
     // A fact does not come before a deadline that has passed, and is not lost by that.
-    let (worker, process) = stage.spawn(Part::Exits(0)).await;
+    let (worker, process) = stage.spawn(Part::Exits(0));
     assert_eq!(stage.backend().next(Some(before)).await, None);
     assert_eq!(stage.end(worker, process).await, ExitStatus::Code(0));
     let now = stage.backend().now();

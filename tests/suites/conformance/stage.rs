@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nodesockd_core::Event;
 use nodesockd_core::action::SpawnOrder;
-use nodesockd_core::backend::{Backend, Clock, Inbox, Processes};
+use nodesockd_core::backend::Backend;
 use nodesockd_core::config::{Output, Ready, SocketPattern};
 use nodesockd_core::event::ExitStatus;
 use nodesockd_core::id::{BootId, Ids, Process, WorkerId};
@@ -79,15 +79,15 @@ pub trait Stage {
         }
     }
 
-    async fn spawn(&mut self, part: Part) -> (WorkerId, Process) {
+    fn spawn(&mut self, part: Part) -> (WorkerId, Process) {
         let order = self.order(part, false);
-        let process = self.backend().spawn(&order).await.expect("a process");
+        let process = self.backend().spawn(&order).expect("a process");
         (order.worker, process)
     }
 
     /// A worker that has reported online.
     async fn online(&mut self, part: Part) -> (WorkerId, Process) {
-        let (worker, process) = self.spawn(part).await;
+        let (worker, process) = self.spawn(part);
         let online = Event::Received { worker, message: FromWorker::Online { suspended: false } };
         self.until(|event| *event == online).await;
         (worker, process)

@@ -5,15 +5,14 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use nodesockd_core::action::{SpawnOrder, WorkerSignal};
-use nodesockd_core::backend::{Clock, Files, Host, Inbox, Peers, Processes, Succession};
+use nodesockd_core::backend::Backend;
 use nodesockd_core::config::{Config, Env, Options, Problem, Program, SocketPattern, Symlinks};
 use nodesockd_core::driver::{Driver, Step};
 use nodesockd_core::event::{ExitStatus, Failure, Queue};
 use nodesockd_core::id::{BootId, ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
-use nodesockd_core::state::State;
+use nodesockd_core::state::{Inheritance, State};
 use nodesockd_core::supervisor::{Daemon, Handoff};
 use nodesockd_core::wire::{FromWorker, Json, Reply, Request, ToWorker};
 use nodesockd_core::{Event, Supervisor, Time};
@@ -106,19 +105,16 @@ struct Crew {
     pids: u32,
 }
 
-impl Clock for Crew {
+impl Backend for Crew {
     fn now(&self) -> Time {
         Time::ZERO + self.begun.elapsed()
     }
 
-    fn wall_ms(&self, time: Time) -> u64 {
-        1_767_225_600_000 + time.as_nanos() / 1_000_000
+    fn find_leftovers(&mut self, _config: &Config) -> Inheritance {
+        Inheritance::default()
     }
-}
 
-#[async_trait(?Send)]
-impl Processes for Crew {
-    async fn spawn(&mut self, order: &SpawnOrder) -> Result<Process, Failure> {
+    fn spawn(&mut self, order: &SpawnOrder) -> Result<Process, Failure> {
         self.pids += 1;
         let suspended = order.set.contains(&("NODESOCKD_SUSPENDED".into(), "true".into()));
         self.soon
@@ -126,56 +122,50 @@ impl Processes for Crew {
         Ok(Process { pid: 100 + self.pids, started: self.pids.into() })
     }
 
-    async fn signal(&mut self, worker: WorkerId, _process: Process, _signal: WorkerSignal) {
+    fn signal(&mut self, worker: WorkerId, _process: Process, _signal: WorkerSignal) {
         self.soon.push_back(Event::Exited { worker, status: ExitStatus::Signal(15) });
     }
 
     async fn reap(&mut self, _worker: WorkerId, _process: Process) {}
-}
 
-#[async_trait(?Send)]
-impl Files for Crew {
-    async fn publish(&mut self, _link: &str, _socket: &str, _symlinks: Symlinks) -> Result<(), Failure> {
+    fn publish(&mut self, _link: &str, _socket: &str, _symlinks: Symlinks) -> Result<(), Failure> {
         Ok(())
     }
 
-    async fn withdraw(&mut self, _link: &str) -> Result<(), Failure> {
+    fn withdraw(&mut self, _link: &str) -> Result<(), Failure> {
         Ok(())
     }
 
-    async fn measure_queue(&mut self, _worker: WorkerId, _socket: &str) -> Queue {
+    fn measure_queue(&mut self, _worker: WorkerId, _socket: &str) -> Queue {
         Queue::Length(0)
     }
 
-    async fn listen(&mut self, _socket: &str) -> Result<(), Failure> {
+    fn listen(&mut self, _socket: &str) -> Result<(), Failure> {
         Ok(())
     }
 
-    async fn unlisten(&mut self, _socket: &str) -> Result<(), Failure> {
+    fn unlisten(&mut self, _socket: &str) -> Result<(), Failure> {
         Ok(())
     }
 
-    async fn remove(&mut self, _socket: &str) -> Result<(), Failure> {
+    fn remove(&mut self, _socket: &str) -> Result<(), Failure> {
         Ok(())
     }
 
-    async fn persist(&mut self, _state: Option<&State>) -> Result<(), Failure> {
+    fn persist(&mut self, _state: Option<&State>) -> Result<(), Failure> {
         Ok(())
     }
 
-    async fn sweep(&mut self, _pattern: &SocketPattern) -> Result<u32, Failure> {
+    fn sweep(&mut self, _pattern: &SocketPattern) -> Result<u32, Failure> {
         Ok(0)
     }
-}
 
-#[async_trait(?Send)]
-impl Peers for Crew {
-    async fn probe(&mut self, worker: WorkerId, _socket: &str, _path: &str) {
+    fn probe(&mut self, worker: WorkerId, _socket: &str, _path: &str) {
         self.soon.push_back(Event::Probed { worker, result: Ok(200) });
     }
 
     /// A request is answered with a text of as many bytes as its data says.
-    async fn tell(&mut self, worker: WorkerId, _over: Option<ConnId>, message: &ToWorker) {
+    fn tell(&mut self, worker: WorkerId, _over: Option<ConnId>, message: &ToWorker) {
         match message {
             ToWorker::Shutdown => self.soon.push_back(Event::Exited { worker, status: ExitStatus::Code(0) }),
             ToWorker::AppRequest { id, data, .. } => {
@@ -197,21 +187,18 @@ impl Peers for Crew {
         }
     }
 
-    async fn reply(&mut self, to: &RequestRef, reply: &Reply) {
+    fn reply(&mut self, to: &RequestRef, reply: &Reply) {
         let Peer::Client(conn) = to.peer else { return };
         if let Some(outbox) = self.clients.get(&conn) {
-            outbox.push(&reply.encode(&to.id, |time| self.wall_ms(time)));
+            outbox.push(&reply.encode(&to.id, wall_ms));
         }
     }
-}
 
-#[async_trait(?Send)]
-impl Host for Crew {
-    async fn load_config(&mut self) -> Result<Config, Vec<Problem>> {
+    fn load_config(&mut self) -> Result<Config, Vec<Problem>> {
         Ok(config())
     }
 
-    async fn reopen_logs(&mut self) -> Result<(), Failure> {
+    fn reopen_logs(&mut self) -> Result<(), Failure> {
         Ok(())
     }
 
@@ -219,12 +206,9 @@ impl Host for Crew {
         Ok(())
     }
 
-    async fn notify(&mut self, _notice: &Notice) {}
-}
+    fn notify(&mut self, _notice: &Notice) {}
 
-#[async_trait(?Send)]
-impl Succession for Crew {
-    async fn preflight(&mut self, _handoff: &Handoff, _limit: Duration) {
+    fn preflight(&mut self, _handoff: &Handoff, _limit: Duration) {
         let result = Err(Failure("no other program is played here".into()));
         self.soon.push_back(Event::Preflighted { result });
     }
@@ -236,10 +220,7 @@ impl Succession for Crew {
     async fn hand_off(&mut self, _handoff: &Handoff) -> Result<(), Failure> {
         Err(Failure("no other program is played here".into()))
     }
-}
 
-#[async_trait(?Send)]
-impl Inbox for Crew {
     async fn next(&mut self, deadline: Option<Time>) -> Option<Event> {
         loop {
             if let Some(event) = self.soon.pop_front() {
@@ -262,4 +243,9 @@ impl Inbox for Crew {
             }
         }
     }
+}
+
+/// The history begins on 2026-01-01T00:00Z.
+fn wall_ms(time: Time) -> u64 {
+    1_767_225_600_000 + time.as_nanos() / 1_000_000
 }
