@@ -85,6 +85,14 @@ pub enum Action {
         /// What to send, and to whom.
         signal: WorkerSignal,
     },
+    /// Report the end of a process that is no child of ours → [`Event::Exited`](crate::Event::Exited) when it ends; at once,
+    /// if it has ended already.
+    Watch {
+        /// The worker.
+        worker: WorkerId,
+        /// Its process.
+        process: Process,
+    },
     /// Kill what is left of an exited worker's process group, then collect its exit → [`Event::Reaped`](crate::Event::Reaped).
     Reap {
         /// The worker.

@@ -38,7 +38,9 @@ pub trait Backend {
     ///
     /// A process is a worker if it is the one that the state file records (pid and start time). A worker that the state
     /// file does not record is known by what it carries: its id and the path of the control socket in its environment,
-    /// or its lock; and it leads a process group. Of two that carry the same, the older one is the worker. Every other
+    /// or its lock; and it leads a process group. So does a worker of a 2.x daemon, which carries its id and the path of a
+    /// socket of this daemon; it is found if its parent cannot be its daemon, which is this process, one that it descends
+    /// from, or init. Of two that carry the same, the older one is the worker. Every other
     /// process that carries what a worker carries, whose worker is not alive, is killed: it is a leftover of a dead worker,
     /// and nobody else would end it. Never killed: this process, and those that it descends from.
     ///
@@ -54,6 +56,9 @@ pub trait Backend {
     ///
     /// No process exists then, and nothing was left behind.
     fn spawn(&mut self, order: &SpawnOrder) -> Result<Process, Failure>;
+
+    /// Reports the exit of a process that is no child by [`Event::Exited`]; of one that is gone, at once.
+    fn watch(&mut self, worker: WorkerId, process: Process);
 
     /// Sends a signal to `process`, and to no other that has got its pid. A process that is gone is not an error.
     fn signal(&mut self, worker: WorkerId, process: Process, signal: WorkerSignal);

@@ -155,6 +155,10 @@ impl<B: Backend> Driver<B> {
                 backend.tell(*worker, *over, message);
                 None
             }
+            Action::Watch { worker, process } => {
+                backend.watch(*worker, *process);
+                None
+            }
             Action::Signal { worker, process, signal } => {
                 backend.signal(*worker, *process, *signal);
                 None

@@ -4,7 +4,8 @@ use std::fmt;
 
 use crate::config::{Config, Problem};
 use crate::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
-use crate::wire::{FromWorker, Request};
+use crate::state::FoundLink;
+use crate::wire::{Claim, FromWorker, Request};
 
 /// A fact, in the past tense. Every [`Action`](crate::Action) that can fail is answered by exactly one of them.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,10 +52,10 @@ pub enum Event {
     Claimed {
         /// The connection.
         conn: ConnId,
-        /// The process at its other end, as the kernel knows it (`SO_PEERCRED`, unix(7)).
-        pid: Option<u32>,
-        /// Who it says it is.
-        claims: Option<WorkerId>,
+        /// The process at its other end; none if that is gone, or not visible from here.
+        caller: Option<Caller>,
+        /// Who it says it is; none in what it says after that.
+        claims: Option<Claim>,
         /// What it says.
         message: FromWorker,
     },
@@ -170,6 +171,23 @@ pub enum Event {
         /// Which.
         signal: DaemonSignal,
     },
+}
+
+/// What the kernel says of the process at the other end of a connection (`SO_PEERCRED`, `unix(7)`; `proc(5)`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The process.
+    pub process: Process,
+    /// It runs as the daemon's own user.
+    pub own_user: bool,
+    /// It leads a process group, as workers do.
+    pub leads: bool,
+    /// `NODESOCKD_WORKER_ID` in its environment.
+    pub worker: Option<WorkerId>,
+    /// The file name in `tmpDir` of `NODESOCKD_SOCKET_PATH` in its environment.
+    pub socket: Option<String>,
+    /// The link that names this socket now.
+    pub link: Option<FoundLink>,
 }
 
 /// Signals to the daemon itself; equal signals may be coalesced (`signal(7)`).

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use nodesockd_core::action::{SpawnOrder, WorkerSignal};
 use nodesockd_core::config::{Config, Problem, SocketPattern, Symlinks};
-use nodesockd_core::event::{Failure, Queue};
+use nodesockd_core::event::{ExitStatus, Failure, Queue};
 use nodesockd_core::frame::Decoder;
 use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
@@ -51,6 +51,7 @@ use crate::processes::children;
 use crate::processes::pidfd::Pidfd;
 use crate::processes::spawn;
 use crate::processes::survivors;
+use crate::processes::survivors::Places;
 use crate::processes::worker_locks::WorkerLocks;
 use crate::signals;
 
@@ -90,6 +91,8 @@ pub struct Backend {
     queues: Queues,
     state_file: StateFile,
     locks: WorkerLocks,
+    /// The names that links and sockets may have.
+    patterns: Vec<SocketPattern>,
     listeners: Listeners,
     logs: Logs,
     dev_server: DevServer,
@@ -154,6 +157,7 @@ impl Backend {
             clients: BTreeMap::new(),
             logs: Logs::new(&config.tmp_dir),
             tmp_dir,
+            patterns: vec![config.socket_file.clone()],
             state_file: StateFile::beside(&config.ipc_file),
             locks: WorkerLocks::beside(&config.ipc_file),
             queues: Queues::new(),
@@ -221,12 +225,21 @@ impl Backend {
     }
 
     /// Reports the exit of a worker's process.
-    fn watch(&self, worker: WorkerId, pidfd: &Pidfd) -> JoinHandle<()> {
+    fn report_exit(&self, worker: WorkerId, pidfd: &Pidfd) -> JoinHandle<()> {
         let (pidfd, facts) = (pidfd.clone(), self.facts.clone());
         tokio::spawn(async move {
             let status = pidfd.exited().await;
             let _ = facts.send(Fact::Event(Event::Exited { worker, status })).await;
         })
+    }
+
+    /// Watches a process that is no child of ours.
+    fn take_hold(&mut self, id: WorkerId, process: Process) -> io::Result<()> {
+        let (pid, pidfd) = survivors::open(process)?;
+        let watch = self.report_exit(id, &pidfd);
+        let worker = Worker { pid, process, pidfd, child: false, outbox: None, watch, notices: None };
+        self.workers.insert(id, worker);
+        Ok(())
     }
 
     /// What of a fact is the supervisor's business.
@@ -239,6 +252,12 @@ impl Backend {
             Fact::Paused(paused) => {
                 self.paused.push(paused);
                 None
+            }
+            Fact::Claimed { conn, pid, claims, message } => {
+                // Those who have said who they are are known by their connection.
+                let pid = pid.filter(|_| claims.is_some());
+                let caller = pid.and_then(|pid| survivors::caller(pid, &self.tmp_dir, &self.patterns));
+                Some(Event::Claimed { conn, caller, claims, message })
             }
             Fact::Event(event) => {
                 if let Event::Disconnected { conn } = &event
@@ -272,22 +291,20 @@ impl nodesockd_core::backend::Backend for Backend {
 
     fn find_leftovers(&mut self, config: &Config) -> Inheritance {
         let state = self.state_file.read();
-        let mut survivors = Vec::new();
-        for Survivor { id, process } in survivors::find(&config.ipc_file, state.as_ref(), &self.locks) {
-            match survivors::open(process) {
-                Ok((pid, pidfd)) => {
-                    let watch = self.watch(id, &pidfd);
-                    let worker =
-                        Worker { pid, process, pidfd, child: false, outbox: None, watch, notices: None };
-                    self.workers.insert(id, worker);
-                    survivors.push(Survivor { id, process });
-                }
-                Err(error) => tracing::debug!("worker {} is gone: {error}", id.short()),
+        let places =
+            Places { ipc_file: &config.ipc_file, tmp_dir: &self.tmp_dir, socket_file: &config.socket_file };
+        let mut survivors = survivors::find(&places, state.as_ref(), &self.locks);
+        survivors.retain(|Survivor { id, process }| match self.take_hold(*id, *process) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::debug!("worker {} is gone: {error}", id.short());
+                false
             }
-        }
+        });
         let former = state.iter().flat_map(|state| state.former_patterns(&config.socket_file));
         let patterns: Vec<SocketPattern> = former.chain([config.socket_file.clone()]).collect();
         let links = self.tmp_dir.links(&patterns);
+        self.patterns = patterns;
         Inheritance { state, survivors, links }
     }
 
@@ -299,11 +316,17 @@ impl nodesockd_core::backend::Backend for Backend {
         let channel =
             Channel { worker, stream: channel, decoder: Decoder::new(), outbox: outbox.clone(), outgoing };
         tokio::spawn(channel::serve(channel, self.facts.clone(), self.pause.token()));
-        let watch = self.watch(worker, &pidfd);
+        let watch = self.report_exit(worker, &pidfd);
         let (outbox, notices) = (Some(outbox), notices.map(Arc::new));
         self.workers.insert(worker, Worker { pid, process, pidfd, child: true, outbox, watch, notices });
         self.hear_notices(worker);
         Ok(process)
+    }
+
+    fn watch(&mut self, worker: WorkerId, process: Process) {
+        if self.take_hold(worker, process).is_err() {
+            self.backlog.push_back(Event::Exited { worker, status: ExitStatus::Unknown });
+        }
     }
 
     fn signal(&mut self, worker: WorkerId, process: Process, signal: WorkerSignal) {
@@ -408,7 +431,14 @@ impl nodesockd_core::backend::Backend for Backend {
     }
 
     fn load_config(&mut self) -> Result<Config, Vec<Problem>> {
-        (self.load)()
+        let loaded = (self.load)();
+        // It may be in force from now on.
+        if let Ok(Config { socket_file, .. }) = &loaded
+            && !self.patterns.contains(socket_file)
+        {
+            self.patterns.push(socket_file.clone());
+        }
+        loaded
     }
 
     fn reopen_logs(&mut self) -> Result<(), Failure> {

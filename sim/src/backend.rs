@@ -29,6 +29,10 @@ impl Backend for World {
         World::spawn(self, order)
     }
 
+    fn watch(&mut self, worker: WorkerId, process: Process) {
+        World::watch(self, worker, process);
+    }
+
     fn signal(&mut self, worker: WorkerId, process: Process, signal: WorkerSignal) {
         World::signal(self, worker, process, signal);
     }

@@ -8,10 +8,10 @@
 use std::time::Duration;
 
 use crate::config::{Config, Ready};
-use crate::id::{ConnId, WorkerId};
+use crate::id::{ConnId, SlotIndex, WorkerId};
 use crate::state::{Inheritance, RecordedStage, Survivor, WorkerRecord};
 use crate::time::Time;
-use crate::wire::{FromWorker, ToWorker};
+use crate::wire::ToWorker;
 
 use super::heritage::OwnedLink;
 use super::readiness::Watch;
@@ -22,6 +22,17 @@ use crate::action::Action;
 /// How long a worker may take to report to the new daemon before it counts as out of reach. Our library tries again
 /// every second at most.
 const REUNION: Duration = Duration::from_secs(10);
+
+/// What an interrupted rollout means for a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Nothing: it stays what it was.
+    Stays,
+    /// It belonged to a rollout that is undone.
+    Undone,
+    /// It is replaced by a rollout that is finished.
+    Replaced,
+}
 
 impl Supervisor {
     /// A supervisor that takes over what an earlier daemon left: every worker that is alive keeps its process, its slot
@@ -35,8 +46,17 @@ impl Supervisor {
         }
         let links = supervisor.inherit_links(&left);
         let finishes = supervisor.inherit_desired(&left, &links);
+        let rollout = left.state.as_ref().and_then(|state| state.rollout.as_ref());
+        let replaced = finishes && rollout.is_some_and(|rollout| rollout.replaces);
         for survivor in &left.survivors {
-            supervisor.inherit_worker(*survivor, finishes, &left, &links);
+            let link = links.iter().find(|link| link.owner == Some(survivor.id));
+            let fate = match left.record(survivor.id).map(|record| record.new) {
+                Some(true) if !finishes => Fate::Undone,
+                Some(true) => Fate::Stays,
+                Some(false) | None if replaced => Fate::Replaced,
+                Some(false) | None => Fate::Stays,
+            };
+            supervisor.inherit_worker(*survivor, left.record(survivor.id), link.map(|link| link.slot), fate);
         }
         supervisor.begin();
         supervisor
@@ -86,17 +106,15 @@ impl Supervisor {
         finishes
     }
 
-    fn inherit_worker(
+    /// Puts a worker of an earlier daemon into the table; `owned` is the slot whose link names its socket.
+    pub(super) fn inherit_worker(
         &mut self,
         survivor: Survivor,
-        finishes: bool,
-        left: &Inheritance,
-        links: &[OwnedLink],
+        record: Option<&WorkerRecord>,
+        owned: Option<SlotIndex>,
+        fate: Fate,
     ) {
         let Survivor { id, process } = survivor;
-        let record = left.record(id);
-        let link = links.iter().find(|link| link.owner == Some(id));
-        let owned = link.map(|link| link.slot);
         let stage = match (record, owned) {
             (Some(record), _) => record.stage,
             (None, Some(_)) => RecordedStage::Online,
@@ -110,10 +128,7 @@ impl Supervisor {
             (None, Some(_)) => Seat::Standby,
             (None, None) => Seat::Retired { from: None },
         };
-        let new = record.is_some_and(|record| record.new);
-        let replaces =
-            left.state.as_ref().and_then(|state| state.rollout.as_ref()).is_some_and(|r| r.replaces);
-        let outdated = finishes && replaces && !new;
+        let outdated = fate == Fate::Replaced;
         let suspended = matches!(stage, RecordedStage::Suspended | RecordedStage::BootingSuspended);
         let now = self.now;
         let ready = |broken| State::Ready { process, suspended, broken };
@@ -162,50 +177,20 @@ impl Supervisor {
                 stderr: self.config.options.stderr.clone(),
             },
         );
-        if let Some(link) = link
-            && stage != RecordedStage::Leaving
-        {
-            self.slot_mut(link.slot).owner = Some(id);
+        if let Some(slot) = owned.filter(|_| stage != RecordedStage::Leaving) {
+            self.slot_mut(slot).owner = Some(id);
         }
         if stage == RecordedStage::Leaving && !speaks {
             self.terminate_gently(id, process);
         }
-        let undone = new && !finishes;
-        let leaves = undone || outdated || matches!(stage, RecordedStage::Draining);
+        let leaves = fate != Fate::Stays || matches!(stage, RecordedStage::Draining);
         if owned.is_none() && leaves {
             self.retire(id);
         }
     }
 
-    /// A connection to the control socket says that it is a worker.
-    pub(super) fn claimed(
-        &mut self,
-        conn: ConnId,
-        pid: Option<u32>,
-        claims: Option<WorkerId>,
-        message: FromWorker,
-    ) {
-        let known = self.attached(conn).or_else(|| {
-            let (id, worker) = claims.and_then(|id| self.workers.get_key_value(&id))?;
-            // The kernel's word for who is at the other end (SO_PEERCRED) against the process we know.
-            (pid.is_some() && worker.process().map(|process| process.pid) == pid).then_some(*id)
-        });
-        let Some(id) = known else {
-            let claims = claims.map_or_else(|| "none".to_owned(), |id| id.short());
-            return tracing::warn!(
-                worker = claims,
-                pid,
-                "a process that is none of our workers speaks as one"
-            );
-        };
-        if let FromWorker::Online { suspended } = message {
-            self.reunite(id, conn, suspended);
-        }
-        self.received(id, message);
-    }
-
     /// A worker that had lost its channel can be told things again.
-    fn reunite(&mut self, id: WorkerId, conn: ConnId, suspended: bool) {
+    pub(super) fn reunite(&mut self, id: WorkerId, conn: ConnId, suspended: bool) {
         let serves = self.slots.values().any(|slot| slot.owner == Some(id));
         let Some(worker) = self.workers.get_mut(&id) else { return };
         worker.channel = Channel::Socket(conn);

@@ -1,7 +1,6 @@
 //! Sockets and links that an earlier daemon left: whose they are now.
 
 use crate::action::Action;
-use crate::config::Named;
 use crate::id::{SlotIndex, WorkerId};
 use crate::state::{FoundLink, Inheritance, WorkerRecord};
 
@@ -57,14 +56,9 @@ impl Supervisor {
     /// Who serves behind a socket: the worker that bound it or, of those that inherited it, the one that was not to replace
     /// another.
     fn owner_of(&self, socket: &str, left: &Inheritance) -> Option<WorkerId> {
-        let patterns = self.former_patterns.iter().chain([&self.config.socket_file]);
-        let mut bound = patterns.filter_map(|pattern| match pattern.matches(socket)? {
-            Named::Socket(worker) => Some(worker),
-            Named::Link(_) | Named::TemporaryLink => None,
-        });
         let survives = |id: &WorkerId| left.survivors.iter().any(|survivor| survivor.id == *id);
         let heirs = left.holders(socket).filter(|holder| holder.slot.is_some() && !holder.stage.is_booting());
-        bound.find(survives).or(heirs.min_by_key(|heir| heir.new).map(|heir| heir.id))
+        self.socket_owner(socket).filter(survives).or(heirs.min_by_key(|heir| heir.new).map(|heir| heir.id))
     }
 }
 

@@ -21,6 +21,7 @@
 //! | `upgrade`, `handoff` | a new version of the daemon, and what it has to know |
 //! | `relay` | messages and requests between clients and workers |
 //! | `persist`, `adopt`, `heritage` | what the next daemon has to know, and what this one makes of it |
+//! | `claims` | processes that say on the control socket that they are workers |
 //! | `status` | what people see |
 //! | `announce` | what the service manager is told |
 //! | `check` | the invariants |
@@ -29,6 +30,7 @@ mod adopt;
 mod announce;
 mod backoff;
 mod check;
+mod claims;
 mod commands;
 mod handoff;
 mod heritage;
@@ -263,7 +265,9 @@ impl Supervisor {
             Event::Notified { worker } => self.shown_ready(worker),
             Event::Probed { worker, result } => self.probed(worker, result),
             Event::Received { worker, message } => self.received(worker, message),
-            Event::Claimed { conn, pid, claims, message } => self.claimed(conn, pid, claims, message),
+            Event::Claimed { conn, caller, claims, message } => {
+                self.claimed(conn, caller, claims, message);
+            }
             Event::ChannelClosed { worker } => self.channel_closed(worker),
             Event::Published { slot, worker, result } => self.published(slot, worker, result),
             Event::Withdrawn { slot, link, result } => self.withdrawn(slot, &link, result),

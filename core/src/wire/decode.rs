@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::id::WorkerId;
 
-use super::{Code, FromWorker, Json, MAX_REQUEST_ID, Request, StartOptions};
+use super::{Claim, Code, FromWorker, Json, MAX_REQUEST_ID, Request, StartOptions};
 
 /// Which side of the daemon a line came from; it limits what the line may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +35,8 @@ pub enum Incoming {
     Message(FromWorker),
     /// The first message from a worker on the IPC socket, which says who sends it.
     Introduction {
-        /// The worker it says it is.
-        worker: WorkerId,
+        /// Who it says it is.
+        claim: Claim,
         /// The message.
         message: FromWorker,
     },
@@ -112,11 +112,13 @@ fn introduction(kind: &str, frame: &Frame<'_>) -> Result<Incoming, Rejection> {
     #[derive(Deserialize)]
     struct Introduced {
         id: WorkerId,
+        pid: Option<u32>,
     }
-    let Introduced { id: worker } = required(kind, frame).map_err(|(_, error)| Rejection::Unusable(error))?;
+    let Introduced { id: worker, pid } =
+        required(kind, frame).map_err(|(_, error)| Rejection::Unusable(error))?;
     let said = message(kind, frame)?;
     if let Incoming::Message(message) = said {
-        Ok(Incoming::Introduction { worker, message })
+        Ok(Incoming::Introduction { claim: Claim { worker, pid }, message })
     } else {
         Ok(said)
     }

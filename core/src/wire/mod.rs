@@ -20,7 +20,7 @@ pub use reply::{
     Body, Code, FailedWorker, Progress, Reply, Stage, Status, VacantSlot, WorkerState, WorkerStatus,
 };
 pub use request::{Request, StartOptions};
-pub use worker::{FromWorker, ToWorker};
+pub use worker::{Claim, FromWorker, ToWorker};
 
 /// A line longer than this many bytes ends the connection it came by.
 pub const MAX_FRAME: usize = 1 << 20;

@@ -4,6 +4,16 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::Json;
+use crate::id::WorkerId;
+
+/// Who a worker on the control socket says it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// Its name.
+    pub worker: WorkerId,
+    /// Its process id, if it says one.
+    pub pid: Option<u32>,
+}
 
 /// A message from a worker.
 #[derive(Debug, Clone, PartialEq)]

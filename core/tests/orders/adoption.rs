@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use nodesockd_core::config::Config;
-use nodesockd_core::event::DaemonSignal;
-use nodesockd_core::id::{BootId, ConnId, SlotIndex, WorkerId};
+use nodesockd_core::event::{Caller, DaemonSignal};
+use nodesockd_core::id::{BootId, ConnId, Process, SlotIndex, WorkerId};
 use nodesockd_core::state::{FoundLink, Inheritance, RecordedStage, State, Survivor};
 use nodesockd_core::supervisor::Daemon;
-use nodesockd_core::wire::{FromWorker, Request, StartOptions, WorkerState};
+use nodesockd_core::wire::{Claim, FromWorker, Request, StartOptions, WorkerState};
 use nodesockd_core::{Action, Event, Supervisor};
 
 use super::desk::{Desk, config, restart, suspended};
@@ -52,13 +52,19 @@ fn stage(state: &mut State, id: WorkerId, stage: RecordedStage) {
     state.workers.iter_mut().filter(|record| record.id == id).for_each(|record| record.stage = stage);
 }
 
+/// A process of which nothing is known but its identity.
+fn caller(pid: u32) -> Caller {
+    let process = Process { pid, started: 1 };
+    Caller { process, own_user: true, leads: true, worker: None, socket: None, link: None }
+}
+
 /// A worker reports to the daemon that is not its first.
 fn report(desk: &mut Desk, nth: usize, suspended: bool) {
     let (worker, pid) = (desk.worker(nth), u32::try_from(nth).unwrap_or(0) + 101);
     desk.hear(Event::Claimed {
         conn: ConnId(10 + u64::from(pid)),
-        pid: Some(pid),
-        claims: Some(worker),
+        caller: Some(caller(pid)),
+        claims: Some(Claim { worker, pid: Some(pid) }),
         message: FromWorker::Online { suspended },
     });
 }
@@ -347,10 +353,10 @@ fn a_socket_that_two_workers_inherited_is_removed_with_the_last_of_them() {
 fn a_stranger_is_not_taken_for_a_worker() {
     let before = Desk::up("");
     let mut desk = follow(&before, |_| {});
-    let claims = Some(desk.worker(0));
-    let claim = |pid, claims| Event::Claimed {
+    let claims = Some(Claim { worker: desk.worker(0), pid: Some(101) });
+    let claim = |pid: Option<u32>, claims| Event::Claimed {
         conn: ConnId(7),
-        pid,
+        caller: pid.map(caller),
         claims,
         message: FromWorker::Broken { reason: None },
     };
@@ -399,7 +405,7 @@ fn a_worker_that_reported_is_known_by_its_connection_until_that_ends() {
     desk.ask("heard", message("a"));
     assert_eq!(desk.end("heard"), Some((None, String::new())));
     let broken = FromWorker::Broken { reason: None };
-    desk.hear(Event::Claimed { conn, pid: None, claims: None, message: broken });
+    desk.hear(Event::Claimed { conn, caller: None, claims: None, message: broken });
     assert_eq!(states(&desk)[0], (Some(0), WorkerState::Broken));
 
     desk.hear(Event::Disconnected { conn });

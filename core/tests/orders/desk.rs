@@ -238,6 +238,7 @@ impl Desk {
             Action::Signal { worker, signal: WorkerSignal::KillGroup, .. } => {
                 format!("SIGKILL to {}", name(worker))
             }
+            Action::Watch { worker, .. } => format!("watch {}", name(worker)),
             Action::Reap { worker, .. } => format!("reap {}", name(worker)),
             Action::Remove { worker, .. } => format!("remove socket of {}", name(worker)),
             _ => return None,

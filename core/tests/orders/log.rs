@@ -196,10 +196,10 @@ fn a_stranger_that_speaks_as_a_worker_is_spoken_of() {
     let lines = warnings(|| {
         desk.hear(Event::Claimed {
             conn: ConnId(9),
-            pid: Some(4711),
+            caller: None,
             claims: None,
             message: FromWorker::Online { suspended: false },
         });
     });
-    assert_eq!(lines, ["WARN a process that is none of our workers speaks as one worker=\"none\" pid=4711"]);
+    assert_eq!(lines, ["WARN a process that is none of our workers speaks as one"]);
 }

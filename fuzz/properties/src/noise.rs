@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use arbitrary::Unstructured;
 use nodesockd_core::config::{Config, Problem};
-use nodesockd_core::event::{DaemonSignal, ExitStatus, Failure, Queue};
+use nodesockd_core::event::{Caller, DaemonSignal, ExitStatus, Failure, Queue};
 use nodesockd_core::id::{BootId, ConnId, Ids, Peer, Process, RequestRef, SlotIndex, WorkerId};
-use nodesockd_core::wire::{FromWorker, Request};
+use nodesockd_core::wire::{Claim, FromWorker, Request, ToWorker};
 use nodesockd_core::{Action, Event, Supervisor, Time};
 
 use crate::events::daemon;
@@ -70,6 +70,11 @@ impl Noise<'_> {
         self.supervisor.handle_event(self.now, event.clone());
         let after = (self.supervisor.status(), self.supervisor.poll_timeout(), self.supervisor.pending());
         assert_eq!(before, after, "changed by {event:?}");
+        // What the kernel does not confirm to be a worker is told to go, and nothing else is done.
+        let conn = if let Event::Claimed { conn, .. } = &event { Some(*conn) } else { None };
+        let farewell =
+            conn.map(|conn| Action::Tell { worker, over: Some(conn), message: ToWorker::Shutdown });
+        assert_eq!(self.supervisor.poll_action(), farewell, "ordered because of {event:?}");
         assert_eq!(self.supervisor.poll_action(), None, "ordered because of {event:?}");
     }
 
@@ -124,7 +129,8 @@ impl Noise<'_> {
                 let own = self.known.contains(&worker);
                 let conn = ConnId(if own { u64::from(self.input.byte() % 4) } else { 99 });
                 let message = FromWorker::Online { suspended: self.input.flag() };
-                Event::Claimed { conn, pid: Some(process.pid), claims: Some(worker), message }
+                let claims = Some(Claim { worker, pid: Some(process.pid) });
+                Event::Claimed { conn, caller: Some(unconfirmed(process)), claims, message }
             }
             _ => Event::Published { slot: self.slot(), worker, result: self.failure() },
         }
@@ -173,4 +179,9 @@ impl Noise<'_> {
     fn slot(&mut self) -> SlotIndex {
         SlotIndex(u32::from(self.input.byte() % 4))
     }
+}
+
+/// A process of which the kernel says nothing but its identity.
+fn unconfirmed(process: Process) -> Caller {
+    Caller { process, own_user: true, leads: true, worker: None, socket: None, link: None }
 }

@@ -368,6 +368,10 @@ impl Backend for World<'_> {
         Ok(process)
     }
 
+    fn watch(&mut self, worker: WorkerId, _process: Process) {
+        panic!("{worker} is adopted, and nobody has reported that is not known");
+    }
+
     fn signal(&mut self, worker: WorkerId, process: Process, _signal: WorkerSignal) {
         let found = self.processes.get_mut(&worker).filter(|found| found.process == process);
         let Some(found) = found else { panic!("a signal to {worker}, which never was {process:?}") };

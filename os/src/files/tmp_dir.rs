@@ -103,6 +103,14 @@ impl TmpDir {
         links
     }
 
+    /// The name in this folder that `path` is, by whatever way the path leads here.
+    pub(crate) fn name_of(&self, path: &Path) -> Option<String> {
+        let folder = |path: &Path| std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+        let there = folder(path.parent().filter(|parent| parent.is_absolute())?)?;
+        let here = folder(&self.path(""))?;
+        path.file_name().filter(|_| here == there)?.to_str().map(str::to_owned)
+    }
+
     /// Removes `name`, which must be of the given type, if it is there. Tells whether it was.
     pub(crate) fn remove(&mut self, name: &str, kind: FileType) -> Result<bool, Failure> {
         if !self.expect(name, kind)? {

@@ -59,7 +59,7 @@ pub(crate) async fn serve(channel: Channel, facts: mpsc::Sender<Fact>, mut token
         taken += length;
     }
     drop(stream);
-    conversation.report(Event::ChannelClosed { worker }).await;
+    conversation.report(Fact::Event(Event::ChannelClosed { worker })).await;
 }
 
 fn hear(worker: WorkerId, line: Result<&str, FrameError>, bad_lines: &mut u64) -> Heard {
@@ -69,9 +69,10 @@ fn hear(worker: WorkerId, line: Result<&str, FrameError>, bad_lines: &mut u64) -
     };
     match decoded {
         Ok(Incoming::Request { id, request }) => {
-            Heard::Fact(Event::Requested { from: RequestRef { peer: Peer::Worker(worker), id }, request })
+            let from = RequestRef { peer: Peer::Worker(worker), id };
+            Heard::Fact(Fact::Event(Event::Requested { from, request }))
         }
-        Ok(Incoming::Message(message)) => Heard::Fact(Event::Received { worker, message }),
+        Ok(Incoming::Message(message)) => Heard::Fact(Fact::Event(Event::Received { worker, message })),
         // On its own channel nobody has to say who it is.
         Ok(Incoming::Introduction { .. } | Incoming::Foreign) => Heard::Nothing,
         Err(Rejection::Answer { id, code, error }) => {

@@ -2,7 +2,6 @@
 
 use std::pin::Pin;
 
-use nodesockd_core::Event;
 use nodesockd_core::frame::{Decoder, FrameError};
 use nodesockd_core::wire::Reply;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -19,7 +18,7 @@ const CHUNK: usize = 8 << 10;
 /// What comes of a line.
 pub(crate) enum Heard {
     /// A fact for the supervisor.
-    Fact(Event),
+    Fact(Fact),
     /// Something that can be answered here and now.
     Answer { id: String, reply: Reply },
     /// Nothing.
@@ -88,7 +87,7 @@ impl<H: FnMut(Result<&str, FrameError>) -> Heard> Conversation<H> {
         self.decoder.feed(bytes);
         while let Some(line) = self.decoder.next_line() {
             match (self.hear)(line) {
-                Heard::Fact(event) => self.report(event).await,
+                Heard::Fact(fact) => self.report(fact).await,
                 Heard::Answer { id, reply } => self.outbox.push(&reply.encode(&id, clock::wall_ms)),
                 Heard::Nothing => {}
                 Heard::Farewell(reply) => {
@@ -101,7 +100,7 @@ impl<H: FnMut(Result<&str, FrameError>) -> Heard> Conversation<H> {
     }
 
     /// Tells the supervisor. When it is gone there is nobody left to tell, and the conversation is about to end.
-    pub(crate) async fn report(&self, event: Event) {
-        let _ = self.facts.send(Fact::Event(event)).await;
+    pub(crate) async fn report(&self, fact: Fact) {
+        let _ = self.facts.send(fact).await;
     }
 }

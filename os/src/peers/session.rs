@@ -6,7 +6,7 @@ use std::time::Duration;
 use nodesockd_core::Event;
 use nodesockd_core::frame::{Decoder, FrameError};
 use nodesockd_core::id::{ConnId, Peer, RequestRef};
-use nodesockd_core::wire::{Code, Incoming, Rejection, Reply, Sender, decode};
+use nodesockd_core::wire::{Claim, Code, FromWorker, Incoming, Rejection, Reply, Sender, decode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
@@ -27,6 +27,17 @@ pub enum Fact {
     Connected(ConnId, Outbox),
     /// Something for the supervisor.
     Event(Event),
+    /// A peer speaks as a worker does on its channel. What the kernel says of its process is still to be asked.
+    Claimed {
+        /// The connection.
+        conn: ConnId,
+        /// The process at its other end (`SO_PEERCRED`, unix(7)).
+        pid: Option<u32>,
+        /// Who it says it is; none in what it says after that.
+        claims: Option<Claim>,
+        /// What it says.
+        message: FromWorker,
+    },
     /// A conversation has stopped where it was, as it was to.
     Paused(Paused),
 }
@@ -104,7 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             match conversation.hold(&mut reader, writing.as_mut(), token).await {
                 Held::Frozen => conversation.into_decoder(),
                 held @ (Held::HeardOut | Held::Silent) => {
-                    conversation.report(Event::Disconnected { conn }).await;
+                    conversation.report(Fact::Event(Event::Disconnected { conn })).await;
                     if held == Held::HeardOut {
                         tokio::select! {
                             biased;
@@ -127,13 +138,14 @@ fn hear(conn: ConnId, pid: Option<u32>, sender: &mut Sender, line: Result<&str, 
     };
     match decoded {
         Ok(Incoming::Request { id, request }) => {
-            Heard::Fact(Event::Requested { from: RequestRef { peer: Peer::Client(conn), id }, request })
+            let from = RequestRef { peer: Peer::Client(conn), id };
+            Heard::Fact(Fact::Event(Event::Requested { from, request }))
         }
-        Ok(Incoming::Introduction { worker, message }) => {
+        Ok(Incoming::Introduction { claim, message }) => {
             *sender = Sender::Survivor;
-            Heard::Fact(Event::Claimed { conn, pid, claims: Some(worker), message })
+            Heard::Fact(Fact::Claimed { conn, pid, claims: Some(claim), message })
         }
-        Ok(Incoming::Message(message)) => Heard::Fact(Event::Claimed { conn, pid, claims: None, message }),
+        Ok(Incoming::Message(message)) => Heard::Fact(Fact::Claimed { conn, pid, claims: None, message }),
         Ok(Incoming::Foreign) => Heard::Nothing,
         Err(Rejection::Answer { id, code, error }) => {
             Heard::Answer { id, reply: Reply::failed(Some(code), vec![error]) }

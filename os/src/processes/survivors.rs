@@ -5,17 +5,26 @@
 //! daemon can die between starting a worker and writing its pid down, an environment can be overwritten (as programs do that
 //! change their title), and a lock can be closed. Of those who carry the same, the worker is who leads a process group.
 //!
+//! Workers of a 2.x daemon have no lock, and no path of the control socket in their environment. They are known by the path of
+//! their own socket, which must be one of ours, and by leading a process group. One whose parent may be its daemon is left
+//! alone; it reports on the control socket when that daemon gives it up, and the supervisor decides by what [`caller`] says
+//! of it.
+//!
 //! A child that has not become its program yet carries nothing. But it has the daemon's own lock, so no other daemon starts.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use nodesockd_core::config::SocketPattern;
+use nodesockd_core::event::Caller;
 use nodesockd_core::id::{Process, WorkerId};
-use nodesockd_core::state::{State, Survivor};
-use rustix::process::{Pid, Signal};
+use nodesockd_core::state::{FoundLink, State, Survivor};
+use rustix::process::{Pid, Signal, geteuid};
 
+use crate::files::tmp_dir::TmpDir;
 use crate::processes::children::{Stat, WORKER_ID, about};
 use crate::processes::pidfd::Pidfd;
 use crate::processes::worker_locks::WorkerLocks;
@@ -23,14 +32,26 @@ use crate::processes::worker_locks::WorkerLocks;
 /// The variable by which a worker is recognised as one of this control socket.
 const IPC_PATH: &str = "NODESOCKD_IPC_PATH";
 
-/// Workers of the control socket `ipc_file` that are alive. What dead ones have left behind is killed.
-pub(crate) fn find(ipc_file: &Path, state: Option<&State>, locks: &WorkerLocks) -> Vec<Survivor> {
+/// The variable with the path of a worker's own socket.
+const SOCKET_PATH: &str = "NODESOCKD_SOCKET_PATH";
+
+/// Where the workers of a daemon are.
+pub(crate) struct Places<'a> {
+    pub(crate) ipc_file: &'a Path,
+    pub(crate) tmp_dir: &'a TmpDir,
+    pub(crate) socket_file: &'a SocketPattern,
+}
+
+/// Workers of these places that are alive. What dead ones have left behind is killed.
+pub(crate) fn find(places: &Places<'_>, state: Option<&State>, locks: &WorkerLocks) -> Vec<Survivor> {
     let recorded = |id| state.and_then(|state| state.worker(id)).and_then(|record| record.process);
     let by_state = state.into_iter().flat_map(|state| &state.workers);
     let mut found: BTreeMap<WorkerId, Process> = by_state
         .filter_map(|record| Some((record.id, record.process.filter(|process| is_alive(*process))?)))
         .collect();
-    let mut marked: Vec<Marked> = pids().filter_map(|pid| Marked::by_environment(pid, ipc_file)).collect();
+    let own = lineage();
+    let mut marked: Vec<Marked> =
+        pids().filter_map(|pid| Marked::by_environment(pid, places, &own)).collect();
     // Who holds a lock is laborious to find out, and mostly known already.
     if locks.held().iter().any(|id| !found.contains_key(id)) {
         marked.extend(pids().flat_map(|pid| Marked::by_locks(pid, locks)));
@@ -44,7 +65,6 @@ pub(crate) fn find(ipc_file: &Path, state: Option<&State>, locks: &WorkerLocks) 
             *first = *process;
         }
     }
-    let own = lineage();
     for Marked { id, process, .. } in marked.iter().filter(|marked| !found.contains_key(&marked.id)) {
         if let Ok((pid, pidfd)) = open(*process)
             && !own.contains(&pid)
@@ -93,12 +113,30 @@ struct Marked {
 }
 
 impl Marked {
-    /// By a worker's id and the path of our control socket in its environment.
-    fn by_environment(pid: Pid, ipc_file: &Path) -> Option<Self> {
+    /// By a worker's id and the path of our control socket in its environment, or that of its own socket.
+    fn by_environment(pid: Pid, places: &Places<'_>, own: &[Pid]) -> Option<Self> {
         let environ = environ(pid)?;
-        let id = WorkerId::parse(std::str::from_utf8(variable(&environ, WORKER_ID)?).ok()?)?;
-        let ours = variable(&environ, IPC_PATH)? == ipc_file.as_os_str().as_bytes();
-        ours.then(|| Self::of(pid, id)).flatten()
+        let id = worker_in(&environ)?;
+        if let Some(ipc_file) = variable(&environ, IPC_PATH) {
+            let ours = ipc_file == places.ipc_file.as_os_str().as_bytes();
+            return ours.then(|| Self::of(pid, id)).flatten();
+        }
+        let socket = places.tmp_dir.name_of(&path(variable(&environ, SOCKET_PATH)?))?;
+        if socket != places.socket_file.socket(id) || !is_own_user(pid) {
+            return None;
+        }
+        let marked = Self::of(pid, id).filter(|marked| marked.leads)?;
+        let parent = Stat::of(pid)?.parent;
+        if parent.is_some_and(|parent| !parent.is_init() && !own.contains(&parent)) {
+            tracing::warn!(
+                worker = %id.short(),
+                pid = marked.process.pid,
+                parent = parent.map(|parent| parent.as_raw_nonzero().get()),
+                "a worker of nodesockd 2.x is not adopted, because its parent may be its daemon"
+            );
+            return None;
+        }
+        Some(marked)
     }
 
     /// By the locks that it holds.
@@ -119,8 +157,43 @@ fn lineage() -> Vec<Pid> {
     std::iter::successors(Some(rustix::process::getpid()), parent).collect()
 }
 
+/// What there is to know of a process that speaks as a worker; none if it is gone.
+pub(crate) fn caller(pid: u32, tmp_dir: &TmpDir, patterns: &[SocketPattern]) -> Option<Caller> {
+    let number = i32::try_from(pid).ok().and_then(Pid::from_raw)?;
+    let stat = Stat::of(number).filter(|stat| !stat.exited)?;
+    let environ = environ(number).unwrap_or_default();
+    let socket = variable(&environ, SOCKET_PATH).and_then(|socket| tmp_dir.name_of(&path(socket)));
+    let names = |link: &FoundLink| socket.as_ref() == Some(&link.socket);
+    Some(Caller {
+        process: Process { pid, started: stat.started? },
+        own_user: is_own_user(number),
+        leads: stat.group == Some(number),
+        worker: worker_in(&environ),
+        link: tmp_dir.links(patterns).into_iter().find(names),
+        socket,
+    })
+}
+
+/// Whether it runs as our user, with no other user's rights (`Uid:` in `/proc/PID/status`: real, effective, saved and
+/// file system).
+fn is_own_user(pid: Pid) -> bool {
+    let us = geteuid().as_raw().to_string();
+    let status = about(pid, "status").unwrap_or_default();
+    let status = String::from_utf8_lossy(&status);
+    let users = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    users.is_some_and(|users| users.split_ascii_whitespace().all(|user| user == us))
+}
+
 fn worker_of(pid: Pid) -> Option<WorkerId> {
-    WorkerId::parse(std::str::from_utf8(variable(&environ(pid)?, WORKER_ID)?).ok()?)
+    worker_in(&environ(pid)?)
+}
+
+fn worker_in(environ: &[u8]) -> Option<WorkerId> {
+    WorkerId::parse(std::str::from_utf8(variable(environ, WORKER_ID)?).ok()?)
+}
+
+fn path(bytes: &[u8]) -> PathBuf {
+    OsStr::from_bytes(bytes).into()
 }
 
 fn environ(pid: Pid) -> Option<Vec<u8>> {

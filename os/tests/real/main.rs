@@ -11,3 +11,4 @@ mod dev_server;
 mod files;
 mod harness;
 mod processes;
+mod survivors;

@@ -6,10 +6,10 @@
 use std::collections::BTreeSet;
 
 use nodesockd_core::config::{Config, Named, PatternError, SocketPattern, Symlinks};
-use nodesockd_core::event::Event;
+use nodesockd_core::event::{Caller, Event};
 use nodesockd_core::id::{ConnId, SlotIndex};
 use nodesockd_core::state::{FoundLink, Inheritance, RecordedStage, State, Survivor, WorkerRecord};
-use nodesockd_core::wire::{FromWorker, Status};
+use nodesockd_core::wire::{Claim, FromWorker, Status};
 
 use super::{Doing, Happening, Lane, Worker, World, ms};
 
@@ -310,8 +310,21 @@ impl World {
             return Some((Lane::Worker(id), Event::Received { worker: id, message }));
         }
         let conn = process.conn?;
-        let pid = Some(process.process.pid);
-        Some((Lane::Client(conn), Event::Claimed { conn, pid, claims: Some(id), message }))
+        let claims = Some(Claim { worker: id, pid: Some(process.process.pid) });
+        let caller = Some(Self::caller(process));
+        Some((Lane::Client(conn), Event::Claimed { conn, caller, claims, message }))
+    }
+
+    /// What the kernel says of a worker's process.
+    fn caller(process: &super::process::Proc) -> Caller {
+        Caller {
+            process: process.process,
+            own_user: true,
+            leads: true,
+            worker: Some(process.id),
+            socket: process.socket.clone(),
+            link: None,
+        }
     }
 
     /// A worker's connection to the control socket closes.

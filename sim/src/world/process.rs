@@ -526,6 +526,11 @@ impl World {
         }
     }
 
+    /// Here a daemon finds all survivors when it starts, so that none is left to be adopted later.
+    pub fn watch(&mut self, id: WorkerId, _target: Process) {
+        self.violated(format_args!("{id} is adopted a second time"));
+    }
+
     /// Collects an ended worker and what it left behind.
     pub fn reap(&mut self, id: WorkerId, target: Process) {
         let took = self.draw_us(100);

@@ -193,8 +193,10 @@ impl World {
                     process.known_online = true;
                 }
             }
-            Event::Claimed { claims: Some(worker), message: FromWorker::Online { .. }, .. } => {
-                if let Some(process) = self.processes.named(*worker).and_then(|w| self.processes.get_mut(w)) {
+            Event::Claimed { claims: Some(claim), message: FromWorker::Online { .. }, .. } => {
+                if let Some(process) =
+                    self.processes.named(claim.worker).and_then(|w| self.processes.get_mut(w))
+                {
                     process.known_online = true;
                 }
             }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use nodesockd_core::action::{SpawnOrder, WorkerSignal};
-use nodesockd_core::event::{DaemonSignal, Event, ExitStatus, Failure, Queue};
+use nodesockd_core::event::{Caller, DaemonSignal, Event, ExitStatus, Failure, Queue};
 use nodesockd_core::id::{BootId, ConnId, Peer, Process, RequestRef, SlotIndex, WorkerId};
 use nodesockd_core::state::{FoundLink, Inheritance, State, Survivor};
 use nodesockd_core::supervisor::Daemon;
-use nodesockd_core::wire::{FromWorker, Request, StartOptions, ToWorker};
+use nodesockd_core::wire::{Claim, FromWorker, Request, StartOptions, ToWorker};
 use nodesockd_core::{Action, Supervisor, Time, config::Config};
 use nodesockd_sim::Settings;
 
@@ -284,8 +284,16 @@ impl Scene {
         match process.conn {
             None => self.hear(Event::Received { worker, message }),
             Some(conn) => {
-                let (pid, claims) = (Some(process.process.pid), Some(worker));
-                self.hear(Event::Claimed { conn, pid, claims, message })
+                let claims = Some(Claim { worker, pid: Some(process.process.pid) });
+                let caller = Some(Caller {
+                    process: process.process,
+                    own_user: true,
+                    leads: true,
+                    worker: Some(worker),
+                    socket: None,
+                    link: None,
+                });
+                self.hear(Event::Claimed { conn, caller, claims, message })
             }
         }
     }
@@ -348,6 +356,7 @@ impl Scene {
                 self.signalled(worker, process, signal)?;
                 None
             }
+            Action::Watch { worker, .. } => return Err(format!("{worker} is adopted a second time")),
             Action::Reap { worker, process } => {
                 let before = self.processes.len();
                 self.processes.retain(|its| (its.id, its.process, its.exited) != (worker, process, true));

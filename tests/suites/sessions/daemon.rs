@@ -122,6 +122,10 @@ impl Backend for Crew {
         Ok(Process { pid: 100 + self.pids, started: self.pids.into() })
     }
 
+    fn watch(&mut self, worker: WorkerId, _process: Process) {
+        self.soon.push_back(Event::Exited { worker, status: ExitStatus::Unknown });
+    }
+
     fn signal(&mut self, worker: WorkerId, _process: Process, _signal: WorkerSignal) {
         self.soon.push_back(Event::Exited { worker, status: ExitStatus::Signal(15) });
     }
@@ -238,6 +242,9 @@ impl Backend for Crew {
                         outbox.close();
                     }
                     return Some(event);
+                }
+                Fact::Claimed { conn, claims, message, .. } => {
+                    return Some(Event::Claimed { conn, caller: None, claims, message });
                 }
                 Fact::Paused(_) => {}
             }

@@ -1,0 +1,201 @@
+//! Processes that report on the control socket and that this daemon has not started: workers of a 2.x daemon, or liars.
+
+use std::time::Duration;
+
+use nodesockd_core::event::{Caller, Event};
+use nodesockd_core::id::{BootId, ConnId, Ids, Process, SlotIndex, WorkerId};
+use nodesockd_core::state::{FoundLink, Inheritance};
+use nodesockd_core::supervisor::Daemon;
+use nodesockd_core::wire::{Claim, FromWorker, Request, WorkerState};
+use nodesockd_core::{Supervisor, Time};
+
+use super::desk::{Desk, config};
+
+const CONN: ConnId = ConnId(9);
+const PID: u32 = 4711;
+
+/// A worker that a 2.x daemon left.
+struct Survivor {
+    id: WorkerId,
+    socket: String,
+}
+
+impl Survivor {
+    fn new() -> Self {
+        let id = Ids::new(BootId(7)).worker();
+        Self { id, socket: config("").socket_file.socket(id) }
+    }
+
+    fn link(&self, slot: u32) -> FoundLink {
+        FoundLink { slot: SlotIndex(slot), name: format!("app.{slot}.sock"), socket: self.socket.clone() }
+    }
+
+    /// What the kernel says of it.
+    fn caller(&self, link: Option<FoundLink>) -> Caller {
+        Caller {
+            process: Process { pid: PID, started: 1 },
+            own_user: true,
+            leads: true,
+            worker: Some(self.id),
+            socket: Some(self.socket.clone()),
+            link,
+        }
+    }
+
+    fn reports(&self, caller: Option<Caller>) -> Event {
+        self.says(caller, FromWorker::Online { suspended: false })
+    }
+
+    fn says(&self, caller: Option<Caller>, message: FromWorker) -> Event {
+        let claims = Some(Claim { worker: self.id, pid: Some(PID) });
+        Event::Claimed { conn: CONN, caller, claims, message }
+    }
+}
+
+/// A daemon that has just started, and found links but no workers.
+fn daemon(keys: &str, links: Vec<FoundLink>) -> Desk {
+    let daemon = Daemon { version: "3.0.0".into(), pid: 2, boot: BootId(2), manager: None };
+    let left = Inheritance { state: None, survivors: Vec::new(), links };
+    let supervisor = Supervisor::adopt(config(keys), daemon, left, Time::ZERO);
+    Desk::of(supervisor, config(keys), Time::ZERO)
+}
+
+fn rows(desk: &Desk) -> Vec<(WorkerId, Option<u32>, WorkerState)> {
+    let rows = desk.supervisor.status().workers;
+    rows.into_iter().map(|row| (row.id, row.slot.map(|slot| slot.0), row.state)).collect()
+}
+
+#[test]
+fn reported_worker_keeps_the_slot_whose_link_names_its_socket() {
+    let left = Survivor::new();
+    let mut desk = daemon("workers = 2", vec![left.link(1)]);
+    assert_eq!(desk.story(), ["start a", "start b"]);
+    desk.online(desk.worker(0));
+    desk.story();
+    desk.hear(left.reports(Some(left.caller(Some(left.link(1))))));
+    // The worker that boots for its slot is not needed.
+    assert_eq!(desk.story(), ["watch ?", "SIGTERM to b"]);
+    assert!(rows(&desk).contains(&(left.id, Some(1), WorkerState::Online)), "{:?}", rows(&desk));
+    let written =
+        desk.supervisor.status().workers.iter().find(|row| row.id == left.id).and_then(|row| row.pid);
+    assert_eq!(written, Some(PID));
+
+    // It is a worker like others: it can be told things, and is replaced when it dies.
+    desk.ask("m", Request::SendMessage { message: "hello".into(), data: None, workers: None });
+    assert!(desk.story().contains(&"tell ? app-msg".to_owned()));
+    desk.exit(left.id);
+    let orders = desk.story();
+    assert!(orders.contains(&"start c".to_owned()), "{orders:?}");
+    assert!(orders.contains(&"reap ?".to_owned()), "{orders:?}");
+}
+
+#[test]
+fn reported_worker_without_a_link_is_drained_and_told_to_shut_down() {
+    let left = Survivor::new();
+    for link in [None, Some(Survivor { id: left.id, socket: "app.other.sock".into() }.link(0))] {
+        let mut desk = daemon("", Vec::new());
+        desk.all_online();
+        desk.story();
+        desk.hear(left.reports(Some(left.caller(link))));
+        assert_eq!(desk.story(), ["watch ?", "look at ?", "tell ? shutdown", "reap ?", "remove socket of ?"]);
+        assert_eq!(rows(&desk).len(), 1);
+    }
+}
+
+#[test]
+fn reported_worker_does_not_take_a_slot_that_another_worker_has() {
+    let left = Survivor::new();
+    let mut desk = daemon("", vec![left.link(0)]);
+    desk.all_online();
+    desk.story();
+    // Somebody else has put the old link back.
+    desk.hear(left.reports(Some(left.caller(Some(left.link(0))))));
+    assert!(desk.story().contains(&"tell ? shutdown".to_owned()));
+    assert_eq!(rows(&desk), [(desk.worker(0), Some(0), WorkerState::Online)]);
+}
+
+#[test]
+fn reported_worker_goes_with_a_daemon_that_quits() {
+    let left = Survivor::new();
+    let mut desk = daemon("workers = 2", vec![left.link(0)]);
+    desk.hear(left.reports(Some(left.caller(Some(left.link(0))))));
+    desk.story();
+    desk.ask("t", Request::Terminate);
+    let orders = desk.story();
+    let told = |order: &str| orders.iter().position(|given| given == order);
+    assert!(told("remove link 0") < told("look at ?"), "{orders:?}");
+    assert!(told("look at ?") < told("tell ? shutdown"), "{orders:?}");
+}
+
+#[test]
+fn stopped_daemon_ends_the_worker_that_reports() {
+    let left = Survivor::new();
+    let mut desk = daemon("", vec![left.link(0)]);
+    desk.ask("s", Request::Stop);
+    desk.pass(Duration::from_secs(60));
+    desk.story();
+    desk.hear(left.reports(Some(left.caller(Some(left.link(0))))));
+    assert_eq!(
+        desk.story(),
+        ["watch ?", "remove link 0", "look at ?", "tell ? shutdown", "reap ?", "remove socket of ?"]
+    );
+}
+
+#[test]
+fn claims_that_the_kernel_does_not_confirm_are_refused() {
+    let left = Survivor::new();
+    let other = Survivor { id: Ids::new(BootId(8)).worker(), socket: "app.8.sock".into() };
+    let known = || left.caller(Some(left.link(0)));
+    let liars: Vec<(&str, Option<Caller>)> = vec![
+        ("no process", None),
+        ("another pid", Some(Caller { process: Process { pid: 99, started: 1 }, ..known() })),
+        ("another user", Some(Caller { own_user: false, ..known() })),
+        ("a child of a worker", Some(Caller { leads: false, ..known() })),
+        ("another worker", Some(Caller { worker: Some(other.id), ..known() })),
+        ("no worker", Some(Caller { worker: None, ..known() })),
+        (
+            "another worker's socket",
+            Some(Caller { socket: Some(config("").socket_file.socket(other.id)), ..known() }),
+        ),
+        ("a link", Some(Caller { socket: Some("app.0.sock".into()), ..known() })),
+        ("another app's socket", Some(Caller { socket: Some(format!("web.{}.sock", left.id)), ..known() })),
+        ("no socket", Some(Caller { socket: None, ..known() })),
+    ];
+    for (what, caller) in liars {
+        let mut desk = daemon("", vec![left.link(0)]);
+        desk.story();
+        desk.hear(left.reports(caller));
+        // As under 2.x, it is told to go; nothing is done for it, and nothing to its process.
+        assert_eq!(desk.story(), ["tell ? shutdown"], "{what}");
+        assert_eq!(rows(&desk), [(desk.worker(0), None, WorkerState::Running)], "{what}");
+    }
+}
+
+#[test]
+fn only_a_worker_that_reports_online_is_adopted() {
+    let left = Survivor::new();
+    let mut desk = daemon("", vec![left.link(0)]);
+    desk.story();
+    let caller = Some(left.caller(Some(left.link(0))));
+    desk.hear(left.says(caller, FromWorker::Broken { reason: None }));
+    assert_eq!(desk.story(), [] as [&str; 0]);
+    assert_eq!(rows(&desk).len(), 1);
+}
+
+#[test]
+fn adopted_worker_is_known_by_its_connection() {
+    let left = Survivor::new();
+    let mut desk = daemon("", vec![left.link(0)]);
+    desk.hear(left.reports(Some(left.caller(Some(left.link(0))))));
+    desk.story();
+    let broken = FromWorker::Broken { reason: None };
+    desk.hear(Event::Claimed { conn: CONN, caller: None, claims: None, message: broken });
+    assert!(rows(&desk).contains(&(left.id, Some(0), WorkerState::Broken)), "{:?}", rows(&desk));
+    // Another process cannot speak for it.
+    let another = Caller { process: Process { pid: PID, started: 2 }, ..left.caller(None) };
+    desk.story();
+    let claims = Some(Claim { worker: left.id, pid: Some(PID) });
+    let message = FromWorker::Online { suspended: false };
+    desk.hear(Event::Claimed { conn: ConnId(10), caller: Some(another), claims, message });
+    assert_eq!(desk.story(), [] as [&str; 0]);
+}
