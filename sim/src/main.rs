@@ -35,6 +35,9 @@ struct Arguments {
     /// Print the story of the one
     #[arg(long, conflicts_with_all = ["seeds", "from", "fail_fast"])]
     trace: bool,
+    /// Print a hash of the course of each seed, to compare two versions of the simulator
+    #[arg(long, conflicts_with_all = ["seed", "replay"])]
+    hash: bool,
     /// Make the one that goes wrong as small as possible, and write it to this file
     #[arg(long, value_name = "FILE", conflicts_with_all = ["seeds", "from", "fail_fast"])]
     save: Option<PathBuf>,
@@ -73,7 +76,7 @@ fn main() -> ExitCode {
             one(History { found: String::new(), scenario, faults }, &arguments)
         }
         (None, Some(path)) => History::load(path).and_then(|history| one(history, &arguments)),
-        (None, None) => many(arguments.from, arguments.seeds, arguments.fail_fast),
+        (None, None) => many(&arguments),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -114,7 +117,8 @@ fn one(history: History, arguments: &Arguments) -> std::io::Result<bool> {
 }
 
 /// Runs seeds, each one twice when its turn comes: one in twenty.
-fn many(from: u64, seeds: u64, fail_fast: bool) -> std::io::Result<bool> {
+fn many(arguments: &Arguments) -> std::io::Result<bool> {
+    let Arguments { from, seeds, fail_fast, hash, .. } = *arguments;
     let started = Instant::now();
     let mut total = Stats::default();
     let (mut played, mut violations, mut mismatches) = (0, 0, 0);
@@ -124,6 +128,9 @@ fn many(from: u64, seeds: u64, fail_fast: bool) -> std::io::Result<bool> {
         played += 1;
         let (scenario, faults) = generate(seed);
         let outcome = run(&scenario, &faults);
+        if hash {
+            bar.suspend(|| writeln!(std::io::stdout(), "{seed} {:016x}", outcome.hash))?;
+        }
         if let Some(violation) = &outcome.violation {
             violations += 1;
             bar.suspend(|| writeln!(std::io::stdout(), "seed {seed}: {violation}\n  {}", command(seed)))?;
