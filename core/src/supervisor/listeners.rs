@@ -29,18 +29,21 @@ pub(super) struct Listener {
     /// An earlier daemon opened it, and only workers hold it still: no other one can inherit it, and it closes with them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     foreign: bool,
+    /// Connections may wait in it that nobody will accept, so that it is closed as soon as no worker needs it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    deserted: bool,
     /// Failures to remove its file.
     removal: Backoff,
 }
 
 impl Listener {
     fn new(slot: SlotIndex, foreign: bool) -> Self {
-        Self { slot, closing: false, foreign, removal: Backoff::default() }
+        Self { slot, closing: false, foreign, deserted: false, removal: Backoff::default() }
     }
 
     /// Workers can inherit it from us.
     fn is_ours(&self) -> bool {
-        !self.foreign && !self.closing
+        !self.foreign && !self.closing && !self.deserted
     }
 }
 
@@ -143,7 +146,7 @@ impl Supervisor {
         let wanted = self.is_serving()
             && slot.0 < self.desired.slots
             && self.listener(slot, &self.config) == Some(socket)
-            && (!self.is_served_by_foreign(slot) || self.has_spare(socket));
+            && (!self.is_served_by_another(slot, socket) || self.has_spare(socket));
         let foreign = self.is_foreign(socket);
         let uses = |worker: &Worker| worker.accepts_from(socket) || foreign && worker.inherited(socket);
         let used = self.workers.values().any(|worker| uses(worker) && !worker.is_gone());
@@ -159,9 +162,19 @@ impl Supervisor {
         self.listeners.get(socket).is_some_and(|listener| listener.foreign)
     }
 
-    /// The slot goes on with the socket of an earlier daemon. Connections to another one would wait for nobody.
-    fn is_served_by_foreign(&self, slot: SlotIndex) -> bool {
-        self.linked_to(slot).is_some_and(|socket| self.is_foreign(socket))
+    /// The slot's link names another socket, of a worker's own or of an earlier daemon's. Connections to this one would
+    /// wait for nobody.
+    fn is_served_by_another(&self, slot: SlotIndex, socket: &str) -> bool {
+        self.linked_to(slot).is_some_and(|linked| linked != socket)
+    }
+
+    /// A link named the worker's socket for a moment, and the worker is never resumed. Whoever connected then is turned
+    /// away when the socket is closed: as soon as no link names it and no worker accepts from it.
+    pub(super) fn desert(&mut self, id: WorkerId) {
+        let socket = self.workers.get(&id).and_then(|worker| worker.socket.clone());
+        if let Some(listener) = socket.and_then(|socket| self.listeners.get_mut(&socket)) {
+            listener.deserted = true;
+        }
     }
 
     /// The socket that the slot's link names, if there is one.
@@ -239,7 +252,8 @@ impl Supervisor {
         let missing = |slot| self.listener(slot, &self.config).is_some() && !self.can_take(standby, slot);
         let deserted = |socket: &String| {
             let accepts = |worker: &Worker| worker.accepts_from(socket) && !worker.is_gone();
-            self.is_foreign(socket) && !self.is_named(socket) && !self.workers.values().any(accepts)
+            let left = self.listeners.get(socket).is_some_and(|listener| listener.deserted);
+            left || self.is_foreign(socket) && !self.is_named(socket) && !self.workers.values().any(accepts)
         };
         !(0..self.desired.slots).map(SlotIndex).any(missing) && !standby.listeners.iter().any(deserted)
     }

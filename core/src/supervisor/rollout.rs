@@ -301,6 +301,8 @@ impl Supervisor {
             worker.in_rollout = false;
             if worker.served && !rollout.desired.suspended {
                 self.resume(id);
+            } else if worker.served {
+                self.desert(id);
             }
             let Some(worker) = self.workers.get(&id) else { continue };
             if let (State::Ready { process, suspended, .. }, true) = (&worker.state, owns) {
