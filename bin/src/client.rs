@@ -98,6 +98,12 @@ impl Client<UnixStream> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    /// Says that nothing will be asked any more, and returns when the daemon has closed the connection.
+    pub async fn hang_up(mut self) {
+        let _ = self.stream.shutdown().await;
+        self.closed().await;
+    }
+
     /// A client that talks over `stream`.
     pub fn over(stream: S) -> Self {
         Self { stream, decoder: Decoder::new() }

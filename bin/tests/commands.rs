@@ -72,25 +72,33 @@ fn a_daemon_that_never_answers_is_given_up_on() {
 
 /// Answers one request on `tmp/nodesockd.ipc` with `replies`, in which `ID` stands for its id.
 fn scripted(site: &Site, replies: &'static str) -> std::thread::JoinHandle<Value> {
+    scripted_daemon(site, vec![replies])
+}
+
+/// Answers a request on `tmp/nodesockd.ipc` with each of these `replies`. Returns the last request.
+fn scripted_daemon(site: &Site, script: Vec<&'static str>) -> std::thread::JoinHandle<Value> {
     let listener = UnixListener::bind(site.path("tmp/nodesockd.ipc")).unwrap();
     std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        let mut line = String::new();
-        BufReader::new(&stream).read_line(&mut line).unwrap();
-        let request: Value = serde_json::from_str(&line).unwrap();
-        // A client that has heard enough hangs up.
-        let _ = stream.write_all(replies.replace("ID", request["id"].as_str().unwrap()).as_bytes());
+        let mut requests = BufReader::new(stream.try_clone().unwrap());
+        let mut request = Value::Null;
+        for replies in script {
+            let mut line = String::new();
+            requests.read_line(&mut line).unwrap();
+            request = serde_json::from_str(&line).unwrap();
+            // A client that has heard enough hangs up.
+            let _ = stream.write_all(replies.replace("ID", request["id"].as_str().unwrap()).as_bytes());
+        }
         request
     })
 }
 
+const STATUS_OF_2X: &str = "{\"type\":\"reply\",\"requestId\":\"ID\",\"data\":{\"version\":\"2.0.0\",\"pid\":1,\"startTs\":0,\"workers\":[]},\"done\":true}\n";
+
 #[test]
 fn a_reader_that_hangs_up_is_no_error() {
     let site = Site::new();
-    let daemon = scripted(
-        &site,
-        "{\"type\":\"reply\",\"requestId\":\"ID\",\"data\":{\"version\":\"2.0.0\",\"pid\":1,\"startTs\":0,\"workers\":[]},\"done\":true}\n",
-    );
+    let daemon = scripted(&site, STATUS_OF_2X);
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let output = site.command("status").stdout(writer).stderr(Stdio::piped()).output().unwrap();
@@ -101,10 +109,8 @@ fn a_reader_that_hangs_up_is_no_error() {
 #[test]
 fn an_upgrade_tells_our_version_and_what_the_daemon_says_about_it() {
     let site = Site::new();
-    let daemon = scripted(
-        &site,
-        "{\"type\":\"reply\",\"requestId\":\"ID\",\"data\":{\"pid\":1,\"upgradedFrom\":\"2.9.9\"},\"done\":true}\n",
-    );
+    let upgraded = "{\"type\":\"reply\",\"requestId\":\"ID\",\"data\":{\"pid\":1,\"upgradedFrom\":\"2.9.9\"},\"done\":true}\n";
+    let daemon = scripted_daemon(&site, vec![STATUS_OF_2X, upgraded]);
     let said = site.run("restart --upgrade");
     assert_eq!(said.exit, Some(0));
     assert!(said.err.contains("has been upgraded: it was version 2.9.9"), "{said:?}");

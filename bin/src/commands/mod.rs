@@ -4,6 +4,7 @@ mod app;
 mod change;
 mod read;
 mod start;
+mod succession;
 mod terminate;
 
 use std::time::Duration;

@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 
 use nodesockd_core::text::escape;
 use nodesockd_core::wire::{Code, Request, Stage, StartOptions};
-use nodesockd_os::Watched;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 
 use crate::VERSION;
 use crate::cli::{RestartArgs, Starting};
-use crate::client::{Client, ClientError, Refusal, connect};
+use crate::client::{Client, ClientError, Refusal};
 use crate::exit::{Exit, Failure};
 use crate::live::Live;
 use crate::out::Console;
@@ -20,10 +19,7 @@ use crate::render::{Transcript, log_end, span};
 use crate::tail::last_lines;
 use crate::view::{self, DaemonView, FailedView, ProgressView};
 
-/// How long a service manager may take to start a daemon again.
-const SUCCESSION: Duration = Duration::from_secs(60);
-/// How often its socket is looked for until then.
-const KNOCK: Duration = Duration::from_millis(50);
+use super::succession::Leaving;
 
 /// A version is shown up to this many characters.
 const SHOWN: usize = 40;
@@ -56,13 +52,11 @@ pub(super) async fn restart(
 ) -> Result<Exit, Failure> {
     let version = args.upgrade.then(|| VERSION.to_owned());
     let request = Request::Restart { options: options(&args.starting, args.wait), version };
-    // Watched from before it is asked: afterwards its pid could be another's.
-    let watched = client.daemon_pid().filter(|_| args.upgrade).and_then(Watched::new);
+    let leaving = if args.upgrade { Some(Leaving::of(&mut client, path).await?) } else { None };
     let (mut transcript, mut took, mut daemon) = follow(&mut client, &request, console).await?;
-    if daemon.upgrading {
+    if let (Some(leaving), true) = (leaving, daemon.upgrading) {
         console.err.line("The daemon leaves its workers to its successor.")?;
-        client.closed().await;
-        let mut successor = successor(watched, path).await?;
+        let mut successor = leaving.successor(client, console).await?;
         (transcript, took, daemon) = follow(&mut successor, &request, console).await?;
         if daemon.upgrading {
             return Err(Failure::new(
@@ -80,32 +74,6 @@ pub(super) async fn restart(
     }
     console.err.line(&summary("Restarted", &transcript, took, args.starting.suspended))?;
     Ok(Exit::Done)
-}
-
-/// A connection to the daemon that follows the one that `watched` was, started by its service manager.
-async fn successor(watched: Option<Watched>, path: &Path) -> Result<Client<UnixStream>, Failure> {
-    if let Some(watched) = watched {
-        // One that does not go answers again below.
-        let _ = tokio::time::timeout(SUCCESSION, watched.gone()).await;
-    }
-    let deadline = Instant::now() + SUCCESSION;
-    loop {
-        match connect(path).await {
-            Err(failure) if failure.exit == Exit::Unreachable => {
-                if Instant::now() >= deadline {
-                    let words = format!(
-                        "the daemon has quit for its successor, and none has come within {}",
-                        span(SUCCESSION)
-                    );
-                    return Err(Failure::new(Exit::Unreachable, words).help(
-                        "its workers serve on; start `nodesockd daemon`, or have a service manager do that",
-                    ));
-                }
-                tokio::time::sleep(KNOCK).await;
-            }
-            answer => return answer,
-        }
-    }
 }
 
 fn options(starting: &Starting, wait: bool) -> StartOptions {

@@ -11,10 +11,12 @@ use crate::client::{Client, ClientError};
 use crate::exit::{Exit, Failure};
 use crate::out::Console;
 
+use super::succession::hang_up;
+
 /// How long a process may live on after it has closed its connections, if it is ending.
 const ENDING: Duration = Duration::from_secs(1);
 
-/// Ends the daemon, and returns when it is gone: its connection closed, its process ended.
+/// Ends the daemon, and returns when its process is gone.
 pub(super) async fn terminate(
     mut client: Client<UnixStream>,
     console: &mut Console,
@@ -27,10 +29,7 @@ pub(super) async fn terminate(
             return if gone_anyway(&error, watched).await { said(console) } else { Err(error.into()) };
         }
     }
-    client.closed().await;
-    if let Some(watched) = watched {
-        watched.gone().await;
-    }
+    hang_up(client, watched, None).await;
     said(console)
 }
 
