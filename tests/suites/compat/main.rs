@@ -4,4 +4,5 @@
 //! `docs/08-from-2.x.md`; its tests show that the difference is loud.
 #![expect(clippy::unwrap_used, reason = "the helpers of tests stop a test as well")]
 
+mod changeover;
 mod command_line;

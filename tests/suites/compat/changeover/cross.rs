@@ -1,0 +1,1 @@
+//! Parts of 2.x with parts of 3.0.
