@@ -1,15 +1,21 @@
 //! What must hold for any bytes at all.
 //!
 //! Each function takes bytes from outside and panics when they get the better of us. libFuzzer looks for such bytes
-//! (`fuzz/fuzz_targets`); those it found worth keeping (`fuzz/corpus`, one folder for each function) are replayed by
-//! the tests. To look further, anywhere in the repository:
+//! (`fuzz/fuzz_targets`); those that are worth keeping ([`corpus`]) are replayed by the tests. To look further, in the root of
+//! the repository:
 //!
 //! ```text
-//! cargo fuzz run --sanitizer none frames -- -max_total_time=60
+//! cargo run -p nodesockd-fuzz -- unpack
+//! cargo fuzz run --sanitizer none frames target/fuzz-corpus/frames fuzz/corpus/frames -- -max_total_time=60
+//! cargo fuzz cmin --sanitizer none frames target/fuzz-corpus/frames
+//! cargo run -p nodesockd-fuzz -- pack
 //! ```
+//!
+//! (`cmin` keeps the least inputs that reach the same code. Leave out the folder in `fuzz/corpus` where there is none.)
 #![expect(clippy::panic, reason = "a panic is how libFuzzer learns that something was found")]
 
 mod config;
+pub mod corpus;
 mod events;
 mod frames;
 mod handoff;
