@@ -6,11 +6,13 @@
 
 pub mod supervisors;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nodesockd_tests::nginx::KEEPALIVE_TIMEOUT;
 use nodesockd_tests::{App, cli, http, wait};
 
@@ -87,6 +89,38 @@ pub fn answers(socket: &Path) {
         assert!(begun.elapsed() < wait::WAIT_LIMIT, "{} does not answer", socket.display());
         // Often enough to measure by, and seldom enough not to take a core away from who is being measured.
         std::thread::sleep(Duration::from_micros(100));
+    }
+}
+
+/// Sees links being swapped.
+#[derive(Debug)]
+pub struct Links(Inotify);
+
+impl Links {
+    /// Watches the links of `app` from now on.
+    ///
+    /// # Panics
+    ///
+    /// When inotify(7) is not to be had.
+    #[must_use]
+    pub fn watch(app: &App) -> Self {
+        let inotify = Inotify::init(InitFlags::empty()).expect("inotify(7)");
+        inotify.add_watch(&app.run(), AddWatchFlags::IN_MOVED_TO).expect("inotify(7)");
+        Self(inotify)
+    }
+
+    /// Returns when each of `links` has been swapped since the watch began.
+    ///
+    /// # Panics
+    ///
+    /// When inotify(7) fails.
+    pub fn swapped(&self, links: &[PathBuf]) {
+        let mut names: BTreeSet<_> = links.iter().filter_map(|link| link.file_name()).collect();
+        while !names.is_empty() {
+            for event in self.0.read_events().expect("inotify(7)") {
+                event.name.as_deref().map(|name| names.remove(name));
+            }
+        }
     }
 }
 

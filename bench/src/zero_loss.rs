@@ -1,6 +1,4 @@
-//! What is lost while deploying: `cargo run --release -p nodesockd-bench --bin zero-loss`
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the table is what this program is for")]
-#![expect(clippy::expect_used, reason = "a bench that cannot go on stops, and says where")]
+//! What is lost while deploying: `cargo run --release -p nodesockd-bench -- zero-loss`
 
 use std::fmt;
 use std::hint::spin_loop;
@@ -10,15 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use clap::Parser;
+use clap::Args;
 use nodesockd_bench::folder;
 use nodesockd_bench::supervisors::{Integration, Kind, Supervisor};
 use nodesockd_tests::Load;
 use nodesockd_tests::load::{Ledger, Method};
 
 /// Deploys under load through nginx and prints a Markdown table of what failed.
-#[derive(Debug, Parser)]
-struct Options {
+#[derive(Debug, Args)]
+pub struct Options {
     /// How many requests are made, all variants of nodesockd together.
     #[arg(long, default_value_t = 60_000)]
     requests: u64,
@@ -99,8 +97,8 @@ impl Options {
     }
 }
 
-fn main() {
-    let options = Options::parse();
+/// Runs the bench.
+pub fn run(options: &Options) {
     let variants: Vec<_> = variants().into_iter().filter(|variant| options.wants(variant)).collect();
     if variants.iter().any(|variant| variant.kind == Kind::Pm2) {
         install();
@@ -113,7 +111,7 @@ fn main() {
     println!("| --- | ---: | ---: | ---: | ---: | ---: |");
     let (mut requests, mut restarts, mut failed) = (0, 0, 0);
     for variant in variants {
-        let (ledger, deployed) = variant.run(&options, share);
+        let (ledger, deployed) = variant.run(options, share);
         row(&format!("{variant}"), &ledger, deployed);
         if variant.kind.is_ours() {
             requests += ledger.sent;

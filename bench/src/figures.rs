@@ -1,27 +1,18 @@
-//! What nodesockd costs by itself: `cargo run --release -p nodesockd-bench --bin figures`
-#![expect(clippy::print_stdout, reason = "the table is what this program is for")]
-#![expect(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    reason = "a bench that cannot go on stops, and says where"
-)]
+//! What nodesockd costs by itself: `cargo run --release -p nodesockd-bench -- figures`
 
-use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use clap::Parser;
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use clap::Args;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use nodesockd_bench::{Plain, Sample, answers, app, supervisors, time};
+use nodesockd_bench::{Links, Plain, Sample, answers, app, supervisors, time};
 use nodesockd_tests::{App, Daemon, Worker};
 use serde_json::json;
 
 /// Measures nodesockd and prints a Markdown table.
-#[derive(Debug, Parser)]
-struct Options {
+#[derive(Debug, Args)]
+pub struct Options {
     /// How often each time is taken; `status` ten times as often.
     #[arg(long, default_value_t = 20)]
     rounds: usize,
@@ -31,8 +22,8 @@ struct Options {
     restarts: usize,
 }
 
-fn main() {
-    let options = Options::parse();
+/// Runs the bench.
+pub fn run(options: &Options) {
     println!("| figure | measured: median (range) | aim |");
     println!("| --- | --- | --- |");
     row("`status`, whole command", &status(options.rounds * 10).show(), "≤ 5 ms");
@@ -88,27 +79,6 @@ fn boot(app: &App, count: usize) -> Duration {
     let apps: Vec<Plain> = (0..count).map(|index| Plain::spawn(app, &format!("plain.{index}"))).collect();
     apps.iter().for_each(Plain::answers);
     begun.elapsed()
-}
-
-/// Sees links being swapped.
-struct Links(Inotify);
-
-impl Links {
-    fn watch(app: &App) -> Self {
-        let inotify = Inotify::init(InitFlags::empty()).expect("inotify(7)");
-        inotify.add_watch(&app.run(), AddWatchFlags::IN_MOVED_TO).expect("inotify(7)");
-        Self(inotify)
-    }
-
-    /// Returns when each of them has been swapped since the watch began.
-    fn swapped(&self, links: &[PathBuf]) {
-        let mut names: BTreeSet<_> = links.iter().filter_map(|link| link.file_name()).collect();
-        while !names.is_empty() {
-            for event in self.0.read_events().expect("inotify(7)") {
-                event.name.as_deref().map(|name| names.remove(name));
-            }
-        }
-    }
 }
 
 /// Kills a worker. From the kill until the link of slot 0 was swapped, and until there is an answer through it.

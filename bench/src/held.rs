@@ -1,15 +1,14 @@
-//! What is lost where workers are not merely replaced: `cargo run --release -p nodesockd-bench --bin held`
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the table is what this program is for")]
+//! What is lost where workers are not merely replaced: `cargo run --release -p nodesockd-bench -- held`
 
-use clap::Parser;
+use clap::Args;
 use nix::sys::signal::Signal;
 use nodesockd_bench::supervisors::{self, Integration};
 use nodesockd_tests::{App, Connections, Daemon, Load, Upstream, until};
 
 /// Rolls back out of suspension, and kills the only worker, under load through nginx; prints a Markdown table of what
 /// failed.
-#[derive(Debug, Parser)]
-struct Options {
+#[derive(Debug, Args)]
+pub struct Options {
     /// How many rollbacks.
     #[arg(long, default_value_t = 20)]
     rollbacks: u32,
@@ -36,8 +35,8 @@ struct Account {
     excesses: u32,
 }
 
-fn main() {
-    let options = Options::parse();
+/// Runs the bench.
+pub fn run(options: &Options) {
     println!(
         "| what happens | `options.listen` | times | requests | waiting then | accepted by the killed | failed |"
     );

@@ -1,0 +1,36 @@
+//! What nodesockd costs and loses: `cargo run --release -p nodesockd-bench -- BENCH`
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the tables are what this program is for")]
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a bench that cannot go on stops, and says where"
+)]
+
+mod figures;
+mod held;
+mod scale;
+mod zero_loss;
+
+use clap::Parser;
+
+/// Benches of nodesockd. Each prints one Markdown table.
+#[derive(Debug, Parser)]
+enum Bench {
+    /// Start-up, takeovers, restarts and memory with few workers
+    Figures(figures::Options),
+    /// Requests lost while deploying, beside PM2 and Node's cluster
+    ZeroLoss(zero_loss::Options),
+    /// Requests lost in rollbacks and when the only worker is killed
+    Held(held::Options),
+    /// Start-up, restarts, memory and CPU time with many workers
+    Scale(scale::Options),
+}
+
+fn main() {
+    match Bench::parse() {
+        Bench::Figures(options) => figures::run(&options),
+        Bench::ZeroLoss(options) => zero_loss::run(&options),
+        Bench::Held(options) => held::run(&options),
+        Bench::Scale(options) => scale::run(&options),
+    }
+}
