@@ -85,7 +85,7 @@ fn build(version: Option<&str>) -> PathBuf {
     let folder = folders.next().expect("a program is in a profile's folder");
     let target = folder.parent().expect("a profile's folder is in the target folder");
     let profile = match folder.file_name().and_then(|name| name.to_str()) {
-        Some("debug") | None => "dev",
+        Some("debug") | None => "test",
         Some(name) => name,
     };
     let target = version.map_or_else(|| target.to_owned(), |version| target.join(version));

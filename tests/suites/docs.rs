@@ -238,7 +238,7 @@ fn commands_that_are_shown_exist_with_their_options() {
     for chapter in Chapter::all() {
         for block in chapter.blocks().iter().filter(|block| block.kind == "shell") {
             for line in block.text.lines() {
-                let line = line.split(" #").next().unwrap().replace("cargo run --release -- ", "nodesockd ");
+                let line = line.split(" #").next().unwrap().replace("cargo run -- ", "nodesockd ");
                 let words: Vec<&str> = line.split_whitespace().collect();
                 let ours = |word: &str| word == "nodesockd" || word.ends_with("/.bin/nodesockd");
                 let uses = words.windows(2).enumerate();
@@ -265,11 +265,17 @@ fn commands_that_are_shown_exist_with_their_options() {
 
 #[test]
 fn cargo_run_without_a_package_runs_nodesockd() {
-    let run =
-        Command::new(env!("CARGO")).args(["run", "--quiet", "--", "--version"]).current_dir(root()).output();
-    let run = run.unwrap();
-    let said = String::from_utf8(run.stdout).unwrap();
-    assert!(said.starts_with("nodesockd "), "{said}{}", String::from_utf8_lossy(&run.stderr));
+    let arguments = ["metadata", "--format-version", "1", "--no-deps", "--offline"];
+    let metadata = Command::new(env!("CARGO")).args(arguments).current_dir(root()).output().unwrap();
+    let metadata: Value = serde_json::from_slice(&metadata.stdout).unwrap();
+    let [default] = metadata["workspace_default_members"].as_array().unwrap().as_slice() else {
+        panic!("`cargo run` has to choose: {metadata}")
+    };
+    let packages = metadata["packages"].as_array().unwrap();
+    let package = packages.iter().find(|package| package["id"] == *default).unwrap();
+    let targets = package["targets"].as_array().unwrap().iter();
+    let programs: Vec<_> = targets.filter(|target| target["kind"][0] == "bin").collect();
+    assert!(matches!(programs.as_slice(), [one] if one["name"] == "nodesockd"), "{programs:?}");
 }
 
 #[test]

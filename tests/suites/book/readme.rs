@@ -12,17 +12,17 @@ pub const README: Story = Story { chapter: "README.md", left_out: &[("tests/run"
 pub const HELLO: Story = Story { chapter: "examples/hello/README.md", left_out: &[] };
 pub const EXPRESS: Story = Story { chapter: "examples/express-api/README.md", left_out: &[] };
 
-/// A clone in which `cargo build --release` has been run: that takes minutes. (That `cargo run` runs nodesockd is tried
+/// A clone in which `cargo build` has been run: that takes a minute. (That `cargo run` runs nodesockd is tried
 /// among the tests of the documentation.)
 const CLONE: &str = r#"
 clone=$(mktemp -d)
 cd "$clone"
 cp -a "$ROOT/examples" "$ROOT/node" .
-mkdir -p target/release ~/tools
-mv ~/nodesockd target/release/
+mkdir -p target/debug ~/tools
+mv ~/nodesockd target/debug/
 cat > ~/tools/cargo <<END
 #!/bin/sh
-test "\$1" = build || { shift 3; exec $clone/target/release/nodesockd "\$@"; }
+test "\$1" = build || { shift 2; exec $clone/target/debug/nodesockd "\$@"; }
 END
 chmod +x ~/tools/cargo
 echo "$clone"
@@ -82,11 +82,11 @@ fn the_readme_can_be_followed() {
 
     let first = desk.terminal("", run);
     desk.must("", &format!("{}{}", until_served("localhost:8000"), restart.text));
-    desk.must("examples/hello", "../../target/release/nodesockd terminate");
+    desk.must("examples/hello", "../../target/debug/nodesockd terminate");
     desk.ended(first);
 
     let first = desk.terminal("", nginx);
-    let path = "export PATH=../../target/release:$PATH\n";
+    let path = "export PATH=../../target/debug:$PATH\n";
     let script = format!("{path}{}{}", until_served("localhost:8080"), second.text);
     let said = desk.must("examples/hello", &script);
     assert_eq!(said.matches(" online ").count(), 4, "{said}");
@@ -97,7 +97,7 @@ fn the_readme_can_be_followed() {
     let said = desk.ended(first);
     assert!(said.contains("(7)") && !said.contains("(22)"), "a request failed: {said}");
 
-    let path = "export PATH=$PWD/target/release:$PATH\n";
+    let path = "export PATH=$PWD/target/debug:$PATH\n";
     let script =
         format!("{path}{}{}{}wait", express.text, until_served("localhost:8000/people"), deploy.text);
     let said = desk.must("", &script);

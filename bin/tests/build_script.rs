@@ -1,0 +1,5 @@
+//! The build script, whose test cargo would not run.
+
+#[expect(dead_code, reason = "`main` is for cargo")]
+#[path = "../build.rs"]
+mod build;
