@@ -4,6 +4,7 @@
 
 mod commands;
 mod doctor;
+mod from_2;
 mod npm;
 mod quick_start;
 mod readme;
@@ -20,7 +21,7 @@ const STORIES: [&Story; 10] = [
     &commands::PROTOCOL,
     &commands::COMMANDS,
     &npm::INTEGRATION,
-    &npm::FROM_2,
+    &from_2::STORY,
     &npm::PACKAGE,
     &readme::README,
     &readme::HELLO,

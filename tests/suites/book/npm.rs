@@ -5,7 +5,6 @@ use nodesockd_tests::machine::Machine;
 use crate::story::{Story, registry, script};
 
 pub const INTEGRATION: Story = Story { chapter: "docs/02-integration.md", left_out: &[] };
-pub const FROM_2: Story = Story { chapter: "docs/08-from-2.x.md", left_out: &[] };
 pub const PACKAGE: Story = Story { chapter: "node/README.md", left_out: &[] };
 
 /// An app that was set up for 2.x.
@@ -27,7 +26,7 @@ echo "require('nodesockd').listen((req, res) => res.end('hello'));" > app.js
 fn the_package_is_installed_as_the_chapters_say() {
     let Some(machine) = Machine::boot() else { return };
     registry(&machine);
-    for story in [INTEGRATION, FROM_2, PACKAGE] {
+    for story in [INTEGRATION, PACKAGE] {
         let chapter = story.read();
         let said = machine.must(&format!("{APP}{}", script(&story.steps(&chapter))));
         let installed = said.contains("added 2 packages") && !said.contains('✗');
