@@ -1,10 +1,15 @@
-//! The command line: what can be typed, and what the help says about it (spec section 3).
+//! The command line: what can be typed, and what the help says about it.
+//!
+//! What scripts written for 2.x say works as well: options before the command, the same option twice (the last one holds),
+//! `--maxAttempts` for `--max-attempts`, `--suspended=false` and `--no-suspended`. The help does not list these spellings.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
+use nodesockd_core::config::DevAddress;
 use nodesockd_core::wire::Json;
 
 use crate::VERSION;
@@ -25,8 +30,9 @@ Exit codes:
   8  time-out
   9  not permitted
 
-Without -c or -i, the configuration is looked for in the working directory: .nodesockd.local,
-nodesockd.local, .nodesockd or nodesockd, each with the ending .toml, .yml or .yaml.
+These options may stand before or after a command. Without -c or -i, the configuration is looked for
+in the working directory: .nodesockd.local, nodesockd.local, .nodesockd or nodesockd, each with the
+ending .toml, .yml or .yaml.
 NO_COLOR is honoured.";
 
 /// Supervises web workers behind nginx, and replaces them without losing a request.
@@ -37,12 +43,46 @@ NO_COLOR is honoured.";
     after_help = EXIT_CODES,
     subcommand_required = true,
     arg_required_else_help = true,
+    args_override_self = true,
     max_term_width = 100
 )]
 pub struct Cli {
+    /// What stands before the command.
+    #[command(flatten)]
+    pub before: Target,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// The command, with the options that stand before it; those after it win.
+    ///
+    /// # Errors
+    ///
+    /// The command has no such option.
+    pub fn into_command(self) -> Result<Command, clap::Error> {
+        let Self { before, mut command } = self;
+        if let Command::Client(client) = &mut command {
+            client.target_mut().fill(before);
+            return Ok(command);
+        }
+        let refused = |option: &str| {
+            let message = format!("{option} is for commands to a daemon, which this one is not");
+            Err(Self::command().error(ErrorKind::ArgumentConflict, message))
+        };
+        if before.ipc.is_some() {
+            return refused("--ipc");
+        } else if before.timeout.is_some() {
+            return refused("--timeout");
+        }
+        match (command.config_mut(), before.config) {
+            (Some(config), before) => *config = config.take().or(before),
+            (None, Some(_)) => return refused("--config"),
+            (None, None) => {}
+        }
+        Ok(command)
+    }
 }
 
 /// The commands.
@@ -105,6 +145,20 @@ pub enum Command {
     Man(ManArgs),
 }
 
+impl Command {
+    /// The configuration file, of those that read one and do not ask a daemon.
+    fn config_mut(&mut self) -> Option<&mut Option<PathBuf>> {
+        match self {
+            Self::Daemon(args) => Some(&mut args.config),
+            Self::Check(args) => Some(&mut args.config),
+            Self::Doctor(args) => Some(&mut args.config),
+            Self::Nginx(args) => Some(&mut args.config),
+            Self::Service(args) => Some(&mut args.config),
+            Self::Client(_) | Self::Init(_) | Self::Completions(_) | Self::Man(_) => None,
+        }
+    }
+}
+
 /// The commands that ask something of a running daemon.
 #[derive(Debug, Subcommand)]
 pub enum ClientCommand {
@@ -165,19 +219,18 @@ pub enum ClientCommand {
 
 impl ClientCommand {
     /// Which daemon is meant.
-    #[must_use]
-    pub fn target(&self) -> &Target {
+    pub fn target_mut(&mut self) -> &mut Target {
         match self {
-            Self::Status(args) | Self::Config(args) => &args.target,
-            Self::Start(args) => &args.target,
-            Self::Restart(args) => &args.target,
+            Self::Status(args) | Self::Config(args) => &mut args.target,
+            Self::Start(args) => &mut args.target,
+            Self::Restart(args) => &mut args.target,
             Self::Resume(target) | Self::Stop(target) | Self::Reload(target) | Self::Terminate(target) => {
                 target
             }
-            Self::SetWorkers(args) => &args.target,
-            Self::SetStandby(args) => &args.target,
-            Self::SendMsg(args) => &args.target,
-            Self::SendReq(args) => &args.target,
+            Self::SetWorkers(args) => &mut args.target,
+            Self::SetStandby(args) => &mut args.target,
+            Self::SendMsg(args) => &mut args.target,
+            Self::SendReq(args) => &mut args.target,
         }
     }
 }
@@ -206,14 +259,23 @@ const SELECTORS_REQUEST: &str = selectors!("nodesockd send-req --json cache-size
 #[derive(Debug, Clone, Default, Args)]
 pub struct Target {
     /// The configuration file that names the daemon's socket
-    #[arg(short, long, value_name = "PATH", conflicts_with = "ipc")]
+    #[arg(short, long, value_name = "PATH")]
     pub config: Option<PathBuf>,
-    /// The daemon's socket; no configuration is read then
+    /// The daemon's socket; no configuration is read then, whatever --config says
     #[arg(short, long, value_name = "PATH")]
     pub ipc: Option<PathBuf>,
-    /// Give up after this long (5 or 5s: seconds, 500ms); what was asked for goes on
+    /// Give up after this long (5 or 5s: seconds, 500ms, 5m, 1h); what was asked for goes on
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub timeout: Option<Duration>,
+}
+
+impl Target {
+    /// Takes from `other` what is not set.
+    fn fill(&mut self, other: Self) {
+        self.config = self.config.take().or(other.config);
+        self.ipc = self.ipc.take().or(other.ipc);
+        self.timeout = self.timeout.or(other.timeout);
+    }
 }
 
 /// Arguments of commands that only read.
@@ -233,26 +295,41 @@ pub struct DaemonArgs {
     /// The configuration file
     #[arg(short, long, value_name = "PATH")]
     pub config: Option<PathBuf>,
-    /// Serve the app on a TCP port of this machine, without nginx; 8000 unless given
-    #[arg(short, long, value_name = "PORT", num_args = 0..=1, default_missing_value = "8000",
-        value_parser = clap::value_parser!(u16).range(1..), conflicts_with = "no_dev_server")]
-    pub dev_server: Option<u16>,
+    /// Serve the app on a TCP port, without nginx; 8000 unless given, of this machine only unless an address such as
+    /// 0.0.0.0:8000 is given
+    #[arg(short, long, alias = "devServer", value_name = "[ADDRESS:]PORT", num_args = 0..=1,
+        default_missing_value = "true", value_parser = dev_server, overrides_with = "no_dev_server")]
+    pub dev_server: Option<DevServerArg>,
     /// No dev server, whatever the configuration says
-    #[arg(long)]
+    #[arg(long, alias = "no-devServer", overrides_with = "dev_server")]
     pub no_dev_server: bool,
     /// Say whether this program could take over what it reads from its standard input.
     #[arg(long, hide = true)]
     pub preflight: bool,
 }
 
+/// What the command line says about the dev server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DevServerArg {
+    /// There is to be none.
+    Off,
+    /// Where it is to listen.
+    At(DevAddress),
+}
+
 /// How workers are started.
 #[derive(Debug, Args)]
 pub struct Starting {
     /// The new workers wait, and queue requests, until `resume`
-    #[arg(short, long, visible_alias = "suspend")]
+    #[arg(short, long, visible_alias = "suspend", value_name = "true|false", action = ArgAction::Set, num_args = 0..=1,
+        require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true,
+        hide_possible_values = true, overrides_with = "no_suspended")]
     pub suspended: bool,
+    /// The opposite, as 2.x allows it to be written.
+    #[arg(long, hide = true, alias = "no-suspend", overrides_with = "suspended")]
+    pub no_suspended: bool,
     /// How often each start is tried; options.maxStartAttempts unless given
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, alias = "maxAttempts", value_name = "N", value_parser = at_least_one)]
     pub max_attempts: Option<NonZeroU32>,
 }
 
@@ -277,8 +354,13 @@ pub struct RestartArgs {
     #[command(flatten)]
     pub starting: Starting,
     /// Upgrade the daemon first, if it is older than this command
-    #[arg(short, long)]
+    #[arg(short, long, value_name = "true|false", action = ArgAction::Set, num_args = 0..=1, require_equals = true,
+        default_value_t = false, default_missing_value = "true", hide_default_value = true,
+        hide_possible_values = true, overrides_with = "no_upgrade")]
     pub upgrade: bool,
+    /// The opposite, as 2.x allows it to be written.
+    #[arg(long, hide = true, overrides_with = "upgrade")]
+    pub no_upgrade: bool,
     /// If another operation is in progress, wait for its end instead of failing
     #[arg(long)]
     pub wait: bool,
@@ -291,7 +373,7 @@ pub struct SetWorkersArgs {
     #[command(flatten)]
     pub target: Target,
     /// How many slots, at least 1
-    #[arg(value_name = "N")]
+    #[arg(value_name = "N", value_parser = slots)]
     pub count: NonZeroU32,
 }
 
@@ -341,16 +423,42 @@ pub struct SendReqArgs {
     pub data: Option<Json>,
 }
 
-/// `5`, `5s` or `500ms`.
+/// A number and a unit of time: `5` and `5s`, `500ms`, `5m` and `5min`, `1h`.
 fn duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) = match text.strip_suffix("ms") {
-        Some(number) => (number, Duration::from_millis(1)),
-        None => (text.strip_suffix('s').unwrap_or(text), Duration::from_secs(1)),
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let unit = match unit {
+        "ms" => Some(Duration::from_millis(1)),
+        "" | "s" => Some(Duration::from_secs(1)),
+        "m" | "min" => Some(Duration::from_secs(60)),
+        "h" => Some(Duration::from_secs(3600)),
+        _ => None,
     };
-    match number.parse::<u32>() {
-        Ok(count) if count > 0 => Ok(unit * count),
-        Ok(_) | Err(_) => Err("expected seconds (5 or 5s) or milliseconds (500ms), more than none".into()),
+    let count = number.parse::<u32>().ok().filter(|count| *count > 0);
+    unit.zip(count).map(|(unit, count)| unit * count).ok_or_else(|| {
+        "expected seconds (5 or 5s), milliseconds (500ms), minutes (5m) or hours (1h), more than none".into()
+    })
+}
+
+/// Nothing, or `true` and `false` as in the configuration, or a port or address.
+fn dev_server(text: &str) -> Result<DevServerArg, String> {
+    match text {
+        "" | "true" => Ok(DevServerArg::At(DevAddress::DEFAULT_PORT.into())),
+        "false" => Ok(DevServerArg::Off),
+        text => text.parse().map(DevServerArg::At).map_err(|error| format!("{error}")),
     }
+}
+
+fn at_least_one(text: &str) -> Result<NonZeroU32, String> {
+    text.parse().map_err(|_| "expected a whole number from 1".to_owned())
+}
+
+/// How many slots.
+fn slots(text: &str) -> Result<NonZeroU32, String> {
+    if text == "0" {
+        return Err("there is at least one slot; `nodesockd stop` stops all workers".to_owned());
+    }
+    at_least_one(text)
 }
 
 /// JSON, passed on as it was typed.
@@ -374,7 +482,15 @@ mod tests {
     use super::*;
 
     fn parse(line: &str) -> Result<Command, clap::Error> {
-        Cli::try_parse_from(line.split(' ')).map(|cli| cli.command)
+        Cli::try_parse_from(line.split(' '))?.into_command()
+    }
+
+    fn starting(line: &str) -> Starting {
+        match parse(line) {
+            Ok(Command::Client(ClientCommand::Start(args))) => args.starting,
+            Ok(Command::Client(ClientCommand::Restart(args))) => args.starting,
+            other => panic!("{line}: {other:?}"),
+        }
     }
 
     #[test]
@@ -384,26 +500,37 @@ mod tests {
 
     #[test]
     fn the_dev_server_has_a_port_or_a_default_or_none() {
-        let daemon = |line| match parse(line) {
+        let daemon = |line: &str| match parse(line) {
             Ok(Command::Daemon(args)) => (args.dev_server, args.no_dev_server),
             other => panic!("{line}: {other:?}"),
         };
         assert_eq!(daemon("nodesockd daemon"), (None, false));
-        assert_eq!(daemon("nodesockd daemon -d"), (Some(8000), false));
-        assert_eq!(daemon("nodesockd daemon -d 3000"), (Some(3000), false));
-        assert_eq!(daemon("nodesockd daemon --dev-server"), (Some(8000), false));
-        assert_eq!(daemon("nodesockd daemon --dev-server=3000"), (Some(3000), false));
-        assert_eq!(daemon("nodesockd daemon --no-dev-server"), (None, true));
-        assert!(parse("nodesockd daemon -d --no-dev-server").is_err());
+        let port = |port: u16| (Some(DevServerArg::At(port.into())), false);
+        for default in ["-d", "--dev-server", "--devServer", "--dev-server=", "--dev-server=true"] {
+            assert_eq!(daemon(&format!("nodesockd daemon {default}")), port(8000), "{default}");
+        }
+        for given in
+            ["-d 3000", "--dev-server=3000", "--devServer=3000", "-d 1 -d 3000", "--no-dev-server -d 3000"]
+        {
+            assert_eq!(daemon(&format!("nodesockd daemon {given}")), port(3000), "{given}");
+        }
+        let address = "0.0.0.0:3000".parse().unwrap();
+        assert_eq!(daemon("nodesockd daemon -d 0.0.0.0:3000"), (Some(DevServerArg::At(address)), false));
+        assert_eq!(daemon("nodesockd daemon --dev-server=false"), (Some(DevServerArg::Off), false));
+        for none in ["--no-dev-server", "--no-devServer", "-d --no-dev-server"] {
+            assert_eq!(daemon(&format!("nodesockd daemon {none}")), (None, true), "{none}");
+        }
         assert!(parse("nodesockd daemon -d 70000").is_err());
     }
 
     #[test]
-    fn a_time_out_is_in_seconds_or_milliseconds() {
+    fn a_time_out_has_a_unit() {
         assert_eq!(duration("5"), Ok(Duration::from_secs(5)));
         assert_eq!(duration("5s"), Ok(Duration::from_secs(5)));
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        for bad in ["", "0", "-1", "5m", "1.5", "ms"] {
+        assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
+        assert_eq!(duration("1h"), Ok(Duration::from_secs(3600)));
+        for bad in ["", "0", "-1", "5d", "1.5", "ms"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
     }
@@ -420,14 +547,60 @@ mod tests {
 
     #[test]
     fn suspended_has_its_old_spelling() {
-        for spelling in ["-s", "--suspended", "--suspend"] {
-            let Ok(Command::Client(ClientCommand::Restart(args))) =
-                parse(&format!("nodesockd restart {spelling}"))
-            else {
-                panic!()
-            };
-            assert!(args.starting.suspended);
+        for spelling in
+            ["-s", "--suspended", "--suspend", "-s -s", "--suspended=true", "--no-suspended -s", "-su"]
+        {
+            assert!(starting(&format!("nodesockd restart {spelling}")).suspended, "{spelling}");
         }
+        for spelling in
+            ["", " --suspended=false", " --no-suspended", " -s --no-suspended", " -s --suspended=false"]
+        {
+            assert!(!starting(&format!("nodesockd restart{spelling}")).suspended, "{spelling}");
+        }
+    }
+
+    #[test]
+    fn repeated_options_count_once_and_names_may_be_in_camel_case() {
+        for spelling in ["-m 3", "-m 2 -m 3", "--maxAttempts 3", "--maxAttempts=2 --max-attempts=3"] {
+            let attempts = starting(&format!("nodesockd start {spelling}")).max_attempts;
+            assert_eq!(attempts.map(NonZeroU32::get), Some(3), "{spelling}");
+        }
+        let upgrade = |line: &str| match parse(line) {
+            Ok(Command::Client(ClientCommand::Restart(args))) => args.upgrade,
+            other => panic!("{line}: {other:?}"),
+        };
+        assert!(upgrade("nodesockd restart -u") && upgrade("nodesockd restart --upgrade=true"));
+        assert!(
+            !upgrade("nodesockd restart -u --upgrade=false") && !upgrade("nodesockd restart --no-upgrade")
+        );
+    }
+
+    #[test]
+    fn options_for_any_command_may_stand_before_it() {
+        let target = |line: &str| match parse(line) {
+            Ok(Command::Client(mut command)) => command.target_mut().clone(),
+            other => panic!("{line}: {other:?}"),
+        };
+        let before = target("nodesockd -c a.toml -i b.ipc --timeout 5 status");
+        let after = target("nodesockd status -c a.toml -i b.ipc --timeout 5");
+        assert_eq!(
+            (before.config.as_deref(), before.ipc.as_deref()),
+            (Some("a.toml".as_ref()), Some("b.ipc".as_ref()))
+        );
+        assert_eq!((before.config, before.ipc, before.timeout), (after.config, after.ipc, after.timeout));
+        assert_eq!(target("nodesockd -c a stop -c b").config.as_deref(), Some("b".as_ref()));
+        let Ok(Command::Daemon(args)) = parse("nodesockd -c a daemon") else { panic!() };
+        assert_eq!(args.config.as_deref(), Some("a".as_ref()));
+        for wrong in ["-i a daemon", "--timeout 5 check", "-c a init", "-c a man"] {
+            let refused = parse(&format!("nodesockd {wrong}")).map(drop).unwrap_err();
+            assert_eq!(refused.exit_code(), 2, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn no_slot_at_all_is_refused_with_what_to_do() {
+        let refused = parse("nodesockd set-workers 0").map(drop).unwrap_err().to_string();
+        assert!(refused.contains("`nodesockd stop` stops all workers"), "{refused}");
     }
 
     #[test]

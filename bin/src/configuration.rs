@@ -2,12 +2,15 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use nodesockd_core::config::{Config, Problem, Sources, Start, Surroundings, load};
+use nodesockd_core::config::{self, Config, Problem, Sources, Start, Surroundings, load};
 use nodesockd_os::{logical_cwd, usable_cpus};
 
 use crate::exit::{Exit, Failure};
+
+/// The variable with the path of the Node that has started this program (`node/lib/launcher.js`).
+const NODE: &str = "NODESOCKD_NODE";
 
 /// Bytes of a file that are read; the loader refuses files well below this.
 const READ: u64 = 1 << 20;
@@ -32,7 +35,11 @@ impl Sources for Files {
 pub fn surroundings() -> Result<Surroundings, Failure> {
     let cwd = logical_cwd()
         .map_err(|error| Failure::new(Exit::Unexpected, format!("there is no working directory: {error}")))?;
-    Ok(Surroundings { cwd, cpus: usable_cpus() })
+    Ok(Surroundings {
+        cwd,
+        cpus: usable_cpus(),
+        node: std::env::var(NODE).ok().filter(|node| !node.is_empty()),
+    })
 }
 
 /// Loads `file`, or the first one found.
@@ -42,6 +49,12 @@ pub fn surroundings() -> Result<Surroundings, Failure> {
 /// Everything that is wrong with it.
 pub fn read(file: Option<&Path>, around: &Surroundings) -> Result<Config, Vec<Problem>> {
     load(file.map_or(Start::Search, Start::File), around, &mut Files)
+}
+
+/// The control socket that a configuration names, whatever else may be wrong with it.
+#[must_use]
+pub fn control_socket(file: Option<&Path>, around: &Surroundings) -> Option<PathBuf> {
+    config::control_socket(file.map_or(Start::Search, Start::File), around, &mut Files)
 }
 
 /// The problems of a configuration as a command's failure, exit code 3.

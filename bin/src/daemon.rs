@@ -5,11 +5,13 @@ use nodesockd_core::backend::Backend as _;
 use nodesockd_core::config::{Config, Problem, Surroundings};
 use nodesockd_core::driver::Driver;
 use nodesockd_core::supervisor::Daemon;
-use nodesockd_os::{Backend, HandoffFile, OpenError, Setup, random_boot_id, service_manager, start_over};
+use nodesockd_os::{
+    Backend, HandoffFile, OpenError, Setup, random_boot_id, service_manager, set_title, start_over,
+};
 use tokio::task::LocalSet;
 
 use crate::VERSION;
-use crate::cli::DaemonArgs;
+use crate::cli::{DaemonArgs, DevServerArg};
 use crate::configuration::{invalid, read, surroundings};
 use crate::exit::{Exit, Failure};
 use crate::logging::{self, Verbosity};
@@ -25,6 +27,7 @@ pub async fn run(args: DaemonArgs) -> Result<Exit, Failure> {
     let source = Source { around: surroundings()?, args };
     let config = source.load().map_err(|problems| invalid(&problems))?;
     let verbosity = logging::start(config.debug);
+    show_title(&config);
     if rustix::process::geteuid().is_root() {
         tracing::warn!("running as root: so do all workers; give the app a user of its own");
     }
@@ -40,6 +43,7 @@ async fn supervise(config: Config, source: Source, verbosity: Verbosity) -> Resu
         let loaded = source.load();
         if let Ok(config) = &loaded {
             verbosity.set(config.debug);
+            show_title(config);
         }
         loaded
     });
@@ -85,6 +89,11 @@ fn take_over(
     }
 }
 
+/// As 2.x does: `pgrep -f 'shop daemon'` finds the daemon of the app `shop`.
+fn show_title(config: &Config) {
+    set_title(&format!("{} daemon", config.name));
+}
+
 fn identity() -> Daemon {
     Daemon {
         version: VERSION.to_owned(),
@@ -113,10 +122,11 @@ impl Source {
     /// Loads the configuration; what the command line says about the dev server wins.
     pub(crate) fn load(&self) -> Result<Config, Vec<Problem>> {
         let mut config = read(self.args.config.as_deref(), &self.around)?;
-        if self.args.no_dev_server {
-            config.dev_server = None;
-        } else if self.args.dev_server.is_some() {
-            config.dev_server = self.args.dev_server;
+        match self.args.dev_server {
+            _ if self.args.no_dev_server => config.dev_server = None,
+            Some(DevServerArg::Off) => config.dev_server = None,
+            Some(DevServerArg::At(address)) => config.dev_server = Some(address),
+            None => {}
         }
         Ok(config)
     }

@@ -36,9 +36,9 @@ pub const VERSION: &str = match option_env!("NODESOCKD_VERSION") {
 /// Does what the command line says, and returns the exit code.
 #[must_use]
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let command = Cli::parse().into_command().unwrap_or_else(|error| error.exit());
     let mut console = Console::of_process();
-    let result = match cli.command {
+    let result = match command {
         Command::Client(command) => on_runtime(commands::run(command, &mut console)),
         Command::Daemon(args) if args.preflight => preflight::run(&args, &mut console),
         Command::Daemon(args) => {

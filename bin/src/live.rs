@@ -19,9 +19,9 @@ pub struct Live<'a> {
 }
 
 impl<'a> Live<'a> {
-    /// Nothing is shown yet.
-    pub fn new(out: &'a mut Out) -> Self {
-        Self { out, transcript: Transcript::default(), drawn: 0 }
+    /// Nothing is shown yet of workers that are to be suspended, or not.
+    pub fn new(out: &'a mut Out, suspended: bool) -> Self {
+        Self { out, transcript: Transcript::new(suspended), drawn: 0 }
     }
 
     /// Shows a worker's step.
@@ -30,9 +30,27 @@ impl<'a> Live<'a> {
     ///
     /// See [`Out::text`].
     pub fn show(&mut self, step: Progress) -> Result<(), Failure> {
-        let Some(line) = self.transcript.record(step) else { return Ok(()) };
+        let lines: Vec<String> = self.transcript.record(step).into_iter().collect();
+        self.tell(&lines)
+    }
+
+    /// What was asked for has failed: shows what that means for workers that were on their way.
+    ///
+    /// # Errors
+    ///
+    /// See [`Out::text`].
+    pub fn give_up(mut self) -> Result<(), Failure> {
+        let lines = self.transcript.give_up();
+        self.tell(&lines)
+    }
+
+    /// Shows the transcript, to which these lines have been added.
+    fn tell(&mut self, lines: &[String]) -> Result<(), Failure> {
+        if lines.is_empty() {
+            return Ok(());
+        }
         if !self.out.is_terminal() {
-            return self.out.line(&line);
+            return lines.iter().try_for_each(|line| self.out.line(line));
         }
         // One line stays free for the cursor.
         let picture = self.transcript.picture(height() - 1, self.out.style());
@@ -71,7 +89,7 @@ mod tests {
     fn shown(terminal: bool) -> String {
         let (mut reader, writer) = std::io::pipe().unwrap();
         let mut out = Out::to(Box::new(writer), terminal);
-        let mut live = Live::new(&mut out);
+        let mut live = Live::new(&mut out, false);
         for stage in ["starting", "starting", "online"] {
             let id = "3f2a1c9e-5b7d-4e8f-9a0b-1c2d3e4f5a6b";
             live.show(serde_json::from_value(serde_json::json!({ "id": id, "stage": stage })).unwrap())

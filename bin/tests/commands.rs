@@ -43,7 +43,7 @@ fn wrong_usage_is_exit_code_2() {
         "set-workers 0",
         "set-workers x",
         "send-req ask {a}",
-        "status --timeout 5m",
+        "status --timeout 5d",
         "daemon -d -1",
     ] {
         let said = site.run(wrong);

@@ -139,14 +139,14 @@ fn steps() -> Vec<Progress> {
 
 #[test]
 fn progress_in_lines() {
-    let mut transcript = render::Transcript::default();
+    let mut transcript = render::Transcript::new(false);
     let lines: Vec<String> = steps().into_iter().filter_map(|step| transcript.record(step)).collect();
     insta::assert_snapshot!(lines.join("\n"));
 }
 
 #[test]
 fn progress_in_pictures() {
-    let mut transcript = render::Transcript::default();
+    let mut transcript = render::Transcript::new(false);
     let mut film = String::new();
     for step in steps() {
         if transcript.record(step).is_some() {
@@ -159,6 +159,18 @@ fn progress_in_pictures() {
     film.push_str("---\nIn a window of three lines:\n");
     film.push_str(&transcript.picture(3, Style::PLAIN));
     insta::assert_snapshot!(film);
+}
+
+#[test]
+fn progress_of_a_suspended_restart_that_fails() {
+    let mut transcript = render::Transcript::new(true);
+    let mut lines: Vec<String> = steps().into_iter().filter_map(|step| transcript.record(step)).collect();
+    let late = json!({ "id": "3f2a1c9e-5b7d-4e8f-9a0b-1c2d3e4cccc3", "idx": 2, "stage": "starting" });
+    lines.extend(transcript.record(serde_json::from_value(late).unwrap()));
+    lines.extend(transcript.give_up());
+    assert!(transcript.give_up().is_empty(), "said once");
+    let picture = visible(&transcript.picture(20, Style::COLOUR));
+    insta::assert_snapshot!(format!("{}\n{picture}", lines.join("\n")));
 }
 
 #[test]

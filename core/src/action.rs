@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::{Output, Ready, SocketPattern, Symlinks};
+use crate::config::{DevAddress, Output, Ready, SocketPattern, Symlinks};
 use crate::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
 use crate::notice::Notice;
 use crate::state::State;
@@ -112,11 +112,11 @@ pub enum Action {
         /// `socketFile`, with its placeholder: names that do not match are not ours to touch.
         pattern: SocketPattern,
     },
-    /// Serve the dev server on this port, or stop it → [`Event::DevServing`](crate::Event::DevServing).
+    /// Serve the dev server at this address, or stop it → [`Event::DevServing`](crate::Event::DevServing).
     ServeDev {
-        /// The TCP port on the loopback interface.
-        port: Option<u16>,
-        /// The file names of the slots' links in `tmpDir`.
+        /// Where it is to listen.
+        address: Option<DevAddress>,
+        /// The file names of the slots' links.
         links: Vec<String>,
     },
     /// Replace the state file, atomically, or remove it → [`Event::Persisted`](crate::Event::Persisted).

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use crate::action::{SpawnOrder, WorkerSignal};
-use crate::config::{Config, Problem, SocketPattern, Symlinks};
+use crate::config::{Config, DevAddress, Problem, SocketPattern, Symlinks};
 use crate::event::{Event, Failure, Queue};
 use crate::id::{ConnId, Process, RequestRef, WorkerId};
 use crate::notice::Notice;
@@ -156,13 +156,16 @@ pub trait Backend {
     /// The old files stay in use.
     fn reopen_logs(&mut self) -> Result<(), Failure>;
 
-    /// Serves the dev server on `port` in front of `links`, or stops it.
+    /// Serves the dev server at `address` in front of `links`, or stops it.
     ///
     /// # Errors
     ///
     /// No dev server runs then.
-    fn serve_dev(&mut self, port: Option<u16>, links: &[String])
-    -> impl Future<Output = Result<(), Failure>>;
+    fn serve_dev(
+        &mut self,
+        address: Option<DevAddress>,
+        links: &[String],
+    ) -> impl Future<Output = Result<(), Failure>>;
 
     /// Sends a notice to the service manager, after those before it, and does not wait for it to be read.
     fn notify(&mut self, notice: &Notice);

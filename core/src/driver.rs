@@ -121,9 +121,9 @@ impl<B: Backend> Driver<B> {
                 Some(Event::Removed { worker: *worker, result })
             }
             Action::Sweep { pattern } => Some(Event::Swept { result: backend.sweep(pattern) }),
-            Action::ServeDev { port, links } => {
-                let result = backend.serve_dev(*port, links).await;
-                Some(Event::DevServing { port: *port, result })
+            Action::ServeDev { address, links } => {
+                let result = backend.serve_dev(*address, links).await;
+                Some(Event::DevServing { address: *address, result })
             }
             Action::LoadConfig => {
                 let result = backend.load_config().map(Box::new);

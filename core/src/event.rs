@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::config::{Config, Problem};
+use crate::config::{Config, DevAddress, Problem};
 use crate::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
 use crate::state::FoundLink;
 use crate::wire::{Claim, FromWorker, Request};
@@ -121,8 +121,8 @@ pub enum Event {
     },
     /// Completes [`Action::ServeDev`](crate::Action::ServeDev).
     DevServing {
-        /// The port that was to be served, or `None` if the server was to stop.
-        port: Option<u16>,
+        /// Where it was to listen, or `None` if the server was to stop.
+        address: Option<DevAddress>,
         /// On failure nothing is served.
         result: Result<(), Failure>,
     },

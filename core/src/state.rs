@@ -4,6 +4,8 @@
 //! a little more than was done, never less. It is not synchronised to disk: it is worthless after a reboot, and what
 //! the kernel has taken in survives the daemon's death. Where it contradicts the links, the links are right.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::config::{MAX_WORKERS, SocketPattern};
@@ -30,7 +32,10 @@ pub struct State {
     pub standby: u32,
     /// The app is suspended.
     pub suspended: bool,
-    /// Every `socketFile` by which a link or a socket in `tmpDir` may be named. The configuration may say something else
+    /// The folder of links and sockets, if it is another one than `tmpDir`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socket_dir: Option<PathBuf>,
+    /// Every `socketFile` by which a link or a socket may be named. The configuration may say something else
     /// by now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub socket_files: Vec<String>,

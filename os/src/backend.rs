@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nodesockd_core::action::{SpawnOrder, WorkerSignal};
-use nodesockd_core::config::{Config, Problem, SocketPattern, Symlinks};
+use nodesockd_core::config::{Config, DevAddress, Problem, SocketPattern, Symlinks};
 use nodesockd_core::event::{ExitStatus, Failure, Queue};
 use nodesockd_core::frame::Decoder;
 use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, WorkerId};
@@ -87,7 +87,8 @@ pub struct Backend {
     facts: mpsc::Sender<Fact>,
     workers: BTreeMap<WorkerId, Worker>,
     clients: BTreeMap<ConnId, Outbox>,
-    tmp_dir: TmpDir,
+    /// The folder of links and sockets.
+    sockets: TmpDir,
     queues: Queues,
     state_file: StateFile,
     locks: WorkerLocks,
@@ -126,15 +127,16 @@ impl Backend {
     /// See [`OpenError`]. Nothing is left behind then but the lock file.
     pub fn open(setup: Setup) -> Result<Self, OpenError> {
         let config = &setup.config;
-        let tmp_dir = open_tmp_dir(config)?;
+        let sockets = open_folders(config)?;
         let lock = Lock::take(&config.ipc_file)?;
+        expect_survivors_in(&sockets, config)?;
         let (ipc_file, control) = ipc::open(&config.ipc_file, config.options.ipc_group.as_deref())?;
-        Self::assemble(setup, tmp_dir, lock, ipc_file, control)
+        Self::assemble(setup, sockets, lock, ipc_file, control)
     }
 
     fn assemble(
         setup: Setup,
-        tmp_dir: TmpDir,
+        sockets: TmpDir,
         lock: Lock,
         ipc_file: IpcFile,
         control: ControlSocket,
@@ -156,7 +158,7 @@ impl Backend {
             workers: BTreeMap::new(),
             clients: BTreeMap::new(),
             logs: Logs::new(&config.tmp_dir),
-            tmp_dir,
+            sockets,
             patterns: vec![config.socket_file.clone()],
             state_file: StateFile::beside(&config.ipc_file),
             locks: WorkerLocks::beside(&config.ipc_file),
@@ -256,7 +258,7 @@ impl Backend {
             Fact::Claimed { conn, pid, claims, message } => {
                 // Those who have said who they are are known by their connection.
                 let pid = pid.filter(|_| claims.is_some());
-                let caller = pid.and_then(|pid| survivors::caller(pid, &self.tmp_dir, &self.patterns));
+                let caller = pid.and_then(|pid| survivors::caller(pid, &self.sockets, &self.patterns));
                 Some(Event::Claimed { conn, caller, claims, message })
             }
             Fact::Event(event) => {
@@ -271,9 +273,28 @@ impl Backend {
     }
 }
 
-fn open_tmp_dir(config: &Config) -> Result<TmpDir, OpenError> {
-    let path = &config.tmp_dir;
-    TmpDir::open(path).map_err(|reason| OpenError::TmpDir { path: path.clone(), reason })
+/// The folder of links and sockets, if that and `tmpDir` can be trusted.
+fn open_folders(config: &Config) -> Result<TmpDir, OpenError> {
+    let open = |path: &PathBuf| {
+        TmpDir::open(path).map_err(|reason| OpenError::TmpDir { path: path.clone(), reason })
+    };
+    let tmp_dir = open(&config.tmp_dir)?;
+    config.separate_socket_dir().map_or(Ok(tmp_dir), |path| open(&path))
+}
+
+/// Workers that an earlier daemon left are reached through links in the folder that it used. Those of another folder
+/// would lead nowhere.
+fn expect_survivors_in(sockets: &TmpDir, config: &Config) -> Result<(), OpenError> {
+    let Some(state) = StateFile::beside(&config.ipc_file).read() else { return Ok(()) };
+    let from = state.socket_dir.clone().unwrap_or_else(|| config.tmp_dir.clone());
+    if from == config.socket_dir {
+        return Ok(());
+    }
+    let locks = WorkerLocks::beside(&config.ipc_file);
+    let places = Places { ipc_file: &config.ipc_file, sockets, socket_file: &config.socket_file };
+    let survivors = survivors::find(&places, Some(&state), &locks);
+    let pids: Vec<u32> = survivors.iter().map(|survivor| survivor.process.pid).collect();
+    if pids.is_empty() { Ok(()) } else { Err(OpenError::Moved { from, to: config.socket_dir.clone(), pids }) }
 }
 
 impl Drop for Backend {
@@ -292,7 +313,7 @@ impl nodesockd_core::backend::Backend for Backend {
     fn find_leftovers(&mut self, config: &Config) -> Inheritance {
         let state = self.state_file.read();
         let places =
-            Places { ipc_file: &config.ipc_file, tmp_dir: &self.tmp_dir, socket_file: &config.socket_file };
+            Places { ipc_file: &config.ipc_file, sockets: &self.sockets, socket_file: &config.socket_file };
         let mut survivors = survivors::find(&places, state.as_ref(), &self.locks);
         survivors.retain(|Survivor { id, process }| match self.take_hold(*id, *process) {
             Ok(()) => true,
@@ -303,7 +324,7 @@ impl nodesockd_core::backend::Backend for Backend {
         });
         let former = state.iter().flat_map(|state| state.former_patterns(&config.socket_file));
         let patterns: Vec<SocketPattern> = former.chain([config.socket_file.clone()]).collect();
-        let links = self.tmp_dir.links(&patterns);
+        let links = self.sockets.links(&patterns);
         self.patterns = patterns;
         Inheritance { state, survivors, links }
     }
@@ -365,33 +386,33 @@ impl nodesockd_core::backend::Backend for Backend {
     }
 
     fn publish(&mut self, link: &str, socket: &str, symlinks: Symlinks) -> Result<(), Failure> {
-        self.tmp_dir.publish(link, socket, symlinks)?;
+        self.sockets.publish(link, socket, symlinks)?;
         self.dev_server.published();
-        self.queues.observe(socket, &self.tmp_dir.path(socket));
+        self.queues.observe(socket, &self.sockets.path(socket));
         Ok(())
     }
 
     fn withdraw(&mut self, link: &str) -> Result<(), Failure> {
-        self.tmp_dir.remove(link, FileType::Symlink).map(drop)
+        self.sockets.remove(link, FileType::Symlink).map(drop)
     }
 
     fn measure_queue(&mut self, _worker: WorkerId, socket: &str) -> Queue {
-        self.queues.measure(socket, &self.tmp_dir.path(socket))
+        self.queues.measure(socket, &self.sockets.path(socket))
     }
 
     fn listen(&mut self, socket: &str) -> Result<(), Failure> {
-        self.listeners.open(socket, &self.tmp_dir.path(socket))
+        self.listeners.open(socket, &self.sockets.path(socket))
     }
 
     fn unlisten(&mut self, socket: &str) -> Result<(), Failure> {
         self.listeners.close(socket);
         self.queues.forget(socket);
-        self.tmp_dir.remove(socket, FileType::Socket).map(drop)
+        self.sockets.remove(socket, FileType::Socket).map(drop)
     }
 
     fn remove(&mut self, socket: &str) -> Result<(), Failure> {
         self.queues.forget(socket);
-        self.tmp_dir.remove(socket, FileType::Socket).map(drop)
+        self.sockets.remove(socket, FileType::Socket).map(drop)
     }
 
     fn persist(&mut self, state: Option<&State>) -> Result<(), Failure> {
@@ -399,11 +420,11 @@ impl nodesockd_core::backend::Backend for Backend {
     }
 
     fn sweep(&mut self, pattern: &SocketPattern) -> Result<u32, Failure> {
-        sweep::sweep(&mut self.tmp_dir, &mut self.queues, pattern)
+        sweep::sweep(&mut self.sockets, &mut self.queues, pattern)
     }
 
     fn probe(&mut self, worker: WorkerId, socket: &str, path: &str) {
-        let (socket, path, facts) = (self.tmp_dir.path(socket), path.to_owned(), self.facts.clone());
+        let (socket, path, facts) = (self.sockets.path(socket), path.to_owned(), self.facts.clone());
         tokio::spawn(async move {
             let result = probe_http::get(&socket, &path).await;
             let _ = facts.send(Fact::Event(Event::Probed { worker, result })).await;
@@ -445,9 +466,9 @@ impl nodesockd_core::backend::Backend for Backend {
         self.logs.reopen()
     }
 
-    async fn serve_dev(&mut self, port: Option<u16>, links: &[String]) -> Result<(), Failure> {
-        let links = links.iter().map(|link| self.tmp_dir.path(link)).collect();
-        self.dev_server.serve(port, links).await
+    async fn serve_dev(&mut self, address: Option<DevAddress>, links: &[String]) -> Result<(), Failure> {
+        let links = links.iter().map(|link| self.sockets.path(link)).collect();
+        self.dev_server.serve(address, links).await
     }
 
     fn notify(&mut self, notice: &Notice) {

@@ -9,6 +9,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use nodesockd_core::config::DevAddress;
 use nodesockd_core::event::Failure;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
@@ -36,7 +37,7 @@ pub(crate) struct DevServer {
 
 #[derive(Debug)]
 struct Running {
-    asked: u16,
+    asked: DevAddress,
     port: u16,
     listeners: Vec<Arc<TcpListener>>,
     tasks: Vec<JoinHandle<()>>,
@@ -65,17 +66,22 @@ enum Refused {
 }
 
 impl DevServer {
-    /// Serves on `port` in front of `links`, or stops. Connections already made go on.
-    pub(crate) async fn serve(&mut self, port: Option<u16>, links: Vec<PathBuf>) -> Result<(), Failure> {
+    /// Serves at `address` in front of `links`, or stops. Connections already made go on.
+    pub(crate) async fn serve(
+        &mut self,
+        address: Option<DevAddress>,
+        links: Vec<PathBuf>,
+    ) -> Result<(), Failure> {
         self.slots.set(links);
-        if port.is_some() && self.running.as_ref().map(|running| running.asked) == port {
+        if address.is_some() && self.running.as_ref().map(|running| running.asked) == address {
             return Ok(());
         }
         self.running = None;
-        let Some(asked) = port else { return Ok(()) };
+        let Some(asked) = address else { return Ok(()) };
         let listeners = listen(asked).await.map_err(|error| refused(asked, &error))?;
         let port = self.run(asked, listeners);
-        tracing::info!("dev server: http://localhost:{port}");
+        let host = asked.host.map(|_| DevAddress { port, ..asked }.to_string());
+        tracing::info!("dev server: http://{}", host.unwrap_or_else(|| format!("localhost:{port}")));
         Ok(())
     }
 
@@ -95,10 +101,12 @@ impl DevServer {
         Some(DevServerFds { asked: *asked, sockets, links: self.slots.links() })
     }
 
-    fn run(&mut self, asked: u16, listeners: Vec<TcpListener>) -> u16 {
+    fn run(&mut self, asked: DevAddress, listeners: Vec<TcpListener>) -> u16 {
         let listeners: Vec<Arc<TcpListener>> = listeners.into_iter().map(Arc::new).collect();
-        let port =
-            listeners.first().and_then(|listener| listener.local_addr().ok()).map_or(asked, |own| own.port());
+        let port = listeners
+            .first()
+            .and_then(|listener| listener.local_addr().ok())
+            .map_or(asked.port, |own| own.port());
         let places = Arc::new(Semaphore::new(MOST));
         let accept = |listener: &Arc<TcpListener>| {
             tokio::spawn(accept(Arc::clone(listener), Arc::clone(&places), Arc::clone(&self.slots)))
@@ -162,17 +170,24 @@ impl Slots {
     }
 }
 
-fn refused(port: u16, error: &io::Error) -> Failure {
+fn refused(address: DevAddress, error: &io::Error) -> Failure {
     let repair = if error.kind() == io::ErrorKind::PermissionDenied {
         "it is for root, set another `devServer`"
+    } else if error.kind() == io::ErrorKind::AddrNotAvailable {
+        "set `devServer` to an address of this machine, or to 0.0.0.0"
     } else {
         "end whatever holds the port, or set another `devServer`"
     };
-    Failure(format!("the dev server cannot listen on port {port}: {error}; {repair}"))
+    let place = if address.host.is_some() { "" } else { "port " };
+    Failure(format!("the dev server cannot listen on {place}{address}: {error}; {repair}"))
 }
 
-/// On the loopback interface only; by IPv6 as well, where there is such a thing, as `localhost` may mean either.
-async fn listen(port: u16) -> io::Result<Vec<TcpListener>> {
+/// On the loopback interface unless there is an address; by IPv6 as well, where there is such a thing, as `localhost` may
+/// mean either.
+async fn listen(DevAddress { host, port }: DevAddress) -> io::Result<Vec<TcpListener>> {
+    if let Some(host) = host {
+        return Ok(vec![TcpListener::bind((host, port)).await?]);
+    }
     let first = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     let port = first.local_addr()?.port();
     let second = TcpListener::bind(SocketAddr::from((Ipv6Addr::LOCALHOST, port))).await;

@@ -31,6 +31,15 @@ pub enum OpenError {
         /// Why, and what to do.
         reason: String,
     },
+    /// Workers that an earlier daemon left have their sockets in another folder than `socketFile` names.
+    Moved {
+        /// The folder of their sockets.
+        from: PathBuf,
+        /// The folder of `socketFile`.
+        to: PathBuf,
+        /// Their process ids.
+        pids: Vec<u32>,
+    },
     /// The control socket cannot be bound.
     Ipc {
         /// `ipcFile`
@@ -70,6 +79,17 @@ impl fmt::Display for OpenError {
             Self::TmpDir { path, reason } => {
                 write!(f, "cannot use the folder `{}`: {reason}", path.display())
             }
+            Self::Moved { from, to, pids } => {
+                let pids: Vec<String> = pids.iter().map(ToString::to_string).collect();
+                write!(
+                    f,
+                    "workers that an earlier daemon left, processes {}, have their sockets in `{}`, and `socketFile` \
+                     names the folder `{}` now; change it back, or end these workers first",
+                    pids.join(", "),
+                    from.display(),
+                    to.display()
+                )
+            }
             Self::Ipc { file, reason } => {
                 write!(f, "cannot listen on `ipcFile` `{}`: {reason}", file.display())
             }
@@ -86,6 +106,7 @@ impl std::error::Error for OpenError {
             Self::Locked { .. }
             | Self::Lock { .. }
             | Self::TmpDir { .. }
+            | Self::Moved { .. }
             | Self::Ipc { .. }
             | Self::Group { .. } => None,
         }

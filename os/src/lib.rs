@@ -12,7 +12,7 @@
 //! | `peers` | conversations with workers, clients and the service manager |
 //! | `handoff` | becoming a newer program in the same process |
 //! | `dev_server` | the front server for development |
-//! | `environment`, `signals`, `clock` | what the daemon inherited, signals to it, and the time |
+//! | `environment`, `signals`, `clock`, `title` | what the daemon inherited, signals to it, the time, its title |
 //! | `machine` | what `check`, `doctor` and `init` ask about this machine |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -32,6 +32,7 @@ mod machine;
 mod peers;
 mod processes;
 mod signals;
+mod title;
 
 pub use backend::{Backend, Setup, start_over};
 pub use environment::{logical_cwd, prepare, random_boot_id, usable_cpus};
@@ -44,3 +45,4 @@ pub use peers::manager::service_manager;
 pub use peers::{outbox, session};
 pub use processes::pidfd::Watched;
 pub use processes::trampoline::become_worker_if_asked;
+pub use title::set_title;

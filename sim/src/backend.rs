@@ -5,7 +5,7 @@ use std::time::Duration;
 use nodesockd_core::Time;
 use nodesockd_core::action::{SpawnOrder, WorkerSignal};
 use nodesockd_core::backend::Backend;
-use nodesockd_core::config::{Config, Problem, SocketPattern, Symlinks};
+use nodesockd_core::config::{Config, DevAddress, Problem, SocketPattern, Symlinks};
 use nodesockd_core::event::{Event, Failure, Queue};
 use nodesockd_core::id::{ConnId, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
@@ -93,7 +93,7 @@ impl Backend for World {
         self.call(Call::ReopenLogs)
     }
 
-    async fn serve_dev(&mut self, _port: Option<u16>, _links: &[String]) -> Result<(), Failure> {
+    async fn serve_dev(&mut self, _address: Option<DevAddress>, _links: &[String]) -> Result<(), Failure> {
         self.call(Call::ServeDev)
     }
 

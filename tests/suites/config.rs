@@ -40,7 +40,8 @@ impl Mounted {
     }
 
     fn load(&mut self) -> Result<Config, Vec<Problem>> {
-        let around = Surroundings { cwd: ROOT.into(), cpus: NonZeroU32::new(6).unwrap() };
+        let cpus = NonZeroU32::new(6).unwrap();
+        let around = Surroundings { cwd: ROOT.into(), cpus, node: None };
         config::load(Start::Search, &around, self)
     }
 }

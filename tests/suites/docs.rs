@@ -93,7 +93,7 @@ fn every_block_with_a_file_name_is_a_whole_configuration() {
     for chapter in Chapter::all() {
         let whole = |block: &Block<'_>| matches!(block.kind, "toml" | "yaml") && block.name.is_some();
         let blocks: Vec<_> = chapter.blocks().into_iter().filter(whole).collect();
-        let around = Surroundings { cwd: "/srv/shop".into(), cpus: NonZeroU32::MIN };
+        let around = Surroundings { cwd: "/srv/shop".into(), cpus: NonZeroU32::MIN, node: None };
         let path = |block: &Block<'_>| around.cwd.join(block.name.unwrap());
         let mut shown = Shown(blocks.iter().map(|block| (path(block), block.text.clone())).collect());
         for block in &blocks {

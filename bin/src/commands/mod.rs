@@ -21,10 +21,10 @@ use crate::render::span;
 /// # Errors
 ///
 /// Why it failed, with its exit code. What is known by then is printed already.
-pub async fn run(command: ClientCommand, console: &mut Console) -> Result<Exit, Failure> {
-    let target = command.target().clone();
+pub async fn run(mut command: ClientCommand, console: &mut Console) -> Result<Exit, Failure> {
+    let target = command.target_mut().clone();
     let work = async {
-        let path = socket(&target)?;
+        let path = socket(&target, console)?;
         let mut client = connect(&path).await?;
         match command {
             ClientCommand::Status(args) => read::status(&mut client, args.json, console).await,

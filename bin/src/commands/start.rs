@@ -17,12 +17,15 @@ use crate::live::Live;
 use crate::out::Console;
 use crate::render::{Transcript, log_end, span};
 use crate::tail::last_lines;
-use crate::view::{self, DaemonView, FailedView, ProgressView};
+use crate::view::{self, DaemonView, FailedView, ProgressView, StatusView, WorkerView};
 
 use super::succession::Leaving;
 
 /// A version is shown up to this many characters.
 const SHOWN: usize = 40;
+
+/// What comes after the news of a start or restart that leaves the app suspended.
+const SUSPENDED: &str = "\nThe app is suspended: requests wait until `nodesockd resume`.";
 
 /// Lines of a failed worker's log file that are shown.
 const LAST_LINES: usize = 20;
@@ -34,13 +37,41 @@ pub(super) async fn start<S: AsyncRead + AsyncWrite + Unpin>(
     console: &mut Console,
 ) -> Result<Exit, Failure> {
     let request = Request::Start(options(starting, false));
-    let (transcript, took, _) = follow(client, &request, console).await?;
+    let before = running(client).await?;
+    let (transcript, took, _) = follow(client, &request, starting.suspended, console).await?;
     console.err.line(&if transcript.is_empty() {
-        "The workers are running.".to_owned()
+        without_progress(&before, &running(client).await?)
     } else {
         summary("Started", &transcript, took, starting.suspended)
     })?;
     Ok(Exit::Done)
+}
+
+/// The workers that there are.
+async fn running<S: AsyncRead + AsyncWrite + Unpin>(
+    client: &mut Client<S>,
+) -> Result<Vec<WorkerView>, Failure> {
+    let answer = client.request(&Request::Status).await?;
+    Ok(answer
+        .as_ref()
+        .map(view::read::<StatusView>)
+        .transpose()?
+        .map(|status| status.workers)
+        .unwrap_or_default())
+}
+
+/// What a daemon has done that does not tell of its steps, as those before 3.0 do not: nothing, if all workers were there.
+fn without_progress(before: &[WorkerView], after: &[WorkerView]) -> String {
+    let started: Vec<&WorkerView> =
+        after.iter().filter(|worker| before.iter().all(|known| known.id != worker.id)).collect();
+    if started.is_empty() {
+        return "The workers are running.".to_owned();
+    }
+    let suspended =
+        started.iter().filter(|worker| worker.state == "suspended" && worker.idx.is_some()).count();
+    let workers = if started.len() == 1 { "worker" } else { "workers" };
+    let wait = if suspended > 0 { SUSPENDED } else { "" };
+    format!("Started {} {workers}.{wait}", started.len())
 }
 
 /// Replaces all workers, after an upgrade of the daemon if that is wanted. `path` is where the daemon listens.
@@ -53,11 +84,12 @@ pub(super) async fn restart(
     let version = args.upgrade.then(|| VERSION.to_owned());
     let request = Request::Restart { options: options(&args.starting, args.wait), version };
     let leaving = if args.upgrade { Some(Leaving::of(&mut client, path).await?) } else { None };
-    let (mut transcript, mut took, mut daemon) = follow(&mut client, &request, console).await?;
+    let suspended = args.starting.suspended;
+    let (mut transcript, mut took, mut daemon) = follow(&mut client, &request, suspended, console).await?;
     if let (Some(leaving), true) = (leaving, daemon.upgrading) {
         console.err.line("The daemon leaves its workers to its successor.")?;
         let mut successor = leaving.successor(client, console).await?;
-        (transcript, took, daemon) = follow(&mut successor, &request, console).await?;
+        (transcript, took, daemon) = follow(&mut successor, &request, suspended, console).await?;
         if daemon.upgrading {
             return Err(Failure::new(
                 Exit::Unexpected,
@@ -72,23 +104,24 @@ pub(super) async fn restart(
     } else if args.upgrade {
         console.err.line("The daemon is up to date.")?;
     }
-    console.err.line(&summary("Restarted", &transcript, took, args.starting.suspended))?;
+    console.err.line(&summary("Restarted", &transcript, took, suspended))?;
     Ok(Exit::Done)
 }
 
 fn options(starting: &Starting, wait: bool) -> StartOptions {
-    let Starting { suspended, max_attempts } = *starting;
+    let Starting { suspended, max_attempts, .. } = *starting;
     StartOptions { suspended, max_attempts, progress: true, wait }
 }
 
-/// Sends `request` and shows what comes back until it is done.
+/// Sends `request` and shows what comes back until it is done; the new workers are to be suspended, or not.
 async fn follow<S: AsyncRead + AsyncWrite + Unpin>(
     client: &mut Client<S>,
     request: &Request,
+    suspended: bool,
     console: &mut Console,
 ) -> Result<(Transcript, Duration, DaemonView), Failure> {
     let begun = Instant::now();
-    let mut live = Live::new(&mut console.err);
+    let mut live = Live::new(&mut console.err, suspended);
     let mut daemon = DaemonView { pid: None, upgrading: false, upgraded_from: None };
     let mut answers = client.ask(request).await?;
     loop {
@@ -99,7 +132,7 @@ async fn follow<S: AsyncRead + AsyncWrite + Unpin>(
             },
             Ok(None) => return Ok((live.finish(), begun.elapsed(), daemon)),
             Err(ClientError::Refused(refusal)) => {
-                live.finish();
+                live.give_up()?;
                 return Err(refused(refusal, console)?);
             }
             Err(error) => return Err(error.into()),
@@ -144,12 +177,16 @@ fn summary(what: &str, transcript: &Transcript, took: Duration, suspended: bool)
         count => Some(format!("{count} {many}")),
     };
     let parts = [
-        count(Stage::Serving, "worker serves", "workers serve"),
+        if suspended {
+            count(Stage::Serving, "worker waits, suspended", "workers wait, suspended")
+        } else {
+            count(Stage::Serving, "worker serves", "workers serve")
+        },
         count(Stage::Standby, "standby", "standbys"),
         count(Stage::Gone, "old one gone", "old ones gone"),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     let parts = if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
-    let wait = if suspended { "\nThe app is suspended: requests wait until `nodesockd resume`." } else { "" };
+    let wait = if suspended { SUSPENDED } else { "" };
     format!("{what} in {}{parts}.{wait}", span(took))
 }

@@ -13,27 +13,50 @@ use crate::out::Style;
 pub struct Transcript {
     /// In the order in which they were first heard of.
     workers: Vec<Seen>,
+    /// The new workers do not serve: they are suspended.
+    suspended: bool,
 }
 
 #[derive(Debug)]
 struct Seen {
     last: Progress,
     stages: Vec<Stage>,
+    /// What was asked for has failed, and this worker, which had not failed itself, goes with it.
+    given_up: bool,
 }
 
 impl Transcript {
+    /// Nothing has happened yet to workers that are to be suspended, or not.
+    #[must_use]
+    pub fn new(suspended: bool) -> Self {
+        Self { workers: Vec::new(), suspended }
+    }
+
     /// Takes in one step. Returns it as a plain line, or `None` if it is no news.
     pub fn record(&mut self, step: Progress) -> Option<String> {
-        let line = line(&step);
+        let line = line(&step, self.name(step.stage));
         match self.workers.iter_mut().find(|seen| seen.last.id == step.id) {
             Some(seen) if seen.stages.last() == Some(&step.stage) => return None,
             Some(seen) => {
                 seen.stages.push(step.stage);
                 seen.last = step;
             }
-            None => self.workers.push(Seen { stages: vec![step.stage], last: step }),
+            None => self.workers.push(Seen { stages: vec![step.stage], last: step, given_up: false }),
         }
         Some(line)
+    }
+
+    /// What was asked for has failed: new workers that were still on their way do not arrive. Returns a plain line for
+    /// each of them.
+    pub fn give_up(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for seen in &mut self.workers {
+            if matches!(seen.last.stage, Stage::Starting | Stage::Online) && !seen.given_up {
+                seen.given_up = true;
+                lines.push(line(&Progress { reason: None, ..seen.last.clone() }, GIVEN_UP));
+            }
+        }
+        lines
     }
 
     /// Nothing has happened.
@@ -55,7 +78,7 @@ impl Transcript {
         let mut shown: Vec<&Seen> = self.workers.iter().collect();
         shown.sort_by_key(|seen| seen.last.idx.map_or(u32::MAX, |slot| slot.0));
         if shown.len() <= height {
-            return rows(&shown, style);
+            return self.rows(&shown, style);
         }
         let arrived = shown.iter().filter(|seen| seen.arrived()).count();
         shown.retain(|seen| !seen.arrived());
@@ -63,9 +86,54 @@ impl Transcript {
         let rest = self.workers.len() - shown.len();
         let done = if arrived == rest { "all".to_owned() } else { format!("{arrived} of them") };
         let rest = style.paint(DIM, &format!("and {rest} more, {done} done"));
-        format!("{}{rest}\n", rows(&shown, style))
+        format!("{}{rest}\n", self.rows(&shown, style))
+    }
+
+    fn rows(&self, workers: &[&Seen], style: Style) -> String {
+        let rows: Vec<Vec<Cell>> = workers
+            .iter()
+            .map(|seen| {
+                vec![
+                    Cell::painted(place(&seen.last), DIM),
+                    Cell::painted(seen.last.id.short(), BOLD),
+                    Cell::plain(self.way(seen, style)),
+                ]
+            })
+            .collect();
+        table(&rows, style)
+    }
+
+    /// `starting → online → serving`
+    fn way(&self, seen: &Seen, style: Style) -> String {
+        let last = seen.stages.len() - usize::from(!seen.given_up);
+        let stages = seen.stages.iter().map(|stage| (self.name(*stage), paint(*stage)));
+        let words = stages.chain(seen.given_up.then_some((GIVEN_UP, RED))).enumerate();
+        let words =
+            words.map(|(index, (word, colour))| style.paint(if index == last { colour } else { DIM }, word));
+        let mut way = words.collect::<Vec<_>>().join(&style.paint(DIM, " → "));
+        if let Some(reason) = &seen.last.reason {
+            way.push_str(": ");
+            way.push_str(&escape(reason, 200));
+        }
+        way
+    }
+
+    fn name(&self, stage: Stage) -> &'static str {
+        match stage {
+            Stage::Starting => "starting",
+            Stage::Online => "online",
+            Stage::Serving if self.suspended => "suspended",
+            Stage::Serving => "serving",
+            Stage::Standby => "standby",
+            Stage::Failed => "failed",
+            Stage::Draining => "draining",
+            Stage::Gone => "gone",
+        }
     }
 }
+
+/// What becomes of a worker that had not failed when what was asked for did.
+const GIVEN_UP: &str = "given up";
 
 impl Seen {
     fn arrived(&self) -> bool {
@@ -76,56 +144,15 @@ impl Seen {
     }
 }
 
-fn rows(workers: &[&Seen], style: Style) -> String {
-    let rows: Vec<Vec<Cell>> = workers
-        .iter()
-        .map(|seen| {
-            vec![
-                Cell::painted(place(&seen.last), DIM),
-                Cell::painted(seen.last.id.short(), BOLD),
-                Cell::plain(way(seen, style)),
-            ]
-        })
-        .collect();
-    table(&rows, style)
-}
-
-/// `starting → online → serving`
-fn way(seen: &Seen, style: Style) -> String {
-    let last = seen.stages.len().saturating_sub(1);
-    let stages = seen.stages.iter().enumerate().map(|(index, stage)| {
-        let paint = if index == last { paint(*stage) } else { DIM };
-        style.paint(paint, name(*stage))
-    });
-    let mut way = stages.collect::<Vec<_>>().join(&style.paint(DIM, " → "));
-    if let Some(reason) = &seen.last.reason {
-        way.push_str(": ");
-        way.push_str(&escape(reason, 200));
-    }
-    way
-}
-
-fn line(step: &Progress) -> String {
+fn line(step: &Progress, name: &str) -> String {
     let pid = step.pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
     let reason =
         step.reason.as_deref().map_or_else(String::new, |reason| format!(": {}", escape(reason, 500)));
-    format!("{}: worker {}{pid} {}{reason}", place(step), step.id.short(), name(step.stage))
+    format!("{}: worker {}{pid} {name}{reason}", place(step), step.id.short())
 }
 
 fn place(step: &Progress) -> String {
     step.idx.map_or_else(|| "standby".into(), |slot| format!("slot {slot}"))
-}
-
-fn name(stage: Stage) -> &'static str {
-    match stage {
-        Stage::Starting => "starting",
-        Stage::Online => "online",
-        Stage::Serving => "serving",
-        Stage::Standby => "standby",
-        Stage::Failed => "failed",
-        Stage::Draining => "draining",
-        Stage::Gone => "gone",
-    }
 }
 
 fn paint(stage: Stage) -> Paint {

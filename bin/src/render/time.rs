@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-/// `duration` in its largest unit, and the next one where the first is small: `0.4 s`, `12 s`, `3 min`, `2 h 5 min`, `3 d 4 h`.
+/// `duration` in its largest unit, and the next one where the first is small: `40 ms`, `0.4 s`, `12 s`, `3 min`, `2 h 5 min`, `3 d 4 h`.
 #[must_use]
 pub fn span(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     match seconds {
+        0 if duration.subsec_millis() < 100 => format!("{} ms", duration.subsec_millis().max(1)),
         0..10 => format!("{}.{} s", seconds, duration.subsec_millis() / 100),
         10..60 => format!("{seconds} s"),
         60..3600 => format!("{minutes} min"),
@@ -33,10 +34,13 @@ mod tests {
 
     #[test]
     fn spans_read_well() {
-        let said: Vec<String> = [430, 9_999, 59_999, 60_000, 3_599_999, 7_500_000, 273_600_000]
+        let said: Vec<String> = [0, 40, 430, 9_999, 59_999, 60_000, 3_599_999, 7_500_000, 273_600_000]
             .map(|millis| span(Duration::from_millis(millis)))
             .into();
-        assert_eq!(said, ["0.4 s", "9.9 s", "59 s", "1 min", "59 min", "2 h 5 min", "3 d 4 h"]);
+        assert_eq!(
+            said,
+            ["1 ms", "40 ms", "0.4 s", "9.9 s", "59 s", "1 min", "59 min", "2 h 5 min", "3 d 4 h"]
+        );
     }
 
     #[test]

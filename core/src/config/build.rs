@@ -3,17 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use super::layer::{Layer, OptionsLayer};
-use super::load::{Surroundings, join, shown};
+use super::load::{Surroundings, join, plain, shown};
 use super::problem::{Place, Problem};
 use super::section::{Report, Set, Slot};
 use super::setting::{Command, OutputTo, Workers};
-use super::{Config, Listen, Options, Output, Program, Ready, SocketPattern};
+use super::{Companion, Config, Listen, Options, Output, PatternError, Program, Ready, SocketPattern};
 
 /// The longest path of a unix socket: `sun_path` of unix(7) has 108 bytes, the last of them a NUL.
 const MAX_SOCKET_PATH: usize = 107;
-
-/// Endings of the files that are named after the control socket.
-const COMPANIONS: [&str; 3] = ["", ".lock", ".state"];
 
 /// Makes the configuration of what `files` say, if nothing is missing; reports what is wrong.
 pub(super) fn config(
@@ -31,7 +28,7 @@ pub(super) fn config(
     let program = base.program(script, command, node.value(), node_args.value(), report);
     let names = base.names(tmp_dir, socket_file, ipc_file, report);
     let options = base.options(options, report);
-    let Names { tmp_dir, socket_file, ipc_file } = names?;
+    let Names { tmp_dir, socket_dir, socket_file, ipc_file } = names?;
     Some(Config {
         files: files.to_vec(),
         cwd: around.cwd.clone(),
@@ -39,6 +36,7 @@ pub(super) fn config(
         program: program?,
         tmp_dir,
         socket_file,
+        socket_dir,
         ipc_file,
         workers: match workers.value()? {
             Workers::Auto => around.cpus,
@@ -61,6 +59,7 @@ struct Base<'a> {
 /// Where links and sockets are.
 struct Names {
     tmp_dir: PathBuf,
+    socket_dir: PathBuf,
     socket_file: SocketPattern,
     ipc_file: PathBuf,
 }
@@ -125,17 +124,18 @@ impl Base<'_> {
         }
         let folder = tmp_dir.get();
         let tmp_dir = folder.as_ref().map(|folder| self.path(&folder.value));
-        let pattern = socket_file.get().and_then(|set| pattern(set, tmp_dir.as_deref(), report));
-        let (tmp_dir, pattern, ipc_file) = (tmp_dir?, pattern?, ipc_file.get()?);
+        let sockets = socket_file.get().and_then(|set| sockets(set, tmp_dir.as_deref(), report));
+        let (tmp_dir, sockets, ipc_file) = (tmp_dir?, sockets?, ipc_file.get()?);
         let blame = |place: &Option<Place>| place.clone().or_else(|| folder.as_ref()?.place.clone());
 
-        let socket = tmp_dir.join(pattern.value.to_string());
-        let length = tmp_dir.as_os_str().len() + "/".len() + pattern.value.socket_length();
-        short_enough(&socket, length, "socketFile", blame(&pattern.place), report);
+        let Sockets { folder: socket_dir, pattern } = sockets.value;
+        let socket = socket_dir.join(pattern.to_string());
+        let length = socket_dir.as_os_str().len() + "/".len() + pattern.socket_length();
+        short_enough(&socket, length, "socketFile", blame(&sockets.place), report);
         let ipc_path = join(&tmp_dir, Path::new(&ipc_file.value));
         short_enough(&ipc_path, ipc_path.as_os_str().len(), "ipcFile", blame(&ipc_file.place), report);
-        control_socket(&ipc_path, &tmp_dir, &pattern.value, blame(&ipc_file.place), report);
-        Some(Names { tmp_dir, socket_file: pattern.value, ipc_file: ipc_path })
+        control_socket(&ipc_path, &socket_dir, &pattern, blame(&ipc_file.place), report);
+        Some(Names { tmp_dir, socket_dir, socket_file: pattern, ipc_file: ipc_path })
     }
 
     fn options(&self, layer: OptionsLayer, report: &mut Report) -> Option<Options> {
@@ -166,12 +166,25 @@ impl Base<'_> {
     }
 }
 
-/// `socketFile` as a name in `tmpDir`; it may be written as a path that leads there.
-fn pattern(set: Set<String>, tmp_dir: Option<&Path>, report: &mut Report) -> Option<Set<SocketPattern>> {
+/// `socketFile`: the folder of links and sockets, and their names in it.
+struct Sockets {
+    folder: PathBuf,
+    pattern: SocketPattern,
+}
+
+/// `socketFile`, which may be a path from `tmpDir`.
+fn sockets(set: Set<String>, tmp_dir: Option<&Path>, report: &mut Report) -> Option<Set<Sockets>> {
     let path = join(tmp_dir.unwrap_or(Path::new("")), Path::new(&set.value));
-    let name = tmp_dir.and_then(|tmp_dir| path.strip_prefix(tmp_dir).ok()).unwrap_or(&path);
-    match SocketPattern::parse(&name.to_string_lossy()) {
-        Ok(value) => Some(Set { value, place: set.place }),
+    let name = path.file_name().unwrap_or_default();
+    let parsed = match SocketPattern::parse(&name.to_string_lossy()) {
+        Ok(_) if set.value.matches("{worker}").count() > 1 => Err(PatternError::Placeholder),
+        parsed => parsed,
+    };
+    match parsed {
+        Ok(pattern) => {
+            let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+            Some(Set { value: Sockets { folder, pattern }, place: set.place })
+        }
         Err(error) => {
             report.problems.push(Problem {
                 place: set.place,
@@ -232,7 +245,7 @@ fn short_enough(path: &Path, length: usize, key: &str, place: Option<Place>, rep
 /// The control socket needs a name, and one that no link or socket can have.
 fn control_socket(
     path: &Path,
-    tmp_dir: &Path,
+    socket_dir: &Path,
     pattern: &SocketPattern,
     place: Option<Place>,
     report: &mut Report,
@@ -242,12 +255,10 @@ fn control_socket(
         report.problems.push(Problem { place, message, help: None });
         return;
     };
-    let in_tmp_dir = path.parent() == Some(tmp_dir);
-    let taken = COMPANIONS
-        .iter()
-        .map(|ending| format!("{name}{ending}"))
-        .find(|name| pattern.matches(name).is_some());
-    if let (true, Some(taken)) = (in_tmp_dir, taken) {
+    let beside_sockets = path.parent().map(plain) == Some(plain(socket_dir));
+    let endings = [""].into_iter().chain(Companion::ALL.map(Companion::ending));
+    let taken = endings.map(|ending| format!("{name}{ending}")).find(|name| pattern.matches(name).is_some());
+    if let (true, Some(taken)) = (beside_sockets, taken) {
         report.problems.push(Problem {
             place,
             message: format!(

@@ -30,7 +30,8 @@ section! {
         tmp_dir: "tmpDir" => Slot<String>,
         /// The application's name in process titles.
         name: "name" => Slot<String> = "app".to_owned(),
-        /// The names of links and sockets in `tmpDir`: `{worker}` becomes the index of the slot or the id of the worker.
+        /// The names of links and sockets: `{worker}` becomes the index of the slot or the id of the worker. Relative to
+        /// `tmpDir`; another folder has to exist.
         socket_file: "socketFile" => Slot<String> = "app.{worker}.sock".to_owned(),
         /// The control socket, relative to `tmpDir`; lock and state files are named after it.
         ipc_file: "ipcFile" => Slot<String> = "nodesockd.ipc".to_owned(),
@@ -41,7 +42,8 @@ section! {
         /// What workers get from the daemon's environment (a list of names), or are given (a table of names and
         /// values). `NODE_ENV`, `PATH`, `HOME`, `LANG` and `TZ` always pass through.
         env: "env" => Slot<Env> = Env::default(),
-        /// A front server for development: its port, or `true` for 8000.
+        /// A front server for development: its port on the loopback interface, `true` for 8000, or an address and a port
+        /// such as `"0.0.0.0:8000"`.
         dev_server: "devServer" => Slot<DevServer> = DevServer(None),
         /// Whether the daemon's log is verbose.
         debug: "debug" => Slot<bool> = false,
@@ -116,7 +118,7 @@ impl From<&Config> for Layer {
             node_args,
             tmp_dir: written(&config.tmp_dir),
             name: config.name.clone().into(),
-            socket_file: config.socket_file.to_string().into(),
+            socket_file: written(&config.socket_dir.join(config.socket_file.to_string())),
             ipc_file: written(&config.ipc_file),
             workers: Workers::Count(config.workers).into(),
             standby: config.standby.into(),

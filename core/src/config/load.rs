@@ -5,10 +5,11 @@ use std::num::NonZeroU32;
 use std::path::{Component, Path, PathBuf};
 
 use super::layer::Layer;
+use super::package::InPackage;
 use super::problem::{Place, Problem};
 use super::section::{Field, Report, Slot};
 use super::source::Source;
-use super::tree::{Node, SyntaxError};
+use super::tree::{Node, SyntaxError, Value};
 use super::{Config, build, toml, yaml};
 
 /// What the loader needs to know about where it runs.
@@ -18,6 +19,8 @@ pub struct Surroundings {
     pub cwd: PathBuf,
     /// How many CPUs are usable, for `workers = "auto"`.
     pub cpus: NonZeroU32,
+    /// The Node that has started the daemon, if one has: what `node` is by default.
+    pub node: Option<String>,
 }
 
 /// Reads files for the loader.
@@ -70,12 +73,9 @@ pub fn load(
     around: &Surroundings,
     sources: &mut dyn Sources,
 ) -> Result<Config, Vec<Problem>> {
-    let mut chain =
-        Chain { around, sources, files: Vec::new(), layers: Vec::new(), report: Report::default() };
+    let mut chain = Chain::new(around, sources, |_, _| None);
     chain.follow(start).map_err(|problem| vec![problem])?;
-    let Chain { files, layers, mut report, .. } = chain;
-    let defaults = Layer::defaults();
-    let layer = layers.into_iter().rev().fold(defaults, |base, layer| layer.on_top_of(base));
+    let (layer, files, mut report) = chain.whole();
     let config = build::config(layer, &files, around, &mut report);
     match config {
         Some(config) if report.problems.is_empty() => Ok(config),
@@ -83,16 +83,49 @@ pub fn load(
     }
 }
 
+/// What the files say together, however much is wrong with them; `readable` is what can be read of one that is not in
+/// its syntax. `None` if there is no first file.
+pub(super) fn layers(
+    start: Start<'_>,
+    around: &Surroundings,
+    sources: &mut dyn Sources,
+    readable: Readable,
+) -> Option<(Layer, Vec<PathBuf>)> {
+    let mut chain = Chain::new(around, sources, readable);
+    chain.follow(start).ok()?;
+    let (layer, files, _) = chain.whole();
+    Some((layer, files))
+}
+
+/// What can be read of the file at a path, which is not in its syntax.
+type Readable = fn(&Path, &str) -> Option<Node>;
+
 /// The files read so far, each extending the next.
 struct Chain<'a> {
     around: &'a Surroundings,
     sources: &'a mut dyn Sources,
+    readable: Readable,
     files: Vec<PathBuf>,
     layers: Vec<Layer>,
     report: Report,
 }
 
-impl Chain<'_> {
+impl<'a> Chain<'a> {
+    fn new(around: &'a Surroundings, sources: &'a mut dyn Sources, readable: Readable) -> Self {
+        let (files, layers, report) = (Vec::new(), Vec::new(), Report::default());
+        Self { around, sources, readable, files, layers, report }
+    }
+
+    /// What all files say together, on top of the defaults.
+    fn whole(self) -> (Layer, Vec<PathBuf>, Report) {
+        let mut defaults = Layer::defaults();
+        if let Some(node) = &self.around.node {
+            defaults.node = node.clone().into();
+        }
+        let layer = self.layers.into_iter().rev().fold(defaults, |base, layer| layer.on_top_of(base));
+        (layer, self.files, self.report)
+    }
+
     /// Reads all files, from the first to the last one extended; fails if there is no first one.
     fn follow(&mut self, start: Start<'_>) -> Result<(), Problem> {
         let (path, text) = match start {
@@ -139,6 +172,9 @@ impl Chain<'_> {
             Err(problems) => {
                 self.report.problems.extend(problems);
                 self.report.unread = true;
+                if let Some(node) = (self.readable)(&path, source.text()) {
+                    layer.read("", &node, &source, &mut self.report);
+                }
             }
         }
         let extends = std::mem::take(&mut layer.extends);
@@ -164,14 +200,14 @@ impl Chain<'_> {
 
     /// The file that `from` extends.
     fn extended(&mut self, from: &Path, path: &Path) -> Result<(PathBuf, String), Problem> {
-        let candidates = candidates(from, path);
+        let candidates = self.candidates(from, path);
         for candidate in &candidates {
             if self.files.len() == MAX_FILES || self.files.iter().any(|file| plain(file) == plain(candidate))
             {
                 return Err(self.circle(candidate));
             }
             match self.sources.read(candidate) {
-                Err(error) if is_absent(&error) => {}
+                Err(error) if is_absent(&error) || error.kind() == ErrorKind::IsADirectory => {}
                 Err(error) => {
                     let problem = self.unreadable(candidate, &error);
                     return Err(Problem::general(format!("`extends`: {}", problem.message)));
@@ -184,6 +220,32 @@ impl Chain<'_> {
             candidates.iter().map(|path| shown(path, self.around).display().to_string()).collect();
         problem.help = Some(format!("looked for {}", crate::text::escape(&tried.join(", "), 500)));
         Err(problem)
+    }
+
+    /// Where the file that `from` extends as `path` may be: a path that starts with a dot or a slash is one; any other may
+    /// lie in a `node_modules` of a folder on the way up, as Node looks for packages, or beside `from`.
+    fn candidates(&mut self, from: &Path, path: &Path) -> Vec<PathBuf> {
+        let folder = from.parent().unwrap_or(from);
+        let beside = join(folder, path);
+        let specifier = path.to_string_lossy();
+        if specifier.starts_with(['.', '/']) {
+            return vec![beside];
+        }
+        let wanted = InPackage::parse(&specifier);
+        let mut candidates = Vec::new();
+        for above in folder.ancestors().filter(|folder| !folder.ends_with("node_modules")) {
+            let modules = above.join("node_modules");
+            if let Some(wanted) = &wanted {
+                let package = modules.join(wanted.name);
+                // A manifest that cannot be read names nothing.
+                let manifest = self.sources.read(&package.join("package.json"));
+                let named = manifest.map(|text| wanted.files(&text)).unwrap_or_default();
+                candidates.extend(named.iter().map(|file| join(&package, Path::new(file))));
+            }
+            candidates.push(join(&modules, path));
+        }
+        candidates.push(beside);
+        candidates
     }
 
     fn circle(&self, back: &Path) -> Problem {
@@ -219,28 +281,19 @@ fn parse(path: &Path, source: &Source) -> Result<Node, Vec<Problem>> {
     if source.text().len() > MAX_BYTES {
         return Err(vec![whole(format!("the file is larger than {MAX_BYTES} bytes"))]);
     }
-    let syntax = ENDINGS.iter().find(|(ending, _)| path.extension().is_some_and(|its| its == *ending));
-    let Some((_, syntax)) = syntax else {
-        let mut problem = whole("the file is of no known kind".to_owned());
-        problem.help = Some("name it `.toml`, `.yml` or `.yaml`".to_owned());
+    let known = ENDINGS.iter().find(|(ending, _)| path.extension().is_some_and(|its| its == *ending));
+    let syntax = known.map_or(yaml::parse as Syntax, |(_, syntax)| *syntax);
+    let parsed = syntax(source.text());
+    let is_table = matches!(&parsed, Ok(Node { value: Value::Table(_), .. }));
+    if known.is_none() && !is_table && toml::parse(source.text()).is_ok() {
+        let mut problem = whole("the file is TOML, and is read as YAML because of its name".to_owned());
+        problem.help = Some("give it a name that ends in `.toml`".to_owned());
         return Err(vec![problem]);
-    };
-    syntax(source.text()).map_err(|errors| {
+    }
+    parsed.map_err(|errors| {
         let problem = |error: SyntaxError| source.problem(&error.span, error.message, None);
         errors.into_iter().map(problem).collect()
     })
-}
-
-/// Where the file that `from` extends as `path` may be: a path that starts with a dot or a slash is one; any other may
-/// lie in a `node_modules` of a folder on the way up, as Node looks for packages.
-fn candidates(from: &Path, path: &Path) -> Vec<PathBuf> {
-    let folder = from.parent().unwrap_or(from);
-    let beside = join(folder, path);
-    if path.to_string_lossy().starts_with(['.', '/']) {
-        return vec![beside];
-    }
-    let above = folder.ancestors().filter(|folder| !folder.ends_with("node_modules"));
-    above.map(|folder| join(&folder.join("node_modules"), path)).chain([beside]).collect()
 }
 
 /// `path` seen from `folder`. Stays logical: `..` is left for the kernel, which alone knows where symlinks lead.
@@ -248,8 +301,8 @@ pub(super) fn join(folder: &Path, path: &Path) -> PathBuf {
     folder.join(path).components().filter(|part| *part != Component::CurDir).collect()
 }
 
-/// `path` with each `..` taken literally: good enough to notice a circle.
-fn plain(path: &Path) -> PathBuf {
+/// `path` with each `..` taken literally: good enough to notice a circle, or that two paths are the same.
+pub(super) fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {
         if part == Component::ParentDir {

@@ -4,10 +4,14 @@
 //! short enough for the kernel.
 
 mod build;
+mod companion;
+mod dev_address;
 mod layer;
 mod load;
+mod package;
 mod pattern;
 mod problem;
+mod salvage;
 mod section;
 mod setting;
 mod source;
@@ -27,9 +31,12 @@ use crate::wire::Json;
 use layer::Layer;
 use section::Field;
 
+pub use companion::Companion;
+pub use dev_address::{DevAddress, NotAnAddress};
 pub use load::{Sources, Start, Surroundings, file_names, load};
 pub use pattern::{Named, PatternError, SocketPattern};
 pub use problem::{Place, Problem};
+pub use salvage::control_socket;
 
 /// More slots, or standbys, than this are a slip of the pen.
 pub const MAX_WORKERS: u32 = 4096;
@@ -48,8 +55,10 @@ pub struct Config {
     pub program: Program,
     /// `tmpDir`, absolute.
     pub tmp_dir: PathBuf,
-    /// `socketFile`
+    /// `socketFile`: names in `socket_dir`.
     pub socket_file: SocketPattern,
+    /// The folder of links and sockets, absolute: `tmpDir`, or the folder that `socketFile` names.
+    pub socket_dir: PathBuf,
     /// `ipcFile`, absolute.
     pub ipc_file: PathBuf,
     /// `workers`
@@ -58,12 +67,20 @@ pub struct Config {
     pub standby: u32,
     /// `env`
     pub env: Env,
-    /// `devServer`: the port, if there is to be one.
-    pub dev_server: Option<u16>,
+    /// `devServer`: where it listens, if there is to be one.
+    pub dev_server: Option<DevAddress>,
     /// `debug`
     pub debug: bool,
     /// `options`
     pub options: Options,
+}
+
+impl Config {
+    /// The folder of links and sockets, if it is another one than `tmpDir`.
+    #[must_use]
+    pub fn separate_socket_dir(&self) -> Option<PathBuf> {
+        (self.socket_dir != self.tmp_dir).then(|| self.socket_dir.clone())
+    }
 }
 
 /// What the command `config` answers (spec section 5): `{config, files}`, where `config` is what a file would say that

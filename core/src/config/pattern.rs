@@ -8,7 +8,7 @@ use crate::id::{SlotIndex, WorkerId};
 
 const PLACEHOLDER: &str = "{worker}";
 
-/// A file name in `tmpDir` with one `{worker}` in it: filled with a slot's index it is a link, with a worker's id a socket.
+/// A file name with one `{worker}` in it: filled with a slot's index it is a link, with a worker's id a socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SocketPattern {
     before: String,
@@ -20,15 +20,15 @@ pub struct SocketPattern {
 pub enum PatternError {
     /// It does not contain `{worker}` exactly once.
     Placeholder,
-    /// It contains a slash or is hidden behind a dot: not a plain file name.
+    /// It contains a slash or starts with a dot: not a plain file name.
     NotAName,
 }
 
 impl fmt::Display for PatternError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Placeholder => "must contain `{worker}` exactly once",
-            Self::NotAName => "must be a plain file name in `tmpDir`, without `/` and not starting with `.`",
+            Self::Placeholder => "must contain `{worker}` exactly once, in the name of the file",
+            Self::NotAName => "must name a file that does not start with `.`",
         })
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use super::tree::{Entry, Node, Span, Value};
-use super::{Env, Listen, MAX_WORKERS, Ready, Symlinks, Upgrade, suggest};
+use super::{DevAddress, Env, Listen, MAX_WORKERS, Ready, Symlinks, Upgrade, suggest};
 use crate::text;
 
 /// The type of a setting.
@@ -264,36 +264,35 @@ impl Setting for Duration {
     }
 }
 
-/// `devServer`: its port, if there is to be one.
+/// `devServer`: where it listens, if there is to be one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct DevServer(pub Option<u16>);
-
-impl DevServer {
-    /// What `true` means.
-    const PORT: u16 = 8000;
-}
+pub(super) struct DevServer(pub Option<DevAddress>);
 
 impl Setting for DevServer {
     fn expected() -> String {
-        "`true`, `false` or a port from 1 to 65535".to_owned()
+        format!("`true`, `false`, {}", DevAddress::EXPECTED)
     }
 
     fn read(node: &Node) -> Result<Self, Vec<Misfit>> {
         if let Some(on) = node.value.as_bool() {
-            return Ok(Self(on.then_some(Self::PORT)));
+            return Ok(Self(on.then_some(DevAddress::DEFAULT_PORT.into())));
         }
         let port = whole(node).and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0);
-        port.map_or_else(|| unquoted(node), |port| Ok(Self(Some(port))))
+        // A port alone is a number: `"8000"` is more often a slip.
+        let address = node.value.as_text().filter(|text| text.contains(':'));
+        let address = address.and_then(|text| text.parse().ok()).or(port.map(DevAddress::from));
+        address.map_or_else(|| unquoted(node), |address| Ok(Self(Some(address))))
     }
 
     fn json(&self) -> Json {
-        self.0.map_or(false.into(), Json::from)
+        self.0.map_or(false.into(), |address| json!(address))
     }
 
     fn schema() -> Json {
         json!({ "anyOf": [
             { "type": "boolean" },
             { "type": "integer", "minimum": 1, "maximum": u16::MAX },
+            { "type": "string", "pattern": ":[0-9]+$" },
         ] })
     }
 }

@@ -23,6 +23,13 @@ pub(super) fn parse(text: &str) -> Result<Node, Vec<SyntaxError>> {
     Err(errors.into_iter().map(place).collect())
 }
 
+/// What can be read of a text that is not TOML.
+pub(super) fn readable(text: &str) -> Node {
+    let (table, _) = DeTable::parse_recoverable(text);
+    let span = table.span();
+    Node { value: Value::Table(entries(table.into_inner())), span }
+}
+
 fn entries(table: DeTable<'_>) -> Vec<Entry> {
     let entry = |(key, value): (Spanned<_>, _)| Entry {
         key_span: key.span(),

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, MAX_WORKERS, SocketPattern};
+use crate::config::{Config, DevAddress, MAX_WORKERS, SocketPattern};
 use crate::id::{RequestRef, SlotIndex, WorkerId};
 use crate::time::Time;
 use crate::wire::StartOptions;
@@ -47,7 +47,7 @@ pub struct Handoff {
     relays: Relays,
     open: BTreeSet<RequestRef>,
     queue: Vec<Queued>,
-    dev_server: Option<(u16, Vec<String>)>,
+    dev_server: Option<(DevAddress, Vec<String>)>,
     reload_wanted: bool,
     guessing: bool,
     announcements: Option<Announcements>,
@@ -60,6 +60,9 @@ pub struct Handoff {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Fixed {
     tmp_dir: PathBuf,
+    /// The folder of links and sockets, if it is another one than `tmpDir`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    socket_dir: Option<PathBuf>,
     ipc_file: PathBuf,
     ipc_group: Option<String>,
 }
@@ -105,6 +108,7 @@ impl Fixed {
     pub fn of(config: &Config) -> Self {
         Self {
             tmp_dir: config.tmp_dir.clone(),
+            socket_dir: config.separate_socket_dir(),
             ipc_file: config.ipc_file.clone(),
             ipc_group: config.options.ipc_group.clone(),
         }
@@ -112,15 +116,17 @@ impl Fixed {
 
     pub fn differs_from(&self, other: &Self) -> Option<String> {
         let key = if self.tmp_dir != other.tmp_dir {
-            "tmpDir"
+            "`tmpDir`"
+        } else if self.socket_dir != other.socket_dir {
+            "the folder in `socketFile`"
         } else if self.ipc_file != other.ipc_file {
-            "ipcFile"
+            "`ipcFile`"
         } else if self.ipc_group != other.ipc_group {
-            "options.ipcGroup"
+            "`options.ipcGroup`"
         } else {
             return None;
         };
-        Some(format!("`{key}` cannot change while the daemon runs; stop it and start it again"))
+        Some(format!("{key} cannot change while the daemon runs; stop it and start it again"))
     }
 }
 

@@ -386,7 +386,7 @@ fn spawn_order(id: WorkerId, worker: &Worker, config: &Config) -> SpawnOrder {
     let suspended = worker.started_suspended;
     // A standby does not know yet which of the sockets will be its own; all of them are there.
     let socket =
-        worker.socket.as_ref().or(worker.listeners.first()).map(|socket| config.tmp_dir.join(socket));
+        worker.socket.as_ref().or(worker.listeners.first()).map(|socket| config.socket_dir.join(socket));
     let socket = socket.unwrap_or_default();
     let ours = [
         ("NODESOCKD_APP_NAME", config.name.clone()),

@@ -53,7 +53,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use crate::action::Action;
-use crate::config::{Config, SocketPattern};
+use crate::config::{Config, DevAddress, SocketPattern};
 use crate::event::{Event, Failure};
 use crate::id::{BootId, Ids, RequestRef, SlotIndex, WorkerId};
 use crate::notice::Manager;
@@ -112,7 +112,7 @@ pub struct Supervisor {
     upgrade_wanted: bool,
     relays: Relays,
     /// The last order given to the dev server.
-    dev_server: Option<(u16, Vec<String>)>,
+    dev_server: Option<(DevAddress, Vec<String>)>,
     /// The last content ordered for the state file.
     persisted: Option<State>,
     /// Workers have been told to resume, and the state file does not say so yet.
@@ -350,16 +350,16 @@ impl Supervisor {
 
     /// Points the dev server, where there is one, at the links of the slots there ought to be.
     fn serve_dev(&mut self) {
-        let wanted = self.config.dev_server.filter(|_| self.life == Life::Serving).map(|port| {
+        let wanted = self.config.dev_server.filter(|_| self.life == Life::Serving).map(|address| {
             let link = |slot| self.config.socket_file.link(SlotIndex(slot));
-            (port, (0..self.desired.slots).map(link).collect::<Vec<_>>())
+            (address, (0..self.desired.slots).map(link).collect::<Vec<_>>())
         });
         if wanted == self.dev_server {
             return;
         }
         self.dev_server.clone_from(&wanted);
-        let (port, links) = wanted.map_or((None, Vec::new()), |(port, links)| (Some(port), links));
-        self.act(Action::ServeDev { port, links });
+        let (address, links) = wanted.map_or((None, Vec::new()), |(address, links)| (Some(address), links));
+        self.act(Action::ServeDev { address, links });
     }
 }
 

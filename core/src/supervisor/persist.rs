@@ -63,6 +63,7 @@ impl Supervisor {
             slots: self.desired.slots,
             standby: self.desired.standby,
             suspended: self.desired.suspended,
+            socket_dir: self.config.separate_socket_dir(),
             socket_files: self.socket_files(),
             workers: self
                 .workers

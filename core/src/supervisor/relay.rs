@@ -102,9 +102,10 @@ impl Supervisor {
 
     /// The workers that `selector` names, if it is one and names any.
     fn choose(&mut self, to: &RequestRef, selector: Option<String>) -> Option<Vec<Candidate>> {
+        // An empty text names nobody; it comes from scripts whose variable is not set.
+        let parsed = selector.as_deref().map_or_else(|| Ok(Selector::default()), Selector::parse);
         let text = selector.unwrap_or_default();
-        let selector = if text.is_empty() { Ok(Selector::default()) } else { Selector::parse(&text) };
-        let selector = match selector {
+        let selector = match parsed {
             Ok(selector) => selector,
             Err(error) => {
                 self.reply(to, Reply::failed(Some(Code::Usage), vec![error]));

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use nodesockd_core::config::DevAddress;
 use nodesockd_core::event::{DaemonSignal, Failure};
 use nodesockd_core::wire::{Code, Request, StartOptions, ToWorker};
 use nodesockd_core::{Action, Event};
@@ -38,11 +39,11 @@ fn the_dev_server_stands_before_all_slots_until_the_end() {
     desk.all_online();
     desk.hear(Event::Signalled { signal: DaemonSignal::Terminate });
     let served = |action: &Action| match action {
-        Action::ServeDev { port, links } => Some((*port, links.join(" "))),
+        Action::ServeDev { address, links } => Some((*address, links.join(" "))),
         _ => None,
     };
     let served: Vec<_> = desk.orders.iter().filter_map(served).collect();
-    let at = |links: &str| (Some(8000), links.to_owned());
+    let at = |links: &str| (Some(DevAddress::from(8000)), links.to_owned());
     assert_eq!(served, [at("app.0.sock"), at("app.0.sock app.1.sock"), (None, String::new())]);
 
     let without = Desk::up("");

@@ -25,7 +25,7 @@ impl Sources for File<'_> {
 
 pub fn config(keys: &str) -> Config {
     let text = format!("tmpDir = '/run/app'\nscript = 'server.js'\n{keys}");
-    let around = Surroundings { cwd: PathBuf::from("/srv/app"), cpus: NonZeroU32::MIN };
+    let around = Surroundings { cwd: PathBuf::from("/srv/app"), cpus: NonZeroU32::MIN, node: None };
     let loaded = load(Start::File(Path::new("nodesockd.toml")), &around, &mut File(&text));
     loaded.unwrap_or_else(|problems| panic!("{problems:?}"))
 }

@@ -134,6 +134,10 @@ fn what_cannot_be_taken_over_is_refused_with_the_reason() {
     let refused = |keys: &str| handed_off().refuses(&config(keys)).unwrap_or_default();
     let words =
         |key: &str| format!("`{key}` cannot change while the daemon runs; stop it and start it again");
+    assert_eq!(
+        refused("socketFile = 'sub/{worker}'"),
+        "the folder in `socketFile` cannot change while the daemon runs; stop it and start it again"
+    );
     assert_eq!(refused("ipcFile = 'other.ipc'"), words("ipcFile"));
     assert_eq!(refused("[options]\nipcGroup = 'deploy'"), words("options.ipcGroup"));
     assert_eq!(refused("name = 'other'"), "");

@@ -169,9 +169,10 @@ fn what_the_system_refuses_is_passed_on_with_what_to_do() {
     );
     let swept = Event::Swept { result: Err(Failure("EACCES".into())) };
     assert_eq!(said(&mut desk, swept), "WARN cannot remove stale files from tmpDir: EACCES");
-    let taken = Event::DevServing { port: Some(8000), result: Err(Failure("port 8000 is taken".into())) };
+    let taken =
+        Event::DevServing { address: Some(8000.into()), result: Err(Failure("port 8000 is taken".into())) };
     assert_eq!(said(&mut desk, taken), "WARN port 8000 is taken");
-    assert_eq!(said(&mut desk, Event::DevServing { port: Some(8000), result: Ok(()) }), "");
+    assert_eq!(said(&mut desk, Event::DevServing { address: Some(8000.into()), result: Ok(()) }), "");
     assert_eq!(said(&mut desk, Event::LogsReopened { result: Ok(()) }), "INFO log files reopened");
     let logs = Event::LogsReopened { result: failure() };
     assert_eq!(said(&mut desk, logs), "WARN log files not reopened, the old ones stay in use: ENOSPC");

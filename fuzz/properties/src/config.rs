@@ -43,7 +43,7 @@ fn config(bytes: &[u8], ending: &str) {
 }
 
 fn parse(name: &str, files: &mut Files<'_>) -> Result<Config, Vec<Problem>> {
-    let around = Surroundings { cwd: PathBuf::from("/srv/app"), cpus: NonZeroU32::MIN };
+    let around = Surroundings { cwd: PathBuf::from("/srv/app"), cpus: NonZeroU32::MIN, node: None };
     load(Start::File(Path::new(name)), &around, files)
 }
 

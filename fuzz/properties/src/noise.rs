@@ -156,7 +156,7 @@ impl Noise<'_> {
         match self.input.below(9) {
             0 => Event::Withdrawn { slot: self.slot(), link: "app.0.sock".into(), result: self.failure() },
             1 => Event::Swept { result: self.failure().map(|()| 1) },
-            2 => Event::DevServing { port: Some(8000), result: self.failure() },
+            2 => Event::DevServing { address: Some(8000.into()), result: self.failure() },
             3 => Event::ConfigLoaded { result: Err(vec![Problem::general(self.input.text())]) },
             4 => Event::ConfigLoaded { result: Ok(Box::new(self.config.clone())) },
             5 => Event::LogsReopened { result: self.failure() },

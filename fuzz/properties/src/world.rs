@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nodesockd_core::action::{SpawnOrder, WorkerSignal};
 use nodesockd_core::backend::Backend;
-use nodesockd_core::config::{Config, Named, Problem, SocketPattern, Symlinks};
+use nodesockd_core::config::{Config, DevAddress, Named, Problem, SocketPattern, Symlinks};
 use nodesockd_core::event::{DaemonSignal, Event, ExitStatus, Failure, Queue};
 use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
@@ -318,10 +318,11 @@ fn configuration(input: &mut Input<'_>) -> Config {
         config.env.pass.push("A".into());
     }
     if input.rarely(8) {
-        config.dev_server = Some(8000);
+        config.dev_server = Some(8000.into());
     }
     if input.rarely(16) {
         config.tmp_dir.push("elsewhere");
+        config.socket_dir.push("elsewhere");
     }
     config.options.max_start_attempts =
         NonZeroU32::new(1 + u32::from(input.byte() % 3)).unwrap_or(NonZeroU32::MIN);
@@ -474,7 +475,7 @@ impl Backend for World<'_> {
         self.fails()
     }
 
-    async fn serve_dev(&mut self, _port: Option<u16>, _links: &[String]) -> Result<(), Failure> {
+    async fn serve_dev(&mut self, _address: Option<DevAddress>, _links: &[String]) -> Result<(), Failure> {
         self.fails()
     }
 

@@ -98,14 +98,14 @@ impl Backend {
             return Err(OpenError::System { what: "take over", error });
         };
         let config = &setup.config;
-        let tmp_dir = super::open_tmp_dir(config)?;
+        let sockets = super::open_folders(config)?;
         let system = |error| OpenError::System { what: "take over", error };
         let control = std::os::unix::net::UnixListener::from(fds.control.open());
         let control = UnixListener::from_std(control).map_err(system)?;
         let lock = Lock::from_handoff(fds.lock.open());
         let group = config.options.ipc_group.as_deref();
         let (ipc_file, control) = ipc::from_handoff(&config.ipc_file, group, control, fds.connections)?;
-        let mut backend = Self::assemble(setup, tmp_dir, lock, ipc_file, control)?;
+        let mut backend = Self::assemble(setup, sockets, lock, ipc_file, control)?;
         backend.listeners.take_over(fds.listeners.into_iter().map(|(name, socket)| (name, socket.open())));
         backend.logs.take_over(fds.logs.into_iter().map(|(path, file)| (path, file.open())));
         if let Some(server) = fds.dev_server {

@@ -1,12 +1,12 @@
 //! One daemon per `ipcFile`.
 
-use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use nodesockd_core::config::Companion;
 use rustix::fs::{FlockOperation, OFlags, flock, ftruncate};
 use rustix::io::Errno;
 use rustix::process::geteuid;
@@ -21,9 +21,7 @@ pub(crate) struct Lock(File);
 impl Lock {
     /// Takes the lock of the daemon at `ipc_file`.
     pub(crate) fn take(ipc_file: &Path) -> Result<Self, OpenError> {
-        let mut name = OsString::from(ipc_file);
-        name.push(".lock");
-        let file = PathBuf::from(name);
+        let file = Companion::Lock.path(ipc_file);
         let refused = |reason: String| OpenError::Lock { file: file.clone(), reason };
         loop {
             let mut lock = open(&file).map_err(|error| refused(explain(&file, &error)))?;

@@ -1,11 +1,11 @@
 //! The state file: what the next daemon has to know.
 
-use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use nodesockd_core::config::Companion;
 use nodesockd_core::event::Failure;
 use nodesockd_core::state::State;
 use rustix::fs::OFlags;
@@ -20,6 +20,8 @@ const LARGEST: u64 = 16 << 20;
 #[derive(Debug)]
 pub(crate) struct StateFile {
     path: PathBuf,
+    /// Its successor, until it is complete.
+    new: PathBuf,
     /// This boot of the machine.
     boot_id: Option<String>,
 }
@@ -28,7 +30,11 @@ impl StateFile {
     /// The file named after the control socket.
     pub(crate) fn beside(ipc_file: &Path) -> Self {
         let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
-        Self { path: with_ending(ipc_file, ".state"), boot_id: boot_id.map(|id| id.trim().to_owned()) }
+        Self {
+            path: Companion::State.path(ipc_file),
+            new: Companion::NewState.path(ipc_file),
+            boot_id: boot_id.map(|id| id.trim().to_owned()),
+        }
     }
 
     /// Replaces it, or removes it.
@@ -61,16 +67,16 @@ impl StateFile {
     }
 
     fn write(&self, text: &str) -> io::Result<()> {
-        let new = with_ending(&self.path, ".new");
-        std::fs::remove_file(&new).or_else(absent)?;
+        let new = &self.new;
+        std::fs::remove_file(new).or_else(absent)?;
         let options =
             OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(no_follow()).clone();
         let written = options
-            .open(&new)
+            .open(new)
             .and_then(|mut file| file.write_all(text.as_bytes()))
-            .and_then(|()| std::fs::rename(&new, &self.path));
+            .and_then(|()| std::fs::rename(new, &self.path));
         written.inspect_err(|_| {
-            let _ = std::fs::remove_file(&new);
+            let _ = std::fs::remove_file(new);
         })
     }
 }
@@ -81,12 +87,6 @@ fn absent(error: io::Error) -> io::Result<()> {
 
 fn no_follow() -> i32 {
     i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0)
-}
-
-fn with_ending(path: &Path, ending: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(ending);
-    name.into()
 }
 
 #[cfg(test)]

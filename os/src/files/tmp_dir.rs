@@ -1,4 +1,4 @@
-//! `tmpDir`: whether it can be trusted, and the links in it.
+//! The folder of links and sockets: whether it can be trusted, and the links in it.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -42,12 +42,12 @@ impl TmpDir {
     /// to it may have been switched; nginx goes by the path, so do we.
     pub(crate) fn folder(&mut self) -> Result<BorrowedFd<'_>, Failure> {
         let named =
-            std::fs::metadata(&self.path).map_err(|error| failure("use `tmpDir`", &self.path, error))?;
+            std::fs::metadata(&self.path).map_err(|error| failure("use the folder", &self.path, error))?;
         let held = fstat(&self.folder).ok();
         if held.is_none_or(|held| (held.st_dev, held.st_ino) != (named.dev(), named.ino())) {
             self.folder = open_trusted_by_us(&self.path)
-                .map_err(|reason| failure("use `tmpDir`", &self.path, reason))?;
-            tracing::warn!("`tmpDir` `{}` is another folder than before", self.path.display());
+                .map_err(|reason| failure("use the folder", &self.path, reason))?;
+            tracing::warn!("`{}` is another folder than before", self.path.display());
         }
         Ok(self.folder.as_fd())
     }

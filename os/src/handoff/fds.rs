@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 
+use nodesockd_core::config::DevAddress;
 use nodesockd_core::frame::Rest;
 use nodesockd_core::id::{ConnId, Process, WorkerId};
 use serde::{Deserialize, Serialize};
@@ -61,7 +62,7 @@ pub(crate) struct PausedStream {
 /// A running dev server.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct DevServerFds {
-    pub asked: u16,
+    pub asked: DevAddress,
     pub sockets: Vec<FdNumber>,
     pub links: Vec<PathBuf>,
 }

@@ -38,7 +38,8 @@ const SOCKET_PATH: &str = "NODESOCKD_SOCKET_PATH";
 /// Where the workers of a daemon are.
 pub(crate) struct Places<'a> {
     pub(crate) ipc_file: &'a Path,
-    pub(crate) tmp_dir: &'a TmpDir,
+    /// The folder of links and sockets.
+    pub(crate) sockets: &'a TmpDir,
     pub(crate) socket_file: &'a SocketPattern,
 }
 
@@ -121,7 +122,7 @@ impl Marked {
             let ours = ipc_file == places.ipc_file.as_os_str().as_bytes();
             return ours.then(|| Self::of(pid, id)).flatten();
         }
-        let socket = places.tmp_dir.name_of(&path(variable(&environ, SOCKET_PATH)?))?;
+        let socket = places.sockets.name_of(&path(variable(&environ, SOCKET_PATH)?))?;
         if socket != places.socket_file.socket(id) || !is_own_user(pid) {
             return None;
         }
@@ -158,18 +159,18 @@ fn lineage() -> Vec<Pid> {
 }
 
 /// What there is to know of a process that speaks as a worker; none if it is gone.
-pub(crate) fn caller(pid: u32, tmp_dir: &TmpDir, patterns: &[SocketPattern]) -> Option<Caller> {
+pub(crate) fn caller(pid: u32, sockets: &TmpDir, patterns: &[SocketPattern]) -> Option<Caller> {
     let number = i32::try_from(pid).ok().and_then(Pid::from_raw)?;
     let stat = Stat::of(number).filter(|stat| !stat.exited)?;
     let environ = environ(number).unwrap_or_default();
-    let socket = variable(&environ, SOCKET_PATH).and_then(|socket| tmp_dir.name_of(&path(socket)));
+    let socket = variable(&environ, SOCKET_PATH).and_then(|socket| sockets.name_of(&path(socket)));
     let names = |link: &FoundLink| socket.as_ref() == Some(&link.socket);
     Some(Caller {
         process: Process { pid, started: stat.started? },
         own_user: is_own_user(number),
         leads: stat.group == Some(number),
         worker: worker_in(&environ),
-        link: tmp_dir.links(patterns).into_iter().find(names),
+        link: sockets.links(patterns).into_iter().find(names),
         socket,
     })
 }

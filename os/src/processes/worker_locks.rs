@@ -8,7 +8,6 @@
 //! The file is never removed: locks on one without a name would be out of sight.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -18,6 +17,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
+use nodesockd_core::config::Companion;
 use nodesockd_core::event::Failure;
 use nodesockd_core::id::WorkerId;
 use rustix::fs::OFlags;
@@ -43,9 +43,7 @@ pub(crate) struct WorkerLocks {
 impl WorkerLocks {
     /// The file named after the control socket.
     pub(crate) fn beside(ipc_file: &Path) -> Self {
-        let mut name = OsString::from(ipc_file);
-        name.push(".workers");
-        Self { path: name.into() }
+        Self { path: Companion::Workers.path(ipc_file) }
     }
 
     /// Locks a line for `worker`. The line stays locked as long as anybody has the returned descriptor open.

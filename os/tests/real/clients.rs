@@ -221,6 +221,7 @@ async fn a_folder_that_others_could_tamper_with_is_refused() {
     let folder = harness.path("tmp");
     let mut config = config(harness.folder.path());
     config.tmp_dir.clone_from(&folder);
+    config.socket_dir.clone_from(&folder);
     let refusal = || open(config.clone()).err().map(|error| error.to_string()).unwrap_or_default();
     assert!(refusal().contains("`mkdir -m 2750"), "{}", refusal());
     std::fs::create_dir(&folder).unwrap();

@@ -36,7 +36,7 @@ async fn connections_are_spread_and_a_dead_slot_costs_a_retry() {
     serve(&harness, "a");
     serve(&harness, "b");
     let links = ["app.0.sock", "app.1.sock", "app.2.sock"].map(str::to_owned);
-    harness.backend.serve_dev(Some(0), &links).await.unwrap();
+    harness.backend.serve_dev(Some(0.into()), &links).await.unwrap();
     harness.backend.publish("app.0.sock", "a", Relative).unwrap();
     harness.backend.publish("app.1.sock", "nobody", Relative).unwrap();
     harness.backend.publish("app.2.sock", "b", Relative).unwrap();
@@ -52,7 +52,7 @@ async fn connections_are_spread_and_a_dead_slot_costs_a_retry() {
 #[tokio::test]
 async fn a_connection_waits_for_a_worker() {
     let mut harness = Harness::new();
-    harness.backend.serve_dev(Some(0), &["app.0.sock".to_owned()]).await.unwrap();
+    harness.backend.serve_dev(Some(0.into()), &["app.0.sock".to_owned()]).await.unwrap();
     let port = harness.backend.dev_port().unwrap();
     let mut client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     client.write_all(b"anybody").await.unwrap();
@@ -76,10 +76,10 @@ async fn a_connection_waits_for_a_worker() {
 #[tokio::test]
 async fn a_stopped_server_refuses_and_a_taken_port_is_an_error() {
     let mut harness = Harness::new();
-    harness.backend.serve_dev(Some(0), &[]).await.unwrap();
+    harness.backend.serve_dev(Some(0.into()), &[]).await.unwrap();
     let port = harness.backend.dev_port().unwrap();
     let mut other = Harness::new();
-    let failure = other.backend.serve_dev(Some(port), &[]).await.unwrap_err().0;
+    let failure = other.backend.serve_dev(Some(port.into()), &[]).await.unwrap_err().0;
     assert!(
         failure.starts_with(&format!("the dev server cannot listen on port {port}: Address already in use"))
     );

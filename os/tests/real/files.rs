@@ -81,12 +81,13 @@ async fn what_is_not_ours_is_neither_replaced_nor_removed() {
 async fn a_folder_that_was_replaced_is_found_again() {
     let mut harness = Harness::with(|config| {
         config.tmp_dir.push("tmp");
+        config.socket_dir.push("tmp");
         std::fs::create_dir(&config.tmp_dir).unwrap();
     });
     let tmp = harness.path("tmp");
     std::fs::remove_dir(&tmp).unwrap();
     let failure = harness.backend.publish("app.0.sock", "a", Relative).unwrap_err().0;
-    assert!(failure.starts_with("cannot use `tmpDir` `") && failure.contains("No such file"), "{failure}");
+    assert!(failure.starts_with("cannot use the folder `") && failure.contains("No such file"), "{failure}");
     std::fs::create_dir(&tmp).unwrap();
     harness.backend.publish("app.0.sock", "a", Relative).unwrap();
     assert!(tmp.join("app.0.sock").is_symlink());

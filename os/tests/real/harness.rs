@@ -114,6 +114,7 @@ pub fn config(folder: &Path) -> Config {
         program: Program::Command(vec!["true".into()]),
         tmp_dir: folder.to_owned(),
         socket_file: pattern(),
+        socket_dir: folder.to_owned(),
         ipc_file: folder.join("nodesockd.ipc"),
         workers: NonZeroU32::MIN,
         standby: 0,

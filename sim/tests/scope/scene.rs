@@ -367,7 +367,7 @@ impl Scene {
             }
             Action::Remove { worker, .. } => Some(Event::Removed { worker, result: Ok(()) }),
             Action::Sweep { .. } => Some(Event::Swept { result: Ok(0) }),
-            Action::ServeDev { port, .. } => Some(Event::DevServing { port, result: Ok(()) }),
+            Action::ServeDev { address, .. } => Some(Event::DevServing { address, result: Ok(()) }),
             Action::Persist { state } => {
                 self.state = state.map(|state| *state);
                 Some(Event::Persisted { result: Ok(()) })

@@ -236,6 +236,7 @@ pub async fn a_state_file_is_replaced_and_removed(stage: &mut impl Stage) {
         slots: 2,
         standby: 0,
         suspended: false,
+        socket_dir: None,
         socket_files: Vec::new(),
         workers: Vec::new(),
         rollout: None,

@@ -62,6 +62,7 @@ impl Real {
             program: Program::Command(vec!["true".into()]),
             tmp_dir: folder.path().to_owned(),
             socket_file: pattern(),
+            socket_dir: folder.path().to_owned(),
             ipc_file: folder.path().join("nodesockd.ipc"),
             workers: NonZeroU32::MIN,
             standby: 0,

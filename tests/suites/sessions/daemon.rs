@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nodesockd_core::action::{SpawnOrder, WorkerSignal};
 use nodesockd_core::backend::Backend;
-use nodesockd_core::config::{Config, Env, Options, Problem, Program, SocketPattern, Symlinks};
+use nodesockd_core::config::{Config, DevAddress, Env, Options, Problem, Program, SocketPattern, Symlinks};
 use nodesockd_core::driver::{Driver, Step};
 use nodesockd_core::event::{ExitStatus, Failure, Queue};
 use nodesockd_core::id::{BootId, ConnId, Peer, Process, RequestRef, WorkerId};
@@ -84,6 +84,7 @@ fn config() -> Config {
         name: "app".into(),
         program: Program::Command(vec!["app".into()]),
         ipc_file: folder.join("nodesockd.ipc"),
+        socket_dir: folder.clone(),
         tmp_dir: folder,
         socket_file: SocketPattern::parse("app.{worker}.sock").expect("a pattern"),
         workers: NonZeroU32::new(3).expect("not 0"),
@@ -206,7 +207,7 @@ impl Backend for Crew {
         Ok(())
     }
 
-    async fn serve_dev(&mut self, _port: Option<u16>, _links: &[String]) -> Result<(), Failure> {
+    async fn serve_dev(&mut self, _address: Option<DevAddress>, _links: &[String]) -> Result<(), Failure> {
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! `check`: would a daemon run here? Looks at the configuration and its surroundings, changes nothing.
 
 pub(crate) mod folder;
+pub(crate) mod former;
 pub(crate) mod library;
 pub(crate) mod output;
 pub(crate) mod program;
@@ -19,6 +20,7 @@ use crate::configuration;
 use crate::exit::{Exit, Failure};
 use crate::out::Console;
 use crate::render;
+use crate::setup::doctor::leftovers;
 use crate::setup::report;
 
 /// One thing that was looked at.
@@ -96,8 +98,10 @@ async fn findings(args: &CheckArgs) -> Result<Vec<Finding>, Failure> {
     findings.extend(program::look(&config.program, &runner).await);
     findings.extend(library::look(&config));
     findings.extend(output::look(&config, &account));
-    findings.extend(folder::look(&config.tmp_dir, &account));
+    findings.extend(folder::look(&config, &account));
+    findings.extend(leftovers::in_the_way(&config));
     findings.extend(socket::look(&config).await);
+    findings.extend(former::look(&config).await);
     Ok(findings)
 }
 

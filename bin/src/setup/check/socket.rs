@@ -34,7 +34,7 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
 /// The configuration is refused when a path is too long; how much room is left is worth knowing.
 pub(crate) fn lengths(config: &Config) -> Finding {
     let worker = Ids::new(BootId(0)).worker();
-    let socket = config.tmp_dir.join(config.socket_file.socket(worker));
+    let socket = config.socket_dir.join(config.socket_file.socket(worker));
     let longest = [&socket, &config.ipc_file].map(|path| path.as_os_str().as_bytes().len()).into_iter().max();
     Finding::good(format!("socket paths need at most {} of {LONGEST} bytes", longest.unwrap_or(0)))
 }
@@ -80,6 +80,14 @@ impl Running {
             Self::Nobody => {
                 Finding::good(format!("no daemon runs on {} yet", render::path(&config.ipc_file)))
             }
+            Self::Daemon(status, _) if status.version.starts_with("2.") => Finding::warning(
+                format!(
+                    "a daemon of 2.x runs: nodesockd {}, pid {}",
+                    escape(&status.version, 40),
+                    status.pid
+                ),
+                "`nodesockd restart --upgrade` puts this version in its place",
+            ),
             Self::Daemon(status, _) => Finding::warning(
                 format!(
                     "a daemon runs already: nodesockd {}, pid {}",
@@ -95,12 +103,13 @@ impl Running {
 
 /// Whether the dev server gets its port, if there is to be one.
 pub(crate) fn port(config: &Config) -> Option<Finding> {
-    let port = config.dev_server?;
-    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
-    Some(match bound {
-        Ok(_) => Finding::good(format!("port {port} is free for the dev server")),
+    let address = config.dev_server?;
+    let host = address.host.unwrap_or(Ipv4Addr::LOCALHOST.into());
+    let shown = if address.host.is_some() { address.to_string() } else { format!("port {address}") };
+    Some(match TcpListener::bind((host, address.port)) {
+        Ok(_) => Finding::good(format!("{shown} is free for the dev server")),
         Err(error) => Finding::bad(
-            format!("the dev server cannot have port {port}: {error}"),
+            format!("the dev server cannot have {shown}: {error}"),
             "give `devServer` another port; `ss -ltnp` shows who has this one",
         ),
     })

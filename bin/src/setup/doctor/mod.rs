@@ -1,9 +1,9 @@
 //! `doctor`: is everything set up as it should be, from the configuration to nginx? Looks, and changes nothing.
 
-mod leftovers;
+pub(crate) mod leftovers;
 pub(crate) mod reach;
-mod service;
-mod unit;
+pub(crate) mod service;
+pub(crate) mod unit;
 mod workers;
 
 use std::ffi::OsString;
@@ -149,7 +149,7 @@ async fn app(config: &Config, unit: Option<&Unit>, daemon: &Account) -> Vec<Find
 }
 
 fn tmp_dir(config: &Config, running: &Running, daemon: &Account, nginx: Option<&Account>) -> Vec<Finding> {
-    let mut findings = check::folder::usable(&config.tmp_dir, daemon);
+    let mut findings = check::folder::usable(config, daemon);
     if findings.iter().all(|finding| finding.verdict == Verdict::Good) {
         match nginx {
             Some(nginx) => findings.extend(reach::look(config, daemon, nginx)),

@@ -1,4 +1,4 @@
-//! `tmpDir` as nginx sees it: who nginx is, and what it may.
+//! The folder of links and sockets as nginx sees it: who nginx is, and what it may.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -11,6 +11,7 @@ use nodesockd_os::rights::{Obstacle, Right, has_default_list, reaches};
 
 use crate::render;
 use crate::setup::check::Finding;
+use crate::setup::check::folder::called;
 use crate::setup::nginx::{Installed, Site};
 
 const SETGID: u32 = 0o2000;
@@ -36,13 +37,13 @@ pub(crate) fn nginx_account(site: Option<&Site>, installed: Option<&Installed>) 
 
 /// Whether nginx gets to the sockets that there are, and to those to come.
 pub(crate) fn look(config: &Config, daemon: &Account, nginx: &Account) -> Vec<Finding> {
-    let folder = &config.tmp_dir;
+    let folder = &config.socket_dir;
     if let Err(obstacle) = reaches(nginx, folder, Right::Execute) {
-        return vec![closed(obstacle, folder, daemon, nginx)];
+        return vec![closed(obstacle, config, daemon, nginx)];
     }
     let mut findings: Vec<Finding> = std::fs::metadata(folder)
         .ok()
-        .and_then(|found| passes_on(folder, &found, daemon, nginx))
+        .and_then(|found| passes_on(config, &found, daemon, nginx))
         .into_iter()
         .collect();
     if findings.is_empty() {
@@ -55,8 +56,8 @@ pub(crate) fn look(config: &Config, daemon: &Account, nginx: &Account) -> Vec<Fi
     findings
 }
 
-fn closed(obstacle: Obstacle, folder: &Path, daemon: &Account, nginx: &Account) -> Finding {
-    let user = render::word(&nginx.name);
+fn closed(obstacle: Obstacle, config: &Config, daemon: &Account, nginx: &Account) -> Finding {
+    let (user, folder, called) = (render::word(&nginx.name), &config.socket_dir, called(config));
     match obstacle {
         Obstacle::Unknown { path, error } => Finding::warning(
             format!("whether nginx gets through {} is not known: {error}", render::path(&path)),
@@ -64,7 +65,7 @@ fn closed(obstacle: Obstacle, folder: &Path, daemon: &Account, nginx: &Account) 
         ),
         Obstacle::Closed { path, found } if is_same(&path, folder) => Finding::bad(
             format!(
-                "nginx, run by {user}, may not enter `tmpDir` {}, {}",
+                "nginx, run by {user}, may not enter {called} {}, {}",
                 render::path(folder),
                 rights(&found)
             ),
@@ -72,17 +73,18 @@ fn closed(obstacle: Obstacle, folder: &Path, daemon: &Account, nginx: &Account) 
         ),
         Obstacle::Closed { path, found } => Finding::bad(
             format!(
-                "nginx, run by {user}, may not pass through {}, {}, on the way to `tmpDir`",
+                "nginx, run by {user}, may not pass through {}, {}, on the way to {called}",
                 render::path(&path),
                 rights(&found)
             ),
-            format!("chmod o+x {}, or a `tmpDir` elsewhere, such as /run", render::path(&path)),
+            format!("chmod o+x {}, or another folder, such as one in /run", render::path(&path)),
         ),
     }
 }
 
 /// Sockets are made by the daemon's user with umask 007, in the folder's group if it has the setgid bit.
-fn passes_on(folder: &Path, found: &Metadata, daemon: &Account, nginx: &Account) -> Option<Finding> {
+fn passes_on(config: &Config, found: &Metadata, daemon: &Account, nginx: &Account) -> Option<Finding> {
+    let (folder, called) = (&config.socket_dir, called(config));
     let setgid = found.mode() & SETGID != 0;
     let group = if setgid { found.gid() } else { daemon.gid };
     let theirs = |gid: u32| nginx.gid == gid || nginx.groups.contains(&gid);
@@ -95,11 +97,11 @@ fn passes_on(folder: &Path, found: &Metadata, daemon: &Account, nginx: &Account)
         group_name(group)
     );
     Some(if theirs(found.gid()) {
-        Finding::bad(format!("`tmpDir` {shown} has no setgid bit: {sockets}"), format!("chmod g+s {shown}"))
+        Finding::bad(format!("{called} {shown} has no setgid bit: {sockets}"), format!("chmod g+s {shown}"))
     } else {
         Finding::bad(
             format!(
-                "the group {} of `tmpDir` {shown} is none of nginx's: {sockets}",
+                "the group {} of {called} {shown} is none of nginx's: {sockets}",
                 group_name(found.gid())
             ),
             repair(folder, daemon, nginx),
@@ -109,7 +111,7 @@ fn passes_on(folder: &Path, found: &Metadata, daemon: &Account, nginx: &Account)
 
 /// A socket that is there and closed to nginx: the worker has changed it, or the folder was different then.
 fn socket(config: &Config, slot: u32, nginx: &Account) -> Option<Finding> {
-    let link = config.tmp_dir.join(config.socket_file.link(SlotIndex(slot)));
+    let link = config.socket_dir.join(config.socket_file.link(SlotIndex(slot)));
     match reaches(nginx, &link, Right::Write) {
         Err(Obstacle::Closed { found, .. }) => Some(Finding::bad(
             format!(

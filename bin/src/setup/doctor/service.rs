@@ -7,7 +7,8 @@ use nodesockd_core::config::Config;
 
 use super::unit::Unit;
 use crate::render::{self, span};
-use crate::setup::check::Finding;
+use crate::setup::check::former::is_of_2x;
+use crate::setup::check::{Finding, Verdict};
 
 /// Between SIGTERM and SIGKILL.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -37,6 +38,13 @@ pub(super) fn look(unit: &Unit, config: &Config) -> Vec<Finding> {
     findings
 }
 
+/// What a unit that was written for 2.x does that ends differently now. A daemon would run all the same, but for the
+/// command.
+pub(crate) fn of_2x(unit: &Unit) -> Vec<Finding> {
+    let killed = kill_mode(unit).map(|finding| Finding { verdict: Verdict::Warning, ..finding });
+    [command(unit), killed].into_iter().flatten().collect()
+}
+
 fn name(unit: &Unit) -> String {
     format!("the unit {}", render::word(&unit.name))
 }
@@ -53,6 +61,12 @@ fn command(unit: &Unit) -> Option<Finding> {
                 render::word(program)
             ),
             "write the whole path; `command -v nodesockd` tells it",
+        ));
+    }
+    if is_of_2x(&words) {
+        return Some(Finding::bad(
+            format!("{}: `ExecStart` runs a file of 2.x's package, which is not there any more", name(unit)),
+            "`nodesockd service systemd` prints the command",
         ));
     }
     (!words.iter().any(|word| word == "daemon")).then(|| {

@@ -91,7 +91,7 @@ fn states(status: &StatusView) -> Option<Finding> {
 /// After which a worker closes an idle connection, as it says itself. It is asked by `OPTIONS *`, the request that is
 /// about nothing (RFC 9110, 9.3.7); only Node says it.
 pub(super) async fn keep_alive(config: &Config) -> Option<Duration> {
-    let link = config.tmp_dir.join(config.socket_file.link(SlotIndex(0)));
+    let link = config.socket_dir.join(config.socket_file.link(SlotIndex(0)));
     let asked = async {
         let mut stream = UnixStream::connect(link).await.ok()?;
         stream.write_all(b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n").await.ok()?;

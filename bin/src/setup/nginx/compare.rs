@@ -26,8 +26,8 @@ const KEEPS_BY_DEFAULT: Version = Version(1, 29, 7);
 /// What a daemon serves.
 #[derive(Debug, Clone)]
 pub struct Served {
-    /// `tmpDir`
-    pub tmp_dir: PathBuf,
+    /// The folder of links and sockets.
+    pub socket_dir: PathBuf,
     /// `socketFile`
     pub socket_file: SocketPattern,
     /// `workers`
@@ -43,7 +43,7 @@ impl Served {
     #[must_use]
     pub fn by(config: &Config) -> Self {
         Self {
-            tmp_dir: config.tmp_dir.clone(),
+            socket_dir: config.socket_dir.clone(),
             socket_file: config.socket_file.clone(),
             slots: config.workers.get(),
             shutdown_timeout: config.options.shutdown_timeout,
@@ -56,15 +56,15 @@ impl Served {
         self.socket_file.matches(path.file_name()?.to_str()?)
     }
 
-    /// Whether a path is in `tmpDir`, by whichever name.
+    /// Whether a path is in the folder of links and sockets, by whichever name.
     fn is_here(&self, path: &Path) -> bool {
         let Some(folder) = path.parent() else { return false };
         let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        folder == self.tmp_dir || real(folder) == real(&self.tmp_dir)
+        folder == self.socket_dir || real(folder) == real(&self.socket_dir)
     }
 
     fn server_line(&self, slot: u32) -> String {
-        let path = self.tmp_dir.join(self.socket_file.link(SlotIndex(slot)));
+        let path = self.socket_dir.join(self.socket_file.link(SlotIndex(slot)));
         super::print::server(&path)
     }
 }
@@ -104,7 +104,7 @@ pub fn compare(site: &Site, served: &Served, version: Option<Version>) -> Vec<Fi
 
 /// No group of servers is ours; perhaps one was meant to be.
 fn nobody(site: &Site, served: &Served) -> Finding {
-    let folder = render::path(&served.tmp_dir);
+    let folder = render::path(&served.socket_dir);
     let servers = site
         .upstreams
         .iter()
@@ -187,9 +187,9 @@ impl Group<'_> {
     }
 
     fn elsewhere(&self, server: &Server, path: &Path) -> Finding {
-        let folder = render::path(&self.served.tmp_dir);
+        let folder = render::path(&self.served.socket_dir);
         Finding::bad(
-            format!("{}: {} is not in `tmpDir`, {folder}", server.place, render::path(path)),
+            format!("{}: {} is not in {folder}, where the links are", server.place, render::path(path)),
             "correct the path, or remove this `server`",
         )
     }
@@ -352,7 +352,7 @@ mod tests {
 
     fn served() -> Served {
         Served {
-            tmp_dir: "/run/shop".into(),
+            socket_dir: "/run/shop".into(),
             socket_file: SocketPattern::parse("app.{worker}.sock").unwrap(),
             slots: 2,
             shutdown_timeout: Duration::from_secs(10),
@@ -401,7 +401,10 @@ mod tests {
             "Bad: f:3: nginx tries slot 2, but `workers` is 2, so there are slots 0 to 1 only\n"
         );
         let elsewhere = said(&format!("{BOTH} server unix:/run/old/app.2.sock max_fails=0;"), "", OLD);
-        assert!(elsewhere.contains("/run/old/app.2.sock is not in `tmpDir`"), "{elsewhere}");
+        assert!(
+            elsewhere.contains("/run/old/app.2.sock is not in /run/shop, where the links are"),
+            "{elsewhere}"
+        );
         let id = "3f2a1c9e-5b7d-4e8f-9a0b-1c2d3e4aaaa1";
         let socket = said(&format!("{BOTH} server unix:/run/shop/app.{id}.sock max_fails=0;"), "", OLD);
         assert!(socket.contains("is no slot's link"), "{socket}");

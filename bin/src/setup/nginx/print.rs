@@ -34,7 +34,7 @@ pub fn print(config: &Config, args: &NginxArgs) -> String {
     );
     for slot in 0..slots {
         let _ =
-            writeln!(text, "  {}", server(&config.tmp_dir.join(config.socket_file.link(SlotIndex(slot)))));
+            writeln!(text, "  {}", server(&config.socket_dir.join(config.socket_file.link(SlotIndex(slot)))));
     }
     let _ = write!(
         text,

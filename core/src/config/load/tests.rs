@@ -18,6 +18,8 @@ struct Files {
     errors: BTreeMap<PathBuf, ErrorKind>,
     /// Which were asked for.
     asked: Vec<PathBuf>,
+    /// The Node that has started the daemon.
+    node: Option<String>,
 }
 
 impl Files {
@@ -27,7 +29,8 @@ impl Files {
     }
 
     fn load(&mut self, start: Start<'_>) -> Result<Config, Vec<Problem>> {
-        let around = Surroundings { cwd: PathBuf::from("/srv/app"), cpus: NonZeroU32::new(4).unwrap() };
+        let cpus = NonZeroU32::new(4).unwrap();
+        let around = Surroundings { cwd: PathBuf::from("/srv/app"), cpus, node: self.node.clone() };
         load(start, &around, self)
     }
 
@@ -189,7 +192,7 @@ fn a_circle_whose_paths_all_differ_ends_too() {
             Ok("extends = './loop/nodesockd.toml'".to_owned())
         }
     }
-    let around = Surroundings { cwd: PathBuf::from("/srv"), cpus: NonZeroU32::MIN };
+    let around = Surroundings { cwd: PathBuf::from("/srv"), cpus: NonZeroU32::MIN, node: None };
     let problems = load(Start::Search, &around, &mut Endless).unwrap_err();
     assert_eq!(problems.len(), 1);
     assert!(problems[0].message.contains("circle"), "{}", problems[0]);

@@ -1,0 +1,66 @@
+//! The control socket of a configuration that is invalid elsewhere: a command to the daemon that runs needs no more.
+
+use std::path::{Path, PathBuf};
+
+use super::load::{Sources, Start, Surroundings, join, layers};
+use super::tree::Node;
+use super::{toml, yaml};
+
+/// The path of the control socket that the files name, as far as they can be read. It may be wrong: what cannot be read
+/// may have said something else.
+pub fn control_socket(start: Start<'_>, around: &Surroundings, sources: &mut dyn Sources) -> Option<PathBuf> {
+    let (layer, files) = layers(start, around, sources, readable)?;
+    let folder = files.first()?.parent()?;
+    let tmp_dir = join(folder, Path::new(&layer.tmp_dir.value()?));
+    Some(join(&tmp_dir, Path::new(&layer.ipc_file.value()?)))
+}
+
+/// What can be read of a file that is not in its syntax.
+fn readable(path: &Path, text: &str) -> Option<Node> {
+    if path.extension().is_some_and(|ending| ending == "toml") {
+        return Some(toml::readable(text));
+    }
+    let mut rest = text;
+    // What stands before the first error is mostly whole; where it is not, the error moves up.
+    loop {
+        match yaml::parse(rest) {
+            Ok(node) => return Some(node),
+            Err(errors) => {
+                let error = errors.first()?.span.start.min(rest.len());
+                let before = rest.get(..error)?.trim_end_matches('\n');
+                let line = before.rfind('\n').map_or(0, |at| at + 1);
+                let shorter = rest.get(..line)?;
+                if shorter.is_empty() {
+                    return None;
+                }
+                rest = shorter;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tree::Value;
+
+    fn keys(name: &str, text: &str) -> Vec<String> {
+        match readable(Path::new(name), text).map(|node| node.value) {
+            Some(Value::Table(entries)) => entries.into_iter().map(|entry| entry.key).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_stands_before_an_error_is_read() {
+        assert_eq!(keys("a.yml", "tmpDir: run\nipcFile: x\nworkers: [2\n"), ["tmpDir", "ipcFile"]);
+        assert_eq!(keys("a.yml", "tmpDir: run\nname: \"shop\nworkers: 2\n"), ["tmpDir"]);
+        assert_eq!(keys("a.yml", "tmpDir: [\n"), [""; 0]);
+        let mut of_toml = keys("a.toml", "tmpDir = 'run'\nworkers = = 2\nipcFile = 'x'\n");
+        of_toml.sort();
+        assert!(
+            of_toml.contains(&"tmpDir".to_owned()) && of_toml.contains(&"ipcFile".to_owned()),
+            "{of_toml:?}"
+        );
+    }
+}
