@@ -1,7 +1,9 @@
 'use strict';
 
 const { spawn } = require('node:child_process');
+const fs = require('node:fs');
 const { signals } = require('node:os').constants;
+const path = require('node:path');
 const { locate } = require('./program.js');
 
 /** Signals that are not passed on: nobody can, or they mean Node itself. */
@@ -17,14 +19,26 @@ function launch(args) {
     process.exitCode = 1;
     return;
   }
-  if (process.execve) process.execve(program, [program, ...args]);
-  else attend(program, args);
+  // The Node that somebody has chosen to start this by runs the workers, too, unless the configuration says otherwise.
+  const env = { ...process.env, NODESOCKD_NODE: thisNode() };
+  if (process.execve) process.execve(program, [program, ...args], env);
+  else attend(program, args, env);
+}
+
+/** The path of this Node: the one it was called by, which stays the same when a symlink on the way is switched. */
+function thisNode() {
+  const { argv0, execPath } = process;
+  try {
+    return path.isAbsolute(argv0) && fs.realpathSync(argv0) === fs.realpathSync(execPath) ? argv0 : execPath;
+  } catch {
+    return execPath;
+  }
 }
 
 /** Hands every signal down to the program, and its exit status up. */
-function attend(program, args) {
+function attend(program, args, env) {
   // In a session of its own it gets no signal from the terminal, but each of them from us, and so exactly once.
-  const child = spawn(program, args, { stdio: 'inherit', detached: true });
+  const child = spawn(program, args, { env, stdio: 'inherit', detached: true });
   const pass = {};
   for (const signal of Object.keys(signals).filter((signal) => !OURS.includes(signal))) {
     pass[signal] = () => child.kill(signal);

@@ -79,8 +79,23 @@ function pack(folder, out) {
   return path.join(out, packed.trim());
 }
 
+const USAGE = 'usage: node/scripts/pack.js [--out FOLDER] [--program FILE]';
+
+/** What the command line says; ends the process if it asks for help, or cannot be understood. */
+function options() {
+  try {
+    const { values } = parseArgs({ options: { out: { type: 'string' }, program: { type: 'string' }, help: { type: 'boolean', short: 'h' } } });
+    if (!values.help) return values;
+    console.log(USAGE);
+    process.exit(0);
+  } catch (error) {
+    console.error(`pack.js: ${error.message}\n${USAGE}`);
+    process.exit(2);
+  }
+}
+
 function main() {
-  const { values } = parseArgs({ options: { out: { type: 'string' }, program: { type: 'string' } } });
+  const values = options();
   const platform = `${process.platform}-${process.arch}`;
   if (!(platform in TARGETS)) throw new Error(`there is no package for ${platform}`);
   const program = values.program ? path.resolve(values.program) : build(TARGETS[platform]);

@@ -115,3 +115,19 @@ fn express_api_is_deployed_with_a_migration() {
     example.cli(&["terminate"]);
     assert_eq!(daemon.ended().code(), Some(0));
 }
+
+/// npm would change it at the next installation, in the clone of whoever only wants to try the example.
+#[test]
+fn the_lock_file_of_an_example_knows_the_package_as_it_is() {
+    let read = |path: &str| -> serde_json::Value {
+        serde_json::from_str(&fs::read_to_string(root().join(path)).unwrap()).unwrap()
+    };
+    let (package, lock) = (read("node/package.json"), read("examples/express-api/package-lock.json"));
+    let locked = &lock["packages"]["../../node"];
+    for key in ["version", "license", "bin", "engines", "devDependencies"] {
+        assert_eq!(
+            locked[key], package[key],
+            "`{key}`; update it with\n    npm install --prefix examples/express-api --package-lock-only"
+        );
+    }
+}
