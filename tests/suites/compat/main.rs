@@ -5,4 +5,9 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests stop a test as well")]
 
 mod changeover;
+mod check;
 mod command_line;
+mod configuration;
+mod daemon;
+mod launcher;
+mod old_daemon;
