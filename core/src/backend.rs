@@ -12,7 +12,7 @@ use crate::config::{Config, DevAddress, Problem, SocketPattern, Symlinks};
 use crate::event::{Event, Failure, Queue};
 use crate::id::{ConnId, Process, RequestRef, WorkerId};
 use crate::notice::Notice;
-use crate::state::{Inheritance, State};
+use crate::state::{Leftovers, State};
 use crate::supervisor::Handoff;
 use crate::time::Time;
 use crate::wire::{Reply, ToWorker};
@@ -33,7 +33,7 @@ pub trait Backend {
     /// Finds what an earlier daemon of the same control socket left: its state, its links, and workers that are alive.
     /// Called once, before anything else but [`now`](Self::now).
     ///
-    /// Exits of the workers in [`Inheritance::survivors`] are reported from now on, as those of children are
+    /// Exits of the workers in [`Leftovers::survivors`] are reported from now on, as those of children are
     /// ([`Event::Exited`], with [`ExitStatus::Unknown`](crate::event::ExitStatus::Unknown)).
     ///
     /// A process is a worker if it is the one that the state file records (pid and start time). A worker that the state
@@ -45,7 +45,7 @@ pub trait Backend {
     /// and nobody else would end it. Never killed: this process, and those that it descends from.
     ///
     /// What cannot be read counts as absent: no state, no link, no survivor.
-    fn find_leftovers(&mut self, config: &Config) -> Inheritance;
+    fn find_leftovers(&mut self, config: &Config) -> Leftovers;
 
     /// Starts a process in a group of its own: stdin empty, umask 007, default signal dispositions, nothing inherited
     /// but the standard streams, its channel, the lock by which it is known to be alive

@@ -190,6 +190,40 @@ pub struct Caller {
     pub link: Option<FoundLink>,
 }
 
+impl Event {
+    /// The worker that the event is about; `None` where it is about something else, or only names one.
+    #[must_use]
+    pub fn worker(&self) -> Option<WorkerId> {
+        match self {
+            Self::Spawned { worker, .. }
+            | Self::Exited { worker, .. }
+            | Self::Reaped { worker }
+            | Self::Notified { worker }
+            | Self::Probed { worker, .. }
+            | Self::Received { worker, .. }
+            | Self::ChannelClosed { worker }
+            | Self::QueueMeasured { worker, .. }
+            | Self::Removed { worker, .. } => Some(*worker),
+            Self::Claimed { .. }
+            | Self::Published { .. }
+            | Self::Withdrawn { .. }
+            | Self::Listening { .. }
+            | Self::Unlistened { .. }
+            | Self::Swept { .. }
+            | Self::DevServing { .. }
+            | Self::Persisted { .. }
+            | Self::ConfigLoaded { .. }
+            | Self::LogsReopened { .. }
+            | Self::Preflighted { .. }
+            | Self::Frozen
+            | Self::NotHandedOff { .. }
+            | Self::Requested { .. }
+            | Self::Disconnected { .. }
+            | Self::Signalled { .. } => None,
+        }
+    }
+}
+
 /// Signals to the daemon itself; equal signals may be coalesced (`signal(7)`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DaemonSignal {

@@ -48,6 +48,7 @@ pub mod config;
 pub mod driver;
 pub mod event;
 pub mod frame;
+pub mod handoff;
 pub mod id;
 pub mod notice;
 pub mod selector;

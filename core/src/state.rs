@@ -126,7 +126,7 @@ pub struct RolloutRecord {
 
 /// What a daemon finds when it starts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Inheritance {
+pub struct Leftovers {
     /// The last state that an earlier daemon of this boot of the machine wrote.
     pub state: Option<State>,
     /// Workers that are alive.

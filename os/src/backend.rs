@@ -16,7 +16,7 @@ use nodesockd_core::event::{ExitStatus, Failure, Queue};
 use nodesockd_core::frame::Decoder;
 use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
-use nodesockd_core::state::{Inheritance, State, Survivor};
+use nodesockd_core::state::{Leftovers, State, Survivor};
 use nodesockd_core::supervisor::Handoff;
 use nodesockd_core::wire::{Reply, ToWorker};
 use nodesockd_core::{Event, Time};
@@ -310,7 +310,7 @@ impl nodesockd_core::backend::Backend for Backend {
         clock::now()
     }
 
-    fn find_leftovers(&mut self, config: &Config) -> Inheritance {
+    fn find_leftovers(&mut self, config: &Config) -> Leftovers {
         let state = self.state_file.read();
         let places =
             Places { ipc_file: &config.ipc_file, sockets: &self.sockets, socket_file: &config.socket_file };
@@ -326,7 +326,7 @@ impl nodesockd_core::backend::Backend for Backend {
         let patterns: Vec<SocketPattern> = former.chain([config.socket_file.clone()]).collect();
         let links = self.sockets.links(&patterns);
         self.patterns = patterns;
-        Inheritance { state, survivors, links }
+        Leftovers { state, survivors, links }
     }
 
     fn spawn(&mut self, order: &SpawnOrder) -> Result<Process, Failure> {

@@ -9,7 +9,7 @@ use nodesockd_core::config::{Config, DevAddress, Problem, SocketPattern, Symlink
 use nodesockd_core::event::{Event, Failure, Queue};
 use nodesockd_core::id::{ConnId, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
-use nodesockd_core::state::{Inheritance, State};
+use nodesockd_core::state::{Leftovers, State};
 use nodesockd_core::supervisor::Handoff;
 use nodesockd_core::wire::{Reply, ToWorker};
 
@@ -21,7 +21,7 @@ impl Backend for World {
         self.time()
     }
 
-    fn find_leftovers(&mut self, config: &Config) -> Inheritance {
+    fn find_leftovers(&mut self, config: &Config) -> Leftovers {
         World::inherit(self, config)
     }
 

@@ -2,27 +2,27 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
+use crate::handoff::BackoffRecord;
 use crate::time::Time;
 
-/// The first failure in a row is free; the second costs this much, every further one twice as much as the one before.
+/// The first failure in a row is retried at once; the second waits this long, every further one twice as long as the
+/// one before.
 const FIRST: Duration = Duration::from_millis(100);
-/// Never wait longer than this.
+/// The longest wait.
 const LONGEST: Duration = Duration::from_secs(30);
 /// What worked for this long before it failed starts a new row.
-pub(super) const STABLE: Duration = Duration::from_secs(60);
+const STABLE: Duration = Duration::from_secs(60);
 
 /// A row of failures.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Backoff {
-    pub failures: u32,
-    pub retry_at: Option<Time>,
-    pub reason: Option<String>,
+    failures: u32,
+    retry_at: Option<Time>,
+    reason: Option<String>,
 }
 
 impl Backoff {
-    /// It failed at `now`, after having worked for `worked`.
+    /// A try failed at `now`, after what was tried had worked for `worked`.
     pub fn failed(&mut self, now: Time, worked: Duration, reason: &str) {
         if worked >= STABLE {
             self.failures = 0;
@@ -36,19 +36,48 @@ impl Backoff {
         self.reason = Some(reason.to_owned());
     }
 
-    /// Whether it may be tried at `now`.
+    /// Whether a try is allowed at `now`.
     pub fn permits(&self, now: Time) -> bool {
         defect!(NoBackoff) || self.retry_at.is_none_or(|at| at <= now)
     }
 
-    /// It is being tried, or there is no need to any more.
+    /// A try is under way, or there is nothing to try any more.
     pub fn tried(&mut self) {
         self.retry_at = None;
     }
 
-    /// It worked.
+    /// A try succeeded.
     pub fn succeeded(&mut self) {
         *self = Self::default();
+    }
+
+    /// How many tries have failed in a row.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// When the next try is allowed; `None` if nothing waits for that.
+    pub fn retry_at(&self) -> Option<Time> {
+        self.retry_at
+    }
+
+    /// Why the last try failed.
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+}
+
+impl From<&Backoff> for BackoffRecord {
+    fn from(backoff: &Backoff) -> Self {
+        let Backoff { failures, retry_at, reason } = backoff;
+        Self { failures: *failures, retry_at: *retry_at, reason: reason.clone() }
+    }
+}
+
+impl From<BackoffRecord> for Backoff {
+    fn from(record: BackoffRecord) -> Self {
+        let BackoffRecord { failures, retry_at, reason } = record;
+        Self { failures, retry_at, reason }
     }
 }
 
@@ -61,13 +90,13 @@ mod tests {
         let mut backoff = Backoff::default();
         let mut waits = Vec::new();
         for _ in 0..12 {
-            backoff.failed(Time::ZERO, Duration::ZERO, "it fell over");
+            backoff.failed(Time::ZERO, Duration::ZERO, "exited");
             waits.push(backoff.retry_at.unwrap().since(Time::ZERO).as_millis());
         }
         assert_eq!(waits, [0, 100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000, 30000]);
-        backoff.failed(Time::ZERO, STABLE, "it fell over");
+        backoff.failed(Time::ZERO, STABLE, "exited");
         assert_eq!(backoff.retry_at, Some(Time::ZERO));
-        backoff.failed(Time::ZERO, Duration::ZERO, "it fell over");
+        backoff.failed(Time::ZERO, Duration::ZERO, "exited");
         backoff.succeeded();
         assert_eq!(backoff, Backoff::default());
     }

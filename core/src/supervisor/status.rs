@@ -5,8 +5,9 @@ use std::fmt;
 use crate::id::{SlotIndex, WorkerId};
 use crate::wire::{Status, VacantSlot, WorkerState, WorkerStatus};
 
-use super::worker::{Seat, Worker};
-use super::{Life, Supervisor};
+use super::operation::Operations;
+use super::pool::Pool;
+use super::worker::{Place, Worker};
 
 /// Why not everything is as it ought to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub enum Pending {
     Link(SlotIndex),
     /// A socket that the daemon kept for this slot has to be removed.
     Socket(SlotIndex),
-    /// Spare workers are missing.
+    /// Standbys are missing.
     Standby,
     /// Requests wait for the answers of workers.
     Requests(usize),
@@ -41,105 +42,78 @@ impl fmt::Display for Pending {
     }
 }
 
-impl Supervisor {
-    /// What `status` answers.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        let mut workers: Vec<(u8, SlotIndex, WorkerStatus)> = self
-            .workers
-            .iter()
-            .map(|(id, worker)| {
-                let slot = worker.slot().filter(|slot| self.owns(*slot, *id));
-                let standby = worker.seat == Seat::Standby;
-                let rank = if slot.is_some() { 0 } else { 1 + u8::from(!standby) };
-                let row = WorkerStatus {
-                    id: *id,
-                    slot,
-                    pid: worker.process().map(|process| process.pid),
-                    state: worker.wire_state(),
-                    since: worker.since,
-                    standby,
-                };
-                (rank, slot.or(worker.slot()).unwrap_or(SlotIndex(0)), row)
-            })
-            .collect();
-        workers.sort_by_key(|(rank, slot, row)| (*rank, *slot, row.since, row.id));
-        Status {
-            version: self.daemon.version.clone(),
-            pid: self.daemon.pid,
-            name: self.config.name.clone(),
-            started: self.started,
-            workers: workers.into_iter().map(|(_, _, row)| row).collect(),
-            vacant: self.vacant(),
-            suspended: self.desired.suspended,
-            note: self.note.clone(),
-            operation: self.operation.as_ref().map(|operation| operation.kind.words().to_owned()),
-        }
+/// What `status` answers.
+pub(super) fn status(pool: &Pool, operations: &Operations) -> Status {
+    let row = |(id, worker): (WorkerId, &Worker)| {
+        let slot = worker.slot().filter(|_| pool.owns_its_slot(id));
+        let standby = worker.is_standby();
+        let rank = if slot.is_some() { 0 } else { 1 + u8::from(!standby) };
+        let row = WorkerStatus {
+            id,
+            slot,
+            pid: worker.process().map(|process| process.pid),
+            state: worker.wire_state(),
+            since: worker.since(),
+            standby,
+        };
+        (rank, slot.or(worker.slot()).unwrap_or(SlotIndex(0)), row)
+    };
+    let mut workers: Vec<(u8, SlotIndex, WorkerStatus)> = pool.workers.iter().map(row).collect();
+    workers.sort_by_key(|(rank, slot, row)| (*rank, *slot, row.since, row.id));
+    Status {
+        version: pool.daemon.version.clone(),
+        pid: pool.daemon.pid,
+        name: pool.config.name.clone(),
+        started: pool.started,
+        workers: workers.into_iter().map(|(_, _, row)| row).collect(),
+        vacant: vacant(pool),
+        suspended: pool.desired.suspended,
+        note: operations.note().map(str::to_owned),
+        operation: operations.words().map(str::to_owned),
     }
+}
 
-    /// Why not everything is as it ought to be; `None` if it is.
-    #[must_use]
-    pub fn pending(&self) -> Option<Pending> {
-        if let Some(operation) = &self.operation {
-            return Some(Pending::Operation(operation.kind.words()));
+fn vacant(pool: &Pool) -> Vec<VacantSlot> {
+    let wanted = if pool.is_serving() { pool.desired.slots } else { 0 };
+    let vacant = (0..wanted).map(SlotIndex).filter(|index| pool.owner(*index).is_none());
+    let row = |slot| {
+        let failures = pool.slots.get(slot).map(|slot| slot.worker_failures());
+        VacantSlot {
+            slot,
+            failures: failures.map_or(0, |failures| failures.failures()),
+            retry: failures.and_then(|failures| failures.retry_at()),
+            reason: failures.and_then(|failures| failures.reason()).map(str::to_owned),
         }
-        if let Some(slot) = self.slots.iter().find(|(_, slot)| slot.moving.is_some()).map(|(index, _)| *index)
-        {
-            return Some(Pending::Link(slot));
-        }
-        let settled = |worker: &Worker| worker.is_healthy() && !matches!(worker.seat, Seat::Retired { .. });
-        if let Some((id, worker)) = self.workers.iter().find(|(_, worker)| !settled(worker)) {
-            return Some(Pending::Worker(*id, worker.wire_state()));
-        }
-        if self.relays.len() > 0 {
-            return Some(Pending::Requests(self.relays.len()));
-        }
-        if let Some(slot) = self.closing_listener() {
-            return Some(Pending::Socket(slot));
-        }
-        if !self.is_serving() {
-            return self.slots.keys().next().map(|slot| Pending::Link(*slot));
-        }
-        let unserved = (0..self.desired.slots).map(SlotIndex).find(|slot| self.owner(*slot).is_none());
-        if let Some(slot) = unserved {
-            return Some(Pending::Slot(slot));
-        }
-        let standbys = self.workers.values().filter(|worker| worker.is_for(Seat::Standby)).count();
-        (standbys != usize::try_from(self.desired.standby).unwrap_or(usize::MAX)).then_some(Pending::Standby)
-    }
+    };
+    vacant.map(row).collect()
+}
 
-    /// Whether the daemon has quit.
-    #[must_use]
-    pub fn has_quit(&self) -> bool {
-        matches!(self.life, Life::Quit { .. })
+/// Why not everything is as it ought to be; `None` if it is.
+pub(super) fn pending(pool: &Pool, operations: &Operations) -> Option<Pending> {
+    if let Some(words) = operations.words() {
+        return Some(Pending::Operation(words));
     }
-
-    /// Whether it has quit and left its workers to the daemon that follows.
-    #[must_use]
-    pub fn has_detached(&self) -> bool {
-        self.life == (Life::Quit { detached: true })
+    if let Some((slot, _)) = pool.slots.iter().find(|(_, slot)| slot.is_changing()) {
+        return Some(Pending::Link(slot));
     }
-
-    fn owns(&self, slot: SlotIndex, id: WorkerId) -> bool {
-        self.slots.get(&slot).is_some_and(|slot| slot.owner == Some(id))
+    let settled = |worker: &Worker| worker.is_healthy() && !worker.is_retired();
+    if let Some((id, worker)) = pool.workers.iter().find(|(_, worker)| !settled(worker)) {
+        return Some(Pending::Worker(id, worker.wire_state()));
     }
-
-    pub(super) fn vacant(&self) -> Vec<VacantSlot> {
-        if !self.is_serving() {
-            return Vec::new();
-        }
-        (0..self.desired.slots)
-            .map(SlotIndex)
-            .filter(|index| self.owner(*index).is_none())
-            .map(|index| {
-                let backoff = self.slots.get(&index).map(|slot| slot.backoff.clone()).unwrap_or_default();
-                VacantSlot {
-                    slot: index,
-                    failures: backoff.failures,
-                    retry: backoff.retry_at,
-                    reason: backoff.reason,
-                }
-            })
-            .collect()
+    let relays = pool.requests.relays().len();
+    if relays > 0 {
+        return Some(Pending::Requests(relays));
     }
+    if let Some(slot) = pool.listeners.closing() {
+        return Some(Pending::Socket(slot));
+    }
+    if !pool.is_serving() {
+        return pool.slots.iter().next().map(|(slot, _)| Pending::Link(slot));
+    }
+    let unserved = (0..pool.desired.slots).map(SlotIndex).find(|slot| pool.owner(*slot).is_none());
+    if let Some(slot) = unserved {
+        return Some(Pending::Slot(slot));
+    }
+    let standbys = pool.workers.holding(Place::Standby).count();
+    (standbys != usize::try_from(pool.desired.standby).unwrap_or(usize::MAX)).then_some(Pending::Standby)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use nodesockd_core::config::Config;
 use nodesockd_core::event::{Caller, DaemonSignal};
 use nodesockd_core::id::{BootId, ConnId, Process, SlotIndex, WorkerId};
-use nodesockd_core::state::{FoundLink, Inheritance, RecordedStage, State, Survivor};
+use nodesockd_core::state::{FoundLink, Leftovers, RecordedStage, State, Survivor};
 use nodesockd_core::supervisor::Daemon;
 use nodesockd_core::wire::{Claim, FromWorker, Request, StartOptions, WorkerState};
 use nodesockd_core::{Action, Event, Supervisor};
@@ -13,7 +13,7 @@ use nodesockd_core::{Action, Event, Supervisor};
 use super::desk::{Desk, config, restart, suspended};
 
 /// What a daemon leaves that dies now.
-fn left(desk: &Desk) -> Inheritance {
+fn left(desk: &Desk) -> Leftovers {
     let written = |action: &Action| match action {
         Action::Persist { state } => Some(state.as_deref().cloned()),
         _ => None,
@@ -29,11 +29,11 @@ fn left(desk: &Desk) -> Inheritance {
     let link =
         |(slot, worker)| FoundLink { slot, name: desk.config.socket_file.link(slot), socket: socket(worker) };
     let links = owned.map(link).collect();
-    Inheritance { state: Some(state), survivors, links }
+    Leftovers { state: Some(state), survivors, links }
 }
 
 /// The next daemon. Its workers have the names that they had.
-fn adopt(before: &Desk, config: &Config, left: Inheritance) -> Desk {
+fn adopt(before: &Desk, config: &Config, left: Leftovers) -> Desk {
     let daemon = Daemon { version: "3.0.0".into(), pid: 2, boot: BootId(2), manager: None };
     let supervisor = Supervisor::adopt(config.clone(), daemon, left, before.now);
     let mut desk = Desk::after(before, supervisor, config.clone());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nodesockd_core::event::{Caller, Event};
 use nodesockd_core::id::{BootId, ConnId, Ids, Process, SlotIndex, WorkerId};
-use nodesockd_core::state::{FoundLink, Inheritance};
+use nodesockd_core::state::{FoundLink, Leftovers};
 use nodesockd_core::supervisor::Daemon;
 use nodesockd_core::wire::{Claim, FromWorker, Request, WorkerState};
 use nodesockd_core::{Supervisor, Time};
@@ -55,7 +55,7 @@ impl Survivor {
 /// A daemon that has just started, and found links but no workers.
 fn daemon(keys: &str, links: Vec<FoundLink>) -> Desk {
     let daemon = Daemon { version: "3.0.0".into(), pid: 2, boot: BootId(2), manager: None };
-    let left = Inheritance { state: None, survivors: Vec::new(), links };
+    let left = Leftovers { state: None, survivors: Vec::new(), links };
     let supervisor = Supervisor::adopt(config(keys), daemon, left, Time::ZERO);
     Desk::of(supervisor, config(keys), Time::ZERO)
 }

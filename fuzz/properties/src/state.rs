@@ -2,7 +2,7 @@
 
 use arbitrary::Unstructured;
 use nodesockd_core::id::{BootId, Ids, Process, SlotIndex, WorkerId};
-use nodesockd_core::state::{FoundLink, Inheritance, State, Survivor};
+use nodesockd_core::state::{FoundLink, Leftovers, State, Survivor};
 use nodesockd_core::{Action, Supervisor, Time};
 
 use crate::events::daemon;
@@ -32,7 +32,7 @@ pub fn state_file(bytes: &[u8]) {
         crate::config::of_toml("tmpDir = '/run/app'\nscript = 'server.js'\nworkers = 2\nstandby = 1");
     let stranger = Ids::new(BootId(3)).worker();
     let ids: Vec<WorkerId> = state.workers.iter().map(|record| record.id).chain([stranger]).collect();
-    let mut left = Inheritance { state: Some(state), ..Inheritance::default() };
+    let mut left = Leftovers { state: Some(state), ..Leftovers::default() };
     for (started, id) in (1..).zip(&ids) {
         let known = left.survivors.iter().any(|survivor| survivor.id == *id);
         if input.flag() && !known {

@@ -11,7 +11,7 @@ use nodesockd_core::config::{Config, DevAddress, Named, Problem, SocketPattern, 
 use nodesockd_core::event::{DaemonSignal, Event, ExitStatus, Failure, Queue};
 use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
-use nodesockd_core::state::{Inheritance, State};
+use nodesockd_core::state::{Leftovers, State};
 use nodesockd_core::supervisor::Handoff;
 use nodesockd_core::wire::{FromWorker, Reply, Request, ToWorker};
 use nodesockd_core::{Time, config};
@@ -334,8 +334,8 @@ impl Backend for World<'_> {
         self.now
     }
 
-    fn find_leftovers(&mut self, _config: &Config) -> Inheritance {
-        Inheritance::default()
+    fn find_leftovers(&mut self, _config: &Config) -> Leftovers {
+        Leftovers::default()
     }
 
     fn spawn(&mut self, order: &SpawnOrder) -> Result<Process, Failure> {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use nodesockd_core::config::{Config, Named, PatternError, SocketPattern, Symlinks};
 use nodesockd_core::event::{Caller, Event};
 use nodesockd_core::id::{ConnId, SlotIndex};
-use nodesockd_core::state::{FoundLink, Inheritance, RecordedStage, State, Survivor, WorkerRecord};
+use nodesockd_core::state::{FoundLink, Leftovers, RecordedStage, State, Survivor, WorkerRecord};
 use nodesockd_core::wire::{Claim, FromWorker, Status};
 
 use super::{Doing, Happening, Lane, Worker, World, ms};
@@ -133,7 +133,7 @@ impl World {
     }
 
     /// A daemon starts, and finds this.
-    pub fn inherit(&mut self, config: &Config) -> Inheritance {
+    pub fn inherit(&mut self, config: &Config) -> Leftovers {
         self.deaths.down = false;
         self.deaths.pattern = Some(config.socket_file.clone());
         self.trace.line(self.now, "daemon", "start again");
@@ -188,7 +188,7 @@ impl World {
                 self.after(moment, Happening::Worker(worker, Doing::Dial));
             }
         }
-        Inheritance { state: self.state.clone(), survivors, links }
+        Leftovers { state: self.state.clone(), survivors, links }
     }
 
     /// Names of a `socketFile` that the state file could not say are nobody's to find.

@@ -526,9 +526,18 @@ impl World {
         }
     }
 
-    /// Here a daemon finds all survivors when it starts, so that none is left to be adopted later.
+    /// Here a daemon finds all survivors when it starts. Only a worker that has ended since it reported can be adopted later:
+    /// its end is reported at once, as the kernel does of a process that is gone.
     pub fn watch(&mut self, id: WorkerId, _target: Process) {
-        self.violated(format_args!("{id} is adopted a second time"));
+        let worker = self.processes.named(id);
+        match worker.and_then(|worker| self.processes.get_mut(worker)).filter(|process| !process.alive()) {
+            Some(process) => {
+                (process.exit_known, process.reaped) = (false, false);
+                let exited = Event::Exited { worker: id, status: ExitStatus::Unknown };
+                self.deliver(Some(Lane::Worker(id)), Duration::ZERO, exited);
+            }
+            None => self.violated(format_args!("{id} is adopted a second time")),
+        }
     }
 
     /// Collects an ended worker and what it left behind.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use nodesockd_core::action::{SpawnOrder, WorkerSignal};
 use nodesockd_core::event::{Caller, DaemonSignal, Event, ExitStatus, Failure, Queue};
 use nodesockd_core::id::{BootId, ConnId, Peer, Process, RequestRef, SlotIndex, WorkerId};
-use nodesockd_core::state::{FoundLink, Inheritance, State, Survivor};
+use nodesockd_core::state::{FoundLink, Leftovers, State, Survivor};
 use nodesockd_core::supervisor::Daemon;
 use nodesockd_core::wire::{Claim, FromWorker, Request, StartOptions, ToWorker};
 use nodesockd_core::{Action, Supervisor, Time, config::Config};
@@ -489,7 +489,7 @@ impl Scene {
             Some(FoundLink { slot, name, socket })
         });
         let left =
-            Inheritance { state: self.state.clone(), survivors: survivors.collect(), links: links.collect() };
+            Leftovers { state: self.state.clone(), survivors: survivors.collect(), links: links.collect() };
         // Links to nobody are swept.
         self.links.retain(|_, socket| self.processes.iter().any(|its| pattern.socket(its.id) == *socket));
         self.supervisor = Supervisor::adopt(config(), daemon(self.lives), left, self.now);

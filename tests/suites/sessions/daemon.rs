@@ -12,7 +12,7 @@ use nodesockd_core::driver::{Driver, Step};
 use nodesockd_core::event::{ExitStatus, Failure, Queue};
 use nodesockd_core::id::{BootId, ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
-use nodesockd_core::state::{Inheritance, State};
+use nodesockd_core::state::{Leftovers, State};
 use nodesockd_core::supervisor::{Daemon, Handoff};
 use nodesockd_core::wire::{FromWorker, Json, Reply, Request, ToWorker};
 use nodesockd_core::{Event, Supervisor, Time};
@@ -111,8 +111,8 @@ impl Backend for Crew {
         Time::ZERO + self.begun.elapsed()
     }
 
-    fn find_leftovers(&mut self, _config: &Config) -> Inheritance {
-        Inheritance::default()
+    fn find_leftovers(&mut self, _config: &Config) -> Leftovers {
+        Leftovers::default()
     }
 
     fn spawn(&mut self, order: &SpawnOrder) -> Result<Process, Failure> {

@@ -1,0 +1,304 @@
+//! What a daemon hands to the program that replaces it by `execve(2)`.
+//!
+//! The process stays the same: its pid, its children, its descriptors. So does all that the supervisor knows, but the
+//! configuration, which the new program reads for itself. Unlike the [state file](crate::state), a hand-off loses nothing:
+//! deadlines, back-offs and the requests that wait for an answer cross it as well.
+//!
+//! These records are a format of their own: what the supervisor keeps in its tables is converted, never serialised. A field
+//! may be added with a default under the same [`VERSION`]; none is renamed or removed. Hand-offs of every released version
+//! are kept as test data (`core/tests/handoffs`). Times are those of the monotonic clock, in nanoseconds since its origin.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Config, DevAddress, MAX_WORKERS, Output, Ready};
+use crate::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
+use crate::time::Time;
+use crate::wire::StartOptions;
+
+/// The version of the format. Fields may be added under the same version; a reader skips those it does not know.
+pub const VERSION: u32 = 1;
+
+/// All that a daemon's successor in the same process has to know.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Handoff {
+    /// [`VERSION`]
+    pub(crate) version: u32,
+    /// The version of the program that hands off.
+    pub(crate) from: String,
+    pub(crate) fixed: Fixed,
+    /// When the daemon started.
+    pub(crate) started: Time,
+    pub(crate) desired: DesiredRecord,
+    /// Every `socketFile` by which a link or a socket may be named.
+    pub(crate) socket_files: Vec<String>,
+    pub(crate) workers: BTreeMap<WorkerId, WorkerRecord>,
+    pub(crate) slots: BTreeMap<SlotIndex, SlotRecord>,
+    /// Sockets that the daemon keeps open, by their file names.
+    pub(crate) listeners: BTreeMap<String, ListenerRecord>,
+    pub(crate) standby_backoff: BackoffRecord,
+    /// Requests that were passed on to workers, by the id under which they were.
+    pub(crate) relays: BTreeMap<String, RelayRecord>,
+    /// Requests that have not had their final reply.
+    pub(crate) open: BTreeSet<RequestRef>,
+    /// Restarts that wait for their turn.
+    pub(crate) queue: Vec<QueuedRecord>,
+    /// What the dev server was told last: its port, and the links it goes to.
+    pub(crate) dev_server: Option<(DevAddress, Vec<String>)>,
+    /// A SIGHUP came while an operation was in progress.
+    pub(crate) reload_wanted: bool,
+    /// Workers were adopted without a state file.
+    pub(crate) guessing: bool,
+    /// What became of an operation that an earlier daemon had begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) note: Option<String>,
+    /// What the service manager knows, if there is one.
+    pub(crate) announcements: Option<AnnouncementsRecord>,
+    /// What the upgrade was for.
+    pub(crate) restart: Option<RestartRecord>,
+}
+
+/// What a configuration must not change, because the successor goes on with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Fixed {
+    tmp_dir: PathBuf,
+    /// The folder of links and sockets, if it is another one than `tmpDir`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    socket_dir: Option<PathBuf>,
+    ipc_file: PathBuf,
+    ipc_group: Option<String>,
+}
+
+/// What ought to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DesiredRecord {
+    pub running: bool,
+    pub slots: u32,
+    pub standby: u32,
+    pub suspended: bool,
+}
+
+/// A row of failures.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BackoffRecord {
+    pub failures: u32,
+    pub retry_at: Option<Time>,
+    pub reason: Option<String>,
+}
+
+/// A worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WorkerRecord {
+    /// What the worker is for.
+    pub seat: SeatRecord,
+    /// It belongs to a rollout that had not taken over. No hand-off happens during one, so this is always false.
+    pub in_rollout: bool,
+    pub state: StateRecord,
+    pub since: Time,
+    pub ordered: Time,
+    pub online_timeout: Duration,
+    pub ready: Option<Time>,
+    pub started_suspended: bool,
+    pub ready_by: Ready,
+    pub ready_path: String,
+    pub speaks: bool,
+    pub socket: Option<String>,
+    pub listeners: Vec<String>,
+    /// A link named it.
+    pub served: bool,
+    /// It may be told to shut down.
+    pub drained: bool,
+    pub channel: ChannelRecord,
+    pub stderr: Output,
+}
+
+/// What a worker is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum SeatRecord {
+    Slot(SlotIndex),
+    Standby,
+    Retired { from: Option<SlotIndex> },
+}
+
+/// How far a worker has got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum StateRecord {
+    Spawning { deadline: Time },
+    Unwanted,
+    Booting { process: Process, deadline: Time, watch: Option<WatchRecord> },
+    Ready { process: Process, suspended: bool, broken: bool },
+    Draining(DrainRecord),
+    ShuttingDown { process: Process, deadline: Time },
+    Terminating { process: Process, deadline: Time },
+    Killed { process: Process },
+    Exited,
+    Reaped { removal: BackoffRecord },
+}
+
+/// What a booting worker is looked at for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WatchRecord {
+    pub look: Option<Time>,
+    pub pause: Duration,
+    pub deadline: Time,
+    pub listens: bool,
+    pub found: String,
+}
+
+/// An accept queue that is being emptied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DrainRecord {
+    pub process: Process,
+    pub deadline: Time,
+    pub look: Option<Time>,
+    pub empty_since: Option<Time>,
+    pub blind_since: Option<Time>,
+    pub waiting: u32,
+}
+
+/// The way to tell a worker something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ChannelRecord {
+    Open,
+    Socket(ConnId),
+    Expected { until: Time },
+    Lost { at: Time },
+    Closed,
+}
+
+/// A slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SlotRecord {
+    pub owner: Option<WorkerId>,
+    pub link: Option<String>,
+    pub target: Option<String>,
+    pub backoff: BackoffRecord,
+    pub link_backoff: BackoffRecord,
+    pub removal_backoff: BackoffRecord,
+}
+
+/// A socket that the daemon keeps for a slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ListenerRecord {
+    pub slot: SlotIndex,
+    pub closing: bool,
+    /// An earlier daemon opened it, and only workers hold it still.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub foreign: bool,
+    /// Connections may wait in it that nobody will accept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deserted: bool,
+    pub removal: BackoffRecord,
+}
+
+/// A request that was passed on to a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RelayRecord {
+    pub origin: RequestRef,
+    pub worker: WorkerId,
+    pub pid: u32,
+}
+
+/// Somebody who waits for the end of an operation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RequesterRecord {
+    pub to: RequestRef,
+    pub progress: bool,
+    pub upgraded_from: Option<String>,
+}
+
+/// A restart that waits for its turn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct QueuedRecord {
+    pub to: RequestRef,
+    pub options: StartOptions,
+    pub version: Option<String>,
+}
+
+/// A restart that begins with an upgrade.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RestartRecord {
+    pub askers: Vec<RequesterRecord>,
+    pub options: StartOptions,
+}
+
+/// What the service manager knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AnnouncementsRecord {
+    pub phase: PhaseRecord,
+    pub status: String,
+    pub extend: Option<Time>,
+    /// When it has to hear next that the daemon is not stuck, and from then on how often.
+    pub alive: Option<(Time, Duration)>,
+}
+
+/// How far the daemon has got, in the service manager's terms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum PhaseRecord {
+    Starting,
+    Ready,
+    Reloading,
+    Stopping,
+}
+
+impl Handoff {
+    /// Whether what was read is of use. To be called once, after reading it.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong. Nothing can be taken over then but what the state file knows.
+    pub fn validate(&self) -> Result<(), String> {
+        let most = self.desired.slots.max(self.desired.standby);
+        if self.version != VERSION {
+            Err(format!("its version is {}, this program reads {VERSION}", self.version))
+        } else if most > MAX_WORKERS {
+            Err(format!("it wants {most} workers"))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The version of the daemon that hands off.
+    #[must_use]
+    pub fn from(&self) -> &str {
+        &self.from
+    }
+
+    /// Why a daemon with this configuration cannot take over; `None` if it can.
+    #[must_use]
+    pub fn refuses(&self, config: &Config) -> Option<String> {
+        self.fixed.differs_from(&Fixed::of(config))
+    }
+}
+
+impl Fixed {
+    pub fn of(config: &Config) -> Self {
+        Self {
+            tmp_dir: config.tmp_dir.clone(),
+            socket_dir: config.separate_socket_dir(),
+            ipc_file: config.ipc_file.clone(),
+            ipc_group: config.options.ipc_group.clone(),
+        }
+    }
+
+    /// Names the key that differs, and says that it cannot.
+    pub fn differs_from(&self, other: &Self) -> Option<String> {
+        let key = if self.tmp_dir != other.tmp_dir {
+            "`tmpDir`"
+        } else if self.socket_dir != other.socket_dir {
+            "the folder in `socketFile`"
+        } else if self.ipc_file != other.ipc_file {
+            "`ipcFile`"
+        } else if self.ipc_group != other.ipc_group {
+            "`options.ipcGroup`"
+        } else {
+            return None;
+        };
+        Some(format!("{key} cannot change while the daemon runs; stop it and start it again"))
+    }
+}

@@ -1,0 +1,618 @@
+//! The state machine: what runs, what ought to run, and what to do about the difference.
+//!
+//! This file is the mediator: it hands every event to the part that it concerns, and what follows from that to the next
+//! part. Then it *settles*: a fixed round of passes brings what is closer to what ought to be, whatever the event was.
+//!
+//! | room | holds |
+//! | --- | --- |
+//! | [`worker`] | one worker and its states, and the table of all |
+//! | [`slot`] | one slot and its link, and the table of all |
+//! | [`listener`] | the sockets that the daemon keeps for slots |
+//! | [`requests`] | who waits for an answer |
+//! | [`effects`] | the queue of orders, and which of them must be on disk before which |
+//! | [`pool`] | all of these together, and what is done to them |
+//! | [`operation`] | what is in progress, and for whom |
+//! | [`record`] | what the next daemon has to know, and what this one makes of it |
+//! | [`commands`], [`relay`], [`status`], [`announce`] | what people, apps and service managers hear |
+//! | [`invariants`] | what must hold between any two events |
+//!
+//! A room uses those above it and none below. [`timer`], [`backoff`] and [`goal`] are used by all.
+
+mod announce;
+mod backoff;
+mod commands;
+mod dev_server;
+mod effects;
+mod goal;
+mod invariants;
+mod listener;
+mod operation;
+mod pool;
+mod record;
+mod relay;
+mod requests;
+mod slot;
+mod status;
+mod timer;
+mod worker;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::action::{Action, WorkerSignal};
+use crate::config::Config;
+use crate::event::{Caller, Event, ExitStatus, Failure, Queue};
+use crate::id::{BootId, ConnId, Peer, Process, SlotIndex, WorkerId};
+use crate::notice::Manager;
+use crate::state::Leftovers;
+use crate::text::escape;
+use crate::time::Time;
+use crate::wire::{Claim, FromWorker, Status, ToWorker};
+
+pub use crate::handoff::Handoff;
+pub use invariants::Violation;
+pub use status::Pending;
+pub use timer::Timer;
+
+use announce::Announcements;
+use dev_server::DevServer;
+use goal::Life;
+use operation::{Operations, advance, begin, rollout, upgrade};
+use pool::look::Look;
+use pool::{Pool, boot, links, remains, retire, sockets, surplus, vacancies};
+use record::state_file::StateFile;
+use record::{adopt, handoff, reunion};
+use worker::{Channel, Role, State, Worker};
+
+/// A worker's own words are cut to this many characters.
+const REASON: usize = 500;
+
+/// Who the daemon is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Daemon {
+    /// Its semantic version.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// Its life.
+    pub boot: BootId,
+    /// Who started it, if that is a manager that wants to be told how it goes.
+    pub manager: Option<Manager>,
+}
+
+/// Decides. Feed it with [`handle_event`](Self::handle_event) and [`handle_timeout`](Self::handle_timeout), then carry
+/// out [`poll_action`](Self::poll_action) until it returns `None`, then wait for an event or
+/// [`poll_timeout`](Self::poll_timeout), whichever comes first. [`Driver`](crate::driver::Driver) does just that.
+#[derive(Debug, Clone)]
+pub struct Supervisor {
+    pool: Pool,
+    operations: Operations,
+    state_file: StateFile,
+    dev_server: DevServer,
+    announcements: Option<Announcements>,
+}
+
+impl Supervisor {
+    /// A supervisor with nothing to adopt; it sweeps `tmpDir` and starts the configured workers at once.
+    #[must_use]
+    pub fn new(config: Config, daemon: Daemon, now: Time) -> Self {
+        let mut supervisor = Self::idle(config, daemon, now);
+        supervisor.begin();
+        supervisor
+    }
+
+    /// A supervisor that takes over what an earlier daemon left: every worker that is alive keeps its process, its slot
+    /// and its suspension, and what was stopped stays stopped. Starts what is missing. Where nothing is left this is
+    /// [`new`](Self::new).
+    #[must_use]
+    pub fn adopt(config: Config, daemon: Daemon, left: Leftovers, now: Time) -> Self {
+        let mut supervisor = Self::idle(config, daemon, now);
+        adopt::adopt(&mut supervisor.pool, &mut supervisor.operations, &left);
+        supervisor.begin();
+        supervisor
+    }
+
+    /// A supervisor that goes on where another one has handed off, in the same process, with another program. The
+    /// restart that the upgrade was for begins.
+    #[must_use]
+    pub fn take_over(config: Config, daemon: Daemon, left: Handoff, now: Time) -> Self {
+        let mut supervisor = Self::idle(config, daemon, now);
+        let Self { pool, operations, announcements, .. } = &mut supervisor;
+        let dev_server = handoff::take_over(pool, operations, announcements, left);
+        supervisor.dev_server = DevServer::told(dev_server);
+        supervisor.settle();
+        supervisor.record();
+        supervisor
+    }
+
+    /// A supervisor that has not done anything yet.
+    fn idle(config: Config, daemon: Daemon, now: Time) -> Self {
+        let announcements = daemon.manager.map(|manager| Announcements::to(manager, now));
+        Self {
+            pool: Pool::new(config, daemon, now),
+            operations: Operations::default(),
+            state_file: StateFile::default(),
+            dev_server: DevServer::default(),
+            announcements,
+        }
+    }
+
+    fn begin(&mut self) {
+        let pattern = self.pool.config.socket_file.clone();
+        self.pool.effects.order(Action::Sweep { pattern });
+        self.settle();
+        self.record();
+    }
+
+    /// Takes in an event. Every event is welcome in every state; one about a worker or request that is not known any more
+    /// changes nothing.
+    pub fn handle_event(&mut self, now: Time, event: Event) {
+        self.pool.effects.begin(now);
+        let known = |id: WorkerId| self.pool.workers.get(id).is_some();
+        if event.worker().is_none_or(known) {
+            self.dispatch(event);
+        }
+        self.settle();
+        self.record();
+    }
+
+    /// Takes in that time has passed; early calls do no harm.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.pool.effects.begin(now);
+        for (id, timer) in self.pool.workers.due(now) {
+            if self.pool.workers.get(id).is_some() {
+                self.worker_due(id, timer);
+            }
+        }
+        self.settle();
+        self.record();
+    }
+
+    /// The next order. `None`: wait for an event or for [`poll_timeout`](Self::poll_timeout).
+    pub fn poll_action(&mut self) -> Option<Action> {
+        if self.pool.effects.is_empty() {
+            let told = self.pool.effects.take_told();
+            let update = self.state_file.update(&self.pool, &self.operations, told);
+            update.into_iter().for_each(|order| self.pool.effects.order(order));
+        }
+        self.pool.effects.next().or_else(|| self.order_to_hand_off())
+    }
+
+    /// The next deadline, and its reason.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<(Time, Timer)> {
+        let (pool, now) = (&self.pool, self.pool.now());
+        let serving = pool.is_serving();
+        let standby = pool.standby_failures.retry_at().filter(|at| serving && *at > now);
+        let deadlines = [
+            pool.workers.next_deadline(),
+            pool.slots.next_deadline(now, serving),
+            pool.listeners.next_deadline(now),
+            standby.map(|at| (at, Timer::Restart)),
+            self.state_file.next_deadline(),
+            self.announcements.as_ref().and_then(|announcements| announcements.next_deadline(pool)),
+        ];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// What `status` answers.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        status::status(&self.pool, &self.operations)
+    }
+
+    /// Why not everything is as it ought to be; `None` if it is.
+    #[must_use]
+    pub fn pending(&self) -> Option<Pending> {
+        status::pending(&self.pool, &self.operations)
+    }
+
+    /// Whether the daemon has quit.
+    #[must_use]
+    pub fn has_quit(&self) -> bool {
+        matches!(self.pool.life, Life::Quit { .. })
+    }
+
+    /// Whether it has quit and left its workers to the daemon that follows.
+    #[must_use]
+    pub fn has_detached(&self) -> bool {
+        self.pool.life == (Life::Quit { detached: true })
+    }
+
+    /// Checks the invariants that can be seen from inside, between any two events.
+    ///
+    /// # Errors
+    ///
+    /// The first one that does not hold.
+    pub fn check(&self) -> Result<(), Violation> {
+        invariants::check(&self.pool, &self.operations)
+    }
+
+    /// Hands an event to the part that it concerns.
+    fn dispatch(&mut self, event: Event) {
+        let Self { pool, operations, state_file, .. } = self;
+        match event {
+            Event::Spawned { worker, result } => self.spawned(worker, result),
+            Event::Exited { worker, status } => self.exited(worker, status),
+            Event::Reaped { worker } => remains::reaped(pool, worker),
+            Event::Removed { worker, result } => remains::removed(pool, worker, result),
+            Event::Notified { worker } => self.shown_ready(worker),
+            Event::Probed { worker, result } => {
+                if boot::probed(pool, worker, result) {
+                    self.shown_ready(worker);
+                }
+            }
+            Event::QueueMeasured { worker, queue } => self.queue_measured(worker, &queue),
+            Event::Received { worker, message } => self.received(worker, message),
+            Event::Claimed { conn, caller, claims, message } => {
+                self.claimed(conn, caller, claims, message);
+            }
+            Event::ChannelClosed { worker } => {
+                if pool.workers.get(worker).is_some_and(|worker| worker.channel() == Channel::Open) {
+                    self.channel_lost(worker);
+                }
+            }
+            Event::Published { slot, worker, result } => self.published(slot, worker, result),
+            Event::Withdrawn { slot, link, result } => links::withdrawn(pool, slot, &link, result),
+            Event::Listening { slot, socket, result } => sockets::listening(pool, slot, &socket, result),
+            Event::Unlistened { socket, result, .. } => sockets::unlistened(pool, &socket, result),
+            Event::Persisted { result } => state_file.written(pool.now(), result),
+            Event::ConfigLoaded { result } => begin::config_loaded(pool, operations, result),
+            Event::Preflighted { result } => self.preflighted(result),
+            Event::Frozen => upgrade::paused(operations),
+            Event::NotHandedOff { failure } => {
+                let progress = upgrade::not_handed_off(pool, operations, &failure);
+                begin::next_if_ended(pool, operations, progress);
+            }
+            Event::Requested { from, request } => commands::requested(pool, operations, from, request),
+            Event::Disconnected { conn } => self.disconnected(conn),
+            Event::Signalled { signal } => commands::signalled(pool, operations, signal),
+            Event::Swept { result } => report_sweep(result),
+            Event::DevServing { result, .. } => report_dev_server(result),
+            Event::LogsReopened { result } => report_logs(result),
+        }
+    }
+
+    // Workers.
+
+    fn spawned(&mut self, id: WorkerId, result: Result<Process, Failure>) {
+        match boot::spawned(&mut self.pool, id, result) {
+            boot::Spawned::Booting => {}
+            boot::Spawned::Late { failure } => {
+                self.failed(id, &failure);
+                retire::end_at_once(&mut self.pool, id);
+            }
+            boot::Spawned::NoProcess { failure } => {
+                if let Some(failure) = failure {
+                    self.failed(id, &failure);
+                }
+                let now = self.pool.now();
+                self.pool.workers.change(id, |worker| worker.not_spawned(now));
+                remains::reaped(&mut self.pool, id);
+            }
+        }
+    }
+
+    fn received(&mut self, id: WorkerId, message: FromWorker) {
+        match message {
+            FromWorker::Online { suspended } => {
+                self.pool.workers.change(id, Worker::reports);
+                // Where readiness is shown by other means, that is what counts. But a worker that holds requests back
+                // until it is resumed could not show it.
+                let report = |worker: &Worker| worker.start().ready_by == crate::config::Ready::Report;
+                if suspended || self.pool.workers.get(id).is_some_and(report) {
+                    self.online(id, suspended);
+                }
+            }
+            FromWorker::Broken { reason } => {
+                let reason = reason.as_deref().unwrap_or("it gave no reason");
+                self.broken(id, &format!("it is broken: {}", escape(reason, REASON)));
+            }
+            FromWorker::Reply { request, answers, data, errors, done } => {
+                let answer = answers.then_some((data, errors));
+                self.pool.requests.answered(&mut self.pool.effects, id, &request, answer, done);
+            }
+            FromWorker::NodeHandle => self.pool.tell(id, ToWorker::NodeHandleAck),
+        }
+    }
+
+    /// A worker has shown that it is ready, without saying anything about suspension: it is taken to do what it was
+    /// started to do.
+    fn shown_ready(&mut self, id: WorkerId) {
+        let suspended = self.pool.workers.get(id).is_some_and(|worker| worker.start().suspended);
+        self.online(id, suspended);
+    }
+
+    fn online(&mut self, id: WorkerId, suspended: bool) {
+        let joining = self.pool.workers.get(id).is_some_and(Worker::is_joining);
+        // A worker that knows nothing of suspension does no harm, unless a migration is being prepared, or goes on.
+        let migration = self.operations.starting().is_some_and(|rollout| rollout.suspended);
+        let strict = self.pool.desired.suspended && !joining || migration;
+        if let boot::Online::Refused(reason) = boot::online(&mut self.pool, id, suspended, strict) {
+            self.fail_and_retire(id, reason);
+        }
+    }
+
+    /// A worker asks to be replaced, or has to be.
+    fn broken(&mut self, id: WorkerId, reason: &str) {
+        let Some(worker) = self.pool.workers.get(id) else { return };
+        let replaced_first = !worker.is_joining() && !worker.is_standby() && !defect!(BrokenRetiredAtOnce);
+        match worker.state() {
+            State::Ready { broken: false, .. } if replaced_first => {
+                self.failed(id, reason);
+                let now = self.pool.now();
+                self.pool.workers.change(id, |worker| worker.becomes_broken(now));
+            }
+            State::Booting { .. } | State::Ready { broken: false, .. } => self.fail_and_retire(id, reason),
+            State::Spawning { .. }
+            | State::Unwanted
+            | State::Ready { .. }
+            | State::Draining(_)
+            | State::ShuttingDown { .. }
+            | State::Terminating { .. }
+            | State::Killed { .. }
+            | State::Exited
+            | State::Reaped { .. } => {}
+        }
+    }
+
+    fn exited(&mut self, id: WorkerId, status: ExitStatus) {
+        let accounted = self.pool.workers.get(id).is_some_and(Worker::is_broken);
+        let Some(process) = remains::exited(&mut self.pool, id, status) else { return };
+        if !accounted {
+            self.failed(id, &format!("it {status}"));
+        }
+        // Whoever takes over goes first; the dead can wait.
+        self.settle();
+        if defect!(NoReap) {
+            return;
+        }
+        self.pool.effects.order(Action::Reap { worker: id, process });
+        if defect!(SignalAfterReap) {
+            let signal = WorkerSignal::KillGroup;
+            self.pool.effects.order(Action::Signal { worker: id, process, signal });
+        }
+    }
+
+    fn queue_measured(&mut self, id: WorkerId, queue: &Queue) {
+        if matches!(self.pool.workers.get(id).map(Worker::state), Some(State::Draining(_))) {
+            retire::queue_measured(&mut self.pool, id, queue);
+        } else if boot::queue_measured(&mut self.pool, id, queue) {
+            self.shown_ready(id);
+        }
+    }
+
+    /// Nothing can be sent to the worker any more, and its open requests fail.
+    fn channel_lost(&mut self, id: WorkerId) {
+        let now = self.pool.now();
+        self.pool.workers.change(id, |worker| worker.set_channel(Channel::Lost { at: now }));
+        self.pool.requests.worker_is_gone(&mut self.pool.effects, id, "its channel is closed");
+    }
+
+    /// A worker lives on without a channel. What is active serves as before; what is suspended could never be resumed.
+    fn out_of_reach(&mut self, id: WorkerId) {
+        self.pool.workers.change(id, |worker| worker.set_channel(Channel::Closed));
+        if self.pool.workers.get(id).is_some_and(Worker::is_suspended) {
+            return self
+                .broken(id, "it is broken: it has no channel to the daemon, so that it cannot be resumed");
+        }
+        tracing::warn!(
+            worker = %id.short(),
+            "worker has no channel to the daemon: no message reaches it, and SIGTERM will be its end"
+        );
+    }
+
+    /// A deadline of the worker has passed.
+    fn worker_due(&mut self, id: WorkerId, timer: Timer) {
+        let pool = &mut self.pool;
+        match timer {
+            Timer::Spawn => self.fail_and_retire(id, &boot::spawn_timed_out(&self.pool)),
+            Timer::Online => self.fail_and_retire(id, &boot::not_online(&self.pool, id)),
+            Timer::Ready => boot::look(pool, id),
+            Timer::Look => retire::look(pool, id),
+            Timer::Drain if defect!(DrainTimeoutIgnored) => {}
+            Timer::Drain => retire::drain_timed_out(pool, id),
+            Timer::Shutdown if defect!(KillInsteadOfTerminate) => retire::kill(pool, id),
+            Timer::Shutdown => retire::terminate(pool, id),
+            Timer::Kill => retire::kill(pool, id),
+            Timer::Channel => self.out_of_reach(id),
+            Timer::Removal => remains::remove_socket(pool, id),
+            Timer::Restart
+            | Timer::Promotion
+            | Timer::Link
+            | Timer::Persist
+            | Timer::Extend
+            | Timer::Watchdog => debug_assert!(false, "no deadline of a worker: {timer:?}"),
+        }
+    }
+
+    fn fail_and_retire(&mut self, id: WorkerId, reason: &str) {
+        self.failed(id, reason);
+        retire::retire(&mut self.pool, id);
+    }
+
+    /// A worker failed at what it is for; says so to whoever counts failures of that.
+    fn failed(&mut self, id: WorkerId, reason: &str) {
+        let Some(worker) = self.pool.workers.get(id) else { return };
+        let worked = worker.ready_at().map_or(Duration::ZERO, |ready| self.pool.now().since(ready));
+        match worker.role() {
+            Role::Retired { .. } => {}
+            Role::Joining(_) => {
+                tracing::warn!(worker = %id.short(), "new worker failed: {reason}");
+                let progress = rollout::worker_failed(&mut self.pool, &mut self.operations, id, reason);
+                begin::next_if_ended(&mut self.pool, &mut self.operations, progress);
+                self.try_installed_program();
+            }
+            Role::Holding(place) => {
+                match worker.slot() {
+                    Some(slot) => {
+                        tracing::warn!(worker = %id.short(), slot = slot.0, "worker failed: {reason}");
+                    }
+                    None => tracing::warn!(worker = %id.short(), "standby failed: {reason}"),
+                }
+                vacancies::worker_failed(&mut self.pool, place, worked, reason);
+            }
+        }
+    }
+
+    // Links, connections, upgrades.
+
+    fn published(&mut self, slot: SlotIndex, id: WorkerId, result: Result<(), Failure>) {
+        match links::published(&mut self.pool, slot, id, result) {
+            links::Swap::Unknown => {}
+            links::Swap::Failed(reason) => {
+                rollout::published(&mut self.operations, slot, Some(&reason));
+            }
+            links::Swap::Done { before } => {
+                if !rollout::published(&mut self.operations, slot, None) {
+                    links::took_over(&mut self.pool, slot, id, before);
+                }
+            }
+        }
+    }
+
+    /// A connection to the control socket says that it is a worker.
+    fn claimed(&mut self, conn: ConnId, caller: Option<Caller>, claims: Option<Claim>, message: FromWorker) {
+        let known = reunion::identify(&mut self.pool, conn, caller, claims, &message);
+        let Some(id) = known else { return };
+        if let FromWorker::Online { suspended } = message {
+            reunion::reunite(&mut self.pool, &self.operations, id, conn, suspended);
+        }
+        self.received(id, message);
+    }
+
+    fn disconnected(&mut self, conn: ConnId) {
+        self.pool.requests.forget(Peer::Client(conn));
+        self.operations.forget(Peer::Client(conn));
+        if let Some(id) = self.pool.workers.connected(conn) {
+            self.channel_lost(id);
+        }
+    }
+
+    fn preflighted(&mut self, result: Result<String, Failure>) {
+        let had_detached = self.has_detached();
+        let progress = upgrade::preflighted(&mut self.pool, &mut self.operations, result);
+        begin::next_if_ended(&mut self.pool, &mut self.operations, progress);
+        if self.has_detached() && !had_detached {
+            self.announce();
+            self.pool.effects.order(Action::Quit);
+        }
+    }
+
+    /// Tries the installed program, if an upgrade has begun.
+    fn try_installed_program(&mut self) {
+        if upgrade::step(&self.operations) == Some(upgrade::Step::Wanted) {
+            let handoff = Box::new(self.handoff());
+            self.pool.effects.order(Action::Preflight { handoff, limit: upgrade::TRIAL });
+            upgrade::enter_step(&mut self.operations, upgrade::Step::Checking);
+        }
+    }
+
+    /// The order to hand off, once there is nothing else to do.
+    fn order_to_hand_off(&mut self) -> Option<Action> {
+        let paused = upgrade::step(&self.operations) == Some(upgrade::Step::Paused);
+        paused.then(|| {
+            let handoff = Box::new(self.handoff());
+            upgrade::enter_step(&mut self.operations, upgrade::Step::HandingOff);
+            Action::HandOff { handoff }
+        })
+    }
+
+    fn handoff(&self) -> Handoff {
+        let announcements = self.announcements.as_ref();
+        handoff::hand_off(&self.pool, &self.operations, announcements, self.dev_server.last())
+    }
+
+    // After every event.
+
+    /// Brings what is closer to what ought to be, as far as that is possible now.
+    fn settle(&mut self) {
+        if self.has_quit() {
+            return;
+        }
+        self.try_installed_program();
+        let mut look = Look::begin(&mut self.pool, self.operations.is_swapping());
+        sockets::close_unneeded(&mut self.pool, &look.listeners);
+        self.advance();
+        look.renew(&mut self.pool, self.operations.is_swapping());
+        if !self.operations.is_swapping() {
+            self.fill_and_clear(&mut look);
+        }
+        self.advance();
+        look.extend(&mut self.pool, self.operations.is_swapping());
+        sockets::close_unneeded(&mut self.pool, &look.listeners);
+        self.dev_server.update(&mut self.pool);
+        vacancies::note_service(&mut self.pool, &look.slots);
+        self.announce();
+        self.quit_when_done();
+    }
+
+    /// Starts and promotes what is missing, then retires and removes what has no place.
+    fn fill_and_clear(&mut self, look: &mut Look) {
+        let ahead = self.operations.slots_ahead(&self.pool);
+        if self.pool.is_serving() {
+            vacancies::fill(&mut self.pool, &look.slots, ahead);
+            look.extend(&mut self.pool, false);
+            if look.standbys {
+                vacancies::fill_standby(&mut self.pool, ahead);
+            }
+        }
+        look.extend(&mut self.pool, false);
+        surplus::retire_surplus(&mut self.pool, &look.slots, look.standbys);
+        look.extend(&mut self.pool, false);
+        surplus::clear_links(&mut self.pool, &look.slots);
+    }
+
+    fn advance(&mut self) {
+        advance::advance(&mut self.pool, &mut self.operations);
+        self.try_installed_program();
+    }
+
+    fn announce(&mut self) {
+        if let Some(announcements) = &mut self.announcements {
+            announcements.announce(&mut self.pool, &self.operations);
+        }
+    }
+
+    /// Quits when nothing runs and nothing is left, or nothing that could be removed.
+    fn quit_when_done(&mut self) {
+        let quitting = matches!(self.pool.life, Life::Quitting { .. });
+        if quitting
+            && (self.operations.is_idle() && remains::nothing_left(&self.pool)
+                || defect!(QuitBeforeWorkersGone))
+        {
+            self.pool.life = Life::Quit { detached: false };
+            self.pool.effects.order(Action::Quit);
+        }
+    }
+
+    /// Writes down what the event has changed, before the orders that it gave.
+    fn record(&mut self) {
+        let mut touched: BTreeSet<WorkerId> = std::mem::take(&mut self.pool.workers.touched().workers);
+        touched.extend(self.pool.effects.take_told());
+        if let Some(order) = self.state_file.update(&self.pool, &self.operations, touched) {
+            self.pool.effects.write_ahead(order);
+        }
+    }
+}
+
+fn report_sweep(result: Result<u32, Failure>) {
+    match result {
+        Ok(0) => {}
+        Ok(count) => tracing::info!("removed {count} stale files that an earlier daemon left in tmpDir"),
+        Err(failure) => tracing::warn!("cannot remove stale files from tmpDir: {failure}"),
+    }
+}
+
+fn report_dev_server(result: Result<(), Failure>) {
+    if let Err(failure) = result {
+        tracing::warn!("{failure}");
+    }
+}
+
+fn report_logs(result: Result<(), Failure>) {
+    match result {
+        Ok(()) => tracing::info!("log files reopened"),
+        Err(failure) => tracing::warn!("log files not reopened, the old ones stay in use: {failure}"),
+    }
+}

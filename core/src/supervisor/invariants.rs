@@ -1,0 +1,165 @@
+//! The invariants, checked at every simulated step.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::id::{SlotIndex, WorkerId};
+use crate::wire::WorkerState;
+
+use super::operation::Operations;
+use super::pool::{Pool, sockets};
+use super::slot::LinkChange;
+use super::worker::{Exposure, State, Worker};
+
+/// An invariant that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Its number in the crate's documentation.
+    pub invariant: u8,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "invariant {}: {}", self.invariant, self.what)
+    }
+}
+
+/// Checks the invariants that can be seen from inside, between any two events.
+///
+/// # Errors
+///
+/// The first one that does not hold.
+pub(super) fn check(pool: &Pool, operations: &Operations) -> Result<(), Violation> {
+    check_links(pool)?;
+    check_owners(pool)?;
+    check_population(pool, operations)?;
+    check_suspension(pool, operations)?;
+    check_requests(pool, operations)?;
+    check_drains(pool)
+}
+
+/// 1: a published link names the socket of a worker that was ready and is not known to be gone, or one that the daemon
+/// itself keeps open.
+fn check_links(pool: &Pool) -> Result<(), Violation> {
+    for (index, slot) in pool.slots.iter() {
+        if let (Some(id), false) = (slot.owner(), slot.is_changing()) {
+            let worker = pool.workers.get(id);
+            let alive =
+                worker.is_some_and(|worker| worker.ready_at().is_some() && worker.process().is_some());
+            // The daemon's own socket keeps what comes. A link that could not be removed is tried again.
+            let retried = slot.removal_failures().retry_at().is_some();
+            ensure(alive || sockets::keeps_requests(pool, index) || retried, 1, || {
+                format!("slot {index} names {}, which is not online", id.short())
+            })?;
+        }
+        if let Some(LinkChange::To { worker: id, .. }) = slot.change() {
+            let ready = pool.workers.get(*id).is_none_or(|worker| worker.ready_at().is_some());
+            ensure(ready, 1, || format!("slot {index} is to name {}, which never was online", id.short()))?;
+        }
+    }
+    Ok(())
+}
+
+/// 2 and 3: no worker is retired while a link names it, and a worker owns at most one slot.
+fn check_owners(pool: &Pool) -> Result<(), Violation> {
+    let mut owned: BTreeMap<WorkerId, SlotIndex> = BTreeMap::new();
+    for (index, slot) in pool.slots.iter() {
+        let Some(id) = slot.owner() else { continue };
+        let other = owned.insert(id, index);
+        ensure(other.is_none(), 3, || format!("{} owns the slots {other:?} and {index}", id.short()))?;
+        let told = pool.workers.get(id).is_some_and(|worker| {
+            matches!(
+                worker.state(),
+                State::Draining(_) | State::ShuttingDown { .. } | State::Terminating { .. }
+            )
+        });
+        ensure(!told || slot.is_changing(), 2, || {
+            format!("{} is retired but still owns slot {index}", id.short())
+        })?;
+    }
+    Ok(())
+}
+
+/// 6: live processes ≤ workers + standby + the replacements in flight.
+fn check_population(pool: &Pool, operations: &Operations) -> Result<(), Violation> {
+    let own: Vec<&Worker> = pool
+        .workers
+        .iter()
+        .map(|(_, worker)| worker)
+        .filter(|worker| !worker.is_joining() && !worker.is_retired())
+        .collect();
+    let count = own.iter().filter(|worker| !worker.is_gone()).count();
+    let broken = own.iter().filter(|worker| worker.is_ready() && !worker.is_healthy()).count();
+    let exited = own.iter().filter(|worker| *worker.state() == State::Exited).count();
+    // Their links are being removed, or will be tried again.
+    let beyond = |index: SlotIndex| index.0 >= pool.desired.slots;
+    let unwanted = pool.slots.iter().filter(|(index, slot)| beyond(*index) && slot.owner().is_some()).count();
+    let wanted = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+    let limit =
+        wanted(pool.desired.slots).saturating_add(unwanted).saturating_add(wanted(pool.desired.standby));
+    // Whoever is to take over stays beside whoever may have to, until the link can be swapped.
+    let taking =
+        pool.slots.iter().filter(|(_, slot)| slot.is_changing() || slot.swap_failures().retry_at().is_some());
+    let replacing = taking.count();
+    let fits = count <= limit.saturating_add(broken + exited + replacing);
+    ensure(operations.is_swapping() || fits, 6, || {
+        format!("{count} workers where at most {limit} are wanted, {broken} of them broken")
+    })
+}
+
+/// 7: in a suspended app no worker that serves a slot, or is meant to, runs unsuspended.
+fn check_suspension(pool: &Pool, operations: &Operations) -> Result<(), Violation> {
+    if !pool.desired.suspended {
+        return Ok(());
+    }
+    for (id, worker) in pool.workers.iter() {
+        let active = !worker.start().suspended
+            || matches!(worker.state(), State::Ready { suspended: false, .. }) && !worker.is_standby();
+        // A worker of a slot that there is no more goes once the link is removed; whoever asked is answered after that.
+        let unwanted = worker.slot().is_some_and(|slot| slot.0 >= pool.desired.slots);
+        let leaving = worker.is_retired() || unwanted && !operations.is_idle();
+        // It serves because its link could not be swapped back, and goes as soon as that succeeds.
+        let stuck = worker.wire_state() == WorkerState::Broken;
+        let alive = worker.process().is_some() || worker.is_coming();
+        let wrong = active && alive && !worker.is_joining() && !stuck && !leaving;
+        ensure(!wrong, 7, || format!("{} is not suspended in a suspended app", id.short()))?;
+    }
+    Ok(())
+}
+
+/// 5: every open request has somebody who will answer it.
+fn check_requests(pool: &Pool, operations: &Operations) -> Result<(), Violation> {
+    for to in pool.requests.all_open() {
+        let awaited = operations.waits(to) || pool.requests.waits_for_workers(to);
+        ensure(awaited, 5, || format!("nobody will answer {to:?}"))?;
+    }
+    Ok(())
+}
+
+/// 8: no worker that a link named is told to shut down before its accept queue was seen empty, or `drainTimeout`.
+fn check_drains(pool: &Pool) -> Result<(), Violation> {
+    let told = |worker: &Worker| match worker.state() {
+        State::ShuttingDown { .. } => true,
+        State::Terminating { .. } => !worker.speaks(),
+        State::Spawning { .. }
+        | State::Unwanted
+        | State::Booting { .. }
+        | State::Ready { .. }
+        | State::Draining(_)
+        | State::Killed { .. }
+        | State::Exited
+        | State::Reaped { .. } => false,
+    };
+    for (id, worker) in pool.workers.iter().filter(|(_, worker)| told(worker)) {
+        ensure(worker.exposure() != Exposure::Named, 8, || {
+            format!("{} was told to shut down without having been drained", id.short())
+        })?;
+    }
+    Ok(())
+}
+
+fn ensure(holds: bool, invariant: u8, what: impl FnOnce() -> String) -> Result<(), Violation> {
+    if holds { Ok(()) } else { Err(Violation { invariant, what: what() }) }
+}

@@ -1,0 +1,72 @@
+//! Taking the operation in progress from phase to phase.
+
+use std::collections::BTreeSet;
+
+use crate::id::WorkerId;
+use crate::supervisor::pool::Pool;
+
+use super::{Operation, Operations, Phase, begin, done, rollout};
+
+/// Takes the operation in progress as far as it goes now. `gone`: workers whose process is gone since this was called
+/// last.
+pub(in crate::supervisor) fn advance(pool: &mut Pool, operations: &mut Operations) {
+    let gone = std::mem::take(&mut pool.workers.touched().gone);
+    forget_gone(operations, &gone);
+    while let Some(phase) = operations.current().map(|operation| &operation.phase) {
+        if !is_over(pool, phase) {
+            return;
+        }
+        let Some(Operation { kind, requesters, phase }) = operations.take(&mut pool.requests) else { return };
+        match phase {
+            Phase::Starting(rollout) => {
+                let swap = rollout::swap(pool, &rollout);
+                let phase = Phase::Swapping(rollout, swap);
+                operations.enter(&mut pool.requests, kind, requesters, phase);
+            }
+            Phase::Swapping(rollout, swap) if swap.failure().is_none() => {
+                // In the next phase already, so that progress finds the requesters.
+                let phase = Phase::Retiring { leaving: BTreeSet::new() };
+                operations.enter(&mut pool.requests, kind, requesters, phase);
+                let leaves = rollout::commit(pool, rollout);
+                if let Some(Operation { phase: Phase::Retiring { leaving }, .. }) = &mut operations.current {
+                    *leaving = leaves;
+                }
+            }
+            Phase::Swapping(rollout, swap) => {
+                let swap = rollout::swap_back(pool, &rollout, swap);
+                let phase = Phase::Reverting(rollout, swap);
+                operations.enter(&mut pool.requests, kind, requesters, phase);
+            }
+            Phase::Reverting(rollout, swap) => {
+                rollout::abandon(pool, kind, requesters, rollout, swap.into_failure());
+                begin::next(pool, operations);
+            }
+            Phase::Retiring { .. } => {
+                tracing::info!("{} is complete", kind.words());
+                requesters.into_iter().for_each(|requester| done(pool, requester));
+                begin::next(pool, operations);
+            }
+            phase @ (Phase::Loading { .. } | Phase::Upgrading { .. }) => {
+                return operations.enter(&mut pool.requests, kind, requesters, phase);
+            }
+        }
+    }
+}
+
+/// Nothing has to happen any more for the phase to end.
+fn is_over(pool: &Pool, phase: &Phase) -> bool {
+    match phase {
+        Phase::Starting(rollout) => rollout.can_swap(pool),
+        Phase::Swapping(_, swap) | Phase::Reverting(_, swap) => swap.is_complete(),
+        Phase::Retiring { leaving } => leaving.is_empty() || defect!(CompleteBeforeOldGone),
+        Phase::Loading { .. } | Phase::Upgrading { .. } => false,
+    }
+}
+
+fn forget_gone(operations: &mut Operations, gone: &[WorkerId]) {
+    if let Some(Operation { phase: Phase::Retiring { leaving }, .. }) = &mut operations.current {
+        for id in gone {
+            leaving.remove(id);
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! Starting operations, and ending them before they are done.
+
+use std::sync::Arc;
+
+use crate::action::Action;
+use crate::config::{Config, MAX_WORKERS, Problem};
+use crate::handoff::Fixed;
+use crate::id::{RequestRef, SlotIndex, WorkerId};
+use crate::supervisor::goal::{Desired, Life};
+use crate::supervisor::pool::{Pool, links, retire, surplus};
+use crate::supervisor::worker::{Place, Worker};
+use crate::wire::{Code, Reply, StartOptions};
+
+use super::rollout::{self, Plan, Progress, all_places, roll_out};
+use super::{Kind, Operation, Operations, Phase, Queued, Requester, done, reply_to_all, upgrade};
+
+/// More waiting restarts than this make no sense: each of them replaces the same workers.
+const QUEUE: usize = 16;
+
+/// Starts what has been waiting for the end of the last operation.
+pub(in crate::supervisor) fn next(pool: &mut Pool, operations: &mut Operations) {
+    if pool.life != Life::Serving {
+        return;
+    }
+    if defect!(QueuedRestartLost) {
+        operations.queue.clear();
+    }
+    if let Some(Queued { to, options, version }) = operations.queue.pop_front() {
+        restart(pool, operations, to, options, version);
+    } else if std::mem::take(&mut operations.reload_wanted) {
+        reload(pool, operations, None);
+    } else if std::mem::take(&mut operations.upgrade_wanted) {
+        upgrade::upgrade(pool, operations, None);
+    }
+}
+
+/// Starts workers, if they do not run.
+pub(in crate::supervisor) fn start(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    to: RequestRef,
+    options: &StartOptions,
+) {
+    if pool.desired.running {
+        done(pool, Requester::new(to, options));
+    } else if !refuse_while_busy(pool, operations, &to) {
+        replace_all(pool, operations, Kind::Start, vec![Requester::new(to, options)], options);
+    }
+}
+
+/// Replaces all workers. Somebody who names a version wants the daemon to be no older than that, and what its
+/// configuration says now.
+pub(in crate::supervisor) fn restart(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    to: RequestRef,
+    options: StartOptions,
+    version: Option<String>,
+) {
+    if !operations.is_idle() && options.wait && operations.queue.len() < QUEUE {
+        return operations.queue.push_back(Queued { to, options, version });
+    }
+    if !defect!(SecondRestartAccepted) && refuse_while_busy(pool, operations, &to) {
+        return;
+    }
+    let requester = Requester::new(to, &options);
+    match version {
+        Some(version) if upgrade::is_older_than(pool, &version) => {
+            upgrade::upgrade(pool, operations, Some((requester, options)));
+        }
+        Some(_) => load(pool, operations, Kind::Restart, vec![requester], Some(options)),
+        None => replace_all(pool, operations, Kind::Restart, vec![requester], &options),
+    }
+}
+
+fn replace_all(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    kind: Kind,
+    requesters: Vec<Requester>,
+    options: &StartOptions,
+) {
+    let Desired { slots, standby, .. } = pool.desired;
+    let plan = Plan {
+        kind,
+        requesters,
+        places: all_places(slots, standby),
+        suspended: options.suspended,
+        attempts: options.max_attempts.unwrap_or(pool.config.options.max_start_attempts).get(),
+        replaces: true,
+        desired: Desired { running: true, slots, standby, suspended: options.suspended },
+        config: Arc::clone(&pool.config),
+    };
+    roll_out(pool, operations, plan);
+}
+
+/// Ends the suspension of all workers in slots.
+pub(in crate::supervisor) fn resume(pool: &mut Pool, operations: &Operations, to: RequestRef) {
+    if refuse_while_busy(pool, operations, &to) {
+        return;
+    }
+    pool.desired.suspended = false;
+    let owners: Vec<WorkerId> = pool.slots.iter().filter_map(|(_, slot)| slot.owner()).collect();
+    for owner in owners {
+        links::resume(pool, owner);
+    }
+    done(pool, Requester::new(to, &StartOptions::default()));
+}
+
+/// Changes the number of slots that are served.
+pub(in crate::supervisor) fn set_workers(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    to: RequestRef,
+    count: u32,
+) {
+    let slots = (pool.desired.slots..count).map(|slot| Place::Slot(SlotIndex(slot))).collect();
+    let desired = Desired { slots: count, ..pool.desired };
+    scale(pool, operations, Kind::SetWorkers, to, count, slots, desired);
+}
+
+/// Changes the number of standbys.
+pub(in crate::supervisor) fn set_standby(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    to: RequestRef,
+    count: u32,
+) {
+    let standbys = (pool.desired.standby..count).map(|_| Place::Standby).collect();
+    let desired = Desired { standby: count, ..pool.desired };
+    scale(pool, operations, Kind::SetStandby, to, count, standbys, desired);
+}
+
+fn scale(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    kind: Kind,
+    to: RequestRef,
+    count: u32,
+    places: Vec<Place>,
+    desired: Desired,
+) {
+    if count > MAX_WORKERS {
+        let words = format!("{count} is too many: the most is {MAX_WORKERS}");
+        let reply = Reply::failed(Some(Code::Usage), vec![words]);
+        return pool.requests.reply(&mut pool.effects, &to, reply);
+    }
+    if refuse_while_busy(pool, operations, &to) {
+        return;
+    }
+    let plan = Plan {
+        kind,
+        requesters: vec![Requester::new(to, &StartOptions::default())],
+        places: if desired.running { places } else { Vec::new() },
+        suspended: desired.suspended,
+        attempts: pool.config.options.max_start_attempts.get(),
+        replaces: false,
+        desired,
+        config: Arc::clone(&pool.config),
+    };
+    roll_out(pool, operations, plan);
+}
+
+/// Answers that another operation is in progress, if one is.
+pub(in crate::supervisor) fn refuse_while_busy(
+    pool: &mut Pool,
+    operations: &Operations,
+    to: &RequestRef,
+) -> bool {
+    let Some(words) = operations.words() else { return false };
+    let words = format!("{words} is in progress; try again when it is complete");
+    pool.requests.reply(&mut pool.effects, to, Reply::failed(Some(Code::Busy), vec![words]));
+    true
+}
+
+/// Reads the configuration again, for somebody or because of a signal.
+pub(in crate::supervisor) fn reload(pool: &mut Pool, operations: &mut Operations, to: Option<RequestRef>) {
+    let requester = |to| Requester::new(to, &StartOptions::default());
+    load(pool, operations, Kind::Reload, to.map(requester).into_iter().collect(), None);
+}
+
+fn load(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    kind: Kind,
+    requesters: Vec<Requester>,
+    options: Option<StartOptions>,
+) {
+    operations.enter(&mut pool.requests, kind, requesters, Phase::Loading { options });
+    pool.effects.order(Action::LoadConfig);
+}
+
+/// The daemon got SIGHUP.
+pub(in crate::supervisor) fn reload_signalled(pool: &mut Pool, operations: &mut Operations) {
+    if !operations.is_idle() {
+        operations.reload_wanted = true;
+    } else if pool.life == Life::Serving {
+        reload(pool, operations, None);
+    }
+}
+
+/// The daemon got SIGUSR2.
+pub(in crate::supervisor) fn upgrade_signalled(pool: &mut Pool, operations: &mut Operations) {
+    if !operations.is_idle() {
+        operations.upgrade_wanted = true;
+    } else if pool.life == Life::Serving {
+        upgrade::upgrade(pool, operations, None);
+    }
+}
+
+/// The configuration was read, or what is wrong with it.
+pub(in crate::supervisor) fn config_loaded(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    result: Result<Box<Config>, Vec<Problem>>,
+) {
+    let loading = operations.current().is_some_and(|current| matches!(current.phase, Phase::Loading { .. }));
+    if !loading {
+        return;
+    }
+    let taken = operations.take(&mut pool.requests);
+    let Some(Operation { kind, requesters, phase: Phase::Loading { options } }) = taken else { return };
+    let problems = match result {
+        Ok(config) => match Fixed::of(&pool.config).differs_from(&Fixed::of(&config)) {
+            None => return apply(pool, operations, kind, requesters, options, Arc::new(*config)),
+            Some(problem) => vec![problem],
+        },
+        Err(problems) => problems.iter().map(ToString::to_string).collect(),
+    };
+    tracing::warn!("the configuration in force stays: {}", problems.join("; "));
+    reply_to_all(pool, requesters, &Reply::failed(Some(Code::InvalidConfig), problems));
+    next(pool, operations);
+}
+
+/// Does the least that makes reality match a configuration; with `options`, all workers are replaced.
+pub(in crate::supervisor) fn apply(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    kind: Kind,
+    requesters: Vec<Requester>,
+    options: Option<StartOptions>,
+    config: Arc<Config>,
+) {
+    let restart = options.is_some();
+    let replaces = restart || needs_new_workers(&pool.config, &config);
+    let before = pool.desired;
+    let desired = Desired {
+        running: before.running || restart,
+        slots: config.workers.get(),
+        standby: config.standby,
+        suspended: options.as_ref().map_or(before.suspended, |options| options.suspended),
+    };
+    let places = if !desired.running {
+        Vec::new()
+    } else if replaces {
+        all_places(desired.slots, desired.standby)
+    } else {
+        let slots = (before.slots..desired.slots).map(|slot| Place::Slot(SlotIndex(slot)));
+        slots.chain((before.standby..desired.standby).map(|_| Place::Standby)).collect()
+    };
+    let attempts = options.and_then(|options| options.max_attempts);
+    let attempts = attempts.unwrap_or(config.options.max_start_attempts).get();
+    let suspended = desired.suspended;
+    let plan = Plan { kind, requesters, places, suspended, attempts, replaces, desired, config };
+    roll_out(pool, operations, plan);
+}
+
+/// Whether running workers differ from those that the new configuration would start.
+fn needs_new_workers(old: &Config, new: &Config) -> bool {
+    old.program != new.program
+        || old.env != new.env
+        || old.socket_file != new.socket_file
+        || old.options.stdout != new.options.stdout
+        || old.options.stderr != new.options.stderr
+        || old.options.listen != new.options.listen
+        || old.options.ready != new.options.ready
+}
+
+/// Ends all workers; the daemon stays.
+pub(in crate::supervisor) fn stop(pool: &mut Pool, operations: &mut Operations, to: RequestRef) {
+    let requester = Requester::new(to, &StartOptions::default());
+    if operations.is(Kind::Stop) {
+        let stopping = operations.current.iter_mut();
+        return stopping.for_each(|operation| operation.requesters.push(requester.clone()));
+    }
+    preempt(pool, operations, Kind::Stop);
+    pool.desired.running = false;
+    pool.desired.suspended = false;
+    retire_everything(pool, operations, Kind::Stop, vec![requester]);
+}
+
+/// Ends the daemon. SIGINT twice (`interrupt`) ends its workers the hard way.
+pub(in crate::supervisor) fn quit(pool: &mut Pool, operations: &mut Operations, interrupt: bool) {
+    match pool.life {
+        Life::Serving => {
+            tracing::info!("quitting: {} workers have to finish first", pool.workers.len());
+            preempt(pool, operations, Kind::Quit);
+            for Queued { to, .. } in std::mem::take(&mut operations.queue) {
+                refuse_quitting(pool, &to);
+            }
+            pool.life = Life::Quitting { interrupted: interrupt };
+            retire_everything(pool, operations, Kind::Quit, Vec::new());
+        }
+        Life::Quitting { interrupted: true } if interrupt => {
+            tracing::warn!("interrupted again: killing all workers");
+            for worker in pool.workers.ids() {
+                retire::kill(pool, worker);
+            }
+        }
+        Life::Quitting { interrupted } => {
+            pool.life = Life::Quitting { interrupted: interrupted || interrupt };
+        }
+        Life::Quit { .. } => {}
+    }
+}
+
+/// Answers that the daemon does nothing new any more.
+pub(in crate::supervisor) fn refuse_quitting(pool: &mut Pool, to: &RequestRef) {
+    let reply = Reply::failed(Some(Code::Busy), vec!["the daemon is quitting".into()]);
+    pool.requests.reply(&mut pool.effects, to, reply);
+}
+
+fn retire_everything(pool: &mut Pool, operations: &mut Operations, kind: Kind, requesters: Vec<Requester>) {
+    let alive = |(id, worker): (WorkerId, &Worker)| (!worker.is_gone()).then_some(id);
+    let leaving = pool.workers.iter().filter_map(alive).collect();
+    operations.enter(&mut pool.requests, kind, requesters, Phase::Retiring { leaving });
+    surplus::retire_all_surplus(pool);
+}
+
+/// Ends the operation in progress without having done it, because of `kind`.
+fn preempt(pool: &mut Pool, operations: &mut Operations, kind: Kind) {
+    let Some(operation) = operations.take(&mut pool.requests) else { return };
+    match operation.phase {
+        Phase::Starting(rollout) | Phase::Swapping(rollout, _) | Phase::Reverting(rollout, _) => {
+            rollout::release(pool, &rollout);
+        }
+        Phase::Upgrading { step, .. } => upgrade::call_off(pool, step),
+        Phase::Loading { .. } | Phase::Retiring { .. } => {}
+    }
+    let words = format!("{} was ended by {}", operation.kind.words(), kind.words());
+    if !defect!(PreemptedNotAnswered) {
+        reply_to_all(pool, operation.requesters, &Reply::failed(Some(Code::Busy), vec![words]));
+    }
+}
+
+/// Starts what waits, if the operation in progress has ended.
+pub(in crate::supervisor) fn next_if_ended(pool: &mut Pool, operations: &mut Operations, progress: Progress) {
+    match progress {
+        Progress::Ended => next(pool, operations),
+        Progress::GoesOn => {}
+    }
+}

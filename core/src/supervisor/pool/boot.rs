@@ -1,0 +1,207 @@
+//! Starting a worker, and seeing that it gets ready.
+
+use std::sync::Arc;
+
+use crate::action::Action;
+use crate::config::{Config, Listen, Ready};
+use crate::event::{Failure, Queue};
+use crate::id::{Process, WorkerId};
+use crate::supervisor::worker::order::spawn_order;
+use crate::supervisor::worker::watch::Sight;
+use crate::supervisor::worker::{Place, Role, Start, State, Worker};
+use crate::wire::Stage;
+
+use super::{Pool, retire, sockets};
+
+/// What became of the order to start a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::supervisor) enum Spawned {
+    /// The worker boots, or was not wanted any more and is being ended.
+    Booting,
+    /// There is no process; the worker has to be given up. `failure`: why, if it was still wanted.
+    NoProcess { failure: Option<String> },
+    /// The process came too late.
+    Late { failure: String },
+}
+
+/// What a worker's readiness means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::supervisor) enum Online {
+    /// The worker is ready, or was no longer booting.
+    Accepted,
+    /// The worker must not run; the reason.
+    Refused(&'static str),
+}
+
+/// Orders a worker for `role`. `config`: what it is started by; `slots`: how many slots it may have to serve.
+pub(in crate::supervisor) fn spawn(
+    pool: &mut Pool,
+    role: Role,
+    suspended: bool,
+    config: &Config,
+    slots: u32,
+) -> WorkerId {
+    let id = pool.ids.worker();
+    let place = role.place().unwrap_or(Place::Standby);
+    let listeners = sockets::listeners_for(pool, place, config, slots);
+    let socket = match listeners.as_slice() {
+        [] => Some(config.socket_file.socket(id)),
+        [only] if place != Place::Standby => Some(only.clone()),
+        _ => None,
+    };
+    let start = Start {
+        ordered: pool.now(),
+        suspended: suspended || config.options.listen == Listen::Daemon,
+        ready_by: config.options.ready,
+        ready_path: config.options.ready_path.clone(),
+        online_timeout: config.options.online_timeout,
+        stderr: config.options.stderr.clone(),
+    };
+    let deadline = pool.now() + config.options.spawn_timeout;
+    let worker = Worker::ordered(role, start, socket.map(Arc::from), listeners, deadline);
+    let order = spawn_order(id, &worker, config);
+    pool.workers.insert(id, worker);
+    pool.effects.order(Action::Spawn(Box::new(order)));
+    pool.progress(id, Stage::Starting, None);
+    id
+}
+
+/// A worker's process exists, or could not be created.
+pub(in crate::supervisor) fn spawned(
+    pool: &mut Pool,
+    id: WorkerId,
+    result: Result<Process, Failure>,
+) -> Spawned {
+    let Some(worker) = pool.workers.get(id) else { return Spawned::Booting };
+    let deadline = pool.workers.spawn_deadline(worker);
+    if deadline.is_none() && *worker.state() != State::Unwanted {
+        return Spawned::Booting;
+    }
+    let now = pool.now();
+    pool.workers.extend_spawning(now + pool.config.options.spawn_timeout);
+    let process = match result {
+        Ok(process) => process,
+        Err(failure) => return Spawned::NoProcess { failure: deadline.map(|_| failure.0) },
+    };
+    tracing::info!(worker = %id.short(), pid = process.pid, "worker started");
+    pool.workers.change(id, |worker| worker.spawned(now, process));
+    match deadline {
+        Some(deadline) if now <= deadline => Spawned::Booting,
+        Some(_) => Spawned::Late { failure: spawn_timed_out(pool) },
+        None if defect!(UnwantedProcessStays) => Spawned::Booting,
+        None => {
+            retire::end_at_once(pool, id);
+            Spawned::Booting
+        }
+    }
+}
+
+/// Why a worker failed whose process was not created in time.
+pub(in crate::supervisor) fn spawn_timed_out(pool: &Pool) -> String {
+    let limit = pool.config.options.spawn_timeout.as_millis();
+    format!("its process was not created within {limit} ms (options.spawnTimeout)")
+}
+
+/// The worker is ready. `strict`: no worker may run that was started suspended and is not.
+pub(in crate::supervisor) fn online(pool: &mut Pool, id: WorkerId, suspended: bool, strict: bool) -> Online {
+    let Some(worker) = pool.workers.get(id) else { return Online::Accepted };
+    let State::Booting { process, .. } = *worker.state() else { return Online::Accepted };
+    let now = pool.now();
+    if worker.start().suspended && !suspended && strict {
+        if worker.inherits() {
+            // The worker has begun to accept: it may answer what it took.
+            pool.workers.change(id, |worker| worker.becomes_ready(now, suspended));
+        }
+        return Online::Refused(
+            "it came up active although it was started suspended; its app must wait for `resume`",
+        );
+    }
+    let boot = now.since(worker.start().ordered);
+    tracing::info!(worker = %id.short(), pid = process.pid, suspended, "worker online after {} ms", boot.as_millis());
+    pool.workers.change(id, |worker| {
+        worker.note_ready(now);
+        worker.becomes_ready(now, suspended);
+    });
+    pool.progress(id, Stage::Online, None);
+    Online::Accepted
+}
+
+/// It is time to look at a booting worker that does not report.
+pub(in crate::supervisor) fn look(pool: &mut Pool, id: WorkerId) {
+    let listens = pool.workers.change(id, |worker| {
+        let watch = worker.watch_mut()?;
+        watch.looks();
+        Some(watch.listens())
+    });
+    match listens {
+        Some(true) => probe(pool, id),
+        Some(false) => retire::measure(pool, id),
+        None => {}
+    }
+}
+
+fn probe(pool: &mut Pool, id: WorkerId) {
+    let worker = pool.workers.get(id);
+    if let Some((worker, socket)) = worker.and_then(|worker| Some((worker, worker.socket()?.to_string()))) {
+        let path = worker.start().ready_path.clone();
+        pool.effects.order(Action::Probe { worker: id, socket, path });
+    }
+}
+
+/// The kernel told whether somebody listens on the socket of a booting worker. Returns whether the worker is ready.
+pub(in crate::supervisor) fn queue_measured(pool: &mut Pool, id: WorkerId, queue: &Queue) -> bool {
+    let now = pool.now();
+    let sight = pool.workers.change(id, |worker| {
+        let ready_by = worker.start().ready_by;
+        Some(worker.watch_mut()?.measured(now, ready_by, queue))
+    });
+    if sight == Some(Sight::Listens) {
+        probe(pool, id);
+    }
+    sight == Some(Sight::Ready)
+}
+
+/// A booting worker answered a GET, or did not. Returns whether the worker is ready.
+pub(in crate::supervisor) fn probed(pool: &mut Pool, id: WorkerId, result: Result<u16, Failure>) -> bool {
+    let now = pool.now();
+    let sight = pool.workers.change(id, |worker| {
+        let path = worker.start().ready_path.clone();
+        Some(worker.watch_mut()?.probed(now, &path, result))
+    });
+    sight == Some(Sight::Ready)
+}
+
+/// Why a worker failed that was not ready in time.
+pub(in crate::supervisor) fn not_online(pool: &Pool, id: WorkerId) -> String {
+    let limit = pool.config.options.online_timeout.as_millis();
+    let found = pool.workers.get(id).and_then(what_was_found);
+    let found = found.map_or_else(String::new, |found| format!(": {found}"));
+    format!("it was not online within {limit} ms (options.onlineTimeout){found}")
+}
+
+fn what_was_found(worker: &Worker) -> Option<String> {
+    let start = worker.start();
+    match (worker.state(), start.ready_by) {
+        (State::Booting { watch: Some(watch), .. }, _) => Some(match watch.next_look() {
+            None => format!("GET {} was not answered", start.ready_path),
+            Some(_) => watch.found().to_owned(),
+        }),
+        (_, Ready::Notify) => Some("it sent no READY=1 to NOTIFY_SOCKET".to_owned()),
+        (_, Ready::Report) => {
+            Some("it reported nothing; `nodesockd.listen()` does, or see `options.ready`".to_owned())
+        }
+        (_, Ready::Listen | Ready::Http) => None,
+    }
+}
+
+/// A look at a booting worker that was under way when the daemon was replaced came to nothing: another one is taken.
+pub(in crate::supervisor) fn look_again(pool: &mut Pool) {
+    let now = pool.now();
+    for id in pool.workers.ids() {
+        pool.workers.change(id, |worker| {
+            if let Some(watch) = worker.watch_mut() {
+                watch.look_again_at(now);
+            }
+        });
+    }
+}

@@ -1,0 +1,155 @@
+//! Swapping and removing links, and what that means for the workers they name.
+
+use std::sync::Arc;
+
+use crate::action::Action;
+use crate::config::Config;
+use crate::event::Failure;
+use crate::id::{SlotIndex, WorkerId};
+use crate::supervisor::slot::{LinkChange, Removed};
+use crate::supervisor::worker::Worker;
+use crate::wire::{Stage, ToWorker};
+
+use super::{Pool, retire, sockets};
+
+/// What became of a swap.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::supervisor) enum Swap {
+    /// Nobody had ordered it.
+    Unknown,
+    /// The link names the worker now, instead of `before`.
+    Done { before: Option<WorkerId> },
+    /// The link is what it was.
+    Failed(String),
+}
+
+/// Orders a slot's link to name a worker, under `config`.
+pub(in crate::supervisor) fn publish(pool: &mut Pool, index: SlotIndex, id: WorkerId, config: &Config) {
+    let (link, symlinks) = (config.socket_file.link(index), config.options.symlinks);
+    let Some(worker) = pool.workers.get(id) else { return };
+    let inherited = sockets::socket_for(pool, worker, index, config).map(Arc::from);
+    let promoted = worker.is_standby();
+    pool.workers.change(id, |worker| {
+        if promoted && defect!(StandbyTakenTwice) {
+            return worker.accepts(inherited);
+        }
+        worker.takes_slot(index, inherited);
+    });
+    let Some(socket) = pool.workers.get(id).and_then(Worker::socket).cloned() else { return };
+    let (to, target) = (link.clone(), Arc::clone(&socket));
+    pool.slots.change(index, |slot| {
+        slot.swaps(LinkChange::To { worker: id, link: to, socket: target, promoted });
+    });
+    if promoted {
+        pool.settled.touch_standbys();
+    }
+    if defect!(StandbyResumedBeforeSwap) && promoted && !pool.desired.suspended {
+        resume(pool, id);
+    }
+    if defect!(LinkRemovedBeforeSwap) {
+        pool.effects.order(Action::Withdraw { slot: index, link: link.clone() });
+    }
+    let socket = socket.to_string();
+    pool.effects.order(Action::Publish { slot: index, worker: id, link, socket, symlinks });
+}
+
+/// A link was swapped, or could not be.
+pub(in crate::supervisor) fn published(
+    pool: &mut Pool,
+    index: SlotIndex,
+    id: WorkerId,
+    result: Result<(), Failure>,
+) -> Swap {
+    let change = pool.slots.get(index).and_then(|slot| slot.change().cloned());
+    let Some(LinkChange::To { worker, link, socket, promoted }) = change else { return Swap::Unknown };
+    if worker != id {
+        return Swap::Unknown;
+    }
+    if promoted {
+        pool.settled.touch_standbys();
+    }
+    let now = pool.now();
+    if let Err(failure) = result {
+        tracing::warn!(worker = %id.short(), slot = index.0, "cannot swap the link: {failure}");
+        pool.slots.change(index, |slot| slot.not_swapped(now, &failure.0));
+        if promoted && pool.workers.get(id).is_some_and(Worker::is_ready) {
+            pool.workers.change(id, Worker::demoted);
+        }
+        return Swap::Failed(failure.0);
+    }
+    if pool.workers.get(id).is_some() {
+        pool.workers.change(id, Worker::named);
+    }
+    let swapped = pool.slots.change(index, |slot| slot.swapped(id, link, socket));
+    if let Some(before) = swapped.before.and_then(|before| Some((before, pool.workers.get(before)?))) {
+        // Its slot has another owner now.
+        let slot = before.1.slot();
+        pool.slots.touch(slot);
+    }
+    if let Some(link) = swapped.former_link.filter(|_| !defect!(OldLinkLeft)) {
+        pool.effects.order(Action::Withdraw { slot: index, link });
+    }
+    Swap::Done { before: swapped.before }
+}
+
+/// `id` serves the slot now, in place of `before`.
+pub(in crate::supervisor) fn took_over(
+    pool: &mut Pool,
+    index: SlotIndex,
+    id: WorkerId,
+    before: Option<WorkerId>,
+) {
+    if !pool.workers.get(id).is_some_and(Worker::is_ready) {
+        return;
+    }
+    tracing::info!(worker = %id.short(), slot = index.0, "worker serves");
+    pool.progress(id, Stage::Serving, None);
+    if !pool.desired.suspended || defect!(SuccessorResumedInSuspendedApp) {
+        resume(pool, id);
+    }
+    if let Some(before) = before {
+        retire::retire(pool, before);
+    }
+}
+
+/// Ends the suspension of a worker, if it is suspended and can be told.
+pub(in crate::supervisor) fn resume(pool: &mut Pool, id: WorkerId) {
+    let Some(worker) = pool.workers.get(id) else { return };
+    if !worker.is_suspended() || worker.speaks() && !worker.channel().is_open() {
+        return;
+    }
+    let pid = worker.process().map(|process| process.pid);
+    if worker.channel().is_open() {
+        let fd = worker.serving_fd();
+        pool.tell(id, ToWorker::Resume { fd });
+    }
+    tracing::info!(worker = %id.short(), pid, "worker resumed");
+    let now = pool.now();
+    pool.workers.change(id, |worker| worker.reports_suspended(now, false));
+}
+
+/// Orders the removal of a slot's link; its owner is retired when that is done.
+pub(in crate::supervisor) fn withdraw(pool: &mut Pool, index: SlotIndex) {
+    if let Some(link) = pool.slots.change(index, |slot| slot.removes()) {
+        pool.effects.order(Action::Withdraw { slot: index, link });
+    }
+}
+
+/// A link was removed, or could not be.
+pub(in crate::supervisor) fn withdrawn(
+    pool: &mut Pool,
+    index: SlotIndex,
+    link: &str,
+    result: Result<(), Failure>,
+) {
+    let now = pool.now();
+    let failure = result.err().map(|failure| failure.0);
+    let removed = pool.slots.change(index, |slot| slot.removed(now, link, failure.as_deref()));
+    if let Some(failure) = failure {
+        let former = if removed == Removed::FormerLink { "old " } else { "" };
+        tracing::warn!(slot = index.0, "cannot remove the {former}link {link}: {failure}");
+    }
+    if let Removed::Released(owner) = removed {
+        retire::retire(pool, owner);
+    }
+}

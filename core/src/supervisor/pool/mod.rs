@@ -1,0 +1,147 @@
+//! The worker pool: workers, slots and sockets together, and what is done to them whoever asks for it.
+//!
+//! [`Pool`] only holds the tables. What is done is in functions, one room each, and a room uses only those above it:
+//!
+//! | room | does |
+//! | --- | --- |
+//! | `sockets` | which of the daemon's listening sockets is whose, and who needs it |
+//! | `retire` | takes a worker out of service without losing a request |
+//! | `boot` | starts a worker and sees that it gets ready |
+//! | `links` | swaps and removes links |
+//! | `remains` | cleans up after a worker whose process has ended |
+//! | `vacancies` | starts and promotes workers for what is vacant |
+//! | `surplus` | retires workers and removes links that have no place |
+
+pub(super) mod boot;
+pub(super) mod links;
+pub(super) mod look;
+pub(super) mod remains;
+pub(super) mod retire;
+pub(super) mod sockets;
+pub(super) mod surplus;
+pub(super) mod vacancies;
+
+use std::sync::Arc;
+
+use crate::action::Action;
+use crate::config::{Config, SocketPattern};
+use crate::id::{Ids, SlotIndex, WorkerId};
+use crate::time::Time;
+use crate::wire::{Progress, Stage, ToWorker};
+
+use super::Daemon;
+use super::backoff::Backoff;
+use super::effects::Effects;
+use super::goal::{Desired, Life};
+use super::listener::Listeners;
+use super::requests::Requests;
+use super::slot::table::Slots;
+use super::worker::Worker;
+use super::worker::table::Workers;
+use look::Settled;
+
+/// The tables, and what everybody has to know.
+#[derive(Debug, Clone)]
+pub(super) struct Pool {
+    pub daemon: Daemon,
+    /// When the daemon started.
+    pub started: Time,
+    pub config: Arc<Config>,
+    pub desired: Desired,
+    pub life: Life,
+    pub ids: Ids,
+    pub workers: Workers,
+    pub slots: Slots,
+    pub listeners: Listeners,
+    /// Failures of standbys.
+    pub standby_failures: Backoff,
+    pub requests: Requests,
+    pub effects: Effects,
+    /// What `socketFile` was under earlier daemons, and under this one before a reload.
+    pub former_patterns: Vec<SocketPattern>,
+    /// Workers were adopted without a state file.
+    pub adopted_by_links: bool,
+    /// What the passes have seen to already.
+    pub settled: Settled,
+}
+
+impl Pool {
+    /// A pool in which nothing has happened yet.
+    pub fn new(config: Config, daemon: Daemon, now: Time) -> Self {
+        Self {
+            ids: Ids::new(daemon.boot),
+            daemon,
+            started: now,
+            desired: Desired {
+                running: true,
+                slots: config.workers.get(),
+                standby: config.standby,
+                suspended: false,
+            },
+            config: Arc::new(config),
+            life: Life::Serving,
+            workers: Workers::default(),
+            slots: Slots::default(),
+            listeners: Listeners::default(),
+            standby_failures: Backoff::default(),
+            requests: Requests::default(),
+            effects: Effects::new(now),
+            former_patterns: Vec::new(),
+            adopted_by_links: false,
+            settled: Settled::default(),
+        }
+    }
+
+    pub fn now(&self) -> Time {
+        self.effects.now()
+    }
+
+    /// Workers ought to run.
+    pub fn is_serving(&self) -> bool {
+        self.desired.running && self.life == Life::Serving
+    }
+
+    /// The slot is one of those that ought to be served.
+    pub fn is_wanted(&self, slot: SlotIndex) -> bool {
+        self.is_serving() && slot.0 < self.desired.slots
+    }
+
+    /// The worker that owns `slot`, if its process still runs for all we know.
+    pub fn owner(&self, slot: SlotIndex) -> Option<(WorkerId, &Worker)> {
+        let id = self.slots.get(slot)?.owner()?;
+        let worker = self.workers.get(id)?;
+        worker.process().map(|_| (id, worker))
+    }
+
+    /// Whether a link names the worker, or named it last.
+    pub fn owns_its_slot(&self, id: WorkerId) -> bool {
+        let slot = self.workers.get(id).and_then(Worker::slot);
+        slot.and_then(|slot| self.slots.get(slot)).is_some_and(|slot| slot.owner() == Some(id))
+    }
+
+    /// Tells a worker something.
+    pub fn tell(&mut self, id: WorkerId, message: ToWorker) {
+        let over = self.workers.get(id).and_then(Worker::connection);
+        self.effects.order(Action::Tell { worker: id, over, message });
+    }
+
+    /// Tells those who watch the operation how far a worker has got.
+    pub fn progress(&mut self, id: WorkerId, stage: Stage, reason: Option<&str>) {
+        let Some(worker) = self.workers.get(id) else { return };
+        let progress = Progress {
+            id,
+            idx: worker.slot(),
+            pid: worker.process().map(|process| process.pid),
+            stage,
+            reason: reason.map(str::to_owned),
+        };
+        self.requests.progress(&mut self.effects, worker.is_joining(), &progress);
+    }
+
+    /// There may be files by names of this `socketFile`.
+    pub fn remember_names(&mut self, pattern: &SocketPattern) {
+        if *pattern != self.config.socket_file && !self.former_patterns.contains(pattern) {
+            self.former_patterns.push(pattern.clone());
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Taking a worker out of service without losing a request.
+//!
+//! By the time a worker is retired, no link names it. Its accept queue is emptied first (`worker::drain`); only then is
+//! the worker told to shut down, and only if it does not exit in time it gets SIGTERM, and SIGKILL after that.
+
+use std::time::Duration;
+
+use crate::action::{Action, WorkerSignal};
+use crate::event::Queue;
+use crate::id::{Process, WorkerId};
+use crate::supervisor::worker::drain::{BLIND, Drain, Verdict};
+use crate::supervisor::worker::{Channel, Farewell, State, Surroundings, Worker};
+use crate::time::Time;
+use crate::wire::{Stage, ToWorker};
+
+use super::{Pool, sockets};
+
+/// From SIGTERM to SIGKILL.
+const KILL_AFTER: Duration = Duration::from_millis(5000);
+
+/// Takes a worker out of service; no link may name it any more.
+pub(in crate::supervisor) fn retire(pool: &mut Pool, id: WorkerId) {
+    let Some(worker) = pool.workers.get(id) else { return };
+    let around = Surroundings {
+        shared: sockets::is_shared(pool, id, worker),
+        named: worker
+            .slot()
+            .and_then(|slot| pool.slots.get(slot))
+            .is_some_and(|slot| slot.is_going_to_name(id)),
+    };
+    let now = pool.now();
+    match pool.workers.change(id, |worker| Some(worker.retire(now, around))) {
+        Some(Farewell::Drain(process)) => drain(pool, id, process),
+        Some(Farewell::Drained) => drained(pool, id),
+        Some(Farewell::ShutDown) => shut_down(pool, id),
+        Some(Farewell::Terminate) => terminate(pool, id),
+        Some(Farewell::TerminateGently(process)) => terminate_gently(pool, id, process),
+        Some(Farewell::Cancelled | Farewell::UnderWay) | None => {}
+    }
+}
+
+fn drain(pool: &mut Pool, id: WorkerId, process: Process) {
+    let now = pool.now();
+    let deadline = now + pool.config.options.drain_timeout;
+    pool.workers.change(id, |worker| worker.drains(now, Drain::new(process, deadline)));
+    pool.progress(id, Stage::Draining, None);
+    measure(pool, id);
+}
+
+/// Asks the kernel for the accept queue of a worker, or whether it listens at all.
+pub(in crate::supervisor) fn measure(pool: &mut Pool, id: WorkerId) {
+    let socket = pool.workers.get(id).and_then(Worker::socket).map(ToString::to_string);
+    if let Some(socket) = socket {
+        pool.effects.order(Action::MeasureQueue { worker: id, socket });
+    }
+}
+
+/// It is time to look at the accept queue of a draining worker again.
+pub(in crate::supervisor) fn look(pool: &mut Pool, id: WorkerId) {
+    let draining = pool.workers.change(id, |worker| worker.drain_mut().map(Drain::looks).is_some());
+    if draining {
+        measure(pool, id);
+    }
+}
+
+/// The kernel told the accept queue of a draining worker.
+pub(in crate::supervisor) fn queue_measured(pool: &mut Pool, id: WorkerId, queue: &Queue) {
+    let now = pool.now();
+    let measured = |worker: &mut Worker| worker.drain_mut().map(|drain| drain.measured(now, queue));
+    match pool.workers.change(id, measured) {
+        Some(Verdict::Drained) => drained(pool, id),
+        Some(Verdict::WaitBlindly) => {
+            if let Queue::Unknown(reason) = queue {
+                let limit = BLIND.as_millis();
+                tracing::warn!(worker = %id.short(), "cannot see the accept queue, leaving it {limit} ms: {reason}");
+            }
+        }
+        Some(Verdict::Wait) | None => {}
+    }
+}
+
+/// The accept queue has not become empty in time.
+pub(in crate::supervisor) fn drain_timed_out(pool: &mut Pool, id: WorkerId) {
+    let limit = pool.config.options.drain_timeout.as_millis();
+    let Some(State::Draining(drain)) = pool.workers.get(id).map(Worker::state) else { return };
+    if drain.waiting() > 0 {
+        tracing::warn!(
+            worker = %id.short(),
+            "{} connections still wait to be accepted after {limit} ms (options.drainTimeout); they will be reset",
+            drain.waiting()
+        );
+    }
+    drained(pool, id);
+}
+
+/// The worker has been waited for long enough.
+fn drained(pool: &mut Pool, id: WorkerId) {
+    pool.workers.change(id, Worker::drained);
+    shut_down(pool, id);
+}
+
+/// Tells a worker to finish and exit.
+fn shut_down(pool: &mut Pool, id: WorkerId) {
+    let Some((worker, process)) = with_process(pool, id) else { return };
+    if !worker.speaks() {
+        return terminate_gently(pool, id, process);
+    }
+    if matches!(worker.channel(), Channel::Lost { .. }) {
+        return terminate(pool, id);
+    }
+    let open = worker.channel().is_open();
+    let deadline = shutdown_deadline(pool, worker.channel());
+    // A worker that has not reported to this daemon yet is told when it does. One that cannot be told has its time as
+    // well: it may be about to answer.
+    if open {
+        pool.tell(id, ToWorker::Shutdown);
+    }
+    let now = pool.now();
+    pool.workers.change(id, |worker| worker.shuts_down(now, process, deadline));
+}
+
+/// Sends SIGTERM to a worker that hears nothing else, and gives it the time that others have after `shutdown`.
+pub(in crate::supervisor) fn terminate_gently(pool: &mut Pool, id: WorkerId, process: Process) {
+    let now = pool.now();
+    let deadline = now + pool.config.options.shutdown_timeout + KILL_AFTER;
+    pool.effects.order(Action::Signal { worker: id, process, signal: WorkerSignal::Terminate });
+    pool.workers.change(id, |worker| worker.terminates(now, process, deadline));
+}
+
+/// Ends a worker that was started too late. One that accepts without being told to may have taken requests.
+pub(in crate::supervisor) fn end_at_once(pool: &mut Pool, id: WorkerId) {
+    if pool.workers.get(id).is_some_and(Worker::accepts_unasked) { retire(pool, id) } else { kill(pool, id) }
+}
+
+/// When a worker that ought to shut down gets SIGTERM: not before it can have been told.
+pub(in crate::supervisor) fn shutdown_deadline(pool: &Pool, channel: Channel) -> Time {
+    let deadline = pool.now() + pool.config.options.shutdown_timeout;
+    if let Channel::Expected { until } = channel { deadline.max(until) } else { deadline }
+}
+
+/// Sends SIGTERM.
+pub(in crate::supervisor) fn terminate(pool: &mut Pool, id: WorkerId) {
+    let Some((worker, process)) = with_process(pool, id) else { return };
+    if matches!(worker.state(), State::ShuttingDown { .. }) {
+        let limit = pool.config.options.shutdown_timeout.as_millis();
+        tracing::warn!(worker = %id.short(), pid = process.pid, "worker did not exit within {limit} ms (options.shutdownTimeout), sending SIGTERM");
+    }
+    let now = pool.now();
+    pool.effects.order(Action::Signal { worker: id, process, signal: WorkerSignal::Terminate });
+    let grace = if defect!(KillAtOnce) { Duration::ZERO } else { KILL_AFTER };
+    pool.workers.change(id, |worker| worker.terminates(now, process, now + grace));
+}
+
+/// Sends SIGKILL to the whole group.
+pub(in crate::supervisor) fn kill(pool: &mut Pool, id: WorkerId) {
+    let Some((worker, process)) = with_process(pool, id) else { return };
+    if matches!(worker.state(), State::Terminating { .. }) {
+        tracing::warn!(worker = %id.short(), pid = process.pid, "worker ignored SIGTERM, sending SIGKILL to its process group");
+    }
+    let now = pool.now();
+    pool.effects.order(Action::Signal { worker: id, process, signal: WorkerSignal::KillGroup });
+    pool.workers.change(id, |worker| worker.killed(now, process));
+}
+
+/// The worker, if it has a process.
+fn with_process(pool: &Pool, id: WorkerId) -> Option<(&Worker, Process)> {
+    let worker = pool.workers.get(id)?;
+    Some((worker, worker.process()?))
+}

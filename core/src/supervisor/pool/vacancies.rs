@@ -1,0 +1,189 @@
+//! Starting and promoting workers for what is vacant.
+//!
+//! Why a worker is missing does not matter here: the difference between what ought to be and what is says it all. What a
+//! slot needs is a pure decision ([`need`]).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::id::{SlotIndex, WorkerId};
+use crate::supervisor::slot::table::Service;
+use crate::supervisor::worker::{Place, Role, Worker};
+use crate::time::Time;
+
+use super::{Pool, boot, links, sockets};
+
+/// A worker that boots for a slot, as at the daemon's own start, is given this long before a standby takes the slot:
+/// the two usually come up together, and one of them would have booted in vain.
+const OWN_WORKER_FIRST: Duration = Duration::from_secs(1);
+
+/// What a slot needs that ought to be served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// Its link is being changed.
+    Wait,
+    /// Its owner serves. `rename`: the link has a former name.
+    Nothing { rename: Option<WorkerId> },
+    /// This worker can take it over.
+    Takeover(WorkerId),
+    /// A link could not be swapped, and is tried again later.
+    LaterTakeover,
+    /// Nobody can take it over. `start`: a worker has to be started for it.
+    Worker { start: bool, rename: Option<WorkerId> },
+}
+
+/// Starts and promotes what is missing in `slots`.
+pub(in crate::supervisor) fn fill(pool: &mut Pool, slots: &BTreeSet<SlotIndex>, slots_ahead: u32) {
+    let wanted = SlotIndex(pool.desired.slots);
+    for index in slots.range(..wanted) {
+        fill_slot(pool, *index, slots_ahead);
+    }
+}
+
+fn fill_slot(pool: &mut Pool, index: SlotIndex, slots_ahead: u32) {
+    let need = need(pool, index);
+    let config = Arc::clone(&pool.config);
+    let rename = match need {
+        // It is in the table from now on, even if nothing can be done for it yet.
+        Need::Wait | Need::LaterTakeover => return pool.slots.change(index, |_| ()),
+        Need::Takeover(successor) => return links::publish(pool, index, successor, &config),
+        Need::Nothing { rename } => {
+            pool.slots.change(index, |slot| slot.worker_tried());
+            rename
+        }
+        Need::Worker { start: false, rename } => {
+            pool.slots.change(index, |_| ());
+            rename
+        }
+        Need::Worker { start: true, rename } => {
+            pool.slots.change(index, |slot| slot.worker_tried());
+            let role = Role::Holding(Place::Slot(index));
+            let suspended = pool.desired.suspended && !defect!(ReplacementNotSuspended);
+            boot::spawn(pool, role, suspended, &config, slots_ahead);
+            rename
+        }
+    };
+    if let Some(owner) = rename {
+        links::publish(pool, index, owner, &config);
+    }
+}
+
+/// What a slot needs. A worker that was started for it takes it over before a standby does, and a standby before the
+/// worker that it had before, even if that one asks to be replaced.
+fn need(pool: &Pool, index: SlotIndex) -> Need {
+    let now = pool.now();
+    let slot = pool.slots.get(index);
+    let may_swap = slot.is_none_or(|slot| slot.swap_failures().permits(now));
+    let owner = pool.owner(index);
+    // A link that a former `socketFile` named gets the name of today, as long as there is a worker for it to name.
+    let named = slot.and_then(|slot| slot.link()) == Some(pool.config.socket_file.link(index).as_str());
+    let rename = owner.filter(|(_, owner)| !named && may_swap && owner.is_ready()).map(|(id, _)| id);
+    if slot.is_some_and(|slot| slot.is_changing()) {
+        return Need::Wait;
+    }
+    if owner.is_some_and(|(_, owner)| owner.is_healthy()) {
+        return Need::Nothing { rename };
+    }
+    match successor(pool, index, owner.map(|(id, _)| id)) {
+        Some(successor) if may_swap => Need::Takeover(successor),
+        Some(_) => Need::LaterTakeover,
+        None => {
+            let coming = own_workers(pool, index).any(|(_, worker)| worker.is_coming());
+            let permitted = slot.is_none_or(|slot| slot.worker_failures().permits(now));
+            Need::Worker { start: (!coming || defect!(SecondWorkerWhileBooting)) && permitted, rename }
+        }
+    }
+}
+
+/// Who can take a slot over now.
+fn successor(pool: &Pool, index: SlotIndex, owner: Option<WorkerId>) -> Option<WorkerId> {
+    let not_owner = |(id, _): &(WorkerId, &Worker)| Some(*id) != owner;
+    let own = own_workers(pool, index).filter(not_owner).find(|(_, worker)| worker.is_healthy());
+    let standby = || {
+        let mut standbys = pool.workers.holding(Place::Standby).filter(not_owner);
+        let standby = standbys.find(|(_, worker)| may_be_promoted(pool, worker, index));
+        standby.filter(|_| promotable_at(pool, index).is_none_or(|at| at <= pool.now()))
+    };
+    let former = || {
+        let mut own = own_workers(pool, index).filter(not_owner);
+        own.find(|(_, worker)| worker.is_ready()).filter(|_| owner.is_none())
+    };
+    own.or_else(standby).or_else(former).map(|(id, _)| id)
+}
+
+fn own_workers(pool: &Pool, index: SlotIndex) -> impl Iterator<Item = (WorkerId, &Worker)> {
+    pool.workers.holding(Place::Slot(index))
+}
+
+/// A healthy standby that can take the slot, and does not run ahead of a suspended app.
+fn may_be_promoted(pool: &Pool, worker: &Worker, slot: SlotIndex) -> bool {
+    worker.is_healthy()
+        && (worker.is_suspended() || !pool.desired.suspended)
+        && sockets::can_take(pool, worker, slot)
+}
+
+/// When a standby may take the slot from a worker that is still booting for it; `None`: there is no such worker.
+fn promotable_at(pool: &Pool, index: SlotIndex) -> Option<Time> {
+    let coming = own_workers(pool, index).filter(|(_, worker)| worker.is_coming());
+    coming.map(|(_, worker)| worker.start().ordered + OWN_WORKER_FIRST).max()
+}
+
+/// Starts standbys that are missing.
+pub(in crate::supervisor) fn fill_standby(pool: &mut Pool, slots_ahead: u32) {
+    let present = pool
+        .workers
+        .holding(Place::Standby)
+        .filter(|(_, worker)| worker.is_coming() || worker.is_healthy())
+        .filter(|(_, worker)| sockets::can_take_any(pool, worker))
+        .count();
+    // Until the link names it, a standby that is being promoted may have to come back.
+    let present = present + pool.slots.promoting();
+    let missing = usize::try_from(pool.desired.standby).unwrap_or(usize::MAX).saturating_sub(present);
+    if missing == 0 {
+        pool.standby_failures.tried();
+    } else if pool.standby_failures.permits(pool.now()) {
+        pool.standby_failures.tried();
+        let config = Arc::clone(&pool.config);
+        for _ in 0..missing {
+            boot::spawn(pool, Role::Holding(Place::Standby), true, &config, slots_ahead);
+        }
+    }
+}
+
+/// A worker failed that had `place`, after having worked for `worked`.
+pub(in crate::supervisor) fn worker_failed(pool: &mut Pool, place: Place, worked: Duration, reason: &str) {
+    let now = pool.now();
+    pool.settled.touch_standbys();
+    match place {
+        Place::Standby => pool.standby_failures.failed(now, worked, reason),
+        Place::Slot(slot) => {
+            pool.slots.change(slot, |slot| slot.worker_failed(now, worked, reason));
+            if pool.workers.holding(Place::Standby).any(|(_, worker)| worker.is_healthy()) {
+                // The standby is about to be promoted. Its own successor waits as long as one for the slot would have to:
+                // without that, an app that crashes at once would be started as fast as the machine can.
+                pool.standby_failures.failed(now, worked, reason);
+            }
+        }
+    }
+}
+
+/// Notes how `slots` are served, and when a standby may take them over.
+pub(in crate::supervisor) fn note_service(pool: &mut Pool, slots: &BTreeSet<SlotIndex>) {
+    for index in slots {
+        let service = pool.is_wanted(*index).then(|| match pool.owner(*index) {
+            Some((_, owner)) if owner.is_healthy() => Service::Healthy,
+            Some((_, owner)) if owner.is_ready() => Service::Broken,
+            Some(_) => Service::Owned,
+            None => {
+                let slot = pool.slots.get(*index);
+                let failing = slot.is_some_and(|slot| slot.worker_failures().reason().is_some());
+                Service::Vacant { failing }
+            }
+        });
+        pool.slots.set_service(*index, service);
+        let vacant = matches!(service, Some(Service::Vacant { .. }));
+        let promotion = promotable_at(pool, *index).filter(|_| vacant);
+        pool.slots.expect_promotion(*index, promotion);
+    }
+}

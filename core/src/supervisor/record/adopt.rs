@@ -1,0 +1,189 @@
+//! Taking over the workers of an earlier daemon, which died or gave them up.
+//!
+//! What it meant to do is in its state file, what it did is in the links: where the two differ, the links are right. A
+//! rollout in which no link names a new worker that is alive is undone; one that had begun to swap links is finished.
+//! Workers have lost their channel with their daemon. Those with our library report on the control socket within a second
+//! (`reunion`); others serve as before, but cannot be told anything.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::Ready;
+use crate::id::SlotIndex;
+use crate::state::{Leftovers, RecordedStage, Survivor, WorkerRecord};
+use crate::supervisor::goal::Desired;
+use crate::supervisor::operation::Operations;
+use crate::supervisor::pool::{Pool, retire};
+use crate::supervisor::worker::{Adopted, Channel, Exposure, Place, Protocol, Role, Start, Worker};
+
+use super::links::{OwnedLink, adopt_links, adopt_listeners};
+
+/// How long a worker may take to report to the new daemon before it counts as out of reach. Our library tries again
+/// every second at most.
+const REUNION: Duration = Duration::from_secs(10);
+
+/// What an interrupted rollout means for a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Nothing: it stays what it was.
+    Stays,
+    /// It belonged to a rollout that is undone.
+    Undone,
+    /// It is replaced by a rollout that is finished.
+    Replaced,
+}
+
+/// Takes over what an earlier daemon left.
+pub(in crate::supervisor) fn adopt(pool: &mut Pool, operations: &mut Operations, left: &Leftovers) {
+    if !defect!(AdoptionForgetsListeners) {
+        adopt_listeners(pool, left);
+    }
+    let links = adopt_links(pool, left);
+    let finishes = adopt_desired(pool, operations, left, &links);
+    let rollout = left.state.as_ref().and_then(|state| state.rollout.as_ref());
+    let replaced = finishes && rollout.is_some_and(|rollout| rollout.replaces);
+    for survivor in &left.survivors {
+        let record = left.record(survivor.id);
+        let link = links.iter().find(|link| link.owner == Some(survivor.id));
+        let fate = match record.map(|record| record.new) {
+            Some(true) if !finishes => Fate::Undone,
+            Some(true) => Fate::Stays,
+            Some(false) | None if replaced => Fate::Replaced,
+            Some(false) | None => Fate::Stays,
+        };
+        adopt_worker(pool, *survivor, record, link.map(|link| link.slot), fate);
+    }
+}
+
+/// What ought to be, according to the state file. Returns whether a rollout is to be finished.
+fn adopt_desired(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    left: &Leftovers,
+    links: &[OwnedLink],
+) -> bool {
+    let Some(state) = &left.state else {
+        if !left.survivors.is_empty() {
+            pool.adopted_by_links = true;
+            let survivors = left.survivors.len();
+            tracing::warn!("adopting {survivors} workers without a state file, by the links alone");
+        }
+        return false;
+    };
+    pool.desired = Desired {
+        running: state.running,
+        slots: state.slots,
+        standby: state.standby,
+        suspended: state.suspended,
+    };
+    let Some(rollout) = &state.rollout else { return false };
+    // Of those who share a socket, the link does not tell whom it is to name.
+    let shared =
+        |socket: &String| state.workers.iter().any(|other| !other.new && other.listeners.contains(socket));
+    let tells = |record: &WorkerRecord| record.new && !record.socket.iter().any(shared);
+    let mut owners = links.iter().filter_map(|link| state.worker(link.owner?));
+    let finishes = owners.any(tells);
+    let ending = if finishes {
+        pool.desired = Desired {
+            running: true,
+            slots: rollout.slots,
+            standby: rollout.standby,
+            suspended: rollout.suspended,
+        };
+        "it is being finished"
+    } else {
+        "it was undone"
+    };
+    let note = format!("{} was interrupted by the end of an earlier daemon; {ending}", rollout.what);
+    tracing::warn!("{note}");
+    operations.set_note(Some(note));
+    finishes
+}
+
+/// Puts a worker of an earlier daemon into the table; `owned` is the slot whose link names its socket.
+pub(super) fn adopt_worker(
+    pool: &mut Pool,
+    survivor: Survivor,
+    record: Option<&WorkerRecord>,
+    owned: Option<SlotIndex>,
+    fate: Fate,
+) {
+    let Survivor { id, process } = survivor;
+    let stage = match (record, owned) {
+        (Some(record), _) => record.stage,
+        (None, Some(_)) => RecordedStage::Online,
+        // It may have served, and connections may wait for it.
+        (None, None) => RecordedStage::Draining,
+    };
+    let leaving = stage == RecordedStage::Leaving;
+    let role = match (owned, record) {
+        (_, Some(record)) if leaving => Role::Retired { from: record.slot },
+        (Some(slot), _) => Role::Holding(Place::Slot(slot)),
+        (None, Some(WorkerRecord { slot: Some(slot), .. })) => Role::Holding(Place::Slot(*slot)),
+        (None, Some(_)) => Role::Holding(Place::Standby),
+        (None, None) => Role::Retired { from: None },
+    };
+    let outdated = fate == Fate::Replaced;
+    let now = pool.now();
+    let options = &pool.config.options;
+    // The configuration may say something else by now.
+    let speaks = record.map_or(options.ready == Ready::Report, |record| !record.mute);
+    let channel = Channel::Expected { until: now + REUNION };
+    let adopted = match stage {
+        // A link names it, so it was ready.
+        RecordedStage::Booting | RecordedStage::BootingSuspended if owned.is_some() => {
+            Adopted::Ready { broken: outdated }
+        }
+        RecordedStage::Booting | RecordedStage::BootingSuspended => Adopted::Booting,
+        RecordedStage::Online | RecordedStage::Suspended => {
+            Adopted::Ready { broken: outdated && owned.is_some() }
+        }
+        RecordedStage::Broken => Adopted::Ready { broken: true },
+        RecordedStage::Draining => Adopted::Ready { broken: false },
+        RecordedStage::Leaving => {
+            Adopted::ShuttingDown { deadline: retire::shutdown_deadline(pool, channel) }
+        }
+    };
+    let start = Start {
+        ordered: now,
+        suspended: matches!(stage, RecordedStage::Suspended | RecordedStage::BootingSuspended),
+        ready_by: if speaks { Ready::Report } else { options.ready },
+        ready_path: options.ready_path.clone(),
+        online_timeout: options.online_timeout,
+        stderr: options.stderr.clone(),
+    };
+    let protocol = if speaks { Protocol::Speaks } else { Protocol::Mute };
+    let socket = match record {
+        Some(record) => record.socket.clone(),
+        None => Some(pool.config.socket_file.socket(id)),
+    };
+    let listeners = record.map(|record| record.listeners.clone()).unwrap_or_default();
+    let exposure = if leaving {
+        Exposure::Drained
+    } else if stage.is_booting() && owned.is_none() {
+        Exposure::Unseen
+    } else {
+        Exposure::Named
+    };
+    tracing::info!(worker = %id.short(), pid = process.pid, "worker adopted");
+    let worker = Worker::adopted(
+        role,
+        adopted,
+        process,
+        start,
+        (protocol, channel),
+        (socket.map(Arc::from), listeners),
+        exposure,
+    );
+    pool.workers.insert(id, worker);
+    if let Some(slot) = owned.filter(|_| !leaving) {
+        pool.slots.change(slot, |slot| slot.set_owner(Some(id)));
+    }
+    if leaving && !speaks {
+        retire::terminate_gently(pool, id, process);
+    }
+    let leaves = fate != Fate::Stays || stage == RecordedStage::Draining;
+    if owned.is_none() && leaves {
+        retire::retire(pool, id);
+    }
+}

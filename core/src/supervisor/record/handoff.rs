@@ -1,0 +1,117 @@
+//! Handing everything off to the program that replaces this one, and taking over from the one before.
+
+use crate::config::{DevAddress, SocketPattern};
+use crate::handoff::{DesiredRecord, Fixed, Handoff, RelayRecord, RestartRecord, VERSION};
+use crate::supervisor::announce::Announcements;
+use crate::supervisor::goal::Desired;
+use crate::supervisor::operation::{Kind, Operations, Requester, begin};
+use crate::supervisor::pool::{Pool, boot};
+use crate::supervisor::requests::Relay;
+
+use super::state_file::socket_files;
+
+/// What a program needs that replaces this one, between any two orders. `dev_server`: what the dev server was told last.
+pub(in crate::supervisor) fn hand_off(
+    pool: &Pool,
+    operations: &Operations,
+    announcements: Option<&Announcements>,
+    dev_server: Option<&(DevAddress, Vec<String>)>,
+) -> Handoff {
+    let Desired { running, slots, standby, suspended } = pool.desired;
+    let (queue, reload_wanted) = operations.waiting();
+    let relay = |relay: &Relay| {
+        let Relay { origin, worker, pid } = relay.clone();
+        RelayRecord { origin, worker, pid }
+    };
+    Handoff {
+        version: VERSION,
+        from: pool.daemon.version.clone(),
+        fixed: Fixed::of(&pool.config),
+        started: pool.started,
+        desired: DesiredRecord { running, slots, standby, suspended },
+        socket_files: socket_files(pool, operations),
+        workers: pool.workers.iter().map(|(id, worker)| (id, worker.into())).collect(),
+        slots: pool.slots.iter().map(|(index, slot)| (index, slot.into())).collect(),
+        listeners: pool.listeners.iter().map(|(name, listener)| (name.to_owned(), listener.into())).collect(),
+        standby_backoff: (&pool.standby_failures).into(),
+        relays: pool.requests.relays().iter().map(|(id, of)| (id.clone(), relay(of))).collect(),
+        open: pool.requests.all_open().cloned().collect(),
+        queue,
+        dev_server: dev_server.cloned(),
+        reload_wanted,
+        guessing: pool.adopted_by_links,
+        note: operations.note().map(str::to_owned),
+        announcements: announcements.map(Into::into),
+        restart: operations.restart_after_upgrade(),
+    }
+}
+
+/// Goes on where another program has handed off. The restart that the upgrade was for begins.
+pub(in crate::supervisor) fn take_over(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    announcements: &mut Option<Announcements>,
+    left: Handoff,
+) -> Option<(DevAddress, Vec<String>)> {
+    tracing::info!("upgraded from {} to {}", left.from, pool.daemon.version);
+    let Handoff {
+        version: _,
+        from,
+        fixed: _,
+        started,
+        desired: DesiredRecord { running, slots: wanted, standby, suspended },
+        socket_files,
+        workers,
+        slots,
+        listeners,
+        standby_backoff,
+        relays,
+        open,
+        queue,
+        dev_server,
+        reload_wanted,
+        guessing,
+        note,
+        announcements: announced,
+        restart,
+    } = left;
+    let patterns = socket_files.iter().filter_map(|name| SocketPattern::parse(name).ok());
+    pool.former_patterns = patterns.filter(|pattern| *pattern != pool.config.socket_file).collect();
+    pool.started = started;
+    let suspended = suspended && !defect!(HandoffForgetsSuspension);
+    pool.desired = Desired { running, slots: wanted, standby, suspended };
+    for (id, worker) in workers.into_iter().filter(|_| !defect!(HandoffForgetsWorkers)) {
+        pool.workers.insert(id, worker.into());
+    }
+    for (index, slot) in slots {
+        pool.slots.change(index, |to| *to = slot.into());
+    }
+    for (socket, listener) in listeners.into_iter().filter(|_| !defect!(HandoffForgetsListeners)) {
+        pool.listeners.restore(socket, listener.into());
+    }
+    pool.standby_failures = standby_backoff.into();
+    let relays = relays.into_iter().filter(|_| !defect!(HandoffLosesRelays));
+    pool.requests.restore(
+        open,
+        relays.map(|(id, RelayRecord { origin, worker, pid })| (id, Relay { origin, worker, pid })),
+    );
+    let queue = if defect!(HandoffLosesQueue) { Vec::new() } else { queue };
+    operations.restore(queue, reload_wanted);
+    operations.set_note(note);
+    pool.adopted_by_links = guessing;
+    if let (Some(announcements), Some(announced)) = (announcements, announced) {
+        *announcements = announced.into();
+    }
+    boot::look_again(pool);
+    match restart {
+        Some(RestartRecord { askers, options }) => {
+            let askers = askers.into_iter().filter(|_| !defect!(HandoffForgetsAskers));
+            let requesters =
+                askers.map(|asker| Requester { upgraded_from: Some(from.clone()), ..asker.into() }).collect();
+            let config = pool.config.clone();
+            begin::apply(pool, operations, Kind::Restart, requesters, Some(options), config);
+        }
+        None => begin::next(pool, operations),
+    }
+    dev_server
+}

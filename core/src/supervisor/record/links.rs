@@ -1,0 +1,90 @@
+//! Sockets and links that an earlier daemon left: whose they are now.
+
+use std::sync::Arc;
+
+use crate::action::Action;
+use crate::config::Named;
+use crate::id::{SlotIndex, WorkerId};
+use crate::state::{FoundLink, Leftovers, WorkerRecord};
+use crate::supervisor::listener::Origin;
+use crate::supervisor::pool::Pool;
+
+/// A link that stays.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OwnedLink {
+    pub slot: SlotIndex,
+    /// The worker that serves behind it; none if a worker has inherited the socket that may.
+    pub owner: Option<WorkerId>,
+}
+
+/// Takes over the sockets of the earlier daemon that its workers have inherited. A standby has those of all slots, from
+/// the first one on.
+pub(super) fn adopt_listeners(pool: &mut Pool, left: &Leftovers) {
+    for record in left.survivors.iter().filter_map(|survivor| left.record(survivor.id)) {
+        for (slot, socket) in (0..).map(SlotIndex).zip(&record.listeners) {
+            let slot = record.slot.filter(|_| record.listeners.len() == 1).unwrap_or(slot);
+            pool.listeners.add(slot, socket, Origin::Foreign);
+        }
+    }
+}
+
+/// Takes over one link for each slot: that of today's `socketFile`, else that of the former one. Other links have to go.
+pub(super) fn adopt_links(pool: &mut Pool, left: &Leftovers) -> Vec<OwnedLink> {
+    if let Some(state) = &left.state {
+        pool.former_patterns = state.former_patterns(&pool.config.socket_file).collect();
+    }
+    let mut found = left.links.clone();
+    found.sort_by_key(|link| (link.slot, link.name != pool.config.socket_file.link(link.slot)));
+    let mut kept: Vec<OwnedLink> = Vec::new();
+    for FoundLink { slot, name, socket } in found {
+        let owner = owner_of(pool, &socket, left);
+        let awaited =
+            left.holders(&socket).any(|holder| holder.slot.is_none_or(|its| its == slot) && !holder.new);
+        let taken = kept.last().is_some_and(|kept| kept.slot == slot);
+        if !taken && (owner.is_some() || awaited) {
+            let target = Arc::from(socket);
+            pool.slots.change(slot, |slot| slot.is_found(name, target));
+            kept.push(OwnedLink { slot, owner });
+        } else if owner.is_some() || pool.listeners.get(&socket).is_some() {
+            pool.effects.order(Action::Withdraw { slot, link: name });
+        }
+    }
+    for pattern in pool.former_patterns.clone() {
+        pool.effects.order(Action::Sweep { pattern });
+    }
+    kept
+}
+
+/// Who serves behind a socket: the worker that bound it or, of those that inherited it, the one that was not to replace
+/// another.
+fn owner_of(pool: &Pool, socket: &str, left: &Leftovers) -> Option<WorkerId> {
+    let survives = |id: &WorkerId| left.survivors.iter().any(|survivor| survivor.id == *id);
+    let heirs = left.holders(socket).filter(|holder| holder.slot.is_some() && !holder.stage.is_booting());
+    socket_owner(pool, socket).filter(survives).or(heirs.min_by_key(|heir| heir.new).map(|heir| heir.id))
+}
+
+/// The worker that binds a socket of this name, by today's `socketFile` and former ones.
+pub(super) fn socket_owner(pool: &Pool, socket: &str) -> Option<WorkerId> {
+    let mut patterns = pool.former_patterns.iter().chain([&pool.config.socket_file]);
+    patterns.find_map(|pattern| match pattern.matches(socket)? {
+        Named::Socket(worker) => Some(worker),
+        Named::Link(_) | Named::TemporaryLink => None,
+    })
+}
+
+impl Leftovers {
+    /// What the state file says of a worker.
+    pub(super) fn record(&self, id: WorkerId) -> Option<&WorkerRecord> {
+        self.state.as_ref()?.worker(id)
+    }
+
+    /// Those alive who accept from a socket that they have inherited, or may, and are not about to go.
+    fn holders(&self, socket: &str) -> impl Iterator<Item = &WorkerRecord> {
+        let records = self.survivors.iter().filter_map(|survivor| self.record(survivor.id));
+        records.filter(move |record| {
+            let inherited = record.listeners.iter().any(|inherited| inherited == socket);
+            let goes = record.stage.is_going();
+            inherited && !goes && record.socket.as_deref().is_none_or(|its| its == socket)
+        })
+    }
+}

@@ -1,0 +1,172 @@
+//! Processes that say on the control socket that they are workers.
+//!
+//! A worker that outlived its daemon reports there. A worker that this daemon knows is recognised by its process. A worker
+//! that this daemon does not know was started by a daemon that left no state file, as 2.x does; it is adopted if the kernel
+//! confirms what it says. Nobody is believed without the kernel's word.
+
+use std::sync::Arc;
+
+use crate::action::Action;
+use crate::event::Caller;
+use crate::id::{ConnId, WorkerId};
+use crate::state::{RecordedStage, Survivor, WorkerRecord};
+use crate::supervisor::operation::Operations;
+use crate::supervisor::pool::{Pool, links};
+use crate::supervisor::slot::Slot;
+use crate::supervisor::worker::{Channel, State};
+use crate::wire::{Claim, FromWorker, ToWorker};
+
+use super::adopt::{Fate, adopt_worker};
+use super::links::socket_owner;
+
+/// Who speaks on a connection: the worker that reported over it before, or the worker that it claims to be, if the kernel
+/// confirms that. A worker that is confirmed and not known yet is adopted.
+pub(in crate::supervisor) fn identify(
+    pool: &mut Pool,
+    conn: ConnId,
+    caller: Option<Caller>,
+    claim: Option<Claim>,
+    message: &FromWorker,
+) -> Option<WorkerId> {
+    if let Some(id) = pool.workers.connected(conn) {
+        return Some(id);
+    }
+    let Some(claim) = claim else {
+        tracing::warn!("a process that is none of our workers speaks as one");
+        return None;
+    };
+    let id = claim.worker;
+    if let Err(reason) = confirm(pool, &claim, caller.as_ref(), message) {
+        refuse(pool, conn, id, caller.as_ref(), message, reason);
+        return None;
+    }
+    if let Some(caller) = caller.filter(|_| pool.workers.get(id).is_none()) {
+        adopt_caller(pool, id, caller);
+    }
+    Some(id)
+}
+
+/// Whether the kernel confirms a claim; if not, why.
+fn confirm(
+    pool: &Pool,
+    claim: &Claim,
+    caller: Option<&Caller>,
+    message: &FromWorker,
+) -> Result<(), &'static str> {
+    let caller = caller.ok_or("its process is not visible from here")?;
+    if let Some(worker) = pool.workers.get(claim.worker) {
+        let same = worker.process() == Some(caller.process);
+        return if same { Ok(()) } else { Err("that worker is another process") };
+    }
+    let socket = caller.socket.as_deref().and_then(|socket| socket_owner(pool, socket));
+    if !matches!(message, FromWorker::Online { .. }) {
+        Err("it has not reported online")
+    } else if !caller.own_user {
+        Err("it runs as another user than the daemon")
+    } else if claim.pid != Some(caller.process.pid) {
+        Err("it says another pid than the kernel")
+    } else if !caller.leads {
+        Err("it leads no process group, so it is no worker but a child of one")
+    } else if caller.worker != Some(claim.worker) {
+        Err("its environment names another worker (NODESOCKD_WORKER_ID)")
+    } else if socket != Some(claim.worker) {
+        Err("its environment names another socket (NODESOCKD_SOCKET_PATH)")
+    } else {
+        Ok(())
+    }
+}
+
+/// A worker that nobody knows is told to go, as 2.x does. A worker that is known may be behind a wrapper (`npm start`), whose
+/// process is the one that is known; that worker serves on.
+fn refuse(
+    pool: &mut Pool,
+    conn: ConnId,
+    worker: WorkerId,
+    caller: Option<&Caller>,
+    message: &FromWorker,
+    reason: &str,
+) {
+    let pid = caller.map(|caller| caller.process.pid);
+    tracing::warn!(worker = %worker.short(), pid, "a process speaks as a worker and is not believed: {reason}");
+    if matches!(message, FromWorker::Online { .. }) && pool.workers.get(worker).is_none() {
+        let message = ToWorker::Shutdown;
+        pool.effects.order(Action::Tell { worker, over: Some(conn), message });
+    }
+}
+
+/// Adopts a worker that the kernel has confirmed: for the slot whose link names its socket; else it is drained and goes.
+fn adopt_caller(pool: &mut Pool, id: WorkerId, caller: Caller) {
+    let Caller { process, socket, link, .. } = caller;
+    pool.effects.order(Action::Watch { worker: id, process });
+    let mut owned = None;
+    if let Some(link) = link.filter(|link| socket.as_ref() == Some(&link.socket)) {
+        let free = |slot: &Slot| slot.owner().is_none() && !slot.is_changing();
+        if pool.slots.get(link.slot).is_none_or(free) {
+            let target = Arc::from(link.socket);
+            pool.slots.change(link.slot, |slot| slot.is_found(link.name, target));
+            owned = Some(link.slot);
+        }
+    }
+    let record = WorkerRecord {
+        id,
+        process: Some(process),
+        slot: owned,
+        // It may have served, and connections may wait for it.
+        stage: if owned.is_some() { RecordedStage::Online } else { RecordedStage::Draining },
+        socket,
+        listeners: Vec::new(),
+        mute: false,
+        new: false,
+    };
+    adopt_worker(pool, Survivor { id, process }, Some(&record), owned, Fate::Stays);
+}
+
+/// A worker that had lost its channel can be told things again.
+pub(in crate::supervisor) fn reunite(
+    pool: &mut Pool,
+    operations: &Operations,
+    id: WorkerId,
+    conn: ConnId,
+    suspended: bool,
+) {
+    let now = pool.now();
+    let serves = pool.owns_its_slot(id);
+    let state = pool.workers.change(id, |worker| {
+        worker.set_channel(Channel::Socket(conn));
+        worker.reports_suspended(now, suspended);
+        Some(worker.state().clone())
+    });
+    match state {
+        Some(State::Ready { .. }) => {
+            // The state file may be missing, or not the latest.
+            if serves && suspended && pool.adopted_by_links {
+                pool.desired.suspended = true;
+            }
+            if serves && !suspended && pool.desired.suspended && operations.is_idle() {
+                tracing::warn!(worker = %id.short(), "resume was not recorded; treating the app as resumed");
+                pool.desired.suspended = false;
+            }
+            if serves && !pool.desired.suspended {
+                links::resume(pool, id);
+            }
+        }
+        Some(State::ShuttingDown { process, .. }) => {
+            // The worker may never have heard of it: its time begins now.
+            let deadline = now + pool.config.options.shutdown_timeout;
+            pool.tell(id, ToWorker::Shutdown);
+            pool.workers.change(id, |worker| worker.shuts_down(now, process, deadline));
+        }
+        // It took no notice of SIGTERM.
+        Some(State::Terminating { .. }) => pool.tell(id, ToWorker::Shutdown),
+        Some(
+            State::Spawning { .. }
+            | State::Unwanted
+            | State::Booting { .. }
+            | State::Draining(_)
+            | State::Killed { .. }
+            | State::Exited
+            | State::Reaped { .. },
+        )
+        | None => {}
+    }
+}

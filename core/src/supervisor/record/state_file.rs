@@ -1,0 +1,156 @@
+//! Writing the state file, so that the next daemon knows what this one was about.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::action::Action;
+use crate::event::Failure;
+use crate::id::WorkerId;
+use crate::state::{RecordedStage, RolloutRecord, State, VERSION, WorkerRecord};
+use crate::supervisor::backoff::Backoff;
+use crate::supervisor::goal::Life;
+use crate::supervisor::operation::Operations;
+use crate::supervisor::pool::Pool;
+use crate::supervisor::timer::Timer;
+use crate::supervisor::worker::{self, Worker};
+use crate::time::Time;
+
+/// What the state file says, as far as it was ordered.
+#[derive(Debug, Clone, Default)]
+pub(in crate::supervisor) struct StateFile {
+    /// All but the workers; `None` while there is no file.
+    header: Option<State>,
+    workers: BTreeMap<WorkerId, WorkerRecord>,
+    /// Failures to write it.
+    failures: Backoff,
+}
+
+impl StateFile {
+    /// Brings the file up to date: the order that does that, if anything has changed. A daemon that has quit leaves no
+    /// file, unless it leaves its workers as well.
+    ///
+    /// `touched`: the workers that may have changed since.
+    pub fn update(
+        &mut self,
+        pool: &Pool,
+        operations: &Operations,
+        touched: BTreeSet<WorkerId>,
+    ) -> Option<Action> {
+        let again = self.failures.retry_at().is_some_and(|at| at <= pool.now());
+        let quit = matches!(pool.life, Life::Quit { detached } if !detached || defect!(DetachRemovesState));
+        if quit {
+            let removed = self.header.take().is_some();
+            return (removed || again).then(|| self.order(None));
+        }
+        let mut changed = again;
+        for id in touched {
+            let record = pool.workers.get(id).and_then(|worker| record(pool, id, worker));
+            changed |= match record {
+                Some(record) if self.workers.get(&id) != Some(&record) => {
+                    self.workers.insert(id, record);
+                    true
+                }
+                Some(_) => false,
+                None => self.workers.remove(&id).is_some(),
+            };
+        }
+        let header = header(pool, operations);
+        if self.header.as_ref() != Some(&header) {
+            self.header = Some(header.clone());
+            changed = true;
+        }
+        changed.then(|| {
+            let workers = self.workers.values().cloned().collect();
+            self.order(Some(Box::new(State { workers, ..header })))
+        })
+    }
+
+    fn order(&mut self, state: Option<Box<State>>) -> Action {
+        self.failures.tried();
+        Action::Persist { state }
+    }
+
+    /// The file was written, or not; then that is tried again, after a while or at the next change.
+    pub fn written(&mut self, now: Time, result: Result<(), Failure>) {
+        let failing = self.failures.failures() > 0;
+        match &result {
+            Ok(()) => self.failures.succeeded(),
+            Err(failure) => self.failures.failed(now, Duration::ZERO, &failure.0),
+        }
+        match result {
+            Err(failure) if !failing => {
+                tracing::warn!(
+                    "cannot write the state file; a daemon that follows this one will know less: {failure}"
+                );
+            }
+            Ok(()) if failing => tracing::info!("the state file is written again"),
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    /// When a write that failed is tried again.
+    pub fn next_deadline(&self) -> Option<(Time, Timer)> {
+        self.failures.retry_at().map(|at| (at, Timer::Persist))
+    }
+}
+
+/// Every `socketFile` by which a link or a socket may be named.
+pub(in crate::supervisor) fn socket_files(pool: &Pool, operations: &Operations) -> Vec<String> {
+    let rollout = operations.rollout().map(|(_, rollout)| &rollout.config.socket_file);
+    let all = pool.former_patterns.iter().chain([&pool.config.socket_file]).chain(rollout);
+    let names: BTreeSet<String> = all.map(ToString::to_string).collect();
+    names.into_iter().collect()
+}
+
+/// All but the workers.
+fn header(pool: &Pool, operations: &Operations) -> State {
+    State {
+        version: VERSION,
+        boot_id: None,
+        running: pool.desired.running,
+        slots: pool.desired.slots,
+        standby: pool.desired.standby,
+        suspended: pool.desired.suspended,
+        socket_dir: pool.config.separate_socket_dir(),
+        socket_files: socket_files(pool, operations),
+        workers: Vec::new(),
+        rollout: operations.rollout().map(|(kind, rollout)| RolloutRecord {
+            what: kind.words().to_owned(),
+            replaces: rollout.replaces,
+            slots: rollout.desired.slots,
+            standby: rollout.desired.standby,
+            suspended: rollout.desired.suspended,
+        }),
+    }
+}
+
+/// What there is to know about a worker that is alive, or is about to be.
+fn record(pool: &Pool, id: WorkerId, worker: &Worker) -> Option<WorkerRecord> {
+    // Suspended until it has been told: nobody may take one for active that waits for ever.
+    let untold = pool.effects.is_untold(id);
+    let stage = match worker.state() {
+        worker::State::Spawning { .. } | worker::State::Booting { .. } if worker.start().suspended => {
+            RecordedStage::BootingSuspended
+        }
+        worker::State::Spawning { .. } | worker::State::Booting { .. } => RecordedStage::Booting,
+        worker::State::Ready { broken: true, .. } => RecordedStage::Broken,
+        worker::State::Ready { suspended, .. } if *suspended || untold => RecordedStage::Suspended,
+        worker::State::Ready { .. } => RecordedStage::Online,
+        worker::State::Draining(_) => RecordedStage::Draining,
+        worker::State::Unwanted
+        | worker::State::ShuttingDown { .. }
+        | worker::State::Terminating { .. }
+        | worker::State::Killed { .. } => RecordedStage::Leaving,
+        worker::State::Exited | worker::State::Reaped { .. } => return None,
+    };
+    Some(WorkerRecord {
+        id,
+        process: worker.process(),
+        slot: worker.slot(),
+        stage,
+        socket: worker.socket().map(ToString::to_string),
+        listeners: worker.listeners().to_vec(),
+        mute: !worker.speaks(),
+        new: worker.is_joining(),
+    })
+}

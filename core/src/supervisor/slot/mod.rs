@@ -1,0 +1,224 @@
+//! One slot: the link that nginx follows, whose socket it names, and what has failed about it.
+
+pub(super) mod table;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::handoff::SlotRecord;
+use crate::id::WorkerId;
+use crate::time::Time;
+
+use super::backoff::Backoff;
+
+/// A link, or a socket, that could not be removed this many times in a row is left behind, and no longer keeps its
+/// worker or the daemon.
+pub(super) const LAST_TRIES: u32 = 5;
+
+/// A slot.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Slot {
+    /// The worker whose socket the link names.
+    owner: Option<WorkerId>,
+    /// The link's file name, if it exists.
+    link: Option<String>,
+    /// The file name of the socket that the link names, or named last.
+    target: Option<Arc<str>>,
+    /// A change of the link that is under way; never so between two orders.
+    change: Option<LinkChange>,
+    /// Failures of its workers.
+    worker_failures: Backoff,
+    /// Failures to swap its link.
+    swap_failures: Backoff,
+    /// Failures to remove its link.
+    removal_failures: Backoff,
+}
+
+/// A change of a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum LinkChange {
+    /// The link is going to name the socket of this worker, which was a standby if `promoted`.
+    To { worker: WorkerId, link: String, socket: Arc<str>, promoted: bool },
+    /// The link is being removed.
+    Removal,
+}
+
+/// What became of the removal of a link.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Removed {
+    /// It was the link of an earlier `socketFile`.
+    #[default]
+    FormerLink,
+    /// The link is gone, or given up; this worker owned it.
+    Released(WorkerId),
+    /// The link is gone, or given up, and nobody owned it.
+    Unowned,
+    /// The removal failed and is tried again.
+    Again,
+}
+
+/// A link that names another socket now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Swapped {
+    /// Who was named before.
+    pub before: Option<WorkerId>,
+    /// The link by an earlier `socketFile`, which nobody looks for any more.
+    pub former_link: Option<String>,
+}
+
+impl Slot {
+    /// An earlier daemon left this link to this socket.
+    pub fn is_found(&mut self, link: String, target: Arc<str>) {
+        self.link = Some(link);
+        self.target = Some(target);
+    }
+
+    /// The worker whose socket the link names.
+    pub fn owner(&self) -> Option<WorkerId> {
+        self.owner
+    }
+
+    /// The link's file name, if it exists.
+    pub fn link(&self) -> Option<&str> {
+        self.link.as_deref()
+    }
+
+    /// The socket that the link names, if there is a link.
+    pub fn linked_to(&self) -> Option<&Arc<str>> {
+        self.target.as_ref().filter(|_| self.link.is_some())
+    }
+
+    /// A change of the link is under way.
+    pub fn is_changing(&self) -> bool {
+        self.change.is_some()
+    }
+
+    pub fn change(&self) -> Option<&LinkChange> {
+        self.change.as_ref()
+    }
+
+    /// The link is going to name this worker.
+    pub fn is_going_to_name(&self, id: WorkerId) -> bool {
+        matches!(self.change, Some(LinkChange::To { worker, .. }) if worker == id)
+    }
+
+    /// The link is going to name a worker that was a standby.
+    pub fn is_promoting(&self) -> bool {
+        matches!(self.change, Some(LinkChange::To { promoted: true, .. }))
+    }
+
+    pub fn worker_failures(&self) -> &Backoff {
+        &self.worker_failures
+    }
+
+    pub fn swap_failures(&self) -> &Backoff {
+        &self.swap_failures
+    }
+
+    pub fn removal_failures(&self) -> &Backoff {
+        &self.removal_failures
+    }
+
+    /// The link could not be removed so often that it is left behind.
+    pub fn is_given_up(&self) -> bool {
+        self.removal_failures.failures() >= LAST_TRIES
+    }
+
+    pub fn set_owner(&mut self, owner: Option<WorkerId>) {
+        self.owner = owner;
+    }
+
+    /// A worker of the slot failed after having worked for `worked`.
+    pub fn worker_failed(&mut self, now: Time, worked: Duration, reason: &str) {
+        self.worker_failures.failed(now, worked, reason);
+    }
+
+    /// A worker of the slot is started, or none is needed.
+    pub fn worker_tried(&mut self) {
+        self.worker_failures.tried();
+    }
+
+    /// New workers took over: what failed before is forgotten.
+    pub fn forget_failures(&mut self) {
+        self.worker_failures.succeeded();
+    }
+
+    /// The link is going to be swapped.
+    pub fn swaps(&mut self, change: LinkChange) {
+        self.change = Some(change);
+        self.swap_failures.tried();
+    }
+
+    /// The link was swapped to name `worker`.
+    pub fn swapped(&mut self, worker: WorkerId, link: String, socket: Arc<str>) -> Swapped {
+        self.change = None;
+        self.swap_failures.succeeded();
+        self.target = Some(socket);
+        let before = self.owner.replace(worker).filter(|before| *before != worker);
+        let former_link = self.link.replace(link.clone()).filter(|former| *former != link);
+        Swapped { before, former_link }
+    }
+
+    /// The link could not be swapped.
+    pub fn not_swapped(&mut self, now: Time, reason: &str) {
+        self.change = None;
+        self.swap_failures.failed(now, Duration::ZERO, reason);
+    }
+
+    /// The link is going to be removed, if there is one that is not being changed. Returns its name.
+    pub fn removes(&mut self) -> Option<String> {
+        let link = self.link.clone().filter(|_| self.change.is_none())?;
+        self.change = Some(LinkChange::Removal);
+        self.removal_failures.tried();
+        Some(link)
+    }
+
+    /// `link` was removed, or could not be.
+    pub fn removed(&mut self, now: Time, link: &str, failure: Option<&str>) -> Removed {
+        if self.change != Some(LinkChange::Removal) || self.link.as_deref() != Some(link) {
+            return Removed::FormerLink;
+        }
+        self.change = None;
+        match failure {
+            None => {
+                self.link = None;
+                self.removal_failures.succeeded();
+            }
+            Some(failure) => self.removal_failures.failed(now, Duration::ZERO, failure),
+        }
+        if self.link.is_some() && !self.is_given_up() {
+            return Removed::Again;
+        }
+        self.owner.take().map_or(Removed::Unowned, Removed::Released)
+    }
+}
+
+impl From<&Slot> for SlotRecord {
+    fn from(slot: &Slot) -> Self {
+        // A hand-off happens between two orders: no link is being changed.
+        let Slot { owner, link, target, change: _, worker_failures, swap_failures, removal_failures } = slot;
+        Self {
+            owner: *owner,
+            link: link.clone(),
+            target: target.as_ref().map(ToString::to_string),
+            backoff: worker_failures.into(),
+            link_backoff: swap_failures.into(),
+            removal_backoff: removal_failures.into(),
+        }
+    }
+}
+
+impl From<SlotRecord> for Slot {
+    fn from(record: SlotRecord) -> Self {
+        let SlotRecord { owner, link, target, backoff, link_backoff, removal_backoff } = record;
+        Self {
+            owner,
+            link,
+            target: target.map(Arc::from),
+            change: None,
+            worker_failures: backoff.into(),
+            swap_failures: link_backoff.into(),
+            removal_failures: removal_backoff.into(),
+        }
+    }
+}

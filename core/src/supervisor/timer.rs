@@ -1,0 +1,83 @@
+//! Deadlines and their reasons.
+
+use std::collections::BTreeSet;
+
+use crate::time::Time;
+
+/// Why there is a deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timer {
+    /// A process must exist by then (`spawnTimeout`).
+    Spawn,
+    /// A worker must be ready by then (`onlineTimeout`).
+    Online,
+    /// A worker that does not report is looked at: it may be ready.
+    Ready,
+    /// The accept queue of a draining worker is looked at again.
+    Look,
+    /// A draining worker is not waited for any longer (`drainTimeout`).
+    Drain,
+    /// A worker that was told to shut down gets SIGTERM (`shutdownTimeout`).
+    Shutdown,
+    /// A worker that got SIGTERM gets SIGKILL.
+    Kill,
+    /// A worker without a channel is still alive: nothing can be sent to it.
+    Channel,
+    /// A socket file could not be removed and is tried again.
+    Removal,
+    /// A worker is started again after a failure.
+    Restart,
+    /// A standby takes a slot whose own worker takes long to boot.
+    Promotion,
+    /// A link that could not be changed is tried again.
+    Link,
+    /// The state file could not be written and is tried again.
+    Persist,
+    /// The service manager has to be asked for more time.
+    Extend,
+    /// The service manager has to hear that the daemon is not stuck.
+    Watchdog,
+}
+
+/// The deadlines of many things, the next one first. Each thing has at most one deadline per table.
+#[derive(Debug, Clone)]
+pub(super) struct Deadlines<K> {
+    by_time: BTreeSet<(Time, Timer, K)>,
+}
+
+impl<K> Default for Deadlines<K> {
+    fn default() -> Self {
+        Self { by_time: BTreeSet::new() }
+    }
+}
+
+impl<K: Ord + Clone> Deadlines<K> {
+    /// Replaces the deadline `before` of `key` by `after`.
+    pub fn replace(&mut self, key: &K, before: Option<(Time, Timer)>, after: Option<(Time, Timer)>) {
+        if before == after {
+            return;
+        }
+        if let Some((at, timer)) = before {
+            self.by_time.remove(&(at, timer, key.clone()));
+        }
+        if let Some((at, timer)) = after {
+            self.by_time.insert((at, timer, key.clone()));
+        }
+    }
+
+    /// The first deadline.
+    pub fn next(&self) -> Option<(Time, Timer)> {
+        self.by_time.first().map(|(at, timer, _)| (*at, *timer))
+    }
+
+    /// The first deadline after `now`.
+    pub fn next_after(&self, now: Time) -> Option<(Time, Timer)> {
+        // The deadlines at `now` come first; they are few.
+        self.by_time.iter().find(|(at, ..)| *at > now).map(|(at, timer, _)| (*at, *timer))
+    }
+
+    /// What is due at `now`.
+    pub fn due(&self, now: Time) -> impl Iterator<Item = (&K, Timer)> {
+        self.by_time.iter().take_while(move |(at, ..)| *at <= now).map(|(_, timer, key)| (key, *timer))
+    }
+}

@@ -1,0 +1,641 @@
+//! One worker: what it is for, and how far it has got in its life.
+//!
+//! ```text
+//! Spawning ─→ Booting ─→ Ready ─→ Draining ─→ ShuttingDown ─→ Terminating ─→ Killed ─→ Exited ─→ Reaped ─→ (forgotten)
+//! ```
+//!
+//! A worker may skip states but never goes back. Its process exits when it likes: every state with a process leads to
+//! `Exited`. Transitions are methods that change this one worker and return what follows from that; whoever calls them
+//! gives the orders.
+
+pub(super) mod drain;
+pub(super) mod order;
+mod record;
+pub(super) mod table;
+pub(super) mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{Output, Ready};
+use crate::id::{ConnId, Process, SlotIndex};
+use crate::time::Time;
+use crate::wire::WorkerState;
+
+use super::backoff::Backoff;
+use super::timer::Timer;
+use drain::Drain;
+use watch::Watch;
+
+/// How long a worker must outlive the loss of its channel for that to matter: a process that dies closes its channel a
+/// moment before its exit is known.
+const LOST_CHANNEL: Duration = Duration::from_millis(100);
+
+/// A worker in the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Worker {
+    role: Role,
+    state: State,
+    /// When its [`WorkerState`] last changed.
+    since: Time,
+    start: Start,
+    /// When it was ready for the first time.
+    ready: Option<Time>,
+    protocol: Protocol,
+    channel: Channel,
+    /// The file name of the socket it accepts from. A standby that inherited sockets has none until it is promoted.
+    socket: Option<Arc<str>>,
+    /// The daemon's sockets that it inherited, in the order of their descriptors; none if it binds its own.
+    listeners: Vec<String>,
+    exposure: Exposure,
+}
+
+/// How a worker was started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Start {
+    /// When it was ordered.
+    pub ordered: Time,
+    pub suspended: bool,
+    /// How it shows that it is ready.
+    pub ready_by: Ready,
+    /// What is asked for if that is by HTTP.
+    pub ready_path: String,
+    /// From its process's start until it must be ready.
+    pub online_timeout: Duration,
+    pub stderr: Output,
+}
+
+/// A place that a worker can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    Slot(SlotIndex),
+    Standby,
+}
+
+/// What a worker is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// It is a new worker of the rollout in progress, and is to have this place once all of them are ready.
+    Joining(Place),
+    /// It has this place, or comes to have it.
+    Holding(Place),
+    /// It is on its way out; `from` is the slot it had.
+    Retired { from: Option<SlotIndex> },
+}
+
+/// Whether a worker talks to the daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// It reports, and obeys `resume` and `shutdown`.
+    Speaks,
+    /// It knows nothing of the daemon: a signal is all that it hears. A worker that reports nevertheless speaks.
+    Mute,
+}
+
+/// Whether connections can wait in the accept queue of a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Exposure {
+    /// No link has named it.
+    Unseen,
+    /// A link names it, or named it once.
+    Named,
+    /// It may be told to shut down: its queue was empty, could not be waited for any longer, or is its successor's, too.
+    Drained,
+}
+
+/// The way to tell a worker something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Channel {
+    /// Its own.
+    Open,
+    /// A connection to the control socket, by which it reported to a daemon that is not its first.
+    Socket(ConnId),
+    /// It outlived its daemon and is about to report to this one, if it can.
+    Expected { until: Time },
+    /// The channel was closed; that alone says nothing about why.
+    Lost { at: Time },
+    /// The channel was closed, and the process lives on.
+    Closed,
+}
+
+/// How far a worker has got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum State {
+    /// Its process has been ordered.
+    Spawning { deadline: Time },
+    /// Spawn in flight but cancelled: kill on arrival.
+    Unwanted,
+    /// It is not ready yet.
+    Booting { process: Process, deadline: Time, watch: Option<Watch> },
+    /// It is ready. `broken`: it asks to be replaced, or has to be.
+    Ready { process: Process, suspended: bool, broken: bool },
+    /// No link names it; its accept queue is being emptied.
+    Draining(Drain),
+    /// It was told to shut down.
+    ShuttingDown { process: Process, deadline: Time },
+    /// It got SIGTERM.
+    Terminating { process: Process, deadline: Time },
+    /// Its process group got SIGKILL.
+    Killed { process: Process },
+    /// Its process exited and is being reaped.
+    Exited,
+    /// Its process is gone; its socket file is being removed, or will be tried again.
+    Reaped { removal: Backoff },
+}
+
+/// How far a worker of an earlier daemon has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Adopted {
+    Booting,
+    Ready { broken: bool },
+    ShuttingDown { deadline: Time },
+}
+
+/// What has to be known of a worker's surroundings before it can be retired.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Surroundings {
+    /// What waits in its queue is another worker's by now; nothing is lost when this one stops accepting.
+    pub shared: bool,
+    /// A link is about to name it.
+    pub named: bool,
+}
+
+/// How a worker is taken out of service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Farewell {
+    /// It is on its way out already.
+    UnderWay,
+    /// Its spawn was cancelled.
+    Cancelled,
+    /// Its accept queue has to be emptied first.
+    Drain(Process),
+    /// Nothing can wait in its queue, or what waits is another's: it may be told at once.
+    Drained,
+    /// No link has ever named it: it may be told at once.
+    ShutDown,
+    /// It is ended by SIGTERM, soon followed by SIGKILL: it never served.
+    Terminate,
+    /// It hears nothing but SIGTERM, and has the time of a shutdown to finish.
+    TerminateGently(Process),
+}
+
+impl Channel {
+    /// Something can be told by it now.
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Open | Self::Socket(_))
+    }
+}
+
+impl Role {
+    pub fn place(self) -> Option<Place> {
+        match self {
+            Self::Joining(place) | Self::Holding(place) => Some(place),
+            Self::Retired { .. } => None,
+        }
+    }
+}
+
+impl Worker {
+    /// A worker whose process has been ordered and has to exist by `deadline`.
+    pub fn ordered(
+        role: Role,
+        start: Start,
+        socket: Option<Arc<str>>,
+        listeners: Vec<String>,
+        deadline: Time,
+    ) -> Self {
+        let protocol = if start.ready_by == Ready::Report { Protocol::Speaks } else { Protocol::Mute };
+        Self {
+            role,
+            state: State::Spawning { deadline },
+            since: start.ordered,
+            start,
+            ready: None,
+            protocol,
+            channel: Channel::Open,
+            socket,
+            listeners,
+            exposure: Exposure::Unseen,
+        }
+    }
+
+    /// A worker that outlived its daemon. `process`: it is alive. `talk`: how it can be talked to. `accepts`: the socket
+    /// it accepts from, and those that it inherited.
+    pub fn adopted(
+        role: Role,
+        stage: Adopted,
+        process: Process,
+        start: Start,
+        talk: (Protocol, Channel),
+        accepts: (Option<Arc<str>>, Vec<String>),
+        exposure: Exposure,
+    ) -> Self {
+        let now = start.ordered;
+        let suspended = start.suspended;
+        let deadline = now + start.online_timeout;
+        let state = match stage {
+            Adopted::Booting => {
+                State::Booting { process, deadline, watch: Watch::over(start.ready_by, now, deadline) }
+            }
+            Adopted::Ready { broken } => State::Ready { process, suspended, broken },
+            Adopted::ShuttingDown { deadline } => State::ShuttingDown { process, deadline },
+        };
+        let ready = matches!(state, State::Ready { .. }).then_some(now);
+        let (protocol, channel) = talk;
+        let (socket, listeners) = accepts;
+        Self { role, state, since: now, start, ready, protocol, channel, socket, listeners, exposure }
+    }
+
+    // What it is for.
+
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Whether it holds `place`, outside any rollout.
+    pub fn holds(&self, place: Place) -> bool {
+        self.role == Role::Holding(place)
+    }
+
+    /// It is a new worker of the rollout in progress.
+    pub fn is_joining(&self) -> bool {
+        matches!(self.role, Role::Joining(_))
+    }
+
+    pub fn is_standby(&self) -> bool {
+        self.role.place() == Some(Place::Standby)
+    }
+
+    pub fn is_retired(&self) -> bool {
+        matches!(self.role, Role::Retired { .. })
+    }
+
+    /// The slot it is for, or was.
+    pub fn slot(&self) -> Option<SlotIndex> {
+        match self.role {
+            Role::Joining(Place::Slot(slot)) | Role::Holding(Place::Slot(slot)) => Some(slot),
+            Role::Joining(Place::Standby) | Role::Holding(Place::Standby) => None,
+            Role::Retired { from } => from,
+        }
+    }
+
+    // How far it has got.
+
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// When its state on the wire last changed.
+    pub fn since(&self) -> Time {
+        self.since
+    }
+
+    pub fn start(&self) -> &Start {
+        &self.start
+    }
+
+    /// When it was ready for the first time.
+    pub fn ready_at(&self) -> Option<Time> {
+        self.ready
+    }
+
+    /// The process, as long as it has not been reaped.
+    pub fn process(&self) -> Option<Process> {
+        match &self.state {
+            State::Booting { process, .. }
+            | State::Ready { process, .. }
+            | State::ShuttingDown { process, .. }
+            | State::Terminating { process, .. }
+            | State::Killed { process } => Some(*process),
+            State::Draining(drain) => Some(drain.process()),
+            State::Spawning { .. } | State::Unwanted | State::Exited | State::Reaped { .. } => None,
+        }
+    }
+
+    /// It can serve a slot: it is ready, does not ask to be replaced, and can be resumed if that is needed.
+    pub fn is_healthy(&self) -> bool {
+        let State::Ready { broken, suspended, .. } = self.state else { return false };
+        let cut_off = matches!(self.channel, Channel::Lost { .. } | Channel::Closed);
+        !broken && (!suspended || !self.speaks() || !cut_off)
+    }
+
+    /// It is ready, broken or not: requests sent to it are answered.
+    pub fn is_ready(&self) -> bool {
+        matches!(self.state, State::Ready { .. })
+    }
+
+    pub fn is_broken(&self) -> bool {
+        matches!(self.state, State::Ready { broken: true, .. })
+    }
+
+    /// It is ready and suspended.
+    pub fn is_suspended(&self) -> bool {
+        matches!(self.state, State::Ready { suspended: true, .. })
+    }
+
+    /// It will be ready, or fail.
+    pub fn is_coming(&self) -> bool {
+        matches!(self.state, State::Spawning { .. } | State::Booting { .. })
+    }
+
+    /// Its process is gone, or never was.
+    pub fn is_gone(&self) -> bool {
+        matches!(self.state, State::Reaped { .. })
+    }
+
+    /// Its state on the wire.
+    pub fn wire_state(&self) -> WorkerState {
+        match &self.state {
+            State::Spawning { .. } | State::Booting { .. } => WorkerState::Running,
+            State::Ready { broken: true, .. } => WorkerState::Broken,
+            State::Ready { suspended: true, .. } => WorkerState::Suspended,
+            State::Ready { .. } => WorkerState::Online,
+            State::Unwanted
+            | State::Draining(_)
+            | State::ShuttingDown { .. }
+            | State::Terminating { .. }
+            | State::Killed { .. } => WorkerState::Terminating,
+            State::Exited | State::Reaped { .. } => WorkerState::Dead,
+        }
+    }
+
+    /// The next thing that happens to it by itself, and when.
+    pub fn deadline(&self) -> Option<(Time, Timer)> {
+        match &self.state {
+            State::Spawning { deadline } => Some((*deadline, Timer::Spawn)),
+            State::Booting { deadline, watch, .. } => match watch.as_ref().and_then(Watch::next_look) {
+                Some(look) if look < *deadline => Some((look, Timer::Ready)),
+                Some(_) | None => Some((*deadline, Timer::Online)),
+            },
+            State::Draining(drain) => Some(drain.deadline()),
+            State::ShuttingDown { deadline, .. } => Some((*deadline, Timer::Shutdown)),
+            State::Terminating { deadline, .. } => Some((*deadline, Timer::Kill)),
+            State::Reaped { removal } => removal.retry_at().map(|at| (at, Timer::Removal)),
+            State::Ready { .. } => match self.channel {
+                // A mute worker misses nothing.
+                _ if !self.speaks() => None,
+                Channel::Lost { at } => Some((at + LOST_CHANNEL, Timer::Channel)),
+                Channel::Expected { until } => Some((until, Timer::Channel)),
+                Channel::Open | Channel::Socket(_) | Channel::Closed => None,
+            },
+            State::Unwanted | State::Killed { .. } | State::Exited => None,
+        }
+    }
+
+    // How to talk to it.
+
+    pub fn speaks(&self) -> bool {
+        self.protocol == Protocol::Speaks
+    }
+
+    pub fn channel(&self) -> Channel {
+        self.channel
+    }
+
+    /// The connection to the control socket by which it reported, if that is how it is told things.
+    pub fn connection(&self) -> Option<ConnId> {
+        if let Channel::Socket(conn) = self.channel { Some(conn) } else { None }
+    }
+
+    /// It has a process that can be told things.
+    pub fn is_reachable(&self) -> bool {
+        self.channel.is_open() && self.process().is_some()
+    }
+
+    // What it accepts from.
+
+    pub fn socket(&self) -> Option<&Arc<str>> {
+        self.socket.as_ref()
+    }
+
+    /// It accepts from `socket`, or will.
+    pub fn accepts_from(&self, socket: &str) -> bool {
+        self.socket.as_deref() == Some(socket)
+    }
+
+    pub fn listeners(&self) -> &[String] {
+        &self.listeners
+    }
+
+    /// It has inherited sockets of the daemon instead of binding its own.
+    pub fn inherits(&self) -> bool {
+        !self.listeners.is_empty()
+    }
+
+    /// It holds this socket of the daemon, whether it accepts from it or not.
+    pub fn inherited(&self, socket: &str) -> bool {
+        self.listeners.iter().any(|inherited| inherited == socket)
+    }
+
+    /// The descriptor of the socket it accepts from, if it inherited that (`sd_listen_fds(3)`: the first one is 3).
+    pub fn serving_fd(&self) -> Option<u32> {
+        let index = self.listeners.iter().position(|socket| self.accepts_from(socket))?;
+        u32::try_from(index).ok()?.checked_add(3)
+    }
+
+    pub fn exposure(&self) -> Exposure {
+        self.exposure
+    }
+
+    /// A link names it, or named it once.
+    pub fn has_served(&self) -> bool {
+        self.exposure != Exposure::Unseen
+    }
+
+    /// It starts to accept without being told to, and may have taken requests while it was booting.
+    pub fn accepts_unasked(&self) -> bool {
+        !self.speaks() && self.inherits()
+    }
+
+    // Transitions: its process.
+
+    /// Its process exists, and it has until `deadline` to be ready.
+    pub fn spawned(&mut self, now: Time, process: Process) {
+        let deadline = now + self.start.online_timeout;
+        let watch = Watch::over(self.start.ready_by, now, deadline);
+        self.enter(now, State::Booting { process, deadline, watch });
+    }
+
+    /// Its process exited, or never came into being.
+    pub fn exited(&mut self, now: Time) {
+        self.channel = Channel::Lost { at: now };
+        self.enter(now, State::Exited);
+    }
+
+    /// Its process never came into being.
+    pub fn not_spawned(&mut self, now: Time) {
+        self.enter(now, State::Exited);
+    }
+
+    /// Its process is gone; its socket file is to be removed.
+    pub fn reaped(&mut self, now: Time) {
+        self.enter(now, State::Reaped { removal: Backoff::default() });
+    }
+
+    /// The removal of its socket file, once its process is gone.
+    pub fn removal_mut(&mut self) -> Option<&mut Backoff> {
+        if let State::Reaped { removal } = &mut self.state { Some(removal) } else { None }
+    }
+
+    /// The watch over it while it boots and does not report.
+    pub fn watch_mut(&mut self) -> Option<&mut Watch> {
+        if let State::Booting { watch, .. } = &mut self.state { watch.as_mut() } else { None }
+    }
+
+    // Transitions: service.
+
+    /// It is ready, at `now`; a worker that is not booting is left as it is.
+    pub fn becomes_ready(&mut self, now: Time, suspended: bool) {
+        if let State::Booting { process, .. } = self.state {
+            self.enter(now, State::Ready { process, suspended, broken: false });
+        }
+    }
+
+    /// Remembers when it was ready for the first time.
+    pub fn note_ready(&mut self, now: Time) {
+        self.ready = Some(now);
+    }
+
+    /// It has to be replaced, and serves until then.
+    pub fn becomes_broken(&mut self, now: Time) {
+        if let State::Ready { process, suspended, .. } = self.state {
+            self.enter(now, State::Ready { process, suspended, broken: true });
+        }
+    }
+
+    /// It says whether it is suspended.
+    pub fn reports_suspended(&mut self, now: Time, suspended: bool) {
+        if let State::Ready { process, broken, .. } = self.state {
+            self.enter(now, State::Ready { process, suspended, broken });
+        }
+    }
+
+    /// It reported: it speaks, whatever it was started as.
+    pub fn reports(&mut self) {
+        self.protocol = Protocol::Speaks;
+    }
+
+    pub fn set_channel(&mut self, channel: Channel) {
+        self.channel = channel;
+    }
+
+    /// It takes the slot: it accepts from `socket`, if that was not decided before.
+    pub fn takes_slot(&mut self, slot: SlotIndex, socket: Option<Arc<str>>) {
+        if self.is_standby() {
+            self.accepts(socket);
+        }
+        let place = Place::Slot(slot);
+        self.role = if self.is_joining() { Role::Joining(place) } else { Role::Holding(place) };
+    }
+
+    /// A standby that inherited sockets is to accept from this one.
+    pub fn accepts(&mut self, socket: Option<Arc<str>>) {
+        if self.inherits() {
+            self.socket = socket;
+        }
+    }
+
+    /// It could not be promoted and is a standby again.
+    pub fn demoted(&mut self) {
+        self.role =
+            if self.is_joining() { Role::Joining(Place::Standby) } else { Role::Holding(Place::Standby) };
+        if self.inherits() {
+            self.socket = None;
+        }
+    }
+
+    /// A link names it.
+    pub fn named(&mut self) {
+        if self.exposure == Exposure::Unseen {
+            self.exposure = Exposure::Named;
+        }
+    }
+
+    /// The rollout that brought it is over, well or badly.
+    pub fn joined(&mut self) {
+        if let Role::Joining(place) = self.role {
+            self.role = Role::Holding(place);
+        }
+    }
+
+    // Transitions: the way out.
+
+    /// It has no place any more.
+    pub fn unseat(&mut self) {
+        if !self.is_retired() {
+            self.role = Role::Retired { from: self.slot() };
+        }
+    }
+
+    /// It has no place any more. Says how it has to be taken out of service.
+    pub fn retire(&mut self, now: Time, around: Surroundings) -> Farewell {
+        self.unseat();
+        // A standby accepts from no socket that could be watched.
+        let nothing_waits = around.shared || self.socket.is_none();
+        let reachable = self.channel == Channel::Open;
+        match self.state {
+            State::Spawning { .. } => {
+                self.enter(now, State::Unwanted);
+                Farewell::Cancelled
+            }
+            State::Booting { process, .. } if self.accepts_unasked() && nothing_waits => {
+                Farewell::TerminateGently(process)
+            }
+            State::Booting { process, .. } if self.accepts_unasked() => Farewell::Drain(process),
+            // By the record of an earlier daemon it is booting; that may not be the latest.
+            State::Booting { .. } if !reachable && nothing_waits => Farewell::Drained,
+            State::Booting { process, .. } if !reachable => Farewell::Drain(process),
+            State::Booting { .. } => Farewell::Terminate,
+            State::Ready { .. } if !self.has_served() && !around.named || defect!(NoDrain) => {
+                Farewell::ShutDown
+            }
+            State::Ready { .. } if nothing_waits => Farewell::Drained,
+            State::Ready { process, .. } => Farewell::Drain(process),
+            State::Unwanted
+            | State::Draining(_)
+            | State::ShuttingDown { .. }
+            | State::Terminating { .. }
+            | State::Killed { .. }
+            | State::Exited
+            | State::Reaped { .. } => Farewell::UnderWay,
+        }
+    }
+
+    /// Its accept queue is being emptied.
+    pub fn drains(&mut self, now: Time, drain: Drain) {
+        self.enter(now, State::Draining(drain));
+    }
+
+    pub fn drain_mut(&mut self) -> Option<&mut Drain> {
+        if let State::Draining(drain) = &mut self.state { Some(drain) } else { None }
+    }
+
+    /// It has been waited for long enough.
+    pub fn drained(&mut self) {
+        self.exposure = Exposure::Drained;
+    }
+
+    /// It was told to shut down, or is told as soon as it can be.
+    pub fn shuts_down(&mut self, now: Time, process: Process, deadline: Time) {
+        self.enter(now, State::ShuttingDown { process, deadline });
+    }
+
+    /// It got SIGTERM.
+    pub fn terminates(&mut self, now: Time, process: Process, deadline: Time) {
+        self.enter(now, State::Terminating { process, deadline });
+    }
+
+    /// Its process group got SIGKILL.
+    pub fn killed(&mut self, now: Time, process: Process) {
+        self.unseat();
+        self.enter(now, State::Killed { process });
+    }
+
+    fn enter(&mut self, now: Time, state: State) {
+        let before = self.wire_state();
+        self.state = state;
+        if self.wire_state() != before {
+            self.since = now;
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The order to start a worker: program, arguments, environment.
+
+use crate::action::SpawnOrder;
+use crate::config::{Config, Program};
+use crate::id::WorkerId;
+
+use super::{Place, Role, Worker};
+
+/// Variables that every worker gets if the daemon has them.
+const ALWAYS_PASSED: [&str; 5] = ["NODE_ENV", "PATH", "HOME", "LANG", "TZ"];
+
+/// What a service manager told the daemon is not for its workers: they would speak to it in the daemon's place.
+const NEVER_PASSED: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
+
+/// The order to start `worker` under `config`.
+pub(in crate::supervisor) fn spawn_order(id: WorkerId, worker: &Worker, config: &Config) -> SpawnOrder {
+    let argv = match &config.program {
+        Program::Command(argv) => argv.clone(),
+        Program::Script { node, node_args, script } => {
+            let mut argv = vec![node.clone()];
+            argv.extend_from_slice(node_args);
+            argv.push(script.to_string_lossy().into_owned());
+            argv
+        }
+    };
+    let named = config.env.pass.iter().map(String::as_str);
+    let passed = ALWAYS_PASSED.into_iter().chain(named).filter(|name| !NEVER_PASSED.contains(name));
+    let pass = passed.map(str::to_owned).collect();
+    SpawnOrder {
+        worker: id,
+        argv,
+        cwd: config.cwd.clone(),
+        pass,
+        set: environment(id, worker, config),
+        stdout: config.options.stdout.clone(),
+        stderr: config.options.stderr.clone(),
+        listeners: worker.listeners().to_vec(),
+        ready: config.options.ready,
+    }
+}
+
+/// Variables that are set, the configured ones first: ours win.
+fn environment(id: WorkerId, worker: &Worker, config: &Config) -> Vec<(String, String)> {
+    let listeners = worker.listeners();
+    // A standby does not know yet which of the sockets will be its own; all of them are there.
+    let socket = worker.socket().map(AsRef::as_ref).or(listeners.first().map(String::as_str));
+    let socket = socket.map(|socket| config.socket_dir.join(socket)).unwrap_or_default();
+    let suspended = if worker.start().suspended { "true" } else { "" };
+    let ours = [
+        ("NODESOCKD_APP_NAME", config.name.clone()),
+        ("NODESOCKD_WORKER_ID", id.to_string()),
+        ("NODESOCKD_SUSPENDED", suspended.to_owned()),
+        ("NODESOCKD_SOCKET_PATH", socket.to_string_lossy().into_owned()),
+        ("NODESOCKD_IPC_PATH", config.ipc_file.to_string_lossy().into_owned()),
+        ("NODESOCKD_SHUTDOWN_TIMEOUT", config.options.shutdown_timeout.as_millis().to_string()),
+    ];
+    let mut set = config.env.set.clone();
+    set.extend(ours.map(|(name, value)| (name.to_owned(), value)));
+    if !listeners.is_empty() {
+        let names: Vec<String> = match worker.role() {
+            Role::Joining(Place::Slot(slot)) | Role::Holding(Place::Slot(slot)) => vec![slot.to_string()],
+            Role::Joining(Place::Standby) | Role::Holding(Place::Standby) | Role::Retired { .. } => {
+                (0..listeners.len()).map(|slot| slot.to_string()).collect()
+            }
+        };
+        set.push(("LISTEN_FDS".to_owned(), listeners.len().to_string()));
+        set.push(("LISTEN_FDNAMES".to_owned(), names.join(":")));
+    }
+    set
+}

@@ -1,0 +1,172 @@
+//! Workers in a hand-off.
+
+use std::sync::Arc;
+
+use crate::handoff::{ChannelRecord, DrainRecord, SeatRecord, StateRecord, WatchRecord, WorkerRecord};
+use crate::supervisor::worker::drain::Drain;
+use crate::supervisor::worker::watch::Watch;
+
+use super::{Channel, Exposure, Place, Protocol, Role, Start, State, Worker};
+
+impl From<&Worker> for WorkerRecord {
+    fn from(worker: &Worker) -> Self {
+        let Worker { role, state, since, start, ready, protocol, channel, socket, listeners, exposure } =
+            worker;
+        let Start { ordered, suspended, ready_by, ready_path, online_timeout, stderr } = start;
+        let (seat, in_rollout) = match *role {
+            Role::Joining(place) => (SeatRecord::from(place), true),
+            Role::Holding(place) => (SeatRecord::from(place), false),
+            Role::Retired { from } => (SeatRecord::Retired { from }, false),
+        };
+        Self {
+            seat,
+            in_rollout,
+            state: StateRecord::from(state),
+            since: *since,
+            ordered: *ordered,
+            online_timeout: *online_timeout,
+            ready: *ready,
+            started_suspended: *suspended,
+            ready_by: *ready_by,
+            ready_path: ready_path.clone(),
+            speaks: *protocol == Protocol::Speaks,
+            socket: socket.as_ref().map(ToString::to_string),
+            listeners: listeners.clone(),
+            served: *exposure != Exposure::Unseen,
+            drained: *exposure == Exposure::Drained,
+            channel: ChannelRecord::from(*channel),
+            stderr: stderr.clone(),
+        }
+    }
+}
+
+impl From<WorkerRecord> for Worker {
+    fn from(record: WorkerRecord) -> Self {
+        let WorkerRecord {
+            seat,
+            in_rollout,
+            state,
+            since,
+            ordered,
+            online_timeout,
+            ready,
+            started_suspended,
+            ready_by,
+            ready_path,
+            speaks,
+            socket,
+            listeners,
+            served,
+            drained,
+            channel,
+            stderr,
+        } = record;
+        let place = |place| if in_rollout { Role::Joining(place) } else { Role::Holding(place) };
+        Self {
+            role: match seat {
+                SeatRecord::Slot(slot) => place(Place::Slot(slot)),
+                SeatRecord::Standby => place(Place::Standby),
+                SeatRecord::Retired { from } => Role::Retired { from },
+            },
+            state: State::from(state),
+            since,
+            start: Start {
+                ordered,
+                suspended: started_suspended,
+                ready_by,
+                ready_path,
+                online_timeout,
+                stderr,
+            },
+            ready,
+            protocol: if speaks { Protocol::Speaks } else { Protocol::Mute },
+            channel: Channel::from(channel),
+            socket: socket.map(Arc::from),
+            listeners,
+            exposure: match (served, drained) {
+                (_, true) => Exposure::Drained,
+                (true, false) => Exposure::Named,
+                (false, false) => Exposure::Unseen,
+            },
+        }
+    }
+}
+
+impl From<Place> for SeatRecord {
+    fn from(place: Place) -> Self {
+        match place {
+            Place::Slot(slot) => Self::Slot(slot),
+            Place::Standby => Self::Standby,
+        }
+    }
+}
+
+impl From<&State> for StateRecord {
+    fn from(state: &State) -> Self {
+        match state {
+            State::Spawning { deadline } => Self::Spawning { deadline: *deadline },
+            State::Unwanted => Self::Unwanted,
+            State::Booting { process, deadline, watch } => Self::Booting {
+                process: *process,
+                deadline: *deadline,
+                watch: watch.as_ref().map(WatchRecord::from),
+            },
+            State::Ready { process, suspended, broken } => {
+                Self::Ready { process: *process, suspended: *suspended, broken: *broken }
+            }
+            State::Draining(drain) => Self::Draining(DrainRecord::from(drain)),
+            State::ShuttingDown { process, deadline } => {
+                Self::ShuttingDown { process: *process, deadline: *deadline }
+            }
+            State::Terminating { process, deadline } => {
+                Self::Terminating { process: *process, deadline: *deadline }
+            }
+            State::Killed { process } => Self::Killed { process: *process },
+            State::Exited => Self::Exited,
+            State::Reaped { removal } => Self::Reaped { removal: removal.into() },
+        }
+    }
+}
+
+impl From<StateRecord> for State {
+    fn from(record: StateRecord) -> Self {
+        match record {
+            StateRecord::Spawning { deadline } => Self::Spawning { deadline },
+            StateRecord::Unwanted => Self::Unwanted,
+            StateRecord::Booting { process, deadline, watch } => {
+                Self::Booting { process, deadline, watch: watch.map(Watch::from) }
+            }
+            StateRecord::Ready { process, suspended, broken } => Self::Ready { process, suspended, broken },
+            StateRecord::Draining(drain) => Self::Draining(Drain::from(drain)),
+            StateRecord::ShuttingDown { process, deadline } => Self::ShuttingDown { process, deadline },
+            StateRecord::Terminating { process, deadline } => Self::Terminating { process, deadline },
+            StateRecord::Killed { process } => Self::Killed { process },
+            StateRecord::Exited => Self::Exited,
+            StateRecord::Reaped { removal } => Self::Reaped { removal: removal.into() },
+        }
+    }
+}
+
+impl From<Channel> for ChannelRecord {
+    fn from(channel: Channel) -> Self {
+        match channel {
+            Channel::Open => Self::Open,
+            Channel::Socket(conn) => Self::Socket(conn),
+            Channel::Expected { until } => Self::Expected { until },
+            Channel::Lost { at } => Self::Lost { at },
+            Channel::Closed => Self::Closed,
+        }
+    }
+}
+
+impl From<ChannelRecord> for Channel {
+    fn from(record: ChannelRecord) -> Self {
+        match record {
+            ChannelRecord::Open => Self::Open,
+            ChannelRecord::Socket(conn) => Self::Socket(conn),
+            ChannelRecord::Expected { until } => Self::Expected { until },
+            ChannelRecord::Lost { at } => Self::Lost { at },
+            ChannelRecord::Closed => Self::Closed,
+        }
+    }
+}

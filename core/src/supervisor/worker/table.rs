@@ -1,0 +1,274 @@
+//! The table of workers, with what is needed to answer questions about them without looking at all.
+//!
+//! Workers are changed through [`Workers::change`] alone, which keeps every index in step and notes what the change may
+//! concern ([`Touched`]): so an event costs the same with 10 workers and with 1000.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::id::{ConnId, SlotIndex, WorkerId};
+use crate::supervisor::timer::{Deadlines, Timer};
+use crate::time::Time;
+
+use super::{Place, Role, State, Worker};
+
+/// All workers.
+#[derive(Debug, Clone, Default)]
+pub(in crate::supervisor) struct Workers {
+    table: BTreeMap<WorkerId, Worker>,
+    /// Deadlines, but those of workers that are being spawned.
+    deadlines: Deadlines<WorkerId>,
+    /// Workers that are being spawned, by the deadline that each was given.
+    spawning: BTreeSet<(Time, WorkerId)>,
+    /// No worker that is being spawned is late before this.
+    spawning_until: Time,
+    holders: BTreeMap<Place, BTreeSet<WorkerId>>,
+    connections: BTreeMap<ConnId, WorkerId>,
+    sockets: BTreeMap<Arc<str>, BTreeSet<WorkerId>>,
+    joining_healthy: usize,
+    coming: usize,
+    alive: usize,
+    touched: Touched,
+}
+
+/// What changes of workers may concern, since it was last taken.
+#[derive(Debug, Clone, Default)]
+pub(in crate::supervisor) struct Touched {
+    /// Slots of these workers.
+    pub slots: BTreeSet<SlotIndex>,
+    /// A standby has changed.
+    pub standbys: bool,
+    /// Whether a standby can take a slot over may have changed.
+    pub standbys_health: bool,
+    /// Sockets of the daemon that these workers hold.
+    pub listeners: BTreeSet<String>,
+    /// Workers whose process is gone.
+    pub gone: Vec<WorkerId>,
+    /// The workers themselves.
+    pub workers: BTreeSet<WorkerId>,
+}
+
+/// What the indexes are made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Facts {
+    deadline: Option<(Time, Timer)>,
+    place: Option<Place>,
+    connection: Option<ConnId>,
+    socket: Option<Arc<str>>,
+    joining_healthy: bool,
+    coming: bool,
+    alive: bool,
+    /// What matters of a standby to a slot that it could take: that it is healthy, and suspended.
+    standby: Option<(bool, bool)>,
+}
+
+impl Facts {
+    fn of(worker: &Worker) -> Self {
+        Self {
+            deadline: worker.deadline(),
+            place: if let Role::Holding(place) = worker.role() { Some(place) } else { None },
+            connection: worker.connection(),
+            socket: worker.socket().cloned(),
+            joining_healthy: worker.is_joining() && worker.is_healthy(),
+            coming: worker.is_coming(),
+            alive: !worker.is_gone(),
+            standby: worker.is_standby().then(|| (worker.is_healthy(), worker.is_suspended())),
+        }
+    }
+}
+
+impl Workers {
+    /// The worker, if it is known.
+    pub fn get(&self, id: WorkerId) -> Option<&Worker> {
+        self.table.get(&id)
+    }
+
+    /// All workers, in the order of their ids.
+    pub fn iter(&self) -> impl Iterator<Item = (WorkerId, &Worker)> {
+        self.table.iter().map(|(id, worker)| (*id, worker))
+    }
+
+    pub fn ids(&self) -> Vec<WorkerId> {
+        self.table.keys().copied().collect()
+    }
+
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Adds a worker.
+    pub fn insert(&mut self, id: WorkerId, worker: Worker) {
+        debug_assert!(!self.table.contains_key(&id), "worker {} is added twice", id.short());
+        let facts = Facts::of(&worker);
+        self.note(id, &worker);
+        self.table.insert(id, worker);
+        self.update(id, None, Some(facts));
+    }
+
+    /// Changes a worker that is known, and whatever depends on it.
+    pub fn change<R: Default>(&mut self, id: WorkerId, change: impl FnOnce(&mut Worker) -> R) -> R {
+        let Some(mut worker) = self.table.remove(&id) else {
+            debug_assert!(false, "worker {} is changed and not known", id.short());
+            return R::default();
+        };
+        let before = Facts::of(&worker);
+        self.note(id, &worker);
+        let result = change(&mut worker);
+        let after = Facts::of(&worker);
+        self.note(id, &worker);
+        self.table.insert(id, worker);
+        self.update(id, Some(before), Some(after));
+        result
+    }
+
+    /// Forgets a worker whose process is gone.
+    pub fn remove(&mut self, id: WorkerId) {
+        if let Some(worker) = self.table.remove(&id) {
+            self.note(id, &worker);
+            self.update(id, Some(Facts::of(&worker)), None);
+        }
+    }
+
+    /// Those who hold this place, outside any rollout, in the order of their ids.
+    pub fn holding(&self, place: Place) -> impl Iterator<Item = (WorkerId, &Worker)> {
+        let ids = self.holders.get(&place).into_iter().flatten();
+        ids.filter_map(|id| Some((*id, self.table.get(id)?)))
+    }
+
+    /// Those who accept from this socket, or did.
+    pub fn accepting_from(&self, socket: &str) -> impl Iterator<Item = (WorkerId, &Worker)> {
+        let ids = self.sockets.get(socket).into_iter().flatten();
+        ids.filter_map(|id| Some((*id, self.table.get(id)?)))
+    }
+
+    /// The worker that reported over this connection.
+    pub fn connected(&self, conn: ConnId) -> Option<WorkerId> {
+        self.connections.get(&conn).copied()
+    }
+
+    /// How many workers of the rollout can serve.
+    pub fn joining_healthy(&self) -> usize {
+        self.joining_healthy
+    }
+
+    /// Whether any worker will be ready, or fail.
+    pub fn any_coming(&self) -> bool {
+        self.coming > 0
+    }
+
+    /// How many workers have a process, or are about to get one.
+    pub fn alive(&self) -> usize {
+        self.alive
+    }
+
+    /// The next deadline of a worker.
+    pub fn next_deadline(&self) -> Option<(Time, Timer)> {
+        let spawning = self.spawning.first().map(|(at, _)| (self.spawning_until.max(*at), Timer::Spawn));
+        [self.deadlines.next(), spawning].into_iter().flatten().min()
+    }
+
+    /// Workers whose deadline has passed at `now`, in the order of their ids.
+    pub fn due(&self, now: Time) -> BTreeMap<WorkerId, Timer> {
+        let spawning = self.spawning.iter().take_while(|(at, _)| self.spawning_until.max(*at) <= now);
+        let spawning = spawning.map(|(_, id)| (*id, Timer::Spawn));
+        self.deadlines.due(now).map(|(id, timer)| (*id, timer)).chain(spawning).collect()
+    }
+
+    /// Processes are created one after the other. The time that one takes is not the next one's: the others have until
+    /// `until`.
+    pub fn extend_spawning(&mut self, until: Time) {
+        self.spawning_until = self.spawning_until.max(until);
+    }
+
+    /// By when the process of a worker that is being spawned must exist.
+    pub fn spawn_deadline(&self, worker: &Worker) -> Option<Time> {
+        if let State::Spawning { deadline } = worker.state() {
+            Some(self.spawning_until.max(*deadline))
+        } else {
+            None
+        }
+    }
+
+    /// What has been touched since this was called last.
+    pub fn touched(&mut self) -> &mut Touched {
+        &mut self.touched
+    }
+
+    fn note(&mut self, id: WorkerId, worker: &Worker) {
+        self.touched.workers.insert(id);
+        self.touched.slots.extend(worker.slot());
+        self.touched.standbys |= worker.is_standby();
+        self.touched.listeners.extend(worker.listeners().iter().cloned());
+    }
+
+    fn update(&mut self, id: WorkerId, before: Option<Facts>, after: Option<Facts>) {
+        if before == after {
+            return;
+        }
+        let count = |counter: &mut usize, was: bool, is: bool| {
+            *counter = *counter + usize::from(is) - usize::from(was);
+        };
+        let (was, is) = (before.as_ref(), after.as_ref());
+        let joining = |facts: Option<&Facts>| facts.is_some_and(|facts| facts.joining_healthy);
+        count(&mut self.joining_healthy, joining(was), joining(is));
+        let coming = |facts: Option<&Facts>| facts.is_some_and(|facts| facts.coming);
+        count(&mut self.coming, coming(was), coming(is));
+        let alive = |facts: Option<&Facts>| facts.is_some_and(|facts| facts.alive);
+        count(&mut self.alive, alive(was), alive(is));
+        if alive(was) && !alive(is) {
+            self.touched.gone.push(id);
+        }
+        let standby = |facts: Option<&Facts>| facts.and_then(|facts| facts.standby);
+        self.touched.standbys_health |= standby(was) != standby(is);
+
+        let spawn = |facts: Option<&Facts>| match facts.and_then(|facts| facts.deadline) {
+            Some((at, Timer::Spawn)) => Some(at),
+            Some(_) | None => None,
+        };
+        if let Some(at) = spawn(was) {
+            self.spawning.remove(&(at, id));
+        }
+        if let Some(at) = spawn(is) {
+            self.spawning.insert((at, id));
+        }
+        let other = |facts: Option<&Facts>| facts?.deadline.filter(|(_, timer)| *timer != Timer::Spawn);
+        self.deadlines.replace(&id, other(was), other(is));
+
+        let place = |facts: Option<&Facts>| facts.and_then(|facts| facts.place);
+        move_key(&mut self.holders, id, place(was), place(is));
+        let socket = |facts: Option<&Facts>| facts.and_then(|facts| facts.socket.clone());
+        move_key(&mut self.sockets, id, socket(was), socket(is));
+        let connection = |facts: Option<&Facts>| facts.and_then(|facts| facts.connection);
+        if connection(was) != connection(is) {
+            if let Some(conn) = connection(was) {
+                self.connections.remove(&conn);
+            }
+            if let Some(conn) = connection(is) {
+                self.connections.insert(conn, id);
+            }
+        }
+    }
+}
+
+/// `id` is found under `after` from now on, instead of `before`.
+fn move_key<K: Ord>(
+    index: &mut BTreeMap<K, BTreeSet<WorkerId>>,
+    id: WorkerId,
+    before: Option<K>,
+    after: Option<K>,
+) {
+    if before == after {
+        return;
+    }
+    if let Some(before) = before
+        && let Some(ids) = index.get_mut(&before)
+    {
+        ids.remove(&id);
+        if ids.is_empty() {
+            index.remove(&before);
+        }
+    }
+    if let Some(after) = after {
+        index.entry(after).or_default().insert(id);
+    }
+}

@@ -1,0 +1,125 @@
+//! Readiness of workers that do not report it: while one boots, the daemon looks whether it listens, or answers a
+//! request.
+
+use std::time::Duration;
+
+use crate::config::Ready;
+use crate::event::{Failure, Queue};
+use crate::handoff::WatchRecord;
+use crate::time::Time;
+
+/// How soon after a worker's start the first look is taken.
+const FIRST_LOOK: Duration = Duration::from_millis(10);
+/// The pause between looks doubles each time up to this, and is shorter again when the worker's time runs out.
+const LAST_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a booting worker is looked at for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::supervisor) struct Watch {
+    /// The next look; none while one is under way.
+    look: Option<Time>,
+    /// From that look to the next.
+    pause: Duration,
+    /// By when the worker must be ready.
+    deadline: Time,
+    /// The worker listens; whether it answers is not known yet.
+    listens: bool,
+    /// What the last look found, to follow "it was not online".
+    found: String,
+}
+
+/// What a look says about the worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::supervisor) enum Sight {
+    /// It is not ready yet, and is looked at again.
+    NotYet,
+    /// It listens; next it has to answer a request.
+    Listens,
+    /// It is ready.
+    Ready,
+}
+
+impl Watch {
+    /// The watch over a worker that has just been started, if it needs one.
+    pub fn over(ready_by: Ready, now: Time, deadline: Time) -> Option<Self> {
+        let found = match ready_by {
+            Ready::Listen | Ready::Http => "nobody listens on its socket",
+            Ready::Notify | Ready::Report => return None,
+        };
+        let look = Some(now + FIRST_LOOK);
+        Some(Self { look, pause: FIRST_LOOK, deadline, listens: false, found: found.into() })
+    }
+
+    pub fn next_look(&self) -> Option<Time> {
+        self.look
+    }
+
+    /// What the last look found.
+    pub fn found(&self) -> &str {
+        &self.found
+    }
+
+    /// The worker listens; whether it answers is not known yet.
+    pub fn listens(&self) -> bool {
+        self.listens
+    }
+
+    /// A look is under way.
+    pub fn looks(&mut self) {
+        self.look = None;
+    }
+
+    /// A look that was under way came to nothing: another one is taken at `now`.
+    pub fn look_again_at(&mut self, now: Time) {
+        self.look.get_or_insert(now);
+    }
+
+    /// The kernel was asked whether somebody listens on the worker's socket.
+    pub fn measured(&mut self, now: Time, ready_by: Ready, queue: &Queue) -> Sight {
+        match queue {
+            Queue::Length(_) if ready_by == Ready::Http => {
+                self.listens = true;
+                Sight::Listens
+            }
+            Queue::Length(_) => Sight::Ready,
+            Queue::Closed => self.not_yet(now, "nobody listens on its socket".into()),
+            Queue::Unknown(reason) => {
+                self.not_yet(now, format!("it cannot be seen whether it listens: {reason}"))
+            }
+        }
+    }
+
+    /// The worker was sent a GET for `path`.
+    pub fn probed(&mut self, now: Time, path: &str, result: Result<u16, Failure>) -> Sight {
+        self.pause = LAST_PAUSE;
+        match result {
+            Ok(200..=299) => Sight::Ready,
+            Ok(status) => {
+                self.not_yet(now, format!("it answered GET {path} with {status} (options.readyPath)"))
+            }
+            Err(failure) => self.not_yet(now, format!("GET {path} failed: {failure}")),
+        }
+    }
+
+    fn not_yet(&mut self, now: Time, found: String) -> Sight {
+        self.found = found;
+        self.pause = LAST_PAUSE.min(self.pause * 2);
+        let left = self.deadline.since(now);
+        self.look = Some(now + self.pause.min(left / 2).max(FIRST_LOOK));
+        Sight::NotYet
+    }
+}
+
+impl From<&Watch> for WatchRecord {
+    fn from(watch: &Watch) -> Self {
+        let Watch { look, pause, deadline, listens, found } = watch;
+        Self { look: *look, pause: *pause, deadline: *deadline, listens: *listens, found: found.clone() }
+    }
+}
+
+impl From<WatchRecord> for Watch {
+    fn from(record: WatchRecord) -> Self {
+        let WatchRecord { look, pause, deadline, listens, found } = record;
+        Self { look, pause, deadline, listens, found }
+    }
+}
