@@ -23,6 +23,7 @@ impl World {
             Some(Cause::Removed)
         } else if last.is_none() && meant.is_none()
             || !self.promises.wanted
+            || self.promises.given_up.contains(&slot)
             || slot.0 >= self.promises.floor()
         {
             Some(Cause::NotRunning)
@@ -42,7 +43,7 @@ impl World {
         if self.promises.kill_allowed() {
             return Some(Cause::KilledByOperator);
         }
-        match process.unlinked {
+        match process.drained_since() {
             Some(at) if self.now.since(at) >= self.promises.drain => Some(Cause::DrainTimeout),
             Some(_) if process.is_unseen(self.now) => Some(Cause::QueueUnseen),
             Some(_) => None,
@@ -83,7 +84,7 @@ impl World {
             self.processes.iter().any(|(_, process)| process.inherits(socket) && process.known_online);
         let died =
             self.processes.iter().any(|(_, process)| process.inherits(socket) && process.died_by_itself);
-        match listener.unlinked {
+        match listener.drained_since() {
             _ if self.promises.kill_allowed() => Some(Cause::KilledByOperator),
             Some(at) if self.now.since(at) >= self.promises.drain => Some(Cause::DrainTimeout),
             _ if self

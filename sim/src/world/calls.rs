@@ -61,9 +61,12 @@ impl World {
         let called = self.call(Call::MeasureQueue);
         let worker = self.processes.named(id);
         let waiting = self.waiting(worker, socket);
+        let linked = self.files.iter().any(|(link, _)| self.files.target(link) == Some(socket));
         if let Some(process) = worker.and_then(|worker| self.processes.get_mut(worker)) {
             // One that boots may be looked at for another reason.
-            process.draining |= process.known_online || process.ready != Ready::Listen;
+            let drains = process.known_online || process.ready != Ready::Listen;
+            process.given_up = process.given_up.or((drains && linked).then_some(self.busy_since));
+            process.draining |= drains;
             if process.known_online {
                 process.blind_since = called.is_err().then_some(process.blind_since.unwrap_or(self.now));
             }
@@ -72,8 +75,9 @@ impl World {
                 if process.adopted && !process.speaks() { self.in_force.ready.into() } else { process.ready };
             process.known_online |= called.is_ok() && waiting.is_some() && ready == Ready::Listen;
         }
-        if let (Err(_), Some(listener)) = (&called, self.listeners.get_mut(socket)) {
-            listener.unseen = true;
+        if let Some(listener) = self.listeners.get_mut(socket) {
+            listener.unseen |= called.is_err();
+            listener.given_up = listener.given_up.or(linked.then_some(self.busy_since));
         }
         let queue = match (called, waiting) {
             (Err(failure), _) => Queue::Unknown(failure.to_string()),
@@ -194,6 +198,7 @@ impl World {
         match loaded {
             Ok(config) => {
                 self.promise_on_load(&config);
+                self.promises.starts.push_back(self.now);
                 if let Some(settings) = &self.file {
                     self.in_force = settings.clone();
                 }

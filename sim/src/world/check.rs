@@ -26,14 +26,16 @@ impl World {
         let now = self.now;
         let promises = &mut self.promises;
         promises.orders.push_back(now);
-        for times in [&mut promises.orders, &mut promises.ends] {
+        for times in [&mut promises.orders, &mut promises.starts, &mut promises.unopened] {
             times.retain(|at| now.since(*at) <= STORM);
         }
         // One set by itself, the free second attempt of each, one more for a standby promoted, and starts that use up their attempts one after the other.
-        let starts = 1 + u32::try_from(promises.ends.len()).unwrap_or(u32::MAX);
-        let most = (promises.most + promises.most_standby) * (3 + promises.attempts * starts);
+        let starts = 1 + promises.starts.len();
+        let set = (promises.most + promises.most_standby) as usize;
+        let most = set * (3 + promises.attempts as usize * starts)
+            + promises.unopened.len() * promises.most_standby as usize;
         let count = promises.orders.len();
-        if count > most as usize {
+        if count > most {
             let millis = STORM.as_millis();
             self.violated(format_args!(
                 "{count} workers are ordered within {millis} ms; at most {most} are due"
@@ -120,7 +122,7 @@ impl World {
             .map(|(name, _)| name.to_owned())
             .collect();
         let waiting = process.listening.as_ref().map_or(0, VecDeque::len);
-        let drained = process.unlinked.is_none_or(|at| self.now.since(at) >= self.promises.drain);
+        let drained = process.drained_since().is_none_or(|at| self.now.since(at) >= self.promises.drain);
         let fresh = links.iter().find(|link| !self.promises.stuck.contains(*link));
         if let Some(link) = fresh {
             self.violated(format_args!("{worker} is {what} while {link} names it"));
@@ -143,7 +145,7 @@ impl World {
         let links: Vec<&Slot> = self.promises.slots.values().filter(|slot| slot.socket == socket).collect();
         let (stuck, spoiled) = (&self.promises.stuck, &self.promises.spoiled);
         let stuck = links.iter().any(|slot| stuck.contains(&slot.link) || spoiled.contains(&slot.link));
-        let drained = listener.unlinked.is_none_or(|at| self.now.since(at) >= self.promises.drain);
+        let drained = listener.drained_since().is_none_or(|at| self.now.since(at) >= self.promises.drain);
         let (linked, waiting, unseen) = (!links.is_empty(), listener.queue.len(), listener.unseen);
         if linked && !stuck && served && !self.is_tended(socket, Some(worker)) {
             self.violated(format_args!(

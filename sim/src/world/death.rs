@@ -203,6 +203,9 @@ impl World {
     fn follow_names(&mut self, links: &[FoundLink], config: &Config) {
         for link in links.iter().filter(|link| link.name == config.socket_file.link(link.slot)) {
             let worker = self.bound(&link.socket).map(|(worker, _)| worker);
+            if let Some(process) = worker.and_then(|worker| self.processes.get_mut(worker)) {
+                process.unlinked = None;
+            }
             let slot = super::promises::Slot { link: link.name.clone(), socket: link.socket.clone(), worker };
             self.promises.slots.insert(link.slot, slot);
         }
@@ -238,6 +241,9 @@ impl World {
         if !doubt && (self.promises.wanted, self.promises.suspended) != (fate.running, fate.suspended) {
             self.violated(format_args!("by the state file the app {fate}, which is not what was promised"));
         }
+        if !self.promises.wanted {
+            self.promises.given_up = self.given_up();
+        }
         self.promises.adopted(fate.running, fate.suspended);
         let rollout = self.state.as_ref().and_then(|state| state.rollout.as_ref());
         let counts = self.state.iter().map(|state| state.slots).chain(rollout.map(|rollout| rollout.slots));
@@ -248,6 +254,18 @@ impl World {
         if doubt {
             self.promises.may_be(&counts, standby);
         }
+    }
+
+    /// Slots that a daemon which was told to stop has begun to give up: whoever served them was told to go.
+    fn given_up(&self) -> BTreeSet<SlotIndex> {
+        let serves = |slot: &super::promises::Slot| match slot.worker {
+            Some(worker) => self.processes.get(worker).is_some_and(|process| {
+                process.alive() && !process.told_to_go() && !self.goes_by_record(process)
+            }),
+            None => self.is_tended(&slot.socket, None),
+        };
+        let slots = self.promises.slots.iter();
+        slots.filter(|(_, slot)| !serves(slot)).map(|(index, _)| *index).collect()
     }
 
     /// Behind the socket is nobody but new workers of a rollout, so that a link to it was swapped for them.

@@ -3,6 +3,7 @@
 
 use nodesockd_core::id::SlotIndex;
 
+use super::process::Proc;
 use super::promises::Slot;
 use super::{Worker, World};
 use crate::ledger::Cause;
@@ -20,7 +21,7 @@ impl World {
         };
         self.mark_published(slot, worker, link);
         if let Some(process) = self.processes.get_mut(worker) {
-            process.unlinked = None;
+            (process.unlinked, process.given_up) = (None, None);
             process.published = true;
             let wrong = if !process.known_online {
                 Some("has not reported online")
@@ -48,7 +49,7 @@ impl World {
             self.violated(format_args!("{link} is to name {socket}, which nobody is there to accept from"));
         }
         if let Some(listener) = self.listeners.get_mut(socket) {
-            listener.unlinked = None;
+            (listener.unlinked, listener.given_up) = (None, None);
         }
         self.names(slot, Slot { link: link.to_owned(), socket: socket.to_owned(), worker: None });
     }
@@ -57,6 +58,7 @@ impl World {
     fn names(&mut self, slot: SlotIndex, new: Slot) {
         self.promises.stuck.remove(&new.link);
         self.promises.spoiled.remove(&new.link);
+        self.promises.given_up.remove(&slot);
         let socket = new.socket.clone();
         let before = self.promises.slots.insert(slot, new);
         if let Some(before) = before.filter(|before| before.socket != socket) {
@@ -71,41 +73,50 @@ impl World {
 
     /// Somebody but `except` inherited the socket, was ready, and has not been told to go, as far as the daemon knows.
     pub(super) fn is_tended(&self, socket: &str, except: Option<Worker>) -> bool {
-        self.processes.iter().any(|(worker, process)| {
-            Some(worker) != except
-                && process.may_accept(socket)
-                && process.known_online
-                && !process.exit_known
-                && !process.told_to_go()
-        })
+        self.processes.iter().any(|(worker, process)| Some(worker) != except && process.tends(socket))
     }
 
     /// Somebody could accept from a socket of the daemon's that a link names, if he was told to, and is not the only one for
     /// another slot.
     fn is_of_use(&self, socket: &str) -> bool {
-        let needed = |worker: Worker, process: &super::process::Proc| {
-            let others = self.promises.slots.values().filter(|slot| slot.socket != socket);
-            others
-                .filter(|slot| process.may_accept(&slot.socket))
-                .any(|slot| !self.is_tended(&slot.socket, Some(worker)))
+        let others = self.promises.slots.values().map(|slot| slot.socket.as_str());
+        let others: Vec<&str> = others.filter(|other| *other != socket).collect();
+        let needed = |worker: Worker, process: &Proc| {
+            let its: Vec<&str> = others.iter().copied().filter(|other| process.may_accept(other)).collect();
+            !self.are_served(&its, &mut vec![worker])
         };
-        self.is_tended(socket, None)
-            && self.processes.iter().any(|(worker, process)| {
-                let hears = process.reachable() || !process.accepts.is_empty();
-                process.alive()
-                    && process.may_accept(socket)
-                    && process.is_free_for(socket)
-                    && hears
-                    && !process.asks_to_go()
-                    && !process.ignores_suspension()
-                    && !self.goes_by_record(process)
-                    && !process.told_to_go()
-                    && !needed(worker, process)
-            })
+        self.processes.iter().any(|(worker, process)| {
+            let hears = process.reachable() || !process.accepts.is_empty();
+            process.alive()
+                && process.known_online
+                && !process.exit_known
+                && process.may_accept(socket)
+                && process.is_free_for(socket)
+                && hears
+                && !process.asks_to_go()
+                && !process.ignores_suspension()
+                && !self.goes_by_record(process)
+                && !process.told_to_go()
+                && !needed(worker, process)
+        })
+    }
+
+    /// Each of these sockets is tended by somebody of its own who was told no other, and is not `taken`.
+    fn are_served(&self, sockets: &[&str], taken: &mut Vec<Worker>) -> bool {
+        let Some((first, rest)) = sockets.split_first() else { return true };
+        self.processes.iter().any(|(worker, process)| {
+            if taken.contains(&worker) || !process.is_free_for(first) || !process.tends(first) {
+                return false;
+            }
+            taken.push(worker);
+            let served = self.are_served(rest, taken);
+            taken.pop();
+            served
+        })
     }
 
     /// The daemon has written down that it is to go.
-    fn goes_by_record(&self, process: &super::process::Proc) -> bool {
+    pub(super) fn goes_by_record(&self, process: &Proc) -> bool {
         self.recorded(process).is_some_and(|record| record.stage.is_going())
     }
 
@@ -137,7 +148,7 @@ impl World {
         let named = worker.and_then(|worker| self.processes.get(worker));
         let of_use = current.is_some_and(|slot| self.is_of_use(&slot.socket));
         let died = named.map_or(!of_use, |process| process.died_by_itself);
-        let known = !died && !self.deaths.forgot;
+        let known = !died && !self.deaths.forgot && !self.promises.given_up.contains(&slot);
         if self.promises.wanted && slot.0 < self.promises.floor() && known {
             self.violated(format_args!("{link} is withdrawn although slot {slot} is to be served"));
         }

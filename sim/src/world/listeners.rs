@@ -30,6 +30,15 @@ pub(crate) struct Listener {
     pub overdue: bool,
     /// When its link was swapped away or withdrawn.
     pub unlinked: Option<Time>,
+    /// When the daemon began to drain it although its link could not be withdrawn.
+    pub given_up: Option<Time>,
+}
+
+impl Listener {
+    /// When its drain began, at the earliest.
+    pub fn drained_since(&self) -> Option<Time> {
+        self.given_up.into_iter().chain(self.unlinked).min()
+    }
 }
 
 impl fmt::Display for Listener {
@@ -45,6 +54,9 @@ impl World {
         self.opened += 1;
         let number = self.opened;
         self.log_file(format_args!("listen on s{number}"), &called);
+        if called.is_err() {
+            self.promises.unopened.push_back(self.now);
+        }
         called?;
         if self.files.get(socket).is_some() {
             self.violated(format_args!("{socket} cannot be bound: the name is taken (EADDRINUSE)"));
@@ -57,6 +69,7 @@ impl World {
             unseen: false,
             overdue: false,
             unlinked: None,
+            given_up: None,
         };
         self.listeners.insert(socket.to_owned(), listener);
         Ok(())

@@ -96,6 +96,8 @@ pub(crate) struct Proc {
     pub blind_since: Option<Time>,
     /// When its link was swapped away or withdrawn.
     pub unlinked: Option<Time>,
+    /// When the daemon began to drain it although its link could not be withdrawn.
+    pub given_up: Option<Time>,
     pub stopped: bool,
     pub deferred: VecDeque<Doing>,
     pub ended: Option<ExitStatus>,
@@ -146,6 +148,11 @@ impl Proc {
         self.inherits(socket) && (self.is_free_for(socket) || !self.speaks())
     }
 
+    /// It has inherited this socket, was ready, and has not been told to go, as far as the daemon knows.
+    pub fn tends(&self, socket: &str) -> bool {
+        self.may_accept(socket) && self.known_online && !self.exit_known && !self.told_to_go()
+    }
+
     /// It was told to accept from no other socket than this.
     pub fn is_free_for(&self, socket: &str) -> bool {
         self.told_socket.as_deref().is_none_or(|told| told == socket)
@@ -159,6 +166,11 @@ impl Proc {
     /// The inherited socket that a descriptor is, by default the first.
     pub fn socket_at(&self, fd: Option<u32>) -> Option<&String> {
         self.given.get(fd.and_then(|fd| fd.checked_sub(3)).unwrap_or_default() as usize)
+    }
+
+    /// When its drain began, at the earliest.
+    pub fn drained_since(&self) -> Option<Time> {
+        self.given_up.into_iter().chain(self.unlinked).min()
     }
 
     /// It has said, or shown, that it wants a replacement.
@@ -228,7 +240,7 @@ impl Processes {
         self.by_id.get(&id).copied()
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (Worker, &Proc)> {
+    pub fn iter(&self) -> impl Iterator<Item = (Worker, &Proc)> + Clone {
         (0..).map(Worker).zip(&self.table)
     }
 
@@ -326,6 +338,7 @@ impl World {
             draining: false,
             blind_since: None,
             unlinked: None,
+            given_up: None,
             stopped: false,
             deferred: VecDeque::new(),
             ended: None,

@@ -33,9 +33,11 @@ pub(crate) struct Promises {
     pub most_standby: u32,
     /// The most attempts that a start may take.
     pub attempts: u32,
-    /// When workers were ordered lately, and when starts ended.
+    /// When workers were ordered lately; when starts ended, or reloads began, that let others begin; and when sockets could
+    /// not be opened, without which standbys are of no use.
     pub orders: VecDeque<Time>,
-    pub ends: VecDeque<Time>,
+    pub starts: VecDeque<Time>,
+    pub unopened: VecDeque<Time>,
     /// The app is suspended, unless one of so many open requests ends that.
     pub suspended: bool,
     pub lifting: u32,
@@ -48,6 +50,8 @@ pub(crate) struct Promises {
     pub sweep_failed: bool,
     /// Links that could not be swapped the last time that was tried: whom they name may have to go.
     pub unswapped: BTreeSet<String>,
+    /// Slots that an earlier daemon had given up when it died: it was told to stop, and nobody has served them since.
+    pub given_up: BTreeSet<SlotIndex>,
     /// Links and sockets that somebody else removed, and that the daemon has not made again.
     pub spoiled: BTreeSet<String>,
 }
@@ -74,7 +78,8 @@ impl Promises {
             most_standby: config.standby,
             attempts: config.options.max_start_attempts.get(),
             orders: VecDeque::new(),
-            ends: VecDeque::new(),
+            starts: VecDeque::new(),
+            unopened: VecDeque::new(),
             suspended: false,
             lifting: 0,
             interrupts: 0,
@@ -83,6 +88,7 @@ impl Promises {
             stuck: BTreeSet::new(),
             sweep_failed: false,
             unswapped: BTreeSet::new(),
+            given_up: BTreeSet::new(),
             spoiled: BTreeSet::new(),
         }
     }
@@ -268,8 +274,8 @@ impl World {
     pub(super) fn promise_on_reply(&mut self, request: &Request, done: bool) {
         let now = self.now;
         let promises = &mut self.promises;
-        if matches!(request, Request::Start(_) | Request::Restart { .. } | Request::Reload) {
-            promises.ends.push_back(now);
+        if matches!(request, Request::Start(_) | Request::Restart { .. }) {
+            promises.starts.push_back(now);
         }
         match request {
             Request::Stop | Request::Terminate => {
@@ -320,6 +326,7 @@ impl World {
         let promises = &mut self.promises;
         promises.drain = promises.drain.min(config.options.drain_timeout);
         promises.shutdown = promises.shutdown.min(config.options.shutdown_timeout);
+        promises.attempts = promises.attempts.max(config.options.max_start_attempts.get());
         promises.counts.insert(config.workers.get());
         promises.most = promises.most.max(config.workers.get());
         promises.most_standby = promises.most_standby.max(config.standby);

@@ -84,7 +84,16 @@ impl World {
         let holds = self.processes.iter().any(|(_, process)| {
             process.alive() && process.holds && process.published && process.unlinked.is_none()
         });
+        // One that was not resumed holds sockets of an earlier daemon, at which nobody accepts.
+        let shut = |socket: &str| {
+            let mut holders = self.processes.iter().filter(|(_, its)| its.alive() && its.inherits(socket));
+            holders.clone().any(|(_, process)| process.holds)
+                && !holders.any(|(_, process)| process.accepts.contains(socket))
+        };
+        let foreign =
+            self.listeners.iter().filter(|(_, listener)| !listener.held && !listener.queue.is_empty());
         holds
+            || foreign.map(|(socket, _)| socket).any(|socket| shut(socket))
             || self.promises.slots.values().any(|slot| {
                 let waits = self.listeners.get(&slot.socket).is_some_and(|ours| !ours.queue.is_empty());
                 let accepts = |process: &super::process::Proc| process.accepts.contains(&slot.socket);
