@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::death::DaemonDeath;
+use crate::daemon_death::DaemonDeath;
 use crate::scenario::Behaviour;
 
 /// Everything that goes wrong in a history.
@@ -18,7 +18,7 @@ pub struct FaultPlan {
     /// Workers that misbehave.
     pub workers: Vec<WorkerFault>,
     /// Blows from outside, by time.
-    pub blows: Vec<Blow>,
+    pub external: Vec<ExternalFault>,
     /// The daemon's own deaths.
     pub deaths: Vec<DaemonDeath>,
     /// Percentage of workers that speak to no other daemon than their first, as those without our library.
@@ -184,18 +184,18 @@ pub struct WorkerFault {
     pub behaviour: Behaviour,
 }
 
-/// A blow from outside.
+/// A fault from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Blow {
+pub struct ExternalFault {
     /// When, in ms.
     pub at_ms: u64,
     /// What.
-    pub what: Harm,
+    pub what: ExternalFaultKind,
 }
 
 /// What can be done from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Harm {
+pub enum ExternalFaultKind {
     /// The n-th live worker, modulo their number, is killed (`kill -9`, the OOM killer).
     Kill {
         /// Which.

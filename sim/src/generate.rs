@@ -7,8 +7,10 @@ use std::num::NonZeroU32;
 
 use fastrand::Rng;
 
-use crate::death::DaemonDeath;
-use crate::faults::{Blow, Call, CallFault, Errno, FaultPlan, Harm, Trouble, WorkerFault};
+use crate::daemon_death::DaemonDeath;
+use crate::faults::{
+    Call, CallFault, Errno, ExternalFault, ExternalFaultKind, FaultPlan, Trouble, WorkerFault,
+};
 use crate::scenario::{
     Act, Ask, Behaviour, Death, Load, Readiness, Release, Scenario, Settings, Signal, Step,
 };
@@ -32,12 +34,12 @@ pub struct Swarm {
     habits: Vec<Habit>,
     deeds: u32,
     /// How workers misbehave, and the percentage of them that do.
-    vices: Vec<Vice>,
-    vicious: u32,
+    misbehaviours: Vec<Misbehaviour>,
+    misbehaving: u32,
     /// Methods of the backend that go wrong, and the percentage of their calls that do.
     calls: Vec<(Call, u32)>,
     /// Blows from outside.
-    blows: u32,
+    external: u32,
     /// Files that somebody removes.
     removals: u32,
     /// Deaths of the daemon.
@@ -54,10 +56,10 @@ impl Swarm {
             length_ms: *pick(rng, &[5_000, 20_000, 60_000]),
             habits: swarm(rng, &HABITS),
             deeds: *pick(rng, &[1, 4, 12, 40]),
-            vices: swarm(rng, &VICES),
-            vicious: *pick(rng, &[5, 20, 60]),
+            misbehaviours: swarm(rng, &MISBEHAVIOURS),
+            misbehaving: *pick(rng, &[5, 20, 60]),
             calls: calls.into_iter().map(|call| (call, *pick(rng, &[2, 10, 50]))).collect(),
-            blows: *pick(rng, &[0, 0, 1, 5]),
+            external: *pick(rng, &[0, 0, 1, 5]),
             removals: if chance(rng, 5) { rng.u32(1..4) } else { 0 },
             deaths: if chance(rng, 12) { *pick(rng, &[1, 1, 2, 5]) } else { 0 },
         }
@@ -134,8 +136,8 @@ impl Swarm {
             ..FaultPlan::default()
         };
         for nth in 0..60 {
-            if !self.vices.is_empty() && chance(rng, self.vicious) {
-                plan.workers.push(WorkerFault { nth, behaviour: behaviour(rng, &self.vices) });
+            if !self.misbehaviours.is_empty() && chance(rng, self.misbehaving) {
+                plan.workers.push(WorkerFault { nth, behaviour: behaviour(rng, &self.misbehaviours) });
             }
         }
         for (call, percent) in &self.calls {
@@ -145,18 +147,23 @@ impl Swarm {
                 }
             }
         }
-        for _ in 0..self.blows {
+        for _ in 0..self.external {
             let nth = rng.u32(0..8);
             let for_ms = rng.u64(1..15_000);
             let what = *pick(
                 rng,
-                &[Harm::Kill { nth }, Harm::Kill { nth }, Harm::Stop { nth, for_ms }, Harm::KillAll],
+                &[
+                    ExternalFaultKind::Kill { nth },
+                    ExternalFaultKind::Kill { nth },
+                    ExternalFaultKind::Stop { nth, for_ms },
+                    ExternalFaultKind::KillAll,
+                ],
             );
-            plan.blows.push(Blow { at_ms: rng.u64(0..plan.until_ms), what });
+            plan.external.push(ExternalFault { at_ms: rng.u64(0..plan.until_ms), what });
         }
         for _ in 0..self.removals {
-            let what = Harm::Unlink { nth: rng.u32(0..8) };
-            plan.blows.push(Blow { at_ms: rng.u64(0..plan.until_ms), what });
+            let what = ExternalFaultKind::Unlink { nth: rng.u32(0..8) };
+            plan.external.push(ExternalFault { at_ms: rng.u64(0..plan.until_ms), what });
         }
         plan
     }
@@ -210,7 +217,7 @@ fn releases(rng: &mut Rng) -> Vec<Release> {
     for _ in 0..rng.u32(0..3) {
         let mut release = good(rng);
         if chance(rng, 40) {
-            let behaviour = behaviour(rng, &VICES);
+            let behaviour = behaviour(rng, &MISBEHAVIOURS);
             release.defects.push(behaviour);
         }
         releases.push(release);
@@ -352,7 +359,7 @@ fn edit(rng: &mut Rng, settings: &Settings) -> Act {
 
 /// Kinds of misbehaviour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Vice {
+enum Misbehaviour {
     NeverReports,
     Late,
     Twice,
@@ -370,42 +377,42 @@ enum Vice {
     Stops,
 }
 
-const VICES: [Vice; 15] = [
-    Vice::NeverReports,
-    Vice::Late,
-    Vice::Twice,
-    Vice::Unsuspended,
-    Vice::DiesBooting,
-    Vice::Dies,
-    Vice::DiesServing,
-    Vice::IgnoresShutdown,
-    Vice::IgnoresSigterm,
-    Vice::Breaks,
-    Vice::ClosesChannel,
-    Vice::Forks,
-    Vice::Babbles,
-    Vice::Mute,
-    Vice::Stops,
+const MISBEHAVIOURS: [Misbehaviour; 15] = [
+    Misbehaviour::NeverReports,
+    Misbehaviour::Late,
+    Misbehaviour::Twice,
+    Misbehaviour::Unsuspended,
+    Misbehaviour::DiesBooting,
+    Misbehaviour::Dies,
+    Misbehaviour::DiesServing,
+    Misbehaviour::IgnoresShutdown,
+    Misbehaviour::IgnoresSigterm,
+    Misbehaviour::Breaks,
+    Misbehaviour::ClosesChannel,
+    Misbehaviour::Forks,
+    Misbehaviour::Babbles,
+    Misbehaviour::Mute,
+    Misbehaviour::Stops,
 ];
 
-fn behaviour(rng: &mut Rng, vices: &[Vice]) -> Behaviour {
+fn behaviour(rng: &mut Rng, misbehaviours: &[Misbehaviour]) -> Behaviour {
     let how = *pick(rng, &[Death::Code(0), Death::Code(1), Death::Signal(9), Death::Signal(11)]);
-    match pick(rng, vices) {
-        Vice::NeverReports => Behaviour::NeverReports,
-        Vice::Late => Behaviour::ReportsLate { by_ms: *pick(rng, &[100, 900, 11_000]) },
-        Vice::Twice => Behaviour::ReportsTwice,
-        Vice::Unsuspended => Behaviour::ReportsUnsuspended,
-        Vice::DiesBooting => Behaviour::Dies { after_ms: rng.u64(0..5), how },
-        Vice::Dies => Behaviour::Dies { after_ms: rng.u64(0..10_000), how },
-        Vice::DiesServing => Behaviour::DiesServing { requests: rng.u32(1..50), how },
-        Vice::IgnoresShutdown => Behaviour::IgnoresShutdown,
-        Vice::IgnoresSigterm => Behaviour::IgnoresSigterm,
-        Vice::Breaks => Behaviour::Breaks { after_ms: rng.u64(0..5000) },
-        Vice::ClosesChannel => Behaviour::ClosesChannel { after_ms: rng.u64(0..5000) },
-        Vice::Forks => Behaviour::Forks { escapes: rng.bool() },
-        Vice::Babbles => Behaviour::Babbles,
-        Vice::Mute => Behaviour::Mute,
-        Vice::Stops => Behaviour::Stops { after_ms: rng.u64(0..3000), for_ms: rng.u64(1..20_000) },
+    match pick(rng, misbehaviours) {
+        Misbehaviour::NeverReports => Behaviour::NeverReports,
+        Misbehaviour::Late => Behaviour::ReportsLate { by_ms: *pick(rng, &[100, 900, 11_000]) },
+        Misbehaviour::Twice => Behaviour::ReportsTwice,
+        Misbehaviour::Unsuspended => Behaviour::ReportsUnsuspended,
+        Misbehaviour::DiesBooting => Behaviour::Dies { after_ms: rng.u64(0..5), how },
+        Misbehaviour::Dies => Behaviour::Dies { after_ms: rng.u64(0..10_000), how },
+        Misbehaviour::DiesServing => Behaviour::DiesServing { requests: rng.u32(1..50), how },
+        Misbehaviour::IgnoresShutdown => Behaviour::IgnoresShutdown,
+        Misbehaviour::IgnoresSigterm => Behaviour::IgnoresSigterm,
+        Misbehaviour::Breaks => Behaviour::Breaks { after_ms: rng.u64(0..5000) },
+        Misbehaviour::ClosesChannel => Behaviour::ClosesChannel { after_ms: rng.u64(0..5000) },
+        Misbehaviour::Forks => Behaviour::Forks { escapes: rng.bool() },
+        Misbehaviour::Babbles => Behaviour::Babbles,
+        Misbehaviour::Mute => Behaviour::Mute,
+        Misbehaviour::Stops => Behaviour::Stops { after_ms: rng.u64(0..3000), for_ms: rng.u64(1..20_000) },
     }
 }
 

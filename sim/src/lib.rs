@@ -12,12 +12,11 @@
 //! | `scenario`, `faults` | what is played and what goes wrong, as plain data |
 //! | `generate` | both, drawn from a seed |
 //! | `stories` | those that have a name |
-//! | `shrink`, `regression` | those that went wrong: made small, and kept in files |
+//! | `history`, `shrink` | those that went wrong: kept in files, and made small |
 //! | `model` | what an operator may rely on, in a few lines, and the supervisor against it |
-//! | `world` | processes, files, nginx, clients; `promises`, and `check`, `links` and `rest`, which hold them against the deeds |
-//! | `backend` | the traits of the core over that world |
-//! | `runner` | plays a scenario |
-//! | `world/bench` | the backend without a history, to be held against the real one |
+//! | `runner`, `daemon_death` | plays a scenario, with the daemon's own deaths |
+//! | `world` | everything but the supervisor: processes, files, nginx, clients |
+//! | `world/oracle` | what was promised, held against what the daemon does |
 //! | `alarm` | an error that is logged fails a history |
 //! | `catalogue` | all faults, and how each is played; situations that ought to be reached |
 //! | `ledger`, `trace` | what became of users' requests; what people read |
@@ -28,14 +27,13 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod alarm;
-mod backend;
 pub mod catalogue;
-mod death;
+mod daemon_death;
 mod faults;
 mod generate;
+mod history;
 mod ledger;
 pub mod model;
-mod regression;
 mod runner;
 mod scenario;
 mod shrink;
@@ -43,11 +41,13 @@ mod stories;
 mod trace;
 mod world;
 
-pub use death::DaemonDeath;
-pub use faults::{Blow, Call, CallFault, Errno, FaultPlan, Harm, Tally, Trouble, WorkerFault};
+pub use daemon_death::DaemonDeath;
+pub use faults::{
+    Call, CallFault, Errno, ExternalFault, ExternalFaultKind, FaultPlan, Tally, Trouble, WorkerFault,
+};
 pub use generate::{Swarm, generate};
+pub use history::History;
 pub use ledger::{Cause, Ledger};
-pub use regression::History;
 pub use runner::{Outcome, Stats, run, trace};
 pub use scenario::{Act, Ask, Behaviour, Death, Load, Release, Scenario, Settings, Signal, Step};
 pub use shrink::{Shrinking, shrink};

@@ -14,7 +14,7 @@ use nodesockd_core::defect::Defect;
 use nodesockd_sim::catalogue::SITUATIONS;
 use nodesockd_sim::{History, Stats, generate, run, shrink, trace};
 
-/// Looks for histories in which nodesockd breaks its promises.
+/// Looks for histories in which nodesockd breaks its oracle.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Run so many seeds

@@ -11,7 +11,7 @@ use nodesockd_core::supervisor::Pending;
 use nodesockd_core::{Action, Supervisor, Time};
 
 use crate::alarm::Alarm;
-use crate::death::{self, DaemonDeath};
+use crate::daemon_death::{self, DaemonDeath};
 use crate::faults::{FaultPlan, Tally};
 use crate::ledger::Ledger;
 use crate::scenario::{Ask, Scenario};
@@ -124,7 +124,7 @@ impl Run {
     /// The daemon is about to start.
     pub fn new(scenario: &Scenario, faults: &FaultPlan, keep_trace: bool) -> Result<Self, PatternError> {
         let (mut world, config) = World::new(scenario, faults, keep_trace)?;
-        let daemon = death::daemon(scenario.jitter, 0, 0);
+        let daemon = daemon_death::daemon(scenario.jitter, 0, 0);
         world.managed(daemon.manager.is_some());
         let supervisor = Supervisor::new(config, daemon, world.time());
         let mut deaths = faults.deaths.clone();
@@ -264,7 +264,7 @@ impl Run {
         let end = world.time();
         let account = world.ledger.to_string();
         world.trace.line(end, "users", account);
-        self.stats.happened = world.happened;
+        self.stats.happened = world.happened();
         self.stats.nanos = end.since(Time::ZERO).as_nanos() as u64;
         self.stats.faults = world.tally.clone();
         self.stats.situations = world.marks.clone();

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use serde_json::Value;
 
-use crate::regression::History;
+use crate::history::History;
 use crate::runner::run;
 
 /// No more runs than this: a history that is small enough is better than the smallest one.

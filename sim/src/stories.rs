@@ -1,6 +1,8 @@
 //! Histories with a name: what the documentation tells in words, played.
 
-use crate::faults::{Blow, Call, CallFault, Errno, FaultPlan, Harm, Trouble, WorkerFault};
+use crate::faults::{
+    Call, CallFault, Errno, ExternalFault, ExternalFaultKind, FaultPlan, Trouble, WorkerFault,
+};
 use crate::scenario::{Act, Ask, Behaviour, Death, Load, Release, Scenario, Settings, Signal, Step};
 
 /// A history with a name.
@@ -84,7 +86,7 @@ fn deploy() -> Story {
 fn deploy_with_migration() -> Story {
     let mut story =
         story("deploy_with_migration", 2000, vec![(300, suspended_restart()), (1500, ask(Ask::Resume))]);
-    story.faults.blows.push(Blow { at_ms: 800, what: Harm::Kill { nth: 0 } });
+    story.faults.external.push(ExternalFault { at_ms: 800, what: ExternalFaultKind::Kill { nth: 0 } });
     story
 }
 
@@ -120,7 +122,7 @@ fn crash_loop() -> Story {
     story.faults.workers = (1..6)
         .map(|nth| WorkerFault { nth, behaviour: Behaviour::Dies { after_ms: 3, how: Death::Code(1) } })
         .collect();
-    story.faults.blows.push(Blow { at_ms: 300, what: Harm::Kill { nth: 0 } });
+    story.faults.external.push(ExternalFault { at_ms: 300, what: ExternalFaultKind::Kill { nth: 0 } });
     story
 }
 
@@ -128,7 +130,7 @@ fn crash_loop() -> Story {
 fn standby_promotion() -> Story {
     let mut story = story("standby_promotion", 1000, Vec::new());
     story.scenario.settings.standby = 1;
-    story.faults.blows.push(Blow { at_ms: 400, what: Harm::Kill { nth: 0 } });
+    story.faults.external.push(ExternalFault { at_ms: 400, what: ExternalFaultKind::Kill { nth: 0 } });
     story
 }
 
@@ -175,7 +177,10 @@ fn stop_and_start() -> Story {
 fn terminate_under_load() -> Story {
     let mut story = story("terminate_under_load", 2000, vec![(500, ask(Ask::Terminate))]);
     story.scenario.load = Load { users: 4, pause_ms: 20, ..Load::default() };
-    story.faults.blows.push(Blow { at_ms: 450, what: Harm::Stop { nth: 0, for_ms: 400 } });
+    story
+        .faults
+        .external
+        .push(ExternalFault { at_ms: 450, what: ExternalFaultKind::Stop { nth: 0, for_ms: 400 } });
     story
 }
 

@@ -103,7 +103,7 @@ impl Bench for World {
     fn connect(&mut self, link: &str) -> bool {
         let worker = self.files.follow(link);
         let process = worker.and_then(|worker| self.processes.get_mut(worker));
-        let Some(queue) = process.and_then(|process| process.listening.as_mut()) else { return false };
+        let Some(queue) = process.and_then(|process| process.traffic.queue.as_mut()) else { return false };
         queue.push_back(u64::MAX);
         true
     }

@@ -14,10 +14,10 @@ impl World {
         let called = self.call(Call::Publish);
         self.log_file(format_args!("publish {link} → {}", self.owner(socket)), &called);
         if called.is_err() {
-            self.promises.unswapped.insert(link.to_owned());
+            self.oracle.unswapped.insert(link.to_owned());
         }
         called?;
-        self.promises.unswapped.remove(link);
+        self.oracle.unswapped.remove(link);
         if let Some(Entry::Socket(_) | Entry::Plain) = self.files.get(link) {
             return Err(Failure(format!("{link} is no symlink")));
         }
@@ -64,20 +64,25 @@ impl World {
         let linked = self.files.iter().any(|(link, _)| self.files.target(link) == Some(socket));
         if let Some(process) = worker.and_then(|worker| self.processes.get_mut(worker)) {
             // One that boots may be looked at for another reason.
-            let drains = process.known_online || process.ready != Ready::Listen;
-            process.given_up = process.given_up.or((drains && linked).then_some(self.busy_since));
-            process.draining |= drains;
-            if process.known_online {
-                process.blind_since = called.is_err().then_some(process.blind_since.unwrap_or(self.now));
+            let drains = process.known.online || process.plan.ready != Ready::Listen;
+            process.known.given_up =
+                process.known.given_up.or((drains && linked).then_some(self.agenda.busy_since()));
+            process.known.draining |= drains;
+            if process.known.online {
+                process.known.blind_since =
+                    called.is_err().then_some(process.known.blind_since.unwrap_or(self.agenda.now()));
             }
             // A daemon that has adopted one that does not speak goes by what its own configuration says.
-            let ready =
-                if process.adopted && !process.speaks() { self.in_force.ready.into() } else { process.ready };
-            process.known_online |= called.is_ok() && waiting.is_some() && ready == Ready::Listen;
+            let ready = if process.adopted && !process.speaks() {
+                self.in_force.ready.into()
+            } else {
+                process.plan.ready
+            };
+            process.known.online |= called.is_ok() && waiting.is_some() && ready == Ready::Listen;
         }
         if let Some(listener) = self.listeners.get_mut(socket) {
             listener.unseen |= called.is_err();
-            listener.given_up = listener.given_up.or(linked.then_some(self.busy_since));
+            listener.given_up = listener.given_up.or(linked.then_some(self.agenda.busy_since()));
         }
         let queue = match (called, waiting) {
             (Err(failure), _) => Queue::Unknown(failure.to_string()),
@@ -94,7 +99,7 @@ impl World {
             Queue::Closed => "closed".into(),
             Queue::Unknown(reason) => format!("unknown, {reason}"),
         };
-        self.trace.line(self.now, "daemon", format_args!("measure the queue of {name} → {words}"));
+        self.trace.line(self.agenda.now(), "daemon", format_args!("measure the queue of {name} → {words}"));
         queue
     }
 
@@ -140,13 +145,13 @@ impl World {
     pub fn sweep(&mut self, pattern: &SocketPattern) -> Result<u32, Failure> {
         let called = self.call(Call::Sweep);
         if let Err(failure) = called {
-            self.trace.line(self.now, "daemon", format_args!("sweep tmpDir → {failure}"));
+            self.trace.line(self.agenda.now(), "daemon", format_args!("sweep tmpDir → {failure}"));
             self.sweep_failed();
             return Err(failure);
         }
         let listens = |worker: Option<Worker>| {
             let process = worker.and_then(|worker| self.processes.get(worker));
-            process.is_some_and(|process| process.listening.is_some())
+            process.is_some_and(|process| process.traffic.queue.is_some())
         };
         let is_stale = |name: &str, entry: &Entry| match (pattern.matches(name), entry) {
             (Some(Named::TemporaryLink), Entry::Link(_)) => true,
@@ -166,7 +171,7 @@ impl World {
             .collect();
         stale.iter().for_each(|name| self.files.remove(name));
         let count = u32::try_from(stale.len()).unwrap_or(u32::MAX);
-        self.trace.line(self.now, "daemon", format_args!("sweep tmpDir → {count} removed"));
+        self.trace.line(self.agenda.now(), "daemon", format_args!("sweep tmpDir → {count} removed"));
         Ok(count)
     }
 
@@ -180,7 +185,7 @@ impl World {
             Some(Entry::Link(_) | Entry::Ours | Entry::Plain) | None => self.owner(name),
         };
         self.tally.count("tmpDir entry removed");
-        self.trace.line(self.now, "fault", format_args!("somebody removes {what}"));
+        self.trace.line(self.agenda.now(), "fault", format_args!("somebody removes {what}"));
         self.spoil(name);
         self.files.remove(name);
     }
@@ -194,11 +199,11 @@ impl World {
             (Ok(()), Some(settings)) => settings.config().map_err(|error| error.to_string()),
         };
         let words = if loaded.is_ok() { "good" } else { "bad" };
-        self.trace.line(self.now, "daemon", format_args!("load the configuration → {words}"));
+        self.trace.line(self.agenda.now(), "daemon", format_args!("load the configuration → {words}"));
         match loaded {
             Ok(config) => {
                 self.promise_on_load(&config);
-                self.promises.starts.push_back(self.now);
+                self.oracle.starts.push_back(self.agenda.now());
                 if let Some(settings) = &self.file {
                     self.in_force = settings.clone();
                 }
@@ -210,8 +215,10 @@ impl World {
 
     pub(super) fn log_file(&mut self, what: std::fmt::Arguments<'_>, called: &Result<(), Failure>) {
         match called {
-            Ok(()) => self.trace.line(self.now, "daemon", what),
-            Err(failure) => self.trace.line(self.now, "daemon", format_args!("{what} fails: {failure}")),
+            Ok(()) => self.trace.line(self.agenda.now(), "daemon", what),
+            Err(failure) => {
+                self.trace.line(self.agenda.now(), "daemon", format_args!("{what} fails: {failure}"))
+            }
         }
     }
 

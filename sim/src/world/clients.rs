@@ -6,7 +6,8 @@ use nodesockd_core::event::Event;
 use nodesockd_core::id::{ConnId, Peer, RequestRef};
 use nodesockd_core::wire::{Body, Code, Reply, Request};
 
-use super::{Happening, Lane, World, ms};
+use super::agenda::{Happening, Lane};
+use super::{World, ms};
 use crate::scenario::Ask;
 
 /// Connections and open requests.
@@ -51,7 +52,7 @@ impl World {
         if self.deaths.down {
             self.clients.connections.remove(&client);
             let what = format_args!("{}: there is no daemon", name(ask));
-            self.trace.line(self.now, format_args!("client {client}"), what);
+            self.trace.line(self.agenda.now(), format_args!("client {client}"), what);
             return;
         }
         let mut request = ask.request();
@@ -84,7 +85,7 @@ impl World {
         });
         clients.requests += 1;
         let from = RequestRef { peer: Peer::Client(conn), id: format!("r{}", clients.requests) };
-        self.trace.line(self.now, format_args!("client {client}"), words);
+        self.trace.line(self.agenda.now(), format_args!("client {client}"), words);
         let event = Event::Requested { from: from.clone(), request: request.clone() };
         self.deliver(Some(Lane::Client(conn)), ms(0), event.clone());
         (from, event)
@@ -97,7 +98,7 @@ impl World {
         let client = *client;
         self.clients.connections.remove(&client);
         self.tally.count("client hangs up");
-        self.trace.line(self.now, format_args!("client {client}"), "hangs up");
+        self.trace.line(self.agenda.now(), format_args!("client {client}"), "hangs up");
         self.deliver(Some(Lane::Client(conn)), ms(0), Event::Disconnected { conn });
     }
 
@@ -144,13 +145,17 @@ impl World {
             Some(code) => format!("failed, {code:?}: {}", reply.errors.join("; ")),
         };
         let outcome = self.readable(&outcome);
-        self.trace.line(self.now, "daemon", format_args!("reply to {who}, {}: {outcome}", kind(&request)));
+        self.trace.line(
+            self.agenda.now(),
+            "daemon",
+            format_args!("reply to {who}, {}: {outcome}", kind(&request)),
+        );
         let leaves = matches!(reply.body, Some(Body::Daemon { upgrading: true, .. }));
         if leaves {
             self.ask_successor(request.clone());
         }
         // Workers that another operation has started are running: nothing is left to be done.
-        let started = self.promises.wanted || self.promises.lifting > 1;
+        let started = self.oracle.wanted || self.oracle.lifting > 1;
         let idle = overlaps && started && matches!(request, Request::Start(_));
         self.promise_on_reply(&request, reply.errors.is_empty() && !leaves && !idle);
     }
@@ -176,7 +181,7 @@ impl World {
         if !reply.errors.is_empty() {
             return;
         }
-        let suspended = self.promises.suspended;
+        let suspended = self.oracle.suspended;
         if let Request::Restart { options, .. } = request {
             if overlaps && options.wait {
                 self.marks.count("a restart waits for its turn");
@@ -217,7 +222,7 @@ impl World {
                 .processes
                 .named(*id)
                 .and_then(|worker| self.processes.get(worker))
-                .is_some_and(|process| process.channel_open),
+                .is_some_and(|process| process.has_own_channel()),
         }
     }
 

@@ -5,7 +5,7 @@ use nodesockd_core::id::SlotIndex;
 use nodesockd_core::notice::Notice;
 
 use super::World;
-use crate::death::WATCHDOG;
+use crate::daemon_death::WATCHDOG;
 
 /// What it was told in the life of the daemon that is there now.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ pub(crate) struct Manager {
 impl World {
     /// A daemon starts.
     pub fn managed(&mut self, listens: bool) {
-        self.manager = Manager { alive: listens.then_some(self.now), ..Manager::default() };
+        self.manager = Manager { alive: listens.then_some(self.agenda.now()), ..Manager::default() };
     }
 
     /// The daemon tells how it is.
@@ -34,7 +34,7 @@ impl World {
             Notice::Ready if self.manager.ready && !self.manager.reloading => Some("it has said so before"),
             Notice::Ready if !self.manager.ready && !self.is_up() => Some("not all slots have been served"),
             Notice::Reloading { .. } if !self.manager.ready => Some("it is not even ready"),
-            Notice::Reloading { since } if *since > self.now => Some("that is to come"),
+            Notice::Reloading { since } if *since > self.agenda.now() => Some("that is to come"),
             Notice::Ready
             | Notice::Reloading { .. }
             | Notice::Stopping
@@ -59,30 +59,30 @@ impl World {
                 manager.stopping = true;
                 "stopping"
             }
-            Notice::Alive => return manager.alive = Some(self.now),
+            Notice::Alive => return manager.alive = Some(self.agenda.now()),
             Notice::Status(_) | Notice::Extend(_) => return,
         };
-        self.trace.line(self.now, "daemon", format_args!("tell the service manager: {words}"));
+        self.trace.line(self.agenda.now(), "daemon", format_args!("tell the service manager: {words}"));
     }
 
     /// For all that the daemon can know, all slots there ought to be are served, or none ought to be.
     fn is_up(&self) -> bool {
         let served = |slot: u32| {
-            let Some(slot) = self.promises.slots.get(&SlotIndex(slot)) else { return false };
+            let Some(slot) = self.oracle.slots.get(&SlotIndex(slot)) else { return false };
             match slot.worker {
                 Some(worker) => self
                     .processes
                     .get(worker)
-                    .is_some_and(|process| process.known_online && !process.exit_known),
+                    .is_some_and(|process| process.known.online && !process.known.exited),
                 None => self.is_tended(&slot.socket, None),
             }
         };
-        !self.promises.wanted || self.promises.in_doubt() || (0..self.promises.floor()).all(served)
+        !self.oracle.wanted || self.oracle.in_doubt() || (0..self.oracle.floor()).all(served)
     }
 
     /// The daemon has nothing to do but wait: the manager has heard of it in time.
     pub(super) fn check_alive(&mut self) {
-        let silent = self.manager.alive.is_some_and(|at| self.busy_since.since(at) > WATCHDOG / 2);
+        let silent = self.manager.alive.is_some_and(|at| self.agenda.busy_since().since(at) > WATCHDOG / 2);
         if silent {
             self.violated("the service manager has not heard in time that the daemon is alive");
         }

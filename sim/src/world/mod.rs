@@ -1,130 +1,59 @@
 //! The world around the supervisor: one clock, one agenda of things to come, and all that they happen to.
 
+mod agenda;
+mod backend;
 pub mod bench;
-mod blame;
 mod calls;
-mod check;
 mod clients;
-mod death;
-mod deeds;
+mod daemon_death;
 mod files;
-mod links;
-mod listeners;
 mod manager;
-mod nginx;
+mod network;
+mod oracle;
 mod process;
-mod promises;
-mod rest;
+mod processes;
+mod sockets;
 mod upgrade;
+mod worker_actions;
 
-use std::cmp::{Ordering, Reverse};
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
 use nodesockd_core::config::PatternError;
 use nodesockd_core::event::{Event, Failure};
-use nodesockd_core::id::{ConnId, WorkerId};
 use nodesockd_core::state::State;
-use nodesockd_core::wire::Request;
 use nodesockd_core::{Time, config::Config};
 
-pub(crate) use deeds::Doing;
 pub(crate) use files::Entry;
 pub(crate) use process::Worker;
 pub(crate) use upgrade::version;
+pub(crate) use worker_actions::WorkerStep;
 
+use self::agenda::{Agenda, Happening, Lane};
 use self::clients::Clients;
-use self::death::Deaths;
+use self::daemon_death::Deaths;
 use self::files::Files;
-use self::listeners::Listener;
 use self::manager::Manager;
-use self::nginx::Nginx;
+use self::network::Nginx;
+use self::oracle::Oracle;
 use self::process::Processes;
-use self::promises::Promises;
+use self::sockets::Listener;
 use self::upgrade::Upgrades;
-use crate::faults::{Call, CallFault, FaultPlan, Harm, Tally, Trouble};
-use crate::ledger::{Cause, Ledger, RequestNo};
+use crate::faults::{Call, CallFault, ExternalFaultKind, FaultPlan, Tally, Trouble};
+use crate::ledger::{Cause, Ledger};
 use crate::scenario::{Act, Scenario, Settings};
 use crate::trace::Trace;
 
 /// The daemon's process id; its workers' are small and soon used again.
 pub(crate) const DAEMON_PID: u32 = 4711;
 
-/// Something that will happen.
-#[derive(Debug)]
-pub(crate) enum Happening {
-    /// The daemon can learn of this.
-    Deliver(Box<Event>),
-    /// The n-th step of the script.
-    Script(usize),
-    /// A client closes its connection.
-    HangUp(ConnId),
-    /// A worker does something, unless it is stopped: then it does so later.
-    Worker(Worker, Doing),
-    /// A stopped worker goes on.
-    Continue(Worker),
-    /// The n-th user makes a request.
-    User(u32),
-    /// A connection that had been looked up reaches its worker.
-    Connect(RequestNo, Worker),
-    /// The same for a socket of the daemon's own.
-    ConnectToOurs(RequestNo, String),
-    /// nginx closes an idle connection.
-    IdleOut(u64),
-    /// The n-th blow of the fault plan.
-    Blow(usize),
-    /// Somebody asks the daemon's successor what its predecessor was asked.
-    AskAgain(Box<Request>),
-}
-
-/// Something on the agenda, ordered by time, then by when it was put there.
-#[derive(Debug)]
-struct Due {
-    at: Time,
-    sequence: u64,
-    what: Happening,
-}
-
-impl Ord for Due {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (self.at, self.sequence).cmp(&(other.at, other.sequence))
-    }
-}
-
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Due {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Due {}
-
 /// Everything but the supervisor.
 #[derive(Debug)]
 pub(crate) struct World {
-    now: Time,
-    agenda: BinaryHeap<Reverse<Due>>,
-    sequence: u64,
-    /// Facts the daemon can have, in order.
-    ready: VecDeque<Event>,
-    /// When the last fact from a source was, or will be, delivered: facts from one source keep their order.
-    lanes: BTreeMap<Lane, Time>,
-    dice: fastrand::Rng,
+    agenda: Agenda,
     /// [`Backend::next`](nodesockd_core::backend::Backend::next) gives up then, whatever the supervisor waits for.
     pub horizon: Time,
-    /// When the supervisor took in the last fact it had waited for. What it does until it waits again, it decided then
-    /// or later.
-    pub busy_since: Time,
-    /// How many things have happened.
-    pub happened: u64,
-
     scenario: Scenario,
     faults: FaultPlan,
     calls: BTreeMap<Call, u32>,
@@ -151,16 +80,10 @@ pub(crate) struct World {
     processes: Processes,
     nginx: Nginx,
     clients: Clients,
-    promises: Promises,
+    oracle: Oracle,
     pub ledger: Ledger,
     pub trace: Trace,
     violation: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Lane {
-    Worker(WorkerId),
-    Client(ConnId),
 }
 
 impl World {
@@ -172,15 +95,8 @@ impl World {
     ) -> Result<(Self, Config), PatternError> {
         let config = scenario.settings.config()?;
         let mut world = Self {
-            now: Time::ZERO,
-            agenda: BinaryHeap::new(),
-            sequence: 0,
-            ready: VecDeque::new(),
-            lanes: BTreeMap::new(),
-            dice: fastrand::Rng::with_seed(scenario.jitter),
+            agenda: Agenda::new(scenario.jitter),
             horizon: Time::ZERO,
-            busy_since: Time::ZERO,
-            happened: 0,
             file: Some(scenario.settings.clone()),
             release: 0,
             calls: BTreeMap::new(),
@@ -198,7 +114,7 @@ impl World {
             processes: Processes::default(),
             nginx: Nginx::default(),
             clients: Clients::default(),
-            promises: Promises::new(&config),
+            oracle: Oracle::new(&config),
             ledger: Ledger::default(),
             trace: Trace::new(keep_trace),
             violation: None,
@@ -208,8 +124,8 @@ impl World {
         for (index, step) in scenario.script.iter().enumerate() {
             world.at(ms(step.at_ms), Happening::Script(index));
         }
-        for (index, blow) in faults.blows.iter().enumerate() {
-            world.at(ms(blow.at_ms), Happening::Blow(index));
+        for (index, external_fault) in faults.external.iter().enumerate() {
+            world.at(ms(external_fault.at_ms), Happening::ExternalFault(index));
         }
         scenario.leftovers.iter().for_each(|_| world.tally.count("leftover"));
         for user in 0..scenario.load.users {
@@ -220,7 +136,7 @@ impl World {
     }
 
     pub fn time(&self) -> Time {
-        self.now
+        self.agenda.now()
     }
 
     /// What the daemon, or the world, did wrong first.
@@ -231,18 +147,18 @@ impl World {
     /// Only the first one is kept: what follows may follow from it.
     pub fn violated(&mut self, what: impl fmt::Display) {
         if self.violation.is_none() {
-            self.trace.line(self.now, "VIOLATION", &what);
+            self.trace.line(self.agenda.now(), "VIOLATION", &what);
             self.violation = Some(what.to_string());
         }
     }
 
     /// Whether script, load and faults have had their time.
     pub fn scenario_over(&self) -> bool {
-        self.now >= Time::ZERO + ms(self.scenario.length_ms.max(self.faults.until_ms))
+        self.agenda.now() >= Time::ZERO + ms(self.scenario.length_ms.max(self.faults.until_ms))
     }
 
     pub(crate) fn faults_over(&self) -> bool {
-        self.now >= Time::ZERO + ms(self.faults.until_ms)
+        self.agenda.now() >= Time::ZERO + ms(self.faults.until_ms)
     }
 
     fn at(&mut self, at: Duration, what: Happening) {
@@ -250,31 +166,29 @@ impl World {
     }
 
     fn after(&mut self, delay: Duration, what: Happening) {
-        self.schedule(self.now + delay, what);
+        self.schedule(self.agenda.now() + delay, what);
     }
 
     fn schedule(&mut self, at: Time, what: Happening) {
-        self.sequence += 1;
-        self.agenda.push(Reverse(Due { at, sequence: self.sequence, what }));
+        self.agenda.schedule(at, what);
     }
 
-    /// The daemon will learn of `event` in a moment, or later by `delay`; not before what it is told by the same source.
+    /// The daemon, if there is one, will learn of `event` in a moment, or later by `delay`; not before what it is told by
+    /// the same source.
     fn deliver(&mut self, lane: Option<Lane>, delay: Duration, event: Event) {
-        if self.deaths.down {
-            return;
+        if !self.deaths.down {
+            self.agenda.deliver(lane, delay, event);
         }
-        let mut at = self.now + delay + self.draw_us(200);
-        if let Some(lane) = lane {
-            let last = self.lanes.entry(lane).or_insert(at);
-            at = at.max(*last);
-            *last = at;
-        }
-        self.schedule(at, Happening::Deliver(Box::new(event)));
     }
 
     /// Up to so many microseconds.
     fn draw_us(&mut self, at_most: u64) -> Duration {
-        Duration::from_nanos(self.dice.u64(0..=at_most * 1000))
+        self.agenda.draw_us(at_most)
+    }
+
+    /// How many things have happened.
+    pub fn happened(&self) -> u64 {
+        self.agenda.happened()
     }
 
     /// The next fact, when it is there, or nothing at the deadline.
@@ -282,62 +196,55 @@ impl World {
         self.check_thawed();
         self.check_idle();
         self.check_alive();
-        if deadline.is_some_and(|deadline| deadline <= self.now) {
-            self.busy_since = self.now;
+        let event = self.wait(deadline);
+        self.agenda.wakes();
+        event
+    }
+
+    fn wait(&mut self, deadline: Option<Time>) -> Option<Event> {
+        if deadline.is_some_and(|deadline| deadline <= self.agenda.now()) {
             return None;
         }
         let limit = deadline.map_or(self.horizon, |deadline| deadline.min(self.horizon));
         loop {
-            if let Some(event) = self.ready.pop_front() {
+            if let Some(event) = self.agenda.take_fact() {
                 self.heard(&event);
-                self.busy_since = self.now;
                 return Some(event);
             }
-            match self.agenda.peek() {
-                Some(Reverse(due)) if due.at <= limit => self.happen_next(),
-                Some(_) | None => {
-                    self.now = self.now.max(limit);
-                    self.busy_since = self.now;
-                    return None;
-                }
-            }
+            let Some(what) = self.agenda.next(limit) else {
+                self.agenda.pass(limit);
+                return None;
+            };
+            self.happens(what);
         }
     }
 
     /// Time passes while the daemon is busy.
     pub fn elapse(&mut self, duration: Duration) {
-        let until = self.now + duration;
-        while self.agenda.peek().is_some_and(|Reverse(due)| due.at <= until) {
-            self.happen_next();
+        let until = self.agenda.now() + duration;
+        while let Some(what) = self.agenda.next(until) {
+            self.happens(what);
         }
-        self.now = until;
+        self.agenda.pass(until);
     }
 
-    fn happen_next(&mut self) {
-        let Some(Reverse(Due { at, what, .. })) = self.agenda.pop() else { return };
-        self.now = self.now.max(at);
-        self.happened += 1;
+    fn happens(&mut self, what: Happening) {
         match what {
-            Happening::Deliver(event) => self.arrives(*event),
+            Happening::Deliver(event) => {
+                if !self.agenda.arrives(*event) {
+                    self.tally.count("signal coalesced");
+                }
+            }
             Happening::Script(index) => self.script(index),
             Happening::HangUp(conn) => self.hang_up(conn),
-            Happening::Worker(worker, doing) => self.work(worker, doing),
+            Happening::Worker(worker, step) => self.work(worker, step),
             Happening::Continue(worker) => self.go_on(worker),
             Happening::User(user) => self.user(user),
             Happening::Connect(number, worker) => self.arrive(number, worker),
             Happening::ConnectToOurs(number, socket) => self.arrive_at_ours(number, &socket),
             Happening::IdleOut(connection) => self.idle_out(connection),
-            Happening::Blow(index) => self.blow(index),
+            Happening::ExternalFault(index) => self.external_fault(index),
             Happening::AskAgain(request) => self.request(0, "restart --upgrade, again", &request),
-        }
-    }
-
-    /// The daemon can have a fact from now on. Equal signals that are pending are one.
-    fn arrives(&mut self, event: Event) {
-        if matches!(event, Event::Signalled { .. }) && self.ready.contains(&event) {
-            self.tally.count("signal coalesced");
-        } else {
-            self.ready.push_back(event);
         }
     }
 
@@ -355,19 +262,19 @@ impl World {
             }
             Act::WorkerAsks { nth, ask } => self.worker_asks(nth, &ask),
             Act::Signal(signal) => {
-                self.trace.line(self.now, "operator", format_args!("signal {signal:?}"));
+                self.trace.line(self.agenda.now(), "operator", format_args!("signal {signal:?}"));
                 self.deliver(None, Duration::ZERO, Event::Signalled { signal: signal.into() });
             }
             Act::Deploy { release } => {
-                self.trace.line(self.now, "operator", format_args!("deploy release {release}"));
+                self.trace.line(self.agenda.now(), "operator", format_args!("deploy release {release}"));
                 self.release = release.min(self.scenario.releases.len().saturating_sub(1));
             }
             Act::Edit(settings) => {
-                self.trace.line(self.now, "operator", "edit the configuration");
+                self.trace.line(self.agenda.now(), "operator", "edit the configuration");
                 self.file = Some(*settings);
             }
             Act::EditBadly => {
-                self.trace.line(self.now, "operator", "ruin the configuration");
+                self.trace.line(self.agenda.now(), "operator", "ruin the configuration");
                 self.file = None;
             }
         }
@@ -382,27 +289,27 @@ impl World {
         }
     }
 
-    fn blow(&mut self, index: usize) {
-        let Some(blow) = self.faults.blows.get(index).copied() else { return };
+    fn external_fault(&mut self, index: usize) {
+        let Some(external_fault) = self.faults.external.get(index).copied() else { return };
         if self.faults_over() {
             return;
         }
         self.may_go();
         let live = self.processes.live();
         let pick = |nth: u32| live.get(nth as usize % live.len().max(1)).copied();
-        match blow.what {
-            Harm::Kill { nth } => self.kill_nth(nth),
-            Harm::KillAll => {
+        match external_fault.what {
+            ExternalFaultKind::Kill { nth } => self.kill_nth(nth),
+            ExternalFaultKind::KillAll => {
                 self.tally.count("all killed");
                 live.into_iter().for_each(|worker| self.kill(worker));
             }
-            Harm::Stop { nth, for_ms } => {
+            ExternalFaultKind::Stop { nth, for_ms } => {
                 if let Some(worker) = pick(nth) {
                     self.tally.count("stopped");
                     self.stop(worker, ms(for_ms));
                 }
             }
-            Harm::Unlink { nth } => self.unlink(nth),
+            ExternalFaultKind::Unlink { nth } => self.unlink(nth),
         }
     }
 
@@ -432,7 +339,7 @@ impl World {
 
     /// The names in `tmpDir` of this history's links and sockets that nobody answers for.
     pub fn litter(&self) -> BTreeSet<String> {
-        self.promises.litter(&self.files, &self.listeners, &self.processes, &self.scenario.leftovers)
+        self.oracle.litter(&self.files, &self.listeners, &self.processes, &self.scenario.leftovers)
     }
 }
 

@@ -8,7 +8,8 @@ use nodesockd_core::event::{Event, Failure};
 use nodesockd_core::supervisor::Handoff;
 use nodesockd_core::wire::Request;
 
-use super::{Happening, World, ms};
+use super::agenda::Happening;
+use super::{World, ms};
 use crate::faults::Call;
 
 /// The longest time that the installed program takes to say that it fits, in µs.
@@ -48,14 +49,14 @@ impl World {
             Ok(()) => read(handoff).map(|_| self.installed_version()).map_err(Failure),
         };
         let words = if result.is_ok() { "it fits" } else { "it does not fit" };
-        self.trace.line(self.now, "daemon", format_args!("try the installed program → {words}"));
+        self.trace.line(self.agenda.now(), "daemon", format_args!("try the installed program → {words}"));
         let latency = self.draw_us(ANSWERS_WITHIN_US);
         self.deliver(None, latency, Event::Preflighted { result });
     }
 
     pub fn freeze(&mut self) {
         self.upgrades.frozen = true;
-        self.ready.push_back(Event::Frozen);
+        self.agenda.arrives(Event::Frozen);
     }
 
     pub fn thaw(&mut self) {
@@ -65,7 +66,7 @@ impl World {
 
     /// The daemon waits for facts.
     pub(super) fn check_thawed(&mut self) {
-        if self.upgrades.frozen && self.ready.is_empty() {
+        if self.upgrades.frozen && !self.agenda.has_facts() {
             self.violated("the daemon waits for facts while it is frozen");
         }
     }
@@ -75,10 +76,14 @@ impl World {
             self.violated("the daemon hands off while facts still come");
         }
         self.call(Call::HandOff).inspect_err(|failure| {
-            self.trace.line(self.now, "daemon", format_args!("hand off fails: {failure}"));
+            self.trace.line(self.agenda.now(), "daemon", format_args!("hand off fails: {failure}"));
         })?;
         let handoff = self.crosses(handoff).map_err(Failure)?;
-        self.trace.line(self.now, "daemon", format_args!("hand off to {}", self.installed_version()));
+        self.trace.line(
+            self.agenda.now(),
+            "daemon",
+            format_args!("hand off to {}", self.installed_version()),
+        );
         self.upgrades.handed = Some(handoff);
         Ok(())
     }
@@ -99,15 +104,14 @@ impl World {
         self.upgrades.frozen = false;
         self.marks.count("the daemon is upgraded");
         let probed = |event: &Event| matches!(event, Event::Probed { .. } | Event::Preflighted { .. });
-        self.ready.retain(|event| !probed(event));
-        self.agenda.retain(|due| !matches!(&due.0.what, Happening::Deliver(event) if probed(event)));
+        self.agenda.lose_facts(probed);
         Some(handoff)
     }
 
     /// The daemon has quit without its workers.
     pub fn daemon_leaves(&mut self) {
         self.marks.count("the daemon leaves its workers");
-        self.trace.line(self.now, "daemon", "has quit without its workers");
+        self.trace.line(self.agenda.now(), "daemon", "has quit without its workers");
         for request in self.unanswered() {
             self.violated(format_args!("no reply to {request}"));
         }

@@ -1,5 +1,11 @@
 //! What operators were promised, and what they asked for since: the yardstick for all that the daemon does.
 
+pub(crate) mod conduct;
+pub(crate) mod known;
+mod links;
+mod loss_cause;
+mod quiescence;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -10,14 +16,14 @@ use nodesockd_core::event::{DaemonSignal, Event};
 use nodesockd_core::id::SlotIndex;
 use nodesockd_core::wire::{FromWorker, Request};
 
-use super::files::{Entry, Files};
-use super::listeners::Listener;
-use super::process::Processes;
-use super::{Worker, World};
+use crate::world::files::{Entry, Files};
+use crate::world::process::Processes;
+use crate::world::sockets::Listener;
+use crate::world::{Worker, World};
 
 /// What was promised.
 #[derive(Debug)]
-pub(crate) struct Promises {
+pub(crate) struct Oracle {
     /// All `socketFile`s that were in force, the latest last.
     pub patterns: Vec<SocketPattern>,
     /// The shortest time-outs that were in force.
@@ -58,14 +64,14 @@ pub(crate) struct Promises {
 
 /// What a slot's link names, or named last.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(crate) struct Slot {
     pub link: String,
     pub socket: String,
     /// Whose socket it is, if not the daemon's.
     pub worker: Option<Worker>,
 }
 
-impl Promises {
+impl Oracle {
     pub fn new(config: &Config) -> Self {
         Self {
             patterns: vec![config.socket_file.clone()],
@@ -110,7 +116,7 @@ impl Promises {
         self.slots.get(&slot).is_some_and(|slot| self.is_removed(slot))
     }
 
-    pub(super) fn is_removed(&self, slot: &Slot) -> bool {
+    pub(crate) fn is_removed(&self, slot: &Slot) -> bool {
         self.spoiled.contains(&slot.link) || self.spoiled.contains(&slot.socket)
     }
 
@@ -160,14 +166,14 @@ impl Promises {
         leftovers: &[String],
     ) -> BTreeSet<String> {
         let serves = |worker: Option<Worker>| {
-            worker.and_then(|worker| processes.get(worker)).is_some_and(super::process::Proc::alive)
+            worker.and_then(|worker| processes.get(worker)).is_some_and(crate::world::process::Proc::alive)
         };
         let owned = |name: &str, entry: &Entry| match entry {
             Entry::Plain => true,
             Entry::Socket(worker) => serves(*worker),
             Entry::Ours => {
-                let given = |process: &super::process::Proc| {
-                    process.alive() && process.given.iter().any(|its| its == name)
+                let given = |process: &crate::world::process::Proc| {
+                    process.alive() && process.sockets.given.iter().any(|its| its == name)
                 };
                 listeners.contains_key(name) || processes.iter().any(|(_, process)| given(process))
             }
@@ -190,36 +196,36 @@ impl Promises {
 
 impl World {
     /// The daemon takes in a fact: from now on it knows.
-    pub(super) fn heard(&mut self, event: &Event) {
+    pub(crate) fn heard(&mut self, event: &Event) {
         match event {
             Event::Received { worker, message: FromWorker::Online { .. } }
             | Event::Notified { worker }
             | Event::Probed { worker, result: Ok(200) } => {
                 if let Some(process) = self.processes.named(*worker).and_then(|w| self.processes.get_mut(w)) {
-                    process.known_online = true;
+                    process.known.online = true;
                 }
             }
             Event::Claimed { claims: Some(claim), message: FromWorker::Online { .. }, .. } => {
                 if let Some(process) =
                     self.processes.named(claim.worker).and_then(|w| self.processes.get_mut(w))
                 {
-                    process.known_online = true;
+                    process.known.online = true;
                 }
             }
             Event::Exited { worker, .. } => {
                 if let Some(process) = self.processes.named(*worker).and_then(|w| self.processes.get_mut(w)) {
-                    process.exit_known = true;
+                    process.known.exited = true;
                 }
             }
             Event::Requested { from, request } => self.heard_request(&from.clone(), &request.clone()),
             Event::Signalled { signal } => {
                 self.may_go();
                 if matches!(signal, DaemonSignal::Terminate | DaemonSignal::Interrupt) {
-                    self.promises.wanted = false;
-                    self.promises.quitting = true;
-                    self.promises.stops_open += 1;
+                    self.oracle.wanted = false;
+                    self.oracle.quitting = true;
+                    self.oracle.stops_open += 1;
                 }
-                self.promises.interrupts += u32::from(*signal == DaemonSignal::Interrupt);
+                self.oracle.interrupts += u32::from(*signal == DaemonSignal::Interrupt);
             }
             Event::Received { .. }
             | Event::Spawned { .. }
@@ -245,24 +251,24 @@ impl World {
         }
     }
 
-    pub(super) fn promise_on_request(&mut self, request: &Request) {
-        let promises = &mut self.promises;
+    pub(crate) fn promise_on_request(&mut self, request: &Request) {
+        let oracle = &mut self.oracle;
         if let Request::Start(options) | Request::Restart { options, .. } = request {
-            promises.attempts = promises.attempts.max(options.max_attempts.map_or(0, NonZeroU32::get));
+            oracle.attempts = oracle.attempts.max(options.max_attempts.map_or(0, NonZeroU32::get));
         }
         match request {
             Request::Stop | Request::Terminate => {
-                promises.wanted = false;
-                promises.quitting |= *request == Request::Terminate;
-                promises.stops_open += 1;
-                promises.lifting += 1;
+                oracle.wanted = false;
+                oracle.quitting |= *request == Request::Terminate;
+                oracle.stops_open += 1;
+                oracle.lifting += 1;
             }
-            Request::Start(_) | Request::Restart { .. } | Request::Resume => promises.lifting += 1,
+            Request::Start(_) | Request::Restart { .. } | Request::Resume => oracle.lifting += 1,
             Request::SetWorkers { count } => {
-                promises.counts.insert(count.get());
-                promises.most = promises.most.max(count.get());
+                oracle.counts.insert(count.get());
+                oracle.most = oracle.most.max(count.get());
             }
-            Request::SetStandby { count } => promises.most_standby = promises.most_standby.max(*count),
+            Request::SetStandby { count } => oracle.most_standby = oracle.most_standby.max(*count),
             Request::Status
             | Request::Config
             | Request::Reload
@@ -271,45 +277,45 @@ impl World {
         }
     }
 
-    pub(super) fn promise_on_reply(&mut self, request: &Request, done: bool) {
-        let now = self.now;
-        let promises = &mut self.promises;
+    pub(crate) fn promise_on_reply(&mut self, request: &Request, done: bool) {
+        let now = self.agenda.now();
+        let oracle = &mut self.oracle;
         if matches!(request, Request::Start(_) | Request::Restart { .. }) {
-            promises.starts.push_back(now);
+            oracle.starts.push_back(now);
         }
         match request {
             Request::Stop | Request::Terminate => {
-                promises.stops_open -= 1;
-                promises.lifting -= 1;
+                oracle.stops_open -= 1;
+                oracle.lifting -= 1;
                 if done {
-                    promises.suspended = false;
-                    promises.wanted = false;
+                    oracle.suspended = false;
+                    oracle.wanted = false;
                 }
             }
             Request::Start(options) => {
-                promises.lifting -= 1;
-                if done && !promises.wanted && promises.stops_open == 0 {
-                    promises.wanted = true;
-                    promises.suspended = options.suspended;
+                oracle.lifting -= 1;
+                if done && !oracle.wanted && oracle.stops_open == 0 {
+                    oracle.wanted = true;
+                    oracle.suspended = options.suspended;
                 }
             }
             Request::Restart { options, .. } => {
-                promises.lifting -= 1;
+                oracle.lifting -= 1;
                 if done {
-                    promises.wanted = promises.stops_open == 0;
-                    promises.suspended = options.suspended;
+                    oracle.wanted = oracle.stops_open == 0;
+                    oracle.suspended = options.suspended;
                     if options.suspended {
                         self.check_suspended();
                     }
                 }
             }
             Request::Resume => {
-                promises.lifting -= 1;
+                oracle.lifting -= 1;
                 if done {
-                    promises.suspended = false;
+                    oracle.suspended = false;
                 }
             }
-            Request::SetWorkers { count } if done => promises.counts = BTreeSet::from([count.get()]),
+            Request::SetWorkers { count } if done => oracle.counts = BTreeSet::from([count.get()]),
             Request::SetWorkers { .. }
             | Request::Status
             | Request::Config
@@ -323,15 +329,15 @@ impl World {
     /// The configuration was read.
     pub fn promise_on_load(&mut self, config: &Config) {
         self.deaths.pattern = None;
-        let promises = &mut self.promises;
-        promises.drain = promises.drain.min(config.options.drain_timeout);
-        promises.shutdown = promises.shutdown.min(config.options.shutdown_timeout);
-        promises.attempts = promises.attempts.max(config.options.max_start_attempts.get());
-        promises.counts.insert(config.workers.get());
-        promises.most = promises.most.max(config.workers.get());
-        promises.most_standby = promises.most_standby.max(config.standby);
-        if !promises.patterns.contains(&config.socket_file) {
-            promises.patterns.push(config.socket_file.clone());
+        let oracle = &mut self.oracle;
+        oracle.drain = oracle.drain.min(config.options.drain_timeout);
+        oracle.shutdown = oracle.shutdown.min(config.options.shutdown_timeout);
+        oracle.attempts = oracle.attempts.max(config.options.max_start_attempts.get());
+        oracle.counts.insert(config.workers.get());
+        oracle.most = oracle.most.max(config.workers.get());
+        oracle.most_standby = oracle.most_standby.max(config.standby);
+        if !oracle.patterns.contains(&config.socket_file) {
+            oracle.patterns.push(config.socket_file.clone());
         }
     }
 }

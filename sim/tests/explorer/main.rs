@@ -10,13 +10,13 @@
     reason = "says how much was seen, and stops where that is wrong"
 )]
 
-mod scene;
+mod small_world;
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::thread;
 
-use scene::{Allowance, Move, Scene};
+use small_world::{Allowance, Move, SmallWorld};
 
 /// What may be asked and go wrong, and up to how many events after the first workers are online: a little of it deep, all
 /// of it less so.
@@ -30,35 +30,35 @@ const SCOPES: [(Allowance, usize); 5] = [
 
 const NOTHING: Allowance = Allowance { asks: 0, exits: 0, breaks: 0, swaps: 0, deaths: 0 };
 
-/// How a scene came about, and what it is then.
-type Seen = (Vec<Move>, Scene);
+/// How a world came about, and what it is then.
+type Seen = (Vec<Move>, SmallWorld);
 
 #[test]
 fn every_order_of_events_keeps_the_invariants_and_comes_to_rest() {
     for (allowance, depth) in SCOPES {
         let mut seen = BTreeSet::new();
-        let mut scenes: Vec<Seen> = vec![(Vec::new(), Scene::begin(allowance))];
+        let mut worlds: Vec<Seen> = vec![(Vec::new(), SmallWorld::begin(allowance))];
         for _ in 0..depth {
-            scenes = followers(scenes);
-            scenes.retain(|(_, scene)| seen.insert(digest(scene)));
+            worlds = followers(worlds);
+            worlds.retain(|(_, world)| seen.insert(digest(world)));
         }
-        each(&scenes, |(moves, scene)| {
-            scene.clone().rest().unwrap_or_else(|wrong| panic!("{wrong}, at last, after {moves:?}"));
+        each(&worlds, |(moves, world)| {
+            world.clone().rest().unwrap_or_else(|wrong| panic!("{wrong}, at last, after {moves:?}"));
         });
-        println!("{} scenes, {} of them after {depth} events: {allowance:?}", seen.len(), scenes.len());
+        println!("{} worlds, {} of them after {depth} events: {allowance:?}", seen.len(), worlds.len());
     }
 }
 
-/// All scenes that one event makes of these.
-fn followers(scenes: Vec<Seen>) -> Vec<Seen> {
-    each(&scenes, |(moves, scene)| {
+/// All worlds that one event makes of these.
+fn followers(worlds: Vec<Seen>) -> Vec<Seen> {
+    each(&worlds, |(moves, world)| {
         let follow = |next: Move| {
-            let mut scene = scene.clone();
+            let mut world = world.clone();
             let moves: Vec<Move> = moves.iter().copied().chain([next]).collect();
-            scene.play(next).unwrap_or_else(|wrong| panic!("{wrong}, after {moves:?}"));
-            (moves, scene)
+            world.play(next).unwrap_or_else(|wrong| panic!("{wrong}, after {moves:?}"));
+            (moves, world)
         };
-        scene.moves().into_iter().map(follow).collect::<Vec<_>>()
+        world.moves().into_iter().map(follow).collect::<Vec<_>>()
     })
     .into_iter()
     .flatten()
@@ -81,9 +81,9 @@ fn each<T: Sync, R: Send>(all: &[T], look: impl Fn(&T) -> R + Sync) -> Vec<R> {
     })
 }
 
-/// Equal for scenes that differ in nothing.
-fn digest(scene: &Scene) -> u64 {
+/// Equal for worlds that differ in nothing.
+fn digest(world: &SmallWorld) -> u64 {
     let mut hasher = DefaultHasher::new();
-    format!("{scene:?}").hash(&mut hasher);
+    format!("{world:?}").hash(&mut hasher);
     hasher.finish()
 }

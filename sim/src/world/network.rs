@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use nodesockd_core::id::SlotIndex;
 
-use super::{Entry, Happening, Worker, World, ms};
+use super::agenda::Happening;
+use super::{Entry, Worker, World, ms};
 use crate::ledger::{Cause, RequestNo};
 
 /// A user's request on its way.
@@ -55,8 +56,8 @@ impl World {
         }
         let number = self.ledger.sent;
         self.ledger.sent += 1;
-        let slot = self.dice.u32(0..self.scenario.load.upstreams.max(1));
-        let post = self.dice.u32(0..100) < self.scenario.load.posts;
+        let slot = self.agenda.dice().u32(0..self.scenario.load.upstreams.max(1));
+        let post = self.agenda.dice().u32(0..100) < self.scenario.load.posts;
         self.nginx.requests.insert(number, UserRequest { user, slot, post, failed: 0 });
         self.connect(number, slot);
     }
@@ -64,14 +65,14 @@ impl World {
     /// Sends a request to a slot's upstream: over an idle connection, or a new one.
     fn connect(&mut self, number: RequestNo, slot: u32) {
         if let Some((connection, worker)) = self.nginx.idle.get_mut(&slot).and_then(Vec::pop) {
-            self.trace.note(self.now, &[number, u64::from(worker.0), connection]);
+            self.trace.note(self.agenda.now(), &[number, u64::from(worker.0), connection]);
             if let Some(process) = self.processes.get_mut(worker) {
-                process.idle.remove(&connection);
+                process.traffic.idle.remove(&connection);
             }
             self.begin(worker, number);
             return;
         }
-        let link = self.promises.link(SlotIndex(slot));
+        let link = self.oracle.link(SlotIndex(slot));
         let target = link.and_then(|link| self.files.target(link));
         let ours = target.filter(|socket| self.files.get(socket) == Some(&Entry::Ours)).map(str::to_owned);
         let named = link.and_then(|link| self.files.follow(link));
@@ -93,13 +94,13 @@ impl World {
     pub(super) fn arrive(&mut self, number: RequestNo, worker: Worker) {
         let Some(slot) = self.nginx.requests.get(&number).map(|request| request.slot) else { return };
         let backlog = self.scenario.load.backlog;
-        if self.processes.get(worker).is_some_and(|process| process.unlinked.is_some()) {
+        if self.processes.get(worker).is_some_and(|process| process.known.unlinked.is_some()) {
             self.marks.count("a connection arrives after the swap");
         }
-        match self.processes.get_mut(worker).and_then(|process| process.listening.as_mut()) {
+        match self.processes.get_mut(worker).and_then(|process| process.traffic.queue.as_mut()) {
             Some(queue) if queue.len() < backlog => {
                 queue.push_back(number);
-                self.trace.note(self.now, &[number, u64::from(worker.0)]);
+                self.trace.note(self.agenda.now(), &[number, u64::from(worker.0)]);
                 self.rouse(worker);
             }
             Some(_) => {
@@ -136,7 +137,7 @@ impl World {
             return self.fail(number, Some(Cause::BacklogFull), false, format_args!("slot {slot} is full"));
         }
         listener.queue.push_back(number);
-        self.trace.note(self.now, &[number, u64::from(slot), 3]);
+        self.trace.note(self.agenda.now(), &[number, u64::from(slot), 3]);
         self.rouse_all(socket);
     }
 
@@ -163,14 +164,14 @@ impl World {
             request.slot = (request.slot + 1) % upstreams;
             let slot = request.slot;
             self.ledger.retried += 1;
-            self.trace.note(self.now, &[number, u64::from(slot), 1]);
+            self.trace.note(self.agenda.now(), &[number, u64::from(slot), 1]);
             self.connect(number, slot);
             return;
         }
         let user = request.user;
         self.nginx.requests.remove(&number);
         *self.ledger.lost.entry(cause).or_default() += 1;
-        self.trace.line(self.now, "nginx", format_args!("loses a {method}: {why} ({cause})"));
+        self.trace.line(self.agenda.now(), "nginx", format_args!("loses a {method}: {why} ({cause})"));
         self.next_request(user);
     }
 
@@ -181,13 +182,13 @@ impl World {
             return;
         };
         self.ledger.answered += 1;
-        self.trace.note(self.now, &[number, u64::from(worker.0), 2]);
+        self.trace.note(self.agenda.now(), &[number, u64::from(worker.0), 2]);
         if let (true, Some(kept)) = (keeps, self.scenario.load.keep_alive_ms) {
             self.nginx.connections += 1;
             let connection = self.nginx.connections;
             self.nginx.idle.entry(request.slot).or_default().push((connection, worker));
             if let Some(process) = self.processes.get_mut(worker) {
-                process.idle.insert(connection);
+                process.traffic.idle.insert(connection);
             }
             self.after(ms(kept), Happening::IdleOut(connection));
         }
@@ -205,7 +206,7 @@ impl World {
             let Some(index) = idle.iter().position(|(number, _)| *number == connection) else { continue };
             let (_, worker) = idle.remove(index);
             if let Some(process) = self.processes.get_mut(worker) {
-                process.idle.remove(&connection);
+                process.traffic.idle.remove(&connection);
             }
             self.leave_if_done(worker);
             return;

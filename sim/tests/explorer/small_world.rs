@@ -57,7 +57,7 @@ pub struct Allowance {
 
 /// The supervisor, and all there is beside it.
 #[derive(Debug, Clone)]
-pub struct Scene {
+pub struct SmallWorld {
     supervisor: Supervisor,
     now: Time,
     processes: Vec<Proc>,
@@ -109,10 +109,10 @@ fn daemon(lives: u32) -> Daemon {
     Daemon { version: "3.0.0".into(), pid: 1, boot: BootId(u128::from(lives)), manager: None }
 }
 
-impl Scene {
+impl SmallWorld {
     /// The first two workers are online.
     pub fn begin(allowance: Allowance) -> Self {
-        let mut scene = Self {
+        let mut world = Self {
             supervisor: Supervisor::new(config(), daemon(0), Time::ZERO),
             now: Time::ZERO,
             processes: Vec::new(),
@@ -127,12 +127,12 @@ impl Scene {
             lives: 0,
             quit: false,
         };
-        let begun = scene
+        let begun = world
             .obey()
-            .and_then(|()| scene.play(Move::Online(0)))
-            .and_then(|()| scene.play(Move::Online(1)));
+            .and_then(|()| world.play(Move::Online(0)))
+            .and_then(|()| world.play(Move::Online(1)));
         begun.unwrap_or_else(|wrong| panic!("{wrong}, in the beginning"));
-        scene
+        world
     }
 
     /// Everything that can happen now.

@@ -11,8 +11,9 @@ use nodesockd_core::Time;
 use nodesockd_core::event::{Event, Failure};
 use nodesockd_core::id::WorkerId;
 
+use super::agenda::Happening;
 use super::process::Proc;
-use super::{Doing, Happening, Worker, World};
+use super::{Worker, WorkerStep, World};
 use crate::faults::Call;
 use crate::ledger::{Cause, RequestNo};
 
@@ -55,7 +56,7 @@ impl World {
         let number = self.opened;
         self.log_file(format_args!("listen on s{number}"), &called);
         if called.is_err() {
-            self.promises.unopened.push_back(self.now);
+            self.oracle.unopened.push_back(self.agenda.now());
         }
         called?;
         if self.files.get(socket).is_some() {
@@ -83,7 +84,7 @@ impl World {
         let linked = self
             .files
             .iter()
-            .any(|(link, _)| self.files.target(link) == Some(socket) && !self.promises.is_stuck(link));
+            .any(|(link, _)| self.files.target(link) == Some(socket) && !self.oracle.is_stuck(link));
         if linked {
             self.violated(format_args!("{name} is closed while a link names it"));
         }
@@ -122,8 +123,9 @@ impl World {
 
     /// Closes the sockets that nobody holds any more: whoever waits is cut off, for `cause` if there is one.
     pub(super) fn close_abandoned(&mut self, cause: Option<Cause>) {
-        let holds =
-            |process: &Proc, socket: &str| process.inherits(socket) && process.alive() && !process.shutting;
+        let holds = |process: &Proc, socket: &str| {
+            process.inherits(socket) && process.alive() && !process.is_shutting_down()
+        };
         let abandoned = self.listeners.iter().filter(|(socket, listener)| {
             !listener.held && !self.processes.iter().any(|(_, process)| holds(process, socket))
         });
@@ -144,13 +146,13 @@ impl World {
         if let Some(listener) = self.listeners.get(socket) {
             return Some(listener.queue.len());
         }
-        self.processes.get(worker?)?.listening.as_ref().map(VecDeque::len)
+        self.processes.get(worker?)?.traffic.queue.as_ref().map(VecDeque::len)
     }
 
     /// A worker closes what it inherited but `socket`.
     pub(super) fn let_go_of_others(&mut self, worker: Worker, socket: &str) {
         if let Some(process) = self.processes.get_mut(worker) {
-            process.inherits.retain(|its| its == socket);
+            process.sockets.inherits.retain(|its| its == socket);
         }
         self.close_abandoned(None);
     }
@@ -159,8 +161,8 @@ impl World {
     pub(super) fn accept_from(&mut self, worker: Worker, socket: String) {
         let waits = self.listeners.get(&socket).is_some_and(|listener| !listener.queue.is_empty());
         if let Some(process) = self.processes.get_mut(worker) {
-            process.accepts.insert(socket);
-            process.published = true;
+            process.sockets.accepts.insert(socket);
+            process.known.published = true;
         }
         if waits {
             self.rouse(worker);
@@ -170,7 +172,7 @@ impl World {
     /// Everybody who accepts from a socket will look at it.
     pub(super) fn rouse_all(&mut self, socket: &str) {
         let accepting = |worker: &Worker| {
-            self.processes.get(*worker).is_some_and(|process| process.accepts.contains(socket))
+            self.processes.get(*worker).is_some_and(|process| process.sockets.accepts.contains(socket))
         };
         let roused: Vec<Worker> = self.processes.live().into_iter().filter(accepting).collect();
         roused.into_iter().for_each(|worker| self.rouse(worker));
@@ -182,12 +184,12 @@ impl World {
             self.violated(format_args!("GET {path} to {id}, which was never spawned"));
             return;
         };
-        self.trace.line(self.now, "daemon", format_args!("GET {path} from {worker}"));
+        self.trace.line(self.agenda.now(), "daemon", format_args!("GET {path} from {worker}"));
         let service = self.draw_us(2000);
         let Some(process) = self.processes.get_mut(worker) else { return };
-        if process.alive() && process.listening.is_some() {
-            process.probes += 1;
-            self.after(service, Happening::Worker(worker, Doing::AnswerProbe));
+        if process.alive() && process.traffic.queue.is_some() {
+            process.traffic.probes += 1;
+            self.after(service, Happening::Worker(worker, WorkerStep::AnswerProbe));
         } else {
             let result = Err(Failure("connection refused".into()));
             self.deliver(None, Duration::ZERO, Event::Probed { worker: id, result });
@@ -196,9 +198,9 @@ impl World {
 
     pub(super) fn answer_probe(&mut self, worker: Worker) {
         let Some(process) = self.processes.get_mut(worker) else { return };
-        process.probes -= 1;
+        process.traffic.probes -= 1;
         let (id, status) = (process.id, if process.healthy { 200 } else { 503 });
-        self.trace.line(self.now, worker, format_args!("answers with {status}"));
+        self.trace.line(self.agenda.now(), worker, format_args!("answers with {status}"));
         self.deliver(None, Duration::ZERO, Event::Probed { worker: id, result: Ok(status) });
     }
 }

@@ -8,13 +8,15 @@ use nodesockd_core::event::Event;
 use nodesockd_core::id::{Peer, RequestRef};
 use nodesockd_core::wire::{FromWorker, Json, ToWorker};
 
-use super::{Happening, Lane, Worker, World, clients, ms};
+use super::agenda::{Happening, Lane};
+use super::process::{Channel, State};
+use super::{Worker, World, clients, ms};
 use crate::ledger::{Cause, RequestNo};
 use crate::scenario::{Ask, Behaviour, Death};
 
 /// What a worker does when its time comes.
 #[derive(Debug)]
-pub(crate) enum Doing {
+pub(crate) enum WorkerStep {
     /// It has initialised: it binds its socket.
     Boot,
     /// It reports online.
@@ -47,73 +49,79 @@ pub(crate) enum Doing {
 
 impl World {
     /// A worker does what it does; a dead one nothing, a stopped one later.
-    pub(super) fn work(&mut self, worker: Worker, doing: Doing) {
+    pub(super) fn work(&mut self, worker: Worker, step: WorkerStep) {
         let Some(process) = self.processes.get_mut(worker).filter(|process| process.alive()) else { return };
         if process.stopped {
-            process.deferred.push_back(doing);
+            process.deferred.push_back(step);
             return;
         }
-        match doing {
-            Doing::Boot => self.boot(worker),
-            Doing::Report => self.report(worker),
-            Doing::Dial => self.dial(worker),
-            Doing::Break => {
+        match step {
+            WorkerStep::Boot => self.boot(worker),
+            WorkerStep::Report => self.report(worker),
+            WorkerStep::Dial => self.dial(worker),
+            WorkerStep::Break => {
                 process.broken = true;
                 self.say(worker, FromWorker::Broken { reason: Some("out of memory soon".into()) }, "broken");
             }
-            Doing::End(how, cause) => self.end(worker, how, cause),
-            Doing::CloseChannel => self.close_channel(worker),
-            Doing::Fork => {
+            WorkerStep::End(how, cause) => self.end(worker, how, cause),
+            WorkerStep::CloseChannel => self.close_channel(worker),
+            WorkerStep::Fork => {
                 let escapes = process.has(Behaviour::Forks { escapes: true });
                 process.children.push(escapes);
-                self.trace.line(self.now, worker, if escapes { "forks a daemon" } else { "forks a child" });
+                self.trace.line(
+                    self.agenda.now(),
+                    worker,
+                    if escapes { "forks a daemon" } else { "forks a child" },
+                );
             }
-            Doing::Babble => self.babble(worker),
-            Doing::Stop(duration) => self.stop(worker, duration),
-            Doing::Accept => self.accept(worker),
-            Doing::Answer(request) => self.answer(worker, request),
-            Doing::AnswerProbe => self.answer_probe(worker),
-            Doing::Hear(message) => self.hear(worker, message),
-            Doing::Term(_) if process.has(Behaviour::IgnoresSigterm) => {}
+            WorkerStep::Babble => self.babble(worker),
+            WorkerStep::Stop(duration) => self.stop(worker, duration),
+            WorkerStep::Accept => self.accept(worker),
+            WorkerStep::Answer(request) => self.answer(worker, request),
+            WorkerStep::AnswerProbe => self.answer_probe(worker),
+            WorkerStep::Hear(message) => self.hear(worker, message),
+            WorkerStep::Term(_) if process.has(Behaviour::IgnoresSigterm) => {}
             // To one that hears nothing else, it means what `shutdown` means to others.
-            Doing::Term(_) if process.booted && !process.speaks() => self.shut_down(worker),
-            Doing::Term(cause) => self.end(worker, Death::Signal(15), cause),
+            WorkerStep::Term(_) if process.state != State::Booting && !process.speaks() => {
+                self.shut_down(worker)
+            }
+            WorkerStep::Term(cause) => self.end(worker, Death::Signal(15), cause),
         }
     }
 
     fn boot(&mut self, worker: Worker) {
         let Some(process) = self.processes.get_mut(worker) else { return };
-        process.booted = true;
+        process.state = State::Running;
         if process.has(Behaviour::NeverReports) {
             return;
         }
-        let late = process.behaviours.iter().find_map(|behaviour| {
+        let late = process.plan.behaviours.iter().find_map(|behaviour| {
             if let Behaviour::ReportsLate { by_ms } = behaviour { Some(ms(*by_ms)) } else { None }
         });
-        if let Some(socket) = process.socket.clone() {
-            process.listening = Some(VecDeque::new());
+        if let Some(socket) = process.sockets.own.clone() {
+            process.traffic.queue = Some(VecDeque::new());
             if !self.files.bind(&socket, worker) {
                 self.violated(format_args!("{worker} cannot bind {socket}: the name is taken (EADDRINUSE)"));
             }
         } else if !process.speaks() {
-            let all = process.inherits.clone();
+            let all = process.sockets.inherits.clone();
             all.into_iter().for_each(|socket| self.accept_from(worker, socket));
-        } else if let Some(socket) = process.inherits.first().filter(|_| !process.holds).cloned() {
+        } else if let Some(socket) = process.sockets.inherits.first().filter(|_| !process.holds).cloned() {
             self.accept_from(worker, socket);
         }
         let moment = self.draw_us(2000);
-        self.after(late.unwrap_or_default() + moment, Happening::Worker(worker, Doing::Report));
+        self.after(late.unwrap_or_default() + moment, Happening::Worker(worker, WorkerStep::Report));
     }
 
     fn report(&mut self, worker: Worker) {
         let Some(process) = self.processes.get_mut(worker) else { return };
-        if process.shutting {
+        if process.is_shutting_down() {
             return;
         }
         process.healthy = true;
-        if process.ready == Ready::Notify {
+        if process.plan.ready == Ready::Notify {
             let id = process.id;
-            self.trace.line(self.now, worker, "notifies");
+            self.trace.line(self.agenda.now(), worker, "notifies");
             self.deliver(None, Duration::ZERO, Event::Notified { worker: id });
         }
         let Some(process) = self.processes.get(worker).filter(|process| process.speaks()) else { return };
@@ -130,7 +138,7 @@ impl World {
     /// A worker's message to the daemon.
     pub(super) fn say(&mut self, worker: Worker, message: FromWorker, words: &str) {
         let Some((lane, event)) = self.said(worker, message) else { return };
-        self.trace.line(self.now, worker, words);
+        self.trace.line(self.agenda.now(), worker, words);
         self.deliver(Some(lane), Duration::ZERO, event);
     }
 
@@ -150,31 +158,33 @@ impl World {
     pub(super) fn worker_asks(&mut self, nth: u32, ask: &Ask) {
         let live = self.processes.live();
         let Some(worker) = live.get(nth as usize % live.len().max(1)).copied() else { return };
-        let Some(process) = self.processes.get(worker).filter(|process| process.channel_open) else { return };
+        let Some(process) = self.processes.get(worker).filter(|process| process.has_own_channel()) else {
+            return;
+        };
         let id = process.id;
-        let from = RequestRef { peer: Peer::Worker(id), id: format!("{worker}-{}", self.sequence) };
-        self.trace.line(self.now, worker, format_args!("asks: {}", clients::name(ask)));
+        let from = RequestRef { peer: Peer::Worker(id), id: format!("{worker}-{}", self.agenda.sequence()) };
+        self.trace.line(self.agenda.now(), worker, format_args!("asks: {}", clients::name(ask)));
         let event = Event::Requested { from, request: ask.request() };
         self.deliver(Some(Lane::Worker(id)), Duration::ZERO, event);
     }
 
     fn hear(&mut self, worker: Worker, message: ToWorker) {
         let Some(process) = self.processes.get_mut(worker) else { return };
-        if !process.reachable() && !process.orphaned {
+        if !process.reachable() && !process.is_orphaned() {
             return;
         }
         match message {
             ToWorker::Resume { fd } => {
                 process.suspended = false;
                 process.holds = false;
-                let (held, service) = (std::mem::take(&mut process.held), process.service);
+                let (held, service) = (std::mem::take(&mut process.traffic.held), process.plan.service);
                 if !held.is_empty() {
                     self.marks.count("held requests are answered");
                 }
-                process.serving.extend(&held);
-                let socket = process.socket_at(fd).filter(|_| !process.shutting).cloned();
+                process.traffic.serving.extend(&held);
+                let socket = process.socket_at(fd).filter(|_| !process.is_shutting_down()).cloned();
                 for request in held {
-                    self.after(service, Happening::Worker(worker, Doing::Answer(request)));
+                    self.after(service, Happening::Worker(worker, WorkerStep::Answer(request)));
                 }
                 if let Some(socket) = socket {
                     self.let_go_of_others(worker, &socket);
@@ -203,8 +213,8 @@ impl World {
     /// It stops accepting, answers what it has, and goes.
     fn shut_down(&mut self, worker: Worker) {
         let Some(process) = self.processes.get_mut(worker) else { return };
-        process.shutting = true;
-        process.accepts.clear();
+        process.state = State::ShuttingDown;
+        process.sockets.accepts.clear();
         self.stop_listening(worker);
         self.close_abandoned(None);
         self.leave_if_done(worker);
@@ -213,7 +223,9 @@ impl World {
     /// Closes the listening socket, as Node does: the file goes with it, and whoever waits to be accepted is cut off.
     fn stop_listening(&mut self, worker: Worker) {
         let Some(process) = self.processes.get_mut(worker) else { return };
-        let (Some(queue), Some(socket)) = (process.listening.take(), process.socket.clone()) else { return };
+        let (Some(queue), Some(socket)) = (process.traffic.queue.take(), process.sockets.own.clone()) else {
+            return;
+        };
         self.files.remove(&socket);
         for request in queue {
             let cause = self.cause_of_closing(worker);
@@ -224,19 +236,17 @@ impl World {
     /// A worker that was told to shut down goes when nothing is left to answer.
     pub(super) fn leave_if_done(&mut self, worker: Worker) {
         let Some(process) = self.processes.get(worker) else { return };
-        let busy = !process.serving.is_empty() || !process.held.is_empty() || !process.idle.is_empty();
-        if process.shutting && process.alive() && !busy {
-            self.after(ms(1), Happening::Worker(worker, Doing::End(Death::Code(0), None)));
+        if process.is_shutting_down() && !process.traffic.is_busy() {
+            self.after(ms(1), Happening::Worker(worker, WorkerStep::End(Death::Code(0), None)));
         }
     }
 
     fn close_channel(&mut self, worker: Worker) {
         let Some(process) = self.processes.get_mut(worker) else { return };
-        let (id, own, conn) = (process.id, process.channel_open, process.conn.take());
-        process.channel_open = false;
-        process.orphaned = false;
+        let (id, own, conn) = (process.id, process.has_own_channel(), process.conn());
+        process.channel = Channel::Closed;
         if own || conn.is_some() {
-            self.trace.line(self.now, worker, "closes its channel");
+            self.trace.line(self.agenda.now(), worker, "closes its channel");
         }
         if own {
             self.deliver(Some(Lane::Worker(id)), Duration::ZERO, Event::ChannelClosed { worker: id });
@@ -249,21 +259,21 @@ impl World {
     /// Takes a request from a connection that is accepted.
     pub(super) fn begin(&mut self, worker: Worker, request: RequestNo) {
         let Some(process) = self.processes.get_mut(worker) else { return };
-        process.begun += 1;
-        let begun = process.begun;
-        let dies = process.behaviours.iter().find_map(|behaviour| {
+        process.traffic.begun += 1;
+        let begun = process.traffic.begun;
+        let dies = process.plan.behaviours.iter().find_map(|behaviour| {
             let Behaviour::DiesServing { requests, how } = behaviour else { return None };
             (*requests == begun).then_some(*how)
         });
         if process.holds {
-            process.held.insert(request);
+            process.traffic.held.insert(request);
         } else {
-            process.serving.insert(request);
-            let (now, service) = (self.now, process.service);
-            self.schedule(now + service, Happening::Worker(worker, Doing::Answer(request)));
+            process.traffic.serving.insert(request);
+            let (now, service) = (self.agenda.now(), process.plan.service);
+            self.schedule(now + service, Happening::Worker(worker, WorkerStep::Answer(request)));
         }
         if let Some(how) = dies {
-            self.after(ms(1), Happening::Worker(worker, Doing::End(how, Some(Cause::WorkerDied))));
+            self.after(ms(1), Happening::Worker(worker, WorkerStep::End(how, Some(Cause::WorkerDied))));
         }
     }
 
@@ -271,18 +281,18 @@ impl World {
     pub(super) fn rouse(&mut self, worker: Worker) {
         let turn = self.draw_us(800);
         let Some(process) = self.processes.get_mut(worker) else { return };
-        if !process.accepting {
-            process.accepting = true;
-            self.after(turn, Happening::Worker(worker, Doing::Accept));
+        if !process.traffic.accepting {
+            process.traffic.accepting = true;
+            self.after(turn, Happening::Worker(worker, WorkerStep::Accept));
         }
     }
 
     fn accept(&mut self, worker: Worker) {
         let Some(process) = self.processes.get_mut(worker) else { return };
-        process.accepting = false;
-        let accepts = |socket: &String| process.accepts.contains(socket);
+        process.traffic.accepting = false;
+        let accepts = |socket: &String| process.sockets.accepts.contains(socket);
         let shared = self.listeners.iter_mut().filter(|(socket, _)| accepts(socket));
-        let queues = shared.map(|(_, listener)| &mut listener.queue).chain(process.listening.as_mut());
+        let queues = shared.map(|(_, listener)| &mut listener.queue).chain(process.traffic.queue.as_mut());
         let requests: Vec<RequestNo> = queues.flat_map(std::mem::take).collect();
         for request in requests {
             self.begin(worker, request);
@@ -291,8 +301,8 @@ impl World {
 
     fn answer(&mut self, worker: Worker, request: RequestNo) {
         let Some(process) = self.processes.get_mut(worker) else { return };
-        process.serving.remove(&request);
-        let kept = !process.shutting;
+        process.traffic.serving.remove(&request);
+        let kept = !process.is_shutting_down();
         self.answered(worker, request, kept);
         self.leave_if_done(worker);
     }

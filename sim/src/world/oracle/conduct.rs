@@ -10,31 +10,31 @@ use nodesockd_core::action::WorkerSignal;
 use nodesockd_core::id::{Process, WorkerId};
 use nodesockd_core::wire::ToWorker;
 
-use super::files::Entry;
-use super::promises::Slot;
-use super::{Worker, World};
+use super::Slot;
+use crate::world::files::Entry;
+use crate::world::{Worker, World};
 
 /// From SIGTERM to SIGKILL (spec section 2).
-pub(super) const KILL_DELAY: Duration = Duration::from_secs(5);
+pub(crate) const KILL_DELAY: Duration = Duration::from_secs(5);
 
 /// Within so long no more workers are ordered than starts and first retries call for.
 const STORM: Duration = Duration::from_millis(50);
 
 impl World {
     /// A worker is ordered: whatever is wrong, that does not happen as fast as the machine can.
-    pub(super) fn check_ordered(&mut self) {
-        let now = self.now;
-        let promises = &mut self.promises;
-        promises.orders.push_back(now);
-        for times in [&mut promises.orders, &mut promises.starts, &mut promises.unopened] {
+    pub(crate) fn check_ordered(&mut self) {
+        let now = self.agenda.now();
+        let oracle = &mut self.oracle;
+        oracle.orders.push_back(now);
+        for times in [&mut oracle.orders, &mut oracle.starts, &mut oracle.unopened] {
             times.retain(|at| now.since(*at) <= STORM);
         }
         // One set by itself, the free second attempt of each, one more for a standby promoted, and starts that use up their attempts one after the other.
-        let starts = 1 + promises.starts.len();
-        let set = (promises.most + promises.most_standby) as usize;
-        let most = set * (3 + promises.attempts as usize * starts)
-            + promises.unopened.len() * promises.most_standby as usize;
-        let count = promises.orders.len();
+        let starts = 1 + oracle.starts.len();
+        let set = (oracle.most + oracle.most_standby) as usize;
+        let most = set * (3 + oracle.attempts as usize * starts)
+            + oracle.unopened.len() * oracle.most_standby as usize;
+        let count = oracle.orders.len();
         if count > most {
             let millis = STORM.as_millis();
             self.violated(format_args!(
@@ -44,7 +44,7 @@ impl World {
     }
 
     /// When a suspended restart has been answered, a migration may begin.
-    pub(super) fn check_suspended(&mut self) {
+    pub(crate) fn check_suspended(&mut self) {
         let active = self.processes.iter().find(|(_, process)| process.alive() && !process.suspended);
         if let Some((worker, _)) = active {
             self.violated(format_args!(
@@ -53,20 +53,21 @@ impl World {
         }
     }
 
-    pub(super) fn check_spawned(&mut self, worker: Worker) {
+    pub(crate) fn check_spawned(&mut self, worker: Worker) {
         let Some(process) = self.processes.get(worker) else { return };
-        if !process.suspended && self.promises.suspended && self.promises.lifting == 0 {
+        if !process.suspended && self.oracle.suspended && self.oracle.lifting == 0 {
             self.violated(format_args!("{worker} is started unsuspended while the app is suspended"));
         }
         // Those of an earlier daemon may have to go, and cannot be told before they report.
-        let stays =
-            |process: &super::process::Proc| process.alive() && !process.retiring() && !process.adopted;
+        let stays = |process: &crate::world::process::Proc| {
+            process.alive() && !process.retiring() && !process.adopted
+        };
         let staying = self.processes.iter().filter(|(_, process)| stays(process)).count();
         let failing =
             self.processes.iter().filter(|(_, process)| process.alive() && process.asks_to_go()).count();
         // One set, its replacement, those that ask to be replaced, and one set whose end is decided but not begun: by this
         // daemon, and by each before it.
-        let (slots, standbys) = (self.promises.most as usize, self.promises.most_standby as usize);
+        let (slots, standbys) = (self.oracle.most as usize, self.oracle.most_standby as usize);
         let most = (3 + self.deaths.count as usize) * (slots + standbys) + failing;
         if staying > most {
             self.violated(format_args!(
@@ -75,9 +76,9 @@ impl World {
         }
     }
 
-    pub(super) fn check_told(&mut self, worker: Worker, message: &ToWorker) {
+    pub(crate) fn check_told(&mut self, worker: Worker, message: &ToWorker) {
         match message {
-            ToWorker::Resume { .. } if self.promises.suspended && self.promises.lifting == 0 => {
+            ToWorker::Resume { .. } if self.oracle.suspended && self.oracle.lifting == 0 => {
                 self.violated(format_args!("{worker} is told to resume while the app is suspended"));
             }
             ToWorker::Resume { .. } if self.is_unnamed(worker) => {
@@ -95,22 +96,24 @@ impl World {
 
     /// No link has ever named the socket of the worker.
     fn is_unnamed(&self, worker: Worker) -> bool {
-        self.processes.get(worker).is_some_and(|process| process.inherits.is_empty() && !process.published)
+        self.processes
+            .get(worker)
+            .is_some_and(|process| process.sockets.inherits.is_empty() && !process.known.published)
     }
 
     /// A worker that served may go only when its link names another and its queue is empty, or has had its time.
     fn check_retired(&mut self, worker: Worker, what: &str) {
         let Some(process) = self.processes.get(worker).filter(|process| process.alive()) else { return };
-        if !process.published || self.promises.kill_allowed() || process.told_to_go() {
+        if !process.known.published || self.oracle.kill_allowed() || process.known.told_to_go() {
             return;
         }
-        if process.succeeded || self.deaths.forgot {
+        if process.known.succeeded || self.deaths.forgot {
             return;
         }
-        if !process.accepts.is_empty() {
+        if !process.sockets.accepts.is_empty() {
             // Those that hear nothing accept for other slots as well; nobody counts on that.
             let its = |socket: &&String| process.serves_from(socket);
-            let accepts: Vec<String> = process.accepts.iter().filter(its).cloned().collect();
+            let accepts: Vec<String> = process.sockets.accepts.iter().filter(its).cloned().collect();
             return accepts.iter().for_each(|socket| self.check_left(worker, socket, what));
         }
         let links: Vec<_> = self
@@ -121,12 +124,13 @@ impl World {
             })
             .map(|(name, _)| name.to_owned())
             .collect();
-        let waiting = process.listening.as_ref().map_or(0, VecDeque::len);
-        let drained = process.drained_since().is_none_or(|at| self.now.since(at) >= self.promises.drain);
-        let fresh = links.iter().find(|link| !self.promises.stuck.contains(*link));
+        let waiting = process.traffic.queue.as_ref().map_or(0, VecDeque::len);
+        let drained =
+            process.known.drained_since().is_none_or(|at| self.agenda.now().since(at) >= self.oracle.drain);
+        let fresh = links.iter().find(|link| !self.oracle.stuck.contains(*link));
         if let Some(link) = fresh {
             self.violated(format_args!("{worker} is {what} while {link} names it"));
-        } else if links.is_empty() && waiting > 0 && !drained && !process.is_unseen(self.now) {
+        } else if links.is_empty() && waiting > 0 && !drained && !process.is_unseen(self.agenda.now()) {
             self.violated(format_args!(
                 "{worker} is {what} while {waiting} connections wait in its accept queue"
             ));
@@ -138,14 +142,15 @@ impl World {
     fn check_left(&mut self, worker: Worker, socket: &str, what: &str) {
         let Some(listener) = self.listeners.get(socket) else { return };
         // It ought not to accept at all.
-        if self.processes.get(worker).is_some_and(super::process::Proc::ignores_suspension) {
+        if self.processes.get(worker).is_some_and(crate::world::process::Proc::ignores_suspension) {
             return;
         }
-        let served = self.processes.get(worker).is_some_and(|process| process.told_resume);
-        let links: Vec<&Slot> = self.promises.slots.values().filter(|slot| slot.socket == socket).collect();
-        let (stuck, spoiled) = (&self.promises.stuck, &self.promises.spoiled);
+        let served = self.processes.get(worker).is_some_and(|process| process.known.told_resume);
+        let links: Vec<&Slot> = self.oracle.slots.values().filter(|slot| slot.socket == socket).collect();
+        let (stuck, spoiled) = (&self.oracle.stuck, &self.oracle.spoiled);
         let stuck = links.iter().any(|slot| stuck.contains(&slot.link) || spoiled.contains(&slot.link));
-        let drained = listener.drained_since().is_none_or(|at| self.now.since(at) >= self.promises.drain);
+        let drained =
+            listener.drained_since().is_none_or(|at| self.agenda.now().since(at) >= self.oracle.drain);
         let (linked, waiting, unseen) = (!links.is_empty(), listener.queue.len(), listener.unseen);
         if linked && !stuck && served && !self.is_tended(socket, Some(worker)) {
             self.violated(format_args!(
@@ -159,7 +164,7 @@ impl World {
     }
 
     /// Whom a signal reaches, if it may be sent at all.
-    pub(super) fn check_signal(
+    pub(crate) fn check_signal(
         &mut self,
         id: WorkerId,
         target: Process,
@@ -169,31 +174,33 @@ impl World {
             self.violated(format_args!("{signal:?} to {id}, which was never spawned"));
             return None;
         };
-        self.trace.line(self.now, "daemon", format_args!("{} {worker}", verb(signal)));
+        self.trace.line(self.agenda.now(), "daemon", format_args!("{} {worker}", verb(signal)));
         let process = self.processes.get(worker)?;
         if process.process != target {
             self.violated(format_args!("{signal:?} to {worker} by the identity of another process"));
             return None;
         }
-        if process.reaped {
+        if process.known.reaped {
             self.violated(format_args!("{signal:?} to {worker}, which is reaped: its pid may be another's"));
             return None;
         }
         if !process.alive() {
             return None;
         }
-        if process.published && !process.ignores_suspension() && !self.promises.kill_allowed() {
-            let since = |at: Option<Time>| at.map(|at| self.now.since(at));
-            let shutdown = self.promises.shutdown;
+        if process.known.published && !process.ignores_suspension() && !self.oracle.kill_allowed() {
+            let since = |at: Option<Time>| at.map(|at| self.agenda.now().since(at));
+            let shutdown = self.oracle.shutdown;
             let delay = if process.speaks() { KILL_DELAY } else { shutdown + KILL_DELAY };
             match signal {
                 WorkerSignal::Terminate if !process.reachable() || !process.speaks() => {
                     self.check_retired(worker, "sent SIGTERM")
                 }
-                WorkerSignal::Terminate if since(process.told_shutdown).is_none_or(|ago| ago < shutdown) => {
+                WorkerSignal::Terminate
+                    if since(process.known.told_shutdown).is_none_or(|ago| ago < shutdown) =>
+                {
                     self.violated(format_args!("SIGTERM to {worker} before shutdownTimeout has passed"));
                 }
-                WorkerSignal::KillGroup if since(process.termed).is_none_or(|ago| ago < delay) => {
+                WorkerSignal::KillGroup if since(process.known.terminated).is_none_or(|ago| ago < delay) => {
                     let delay = delay.as_millis();
                     self.violated(format_args!("SIGKILL to {worker} less than {delay} ms after SIGTERM"));
                 }
@@ -204,8 +211,8 @@ impl World {
     }
 
     /// The daemon has nothing to do but wait: all exits it knows of are collected.
-    pub(super) fn check_idle(&mut self) {
-        let zombie = self.processes.iter().find(|(_, process)| process.exit_known && !process.reaped);
+    pub(crate) fn check_idle(&mut self) {
+        let zombie = self.processes.iter().find(|(_, process)| process.known.exited && !process.known.reaped);
         if let Some((worker, _)) = zombie {
             self.violated(format_args!("{worker} has exited, the daemon knows it, and does not reap it"));
         }

@@ -11,7 +11,9 @@ use nodesockd_core::id::{ConnId, SlotIndex};
 use nodesockd_core::state::{FoundLink, Leftovers, RecordedStage, State, Survivor, WorkerRecord};
 use nodesockd_core::wire::{Claim, FromWorker, Status};
 
-use super::{Doing, Happening, Lane, Worker, World, ms};
+use super::agenda::{Happening, Lane};
+use super::process::{Channel, Proc};
+use super::{Worker, WorkerStep, World, ms};
 
 /// The library tries to reach a daemon again at least so often, in ms.
 const REDIAL_MS: u64 = 1000;
@@ -42,7 +44,7 @@ impl World {
     /// The daemon is killed; `busy` with an operation, or not.
     pub fn daemon_dies(&mut self, busy: bool, torn: bool) {
         self.tally.count("daemon dies");
-        self.trace.line(self.now, "fault", "kill -9 the daemon");
+        self.trace.line(self.agenda.now(), "fault", "kill -9 the daemon");
         self.lose_daemon(busy);
         let socket_file = self.state.as_ref().and_then(|state| state.socket_files.first());
         let pattern = socket_file.and_then(|name| SocketPattern::parse(name).ok());
@@ -59,9 +61,7 @@ impl World {
         self.deaths.down = true;
         self.deaths.count += 1;
         self.deaths.forgot |= self.deaths.stale;
-        self.ready.clear();
-        self.agenda.retain(|due| !matches!(due.0.what, Happening::Deliver(_)));
-        self.lanes.clear();
+        self.agenda.lose_daemon();
         self.clients.forget_all();
         for process in self.processes.iter_mut() {
             process.lose_daemon();
@@ -74,18 +74,18 @@ impl World {
 
     /// Workers that serve and have no reason to go.
     fn untroubled(&self) -> BTreeSet<Worker> {
-        if !self.promises.wanted || self.promises.in_doubt() {
+        if !self.oracle.wanted || self.oracle.in_doubt() {
             return BTreeSet::new();
         }
-        let fine = |(worker, process): (Worker, &super::process::Proc)| {
-            let accepts = process.listening.is_some() || !process.accepts.is_empty();
-            let serves = process.published && process.unlinked.is_none() && accepts;
-            let sound = process.behaviours.is_empty()
-                && process.known_online
+        let fine = |(worker, process): (Worker, &Proc)| {
+            let accepts = process.traffic.queue.is_some() || !process.sockets.accepts.is_empty();
+            let serves = process.known.published && process.known.unlinked.is_none() && accepts;
+            let sound = process.plan.behaviours.is_empty()
+                && process.known.online
                 && !process.stopped
                 && !process.asked_to_go();
             // Of slots that were asked for there may be fewer.
-            let wanted = self.promises.slots.range(..SlotIndex(self.promises.floor()));
+            let wanted = self.oracle.slots.range(..SlotIndex(self.oracle.floor()));
             let recorded = self.recorded(process);
             // Spares that hear nothing accept as well, from all sockets.
             let seated = |socket: &String| {
@@ -93,8 +93,8 @@ impl World {
             };
             let needed = wanted.into_iter().any(|(_, slot)| {
                 let its = slot.worker == Some(worker)
-                    || seated(&slot.socket) && process.accepts.contains(&slot.socket);
-                its && !self.promises.unswapped.contains(&slot.link)
+                    || seated(&slot.socket) && process.sockets.accepts.contains(&slot.socket);
+                its && !self.oracle.unswapped.contains(&slot.link)
             });
             // One that can be told nothing is replaced unless it is known to need nothing.
             let active = recorded.is_some_and(|record| record.stage == RecordedStage::Online);
@@ -102,7 +102,7 @@ impl World {
             // Not so what a daemon has to retire, or to replace after an unfinished rollout, by its own account.
             let going = |stage: RecordedStage| stage == RecordedStage::Broken || stage.is_going();
             let current = recorded.is_none_or(|record| !going(record.stage));
-            let spoiled = process.socket.as_ref().is_some_and(|socket| self.promises.has_spoiled(socket));
+            let spoiled = process.sockets.own.as_ref().is_some_and(|socket| self.oracle.has_spoiled(socket));
             (process.alive() && serves && sound && current && needed && reachable && !spoiled)
                 .then_some(worker)
         };
@@ -115,7 +115,7 @@ impl World {
     }
 
     pub(super) fn check_kept(&mut self, worker: Worker, what: &str) {
-        let alive = self.processes.get(worker).is_some_and(super::process::Proc::alive);
+        let alive = self.processes.get(worker).is_some_and(Proc::alive);
         if alive && self.deaths.kept.contains(&worker) {
             self.violated(format_args!(
                 "{worker} is {what}, although nothing happened but that its daemon died"
@@ -136,7 +136,7 @@ impl World {
     pub fn inherit(&mut self, config: &Config) -> Leftovers {
         self.deaths.down = false;
         self.deaths.pattern = Some(config.socket_file.clone());
-        self.trace.line(self.now, "daemon", "start again");
+        self.trace.line(self.agenda.now(), "daemon", "start again");
         let survivors: Vec<Survivor> = self
             .processes
             .iter()
@@ -175,9 +175,10 @@ impl World {
             .collect();
         for worker in unknown {
             let Some(process) = self.processes.get_mut(worker) else { continue };
-            process.draining = true;
+            process.known.draining = true;
             // Nobody can say what it has inherited: the daemon after this one finds those files.
-            let sockets: Vec<String> = process.inherits.iter().chain(&process.socket).cloned().collect();
+            let sockets: Vec<String> =
+                process.sockets.inherits.iter().chain(&process.sockets.own).cloned().collect();
             let links =
                 links.iter().filter(|link| sockets.contains(&link.socket)).map(|link| link.name.clone());
             links.chain(sockets.clone()).for_each(|name| self.stuck(&name));
@@ -185,7 +186,7 @@ impl World {
         for worker in self.processes.live() {
             if self.has_library(worker) {
                 let moment = self.draw_us(REDIAL_MS * 1000);
-                self.after(moment, Happening::Worker(worker, Doing::Dial));
+                self.after(moment, Happening::Worker(worker, WorkerStep::Dial));
             }
         }
         Leftovers { state: self.state.clone(), survivors, links }
@@ -204,20 +205,20 @@ impl World {
         for link in links.iter().filter(|link| link.name == config.socket_file.link(link.slot)) {
             let worker = self.bound(&link.socket).map(|(worker, _)| worker);
             if let Some(process) = worker.and_then(|worker| self.processes.get_mut(worker)) {
-                process.unlinked = None;
+                process.known.unlinked = None;
             }
-            let slot = super::promises::Slot { link: link.name.clone(), socket: link.socket.clone(), worker };
-            self.promises.slots.insert(link.slot, slot);
+            let slot = super::oracle::Slot { link: link.name.clone(), socket: link.socket.clone(), worker };
+            self.oracle.slots.insert(link.slot, slot);
         }
     }
 
     /// Who bound a socket, dead or alive.
-    pub(super) fn bound(&self, socket: &str) -> Option<(Worker, &super::process::Proc)> {
-        self.processes.iter().find(|(_, process)| process.socket.as_deref() == Some(socket))
+    pub(super) fn bound(&self, socket: &str) -> Option<(Worker, &Proc)> {
+        self.processes.iter().find(|(_, process)| process.sockets.own.as_deref() == Some(socket))
     }
 
     /// What the daemon has written down of a worker.
-    pub(super) fn recorded(&self, process: &super::process::Proc) -> Option<&WorkerRecord> {
+    pub(super) fn recorded(&self, process: &Proc) -> Option<&WorkerRecord> {
         self.state.as_ref()?.worker(process.id)
     }
 
@@ -235,16 +236,16 @@ impl World {
 
     /// What was promised stands; what was in progress is decided by the file and the links.
     fn promise_on_adoption(&mut self, links: &[FoundLink]) {
-        let doubt = self.promises.in_doubt() || self.deaths.stale;
+        let doubt = self.oracle.in_doubt() || self.deaths.stale;
         let finishes = links.iter().any(|link| self.tells_of_rollout(&link.socket));
         let fate = self.state.as_ref().map_or(Fate::UNKNOWN, |state| Fate::of(state, finishes));
-        if !doubt && (self.promises.wanted, self.promises.suspended) != (fate.running, fate.suspended) {
+        if !doubt && (self.oracle.wanted, self.oracle.suspended) != (fate.running, fate.suspended) {
             self.violated(format_args!("by the state file the app {fate}, which is not what was promised"));
         }
-        if !self.promises.wanted {
-            self.promises.given_up = self.given_up();
+        if !self.oracle.wanted {
+            self.oracle.given_up = self.given_up();
         }
-        self.promises.adopted(fate.running, fate.suspended);
+        self.oracle.adopted(fate.running, fate.suspended);
         let rollout = self.state.as_ref().and_then(|state| state.rollout.as_ref());
         let counts = self.state.iter().map(|state| state.slots).chain(rollout.map(|rollout| rollout.slots));
         let counts: Vec<u32> = counts.collect();
@@ -252,19 +253,19 @@ impl World {
             self.state.iter().map(|state| state.standby).chain(rollout.map(|rollout| rollout.standby));
         let standby = standby.max().unwrap_or_default();
         if doubt {
-            self.promises.may_be(&counts, standby);
+            self.oracle.may_be(&counts, standby);
         }
     }
 
     /// Slots that a daemon which was told to stop has begun to give up: whoever served them was told to go.
     fn given_up(&self) -> BTreeSet<SlotIndex> {
-        let serves = |slot: &super::promises::Slot| match slot.worker {
+        let serves = |slot: &super::oracle::Slot| match slot.worker {
             Some(worker) => self.processes.get(worker).is_some_and(|process| {
-                process.alive() && !process.told_to_go() && !self.goes_by_record(process)
+                process.alive() && !process.known.told_to_go() && !self.goes_by_record(process)
             }),
             None => self.is_tended(&slot.socket, None),
         };
-        let slots = self.promises.slots.iter();
+        let slots = self.oracle.slots.iter();
         slots.filter(|(_, slot)| !serves(slot)).map(|(index, _)| *index).collect()
     }
 
@@ -300,11 +301,13 @@ impl World {
     /// A worker with our library reaches the daemon again, by the control socket.
     pub(super) fn dial(&mut self, worker: Worker) {
         let conn = self.clients.open();
-        let Some(process) = self.processes.get_mut(worker).filter(|process| process.orphaned) else { return };
-        if self.deaths.down || process.shutting || process.conn.is_some() {
+        let Some(process) = self.processes.get_mut(worker).filter(|process| process.is_orphaned()) else {
+            return;
+        };
+        if self.deaths.down || process.is_shutting_down() || process.conn().is_some() {
             return;
         }
-        process.conn = Some(conn);
+        process.channel = Channel::Orphaned(Some(conn));
         let (reported, broken) = (process.reported, process.broken);
         if reported {
             let suspended = process.holds;
@@ -324,23 +327,23 @@ impl World {
     pub(super) fn said(&self, worker: Worker, message: FromWorker) -> Option<(Lane, Event)> {
         let process = self.processes.get(worker)?;
         let id = process.id;
-        if process.channel_open {
+        if process.has_own_channel() {
             return Some((Lane::Worker(id), Event::Received { worker: id, message }));
         }
-        let conn = process.conn?;
+        let conn = process.conn()?;
         let claims = Some(Claim { worker: id, pid: Some(process.process.pid) });
         let caller = Some(Self::caller(process));
         Some((Lane::Client(conn), Event::Claimed { conn, caller, claims, message }))
     }
 
     /// What the kernel says of a worker's process.
-    fn caller(process: &super::process::Proc) -> Caller {
+    fn caller(process: &Proc) -> Caller {
         Caller {
             process: process.process,
             own_user: true,
             leads: true,
             worker: Some(process.id),
-            socket: process.socket.clone(),
+            socket: process.sockets.own.clone(),
             link: None,
         }
     }
@@ -357,14 +360,14 @@ impl World {
         let orphans = alive()
             .filter(|(_, process)| !known.contains(&process.process.pid))
             .map(|(worker, _)| format!("{worker} is alive and nobody's"));
-        let wanted = self.promises.suspended;
-        let serves = |process: &super::process::Proc| process.published && process.unlinked.is_none();
-        let mood = |process: &super::process::Proc| if wanted { !process.suspended } else { process.holds };
+        let wanted = self.oracle.suspended;
+        let serves = |process: &Proc| process.known.published && process.known.unlinked.is_none();
+        let mood = |process: &Proc| if wanted { !process.suspended } else { process.holds };
         let moods = alive()
             .filter(|(_, process)| {
                 self.deaths.count > 0
                     && !self.deaths.forgot
-                    && !self.promises.in_doubt()
+                    && !self.oracle.in_doubt()
                     && serves(process)
                     && !process.asks_to_go()
                     && mood(process)

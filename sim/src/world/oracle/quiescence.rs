@@ -4,18 +4,18 @@ use std::collections::BTreeSet;
 
 use nodesockd_core::id::SlotIndex;
 
-use super::{Entry, World};
 use crate::scenario::Behaviour;
+use crate::world::{Entry, World};
 
 impl World {
     /// Faults are over and the supervisor says that it has settled: what is still not as it should be.
     pub fn unsettled(&self) -> Vec<String> {
         let mut wrong: Vec<String> =
             self.unanswered().into_iter().map(|request| format!("no final reply to {request}")).collect();
-        if self.promises.wanted {
+        if self.oracle.wanted {
             let served = self.served();
-            if !self.promises.counts.contains(&served) {
-                let counts: Vec<String> = self.promises.counts.iter().map(u32::to_string).collect();
+            if !self.oracle.counts.contains(&served) {
+                let counts: Vec<String> = self.oracle.counts.iter().map(u32::to_string).collect();
                 wrong.push(format!("{served} slots are served, not {}", counts.join(" or ")));
             }
         }
@@ -29,11 +29,11 @@ impl World {
     fn misnamed(&self) -> Vec<String> {
         let links = self.files.iter().filter(|(name, entry)| {
             matches!(entry, Entry::Link(_))
-                && !self.promises.is_stuck(name)
+                && !self.oracle.is_stuck(name)
                 && self.files.follow(name).is_some()
         });
         let mut links: Vec<_> =
-            links.filter_map(|(name, _)| Some((self.promises.slot_of(name)?, name))).collect();
+            links.filter_map(|(name, _)| Some((self.oracle.slot_of(name)?, name))).collect();
         links.sort();
         let double = links.iter().zip(links.iter().skip(1)).filter(|(one, other)| one.0 == other.0);
         let double = double.map(|(one, other)| format!("{} and {} are links of one slot", one.1, other.1));
@@ -46,29 +46,29 @@ impl World {
     fn served(&self) -> u32 {
         let serves = |slot: &u32| {
             let slot = SlotIndex(*slot);
-            let link = self.promises.link(slot);
-            let spoiled = self.promises.is_spoiled(slot);
-            let meant = self.promises.slots.get(&slot).filter(|_| spoiled).map(|slot| slot.socket.as_str());
+            let link = self.oracle.link(slot);
+            let spoiled = self.oracle.is_spoiled(slot);
+            let meant = self.oracle.slots.get(&slot).filter(|_| spoiled).map(|slot| slot.socket.as_str());
             let target = link.and_then(|link| self.files.target(link)).or(meant);
             if let Some(socket) = target.filter(|socket| self.is_ours(socket)) {
                 return self.is_tended(socket, None);
             }
-            let last = || self.promises.slots.get(&slot).filter(|_| spoiled).and_then(|slot| slot.worker);
+            let last = || self.oracle.slots.get(&slot).filter(|_| spoiled).and_then(|slot| slot.worker);
             let named = link.and_then(|link| self.files.follow(link)).or_else(last);
             let process = named.and_then(|worker| self.processes.get(worker));
-            process.is_some_and(|process| process.known_online && process.listening.is_some())
+            process.is_some_and(|process| process.known.online && process.traffic.queue.is_some())
         };
-        u32::try_from((0..self.promises.most).take_while(serves).count()).unwrap_or(u32::MAX)
+        u32::try_from((0..self.oracle.most).take_while(serves).count()).unwrap_or(u32::MAX)
     }
 
     /// All is quiet: no operation is in progress, nor one whose asker has hung up before it was answered.
     pub fn settled(&mut self) {
         // Somebody asked for a stop, hung up, and asked for something else since.
-        self.promises.wanted |= self.promises.stops_open > 0 && self.served() > 0;
-        self.promises.lifting = 0;
-        self.promises.stops_open = 0;
-        if self.promises.wanted {
-            self.promises.counts = BTreeSet::from([self.served()]);
+        self.oracle.wanted |= self.oracle.stops_open > 0 && self.served() > 0;
+        self.oracle.lifting = 0;
+        self.oracle.stops_open = 0;
+        if self.oracle.wanted {
+            self.oracle.counts = BTreeSet::from([self.served()]);
         }
     }
 
@@ -76,39 +76,40 @@ impl World {
     pub fn has_mute_workers(&self) -> bool {
         self.processes
             .iter()
-            .any(|(_, process)| process.alive() && process.behaviours.contains(&Behaviour::Mute))
+            .any(|(_, process)| process.alive() && process.plan.behaviours.contains(&Behaviour::Mute))
     }
 
     /// Whether workers that serve hold requests until they are resumed.
     pub fn waits_for_resume(&self) -> bool {
         let holds = self.processes.iter().any(|(_, process)| {
-            process.alive() && process.holds && process.published && process.unlinked.is_none()
+            process.alive() && process.holds && process.known.published && process.known.unlinked.is_none()
         });
         // One that was not resumed holds sockets of an earlier daemon, at which nobody accepts.
         let shut = |socket: &str| {
             let mut holders = self.processes.iter().filter(|(_, its)| its.alive() && its.inherits(socket));
             holders.clone().any(|(_, process)| process.holds)
-                && !holders.any(|(_, process)| process.accepts.contains(socket))
+                && !holders.any(|(_, process)| process.sockets.accepts.contains(socket))
         };
         let foreign =
             self.listeners.iter().filter(|(_, listener)| !listener.held && !listener.queue.is_empty());
         holds
             || foreign.map(|(socket, _)| socket).any(|socket| shut(socket))
-            || self.promises.slots.values().any(|slot| {
+            || self.oracle.slots.values().any(|slot| {
                 let waits = self.listeners.get(&slot.socket).is_some_and(|ours| !ours.queue.is_empty());
-                let accepts = |process: &super::process::Proc| process.accepts.contains(&slot.socket);
+                let accepts =
+                    |process: &crate::world::process::Proc| process.sockets.accepts.contains(&slot.socket);
                 waits && !self.processes.iter().any(|(_, process)| process.alive() && accepts(process))
             })
     }
 
     /// The daemon has quit: what it left behind.
     pub fn remains(&mut self) -> Vec<String> {
-        self.promises.wanted = false;
+        self.oracle.wanted = false;
         let mut wrong = Vec::new();
         for (worker, process) in self.processes.iter() {
             if process.alive() {
                 wrong.push(format!("{worker} is still alive"));
-            } else if !process.reaped {
+            } else if !process.known.reaped {
                 wrong.push(format!("{worker} was never reaped"));
             } else if !process.children.is_empty() {
                 wrong.push(format!("a child of {worker} is still alive"));

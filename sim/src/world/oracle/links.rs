@@ -3,10 +3,10 @@
 
 use nodesockd_core::id::SlotIndex;
 
-use super::process::Proc;
-use super::promises::Slot;
-use super::{Worker, World};
+use super::Slot;
 use crate::ledger::Cause;
+use crate::world::process::Proc;
+use crate::world::{Worker, World};
 
 impl World {
     /// A link is swapped.
@@ -15,19 +15,19 @@ impl World {
             return self.published_ours(link, socket);
         }
         let named = self.bound(socket).map(|(worker, _)| worker);
-        let (Some(worker), Some(slot)) = (named, self.promises.slot_of(link)) else {
+        let (Some(worker), Some(slot)) = (named, self.oracle.slot_of(link)) else {
             self.violated(format_args!("{link} is to name {socket}, which is no worker's"));
             return;
         };
         self.mark_published(slot, worker, link);
         if let Some(process) = self.processes.get_mut(worker) {
-            (process.unlinked, process.given_up) = (None, None);
-            process.published = true;
-            let wrong = if !process.known_online {
+            (process.known.unlinked, process.known.given_up) = (None, None);
+            process.known.published = true;
+            let wrong = if !process.known.online {
                 Some("has not reported online")
-            } else if process.exit_known {
+            } else if process.known.exited {
                 Some("is known to be gone")
-            } else if process.told_to_go() && !self.deaths.forgot {
+            } else if process.known.told_to_go() && !self.deaths.forgot {
                 Some("was told to go")
             } else {
                 None
@@ -41,7 +41,7 @@ impl World {
 
     /// A link is swapped to a socket of the daemon's own: there has to be somebody who accepts from it, or will.
     fn published_ours(&mut self, link: &str, socket: &str) {
-        let Some(slot) = self.promises.slot_of(link) else {
+        let Some(slot) = self.oracle.slot_of(link) else {
             self.violated(format_args!("{link} is to name {socket}, but is no slot's link"));
             return;
         };
@@ -56,15 +56,15 @@ impl World {
 
     /// A link names a socket from now on.
     fn names(&mut self, slot: SlotIndex, new: Slot) {
-        self.promises.stuck.remove(&new.link);
-        self.promises.spoiled.remove(&new.link);
-        self.promises.given_up.remove(&slot);
+        self.oracle.stuck.remove(&new.link);
+        self.oracle.spoiled.remove(&new.link);
+        self.oracle.given_up.remove(&slot);
         let socket = new.socket.clone();
-        let before = self.promises.slots.insert(slot, new);
+        let before = self.oracle.slots.insert(slot, new);
         if let Some(before) = before.filter(|before| before.socket != socket) {
             self.unlinked(&before);
         }
-        let others = self.promises.slots.iter().find(|(other, its)| **other != slot && its.socket == socket);
+        let others = self.oracle.slots.iter().find(|(other, its)| **other != slot && its.socket == socket);
         if let Some((other, _)) = others {
             let other = *other;
             self.violated(format_args!("{socket} serves two slots, {other} and {slot}"));
@@ -72,31 +72,31 @@ impl World {
     }
 
     /// Somebody but `except` inherited the socket, was ready, and has not been told to go, as far as the daemon knows.
-    pub(super) fn is_tended(&self, socket: &str, except: Option<Worker>) -> bool {
+    pub(crate) fn is_tended(&self, socket: &str, except: Option<Worker>) -> bool {
         self.processes.iter().any(|(worker, process)| Some(worker) != except && process.tends(socket))
     }
 
     /// Somebody could accept from a socket of the daemon's that a link names, if he was told to, and is not the only one for
     /// another slot.
     fn is_of_use(&self, socket: &str) -> bool {
-        let others = self.promises.slots.values().map(|slot| slot.socket.as_str());
+        let others = self.oracle.slots.values().map(|slot| slot.socket.as_str());
         let others: Vec<&str> = others.filter(|other| *other != socket).collect();
         let needed = |worker: Worker, process: &Proc| {
             let its: Vec<&str> = others.iter().copied().filter(|other| process.may_accept(other)).collect();
             !self.are_served(&its, &mut vec![worker])
         };
         self.processes.iter().any(|(worker, process)| {
-            let hears = process.reachable() || !process.accepts.is_empty();
+            let hears = process.reachable() || !process.sockets.accepts.is_empty();
             process.alive()
-                && process.known_online
-                && !process.exit_known
+                && process.known.online
+                && !process.known.exited
                 && process.may_accept(socket)
                 && process.is_free_for(socket)
                 && hears
                 && !process.asks_to_go()
                 && !process.ignores_suspension()
                 && !self.goes_by_record(process)
-                && !process.told_to_go()
+                && !process.known.told_to_go()
                 && !needed(worker, process)
         })
     }
@@ -116,59 +116,59 @@ impl World {
     }
 
     /// The daemon has written down that it is to go.
-    pub(super) fn goes_by_record(&self, process: &Proc) -> bool {
+    pub(crate) fn goes_by_record(&self, process: &Proc) -> bool {
         self.recorded(process).is_some_and(|record| record.stage.is_going())
     }
 
     fn mark_published(&mut self, slot: SlotIndex, worker: Worker, link: &str) {
         let Some(process) = self.processes.get(worker) else { return };
-        if process.unlinked.is_some() {
+        if process.known.unlinked.is_some() {
             self.marks.count("a link is swapped back");
         }
-        let Some(before) = self.promises.slots.get(&slot) else { return };
+        let Some(before) = self.oracle.slots.get(&slot) else { return };
         if before.link != link {
             self.marks.count("a link gets another name");
         }
         let before = before.worker.and_then(|worker| self.processes.get(worker));
-        let ended = before.and_then(|before| before.exit_known.then_some(before.ended_at));
-        if ended.is_some_and(|at| process.spawned < at) {
+        let ended = before.filter(|before| before.known.exited).and_then(Proc::ended_at);
+        if ended.is_some_and(|at| process.plan.spawned < at) {
             self.marks.count("a standby takes over");
         }
     }
 
     /// A link is removed.
     pub fn withdrawn(&mut self, link: &str) {
-        self.promises.stuck.remove(link);
-        let Some(slot) = self.promises.slot_of(link) else {
+        self.oracle.stuck.remove(link);
+        let Some(slot) = self.oracle.slot_of(link) else {
             self.violated(format_args!("{link} is withdrawn, but it is no slot's link"));
             return;
         };
-        let current = self.promises.slots.get(&slot).filter(|slot| slot.link == link);
+        let current = self.oracle.slots.get(&slot).filter(|slot| slot.link == link);
         let Some(worker) = current.map(|slot| slot.worker) else { return };
         let named = worker.and_then(|worker| self.processes.get(worker));
         let of_use = current.is_some_and(|slot| self.is_of_use(&slot.socket));
-        let died = named.map_or(!of_use, |process| process.died_by_itself);
-        let known = !died && !self.deaths.forgot && !self.promises.given_up.contains(&slot);
-        if self.promises.wanted && slot.0 < self.promises.floor() && known {
+        let died = named.map_or(!of_use, |process| process.died_by_itself());
+        let known = !died && !self.deaths.forgot && !self.oracle.given_up.contains(&slot);
+        if self.oracle.wanted && slot.0 < self.oracle.floor() && known {
             self.violated(format_args!("{link} is withdrawn although slot {slot} is to be served"));
         }
-        let Some(named) = self.promises.slots.remove(&slot) else { return };
+        let Some(named) = self.oracle.slots.remove(&slot) else { return };
         self.unlinked(&named);
-        if died && self.promises.wanted && slot.0 < self.promises.floor() {
+        if died && self.oracle.wanted && slot.0 < self.oracle.floor() {
             if named.worker.is_none() {
                 self.closed.entry(named.socket.clone()).or_insert(Some(Cause::WorkerDied));
             }
-            self.promises.slots.insert(slot, named);
+            self.oracle.slots.insert(slot, named);
         }
     }
 
     /// It accepts from the socket because it was told to.
     fn is_told(&self, worker: Worker, socket: &str) -> bool {
-        self.processes.get(worker).is_some_and(|process| process.told_socket.as_deref() == Some(socket))
+        self.processes.get(worker).is_some_and(|process| process.known.told_socket.as_deref() == Some(socket))
     }
 
     fn unlinked(&mut self, slot: &Slot) {
-        let now = self.now;
+        let now = self.agenda.now();
         if let Some(listener) = self.listeners.get_mut(&slot.socket) {
             listener.unlinked = Some(now);
         }
@@ -179,28 +179,28 @@ impl World {
                 self.check_kept(worker, "taken from its link");
             }
             if let Some(process) = self.processes.get_mut(worker) {
-                process.unlinked = Some(now);
+                process.known.unlinked = Some(now);
             }
         }
     }
 
     /// A removal failed by an injected error.
     pub fn stuck(&mut self, name: &str) {
-        self.promises.stuck.insert(name.to_owned());
+        self.oracle.stuck.insert(name.to_owned());
     }
 
     pub fn unstuck(&mut self, name: &str) {
-        self.promises.stuck.remove(name);
+        self.oracle.stuck.remove(name);
     }
 
     /// Somebody else removes a file.
     pub fn spoil(&mut self, name: &str) {
-        self.promises.spoiled.insert(name.to_owned());
+        self.oracle.spoiled.insert(name.to_owned());
     }
 
     pub fn sweep_failed(&mut self) {
         let litter = self.litter();
-        self.promises.sweep_failed = true;
-        self.promises.stuck.extend(litter);
+        self.oracle.sweep_failed = true;
+        self.oracle.stuck.extend(litter);
     }
 }

@@ -1,0 +1,45 @@
+//! What the daemon knows of a worker, and what it has done to it.
+
+use nodesockd_core::Time;
+
+/// The facts that the daemon has taken in and the orders that it has carried out, for one worker.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// The daemon has learned that it is online.
+    pub online: bool,
+    /// The daemon has learned that it ended.
+    pub exited: bool,
+    pub reaped: bool,
+    /// A link has named it.
+    pub published: bool,
+    /// When its link was swapped away or withdrawn.
+    pub unlinked: Option<Time>,
+    /// When the daemon began to drain it although its link could not be withdrawn.
+    pub given_up: Option<Time>,
+    /// The daemon watches its accept queue, as it does for those that are to go.
+    pub draining: bool,
+    /// Since when the kernel could not be asked about its accept queue.
+    pub blind_since: Option<Time>,
+    /// The daemon has told it to resume.
+    pub told_resume: bool,
+    /// The inherited socket from which it was told to accept.
+    pub told_socket: Option<String>,
+    /// Another one was told to accept from that socket since: this one may go at any time.
+    pub succeeded: bool,
+    /// When the daemon decided to tell it to shut down: orders wait for those before them.
+    pub told_shutdown: Option<Time>,
+    /// When the daemon decided to send it SIGTERM.
+    pub terminated: Option<Time>,
+}
+
+impl Known {
+    /// The daemon has decided to tell it to go, in words or by SIGTERM.
+    pub fn told_to_go(&self) -> bool {
+        self.told_shutdown.is_some() || self.terminated.is_some()
+    }
+
+    /// When its drain began, at the earliest.
+    pub fn drained_since(&self) -> Option<Time> {
+        self.given_up.into_iter().chain(self.unlinked).min()
+    }
+}

@@ -1,0 +1,106 @@
+//! Why a user's request was lost: by a cause the contract knows, or by none.
+
+use nodesockd_core::id::SlotIndex;
+
+use super::conduct::KILL_DELAY;
+use crate::ledger::Cause;
+use crate::world::{Worker, World};
+
+impl World {
+    /// Why a slot's link leads to no listening worker, if that may be.
+    pub(crate) fn cause_of_refusal(&self, slot: SlotIndex, named: Option<Worker>) -> Option<Cause> {
+        let last = named.or_else(|| self.oracle.slots.get(&slot).and_then(|slot| slot.worker));
+        let died = last
+            .and_then(|worker| self.processes.get(worker))
+            .is_some_and(|process| process.died_by_itself() && !process.alive());
+        let meant = self.oracle.slots.get(&slot).filter(|slot| slot.worker.is_none());
+        let closed = meant.and_then(|slot| self.closed.get(&slot.socket).copied().flatten());
+        if died {
+            Some(Cause::WorkerDied)
+        } else if closed.is_some() {
+            closed
+        } else if self.oracle.is_spoiled(slot) {
+            Some(Cause::Removed)
+        } else if last.is_none() && meant.is_none()
+            || !self.oracle.wanted
+            || self.oracle.given_up.contains(&slot)
+            || slot.0 >= self.oracle.floor()
+        {
+            Some(Cause::NotRunning)
+        } else {
+            None
+        }
+    }
+
+    /// Why a worker that a link named a moment ago may have stopped listening.
+    pub(crate) fn cause_of_lateness(&self, slot: SlotIndex, worker: Worker) -> Option<Cause> {
+        self.cause_of_refusal(slot, Some(worker)).or_else(|| self.cause_of_closing(worker))
+    }
+
+    /// Why a worker may close its socket while connections wait.
+    pub(crate) fn cause_of_closing(&self, worker: Worker) -> Option<Cause> {
+        let process = self.processes.get(worker)?;
+        if self.oracle.kill_allowed() {
+            return Some(Cause::KilledByOperator);
+        }
+        match process.known.drained_since() {
+            Some(at) if self.agenda.now().since(at) >= self.oracle.drain => Some(Cause::DrainTimeout),
+            Some(_) if process.is_unseen(self.agenda.now()) => Some(Cause::QueueUnseen),
+            Some(_) => None,
+            None => (!self.oracle.wanted).then_some(Cause::NotRunning),
+        }
+    }
+
+    /// Why the daemon may end a worker by a signal although it holds requests.
+    pub(crate) fn cause_of_signal(&self, worker: Worker) -> Option<Cause> {
+        let process = self.processes.get(worker)?;
+        // One that cannot be told has its time as well.
+        let stranger = process.is_orphaned() && !process.reachable();
+        let told = process.known.told_shutdown.or(process.known.unlinked.filter(|_| stranger));
+        let told = if process.speaks() { told } else { process.known.terminated };
+        let had_time = told.is_some_and(|at| self.agenda.now().since(at) >= self.oracle.shutdown);
+        if self.oracle.kill_allowed() {
+            Some(Cause::KilledByOperator)
+        } else if process.known.terminated.is_some_and(|at| self.agenda.now().since(at) >= KILL_DELAY) {
+            Some(Cause::ShutdownTimeout)
+        } else if had_time && process.holds {
+            Some(Cause::NeverResumed)
+        } else if had_time {
+            Some(Cause::ShutdownTimeout)
+        } else if !process.reachable()
+            && (process.holds || !process.is_orphaned() || !process.sockets.accepts.is_empty())
+        {
+            Some(Cause::ChannelLost)
+        } else if process.ignores_suspension() {
+            Some(Cause::IgnoredSuspension)
+        } else {
+            None
+        }
+    }
+
+    /// Why the daemon may close a socket of its own while connections wait.
+    pub(crate) fn cause_of_unlistening(&self, socket: &str) -> Option<Cause> {
+        let listener = self.listeners.get(socket)?;
+        let tended =
+            self.processes.iter().any(|(_, process)| process.inherits(socket) && process.known.online);
+        let died =
+            self.processes.iter().any(|(_, process)| process.inherits(socket) && process.died_by_itself());
+        match listener.drained_since() {
+            _ if self.oracle.kill_allowed() => Some(Cause::KilledByOperator),
+            Some(at) if self.agenda.now().since(at) >= self.oracle.drain => Some(Cause::DrainTimeout),
+            _ if self
+                .oracle
+                .slots
+                .values()
+                .any(|slot| slot.socket == socket && self.oracle.is_removed(slot)) =>
+            {
+                Some(Cause::Removed)
+            }
+            Some(_) if listener.unseen => Some(Cause::QueueUnseen),
+            _ if listener.overdue => Some(Cause::NotRunning),
+            _ if died => Some(Cause::WorkerDied),
+            _ if !tended => Some(Cause::NotRunning),
+            Some(_) | None => None,
+        }
+    }
+}

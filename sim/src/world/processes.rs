@@ -1,0 +1,339 @@
+//! What is done to workers' processes: started, told, signalled, collected.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use nodesockd_core::Time;
+use nodesockd_core::action::{SpawnOrder, WorkerSignal};
+use nodesockd_core::config::Ready;
+use nodesockd_core::event::{Event, ExitStatus, Failure};
+use nodesockd_core::id::{ConnId, Process, WorkerId};
+use nodesockd_core::wire::ToWorker;
+
+use super::agenda::{Happening, Lane};
+use super::oracle::known::Known;
+use super::process::{Channel, Plan, Proc, Sockets, State, Traffic};
+use super::{Worker, WorkerStep, World, ms};
+use crate::faults::Call;
+use crate::ledger::Cause;
+use crate::scenario::{Behaviour, Death};
+impl World {
+    /// Starts a worker.
+    pub fn spawn(&mut self, order: &SpawnOrder) -> Result<Process, Failure> {
+        let called = self.call(Call::Spawn);
+        self.check_ordered();
+        let suspended = variable(order, "NODESOCKD_SUSPENDED") == "true";
+        let mood = if suspended { " suspended" } else { "" };
+        if let Err(failure) = called {
+            self.trace.line(self.agenda.now(), "daemon", format_args!("spawn{mood} → {failure}"));
+            return Err(failure);
+        }
+        if let Some(missing) = order.listeners.iter().find(|socket| !self.is_held(socket)) {
+            return Err(Failure(format!("{missing} is not open")));
+        }
+        let worker = self.processes.next();
+        let pid = self.processes.free_pid();
+        if self.processes.iter().any(|(_, former)| former.process.pid == pid) {
+            self.tally.count("pid reused");
+        }
+        let process =
+            Process { pid, started: self.agenda.now().as_nanos() / 10_000_000 * 1000 + u64::from(worker.0) };
+        self.trace.line(self.agenda.now(), "daemon", format_args!("spawn {worker}{mood} → pid {pid}"));
+        // Whatever was deployed before, in the end there is code that works.
+        let deployed = if self.scenario_over() { 0 } else { self.release };
+        let release = self.scenario.releases.get(deployed);
+        let mut behaviours = release.map(|release| release.defects.clone()).unwrap_or_default();
+        if !behaviours.is_empty() {
+            self.tally.count("bad release");
+        }
+        if !self.faults_over() {
+            let planned = self.faults.workers.iter().filter(|fault| fault.nth == worker.0);
+            behaviours.extend(planned.map(|fault| fault.behaviour));
+        }
+        let (boot, service) = release.map_or((40, 4), |release| (release.boot_ms, release.service_ms));
+        let boot = ms(boot) + self.draw_us(boot * 250);
+        let path = variable(order, "NODESOCKD_SOCKET_PATH");
+        let speaks = order.ready == Ready::Report;
+        self.processes.add(Proc {
+            id: order.worker,
+            process,
+            plan: Plan {
+                ready: order.ready,
+                behaviours: behaviours.clone(),
+                service: ms(service),
+                spawned: self.agenda.now(),
+                boots_at: self.agenda.now() + boot,
+            },
+            state: State::Booting,
+            stopped: false,
+            deferred: VecDeque::new(),
+            sockets: Sockets {
+                own: path.rsplit('/').next().filter(|_| order.listeners.is_empty()).map(str::to_owned),
+                given: order.listeners.clone(),
+                inherits: order.listeners.clone(),
+                accepts: BTreeSet::new(),
+            },
+            traffic: Traffic::default(),
+            channel: Channel::Open,
+            heard_until: self.agenda.now(),
+            suspended,
+            holds: suspended && speaks && !behaviours.contains(&Behaviour::ReportsUnsuspended),
+            healthy: false,
+            reported: false,
+            broken: false,
+            adopted: false,
+            children: Vec::new(),
+            known: Known::default(),
+        });
+        self.after(boot, Happening::Worker(worker, WorkerStep::Boot));
+        for behaviour in behaviours {
+            self.misbehave(worker, boot, behaviour);
+        }
+        self.check_spawned(worker);
+        Ok(process)
+    }
+
+    /// Puts a worker's deviations on the agenda, those that come by time.
+    fn misbehave(&mut self, worker: Worker, boot: Duration, behaviour: Behaviour) {
+        let (kind, plan) = match behaviour {
+            Behaviour::NeverReports => ("never reports", None),
+            Behaviour::ReportsLate { .. } => ("reports late", None),
+            Behaviour::ReportsTwice => ("reports twice", None),
+            Behaviour::ReportsUnsuspended => ("reports unsuspended", None),
+            Behaviour::Dies { after_ms, how } => {
+                let kind = if ms(after_ms) < boot { "dies booting" } else { "dies" };
+                (kind, Some((ms(after_ms), WorkerStep::End(how, Some(Cause::WorkerDied)))))
+            }
+            Behaviour::DiesServing { .. } => ("dies serving", None),
+            Behaviour::IgnoresShutdown => ("ignores shutdown", None),
+            Behaviour::IgnoresSigterm => ("ignores SIGTERM", None),
+            Behaviour::Breaks { after_ms } => ("broken", Some((boot + ms(after_ms), WorkerStep::Break))),
+            Behaviour::ClosesChannel { after_ms } => {
+                ("closes channel", Some((ms(after_ms), WorkerStep::CloseChannel)))
+            }
+            Behaviour::Forks { escapes } => {
+                (if escapes { "escaped child" } else { "child" }, Some((boot / 2, WorkerStep::Fork)))
+            }
+            Behaviour::Babbles => ("babbles", Some((boot / 2, WorkerStep::Babble))),
+            Behaviour::Mute => ("mute", None),
+            Behaviour::Stops { after_ms, for_ms } => {
+                ("busy", Some((ms(after_ms), WorkerStep::Stop(ms(for_ms)))))
+            }
+        };
+        self.tally.count(kind);
+        if let Some((delay, step)) = plan {
+            self.after(delay, Happening::Worker(worker, step));
+        }
+    }
+
+    /// The daemon sends a message: it arrives a moment later, when the worker reads again.
+    pub fn tell(&mut self, id: WorkerId, over: Option<ConnId>, message: &ToWorker) {
+        let Some(worker) = self.processes.named(id) else {
+            self.violated(format_args!("a message to {id}, which was never spawned"));
+            return;
+        };
+        if !matches!(message, ToWorker::NodeHandleAck) {
+            self.trace.line(self.agenda.now(), "daemon", format_args!("tell {worker}: {}", words(message)));
+        }
+        self.check_told(worker, message);
+        if *message == ToWorker::Shutdown {
+            self.check_kept(worker, "told to shut down");
+        }
+        let latency = self.draw_us(150);
+        let (now, decided) = (self.agenda.now(), self.agenda.busy_since());
+        let Some(process) = self.processes.get_mut(worker) else { return };
+        if let ToWorker::Resume { fd } = message {
+            process.known.told_resume = true;
+            process.known.told_socket = process.socket_at(*fd).cloned();
+            self.succeed(worker);
+        }
+        let Some(process) = self.processes.get_mut(worker) else { return };
+        if *message == ToWorker::Shutdown {
+            process.known.told_shutdown.get_or_insert(decided);
+        }
+        let heard = if over.is_some() { over == process.conn() } else { process.has_own_channel() };
+        if !heard || !process.alive() {
+            return;
+        }
+        let at = (now + latency).max(process.heard_until).max(process.plan.boots_at);
+        process.heard_until = at;
+        self.schedule(at, Happening::Worker(worker, WorkerStep::Hear(message.clone())));
+    }
+
+    /// Whoever accepts from the socket that a worker was told, is not needed there any more.
+    fn succeed(&mut self, worker: Worker) {
+        let Some(socket) = self.processes.get(worker).and_then(|process| process.known.told_socket.clone())
+        else {
+            return;
+        };
+        let others = (0..).map(Worker).zip(self.processes.iter_mut()).filter(|(other, _)| *other != worker);
+        others
+            .filter(|(_, process)| process.sockets.accepts.contains(&socket))
+            .for_each(|(_, process)| process.known.succeeded = true);
+    }
+
+    /// SIGSTOP, and SIGCONT later.
+    pub(super) fn stop(&mut self, worker: Worker, duration: Duration) {
+        let end = Time::ZERO + ms(self.faults.until_ms);
+        let Some(process) = self.processes.get_mut(worker).filter(|process| process.alive()) else { return };
+        process.stopped = true;
+        self.deaths.kept.remove(&worker);
+        self.trace.line(
+            self.agenda.now(),
+            "fault",
+            format_args!("stop {worker} for {} ms", duration.as_millis()),
+        );
+        let until = (self.agenda.now() + duration).min(end.max(self.agenda.now()));
+        self.schedule(until, Happening::Continue(worker));
+    }
+
+    pub(super) fn go_on(&mut self, worker: Worker) {
+        let Some(process) = self.processes.get_mut(worker) else { return };
+        process.stopped = false;
+        for step in std::mem::take(&mut process.deferred) {
+            self.after(Duration::ZERO, Happening::Worker(worker, step));
+        }
+    }
+
+    /// Somebody else's SIGKILL.
+    pub(super) fn kill(&mut self, worker: Worker) {
+        self.trace.line(self.agenda.now(), "fault", format_args!("kill -9 {worker}"));
+        self.end(worker, Death::Signal(9), Some(Cause::WorkerDied));
+    }
+
+    /// The daemon's signals.
+    pub fn signal(&mut self, id: WorkerId, target: Process, signal: WorkerSignal) {
+        let Some(worker) = self.check_signal(id, target, signal) else { return };
+        self.check_kept(worker, "sent a signal");
+        let cause = self.cause_of_signal(worker);
+        let decided = self.agenda.busy_since();
+        let Some(process) = self.processes.get_mut(worker) else { return };
+        match signal {
+            WorkerSignal::Terminate => {
+                self.marks.count("SIGTERM is needed");
+                process.known.terminated.get_or_insert(decided);
+                let delay = self.draw_us(30);
+                self.after(delay, Happening::Worker(worker, WorkerStep::Term(cause)));
+            }
+            WorkerSignal::KillGroup => {
+                self.marks.count("SIGKILL is needed");
+                process.children.retain(|escaped| *escaped && !process.adopted);
+                self.end(worker, Death::Signal(9), cause);
+            }
+        }
+    }
+
+    /// A process ends: what it held is lost for `cause`, or for no reason the contract knows.
+    pub(super) fn end(&mut self, worker: Worker, how: Death, cause: Option<Cause>) {
+        let delay = Duration::from_nanos(self.agenda.dice().u64(0..=self.faults.exit_delay_ms * 1_000_000));
+        let delay = if self.faults_over() { Duration::ZERO } else { delay };
+        if delay > Duration::ZERO {
+            self.tally.count("exit noticed late");
+        }
+        let Some(process) = self.processes.get_mut(worker).filter(|process| process.alive()) else { return };
+        let status = match how {
+            Death::Code(code) => ExitStatus::Code(code),
+            Death::Signal(number) => ExitStatus::Signal(number),
+        };
+        process.state = State::Ended { at: self.agenda.now(), by_itself: cause == Some(Cause::WorkerDied) };
+        if self.oracle.suspended && process.known.published && cause == Some(Cause::WorkerDied) {
+            self.marks.count("a worker of a suspended app dies");
+        }
+        process.traffic.queue.iter_mut().for_each(|queue| {
+            process.traffic.serving.extend(queue.drain(..));
+        });
+        process.traffic.queue = None;
+        process.sockets.accepts.clear();
+        let probes = std::mem::take(&mut process.traffic.probes);
+        let lost: BTreeSet<_> = process.traffic.serving.union(&process.traffic.held).copied().collect();
+        process.traffic.serving.clear();
+        process.traffic.held.clear();
+        let (id, idle) = (process.id, std::mem::take(&mut process.traffic.idle));
+        let (closed, conn) = (process.has_own_channel(), process.conn());
+        process.channel = Channel::Closed;
+        let adopted = process.adopted;
+        if self.deaths.down {
+            process.known.exited = true;
+            process.known.reaped = true;
+        }
+        self.trace.line(self.agenda.now(), worker, status);
+        self.nginx.forget(&idle);
+        for request in lost {
+            self.lose(request, cause, format_args!("{worker} {status}"));
+        }
+        self.close_abandoned(cause);
+        for _ in 0..probes {
+            let result = Err(Failure("the connection was reset".into()));
+            self.deliver(None, Duration::ZERO, Event::Probed { worker: id, result });
+        }
+        let status = if adopted { ExitStatus::Unknown } else { status };
+        let exited = Event::Exited { worker: id, status };
+        let mut facts = vec![exited];
+        if closed {
+            let place = usize::from(self.agenda.dice().u8(0..5) < 2);
+            facts.insert(place, Event::ChannelClosed { worker: id });
+        }
+        for fact in facts {
+            self.deliver(Some(Lane::Worker(id)), delay, fact);
+        }
+        if let Some(conn) = conn {
+            self.part(conn);
+        }
+    }
+
+    /// Here a daemon finds all survivors when it starts. Only a worker that has ended since it reported can be adopted later:
+    /// its end is reported at once, as the kernel does of a process that is gone.
+    pub fn watch(&mut self, id: WorkerId, _target: Process) {
+        let worker = self.processes.named(id);
+        match worker.and_then(|worker| self.processes.get_mut(worker)).filter(|process| !process.alive()) {
+            Some(process) => {
+                (process.known.exited, process.known.reaped) = (false, false);
+                let exited = Event::Exited { worker: id, status: ExitStatus::Unknown };
+                self.deliver(Some(Lane::Worker(id)), Duration::ZERO, exited);
+            }
+            None => self.violated(format_args!("{id} is adopted a second time")),
+        }
+    }
+
+    /// Collects an ended worker and what it left behind.
+    pub fn reap(&mut self, id: WorkerId, target: Process) {
+        let took = self.draw_us(100);
+        self.elapse(took);
+        let Some(worker) = self.processes.named(id) else {
+            self.violated(format_args!("{id} is to be reaped, but was never spawned"));
+            return;
+        };
+        let Some(process) = self.processes.get_mut(worker) else { return };
+        let fault = if process.process != target {
+            Some("by another's identity")
+        } else if process.known.reaped {
+            Some("twice")
+        } else if !process.known.exited {
+            Some("before its exit is known")
+        } else {
+            None
+        };
+        process.known.reaped = true;
+        process.children.clear();
+        match fault {
+            Some(fault) => self.violated(format_args!("{worker} is reaped {fault}")),
+            None => self.trace.line(self.agenda.now(), "daemon", format_args!("reap {worker}")),
+        }
+    }
+}
+
+fn variable<'a>(order: &'a SpawnOrder, name: &str) -> &'a str {
+    order.set.iter().find(|(set, _)| set == name).map_or("", |(_, value)| value.as_str())
+}
+
+fn words(message: &ToWorker) -> String {
+    match message {
+        ToWorker::Resume { .. } => "resume".into(),
+        ToWorker::SetName { name } => format!("set-name {name}"),
+        ToWorker::Detach { .. } => "detach".into(),
+        ToWorker::Shutdown => "shutdown".into(),
+        ToWorker::AppMessage { message, .. } => format!("app-msg {message}"),
+        ToWorker::AppRequest { request, .. } => format!("app-req {request}"),
+        ToWorker::NodeHandleAck => "acknowledge the handle".into(),
+    }
+}
