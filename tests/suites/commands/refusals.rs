@@ -12,7 +12,6 @@ fn wrong_usage_is_2() {
         &["frobnicate"][..],
         &[],
         &["status", "--frobnicate"],
-        &["status", "-c", "a", "-i", "b"],
         &["set-workers"],
         &["send-msg"],
         &["send-req", "name", "{not json"],

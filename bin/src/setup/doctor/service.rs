@@ -7,6 +7,7 @@ use nodesockd_core::config::Config;
 
 use super::unit::Unit;
 use crate::render::{self, span};
+use crate::setup::check::folder::called;
 use crate::setup::check::former::is_of_2x;
 use crate::setup::check::{Finding, Verdict};
 
@@ -159,14 +160,16 @@ fn logical_folder(unit: &Unit) -> Option<Finding> {
 
 fn private_tmp(unit: &Unit, config: &Config) -> Option<Finding> {
     let hidden = |unit: &Unit| !matches!(unit.get("PrivateTmp"), "" | "no" | "false" | "off" | "0");
-    let temporary = ["/tmp", "/var/tmp"].iter().any(|folder| config.tmp_dir.starts_with(folder));
+    // nginx has to see the sockets, and only those.
+    let temporary = ["/tmp", "/var/tmp"].iter().any(|folder| config.socket_dir.starts_with(folder));
     let nginx = Unit::named("nginx.service");
     let culprit = [Some(unit), nginx.as_ref()].into_iter().flatten().find(|unit| hidden(unit));
     let culprit = culprit.filter(|_| temporary)?;
     Some(Finding::bad(
         format!(
-            "`tmpDir` {} is in a folder of which {} has one of its own (`PrivateTmp`)",
-            render::path(&config.tmp_dir),
+            "{} {} is in a folder of which {} has one of its own (`PrivateTmp`)",
+            called(config),
+            render::path(&config.socket_dir),
             name(culprit)
         ),
         format!("a folder in /run: `tmpDir = \"/run/{}\"`", render::word(&config.name)),
