@@ -1,4 +1,4 @@
-//! The protocol's client side: requests out, replies in (spec section 5).
+//! The protocol's client side: requests out, replies in (docs/05-ipc.md).
 
 use std::io;
 use std::path::Path;

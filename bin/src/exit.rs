@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use nodesockd_core::wire::Code;
 
-/// The exit codes (spec section 3).
+/// The exit codes (docs/06-cli.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// Done, or already so.

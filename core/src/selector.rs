@@ -1,4 +1,4 @@
-//! Selectors: which workers a message or request is for (spec section 3).
+//! Selectors: which workers a message or request is for (docs/06-cli.md).
 //!
 //! Parts are separated by commas. `2` is a slot; `1-3`, `-3` and `1-` are ranges of slots; `$4711` is a pid; a UUID is a
 //! worker; `self` is the sender. `!` before a part takes its workers out again. Chosen are the workers of any plain

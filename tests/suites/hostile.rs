@@ -1,4 +1,4 @@
-//! Bad input of every kind (spec section 5). After each of it, the same daemon serves as before.
+//! Bad input of every kind, against the protocol in docs/05-ipc.md. After each of it, the same daemon serves as before.
 #![expect(clippy::unwrap_used, reason = "the helpers of tests stop a test as well")]
 
 use std::io::{ErrorKind, Write};

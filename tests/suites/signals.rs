@@ -1,4 +1,4 @@
-//! Every signal (spec section 3).
+//! Every signal to the daemon that docs/04-setup.md lists.
 
 use nix::sys::signal::Signal;
 use nodesockd_tests::{App, http};

@@ -83,7 +83,7 @@ impl Config {
     }
 }
 
-/// What the command `config` answers (spec section 5): `{config, files}`, where `config` is what a file would say that
+/// What the command `config` answers (docs/05-ipc.md): `{config, files}`, where `config` is what a file would say that
 /// gives this configuration: camelCase keys, defaults filled in, paths absolute.
 #[must_use]
 pub fn resolved(config: &Config) -> Json {

@@ -1,4 +1,4 @@
-//! The protocol: what travels on a worker's channel and on the IPC socket (spec section 5).
+//! The protocol: what travels on a worker's channel and on the IPC socket (docs/05-ipc.md).
 //!
 //! Both transports carry one JSON object a line, UTF-8. A *message* is `{type, data?}`, a *request*
 //! `{type, id, data?}`, a *reply* `{type: "reply", requestId, data?, errors?, done?}`. A request is answered by any number

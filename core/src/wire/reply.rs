@@ -140,7 +140,7 @@ impl Body {
     }
 }
 
-/// Kinds of failure that the command line turns into exit codes (spec section 3).
+/// Kinds of failure that the command line turns into exit codes (docs/06-cli.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Code {

@@ -1,4 +1,4 @@
-//! Every command and every exit code of the command line (spec section 3).
+//! Every command and every exit code of the command line (docs/06-cli.md).
 #![expect(clippy::unwrap_used, reason = "the helpers of tests stop a test as well")]
 
 mod library;

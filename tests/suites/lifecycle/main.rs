@@ -1,4 +1,4 @@
-//! What becomes of workers (spec sections 4 and 6), on real ones.
+//! What happens to workers when (docs/01-core-concepts.md), with real processes.
 #![expect(clippy::unwrap_used, reason = "the helpers of tests stop a test as well")]
 
 mod contract;

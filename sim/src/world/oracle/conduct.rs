@@ -14,7 +14,7 @@ use super::Slot;
 use crate::world::files::Entry;
 use crate::world::{Worker, World};
 
-/// From SIGTERM to SIGKILL (spec section 2).
+/// From SIGTERM to SIGKILL (docs/03-config.md).
 pub(crate) const KILL_DELAY: Duration = Duration::from_secs(5);
 
 /// Within so long no more workers are ordered than starts and first retries call for.
