@@ -114,9 +114,8 @@ pub(in crate::supervisor) fn set_workers(
     to: RequestRef,
     count: u32,
 ) {
-    let slots = (pool.desired.slots..count).map(|slot| Place::Slot(SlotIndex(slot))).collect();
     let desired = Desired { slots: count, ..pool.desired };
-    scale(pool, operations, Kind::SetWorkers, to, count, slots, desired);
+    scale(pool, operations, Kind::SetWorkers, to, desired);
 }
 
 /// Changes the number of standbys.
@@ -126,22 +125,14 @@ pub(in crate::supervisor) fn set_standby(
     to: RequestRef,
     count: u32,
 ) {
-    let standbys = (pool.desired.standby..count).map(|_| Place::Standby).collect();
     let desired = Desired { standby: count, ..pool.desired };
-    scale(pool, operations, Kind::SetStandby, to, count, standbys, desired);
+    scale(pool, operations, Kind::SetStandby, to, desired);
 }
 
-fn scale(
-    pool: &mut Pool,
-    operations: &mut Operations,
-    kind: Kind,
-    to: RequestRef,
-    count: u32,
-    places: Vec<Place>,
-    desired: Desired,
-) {
-    if count > MAX_WORKERS {
-        let words = format!("{count} is too many: the most is {MAX_WORKERS}");
+fn scale(pool: &mut Pool, operations: &mut Operations, kind: Kind, to: RequestRef, desired: Desired) {
+    let most = desired.slots.max(desired.standby);
+    if most > MAX_WORKERS {
+        let words = format!("{most} is too many: the most is {MAX_WORKERS}");
         let reply = Reply::failed(Some(Code::Usage), vec![words]);
         return pool.requests.reply(&mut pool.effects, &to, reply);
     }
@@ -151,7 +142,7 @@ fn scale(
     let plan = Plan {
         kind,
         requesters: vec![Requester::new(to, &StartOptions::default())],
-        places: if desired.running { places } else { Vec::new() },
+        places: if desired.running { added_places(pool.desired, desired) } else { Vec::new() },
         suspended: desired.suspended,
         attempts: pool.config.options.max_start_attempts.get(),
         replaces: false,
@@ -159,6 +150,12 @@ fn scale(
         config: Arc::clone(&pool.config),
     };
     roll_out(pool, operations, plan);
+}
+
+/// The places that there are in `after` and were not in `before`.
+fn added_places(before: Desired, after: Desired) -> Vec<Place> {
+    let slots = (before.slots..after.slots).map(|slot| Place::Slot(SlotIndex(slot)));
+    slots.chain((before.standby..after.standby).map(|_| Place::Standby)).collect()
 }
 
 /// Answers that another operation is in progress, if one is.
@@ -255,8 +252,7 @@ pub(in crate::supervisor) fn apply(
     } else if replaces {
         all_places(desired.slots, desired.standby)
     } else {
-        let slots = (before.slots..desired.slots).map(|slot| Place::Slot(SlotIndex(slot)));
-        slots.chain((before.standby..desired.standby).map(|_| Place::Standby)).collect()
+        added_places(before, desired)
     };
     let attempts = options.and_then(|options| options.max_attempts);
     let attempts = attempts.unwrap_or(config.options.max_start_attempts).get();
