@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::{DevAddress, Output, Ready, SocketPattern, Symlinks};
 use crate::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
 use crate::notice::Notice;
-use crate::state::State;
+use crate::state::Entry;
 use crate::supervisor::Handoff;
 use crate::wire::{Reply, ToWorker};
 
@@ -119,10 +119,10 @@ pub enum Action {
         /// The file names of the slots' links.
         links: Vec<String>,
     },
-    /// Replace the state file, atomically, or remove it → [`Event::Persisted`](crate::Event::Persisted).
+    /// Write to the state file, or remove it → [`Event::Persisted`](crate::Event::Persisted).
     Persist {
-        /// Its content.
-        state: Option<Box<State>>,
+        /// What to write.
+        entry: Option<Entry>,
     },
     /// Read the configuration again → [`Event::ConfigLoaded`](crate::Event::ConfigLoaded).
     LoadConfig,

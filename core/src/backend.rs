@@ -12,7 +12,7 @@ use crate::config::{Config, DevAddress, Problem, SocketPattern, Symlinks};
 use crate::event::{Event, Failure, Queue};
 use crate::id::{ConnId, Process, RequestRef, WorkerId};
 use crate::notice::Notice;
-use crate::state::{Leftovers, State};
+use crate::state::{Entry, Leftovers};
 use crate::supervisor::Handoff;
 use crate::time::Time;
 use crate::wire::{Reply, ToWorker};
@@ -119,12 +119,13 @@ pub trait Backend {
     /// Some of it may still be there; the first that could not be removed is told.
     fn sweep(&mut self, pattern: &SocketPattern) -> Result<u32, Failure>;
 
-    /// Replaces the state file (`<ipcFile>.state`) as a whole, or removes it.
+    /// Replaces the state file (`<ipcFile>.state`) as a whole, adds a line to it, or removes it. A line is added only to a
+    /// file that this backend has replaced before.
     ///
     /// # Errors
     ///
-    /// The file is what it was before.
-    fn persist(&mut self, state: Option<&State>) -> Result<(), Failure>;
+    /// The file says what it said before. It is replaced as a whole next.
+    fn persist(&mut self, entry: Option<&Entry>) -> Result<(), Failure>;
 
     // Conversations with workers and clients.
 

@@ -130,7 +130,7 @@ impl<B: Backend> Driver<B> {
                 Some(Event::ConfigLoaded { result })
             }
             Action::ReopenLogs => Some(Event::LogsReopened { result: backend.reopen_logs() }),
-            Action::Persist { state } => Some(Event::Persisted { result: backend.persist(state.as_deref()) }),
+            Action::Persist { entry } => Some(Event::Persisted { result: backend.persist(entry.as_ref()) }),
             Action::HandOff { handoff } => {
                 let failure = backend.hand_off(handoff).await.err()?;
                 Some(Event::NotHandedOff { failure })

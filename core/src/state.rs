@@ -1,10 +1,17 @@
 //! What outlives a daemon: the state file it keeps, and what the next one finds.
 //!
-//! The file is replaced before the actions that its content speaks of are carried out (write-ahead), so it may promise
-//! a little more than was done, never less. It is not synchronised to disk: it is worthless after a reboot, and what
+//! The file is a journal of lines. The first line is a whole [`State`]; each line after it holds the [`Changes`] of one event.
+//! So what is written for an event does not grow with the number of workers. A line counts once it ends with a newline: what a
+//! daemon was writing when it died is as if it had not begun. When the changes outgrow the state, the file is replaced by a
+//! new first line.
+//!
+//! A line is written before the actions that it speaks of are carried out (write-ahead), so it may promise a little more
+//! than was done, never less. It is not synchronised to disk: it is worthless after a reboot, and what
 //! the kernel has taken in survives the daemon's death. Where it contradicts the links, the links are right.
 
 use std::path::PathBuf;
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +79,30 @@ pub struct WorkerRecord {
     /// It belongs to the rollout.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub new: bool,
+}
+
+/// What is written to the state file at once: all of it, or nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// The file is replaced.
+    Whole(Box<State>),
+    /// A line is added.
+    Changes(Box<Changes>),
+}
+
+/// What an event has changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Changes {
+    /// All but the workers and the boot, if anything of that has changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub daemon: Option<State>,
+    /// Workers that are new, or have changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workers: Vec<WorkerRecord>,
+    /// Workers that are gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<WorkerId>,
 }
 
 /// How far a worker has got, as far as its next daemon has to know.
@@ -156,30 +187,63 @@ pub struct Survivor {
 }
 
 impl State {
-    /// Reads the file's content.
+    /// Reads the file's content. A last line that is not complete is left out.
     ///
     /// # Errors
     ///
     /// Says what is wrong. The daemon then goes by the links alone.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let state: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let mut lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        let first = lines.next().ok_or("it has no complete line")?;
+        let mut state: Self = serde_json::from_str(first).map_err(|error| error.to_string())?;
+        if state.version != VERSION {
+            return Err(format!("its version is {}", state.version));
+        }
+        let mut workers: BTreeMap<WorkerId, WorkerRecord> =
+            std::mem::take(&mut state.workers).into_iter().map(|record| (record.id, record)).collect();
+        for line in lines {
+            let changes: Changes = serde_json::from_str(line).map_err(|error| error.to_string())?;
+            state.apply(&mut workers, changes);
+        }
+        state.workers = workers.into_values().collect();
         let rollout = state.rollout.iter().flat_map(|rollout| [rollout.slots, rollout.standby]);
         let most = rollout.chain([state.slots, state.standby]).max().unwrap_or(0);
-        if state.version != VERSION {
-            Err(format!("its version is {}", state.version))
-        } else if most > MAX_WORKERS {
-            Err(format!("it wants {most} workers"))
-        } else {
-            Ok(state)
+        if most > MAX_WORKERS { Err(format!("it wants {most} workers")) } else { Ok(state) }
+    }
+
+    /// What the file says after `entry` has been written to it.
+    #[must_use]
+    pub fn after(before: Option<Self>, entry: Entry) -> Option<Self> {
+        match (before, entry) {
+            (_, Entry::Whole(state)) => Some(*state),
+            (None, Entry::Changes(_)) => None,
+            (Some(mut state), Entry::Changes(changes)) => {
+                let mut workers: BTreeMap<WorkerId, WorkerRecord> = std::mem::take(&mut state.workers)
+                    .into_iter()
+                    .map(|record| (record.id, record))
+                    .collect();
+                state.apply(&mut workers, *changes);
+                state.workers = workers.into_values().collect();
+                Some(state)
+            }
         }
     }
 
-    /// The file's content.
+    fn apply(&mut self, workers: &mut BTreeMap<WorkerId, WorkerRecord>, changes: Changes) {
+        let Changes { daemon, workers: changed, gone } = changes;
+        if let Some(daemon) = daemon {
+            *self = Self { boot_id: self.boot_id.take(), workers: Vec::new(), ..daemon };
+        }
+        for id in gone {
+            workers.remove(&id);
+        }
+        workers.extend(changed.into_iter().map(|record| (record.id, record)));
+    }
+
+    /// The file's first line.
     #[must_use]
     pub fn encode(&self) -> String {
-        let mut text = crate::wire::Json::of(self).get().to_owned();
-        text.push('\n');
-        text
+        line(self)
     }
 
     /// Every `socketFile` there was that is not `now`.
@@ -195,20 +259,88 @@ impl State {
     }
 }
 
+impl Changes {
+    /// The line that is added to the file.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        line(self)
+    }
+}
+
+fn line(of: &impl Serialize) -> String {
+    let mut text = crate::wire::Json::of(of).get().to_owned();
+    text.push('\n');
+    text
+}
+
 #[cfg(test)]
 mod tests {
-    use super::State;
+    use super::*;
+    use crate::id::{BootId, Ids};
+
+    fn record(id: WorkerId, slot: u32) -> WorkerRecord {
+        WorkerRecord {
+            id,
+            process: None,
+            slot: Some(SlotIndex(slot)),
+            stage: RecordedStage::Online,
+            socket: None,
+            listeners: Vec::new(),
+            mute: false,
+            new: false,
+        }
+    }
+
+    /// A journal, and what it says after each of its lines.
+    fn journal() -> (String, Vec<State>) {
+        let mut ids = Ids::new(BootId(1));
+        let (a, b) = (ids.worker(), ids.worker());
+        let empty = r#"{"version":1,"bootId":"boot","running":true,"slots":1,"standby":0,"suspended":false,"workers":[]}"#;
+        let first = State { workers: vec![record(a, 0)], ..State::parse(&format!("{empty}\n")).unwrap() };
+        let daemon = State { boot_id: None, slots: 2, workers: Vec::new(), ..first.clone() };
+        let changes = [
+            Changes { daemon: Some(daemon), workers: vec![record(b, 1)], gone: Vec::new() },
+            Changes { workers: vec![record(b, 0)], gone: vec![a], daemon: None },
+        ];
+        let mut text = first.encode();
+        let mut states = vec![first];
+        for changes in changes {
+            text.push_str(&changes.encode());
+            let before = states.last().cloned();
+            states.extend(State::after(before, Entry::Changes(Box::new(changes))));
+        }
+        (text, states)
+    }
+
+    #[test]
+    fn journal_says_what_its_lines_add_up_to() {
+        let (text, states) = journal();
+        assert_eq!(State::parse(&text).as_ref(), Ok(&states[2]));
+        assert_eq!((states[2].slots, states[2].workers.len()), (2, 1));
+        assert_eq!(states[2].boot_id.as_deref(), Some("boot"));
+    }
+
+    #[test]
+    fn journal_that_is_torn_anywhere_says_what_it_said_before_the_torn_line() {
+        let (text, states) = journal();
+        for end in 0..=text.len() {
+            let complete = text.as_bytes()[..end].iter().filter(|byte| **byte == b'\n').count();
+            let read = State::parse(&text[..end]).ok();
+            let expected = complete.checked_sub(1).map(|last| &states[last]);
+            assert_eq!(read.as_ref(), expected, "torn after {end} bytes");
+        }
+    }
 
     #[test]
     fn damaged_files_are_refused_and_unknown_fields_skipped() {
         let state = |version: u32, slots: u64| {
             format!(
                 r#"{{"version":{version},"running":true,"slots":{slots},"standby":0,"suspended":false,"workers":[],"later":1}}"#
-            )
+            ) + "\n"
         };
         assert!(State::parse(&state(1, 4)).is_ok_and(|state| state.slots == 4));
         assert!(State::parse(&state(1, 4096)).is_ok());
-        for damaged in [state(2, 4), state(1, 4097), state(1, 1 << 40), "{".to_owned()] {
+        for damaged in [state(2, 4), state(1, 4097), state(1, 1 << 40), "{\n".to_owned()] {
             assert!(State::parse(&damaged).is_err(), "{damaged}");
         }
     }
@@ -216,7 +348,7 @@ mod tests {
     #[test]
     fn what_is_written_is_one_line_that_is_read_again() {
         let text = r#"{"version":1,"running":true,"slots":2,"standby":0,"suspended":true,"workers":[]}"#;
-        let state = State::parse(text).unwrap();
+        let state = State::parse(&format!("{text}\n")).unwrap();
         assert_eq!(state.encode(), format!("{text}\n"));
     }
 }

@@ -16,7 +16,7 @@ use nodesockd_core::event::{ExitStatus, Failure, Queue};
 use nodesockd_core::frame::Decoder;
 use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
-use nodesockd_core::state::{Leftovers, State, Survivor};
+use nodesockd_core::state::{Entry, Leftovers, Survivor};
 use nodesockd_core::supervisor::Handoff;
 use nodesockd_core::wire::{Reply, ToWorker};
 use nodesockd_core::{Event, Time};
@@ -415,8 +415,8 @@ impl nodesockd_core::backend::Backend for Backend {
         self.sockets.remove(socket, FileType::Socket).map(drop)
     }
 
-    fn persist(&mut self, state: Option<&State>) -> Result<(), Failure> {
-        self.state_file.replace(state)
+    fn persist(&mut self, entry: Option<&Entry>) -> Result<(), Failure> {
+        self.state_file.write(entry)
     }
 
     fn sweep(&mut self, pattern: &SocketPattern) -> Result<u32, Failure> {

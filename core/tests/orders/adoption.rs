@@ -14,12 +14,7 @@ use super::desk::{Desk, config, restart, suspended};
 
 /// What a daemon leaves that dies now.
 fn left(desk: &Desk) -> Leftovers {
-    let written = |action: &Action| match action {
-        Action::Persist { state } => Some(state.as_deref().cloned()),
-        _ => None,
-    };
-    let state =
-        desk.orders.iter().rev().find_map(written).flatten().unwrap_or_else(|| panic!("no state file"));
+    let state = desk.state_file().unwrap_or_else(|| panic!("no state file"));
     let survivor = |record: &nodesockd_core::state::WorkerRecord| {
         record.process.map(|process| Survivor { id: record.id, process })
     };

@@ -11,6 +11,7 @@ use nodesockd_core::config::{Config, Ready, Sources, Start, Surroundings, load};
 use nodesockd_core::event::{DaemonSignal, ExitStatus, Queue};
 use nodesockd_core::id::{BootId, ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Manager;
+use nodesockd_core::state::State;
 use nodesockd_core::supervisor::{Daemon, Handoff};
 use nodesockd_core::wire::{Code, FromWorker, Reply, Request, StartOptions, ToWorker};
 use nodesockd_core::{Action, Event, Supervisor, Time};
@@ -36,6 +37,8 @@ pub struct Desk {
     pub now: Time,
     pub config: Config,
     pub orders: Vec<Action>,
+    /// What the state file said after each order to write it.
+    pub files: Vec<Option<State>>,
     pub spawned: Vec<WorkerId>,
     /// How each of them shows that it is ready, and whether it was started suspended.
     ready: BTreeMap<WorkerId, (Ready, bool)>,
@@ -58,8 +61,8 @@ impl Desk {
 
     /// The supervisor was made elsewhere.
     pub fn of(supervisor: Supervisor, config: Config, now: Time) -> Self {
-        let (orders, spawned, ready) = Default::default();
-        let mut desk = Self { supervisor, now, config, orders, spawned, ready, leaves: |_| false };
+        let (orders, files, spawned, ready) = Default::default();
+        let mut desk = Self { supervisor, now, config, orders, files, spawned, ready, leaves: |_| false };
         desk.obey();
         desk
     }
@@ -71,6 +74,7 @@ impl Desk {
             now: before.now,
             config,
             orders: Vec::new(),
+            files: Vec::new(),
             spawned: before.spawned.clone(),
             ready: before.ready.clone(),
             leaves: |_| false,
@@ -114,8 +118,17 @@ impl Desk {
         self.now = until;
     }
 
+    /// What the state file says.
+    pub fn state_file(&self) -> Option<State> {
+        self.files.last().cloned().flatten()
+    }
+
     pub fn obey(&mut self) {
         while let Some(action) = self.supervisor.poll_action() {
+            if let Action::Persist { entry } = &action {
+                let entry = entry.clone();
+                self.files.push(entry.and_then(|entry| State::after(self.state_file(), entry)));
+            }
             self.orders.push(action.clone());
             if let Some(event) = self.completion(action) {
                 self.supervisor.handle_event(self.now, event);

@@ -146,11 +146,8 @@ fn what_cannot_be_taken_over_is_refused_with_the_reason() {
 #[test]
 fn links_and_sockets_are_found_by_the_names_they_had_before_an_upgrade() {
     let mut newer = upgraded(Desk::up(""), config("socketFile = 'web.{worker}'"));
-    let written = |action: &Action| match action {
-        Action::Persist { state: Some(state) } => Some(state.socket_files.clone()),
-        _ => None,
-    };
-    let written: Vec<_> = newer.orders.iter().filter_map(written).collect();
+    let written: Vec<_> = newer.files.iter().flatten().map(|state| state.socket_files.clone()).collect();
+    assert!(!written.is_empty());
     assert!(written.iter().all(|names| names == &["app.{worker}.sock", "web.{worker}"]), "{written:?}");
     assert_eq!(newer.story(), ["link 0 to a", "remove link 0"]);
 }

@@ -210,13 +210,7 @@ fn a_link_that_cannot_be_swapped_brings_the_others_back() {
 #[test]
 fn the_state_file_knows_every_name_that_links_and_sockets_had() {
     let mut desk = Desk::up("");
-    let names = |desk: &Desk| {
-        let names = |action: &Action| match action {
-            Action::Persist { state: Some(state) } => Some(state.socket_files.clone()),
-            _ => None,
-        };
-        desk.orders.iter().rev().find_map(names).unwrap_or_default()
-    };
+    let names = |desk: &Desk| desk.state_file().map(|state| state.socket_files).unwrap_or_default();
     assert_eq!(names(&desk), ["app.{worker}.sock"]);
     desk.config = config("socketFile = 'web.{worker}'");
     desk.ask("there", Request::Reload);

@@ -11,7 +11,7 @@ use nodesockd_core::config::{Config, DevAddress, Named, Problem, SocketPattern, 
 use nodesockd_core::event::{DaemonSignal, Event, ExitStatus, Failure, Queue};
 use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
-use nodesockd_core::state::{Leftovers, State};
+use nodesockd_core::state::{Entry, Leftovers};
 use nodesockd_core::supervisor::Handoff;
 use nodesockd_core::wire::{FromWorker, Reply, Request, ToWorker};
 use nodesockd_core::{Time, config};
@@ -427,7 +427,7 @@ impl Backend for World<'_> {
         self.fails()
     }
 
-    fn persist(&mut self, _state: Option<&State>) -> Result<(), Failure> {
+    fn persist(&mut self, _entry: Option<&Entry>) -> Result<(), Failure> {
         self.fails()
     }
 

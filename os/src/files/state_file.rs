@@ -1,13 +1,13 @@
 //! The state file: what the next daemon has to know.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nodesockd_core::config::Companion;
 use nodesockd_core::event::Failure;
-use nodesockd_core::state::State;
+use nodesockd_core::state::{Entry, State};
 use rustix::fs::OFlags;
 
 use crate::error::failure;
@@ -15,10 +15,12 @@ use crate::error::failure;
 /// Ours has some hundred bytes a worker.
 const LARGEST: u64 = 16 << 20;
 
-/// `<ipcFile>.state`. It is replaced by `rename(2)`, so that it is always one state or the other; it is not
-/// synchronised to disk, because no worker survives what loses the page cache.
+/// `<ipcFile>.state`. It is replaced by `rename(2)`, so that it is always one state or the other, and grows by whole lines.
+/// It is not synchronised to disk, because no worker survives what loses the page cache.
 #[derive(Debug)]
 pub(crate) struct StateFile {
+    /// The file that was put in place last, and its length in bytes.
+    open: Option<(File, u64)>,
     path: PathBuf,
     /// Its successor, until it is complete.
     new: PathBuf,
@@ -31,17 +33,24 @@ impl StateFile {
     pub(crate) fn beside(ipc_file: &Path) -> Self {
         let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
         Self {
+            open: None,
             path: Companion::State.path(ipc_file),
             new: Companion::NewState.path(ipc_file),
             boot_id: boot_id.map(|id| id.trim().to_owned()),
         }
     }
 
-    /// Replaces it, or removes it.
-    pub(crate) fn replace(&self, state: Option<&State>) -> Result<(), Failure> {
-        let done = match state {
-            Some(state) => self.write(&State { boot_id: self.boot_id.clone(), ..state.clone() }.encode()),
-            None => std::fs::remove_file(&self.path).or_else(absent),
+    /// Replaces it, adds a line to it, or removes it.
+    pub(crate) fn write(&mut self, entry: Option<&Entry>) -> Result<(), Failure> {
+        let done = match entry {
+            Some(Entry::Whole(state)) => {
+                self.replace(&State { boot_id: self.boot_id.clone(), ..State::clone(state) }.encode())
+            }
+            Some(Entry::Changes(changes)) => self.append(&changes.encode()),
+            None => {
+                self.open = None;
+                std::fs::remove_file(&self.path).or_else(absent)
+            }
         };
         done.map_err(|error| failure("write", &self.path, error))
     }
@@ -66,18 +75,39 @@ impl StateFile {
         Ok(text)
     }
 
-    fn write(&self, text: &str) -> io::Result<()> {
+    fn replace(&mut self, text: &str) -> io::Result<()> {
         let new = &self.new;
         std::fs::remove_file(new).or_else(absent)?;
         let options =
             OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(no_follow()).clone();
-        let written = options
-            .open(new)
-            .and_then(|mut file| file.write_all(text.as_bytes()))
-            .and_then(|()| std::fs::rename(new, &self.path));
-        written.inspect_err(|_| {
-            let _ = std::fs::remove_file(new);
-        })
+        let written = options.open(new).and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            std::fs::rename(new, &self.path)?;
+            Ok(file)
+        });
+        match written {
+            Ok(file) => {
+                self.open = Some((file, text.len() as u64));
+                Ok(())
+            }
+            Err(error) => {
+                let _ = std::fs::remove_file(new);
+                Err(error)
+            }
+        }
+    }
+
+    /// Adds a line. If that fails, what was written of the line is taken back; should that fail too, the line has no end
+    /// and does not count.
+    fn append(&mut self, line: &str) -> io::Result<()> {
+        let (file, length) = self.open.as_mut().ok_or(io::ErrorKind::NotFound)?;
+        if let Err(error) = file.write_all(line.as_bytes()) {
+            let _ = file.set_len(*length);
+            self.open = None;
+            return Err(error);
+        }
+        *length += line.len() as u64;
+        Ok(())
     }
 }
 
@@ -91,25 +121,61 @@ fn no_follow() -> i32 {
 
 #[cfg(test)]
 mod tests {
+    use nodesockd_core::state::Changes;
+
     use super::*;
 
     fn state(slots: u32) -> State {
         let empty = r#"{"version":1,"running":true,"slots":0,"standby":0,"suspended":false,"workers":[]}"#;
-        State { slots, ..State::parse(empty).unwrap() }
+        State { slots, ..State::parse(&format!("{empty}\n")).unwrap() }
+    }
+
+    fn whole(slots: u32) -> Entry {
+        Entry::Whole(Box::new(state(slots)))
+    }
+
+    fn changes(slots: u32) -> Entry {
+        Entry::Changes(Box::new(Changes { daemon: Some(state(slots)), ..Changes::default() }))
     }
 
     #[test]
     fn holds_the_last_state_that_could_be_written() {
         let folder = tempfile::tempdir().unwrap();
-        let file = StateFile::beside(&folder.path().join("nodesockd.ipc"));
+        let mut file = StateFile::beside(&folder.path().join("nodesockd.ipc"));
         assert_eq!(file.read(), None);
-        file.replace(Some(&state(1))).unwrap();
-        file.replace(Some(&state(2))).unwrap();
-        assert_eq!(file.read().map(|state| state.slots), Some(2));
+        for (entry, slots) in [(whole(1), 1), (whole(2), 2), (changes(3), 3), (changes(4), 4), (whole(5), 5)]
+        {
+            file.write(Some(&entry)).unwrap();
+            assert_eq!(file.read().map(|state| state.slots), Some(slots));
+        }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-        file.replace(None).unwrap();
-        file.replace(None).unwrap();
+        file.write(None).unwrap();
+        file.write(None).unwrap();
         assert_eq!(file.read(), None);
+    }
+
+    #[test]
+    fn line_is_added_only_to_a_file_of_this_daemon() {
+        let folder = tempfile::tempdir().unwrap();
+        let ipc_file = folder.path().join("nodesockd.ipc");
+        StateFile::beside(&ipc_file).write(Some(&whole(1))).unwrap();
+        let mut next = StateFile::beside(&ipc_file);
+        assert!(next.write(Some(&changes(2))).is_err());
+        assert_eq!(next.read().map(|state| state.slots), Some(1));
+    }
+
+    #[test]
+    fn line_that_does_not_fit_on_the_disk_is_taken_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = StateFile::beside(&folder.path().join("nodesockd.ipc"));
+        file.write(Some(&whole(1))).unwrap();
+        // `/dev/full` refuses every write (full(4)).
+        file.open = Some((OpenOptions::new().write(true).open("/dev/full").unwrap(), 0));
+        assert!(file.write(Some(&changes(2))).is_err());
+        assert_eq!(file.read().map(|state| state.slots), Some(1));
+        assert!(file.write(Some(&changes(2))).is_err(), "the file has to be replaced first");
+        file.write(Some(&whole(2))).unwrap();
+        assert_eq!(file.read().map(|state| state.slots), Some(2));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use nodesockd_core::config::{Config, DevAddress, Problem, SocketPattern, Symlink
 use nodesockd_core::event::{Event, Failure, Queue};
 use nodesockd_core::id::{ConnId, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
-use nodesockd_core::state::{Leftovers, State};
+use nodesockd_core::state::{Entry, Leftovers};
 use nodesockd_core::supervisor::Handoff;
 use nodesockd_core::wire::{Reply, ToWorker};
 
@@ -65,8 +65,8 @@ impl Backend for World {
         World::remove(self, socket)
     }
 
-    fn persist(&mut self, state: Option<&State>) -> Result<(), Failure> {
-        World::persist(self, state)
+    fn persist(&mut self, entry: Option<&Entry>) -> Result<(), Failure> {
+        World::persist(self, entry)
     }
 
     fn sweep(&mut self, pattern: &SocketPattern) -> Result<u32, Failure> {

@@ -3,7 +3,7 @@
 use nodesockd_core::config::{Config, Named, Problem, Ready, SocketPattern, Symlinks};
 use nodesockd_core::event::{Failure, Queue};
 use nodesockd_core::id::WorkerId;
-use nodesockd_core::state::State;
+use nodesockd_core::state::{Entry as StateEntry, State};
 
 use super::{Entry, Worker, World};
 use crate::faults::Call;
@@ -132,12 +132,20 @@ impl World {
         Ok(())
     }
 
-    /// Replaces the state file.
-    pub fn persist(&mut self, state: Option<&State>) -> Result<(), Failure> {
+    /// Writes to the state file, or removes it.
+    pub fn persist(&mut self, entry: Option<&StateEntry>) -> Result<(), Failure> {
+        let adds = matches!(entry, Some(StateEntry::Changes(_)));
+        if adds && self.state.is_none() && !self.deaths.stale {
+            self.violated("a line is added to a state file that is not there");
+        }
         let called = self.call(Call::Persist);
-        self.deaths.stale = called.is_err();
+        let refused = adds && self.deaths.stale;
+        self.deaths.stale = called.is_err() || refused;
         called?;
-        self.state = state.cloned();
+        if refused {
+            return Err(Failure("the file has to be replaced first".into()));
+        }
+        self.state = entry.cloned().and_then(|entry| State::after(self.state.take(), entry));
         Ok(())
     }
 

@@ -368,8 +368,8 @@ impl SmallWorld {
             Action::Remove { worker, .. } => Some(Event::Removed { worker, result: Ok(()) }),
             Action::Sweep { .. } => Some(Event::Swept { result: Ok(0) }),
             Action::ServeDev { address, .. } => Some(Event::DevServing { address, result: Ok(()) }),
-            Action::Persist { state } => {
-                self.state = state.map(|state| *state);
+            Action::Persist { entry } => {
+                self.state = entry.and_then(|entry| State::after(self.state.take(), entry));
                 Some(Event::Persisted { result: Ok(()) })
             }
             Action::LoadConfig => Some(Event::ConfigLoaded { result: Ok(Box::new(config())) }),

@@ -7,7 +7,7 @@ use nodesockd_core::action::WorkerSignal::{KillGroup, Terminate};
 use nodesockd_core::backend::Backend as _;
 use nodesockd_core::config::Symlinks::{Absolute, Relative};
 use nodesockd_core::event::{ExitStatus, Queue};
-use nodesockd_core::state::{State, VERSION};
+use nodesockd_core::state::{Changes, Entry, State, VERSION};
 use nodesockd_core::wire::{FromWorker, ToWorker};
 use nodesockd_sim::Left;
 
@@ -244,7 +244,9 @@ pub async fn a_state_file_is_replaced_and_removed(stage: &mut impl Stage) {
     stage.backend().persist(None).expect("nothing to remove");
     for slots in [2, 3] {
         state.slots = slots;
-        stage.backend().persist(Some(&state)).expect("written");
+        stage.backend().persist(Some(&Entry::Whole(Box::new(state.clone())))).expect("written");
+        let changes = Changes { daemon: Some(state.clone()), ..Changes::default() };
+        stage.backend().persist(Some(&Entry::Changes(Box::new(changes)))).expect("added to");
     }
     stage.backend().persist(None).expect("removed");
     stage.backend().persist(None).expect("nothing to remove");

@@ -12,7 +12,7 @@ use nodesockd_core::driver::{Driver, Step};
 use nodesockd_core::event::{ExitStatus, Failure, Queue};
 use nodesockd_core::id::{BootId, ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
-use nodesockd_core::state::{Leftovers, State};
+use nodesockd_core::state::{Entry, Leftovers};
 use nodesockd_core::supervisor::{Daemon, Handoff};
 use nodesockd_core::wire::{FromWorker, Json, Reply, Request, ToWorker};
 use nodesockd_core::{Event, Supervisor, Time};
@@ -157,7 +157,7 @@ impl Backend for Crew {
         Ok(())
     }
 
-    fn persist(&mut self, _state: Option<&State>) -> Result<(), Failure> {
+    fn persist(&mut self, _entry: Option<&Entry>) -> Result<(), Failure> {
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::action::Action;
 use crate::event::Failure;
 use crate::id::WorkerId;
-use crate::state::{RecordedStage, RolloutRecord, State, VERSION, WorkerRecord};
+use crate::state::{Changes, Entry, RecordedStage, RolloutRecord, State, VERSION, WorkerRecord};
 use crate::supervisor::backoff::Backoff;
 use crate::supervisor::goal::Life;
 use crate::supervisor::operation::Operations;
@@ -15,12 +15,18 @@ use crate::supervisor::timer::Timer;
 use crate::supervisor::worker::{self, Worker};
 use crate::time::Time;
 
+/// The file is replaced once this many more workers have been written to it than twice as many as there are. So it is
+/// bounded, and replacing it costs little for each event.
+const SPARE: usize = 64;
+
 /// What the state file says, as far as it was ordered.
 #[derive(Debug, Clone, Default)]
 pub(in crate::supervisor) struct StateFile {
     /// All but the workers; `None` while there is no file.
     header: Option<State>,
     workers: BTreeMap<WorkerId, WorkerRecord>,
+    /// How many changes have been added to the file since it was replaced.
+    added: usize,
     /// Failures to write it.
     failures: Backoff,
 }
@@ -42,32 +48,46 @@ impl StateFile {
             let removed = self.header.take().is_some();
             return (removed || again).then(|| self.order(None));
         }
-        let mut changed = again;
-        for id in touched {
-            let record = pool.workers.get(id).and_then(|worker| record(pool, id, worker));
-            changed |= match record {
-                Some(record) if self.workers.get(&id) != Some(&record) => {
-                    self.workers.insert(id, record);
-                    true
-                }
-                Some(_) => false,
-                None => self.workers.remove(&id).is_some(),
-            };
+        let changes = self.changes(pool, operations, touched);
+        if !again && changes == Changes::default() {
+            return None;
         }
-        let header = header(pool, operations);
-        if self.header.as_ref() != Some(&header) {
+        let broken = self.header.is_none() || self.failures.failures() > 0;
+        if let Some(header) = &changes.daemon {
             self.header = Some(header.clone());
-            changed = true;
         }
-        changed.then(|| {
-            let workers = self.workers.values().cloned().collect();
-            self.order(Some(Box::new(State { workers, ..header })))
-        })
+        self.added += 1 + changes.workers.len() + changes.gone.len();
+        if !broken && self.added <= 2 * self.workers.len() + SPARE {
+            return Some(self.order(Some(Entry::Changes(Box::new(changes)))));
+        }
+        self.added = 0;
+        let workers = self.workers.values().cloned().collect();
+        let whole = self.header.clone().map(|header| Box::new(State { workers, ..header }));
+        Some(self.order(whole.map(Entry::Whole)))
     }
 
-    fn order(&mut self, state: Option<Box<State>>) -> Action {
+    /// What has changed since the file was written; takes it for written.
+    fn changes(&mut self, pool: &Pool, operations: &Operations, touched: BTreeSet<WorkerId>) -> Changes {
+        let mut changes = Changes::default();
+        for id in touched {
+            let record = pool.workers.get(id).and_then(|worker| record(pool, id, worker));
+            match record {
+                Some(record) if self.workers.get(&id) != Some(&record) => {
+                    self.workers.insert(id, record.clone());
+                    changes.workers.push(record);
+                }
+                Some(_) => {}
+                None => changes.gone.extend(self.workers.remove(&id).map(|record| record.id)),
+            }
+        }
+        let header = header(pool, operations);
+        changes.daemon = (self.header.as_ref() != Some(&header)).then_some(header);
+        changes
+    }
+
+    fn order(&mut self, entry: Option<Entry>) -> Action {
         self.failures.tried();
-        Action::Persist { state }
+        Action::Persist { entry }
     }
 
     /// The file was written, or not; then that is tried again, after a while or at the next change.
