@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{DevAddress, Output, Ready, SocketPattern, Symlinks};
+use crate::handoff::Handoff;
 use crate::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
 use crate::notice::Notice;
 use crate::state::Entry;
-use crate::supervisor::Handoff;
 use crate::wire::{Reply, ToWorker};
 
 /// An order, in the imperative. Orders are carried out one after the other, in the order given.

@@ -10,10 +10,10 @@ use std::time::Duration;
 use crate::action::{SpawnOrder, WorkerSignal};
 use crate::config::{Config, DevAddress, Problem, SocketPattern, Symlinks};
 use crate::event::{Event, Failure, Queue};
+use crate::handoff::Handoff;
 use crate::id::{ConnId, Process, RequestRef, WorkerId};
 use crate::notice::Notice;
 use crate::state::{Entry, Leftovers};
-use crate::supervisor::Handoff;
 use crate::time::Time;
 use crate::wire::{Reply, ToWorker};
 

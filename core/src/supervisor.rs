@@ -12,6 +12,7 @@
 //! | [`effects`] | the queue of orders, and which of them must be on disk before which |
 //! | [`pool`] | all of these together, and what is done to them |
 //! | [`operation`] | what is in progress, and for whom |
+//! | [`lifecycle`] | what happens to a worker, and what follows from that for others |
 //! | [`record`] | what the next daemon has to know, and what this one makes of it |
 //! | [`commands`], [`relay`], [`status`], [`announce`] | what people, apps and service managers hear |
 //! | [`invariants`] | what must hold between any two events |
@@ -21,15 +22,18 @@
 mod announce;
 mod backoff;
 mod commands;
+mod daemon;
 mod dev_server;
 mod effects;
 mod goal;
 mod invariants;
+mod lifecycle;
 mod listener;
 mod operation;
 mod pool;
 mod record;
 mod relay;
+mod report;
 mod requests;
 mod slot;
 mod status;
@@ -37,19 +41,17 @@ mod timer;
 mod worker;
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use crate::action::{Action, WorkerSignal};
 use crate::config::Config;
-use crate::event::{Caller, Event, ExitStatus, Failure, Queue};
-use crate::id::{BootId, ConnId, Peer, Process, SlotIndex, WorkerId};
-use crate::notice::Manager;
+use crate::event::{Caller, Event, ExitStatus, Failure};
+use crate::id::{ConnId, Peer, SlotIndex, WorkerId};
 use crate::state::Leftovers;
-use crate::text::escape;
 use crate::time::Time;
-use crate::wire::{Claim, FromWorker, Status, ToWorker};
+use crate::wire::{Claim, FromWorker, Status};
 
 pub use crate::handoff::Handoff;
+pub use daemon::Daemon;
 pub use invariants::Violation;
 pub use status::Pending;
 pub use timer::Timer;
@@ -57,28 +59,11 @@ pub use timer::Timer;
 use announce::Announcements;
 use dev_server::DevServer;
 use goal::Life;
-use operation::{Operations, advance, begin, rollout, upgrade};
+use operation::{Operations, Step, advance, begin, replace, upgrade};
 use pool::look::Look;
-use pool::{Pool, boot, links, remains, retire, sockets, surplus, vacancies};
+use pool::{Pool, boot, links, remains, sockets, surplus, vacancies};
 use record::state_file::StateFile;
 use record::{adopt, handoff, reunion};
-use worker::{Channel, Role, State, Worker};
-
-/// A worker's own words are cut to this many characters.
-const REASON: usize = 500;
-
-/// Who the daemon is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Daemon {
-    /// Its semantic version.
-    pub version: String,
-    /// Its process id.
-    pub pid: u32,
-    /// Its life.
-    pub boot: BootId,
-    /// Who started it, if that is a manager that wants to be told how it goes.
-    pub manager: Option<Manager>,
-}
 
 /// Decides. Feed it with [`handle_event`](Self::handle_event) and [`handle_timeout`](Self::handle_timeout), then carry
 /// out [`poll_action`](Self::poll_action) until it returns `None`, then wait for an event or
@@ -161,7 +146,7 @@ impl Supervisor {
         self.pool.effects.begin(now);
         for (id, timer) in self.pool.workers.due(now) {
             if self.pool.workers.get(id).is_some() {
-                self.worker_due(id, timer);
+                lifecycle::due(&mut self.pool, &mut self.operations, id, timer);
             }
         }
         self.settle();
@@ -232,26 +217,24 @@ impl Supervisor {
     fn dispatch(&mut self, event: Event) {
         let Self { pool, operations, state_file, .. } = self;
         match event {
-            Event::Spawned { worker, result } => self.spawned(worker, result),
+            Event::Spawned { worker, result } => lifecycle::spawned(pool, operations, worker, result),
             Event::Exited { worker, status } => self.exited(worker, status),
             Event::Reaped { worker } => remains::reaped(pool, worker),
             Event::Removed { worker, result } => remains::removed(pool, worker, result),
-            Event::Notified { worker } => self.shown_ready(worker),
+            Event::Notified { worker } => lifecycle::shown_ready(pool, operations, worker),
             Event::Probed { worker, result } => {
                 if boot::probed(pool, worker, result) {
-                    self.shown_ready(worker);
+                    lifecycle::shown_ready(pool, operations, worker);
                 }
             }
-            Event::QueueMeasured { worker, queue } => self.queue_measured(worker, &queue),
-            Event::Received { worker, message } => self.received(worker, message),
+            Event::QueueMeasured { worker, queue } => {
+                lifecycle::queue_measured(pool, operations, worker, &queue);
+            }
+            Event::Received { worker, message } => lifecycle::received(pool, operations, worker, message),
             Event::Claimed { conn, caller, claims, message } => {
                 self.claimed(conn, caller, claims, message);
             }
-            Event::ChannelClosed { worker } => {
-                if pool.workers.get(worker).is_some_and(|worker| worker.channel() == Channel::Open) {
-                    self.channel_lost(worker);
-                }
-            }
+            Event::ChannelClosed { worker } => lifecycle::channel_closed(pool, worker),
             Event::Published { slot, worker, result } => self.published(slot, worker, result),
             Event::Withdrawn { slot, link, result } => links::withdrawn(pool, slot, &link, result),
             Event::Listening { slot, socket, result } => sockets::listening(pool, slot, &socket, result),
@@ -267,101 +250,15 @@ impl Supervisor {
             Event::Requested { from, request } => commands::requested(pool, operations, from, request),
             Event::Disconnected { conn } => self.disconnected(conn),
             Event::Signalled { signal } => commands::signalled(pool, operations, signal),
-            Event::Swept { result } => report_sweep(result),
-            Event::DevServing { result, .. } => report_dev_server(result),
-            Event::LogsReopened { result } => report_logs(result),
-        }
-    }
-
-    // Workers.
-
-    fn spawned(&mut self, id: WorkerId, result: Result<Process, Failure>) {
-        match boot::spawned(&mut self.pool, id, result) {
-            boot::Spawned::Booting => {}
-            boot::Spawned::Late { failure } => {
-                self.failed(id, &failure);
-                retire::end_at_once(&mut self.pool, id);
-            }
-            boot::Spawned::NoProcess { failure } => {
-                if let Some(failure) = failure {
-                    self.failed(id, &failure);
-                }
-                let now = self.pool.now();
-                self.pool.workers.change(id, |worker| worker.not_spawned(now));
-                remains::reaped(&mut self.pool, id);
-            }
-        }
-    }
-
-    fn received(&mut self, id: WorkerId, message: FromWorker) {
-        match message {
-            FromWorker::Online { suspended } => {
-                self.pool.workers.change(id, Worker::reports);
-                // Where readiness is shown by other means, that is what counts. But a worker that holds requests back
-                // until it is resumed could not show it.
-                let report = |worker: &Worker| worker.start().ready_by == crate::config::Ready::Report;
-                if suspended || self.pool.workers.get(id).is_some_and(report) {
-                    self.online(id, suspended);
-                }
-            }
-            FromWorker::Broken { reason } => {
-                let reason = reason.as_deref().unwrap_or("it gave no reason");
-                self.broken(id, &format!("it is broken: {}", escape(reason, REASON)));
-            }
-            FromWorker::Reply { request, answers, data, errors, done } => {
-                let answer = answers.then_some((data, errors));
-                self.pool.requests.answered(&mut self.pool.effects, id, &request, answer, done);
-            }
-            FromWorker::NodeHandle => self.pool.tell(id, ToWorker::NodeHandleAck),
-        }
-    }
-
-    /// A worker has shown that it is ready, without saying anything about suspension: it is taken to do what it was
-    /// started to do.
-    fn shown_ready(&mut self, id: WorkerId) {
-        let suspended = self.pool.workers.get(id).is_some_and(|worker| worker.start().suspended);
-        self.online(id, suspended);
-    }
-
-    fn online(&mut self, id: WorkerId, suspended: bool) {
-        let joining = self.pool.workers.get(id).is_some_and(Worker::is_joining);
-        // A worker that knows nothing of suspension does no harm, unless a migration is being prepared, or goes on.
-        let migration = self.operations.starting().is_some_and(|rollout| rollout.suspended);
-        let strict = self.pool.desired.suspended && !joining || migration;
-        if let boot::Online::Refused(reason) = boot::online(&mut self.pool, id, suspended, strict) {
-            self.fail_and_retire(id, reason);
-        }
-    }
-
-    /// A worker asks to be replaced, or has to be.
-    fn broken(&mut self, id: WorkerId, reason: &str) {
-        let Some(worker) = self.pool.workers.get(id) else { return };
-        let replaced_first = !worker.is_joining() && !worker.is_standby() && !defect!(BrokenRetiredAtOnce);
-        match worker.state() {
-            State::Ready { broken: false, .. } if replaced_first => {
-                self.failed(id, reason);
-                let now = self.pool.now();
-                self.pool.workers.change(id, |worker| worker.becomes_broken(now));
-            }
-            State::Booting { .. } | State::Ready { broken: false, .. } => self.fail_and_retire(id, reason),
-            State::Spawning { .. }
-            | State::Unwanted
-            | State::Ready { .. }
-            | State::Draining(_)
-            | State::ShuttingDown { .. }
-            | State::Terminating { .. }
-            | State::Killed { .. }
-            | State::Exited
-            | State::Reaped { .. } => {}
+            Event::Swept { result } => report::sweep(result),
+            Event::DevServing { result, .. } => report::dev_server(result),
+            Event::LogsReopened { result } => report::logs(result),
         }
     }
 
     fn exited(&mut self, id: WorkerId, status: ExitStatus) {
-        let accounted = self.pool.workers.get(id).is_some_and(Worker::is_broken);
-        let Some(process) = remains::exited(&mut self.pool, id, status) else { return };
-        if !accounted {
-            self.failed(id, &format!("it {status}"));
-        }
+        let exited = lifecycle::exited(&mut self.pool, &mut self.operations, id, status);
+        let Some(process) = exited else { return };
         // Whoever takes over goes first; the dead can wait.
         self.settle();
         if defect!(NoReap) {
@@ -374,97 +271,14 @@ impl Supervisor {
         }
     }
 
-    fn queue_measured(&mut self, id: WorkerId, queue: &Queue) {
-        if matches!(self.pool.workers.get(id).map(Worker::state), Some(State::Draining(_))) {
-            retire::queue_measured(&mut self.pool, id, queue);
-        } else if boot::queue_measured(&mut self.pool, id, queue) {
-            self.shown_ready(id);
-        }
-    }
-
-    /// Nothing can be sent to the worker any more, and its open requests fail.
-    fn channel_lost(&mut self, id: WorkerId) {
-        let now = self.pool.now();
-        self.pool.workers.change(id, |worker| worker.set_channel(Channel::Lost { at: now }));
-        self.pool.requests.worker_is_gone(&mut self.pool.effects, id, "its channel is closed");
-    }
-
-    /// A worker lives on without a channel. What is active serves as before; what is suspended could never be resumed.
-    fn out_of_reach(&mut self, id: WorkerId) {
-        self.pool.workers.change(id, |worker| worker.set_channel(Channel::Closed));
-        if self.pool.workers.get(id).is_some_and(Worker::is_suspended) {
-            return self
-                .broken(id, "it is broken: it has no channel to the daemon, so that it cannot be resumed");
-        }
-        tracing::warn!(
-            worker = %id.short(),
-            "worker has no channel to the daemon: no message reaches it, and SIGTERM will be its end"
-        );
-    }
-
-    /// A deadline of the worker has passed.
-    fn worker_due(&mut self, id: WorkerId, timer: Timer) {
-        let pool = &mut self.pool;
-        match timer {
-            Timer::Spawn => self.fail_and_retire(id, &boot::spawn_timed_out(&self.pool)),
-            Timer::Online => self.fail_and_retire(id, &boot::not_online(&self.pool, id)),
-            Timer::Ready => boot::look(pool, id),
-            Timer::Look => retire::look(pool, id),
-            Timer::Drain if defect!(DrainTimeoutIgnored) => {}
-            Timer::Drain => retire::drain_timed_out(pool, id),
-            Timer::Shutdown if defect!(KillInsteadOfTerminate) => retire::kill(pool, id),
-            Timer::Shutdown => retire::terminate(pool, id),
-            Timer::Kill => retire::kill(pool, id),
-            Timer::Channel => self.out_of_reach(id),
-            Timer::Removal => remains::remove_socket(pool, id),
-            Timer::Restart
-            | Timer::Promotion
-            | Timer::Link
-            | Timer::Persist
-            | Timer::Extend
-            | Timer::Watchdog => debug_assert!(false, "no deadline of a worker: {timer:?}"),
-        }
-    }
-
-    fn fail_and_retire(&mut self, id: WorkerId, reason: &str) {
-        self.failed(id, reason);
-        retire::retire(&mut self.pool, id);
-    }
-
-    /// A worker failed at what it is for; says so to whoever counts failures of that.
-    fn failed(&mut self, id: WorkerId, reason: &str) {
-        let Some(worker) = self.pool.workers.get(id) else { return };
-        let worked = worker.ready_at().map_or(Duration::ZERO, |ready| self.pool.now().since(ready));
-        match worker.role() {
-            Role::Retired { .. } => {}
-            Role::Joining(_) => {
-                tracing::warn!(worker = %id.short(), "new worker failed: {reason}");
-                let progress = rollout::worker_failed(&mut self.pool, &mut self.operations, id, reason);
-                begin::next_if_ended(&mut self.pool, &mut self.operations, progress);
-                self.try_installed_program();
-            }
-            Role::Holding(place) => {
-                match worker.slot() {
-                    Some(slot) => {
-                        tracing::warn!(worker = %id.short(), slot = slot.0, "worker failed: {reason}");
-                    }
-                    None => tracing::warn!(worker = %id.short(), "standby failed: {reason}"),
-                }
-                vacancies::worker_failed(&mut self.pool, place, worked, reason);
-            }
-        }
-    }
-
-    // Links, connections, upgrades.
-
     fn published(&mut self, slot: SlotIndex, id: WorkerId, result: Result<(), Failure>) {
         match links::published(&mut self.pool, slot, id, result) {
             links::Swap::Unknown => {}
             links::Swap::Failed(reason) => {
-                rollout::published(&mut self.operations, slot, Some(&reason));
+                replace::published(&mut self.operations, slot, Some(&reason));
             }
             links::Swap::Done { before } => {
-                if !rollout::published(&mut self.operations, slot, None) {
+                if !replace::published(&mut self.operations, slot, None) {
                     links::took_over(&mut self.pool, slot, id, before);
                 }
             }
@@ -478,14 +292,14 @@ impl Supervisor {
         if let FromWorker::Online { suspended } = message {
             reunion::reunite(&mut self.pool, &self.operations, id, conn, suspended);
         }
-        self.received(id, message);
+        lifecycle::received(&mut self.pool, &mut self.operations, id, message);
     }
 
     fn disconnected(&mut self, conn: ConnId) {
         self.pool.requests.forget(Peer::Client(conn));
         self.operations.forget(Peer::Client(conn));
         if let Some(id) = self.pool.workers.connected(conn) {
-            self.channel_lost(id);
+            lifecycle::channel_lost(&mut self.pool, id);
         }
     }
 
@@ -501,19 +315,19 @@ impl Supervisor {
 
     /// Tries the installed program, if an upgrade has begun.
     fn try_installed_program(&mut self) {
-        if upgrade::step(&self.operations) == Some(upgrade::Step::Wanted) {
+        if upgrade::step(&self.operations) == Some(Step::Wanted) {
             let handoff = Box::new(self.handoff());
             self.pool.effects.order(Action::Preflight { handoff, limit: upgrade::TRIAL });
-            upgrade::enter_step(&mut self.operations, upgrade::Step::Checking);
+            upgrade::enter_step(&mut self.operations, Step::Checking);
         }
     }
 
     /// The order to hand off, once there is nothing else to do.
     fn order_to_hand_off(&mut self) -> Option<Action> {
-        let paused = upgrade::step(&self.operations) == Some(upgrade::Step::Paused);
+        let paused = upgrade::step(&self.operations) == Some(Step::Paused);
         paused.then(|| {
             let handoff = Box::new(self.handoff());
-            upgrade::enter_step(&mut self.operations, upgrade::Step::HandingOff);
+            upgrade::enter_step(&mut self.operations, Step::HandingOff);
             Action::HandOff { handoff }
         })
     }
@@ -593,26 +407,5 @@ impl Supervisor {
         if let Some(order) = self.state_file.update(&self.pool, &self.operations, touched) {
             self.pool.effects.write_ahead(order);
         }
-    }
-}
-
-fn report_sweep(result: Result<u32, Failure>) {
-    match result {
-        Ok(0) => {}
-        Ok(count) => tracing::info!("removed {count} stale files that an earlier daemon left in tmpDir"),
-        Err(failure) => tracing::warn!("cannot remove stale files from tmpDir: {failure}"),
-    }
-}
-
-fn report_dev_server(result: Result<(), Failure>) {
-    if let Err(failure) = result {
-        tracing::warn!("{failure}");
-    }
-}
-
-fn report_logs(result: Result<(), Failure>) {
-    match result {
-        Ok(()) => tracing::info!("log files reopened"),
-        Err(failure) => tracing::warn!("log files not reopened, the old ones stay in use: {failure}"),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::id::WorkerId;
 use crate::supervisor::pool::Pool;
 
-use super::{Operation, Operations, Phase, begin, done, rollout};
+use super::{Operation, Operations, Phase, begin, done, replace};
 
 /// Takes the operation in progress as far as it goes now. `gone`: workers whose process is gone since this was called
 /// last.
@@ -19,7 +19,7 @@ pub(in crate::supervisor) fn advance(pool: &mut Pool, operations: &mut Operation
         let Some(Operation { kind, requesters, phase }) = operations.take(&mut pool.requests) else { return };
         match phase {
             Phase::Starting(rollout) => {
-                let swap = rollout::swap(pool, &rollout);
+                let swap = replace::swap(pool, &rollout);
                 let phase = Phase::Swapping(rollout, swap);
                 operations.enter(&mut pool.requests, kind, requesters, phase);
             }
@@ -27,18 +27,18 @@ pub(in crate::supervisor) fn advance(pool: &mut Pool, operations: &mut Operation
                 // In the next phase already, so that progress finds the requesters.
                 let phase = Phase::Retiring { leaving: BTreeSet::new() };
                 operations.enter(&mut pool.requests, kind, requesters, phase);
-                let leaves = rollout::commit(pool, rollout);
+                let leaves = replace::commit(pool, rollout);
                 if let Some(Operation { phase: Phase::Retiring { leaving }, .. }) = &mut operations.current {
                     *leaving = leaves;
                 }
             }
             Phase::Swapping(rollout, swap) => {
-                let swap = rollout::swap_back(pool, &rollout, swap);
+                let swap = replace::swap_back(pool, &rollout, swap);
                 let phase = Phase::Reverting(rollout, swap);
                 operations.enter(&mut pool.requests, kind, requesters, phase);
             }
             Phase::Reverting(rollout, swap) => {
-                rollout::abandon(pool, kind, requesters, rollout, swap.into_failure());
+                replace::abandon(pool, kind, requesters, rollout, swap.into_failure());
                 begin::next(pool, operations);
             }
             Phase::Retiring { .. } => {

@@ -11,8 +11,8 @@ use crate::supervisor::pool::{Pool, links, retire, surplus};
 use crate::supervisor::worker::{Place, Worker};
 use crate::wire::{Code, Reply, StartOptions};
 
-use super::rollout::{self, Plan, Progress, all_places, roll_out};
-use super::{Kind, Operation, Operations, Phase, Queued, Requester, done, reply_to_all, upgrade};
+use super::replace::{self, Plan, all_places, roll_out};
+use super::{Kind, Operation, Operations, Phase, Progress, Queued, Requester, done, reply_to_all, upgrade};
 
 /// More waiting restarts than this make no sense: each of them replaces the same workers.
 const QUEUE: usize = 16;
@@ -328,7 +328,7 @@ fn preempt(pool: &mut Pool, operations: &mut Operations, kind: Kind) {
     let Some(operation) = operations.take(&mut pool.requests) else { return };
     match operation.phase {
         Phase::Starting(rollout) | Phase::Swapping(rollout, _) | Phase::Reverting(rollout, _) => {
-            rollout::release(pool, &rollout);
+            replace::release(pool, &rollout);
         }
         Phase::Upgrading { step, .. } => upgrade::call_off(pool, step),
         Phase::Loading { .. } | Phase::Retiring { .. } => {}

@@ -23,29 +23,13 @@ use crate::supervisor::worker::Worker;
 use crate::text::escape;
 use crate::wire::{Body, Code, Reply, StartOptions, ToWorker};
 
-use super::rollout::Progress;
-use super::{Kind, Operation, Operations, Phase, Requester, reply_to_all};
+use super::{Kind, Operation, Operations, Phase, Progress, Requester, Step, reply_to_all};
 
 /// How long the installed program may take to say what it is. One that hangs must not keep its caller for ever.
 pub(in crate::supervisor) const TRIAL: Duration = Duration::from_secs(10);
 
 /// A version is shown up to this many characters.
 const SHOWN: usize = 40;
-
-/// How far an upgrade has got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::supervisor) enum Step {
-    /// The installed program has to be tried.
-    Wanted,
-    /// The installed program is being tried.
-    Checking,
-    /// Events that have come are still dealt with; no more come.
-    Pausing,
-    /// All have been dealt with.
-    Paused,
-    /// The hand-off has been ordered.
-    HandingOff,
-}
 
 /// Upgrades, and restarts workers after that if somebody asked for it.
 pub(super) fn upgrade(

@@ -6,28 +6,10 @@
 //! concerns everything.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use crate::config::Config;
 use crate::id::SlotIndex;
-use crate::supervisor::goal::{Desired, Life};
 
 use super::Pool;
-
-/// What ought to be, when the passes looked last.
-#[derive(Debug, Clone, Default)]
-pub(in crate::supervisor) struct Settled {
-    goal: Option<(Desired, Life, bool, Arc<Config>)>,
-    /// Something about the standbys has changed since.
-    standbys: bool,
-}
-
-impl Settled {
-    /// Standbys may be missing, or too many, for a reason that is not in the workers themselves.
-    pub fn touch_standbys(&mut self) {
-        self.standbys = true;
-    }
-}
 
 /// What is to be looked at.
 #[derive(Debug, Clone, Default)]
@@ -51,7 +33,9 @@ impl Look {
         let filling = pool.is_serving();
         pool.slots.touch_due(now, filling);
         pool.listeners.touch_due(now);
-        pool.settled.standbys |= pool.standby_failures.retry_at().is_some_and(|at| at <= now);
+        if pool.standby_failures.retry_at().is_some_and(|at| at <= now) {
+            pool.settled.touch_standbys();
+        }
         look.renew(pool, swapping);
         look
     }
@@ -61,7 +45,7 @@ impl Look {
         notice(pool, swapping);
         self.slots.extend(pool.slots.take_touched());
         self.listeners.extend(pool.listeners.take_touched());
-        self.standbys |= std::mem::take(&mut pool.settled.standbys);
+        self.standbys |= pool.settled.take_standbys();
         self.add_listeners_of_slots(pool);
     }
 
@@ -69,7 +53,7 @@ impl Look {
     pub fn extend(&mut self, pool: &mut Pool, swapping: bool) {
         notice(pool, swapping);
         self.slots.extend(pool.slots.touched().iter().copied());
-        self.standbys |= pool.settled.standbys;
+        self.standbys |= pool.settled.standbys_touched();
         let listeners = pool.listeners.take_touched();
         pool.listeners.touch(listeners.iter().cloned());
         self.listeners.extend(listeners);
@@ -94,24 +78,16 @@ fn notice(pool: &mut Pool, swapping: bool) {
     pool.slots.touch(slots);
     // A standby that holds a socket of an earlier daemon may be in the way, depending on who uses that socket.
     let in_the_way = pool.listeners.any_foreign() && !pool.slots.touched().is_empty();
-    pool.settled.standbys |= standbys || in_the_way;
-    if !listeners.is_empty() {
-        pool.settled.standbys = true;
-        pool.listeners.touch(listeners);
+    if standbys || in_the_way || !listeners.is_empty() {
+        pool.settled.touch_standbys();
     }
+    pool.listeners.touch(listeners);
     if standbys_health {
         let unwell = pool.slots.unwell().clone();
         pool.slots.touch(unwell);
     }
-    let same = pool.settled.goal.as_ref().is_some_and(|(desired, life, swapped, config)| {
-        *desired == pool.desired
-            && *life == pool.life
-            && *swapped == swapping
-            && Arc::ptr_eq(config, &pool.config)
-    });
-    if !same {
-        pool.settled.goal = Some((pool.desired, pool.life, swapping, Arc::clone(&pool.config)));
-        pool.settled.standbys = true;
+    if pool.settled.aim(pool.desired, pool.life, swapping, &pool.config) {
+        pool.settled.touch_standbys();
         pool.slots.touch_all(pool.desired.slots);
         pool.listeners.touch_all();
     }

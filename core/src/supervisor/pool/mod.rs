@@ -17,6 +17,7 @@ pub(super) mod links;
 pub(super) mod look;
 pub(super) mod remains;
 pub(super) mod retire;
+pub(super) mod settled;
 pub(super) mod sockets;
 pub(super) mod surplus;
 pub(super) mod vacancies;
@@ -29,8 +30,8 @@ use crate::id::{Ids, SlotIndex, WorkerId};
 use crate::time::Time;
 use crate::wire::{Progress, Stage, ToWorker};
 
-use super::Daemon;
 use super::backoff::Backoff;
+use super::daemon::Daemon;
 use super::effects::Effects;
 use super::goal::{Desired, Life};
 use super::listener::Listeners;
@@ -38,7 +39,7 @@ use super::requests::Requests;
 use super::slot::table::Slots;
 use super::worker::Worker;
 use super::worker::table::Workers;
-use look::Settled;
+use settled::Settled;
 
 /// The tables, and what everybody has to know.
 #[derive(Debug, Clone)]

@@ -1,0 +1,218 @@
+//! What happens to a worker between its order and its end, and what follows from that for others.
+//!
+//! Rooms that know one thing each do the work: `boot`, `retire`, `remains` for the worker itself, `vacancies` and `replace`
+//! for whoever counts its failures.
+
+use std::time::Duration;
+
+use crate::config::Ready;
+use crate::event::{ExitStatus, Failure, Queue};
+use crate::id::{Process, WorkerId};
+use crate::text::escape;
+use crate::wire::{FromWorker, ToWorker};
+
+use super::operation::{Operations, begin, replace};
+use super::pool::{Pool, boot, remains, retire, vacancies};
+use super::timer::Timer;
+use super::worker::{Channel, Role, State, Worker};
+
+/// A worker's own words are cut to this many characters.
+const REASON: usize = 500;
+
+/// A worker's process exists, or could not be created.
+pub(super) fn spawned(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    id: WorkerId,
+    result: Result<Process, Failure>,
+) {
+    match boot::spawned(pool, id, result) {
+        boot::Spawned::Booting => {}
+        boot::Spawned::Late { failure } => {
+            failed(pool, operations, id, &failure);
+            retire::end_at_once(pool, id);
+        }
+        boot::Spawned::NoProcess { failure } => {
+            if let Some(failure) = failure {
+                failed(pool, operations, id, &failure);
+            }
+            let now = pool.now();
+            pool.workers.change(id, |worker| worker.not_spawned(now));
+            remains::reaped(pool, id);
+        }
+    }
+}
+
+/// A worker sent a message.
+pub(super) fn received(pool: &mut Pool, operations: &mut Operations, id: WorkerId, message: FromWorker) {
+    match message {
+        FromWorker::Online { suspended } => {
+            pool.workers.change(id, Worker::reports);
+            // Where readiness is shown by other means, that is what counts. But a worker that holds requests back until it
+            // is resumed could not show it.
+            let reports = |worker: &Worker| worker.start().ready_by == Ready::Report;
+            if suspended || pool.workers.get(id).is_some_and(reports) {
+                online(pool, operations, id, suspended);
+            }
+        }
+        FromWorker::Broken { reason } => {
+            let reason = reason.as_deref().unwrap_or("it gave no reason");
+            broken(pool, operations, id, &format!("it is broken: {}", escape(reason, REASON)));
+        }
+        FromWorker::Reply { request, answers, data, errors, done } => {
+            let answer = answers.then_some((data, errors));
+            pool.requests.answered(&mut pool.effects, id, &request, answer, done);
+        }
+        FromWorker::NodeHandle => pool.tell(id, ToWorker::NodeHandleAck),
+    }
+}
+
+/// A worker has shown that it is ready, without saying anything about suspension: it is taken to do what it was started
+/// to do.
+pub(super) fn shown_ready(pool: &mut Pool, operations: &mut Operations, id: WorkerId) {
+    let suspended = pool.workers.get(id).is_some_and(|worker| worker.start().suspended);
+    online(pool, operations, id, suspended);
+}
+
+fn online(pool: &mut Pool, operations: &mut Operations, id: WorkerId, suspended: bool) {
+    let joining = pool.workers.get(id).is_some_and(Worker::is_joining);
+    // A worker that knows nothing of suspension does no harm, unless a migration is being prepared, or goes on.
+    let migration = operations.starting().is_some_and(|rollout| rollout.suspended);
+    let strict = pool.desired.suspended && !joining || migration;
+    if let boot::Online::Refused(reason) = boot::online(pool, id, suspended, strict) {
+        fail_and_retire(pool, operations, id, reason);
+    }
+}
+
+/// A worker asks to be replaced, or has to be.
+fn broken(pool: &mut Pool, operations: &mut Operations, id: WorkerId, reason: &str) {
+    let Some(worker) = pool.workers.get(id) else { return };
+    let replaced_first = !worker.is_joining() && !worker.is_standby() && !defect!(BrokenRetiredAtOnce);
+    match worker.state() {
+        State::Ready { broken: false, .. } if replaced_first => {
+            failed(pool, operations, id, reason);
+            let now = pool.now();
+            pool.workers.change(id, |worker| worker.becomes_broken(now));
+        }
+        State::Booting { .. } | State::Ready { broken: false, .. } => {
+            fail_and_retire(pool, operations, id, reason);
+        }
+        State::Spawning { .. }
+        | State::Unwanted
+        | State::Ready { .. }
+        | State::Draining(_)
+        | State::ShuttingDown { .. }
+        | State::Terminating { .. }
+        | State::Killed { .. }
+        | State::Exited
+        | State::Reaped { .. } => {}
+    }
+}
+
+/// A worker's process ended. Returns the process, which has to be reaped.
+pub(super) fn exited(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    id: WorkerId,
+    status: ExitStatus,
+) -> Option<Process> {
+    let accounted = pool.workers.get(id).is_some_and(Worker::is_broken);
+    let process = remains::exited(pool, id, status)?;
+    if !accounted {
+        failed(pool, operations, id, &format!("it {status}"));
+    }
+    Some(process)
+}
+
+/// The kernel told the accept queue of a worker that drains, or whether a booting one listens.
+pub(super) fn queue_measured(pool: &mut Pool, operations: &mut Operations, id: WorkerId, queue: &Queue) {
+    if matches!(pool.workers.get(id).map(Worker::state), Some(State::Draining(_))) {
+        retire::queue_measured(pool, id, queue);
+    } else if boot::queue_measured(pool, id, queue) {
+        shown_ready(pool, operations, id);
+    }
+}
+
+/// A worker's own channel is closed.
+pub(super) fn channel_closed(pool: &mut Pool, id: WorkerId) {
+    if pool.workers.get(id).is_some_and(|worker| worker.channel() == Channel::Open) {
+        channel_lost(pool, id);
+    }
+}
+
+/// Nothing can be sent to the worker any more, and its open requests fail.
+pub(super) fn channel_lost(pool: &mut Pool, id: WorkerId) {
+    let now = pool.now();
+    pool.workers.change(id, |worker| worker.set_channel(Channel::Lost { at: now }));
+    pool.requests.worker_is_gone(&mut pool.effects, id, "its channel is closed");
+}
+
+/// A worker lives on without a channel. What is active serves as before; what is suspended could never be resumed.
+fn out_of_reach(pool: &mut Pool, operations: &mut Operations, id: WorkerId) {
+    pool.workers.change(id, |worker| worker.set_channel(Channel::Closed));
+    if pool.workers.get(id).is_some_and(Worker::is_suspended) {
+        let reason = "it is broken: it has no channel to the daemon, so that it cannot be resumed";
+        return broken(pool, operations, id, reason);
+    }
+    tracing::warn!(
+        worker = %id.short(),
+        "worker has no channel to the daemon: no message reaches it, and SIGTERM will be its end"
+    );
+}
+
+/// A deadline of the worker has passed.
+pub(super) fn due(pool: &mut Pool, operations: &mut Operations, id: WorkerId, timer: Timer) {
+    match timer {
+        Timer::Spawn => {
+            let reason = boot::spawn_timed_out(pool);
+            fail_and_retire(pool, operations, id, &reason);
+        }
+        Timer::Online => {
+            let reason = boot::not_online(pool, id);
+            fail_and_retire(pool, operations, id, &reason);
+        }
+        Timer::Ready => boot::look(pool, id),
+        Timer::Look => retire::look(pool, id),
+        Timer::Drain if defect!(DrainTimeoutIgnored) => {}
+        Timer::Drain => retire::drain_timed_out(pool, id),
+        Timer::Shutdown if defect!(KillInsteadOfTerminate) => retire::kill(pool, id),
+        Timer::Shutdown => retire::terminate(pool, id),
+        Timer::Kill => retire::kill(pool, id),
+        Timer::Channel => out_of_reach(pool, operations, id),
+        Timer::Removal => remains::remove_socket(pool, id),
+        Timer::Restart
+        | Timer::Promotion
+        | Timer::Link
+        | Timer::Persist
+        | Timer::Extend
+        | Timer::Watchdog => debug_assert!(false, "no deadline of a worker: {timer:?}"),
+    }
+}
+
+fn fail_and_retire(pool: &mut Pool, operations: &mut Operations, id: WorkerId, reason: &str) {
+    failed(pool, operations, id, reason);
+    retire::retire(pool, id);
+}
+
+/// A worker failed at what it is for; says so to whoever counts failures of that.
+fn failed(pool: &mut Pool, operations: &mut Operations, id: WorkerId, reason: &str) {
+    let Some(worker) = pool.workers.get(id) else { return };
+    let worked = worker.ready_at().map_or(Duration::ZERO, |ready| pool.now().since(ready));
+    match worker.role() {
+        Role::Retired { .. } => {}
+        Role::Joining(_) => {
+            tracing::warn!(worker = %id.short(), "new worker failed: {reason}");
+            let progress = replace::worker_failed(pool, operations, id, reason);
+            begin::next_if_ended(pool, operations, progress);
+        }
+        Role::Holding(place) => {
+            match worker.slot() {
+                Some(slot) => {
+                    tracing::warn!(worker = %id.short(), slot = slot.0, "worker failed: {reason}");
+                }
+                None => tracing::warn!(worker = %id.short(), "standby failed: {reason}"),
+            }
+            vacancies::worker_failed(pool, place, worked, reason);
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! The operation in progress, how far it has got, and what waits for its end.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use crate::handoff::{QueuedRecord, RequesterRecord, RestartRecord};
+use crate::id::{Peer, RequestRef, WorkerId};
+use crate::wire::{Body, Reply, StartOptions};
+
+use crate::supervisor::pool::Pool;
+use crate::supervisor::requests::{Audience, Requests};
+
+use super::rollout::{Rollout, Swap};
+
+/// The operation in progress, and what waits for its end.
+#[derive(Debug, Clone, Default)]
+pub(in crate::supervisor) struct Operations {
+    pub(super) current: Option<Operation>,
+    pub(super) queue: VecDeque<Queued>,
+    /// A SIGHUP came while an operation was in progress.
+    pub(super) reload_wanted: bool,
+    /// So did a SIGUSR2.
+    pub(super) upgrade_wanted: bool,
+    /// What became of an operation that an earlier daemon had begun.
+    note: Option<String>,
+}
+
+/// An operation in progress.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::supervisor) struct Operation {
+    pub kind: Kind,
+    pub requesters: Vec<Requester>,
+    pub phase: Phase,
+}
+
+/// Which operation it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::supervisor) enum Kind {
+    Start,
+    Restart,
+    SetWorkers,
+    SetStandby,
+    Reload,
+    Upgrade,
+    Stop,
+    Quit,
+}
+
+impl Kind {
+    /// In the middle of a sentence.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Start => "a start",
+            Self::Restart => "a restart",
+            Self::SetWorkers => "a change of the number of workers",
+            Self::SetStandby => "a change of the number of standbys",
+            Self::Reload => "a reload",
+            Self::Upgrade => "an upgrade",
+            Self::Stop => "a stop",
+            Self::Quit => "the daemon's own end",
+        }
+    }
+}
+
+/// How far it has got.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::supervisor) enum Phase {
+    /// The configuration is being read; a restart then replaces all workers, a reload what needs it.
+    Loading { options: Option<StartOptions> },
+    /// The daemon is about to be replaced; its successor then restarts workers, or nobody wants that.
+    Upgrading { step: Step, options: Option<StartOptions> },
+    /// New workers boot.
+    Starting(Rollout),
+    /// All new workers are ready; links are being swapped.
+    Swapping(Rollout, Swap),
+    /// A link could not be swapped; those that were are being swapped back.
+    Reverting(Rollout, Swap),
+    /// The new workers serve; those that are no longer needed have to go.
+    Retiring { leaving: BTreeSet<WorkerId> },
+}
+
+/// How far an upgrade has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::supervisor) enum Step {
+    /// The installed program has to be tried.
+    Wanted,
+    /// The installed program is being tried.
+    Checking,
+    /// Events that have come are still dealt with; no more come.
+    Pausing,
+    /// All have been dealt with.
+    Paused,
+    /// The hand-off has been ordered.
+    HandingOff,
+}
+
+/// Somebody who waits for the operation's end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::supervisor) struct Requester {
+    pub to: RequestRef,
+    /// The requester wants to be told how the operation proceeds.
+    pub progress: bool,
+    /// The daemon's version when it was asked, if it has upgraded itself since.
+    pub upgraded_from: Option<String>,
+}
+
+/// A restart that waits for its turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::supervisor) struct Queued {
+    pub to: RequestRef,
+    pub options: StartOptions,
+    pub version: Option<String>,
+}
+
+impl Requester {
+    pub fn new(to: RequestRef, options: &StartOptions) -> Self {
+        Self { to, progress: options.progress, upgraded_from: None }
+    }
+}
+
+impl Operations {
+    /// The operation in progress.
+    pub fn current(&self) -> Option<&Operation> {
+        self.current.as_ref()
+    }
+
+    /// What is in progress, in words.
+    pub fn words(&self) -> Option<&'static str> {
+        self.current.as_ref().map(|operation| operation.kind.words())
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.current.is_none()
+    }
+
+    pub fn is(&self, kind: Kind) -> bool {
+        self.current.as_ref().is_some_and(|operation| operation.kind == kind)
+    }
+
+    /// This operation is in progress now, in this phase.
+    pub(super) fn enter(
+        &mut self,
+        requests: &mut Requests,
+        kind: Kind,
+        requesters: Vec<Requester>,
+        phase: Phase,
+    ) {
+        let progress = requesters.iter().filter(|requester| requester.progress);
+        let audience = progress.map(|requester| requester.to.clone()).collect();
+        requests.tell_progress_to(match &phase {
+            Phase::Starting(_) | Phase::Swapping(..) | Phase::Reverting(..) => {
+                Audience::OfNewWorkers(audience)
+            }
+            Phase::Retiring { .. } => Audience::OfAllWorkers(audience),
+            Phase::Loading { .. } | Phase::Upgrading { .. } => Audience::Nobody,
+        });
+        self.current = Some(Operation { kind, requesters, phase });
+    }
+
+    /// Takes the operation in progress: it is over, or is put back in another phase.
+    pub(super) fn take(&mut self, requests: &mut Requests) -> Option<Operation> {
+        requests.tell_progress_to(Audience::Nobody);
+        self.current.take()
+    }
+
+    /// Links are being swapped, all of them or none.
+    pub fn is_swapping(&self) -> bool {
+        let phase = self.current.as_ref().map(|operation| &operation.phase);
+        matches!(phase, Some(Phase::Swapping(..) | Phase::Reverting(..)))
+    }
+
+    /// The set of new workers that has not taken over yet, and what it is for.
+    pub fn rollout(&self) -> Option<(Kind, &Rollout)> {
+        let operation = self.current.as_ref()?;
+        match &operation.phase {
+            Phase::Starting(rollout) | Phase::Swapping(rollout, _) | Phase::Reverting(rollout, _) => {
+                Some((operation.kind, rollout))
+            }
+            Phase::Loading { .. } | Phase::Upgrading { .. } | Phase::Retiring { .. } => None,
+        }
+    }
+
+    /// The set of new workers that boot.
+    pub fn starting(&self) -> Option<&Rollout> {
+        let phase = self.current.as_ref().map(|operation| &operation.phase);
+        if let Some(Phase::Starting(rollout)) = phase { Some(rollout) } else { None }
+    }
+
+    /// How many slots there are, or will be when the operation in progress succeeds.
+    pub fn slots_ahead(&self, pool: &Pool) -> u32 {
+        self.starting().map_or(0, |rollout| rollout.desired.slots).max(pool.desired.slots)
+    }
+
+    /// Whether somebody who made this request waits for an operation.
+    pub fn waits(&self, to: &RequestRef) -> bool {
+        let requesters = self.current.iter().flat_map(|operation| &operation.requesters);
+        requesters
+            .map(|requester| &requester.to)
+            .chain(self.queue.iter().map(|queued| &queued.to))
+            .any(|of| of == to)
+    }
+
+    /// Forgets that `peer` waits.
+    pub fn forget(&mut self, peer: Peer) {
+        self.queue.retain(|queued| queued.to.peer != peer);
+        if let Some(operation) = &mut self.current {
+            operation.requesters.retain(|requester| requester.to.peer != peer);
+        }
+    }
+
+    /// What became of an operation that an earlier daemon had begun.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+
+    pub fn set_note(&mut self, note: Option<String>) {
+        self.note = note;
+    }
+
+    /// What is to be restarted after the upgrade in progress, and for whom.
+    pub fn restart_after_upgrade(&self) -> Option<RestartRecord> {
+        let operation = self.current.as_ref()?;
+        let Phase::Upgrading { options: Some(options), .. } = &operation.phase else { return None };
+        let askers = operation.requesters.iter().map(RequesterRecord::from).collect();
+        Some(RestartRecord { askers, options: options.clone() })
+    }
+
+    /// The restarts that wait, and whether a reload does.
+    pub fn waiting(&self) -> (Vec<QueuedRecord>, bool) {
+        (self.queue.iter().map(QueuedRecord::from).collect(), self.reload_wanted)
+    }
+
+    /// Goes on with what waited in a predecessor.
+    pub fn restore(&mut self, queue: Vec<QueuedRecord>, reload_wanted: bool) {
+        self.queue = queue.into_iter().map(Queued::from).collect();
+        self.reload_wanted = reload_wanted;
+    }
+}
+
+/// Whether the operation in progress goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub(in crate::supervisor) enum Progress {
+    GoesOn,
+    /// The operation has ended; the next one can begin.
+    Ended,
+}
+
+/// Answers that what was asked for is done.
+pub(in crate::supervisor) fn done(pool: &mut Pool, requester: Requester) {
+    let Requester { to, upgraded_from, .. } = requester;
+    let body = Body::Daemon { pid: pool.daemon.pid, upgrading: false, upgraded_from };
+    pool.requests.reply(&mut pool.effects, &to, Reply::done(Some(body)));
+}
+
+/// Answers all who wait for an operation.
+pub(super) fn reply_to_all(pool: &mut Pool, requesters: Vec<Requester>, reply: &Reply) {
+    for requester in requesters {
+        pool.requests.reply(&mut pool.effects, &requester.to, reply.clone());
+    }
+}
+
+impl From<&Requester> for RequesterRecord {
+    fn from(requester: &Requester) -> Self {
+        let Requester { to, progress, upgraded_from } = requester.clone();
+        Self { to, progress, upgraded_from }
+    }
+}
+
+impl From<RequesterRecord> for Requester {
+    fn from(record: RequesterRecord) -> Self {
+        let RequesterRecord { to, progress, upgraded_from } = record;
+        Self { to, progress, upgraded_from }
+    }
+}
+
+impl From<&Queued> for QueuedRecord {
+    fn from(queued: &Queued) -> Self {
+        let Queued { to, options, version } = queued.clone();
+        Self { to, options, version }
+    }
+}
+
+impl From<QueuedRecord> for Queued {
+    fn from(record: QueuedRecord) -> Self {
+        let QueuedRecord { to, options, version } = record;
+        Self { to, options, version }
+    }
+}

@@ -1,0 +1,267 @@
+//! Replacing or adding workers as a set: start, swap, commit, or undo.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::config::{Config, Output};
+use crate::id::{SlotIndex, WorkerId};
+use crate::supervisor::goal::Desired;
+use crate::supervisor::pool::{Pool, boot, links, retire, sockets, surplus};
+use crate::supervisor::worker::{Place, Role, Worker};
+use crate::wire::{Body, Code, FailedWorker, Reply, Stage, ToWorker};
+
+use super::rollout::{PendingWorker, Rollout, Swap};
+use super::{Kind, Operation, Operations, Phase, Progress, Requester, reply_to_all};
+
+/// What to roll out.
+#[derive(Debug, Clone)]
+pub(in crate::supervisor) struct Plan {
+    pub kind: Kind,
+    pub requesters: Vec<Requester>,
+    pub places: Vec<Place>,
+    pub suspended: bool,
+    pub attempts: u32,
+    pub replaces: bool,
+    pub desired: Desired,
+    pub config: Arc<Config>,
+}
+
+/// All places of `slots` slots and `standby` standbys.
+pub(in crate::supervisor) fn all_places(slots: u32, standby: u32) -> Vec<Place> {
+    let slots = (0..slots).map(|slot| Place::Slot(SlotIndex(slot)));
+    slots.chain((0..standby).map(|_| Place::Standby)).collect()
+}
+
+/// Starts the workers of a plan.
+pub(in crate::supervisor) fn roll_out(pool: &mut Pool, operations: &mut Operations, plan: Plan) {
+    operations.set_note(None);
+    let Plan { kind, requesters, places, suspended, attempts, replaces, desired, config } = plan;
+    tracing::info!(
+        "{} begins: {} new workers{}",
+        kind.words(),
+        places.len(),
+        if suspended { ", suspended" } else { "" }
+    );
+    let rollout = Rollout { workers: Vec::new(), suspended, replaces, desired, config, failed: Vec::new() };
+    // In place before the first worker is ordered, so that its progress finds the requesters.
+    operations.enter(&mut pool.requests, kind, requesters, Phase::Starting(rollout));
+    for place in places {
+        order(pool, operations, place, attempts);
+    }
+}
+
+/// Orders a worker for a place of the rollout in progress.
+fn order(pool: &mut Pool, operations: &mut Operations, place: Place, attempts: u32) {
+    let slots = operations.slots_ahead(pool);
+    let Some(Operation { phase: Phase::Starting(rollout), .. }) = &mut operations.current else { return };
+    let suspended = rollout.suspended || place == Place::Standby;
+    let worker = boot::spawn(pool, Role::Joining(place), suspended, &rollout.config, slots);
+    rollout.workers.push(PendingWorker { place, worker, attempts_left: attempts.saturating_sub(1) });
+}
+
+/// A worker of the rollout in progress failed.
+pub(in crate::supervisor) fn worker_failed(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    id: WorkerId,
+    reason: &str,
+) -> Progress {
+    pool.progress(id, Stage::Failed, Some(reason));
+    match operations.current.as_mut().map(|operation| &mut operation.phase) {
+        Some(Phase::Starting(rollout)) => {
+            rollout.failed.push(failed_worker(pool, id, reason));
+            let at = rollout.workers.iter().position(|pending| pending.worker == id);
+            let Some(PendingWorker { place, attempts_left, .. }) = at.map(|at| rollout.workers.remove(at))
+            else {
+                return Progress::GoesOn;
+            };
+            retire::retire(pool, id);
+            if attempts_left > 0 {
+                order(pool, operations, place, attempts_left);
+                return Progress::GoesOn;
+            }
+        }
+        Some(Phase::Swapping(_, swap)) => {
+            swap.failure.get_or_insert_with(|| format!("worker {}: {reason}", id.short()));
+            return Progress::GoesOn;
+        }
+        Some(
+            Phase::Reverting(..) | Phase::Loading { .. } | Phase::Upgrading { .. } | Phase::Retiring { .. },
+        )
+        | None => return Progress::GoesOn,
+    }
+    if let Some(Operation { kind, requesters, phase: Phase::Starting(rollout) }) =
+        operations.take(&mut pool.requests)
+    {
+        abandon(pool, kind, requesters, rollout, None);
+    }
+    Progress::Ended
+}
+
+fn failed_worker(pool: &Pool, id: WorkerId, reason: &str) -> FailedWorker {
+    let worker = pool.workers.get(id);
+    let stderr = worker.and_then(|worker| match &worker.start().stderr {
+        Output::File(path) => Some(path.to_string_lossy().into_owned()),
+        Output::Inherit | Output::Discard => None,
+    });
+    FailedWorker { id, idx: worker.and_then(Worker::slot), reason: reason.to_owned(), stderr }
+}
+
+/// Orders all links to be swapped.
+pub(in crate::supervisor) fn swap(pool: &mut Pool, rollout: &Rollout) -> Swap {
+    let mut swap = Swap::default();
+    for (slot, worker) in rollout.slots() {
+        if let Some((owner, _)) = pool.owner(slot) {
+            swap.before.insert(slot, owner);
+            if defect!(RetireBeforeSwap) {
+                retire::retire(pool, owner);
+            }
+        }
+        swap.pending.insert(slot);
+        links::publish(pool, slot, worker, &rollout.config);
+    }
+    swap
+}
+
+/// A link was swapped, or swapped back, or could not be. Returns whether that is the rollout's business.
+pub(in crate::supervisor) fn published(
+    operations: &mut Operations,
+    slot: SlotIndex,
+    failure: Option<&str>,
+) -> bool {
+    let phase = operations.current.as_mut().map(|operation| &mut operation.phase);
+    let Some(Phase::Swapping(_, swap) | Phase::Reverting(_, swap)) = phase else { return false };
+    let ours = swap.pending.remove(&slot);
+    if let Some(reason) = failure.filter(|_| ours) {
+        swap.failure.get_or_insert_with(|| format!("the link of slot {slot} could not be swapped: {reason}"));
+    }
+    ours
+}
+
+/// Orders links to name again whom they named before.
+pub(in crate::supervisor) fn swap_back(pool: &mut Pool, rollout: &Rollout, swap: Swap) -> Swap {
+    let Swap { before, failure, .. } = swap;
+    let mut pending = BTreeSet::new();
+    let config = Arc::clone(&pool.config);
+    for (slot, worker) in rollout.slots() {
+        let owned = pool.slots.get(slot).is_some_and(|slot| slot.owner() == Some(worker));
+        let ready = |old: &&WorkerId| pool.workers.get(**old).is_some_and(Worker::is_ready);
+        let old = before.get(&slot).filter(ready);
+        if let (true, Some(old)) = (owned, old) {
+            pending.insert(slot);
+            links::publish(pool, slot, *old, &config);
+        }
+    }
+    Swap { pending, before, failure }
+}
+
+/// The new workers serve: makes that official, and retires the others. Returns those whose end completes the operation.
+pub(in crate::supervisor) fn commit(pool: &mut Pool, rollout: Rollout) -> BTreeSet<WorkerId> {
+    let Rollout { workers, replaces, desired, config, .. } = rollout;
+    let renamed = config.name != pool.config.name;
+    let before = std::mem::replace(&mut pool.config, config);
+    pool.remember_names(&before.socket_file);
+    pool.desired = desired;
+    for PendingWorker { place, worker, .. } in &workers {
+        pool.workers.change(*worker, Worker::joined);
+        match *place {
+            Place::Slot(slot) => {
+                pool.slots.change(slot, |slot| slot.forget_failures());
+                links::took_over(pool, slot, *worker, None);
+            }
+            Place::Standby => {
+                pool.standby_failures.succeeded();
+                pool.progress(*worker, Stage::Standby, None);
+            }
+        }
+    }
+    let new: BTreeSet<WorkerId> = workers.iter().map(|pending| pending.worker).collect();
+    let mut others = pool.workers.ids();
+    others.retain(|id| !new.contains(id));
+    for id in &others {
+        if replaces && !pool.owns_its_slot(*id) {
+            retire::retire(pool, *id);
+        }
+    }
+    if renamed {
+        tell_name(pool);
+    }
+    surplus::retire_all_surplus(pool);
+    let leaves = |id: &WorkerId| {
+        pool.workers.get(*id).is_some_and(|worker| match worker.role() {
+            _ if worker.is_gone() => false,
+            Role::Retired { .. } => true,
+            Role::Joining(Place::Slot(slot)) | Role::Holding(Place::Slot(slot)) => {
+                slot.0 >= pool.desired.slots
+            }
+            Role::Joining(Place::Standby) | Role::Holding(Place::Standby) => false,
+        })
+    };
+    others.into_iter().filter(leaves).collect()
+}
+
+fn tell_name(pool: &mut Pool) {
+    for worker in pool.workers.ids() {
+        if pool.workers.get(worker).is_some_and(Worker::is_reachable) {
+            let name = pool.config.name.clone();
+            pool.tell(worker, ToWorker::SetName { name });
+        }
+    }
+}
+
+/// Gives a rollout up: what was there before stays.
+pub(in crate::supervisor) fn abandon(
+    pool: &mut Pool,
+    kind: Kind,
+    requesters: Vec<Requester>,
+    rollout: Rollout,
+    failure: Option<String>,
+) {
+    if defect!(FailedRestartKeepsConfig) {
+        (pool.config, pool.desired) = (Arc::clone(&rollout.config), rollout.desired);
+    }
+    if !defect!(AbandonedWorkersStay) {
+        release(pool, &rollout);
+    }
+    let errors: Vec<String> = match failure {
+        Some(failure) => vec![failure],
+        None => rollout.failed.iter().map(describe).collect(),
+    };
+    tracing::warn!("{} failed, nothing has changed: {}", kind.words(), errors.join("; "));
+    let mut reply = Reply::failed(Some(Code::StartFailed), errors);
+    reply.body = (!rollout.failed.is_empty()).then_some(Body::Failed(rollout.failed));
+    reply_to_all(pool, requesters, &reply);
+}
+
+/// Retires the workers of a rollout. A worker whose link could not be taken from it again is called broken, so that it
+/// serves until that succeeds. What has come to a worker that a link has named is answered, unless the worker was not to
+/// run yet.
+pub(in crate::supervisor) fn release(pool: &mut Pool, rollout: &Rollout) {
+    pool.remember_names(&rollout.config.socket_file);
+    for PendingWorker { place, worker: id, .. } in &rollout.workers {
+        let id = *id;
+        let owned = |slot: SlotIndex| pool.slots.get(slot).is_some_and(|slot| slot.owner() == Some(id));
+        let owns = matches!(place, Place::Slot(slot) if owned(*slot));
+        let Some(worker) = pool.workers.get(id) else { continue };
+        let served = worker.has_served();
+        pool.workers.change(id, Worker::joined);
+        if served && !rollout.desired.suspended {
+            links::resume(pool, id);
+        } else if served {
+            sockets::desert(pool, id);
+        }
+        if owns && pool.workers.get(id).is_some_and(Worker::is_ready) {
+            let now = pool.now();
+            pool.workers.change(id, |worker| worker.becomes_broken(now));
+        } else {
+            retire::retire(pool, id);
+        }
+    }
+}
+
+fn describe(failed: &FailedWorker) -> String {
+    match failed.idx {
+        Some(slot) => format!("worker {} for slot {slot}: {}", failed.id.short(), failed.reason),
+        None => format!("standby {}: {}", failed.id.short(), failed.reason),
+    }
+}
