@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::layer::{Layer, OptionsLayer};
-use super::load::{Surroundings, join, plain, shown};
+use super::paths::{Surroundings, join, plain, shown};
 use super::problem::{Place, Problem};
-use super::section::{Report, Set, Slot};
+use super::section::{Given, Report, Set};
 use super::setting::{Command, OutputTo, Workers};
 use super::{Companion, Config, Listen, Options, Output, PatternError, Program, Ready, SocketPattern};
 
@@ -82,19 +82,19 @@ impl Base<'_> {
 
     fn program(
         &self,
-        script: Slot<String>,
-        command: Slot<Command>,
+        script: Given<String>,
+        command: Given<Command>,
         node: Option<String>,
         node_args: Option<Vec<String>>,
         report: &mut Report,
     ) -> Option<Program> {
         match (script, command) {
-            (Slot::Unset, Slot::Unset) => {
+            (Given::Unset, Given::Unset) => {
                 let help = "set `script` to the worker's entry point, run with Node, or `command` to a list: a program and its arguments";
                 self.missing("script", "neither `script` nor `command` is set", help, report);
                 None
             }
-            (Slot::Set(_), Slot::Set(Set { place, .. })) => {
+            (Given::Set(_), Given::Set(Set { place, .. })) => {
                 report.problems.push(Problem {
                     place,
                     message: "`script` and `command` exclude each other".to_owned(),
@@ -102,7 +102,7 @@ impl Base<'_> {
                 });
                 None
             }
-            (script, Slot::Unset) => Some(Program::Script {
+            (script, Given::Unset) => Some(Program::Script {
                 node: node?,
                 node_args: node_args?,
                 script: self.path(&script.value()?),
@@ -113,9 +113,9 @@ impl Base<'_> {
 
     fn names(
         &self,
-        tmp_dir: Slot<String>,
-        socket_file: Slot<String>,
-        ipc_file: Slot<String>,
+        tmp_dir: Given<String>,
+        socket_file: Given<String>,
+        ipc_file: Given<String>,
         report: &mut Report,
     ) -> Option<Names> {
         if tmp_dir.is_unset() {

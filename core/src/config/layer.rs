@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::section::{Field, Report, Slot, section};
+use super::section::{Field, Given, Report, section};
 use super::setting::{Command, DevServer, OutputTo, Workers};
 use super::source::Source;
 use super::tree::Node;
@@ -13,40 +13,40 @@ section! {
     /// The configuration of nodesockd.
     struct Layer {
         /// For editors: where the JSON Schema of this file is.
-        schema: "$schema" => Slot<String>,
+        schema: "$schema" => Given<String>,
         /// Another configuration file to start from; what this file says wins. A path that starts with `.` or `/` is
         /// relative to this file; any other is looked for in `node_modules`, then relative to this file.
-        extends: "extends" => Slot<String>,
+        extends: "extends" => Given<String>,
         /// The worker's entry point, run with Node. Relative to the folder of the first loaded file.
-        script: "script" => Slot<String>,
+        script: "script" => Given<String>,
         /// Instead of `script`: the program and arguments of a worker in any language.
-        command: "command" => Slot<Command>,
+        command: "command" => Given<Command>,
         /// Which Node runs `script`.
-        node: "node" => Slot<String> = "node".to_owned(),
+        node: "node" => Given<String> = "node".to_owned(),
         /// Arguments of Node itself, before `script`.
-        node_args: "nodeArgs" => Slot<Vec<String>> = Vec::new(),
+        node_args: "nodeArgs" => Given<Vec<String>> = Vec::new(),
         /// The folder of links, sockets, the IPC socket, the lock and the state file. Relative to the folder of the
         /// first loaded file.
-        tmp_dir: "tmpDir" => Slot<String>,
+        tmp_dir: "tmpDir" => Given<String>,
         /// The application's name in process titles.
-        name: "name" => Slot<String> = "app".to_owned(),
+        name: "name" => Given<String> = "app".to_owned(),
         /// The names of links and sockets: `{worker}` becomes the index of the slot or the id of the worker. Relative to
         /// `tmpDir`; another folder has to exist.
-        socket_file: "socketFile" => Slot<String> = "app.{worker}.sock".to_owned(),
+        socket_file: "socketFile" => Given<String> = "app.{worker}.sock".to_owned(),
         /// The control socket, relative to `tmpDir`; lock and state files are named after it.
-        ipc_file: "ipcFile" => Slot<String> = "nodesockd.ipc".to_owned(),
+        ipc_file: "ipcFile" => Given<String> = "nodesockd.ipc".to_owned(),
         /// How many workers serve at a time; `auto` is the number of usable CPUs.
-        workers: "workers" => Slot<Workers> = Workers::Count(NonZeroU32::MIN),
+        workers: "workers" => Given<Workers> = Workers::Count(NonZeroU32::MIN),
         /// How many spare workers wait to take over from one that fails.
-        standby: "standby" => Slot<u32> = 0,
+        standby: "standby" => Given<u32> = 0,
         /// What workers get from the daemon's environment (a list of names), or are given (a table of names and
         /// values). `NODE_ENV`, `PATH`, `HOME`, `LANG` and `TZ` always pass through.
-        env: "env" => Slot<Env> = Env::default(),
+        env: "env" => Given<Env> = Env::default(),
         /// A front server for development: its port on the loopback interface, `true` for 8000, or an address and a port
         /// such as `"0.0.0.0:8000"`.
-        dev_server: "devServer" => Slot<DevServer> = DevServer(None),
+        dev_server: "devServer" => Given<DevServer> = DevServer(None),
         /// Whether the daemon's log is verbose.
-        debug: "debug" => Slot<bool> = false,
+        debug: "debug" => Given<bool> = false,
         /// How workers are started, watched and replaced.
         options: "options" => OptionsLayer = OptionsLayer::defaults(),
     }
@@ -56,34 +56,34 @@ section! {
     /// How workers are started, watched and replaced.
     struct OptionsLayer {
         /// Milliseconds that creating a process may take.
-        spawn_timeout: "spawnTimeout" => Slot<Duration> = Options::default().spawn_timeout,
+        spawn_timeout: "spawnTimeout" => Given<Duration> = Options::default().spawn_timeout,
         /// Milliseconds from a worker's start until it must have reported online.
-        online_timeout: "onlineTimeout" => Slot<Duration> = Options::default().online_timeout,
+        online_timeout: "onlineTimeout" => Given<Duration> = Options::default().online_timeout,
         /// Milliseconds a retiring worker may take to accept the connections that wait at its socket.
-        drain_timeout: "drainTimeout" => Slot<Duration> = Options::default().drain_timeout,
+        drain_timeout: "drainTimeout" => Given<Duration> = Options::default().drain_timeout,
         /// Milliseconds from asking a worker to shut down to SIGTERM; SIGKILL follows 5000 ms later.
-        shutdown_timeout: "shutdownTimeout" => Slot<Duration> = Options::default().shutdown_timeout,
+        shutdown_timeout: "shutdownTimeout" => Given<Duration> = Options::default().shutdown_timeout,
         /// How often a start that a person asked for is tried before it counts as failed.
-        max_start_attempts: "maxStartAttempts" => Slot<NonZeroU32> = Options::default().max_start_attempts,
+        max_start_attempts: "maxStartAttempts" => Given<NonZeroU32> = Options::default().max_start_attempts,
         /// Whether links hold the relative or the absolute path of the socket.
-        symlinks: "symlinks" => Slot<Symlinks> = Options::default().symlinks,
+        symlinks: "symlinks" => Given<Symlinks> = Options::default().symlinks,
         /// The file that the workers' output is appended to; `discard` or null throws it away. Without it, output goes
         /// where the daemon's goes.
-        stdout: "stdout" => Slot<OutputTo>,
+        stdout: "stdout" => Given<OutputTo>,
         /// As `stdout`, for the workers' error output; without it, it follows `stdout`.
-        stderr: "stderr" => Slot<OutputTo>,
+        stderr: "stderr" => Given<OutputTo>,
         /// How the daemon is replaced by a newer version: by `exec` under the same pid, or by `respawn` through the
         /// service manager.
-        upgrade: "upgrade" => Slot<Upgrade> = Options::default().upgrade,
+        upgrade: "upgrade" => Given<Upgrade> = Options::default().upgrade,
         /// Who owns the listening sockets: each worker its own, or the daemon for all.
-        listen: "listen" => Slot<Listen> = Options::default().listen,
+        listen: "listen" => Given<Listen> = Options::default().listen,
         /// How a worker shows that it is ready: by its own `report`, `notify` (`READY=1` to `NOTIFY_SOCKET`), because it
         /// does `listen`, or because it answers a GET by `http`.
-        ready: "ready" => Slot<Ready> = Options::default().ready,
+        ready: "ready" => Given<Ready> = Options::default().ready,
         /// What the GET of `ready = "http"` asks for.
-        ready_path: "readyPath" => Slot<String> = Options::default().ready_path,
+        ready_path: "readyPath" => Given<String> = Options::default().ready_path,
         /// A group whose members may command the daemon too.
-        ipc_group: "ipcGroup" => Slot<String>,
+        ipc_group: "ipcGroup" => Given<String>,
     }
 }
 
@@ -93,8 +93,8 @@ impl Layer {
     #[must_use]
     pub(super) fn on_top_of(self, mut base: Self) -> Self {
         if !(self.script.is_unset() && self.command.is_unset()) {
-            base.script = Slot::Unset;
-            base.command = Slot::Unset;
+            base.script = Given::Unset;
+            base.command = Given::Unset;
         }
         self.over(base)
     }
@@ -105,13 +105,15 @@ impl From<&Config> for Layer {
     fn from(config: &Config) -> Self {
         let (script, command, node, node_args) = match &config.program {
             Program::Script { node, node_args, script } => {
-                (written(script), Slot::Unset, node.clone().into(), node_args.clone().into())
+                (written(script), Given::Unset, node.clone().into(), node_args.clone().into())
             }
-            Program::Command(words) => (Slot::Unset, Command(words.clone()).into(), Slot::Unset, Slot::Unset),
+            Program::Command(words) => {
+                (Given::Unset, Command(words.clone()).into(), Given::Unset, Given::Unset)
+            }
         };
         Self {
-            schema: Slot::Unset,
-            extends: Slot::Unset,
+            schema: Given::Unset,
+            extends: Given::Unset,
             script,
             command,
             node,
@@ -133,7 +135,7 @@ impl From<&Config> for Layer {
 impl From<&Options> for OptionsLayer {
     fn from(options: &Options) -> Self {
         let to = |output: &Output| match output {
-            Output::Inherit => Slot::Unset,
+            Output::Inherit => Given::Unset,
             Output::Discard => OutputTo::Discard.into(),
             Output::File(path) => OutputTo::File(path.to_string_lossy().into_owned()).into(),
         };
@@ -150,11 +152,11 @@ impl From<&Options> for OptionsLayer {
             listen: options.listen.into(),
             ready: options.ready.into(),
             ready_path: options.ready_path.clone().into(),
-            ipc_group: options.ipc_group.clone().map_or(Slot::Unset, Slot::from),
+            ipc_group: options.ipc_group.clone().map_or(Given::Unset, Given::from),
         }
     }
 }
 
-fn written(path: &std::path::Path) -> Slot<String> {
+fn written(path: &std::path::Path) -> Given<String> {
     path.to_string_lossy().into_owned().into()
 }

@@ -1,27 +1,16 @@
 //! Finding and reading configuration files, one on top of the other.
 
 use std::io::{self, ErrorKind};
-use std::num::NonZeroU32;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use super::layer::Layer;
 use super::package::InPackage;
+use super::paths::{Surroundings, join, plain, shown};
 use super::problem::{Place, Problem};
-use super::section::{Field, Report, Slot};
+use super::section::{Field, Given, Report};
 use super::source::Source;
 use super::tree::{Node, SyntaxError, Value};
 use super::{Config, build, toml, yaml};
-
-/// What the loader needs to know about where it runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Surroundings {
-    /// The working directory: absolute and logical, so that symlinks on the way stay what they are.
-    pub cwd: PathBuf,
-    /// How many CPUs are usable, for `workers = "auto"`.
-    pub cpus: NonZeroU32,
-    /// The Node that has started the daemon, if one has: what `node` is by default.
-    pub node: Option<String>,
-}
 
 /// Reads files for the loader.
 pub trait Sources {
@@ -112,7 +101,8 @@ struct Chain<'a> {
 
 impl<'a> Chain<'a> {
     fn new(around: &'a Surroundings, sources: &'a mut dyn Sources, readable: Readable) -> Self {
-        let (files, layers, report) = (Vec::new(), Vec::new(), Report::default());
+        let (files, layers, report) =
+            (Vec::new(), Vec::new(), Report { keys: Layer::paths(""), ..Report::default() });
         Self { around, sources, readable, files, layers, report }
     }
 
@@ -180,12 +170,12 @@ impl<'a> Chain<'a> {
         let extends = std::mem::take(&mut layer.extends);
         self.layers.push(layer);
         let extends = match extends {
-            Slot::Set(extends) => extends,
-            Slot::Bad => {
+            Given::Set(extends) => extends,
+            Given::Bad => {
                 self.report.unread = true;
                 return None;
             }
-            Slot::Unset => return None,
+            Given::Unset => return None,
         };
         match self.extended(&path, Path::new(&extends.value)) {
             Ok(found) => Some(found),
@@ -294,29 +284,6 @@ fn parse(path: &Path, source: &Source) -> Result<Node, Vec<Problem>> {
         let problem = |error: SyntaxError| source.problem(&error.span, error.message, None);
         errors.into_iter().map(problem).collect()
     })
-}
-
-/// `path` seen from `folder`. Stays logical: `..` is left for the kernel, which alone knows where symlinks lead.
-pub(super) fn join(folder: &Path, path: &Path) -> PathBuf {
-    folder.join(path).components().filter(|part| *part != Component::CurDir).collect()
-}
-
-/// `path` with each `..` taken literally: good enough to notice a circle, or that two paths are the same.
-pub(super) fn plain(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for part in path.components() {
-        if part == Component::ParentDir {
-            plain.pop();
-        } else {
-            plain.push(part);
-        }
-    }
-    plain
-}
-
-/// What to call a file: its path from the working directory, if it is inside.
-pub(super) fn shown(path: &Path, around: &Surroundings) -> PathBuf {
-    path.strip_prefix(&around.cwd).unwrap_or(path).to_owned()
 }
 
 /// Sorts problems by file, in the order in which they were read, and place; those without one come last.

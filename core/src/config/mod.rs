@@ -9,11 +9,13 @@ mod dev_address;
 mod layer;
 mod load;
 mod package;
+mod paths;
 mod pattern;
 mod problem;
 mod salvage;
 mod section;
 mod setting;
+mod show;
 mod source;
 mod suggest;
 mod toml;
@@ -25,18 +27,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
-
-use crate::wire::Json;
-use layer::Layer;
-use section::Field;
 
 pub use companion::Companion;
 pub use dev_address::{DevAddress, NotAnAddress};
-pub use load::{Sources, Start, Surroundings, file_names, load};
+pub use load::{Sources, Start, file_names, load};
+pub use paths::Surroundings;
 pub use pattern::{Named, PatternError, SocketPattern};
 pub use problem::{Place, Problem};
 pub use salvage::control_socket;
+pub use show::{resolved, schema};
 
 /// More slots, or standbys, than this are a slip of the pen.
 pub const MAX_WORKERS: u32 = 4096;
@@ -81,23 +80,6 @@ impl Config {
     pub fn separate_socket_dir(&self) -> Option<PathBuf> {
         (self.socket_dir != self.tmp_dir).then(|| self.socket_dir.clone())
     }
-}
-
-/// What the command `config` answers (docs/05-ipc.md): `{config, files}`, where `config` is what a file would say that
-/// gives this configuration: camelCase keys, defaults filled in, paths absolute.
-#[must_use]
-pub fn resolved(config: &Config) -> Json {
-    Json::of(&json!({ "config": Layer::from(config).json(), "files": config.files }))
-}
-
-/// The JSON Schema (draft 2020-12) of a configuration file, for editors.
-#[must_use]
-pub fn schema() -> serde_json::Value {
-    let mut schema = Layer::defaults().schema();
-    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
-    schema["title"] = "nodesockd".into();
-    schema["not"] = json!({ "required": ["script", "command"] });
-    schema
 }
 
 /// What a worker runs.

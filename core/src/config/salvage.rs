@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::load::{Sources, Start, Surroundings, join, layers};
+use super::load::{Sources, Start, layers};
+use super::paths::{Surroundings, join};
 use super::tree::Node;
 use super::{toml, yaml};
 

@@ -16,6 +16,8 @@ use super::tree::{Entry, Node, Value};
 /// What was found while files were read.
 #[derive(Debug, Default)]
 pub(super) struct Report {
+    /// The paths of all keys there are.
+    pub keys: Vec<String>,
     pub problems: Vec<Problem>,
     /// The paths of keys that somebody seems to have meant: no need to say that they are missing.
     pub meant: BTreeSet<String>,
@@ -23,7 +25,7 @@ pub(super) struct Report {
     pub unread: bool,
 }
 
-/// What a key holds: a [`Slot`], or a section.
+/// What a key holds: a [`Given`], or a section.
 pub(super) trait Field: Default {
     /// The paths of the slots here, `path` being this field's own.
     fn paths(path: &str) -> Vec<String>;
@@ -40,7 +42,7 @@ pub(super) trait Field: Default {
 
 /// A setting that may have been made.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) enum Slot<T> {
+pub(super) enum Given<T> {
     /// No file says anything.
     #[default]
     Unset,
@@ -57,7 +59,7 @@ pub(super) struct Set<T> {
     pub place: Option<Place>,
 }
 
-impl<T> Slot<T> {
+impl<T> Given<T> {
     /// The setting, if it was made and is right.
     pub(super) fn get(self) -> Option<Set<T>> {
         match self {
@@ -76,13 +78,13 @@ impl<T> Slot<T> {
     }
 }
 
-impl<T> From<T> for Slot<T> {
+impl<T> From<T> for Given<T> {
     fn from(value: T) -> Self {
         Self::Set(Set { value, place: None })
     }
 }
 
-impl<T: Setting> Field for Slot<T> {
+impl<T: Setting> Field for Given<T> {
     fn paths(path: &str) -> Vec<String> {
         vec![path.to_owned()]
     }
@@ -204,7 +206,7 @@ pub(super) fn entries<'n>(path: &str, node: &'n Node, source: &Source, report: &
 
 /// Reports a key that is not among the section's `keys`.
 pub(super) fn unknown(path: &str, entry: &Entry, keys: &[&str], source: &Source, report: &mut Report) {
-    let help = if let Some(meant) = suggest::key(path) {
+    let help = if let Some(meant) = suggest::key(path, &report.keys) {
         let help = format!("did you mean `{meant}`?");
         report.meant.insert(meant);
         help

@@ -1,20 +1,18 @@
 //! What somebody may have meant.
 
-use super::layer::Layer;
-use super::section::Field;
-
 /// Likeness from which a name is worth suggesting.
 const LIKE: f64 = 0.6;
 
-/// The path of the key that is most like the last part of `path`; at the same likeness, one of the same section.
-pub(super) fn key(path: &str) -> Option<String> {
+/// The one of `keys`, all of them paths, whose last part is most like that of `path`; at the same likeness, one of the same
+/// section.
+pub(super) fn key(path: &str, keys: &[String]) -> Option<String> {
     let (section, name) = split(path);
-    let candidates = Layer::paths("").into_iter().map(|candidate| {
-        let (its_section, its_name) = split(&candidate);
+    let candidates = keys.iter().map(|candidate| {
+        let (its_section, its_name) = split(candidate);
         let bonus = if its_section == section { 0.05 } else { 0.0 };
         (like(name, its_name), bonus, candidate)
     });
-    best(candidates)
+    best(candidates).cloned()
 }
 
 /// The one of `words` that is most like `word`.
