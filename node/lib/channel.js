@@ -14,7 +14,7 @@ const LASTED = 5000;
  * A worker's line to its daemon, whichever daemon that is: Node's own channel from the daemon that started the worker, and,
  * when that is gone or asks for it, a connection to the IPC socket, made again whenever it breaks.
  *
- * It never keeps the process alive unless it is held.
+ * It does not keep the process alive unless it is held.
  */
 class Channel {
   #path;
@@ -26,6 +26,9 @@ class Channel {
   #delay = FIRST_DELAY;
   #held = false;
   #closed = false;
+
+  /** Whether the process got a channel from the daemon that started it, if that is still there or not. */
+  isGiven = Boolean(process.connected);
 
   /**
    * @param {string | undefined} path of the IPC socket

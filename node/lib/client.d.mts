@@ -1,1 +1,16 @@
-export { NodesockdClient, NodesockdError, Progress, RestartOptions, StartOptions, Status, WorkerStatus } from './client.js';
+export { NodesockdClient, NodesockdError } from './client.js';
+export type {
+  Config,
+  DaemonApplicationRequestReply,
+  DaemonConfig,
+  DaemonStatus,
+  JsonObject,
+  JsonSerializable,
+  Progress,
+  RestartOptions,
+  RestartReply,
+  StartOptions,
+  Status,
+  WorkerState,
+  WorkerStatus,
+} from './client.js';

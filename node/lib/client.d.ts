@@ -1,9 +1,21 @@
-import { Replies } from './index.js';
+import { Limits, Replies } from './index.js';
+import { Config } from './config.js';
 
-/** Commands a daemon over its IPC socket. Connects when it has something to say; an open connection keeps no process alive. */
+export type { Config };
+export type { DaemonApplicationRequestReply } from './protocol.js';
+export type { JsonObject, JsonSerializable } from './json.js';
+
+/**
+ * Commands a daemon over its IPC socket. Connects when it has something to say; an open connection keeps no process alive. All
+ * methods reject with a TypeError when an argument is wrong.
+ */
 export declare class NodesockdClient {
-  /** @param ipcPath the daemon's `ipcFile`; a worker finds it in `NODESOCKD_IPC_PATH` */
-  constructor(ipcPath: string);
+  /**
+   * @param ipcPath the daemon's `ipcFile`; a worker finds it in `NODESOCKD_IPC_PATH`
+   * @param limits how long the daemon may take to answer questions, and workers to answer requests. What the daemon is asked to do
+   *   may take as long as it takes
+   */
+  constructor(ipcPath: string, limits?: Limits);
 
   /** Connects; rejects when there is no daemon. */
   run(): Promise<void>;
@@ -11,36 +23,48 @@ export declare class NodesockdClient {
   /** Connects, calls `fn` and hangs up when it is done, whatever comes of it. */
   run<T>(fn: (client: this) => T | PromiseLike<T>): Promise<T>;
 
-  /** Hangs up; what waits for an answer fails. The daemon carries on with what it was asked to do. */
-  terminate(): void;
+  /**
+   * Hangs up, and resolves when that is done; what waits for an answer fails. The daemon carries on with what it was asked to
+   * do.
+   */
+  terminate(): Promise<void>;
 
   getStatus(): Promise<Status>;
 
   /** The configuration in force and the files it came from. */
-  getConfig(): Promise<{ config: Record<string, unknown>; files: string[] }>;
+  getConfig(): Promise<DaemonConfig>;
 
   /** Resolves when the workers are online. */
-  startWorkers(options?: StartOptions): Promise<{ pid: number } | undefined>;
+  startWorkers(suspended?: boolean, maxAttempts?: number): Promise<void>;
+  startWorkers(options: StartOptions): Promise<{ pid: number } | undefined>;
 
-  /** Resolves when the old workers are gone. Code `start-failed`: the new ones could not be started, the old ones still serve. */
-  restartWorkers(options?: RestartOptions): Promise<{ pid: number; upgrading?: boolean }>;
+  /**
+   * Resolves when the old workers are gone. Code `start-failed`: the new ones could not be started, the old ones still serve.
+   *
+   * @param upgrade upgrade the daemon first if it is older than this library
+   */
+  restartWorkers(suspended?: boolean, maxAttempts?: number, upgrade?: boolean): Promise<RestartReply>;
+  restartWorkers(options: RestartOptions): Promise<RestartReply>;
 
-  resumeWorkers(): Promise<unknown>;
-  stopWorkers(): Promise<unknown>;
-  setWorkerCount(count: number): Promise<unknown>;
-  setStandbyCount(count: number): Promise<unknown>;
+  resumeWorkers(): Promise<void>;
+  stopWorkers(): Promise<void>;
+
+  /** @param count at least 1; `stopWorkers` ends all of them */
+  setWorkerCount(count: number): Promise<void>;
+
+  setStandbyCount(count: number): Promise<void>;
 
   /** @param workers a selector such as `0-2`, `$4711` or a UUID; default all workers in slots */
-  sendAppMessage(message: string, data?: unknown, workers?: string): Promise<unknown>;
+  sendAppMessage(message: string, data?: unknown, workers?: string): Promise<void>;
 
   /** Await all answers, or iterate over them as they come. */
-  sendAppRequest<T = any>(request: string, data?: unknown, workers?: string): Replies<T>;
+  sendAppRequest<T = any>(request: string, data?: unknown, workers?: string, limits?: Limits): Replies<T>;
 
   /** Rejects with what is wrong with the configuration; the old one stays in force. */
-  reloadConfig(): Promise<unknown>;
+  reloadConfig(): Promise<void>;
 
-  /** Stops the workers and the daemon. */
-  terminateDaemon(): Promise<{ pid: number }>;
+  /** Stops the workers and the daemon. Resolves with the daemon's pid when it has begun. */
+  terminateDaemon(): Promise<number>;
 }
 
 /** A request that failed, or could not be made. */
@@ -50,7 +74,7 @@ export declare class NodesockdError extends Error {
 
   /**
    * The daemon's: `usage`, `invalid-config`, `busy`, `start-failed`, `time-out`, `not-permitted`. Ours: `ERR_CLOSED`, `ERR_PROTOCOL`,
-   * `ERR_TOO_LONG`, `ERR_NOT_CONNECTED`. Or the operating system's: `ENOENT`, `ECONNREFUSED`, `EACCES`…
+   * `ERR_TOO_LONG`, `ERR_NOT_CONNECTED`, `ERR_TIMED_OUT`, `ERR_STANDALONE`. Or the operating system's: `ENOENT`, `ECONNREFUSED`, `EACCES`…
    */
   readonly code?: string;
 
@@ -69,8 +93,24 @@ export interface StartOptions {
 }
 
 export interface RestartOptions extends StartOptions {
-  /** Upgrade the daemon first if it is older than this. */
+  /** Upgrade the daemon first if it is older than this library. */
+  upgrade?: boolean;
+  /** The same, if it is older than this. */
   version?: string;
+}
+
+export interface RestartReply {
+  /** The daemon's. */
+  pid: number;
+  /** It goes to make room for a newer one: ask that one again. */
+  upgrading?: boolean;
+  /** What it was before it upgraded itself. */
+  upgradedFrom?: string;
+}
+
+export interface DaemonConfig {
+  config: Config;
+  files: string[];
 }
 
 export interface Progress {
@@ -99,7 +139,12 @@ export interface WorkerStatus {
   /** The slot, if it has one. */
   idx?: number;
   pid?: number;
-  state: 'running' | 'online' | 'suspended' | 'broken' | 'terminating' | 'dead';
+  state: WorkerState;
   stateTs: number;
   standby?: boolean;
 }
+
+export type WorkerState = 'running' | 'online' | 'suspended' | 'broken' | 'terminating' | 'dead';
+
+/** By 2.x's name. */
+export type DaemonStatus = Status;

@@ -1,20 +1,33 @@
 'use strict';
 
+const { check, checkCount, checkOptions, checkSending, shown, wrong } = require('./arguments.js');
 const { Connection } = require('./connection.js');
-const { Exchange, NodesockdError } = require('./protocol.js');
+const { Exchange, TIMES } = require('./exchange.js');
+const { NodesockdError } = require('./protocol.js');
+const { Replies } = require('./replies.js');
+const { startOptions } = require('./start-options.js');
+
+/** The time limits of a client, and of one request to workers. */
+const LIMITS = { timeout: 'time', partTimeout: 'time' };
 
 /** Commands a daemon over its IPC socket. Connects when it has something to say. */
 class NodesockdClient {
   #path;
+  #times;
   #connection;
   #opened;
   #busy = false;
   #exchange;
 
-  /** @param {string} ipcPath */
-  constructor(ipcPath) {
+  /**
+   * @param {string} ipcPath
+   * @param {{timeout?: number, partTimeout?: number}} [options]
+   */
+  constructor(ipcPath, options = {}) {
     if (typeof ipcPath !== 'string' || !ipcPath) throw new TypeError('NodesockdClient needs the path of the IPC socket');
+    checkOptions('NodesockdClient', options, LIMITS);
     this.#path = ipcPath;
+    this.#times = limits(options, TIMES);
     this.#exchange = new Exchange(
       (frame, callback) => this.#connect().send(frame, callback),
       (busy) => {
@@ -26,74 +39,97 @@ class NodesockdClient {
 
   /** Connects; with a function, calls it and hangs up afterwards. */
   async run(fn) {
+    if (fn !== undefined && typeof fn !== 'function') throw wrong('run()', `takes a function or nothing, not ${shown(fn)}`);
     this.#connect();
     await this.#opened;
     if (!fn) return undefined;
     try {
       return await fn(this);
     } finally {
-      this.terminate();
+      await this.terminate();
     }
   }
 
-  /** Hangs up. The daemon goes on with what it was asked to do. */
-  terminate() {
-    this.#connection?.end();
+  /** Hangs up. Resolves when all that was said is on its way. The daemon goes on with what it was asked to do. */
+  async terminate() {
+    const connection = this.#connection;
     this.#connection = undefined;
     this.#exchange.abort(new NodesockdError(['the client was terminated'], 'ERR_CLOSED'));
+    await connection?.end();
   }
 
   getStatus() {
-    return this.#exchange.request('status');
+    return this.#ask('status');
   }
 
   getConfig() {
-    return this.#exchange.request('config');
+    return this.#ask('config');
   }
 
-  startWorkers(options) {
-    return this.#start('start-workers', options);
+  async startWorkers(...args) {
+    return this.#start('start-workers', startOptions('startWorkers', args));
   }
 
-  restartWorkers(options) {
-    return this.#start('restart-workers', options);
+  async restartWorkers(...args) {
+    return this.#start('restart-workers', startOptions('restartWorkers', args));
   }
 
-  resumeWorkers() {
+  async resumeWorkers(...args) {
+    checkCount('resumeWorkers()', args, 0);
     return this.#exchange.request('resume-workers');
   }
 
-  stopWorkers() {
+  async stopWorkers(...args) {
+    checkCount('stopWorkers()', args, 0);
     return this.#exchange.request('stop-workers');
   }
 
-  setWorkerCount(count) {
+  async setWorkerCount(count, ...more) {
+    if (count === 0) throw wrong('setWorkerCount()', 'there is at least 1 worker; stopWorkers() ends all of them');
+    check('setWorkerCount()', 'count', count, 'count');
+    checkCount('setWorkerCount()', [count, ...more], 1);
     return this.#exchange.request('set-worker-count', { count });
   }
 
-  setStandbyCount(count) {
+  async setStandbyCount(count, ...more) {
+    check('setStandbyCount()', 'count', count, 'countOrNone');
+    checkCount('setStandbyCount()', [count, ...more], 1);
     return this.#exchange.request('set-standby-count', { count });
   }
 
-  sendAppMessage(message, data, workers) {
-    return this.#exchange.request('send-app-msg', { message, data, workers });
+  async sendAppMessage(message, data, workers) {
+    checkSending('sendAppMessage()', 'message', message, data, workers);
+    return this.#ask('send-app-msg', { message, data, workers });
   }
 
-  sendAppRequest(request, data, workers) {
-    return this.#exchange.stream('send-app-req', { request, data, workers });
+  sendAppRequest(request, data, workers, options = {}) {
+    try {
+      checkSending('sendAppRequest()', 'request', request, data, workers);
+      checkOptions('sendAppRequest()', options, LIMITS);
+    } catch (error) {
+      return Replies.failed(error);
+    }
+    return this.#exchange.stream('send-app-req', { request, data, workers }, limits(options, this.#times));
   }
 
-  reloadConfig() {
+  async reloadConfig(...args) {
+    checkCount('reloadConfig()', args, 0);
     return this.#exchange.request('reload');
   }
 
-  terminateDaemon() {
-    return this.#exchange.request('terminate');
+  async terminateDaemon(...args) {
+    checkCount('terminateDaemon()', args, 0);
+    const answer = await this.#exchange.request('terminate');
+    return answer?.pid;
   }
 
-  #start(type, { onProgress, ...options } = {}) {
-    const data = { ...options, progress: onProgress ? true : undefined };
-    return this.#exchange.request(type, data, (part) => part?.progress && onProgress?.(part.progress));
+  /** A request that the daemon answers at once. What it has to work on may take as long as it takes. */
+  #ask(type, data) {
+    return this.#exchange.request(type, data, { timeout: this.#times.timeout });
+  }
+
+  #start(type, { data, onProgress }) {
+    return this.#exchange.request(type, data, { onPart: (part) => part?.progress && onProgress?.(part.progress) });
   }
 
   #connect() {
@@ -125,6 +161,11 @@ class NodesockdClient {
     if (this.#busy) this.#connection?.ref();
     else this.#connection?.unref();
   }
+}
+
+/** The time limits that are asked for, and those of `defaults` for the others. */
+function limits({ timeout, partTimeout }, defaults) {
+  return { timeout: timeout ?? defaults.timeout, partTimeout: partTimeout ?? defaults.partTimeout };
 }
 
 module.exports = { NodesockdClient, NodesockdError };

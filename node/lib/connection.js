@@ -45,11 +45,19 @@ class Connection {
     this.#socket.write(`${line}\n`, (error) => callback(error ? (this.#failure ?? this.#explain(error)) : undefined));
   }
 
-  /** Says goodbye, and does not wait for an answer. */
+  /** Says goodbye, and does not wait for an answer. Resolves when all is sent, or cannot be. */
   end() {
     this.#failure ??= new NodesockdError([`the connection to ${this.#path} was ended`], 'ERR_CLOSED');
-    this.#socket.end();
-    this.#socket.unref();
+    return new Promise((resolve) => {
+      const ended = () => {
+        this.#socket.unref();
+        resolve();
+      };
+      // Whoever awaits this wants the process to live until then.
+      this.#socket.ref();
+      this.#socket.once('close', ended);
+      this.#socket.end(ended);
+    });
   }
 
   ref() {

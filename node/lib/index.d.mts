@@ -1,6 +1,8 @@
 import nodesockd from './index.js';
 
 export default nodesockd;
+/** By the name that 2.x exports. */
+export { nodesockd };
 
 export declare const id: typeof nodesockd.id;
 export declare const shortId: typeof nodesockd.shortId;
@@ -13,6 +15,7 @@ export declare const listen: typeof nodesockd.listen;
 export declare const on: typeof nodesockd.on;
 export declare const once: typeof nodesockd.once;
 export declare const off: typeof nodesockd.off;
+export declare const run: typeof nodesockd.run;
 export declare const reportOnline: typeof nodesockd.reportOnline;
 export declare const reportBroken: typeof nodesockd.reportBroken;
 export declare const setRequestHandler: typeof nodesockd.setRequestHandler;
@@ -23,3 +26,10 @@ export type Worker = nodesockd.Worker;
 export type ServeOptions = nodesockd.ServeOptions;
 export type Reply<T = any> = nodesockd.Reply<T>;
 export type Replies<T = any> = nodesockd.Replies<T>;
+export type Limits = nodesockd.Limits;
+
+// 2.x's names.
+export type NodesockdWorker = nodesockd.NodesockdWorker;
+export type NodesockdWorkerEvents = nodesockd.NodesockdWorkerEvents;
+export type { ApplicationMessage, ApplicationRequest, ApplicationRequestReply, WorkerIpcIncomingMap, WorkerIpcOutgoingMap } from './protocol.js';
+export type { JsonObject, JsonSerializable } from './json.js';

@@ -3,13 +3,18 @@
 import { EventEmitter } from 'node:events';
 import { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { ListenOptions, Server } from 'node:net';
+import * as json from './json.js';
+import * as protocol from './protocol.js';
 
 /** This process, as a worker of a daemon. Without a daemon, everything is there and nothing happens. */
-declare const nodesockd: nodesockd.Worker;
+declare const nodesockd: nodesockd.Worker & {
+  /** The same, by the name that 2.x exports: `import { nodesockd } from 'nodesockd'`. */
+  readonly nodesockd: nodesockd.Worker;
+};
 
 declare namespace nodesockd {
   interface Worker extends EventEmitter {
-    /** The worker's UUID; undefined without a daemon, as are the next two. */
+    /** The worker's UUID. It comes from the environment, as do the next two: undefined without a daemon, unless you set it. */
     readonly id: string | undefined;
 
     /** Its last five characters. */
@@ -21,14 +26,19 @@ declare namespace nodesockd {
     /** Whether the worker must not *do* anything yet: it may listen, and requests may wait. */
     readonly suspended: boolean;
 
-    /** Resolves when the worker is told to resume; at once if it was not suspended. */
+    /** Resolves when the worker is told to resume; at once if it was not suspended, or has no daemon. */
     readonly resumed: Promise<void>;
+
+    /** Does nothing: a worker runs from the start. There for apps that call it. */
+    run(): Promise<void>;
 
     /**
      * Express (Connect) middleware that holds requests back while the worker is suspended. Put it first. A worker that is shut
      * down instead answers them with 503, `Connection: close` and `Retry-After: 0`.
+     *
+     * @returns a promise of what `next` returns, or of its error
      */
-    suspendMiddleware(req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void): void;
+    suspendMiddleware(req: any, res: any, next: () => any): Promise<void>;
 
     /**
      * Does the whole integration. Under a daemon: listens on the worker's socket (or the one it inherits), holds requests
@@ -44,36 +54,62 @@ declare namespace nodesockd {
      */
     listen(target: Server | RequestListener | KoaLike | FastifyLike, fallback?: number | string | ListenOptions, options?: ServeOptions): Promise<Server>;
 
-    /** Tells the daemon that the worker listens on its socket. `listen` does it for you. */
-    reportOnline(): void;
-
-    /** Asks the daemon for a replacement. Keep serving until `shutdown`. */
-    reportBroken(reason?: string): void;
-
     /**
-     * Sets who answers requests from clients and other workers. An iterator or readable stream is sent as a stream of answers;
-     * an error is sent as one.
+     * Tells the daemon that the worker listens on its socket. `listen` does it for you. Resolves when that is said, never rejects:
+     * while there is no daemon, the next one is told.
      */
-    setRequestHandler(handler: ((request: string, data: any) => unknown) | undefined): void;
+    reportOnline(): Promise<void>;
 
     /**
-     * Sends a message to workers. Never an unhandled rejection; await it to know.
+     * Asks the daemon for a replacement. Keep serving until `shutdown`. Without a daemon nobody can replace this process, and
+     * `shutdown` follows at once.
+     */
+    reportBroken(reason?: string): Promise<void>;
+
+    /**
+     * Sets who answers requests of that name from clients and other workers. An iterator or readable stream is sent as a stream
+     * of answers; an error is sent as one. `null` takes the handler away.
+     *
+     * @throws TypeError when it is neither
+     */
+    setRequestHandler(request: string, handler: ((data: any) => unknown) | null): void;
+
+    /** Sets who answers requests of any other name. */
+    setRequestHandler(handler: ((request: string, data: any) => unknown) | null): void;
+
+    /**
+     * Sends a message to workers. Never an unhandled rejection, unless an argument is wrong; await it to know.
      *
      * @param workers a selector such as `0-2`, `!self`, `$4711`; default all workers in slots
      * @throws NodesockdError when the daemon refuses it or is not there
      */
     sendAppMessage(message: string, data?: unknown, workers?: string): Promise<void>;
 
-    /** Sends a request to workers. Await all answers, or iterate over them as they come. */
-    sendAppRequest<T = any>(request: string, data?: unknown, workers?: string): Replies<T>;
+    /**
+     * Sends a request to workers. Await all answers, or iterate over them as they come. Without a daemon it rejects, with code
+     * `ERR_STANDALONE`.
+     */
+    sendAppRequest<T = any>(request: string, data?: unknown, workers?: string, limits?: Limits): Replies<T>;
 
-    /** A message from a client or another worker. */
+    /** A message from a client or another worker. A listener that is there already is not added again. */
     on(event: 'message', listener: (message: string, data: any) => unknown): this;
     /** Finish what you have begun. `listen` has seen to the server. */
     on(event: 'shutdown', listener: () => unknown): this;
+    on<E extends string & keyof NodesockdWorkerEvents>(event: E, listener: (...args: NodesockdWorkerEvents[E]) => unknown): this;
     once(event: 'message', listener: (message: string, data: any) => unknown): this;
     once(event: 'shutdown', listener: () => unknown): this;
-    off(event: 'message' | 'shutdown', listener: (...args: any[]) => unknown): this;
+    once<E extends string & keyof NodesockdWorkerEvents>(event: E, listener: (...args: NodesockdWorkerEvents[E]) => unknown): this;
+
+    /** Takes a listener away, without one all of the event, and without an event all. */
+    off(event?: string | symbol, listener?: (...args: any[]) => unknown): this;
+  }
+
+  /** How long a request may take, in ms; 0 for no limit. */
+  interface Limits {
+    /** To the first answer; default 30000. */
+    timeout?: number;
+    /** From one answer to the next; default 10000. */
+    partTimeout?: number;
   }
 
   interface ServeOptions {
@@ -95,7 +131,11 @@ declare namespace nodesockd {
   }
 
   /** Replies, as they come or all at once: do one or the other. */
-  interface Replies<T = any> extends PromiseLike<Reply<T>[]>, AsyncIterable<Reply<T>> {
+  interface Replies<T = any> extends PromiseLike<Reply<T>[]>, AsyncIterableIterator<Reply<T>> {
+    [Symbol.asyncIterator](): Replies<T>;
+    next(): Promise<IteratorResult<Reply<T>, any>>;
+    return(value?: any): Promise<IteratorResult<Reply<T>, any>>;
+    throw(error?: any): Promise<IteratorResult<Reply<T>, any>>;
     catch<R>(onRejected: (reason: any) => R | PromiseLike<R>): Promise<Reply<T>[] | R>;
     finally(onSettled: () => void): Promise<Reply<T>[]>;
   }
@@ -109,6 +149,21 @@ declare namespace nodesockd {
     ready?(): PromiseLike<unknown>;
     close?(): PromiseLike<unknown>;
   }
+
+  // 2.x's names.
+  type NodesockdWorker = Worker;
+  interface NodesockdWorkerEvents {
+    [event: string]: any[];
+    message: [message: string, data?: JsonObject];
+    shutdown: [];
+  }
+  type ApplicationMessage = protocol.ApplicationMessage;
+  type ApplicationRequest = protocol.ApplicationRequest;
+  type ApplicationRequestReply = protocol.ApplicationRequestReply;
+  type WorkerIpcIncomingMap = protocol.WorkerIpcIncomingMap;
+  type WorkerIpcOutgoingMap = protocol.WorkerIpcOutgoingMap;
+  type JsonObject = json.JsonObject;
+  type JsonSerializable = json.JsonSerializable;
 }
 
 export = nodesockd;

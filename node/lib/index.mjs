@@ -1,6 +1,7 @@
 import nodesockd from './index.js';
 
 export default nodesockd;
+export { nodesockd };
 
 export const {
   id,
@@ -12,6 +13,7 @@ export const {
   on,
   once,
   off,
+  run,
   reportOnline,
   reportBroken,
   setRequestHandler,

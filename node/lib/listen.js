@@ -1,8 +1,10 @@
 'use strict';
 
+const { once } = require('node:events');
 const fs = require('node:fs');
 const http = require('node:http');
 const net = require('node:net');
+const { checkOptions, isPlainObject, shown, wrong } = require('./arguments.js');
 const { Drain } = require('./drain.js');
 const { Traffic } = require('./traffic.js');
 
@@ -92,6 +94,51 @@ class Service {
   }
 }
 
+/** A server without a daemon. It listens where the app says, and its time-outs are the app's. */
+class Standalone {
+  #app;
+  #where;
+
+  /**
+   * @param {{server: net.Server, close(): Promise<void>}} app
+   * @param {number | string | net.ListenOptions} where to listen
+   */
+  constructor(app, where) {
+    this.#app = app;
+    this.#where = where;
+  }
+
+  async start() {
+    await listening(this.#app.server, this.#where);
+  }
+
+  /** Answers what it has got, then closes. */
+  async stop() {
+    const { server } = this.#app;
+    const closed = once(server, 'close');
+    server.close();
+    // Node 18 leaves them open.
+    server.closeIdleConnections?.();
+    await closed;
+    await this.#app.close();
+  }
+}
+
+/** What `listen` takes besides the app. */
+const LISTEN_OPTIONS = { upstreamKeepAlive: 'time' };
+
+/** Throws unless these are the arguments of `listen`: under a daemon nobody else looks at the first. */
+function checkListen(fallback, options) {
+  const method = 'nodesockd.listen()';
+  checkOptions(method, options, LISTEN_OPTIONS);
+  if (isPlainObject(fallback)) {
+    const misplaced = Object.keys(LISTEN_OPTIONS).find((name) => name in fallback);
+    if (misplaced) throw wrong(method, `\`${misplaced}\` is an option, the third argument; the second says where to listen without a daemon`);
+  } else if (!['undefined', 'number', 'string'].includes(typeof fallback)) {
+    throw wrong(method, `where to listen without a daemon must be a port, a path or an object, not ${shown(fallback)}`);
+  }
+}
+
 /** Finds the server in what an application may call its server. */
 async function adapt(target) {
   const own = (server) => ({ server, close: async () => {} });
@@ -134,4 +181,4 @@ function outliveNginx(server) {
   }
 }
 
-module.exports = { Service, adapt, listening };
+module.exports = { Service, Standalone, adapt, checkListen };

@@ -1,20 +1,24 @@
 'use strict';
 
 const { EventEmitter } = require('node:events');
-const { isMainThread } = require('node:worker_threads');
+const { checkOptions, checkSending } = require('./arguments.js');
 const { Channel } = require('./channel.js');
 const { afterPoll } = require('./drain.js');
+const { Exchange, TIMES } = require('./exchange.js');
 const { Gate, refuseRequest } = require('./gate.js');
-const { Service, adapt, listening } = require('./listen.js');
-const { Exchange, Replies } = require('./protocol.js');
+const { identify, showTitle } = require('./identity.js');
+const { Service, Standalone, adapt, checkListen } = require('./listen.js');
+const { NodesockdError } = require('./protocol.js');
+const { Replies } = require('./replies.js');
 const { Responder } = require('./responder.js');
 const { warn } = require('./warn.js');
 
 /** Methods that work without their object: `const { reportOnline } = require('nodesockd')`. */
-const BOUND = ['listen', 'on', 'off', 'once', 'reportOnline', 'reportBroken', 'setRequestHandler', 'sendAppMessage', 'sendAppRequest', 'suspendMiddleware'];
+const BOUND = ['listen', 'on', 'off', 'once', 'run', 'reportOnline', 'reportBroken', 'setRequestHandler', 'sendAppMessage', 'sendAppRequest', 'suspendMiddleware'];
 
-/** This process, as a worker of a daemon. Without a daemon, everything is there and nothing happens. */
+/** This process, as a worker of a daemon. Without a daemon it is *standalone*: everything is there and nothing happens. */
 class Worker extends EventEmitter {
+  #name;
   #channel;
   #exchange;
   #responder = new Responder((frame, callback) => this.#channel.send(frame, callback));
@@ -23,22 +27,31 @@ class Worker extends EventEmitter {
   #requesting = false;
   #online = false;
   #broken;
-  #service;
+  #isWorker;
+  #listening = false;
+  #services = [];
   #shutDown = false;
 
   /** @param {NodeJS.ProcessEnv} env where the daemon has left its word */
   constructor(env) {
     super();
+    // As many as the app likes, as with 2.x: one for each of its WebSockets, say.
+    this.setMaxListeners(0);
     for (const name of BOUND) this[name] = this[name].bind(this);
-    const managed = isWorker(env);
-    this.id = managed ? env.NODESOCKD_WORKER_ID : undefined;
+    const identity = identify(env);
+    this.id = identity.id;
     this.shortId = this.id?.slice(-5);
-    this.socketPath = managed ? env.NODESOCKD_SOCKET_PATH : undefined;
-    this.#suspended = managed && env.NODESOCKD_SUSPENDED === 'true';
+    this.socketPath = identity.socketPath;
+    this.#name = identity.name;
+    this.#suspended = identity.suspended;
+    this.#isWorker = identity.isWorker;
+    const managed = identity.isWorker && (process.connected || identity.ipcPath !== undefined);
     this.resumed = new Promise((resolve) => (this.#resume = resolve));
-    if (!this.#suspended) this.#resume();
-    Object.defineProperty(this, 'gate', { value: new Gate(this.#suspended), enumerable: false });
-    if (managed) this.#connect(env);
+    // Nobody resumes who has no daemon.
+    if (!managed || !this.#suspended) this.#resume();
+    Object.defineProperty(this, 'gate', { value: new Gate(managed && this.#suspended), enumerable: false });
+    showTitle(this.#name, this.shortId);
+    if (managed) this.#connect(identity.ipcPath);
   }
 
   /** Whether the worker must not do anything yet. */
@@ -46,64 +59,117 @@ class Worker extends EventEmitter {
     return this.#suspended;
   }
 
-  /** Express middleware that holds requests back while the worker is suspended. */
+  /** There for apps that call it, as some did with 2.x: the worker runs already. */
+  async run() {}
+
+  /** Express middleware that holds requests back while the worker is suspended. Resolves with what `next` returns. */
   suspendMiddleware(req, res, next) {
-    this.gate.enter(
-      () => req.socket?.destroyed || next(),
-      () => refuseRequest(req, res),
-    );
+    return new Promise((resolve, reject) => {
+      const pass = () => {
+        try {
+          resolve(req.socket?.destroyed ? undefined : next());
+        } catch (error) {
+          reject(error);
+        }
+      };
+      const refuse = () => {
+        refuseRequest(req, res);
+        resolve();
+      };
+      this.gate.enter(pass, refuse);
+    });
   }
 
   /** The whole integration in one call; the types say more. */
-  async listen(target, fallback = process.env.PORT || 3000, options = {}) {
+  async listen(target, fallback, options = {}) {
+    checkListen(fallback, options);
     const app = await adapt(target);
-    if (!this.#channel) {
-      await listening(app.server, fallback);
-      return app.server;
-    }
-    if (this.#service) throw new Error('nodesockd.listen() was called before: a worker has one socket');
-    this.#service = new Service(this, app, options);
-    await this.#service.start();
+    if (this.#channel && this.#listening) throw new Error('nodesockd.listen() was called before: a worker has one socket');
+    this.#listening = true;
+    const service = this.#channel ? new Service(this, app, options) : new Standalone(app, this.#standaloneAddress(fallback));
+    await service.start();
+    this.#services.push(service);
     if (this.#shutDown) this.#drain();
     return app.server;
   }
 
-  /** Tells the daemon that the worker listens on its socket. */
-  reportOnline() {
+  /** Tells the daemon that the worker listens on its socket. Resolves when that is said; never rejects. */
+  async reportOnline() {
     if (!this.#channel || this.#online) return;
     this.#online = true;
-    this.#report();
+    this.#hold();
+    await this.#report();
   }
 
-  /** Asks the daemon for a replacement; the worker serves until it is there. */
-  reportBroken(reason) {
-    if (!this.#channel) return;
-    this.#broken = { reason: reason === undefined ? undefined : String(reason) };
-    this.#tell('broken', this.#broken);
+  /** Asks the daemon for a replacement; the worker serves until it is there. Standalone, nobody can replace it: it shuts down. */
+  async reportBroken(reason) {
+    if (!this.#channel) {
+      this.#shutDownNow();
+      return;
+    }
+    this.#broken = { reason: reason === undefined ? undefined : String(reason?.message ?? reason) };
+    await this.#tell('broken', this.#broken);
   }
 
-  /** Sets who answers requests of clients and other workers. */
-  setRequestHandler(handler) {
-    this.#responder.handler = handler;
+  /** Sets who answers requests of clients and other workers: those of one name, or those of any other name. */
+  setRequestHandler(...args) {
+    this.#responder.setHandler(...args);
   }
 
   /** Sends a message to workers. */
   sendAppMessage(message, data, workers) {
+    try {
+      checkSending('sendAppMessage()', 'message', message, data, workers);
+    } catch (error) {
+      return Promise.reject(error);
+    }
     if (!this.#channel) return Promise.resolve();
-    const sent = this.#exchange.request('send-app-msg', { message, data, workers });
+    const sent = this.#exchange.request('send-app-msg', { message, data, workers }, { timeout: TIMES.timeout });
     // An app that does not care whether it arrived does not want to die of it either.
     sent.catch(() => {});
     return sent;
   }
 
   /** Sends a request to workers. */
-  sendAppRequest(request, data, workers) {
-    if (!this.#channel) return Replies.empty();
-    return this.#exchange.stream('send-app-req', { request, data, workers });
+  sendAppRequest(request, data, workers, options = {}) {
+    try {
+      checkSending('sendAppRequest()', 'request', request, data, workers);
+      checkOptions('sendAppRequest()', options, { timeout: 'time', partTimeout: 'time' });
+    } catch (error) {
+      return Replies.failed(error);
+    }
+    if (!this.#channel) {
+      return Replies.failed(new NodesockdError(['Cannot send an app request when worker is running in standalone mode'], 'ERR_STANDALONE'));
+    }
+    return this.#exchange.stream('send-app-req', { request, data, workers }, options);
   }
 
-  #connect(env) {
-    this.#channel = new Channel(env.NODESOCKD_IPC_PATH, {
+  /** As with Node's emitters, but a listener that is there already is not added again, as with 2.x. */
+  on(event, listener) {
+    return this.rawListeners(event).includes(listener) ? this : super.on(event, listener);
+  }
+
+  addListener(event, listener) {
+    return this.on(event, listener);
+  }
+
+  /** Takes a listener away; without one all of the event, and without an event all. */
+  off(event, listener) {
+    if (listener !== undefined) return super.off(event, listener);
+    return event === undefined ? this.removeAllListeners() : this.removeAllListeners(event);
+  }
+
+  /**
+   * Where to listen without a daemon: what the environment names, if it was made by hand. That of a worker's threads and child
+   * processes names the socket on which the worker itself listens.
+   */
+  #standaloneAddress(fallback = process.env.PORT || 3000) {
+    const inherited = this.id !== undefined && !this.#isWorker;
+    return inherited ? fallback : (this.socketPath ?? fallback);
+  }
+
+  #connect(ipcPath) {
+    this.#channel = new Channel(ipcPath, {
       frame: (frame) => this.#receive(frame),
       open: () => this.#report(),
       lost: (error) => {
@@ -118,24 +184,30 @@ class Worker extends EventEmitter {
         this.#hold();
       },
     );
-    this.#setTitle(env.NODESOCKD_APP_NAME);
     this.#hold();
   }
 
-  /** Waiting for an answer, or for being resumed, is a reason to live; being connected is not. */
+  /**
+   * A worker lives until it is shut down, whatever else keeps it alive or does not: it may consume a queue, or wait for
+   * messages. One without a channel from its daemon has to report first: it may as well be another process that has its environment.
+   */
   #hold() {
-    this.#channel.hold(this.#requesting || (this.#suspended && !this.#shutDown));
+    this.#channel.hold(this.#requesting || (!this.#shutDown && (this.#channel.isGiven || this.#online)));
   }
 
   /** Tells a daemon what it may have missed. */
-  #report() {
-    if (this.#online) this.#tell('online', { suspended: this.#suspended || undefined });
-    if (this.#broken) this.#tell('broken', this.#broken);
+  async #report() {
+    await Promise.all([
+      this.#online && this.#tell('online', { suspended: this.#suspended || undefined }),
+      this.#broken && this.#tell('broken', this.#broken),
+    ]);
   }
 
+  /** Resolves when it is said, or cannot be: then it is said to the next daemon. */
   #tell(type, data) {
-    // A report that does not arrive is made again to the next daemon.
-    this.#channel.send({ type, data: { id: this.id, pid: process.pid, ...data } }, () => {});
+    return new Promise((resolve) => {
+      this.#channel.send({ type, data: { id: this.id, pid: process.pid, ...data } }, () => resolve());
+    });
   }
 
   #receive(frame) {
@@ -146,7 +218,7 @@ class Worker extends EventEmitter {
       case 'shutdown':
         return this.#shutDownNow();
       case 'set-name':
-        return this.#setTitle(data.name);
+        return this.#rename(data.name);
       case 'detach':
         return typeof data.ipcPath === 'string' && this.#channel.detach(data.ipcPath);
       case 'app-msg':
@@ -164,7 +236,8 @@ class Worker extends EventEmitter {
     if (!this.#suspended || this.#shutDown) return;
     if (Number.isInteger(fd)) Object.defineProperty(this, 'servingFd', { value: fd, enumerable: false });
     this.#suspended = false;
-    this.#hold();
+    // Nor are the threads and processes that the worker starts from now on.
+    process.env.NODESOCKD_SUSPENDED = '';
     this.#resume();
     this.gate.open();
   }
@@ -173,14 +246,16 @@ class Worker extends EventEmitter {
     if (this.#shutDown) return;
     this.#shutDown = true;
     this.gate.refuse();
-    this.#channel.close();
+    this.#channel?.close();
     this.#drain();
     // Node 26 closes a connection on which no request has arrived yet: those that are on their way come first.
     afterPoll(() => this.#dispatch('shutdown'));
   }
 
   #drain() {
-    this.#service?.stop().catch((error) => warn('the application could not be closed', error));
+    for (const service of this.#services.splice(0)) {
+      service.stop().catch((error) => warn('the application could not be closed', error));
+    }
   }
 
   /** Calls the application's listeners. An error in one is its own. */
@@ -195,19 +270,11 @@ class Worker extends EventEmitter {
     }
   }
 
-  #setTitle(name) {
-    if (typeof name === 'string' && name) process.title = `${name}: worker ${this.shortId}`;
+  #rename(name) {
+    if (typeof name !== 'string' || !name) return;
+    this.#name = name;
+    showTitle(name, this.shortId);
   }
-}
-
-/**
- * Whether a daemon means us. A thread has no channel of its own: its process is the worker. Processes that a worker starts
- * inherit its environment, but are not the worker: the first to look puts its name on it.
- */
-function isWorker(env) {
-  if (!isMainThread || !env.NODESOCKD_WORKER_ID) return false;
-  env.NODESOCKD_WORKER_PID ??= String(process.pid);
-  return env.NODESOCKD_WORKER_PID === String(process.pid);
 }
 
 module.exports = { Worker };

@@ -34,7 +34,6 @@ test('each method sends its request and returns what is answered', async (t) => 
     ['setStandbyCount', [0], 'set-standby-count', { count: 0 }],
     ['sendAppMessage', ['hi', { a: 1 }, '0-2'], 'send-app-msg', { message: 'hi', data: { a: 1 }, workers: '0-2' }],
     ['reloadConfig', [], 'reload', undefined],
-    ['terminateDaemon', [], 'terminate', undefined],
   ];
   const answers = await Promise.all(calls.map(([method, args]) => client[method](...args)));
   assert.deepEqual(answers, calls.map(([, , type]) => ({ for: type })));

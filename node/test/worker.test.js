@@ -40,16 +40,15 @@ test('without a daemon everything is there and nothing happens', () => {
     import { createRequire } from 'node:module';
     import assert from 'node:assert/strict';
     assert.equal(createRequire(import.meta.url)('nodesockd'), nodesockd);
-    for (const name of Object.keys(named)) if (name !== 'default') assert.equal(named[name], nodesockd[name], name);
+    for (const name of Object.keys(named)) assert.equal(named[name], nodesockd[name], name);
     assert.deepEqual([nodesockd.id, nodesockd.shortId, nodesockd.socketPath, nodesockd.suspended], [undefined, undefined, undefined, false]);
     await nodesockd.resumed;
-    nodesockd.reportOnline();
-    nodesockd.reportBroken('never mind');
+    await nodesockd.run();
+    await nodesockd.reportOnline();
     nodesockd.setRequestHandler(() => {});
     nodesockd.on('message', () => {}).on('shutdown', () => {});
     assert.equal(await nodesockd.sendAppMessage('hello'), undefined);
-    assert.deepEqual(await nodesockd.sendAppRequest('hello'), []);
-    for await (const reply of nodesockd.sendAppRequest('hello')) assert.fail(reply);
+    await assert.rejects(async () => nodesockd.sendAppRequest('hello'), { code: 'ERR_STANDALONE' });
     let passed = false;
     nodesockd.suspendMiddleware({}, {}, () => (passed = true));
     assert.ok(passed);
@@ -58,14 +57,16 @@ test('without a daemon everything is there and nothing happens', () => {
   assert.equal(String(output), 'done\n');
 });
 
-test('a worker with nothing to do exits; a suspended one waits to be resumed', async (t) => {
-  const idle = new TestWorker(t, 'silent.js');
-  assert.equal((await idle.exited).code, 0);
-  const suspended = new TestWorker(t, 'silent.js', { suspended: true });
-  await suspended.frame('online');
-  await suspended.ask('a round trip');
-  suspended.tell('resume');
-  assert.equal((await suspended.exited).code, 0);
+test('a worker with nothing to do lives until it is shut down, suspended or not', async (t) => {
+  for (const suspended of [false, true]) {
+    const worker = new TestWorker(t, 'silent.js', { suspended });
+    await worker.frame('online');
+    await worker.ask('a round trip');
+    worker.tell('resume');
+    await worker.ask('a round trip');
+    worker.tell('shutdown');
+    assert.equal((await worker.exited).code, 0);
+  }
 });
 
 test('requests are answered with what the handler returns, and its errors', async (t) => {
@@ -89,12 +90,16 @@ test('requests are answered with what the handler returns, and its errors', asyn
   assert.match((await answers('huge'))[0].errors[0], /longer than/);
 });
 
-test('what a worker starts is not the worker', async (t) => {
+test('what a worker starts is not the worker, although it knows which one it belongs to', async (t) => {
   const worker = new TestWorker(t, 'talk.js', { suspended: true });
+  await worker.frame('online');
   const [child] = await worker.ask('child');
-  assert.equal(child.data.data.stdout, 'undefined false\n');
+  assert.equal(child.data.data.stdout, `${worker.id} true standalone\n`);
   const [thread] = await worker.ask('thread');
-  assert.equal(thread.data.data, 'undefined');
+  assert.equal(thread.data.data, `${worker.id} true standalone`);
+  worker.tell('resume');
+  const [later] = await worker.ask('thread');
+  assert.equal(later.data.data, `${worker.id} false standalone`);
 });
 
 test('nothing a daemon or another library sends brings a worker down', async (t) => {
@@ -110,7 +115,7 @@ test('nothing a daemon or another library sends brings a worker down', async (t)
   worker.process.send({ type: 'app-req', id: 'nameless' });
   worker.process.send({ type: 'resume' });
   worker.tell('app-msg', { message: 'title' });
-  assert.equal((await worker.frame('send-app-msg')).data.data, `test: worker ${worker.id.slice(-5)}`);
+  assert.equal((await worker.frame('send-app-msg')).data.data, `test worker '${worker.id.slice(-5)}'`);
   await until(() => /thrown by a listener/.test(worker.stderr) && /rejected by a listener/.test(worker.stderr));
   assert.match((await worker.frame('reply', (frame) => frame.requestId === 'nameless')).errors[0], /without a name/);
   assert.equal((await worker.ask('echo', 1))[0].data.data, 1);
@@ -120,7 +125,7 @@ test('the title follows the name', async (t) => {
   const worker = new TestWorker(t, 'talk.js');
   worker.tell('set-name', { name: 'shop' });
   worker.tell('app-msg', { message: 'title' });
-  assert.equal((await worker.frame('send-app-msg')).data.data, `shop: worker ${worker.id.slice(-5)}`);
+  assert.equal((await worker.frame('send-app-msg')).data.data, `shop worker '${worker.id.slice(-5)}'`);
 });
 
 test('a worker asks others, and gets all answers or one after the other', async (t) => {
@@ -156,8 +161,8 @@ test('when the daemon dies, the worker serves on, finds the next one and tells i
   assert.deepEqual((await second.frame('online')).data, { id: worker.id, pid: worker.process.pid });
   second.tell('app-req', { request: 'count', data: 2 }, 'r');
   await second.frame('reply', (frame) => frame.requestId === 'r' && frame.done);
-  second.tell('app-msg', { message: 'exit' });
-  assert.equal((await worker.exited).code, 0, 'the line does not keep it alive');
+  second.tell('shutdown');
+  assert.equal((await worker.exited).code, 0, 'the line does not keep it alive any more');
 });
 
 test('a detached worker reports to the daemon it is sent to, still suspended, and can be resumed there', async (t) => {

@@ -204,11 +204,11 @@ fn request(kind: &str, frame: &Frame<'_>, from: Sender) -> Result<Request, (Code
     let request = match kind {
         "send-app-msg" => {
             let AppMessage { message, data, workers } = required(kind, frame)?;
-            Request::SendMessage { message, data, workers }
+            Request::SendMessage { message, data, workers: named(workers)? }
         }
         "send-app-req" => {
             let AppRequest { request, data, workers } = required(kind, frame)?;
-            Request::SendRequest { request, data, workers }
+            Request::SendRequest { request, data, workers: named(workers)? }
         }
         "status" => Request::Status,
         "config" => Request::Config,
@@ -221,7 +221,9 @@ fn request(kind: &str, frame: &Frame<'_>, from: Sender) -> Result<Request, (Code
         "stop-workers" => Request::Stop,
         "set-worker-count" => {
             let Count { count } = required(kind, frame)?;
-            Request::SetWorkers { count }
+            let none =
+                || (Code::Usage, "an app has at least 1 worker; `stop-workers` ends all of them".to_owned());
+            Request::SetWorkers { count: NonZeroU32::new(count).ok_or_else(none)? }
         }
         "set-standby-count" => {
             let Count { count } = required(kind, frame)?;
@@ -250,6 +252,17 @@ fn data<T: DeserializeOwned + Default>(kind: &str, frame: &Frame<'_>) -> Result<
 
 fn has_data(frame: &Frame<'_>) -> bool {
     frame.data.is_some_and(|data| data.get() != "null")
+}
+
+/// A selector, or none. An empty one is a variable that is not set, in a script: it must not mean every worker.
+fn named(workers: Option<String>) -> Result<Option<String>, (Code, String)> {
+    match workers.as_deref() {
+        Some("") => Err((
+            Code::Usage,
+            "`workers` is empty: say which workers, or leave it out to mean all in slots".into(),
+        )),
+        _ => Ok(workers),
+    }
 }
 
 /// `data` of a frame that must have it.
@@ -337,10 +350,15 @@ mod tests {
         };
         let (id, error) = refused(r#"{"type":"set-worker-count","id":"a","data":{"count":0}}"#);
         assert_eq!(id, "a");
-        assert!(
-            error.starts_with("bad `data` of `set-worker-count`: ") && error.contains("nonzero"),
-            "{error}"
-        );
+        assert_eq!(error, "an app has at least 1 worker; `stop-workers` ends all of them");
+        let (_, error) = refused(r#"{"type":"set-worker-count","id":"a","data":{"count":-1}}"#);
+        assert!(error.starts_with("bad `data` of `set-worker-count`: "), "{error}");
+        for request in
+            [r#""send-app-msg","data":{"message":"m","#, r#""send-app-req","data":{"request":"r","#]
+        {
+            let (_, error) = refused(&format!(r#"{{"id":"a","type":{request}"workers":""}}}}"#));
+            assert!(error.starts_with("`workers` is empty"), "{error}");
+        }
         let unknown = ("b".to_owned(), "unknown request type `dance\\n`".to_owned());
         assert_eq!(refused(r#"{"type":"dance\n","id":"b"}"#), unknown);
 

@@ -1,5 +1,5 @@
 import http from 'node:http';
-import nodesockd, { listen, resumed, type Reply, type Worker } from 'nodesockd';
+import nodesockd, { listen, resumed, type Limits, type Reply, type Worker } from 'nodesockd';
 import { NodesockdClient, NodesockdError, type Status } from 'nodesockd/client';
 
 const worker: Worker = nodesockd;
@@ -20,6 +20,12 @@ for await (const { id, data } of worker.sendAppRequest<number>('who')) console.l
 const client = new NodesockdClient('/tmp/nodesockd.ipc');
 const status: Status = await client.run((it) => it.getStatus());
 console.log(status.workers[0]?.idx?.toFixed());
+const { timeout }: Limits = { timeout: 60_000 };
+for await (const { data } of client.sendAppRequest<number>('who', undefined, '0', { timeout })) console.log(data?.toFixed());
+// @ts-expect-error a misspelt option
+await client.startWorkers({ suspend: true });
+// @ts-expect-error a handler is a function
+worker.setRequestHandler('x', 5);
 await client.restartWorkers({ suspended: true, onProgress: ({ stage }) => console.log(stage) }).catch((error: unknown) => {
   if (error instanceof NodesockdError) console.log(error.code, error.errors.length);
 });

@@ -56,10 +56,10 @@ fn another_name_is_told_to_the_workers() {
     let before = daemon.status();
     let link = app.link(0);
     let title = || http::get(&link, "/").json()["title"].as_str().unwrap_or_default().to_owned();
-    assert!(title().starts_with("before: worker "), "{}", title());
+    assert!(title().starts_with("before worker '"), "{}", title());
     app.change("name", "after");
     assert_eq!(reload(&app).code, 0);
-    daemon.until_so("the title has changed", || title().starts_with("after: worker "));
+    daemon.until_so("the title has changed", || title().starts_with("after worker '"));
     let after = daemon.status();
     assert_eq!((after.name.as_str(), after.workers), ("after", before.workers));
 }
