@@ -47,12 +47,12 @@ declare namespace nodesockd {
      *
      * Close what keeps the process alive (a database pool, say) in the server's `close` event.
      *
-     * @param target an http.Server, a request listener (an Express app is one), a Koa app or a Fastify instance
+     * @param target an http.Server, a request listener (an Express app is one), or an app of Koa, Fastify, Nest, Hapi or Polka
      * @param fallback where to listen without a daemon; default `process.env.PORT`, else 3000
      * @returns the server, listening; an inherited socket is not listened on before the worker is resumed
-     * @throws what `server.listen` fails with; TypeError for another kind of target
+     * @throws what `server.listen` fails with; TypeError for another kind of target, and for one that would not be served right
      */
-    listen(target: Server | RequestListener | KoaLike | FastifyLike, fallback?: number | string | ListenOptions, options?: ServeOptions): Promise<Server>;
+    listen(target: Server | RequestListener | KoaLike | FastifyLike | NestLike | HapiLike | PolkaLike, fallback?: number | string | ListenOptions, options?: ServeOptions): Promise<Server>;
 
     /**
      * Tells the daemon that the worker listens on its socket. `listen` does it for you. Resolves when that is said, never rejects:
@@ -148,6 +148,23 @@ declare namespace nodesockd {
     server: Server;
     ready?(): PromiseLike<unknown>;
     close?(): PromiseLike<unknown>;
+  }
+
+  interface NestLike {
+    init(): PromiseLike<unknown>;
+    getHttpServer(): any;
+    close(): PromiseLike<unknown>;
+  }
+
+  interface HapiLike {
+    listener: any;
+    initialize(): PromiseLike<unknown>;
+    stop(): PromiseLike<unknown>;
+  }
+
+  interface PolkaLike {
+    handler(req: any, res: any): unknown;
+    parse(req: any): unknown;
   }
 
   // 2.x's names.

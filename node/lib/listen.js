@@ -2,7 +2,6 @@
 
 const { once } = require('node:events');
 const fs = require('node:fs');
-const http = require('node:http');
 const net = require('node:net');
 const { checkOptions, isPlainObject, shown, wrong } = require('./arguments.js');
 const { Drain } = require('./drain.js');
@@ -139,21 +138,6 @@ function checkListen(fallback, options) {
   }
 }
 
-/** Finds the server in what an application may call its server. */
-async function adapt(target) {
-  const own = (server) => ({ server, close: async () => {} });
-  if (target instanceof net.Server) return own(target);
-  if (typeof target === 'function') return own(http.createServer(target));
-  if (typeof target?.callback === 'function') return own(http.createServer(target.callback()));
-  if (target?.server instanceof net.Server) {
-    await target.ready?.();
-    return { server: target.server, close: async () => target.close?.() };
-  }
-  throw new TypeError(
-    'nodesockd.listen() takes an http.Server, a request listener (an Express app is one), a Koa app or a Fastify instance',
-  );
-}
-
 /** Resolves when `server` listens, rejects when it cannot. */
 function listening(server, where, backlog) {
   return new Promise((resolve, reject) => {
@@ -181,4 +165,4 @@ function outliveNginx(server) {
   }
 }
 
-module.exports = { Service, Standalone, adapt, checkListen };
+module.exports = { Service, Standalone, checkListen };

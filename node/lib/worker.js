@@ -1,13 +1,14 @@
 'use strict';
 
 const { EventEmitter } = require('node:events');
+const { adapt } = require('./adapters/index.js');
 const { checkOptions, checkSending } = require('./arguments.js');
 const { Channel } = require('./channel.js');
 const { afterPoll } = require('./drain.js');
 const { Exchange, TIMES } = require('./exchange.js');
 const { Gate, refuseRequest } = require('./gate.js');
 const { identify, showTitle } = require('./identity.js');
-const { Service, Standalone, adapt, checkListen } = require('./listen.js');
+const { Service, Standalone, checkListen } = require('./listen.js');
 const { NodesockdError } = require('./protocol.js');
 const { Replies } = require('./replies.js');
 const { Responder } = require('./responder.js');

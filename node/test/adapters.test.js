@@ -1,0 +1,65 @@
+'use strict';
+
+// What frameworks call an app, given to `listen`.
+const assert = require('node:assert/strict');
+const { execFileSync } = require('node:child_process');
+const http = require('node:http');
+const http2 = require('node:http2');
+const path = require('node:path');
+const { test } = require('node:test');
+const { nodesockd } = require('nodesockd');
+const { TestWorker } = require('./support.js');
+
+for (const name of ['nest', 'hapi', 'polka', 'polka with its server', 'hono', 'h3']) {
+  test(`an app of ${name} holds requests while suspended, serves, and is closed`, async (t) => {
+    const worker = new TestWorker(t, 'frameworks.js', { suspended: true, env: { TEST_APP: name } });
+    await worker.frame('online');
+    const held = worker.get();
+    const early = await Promise.race([held, worker.ask('a round trip')]);
+    assert.ok(Array.isArray(early), 'held');
+    worker.tell('resume');
+    assert.equal((await held).body, name);
+    worker.tell('shutdown');
+    assert.deepEqual(await worker.exited, { code: 0, signal: null, stderr: '' });
+    assert.equal(worker.stdout.includes('hook'), ['nest', 'hapi'].includes(name));
+  });
+}
+
+/** Apps that would report that they are online, and then lose requests or never answer one. */
+const REFUSED = [
+  ['a fetch handler of Hono', async () => new (await import('hono')).Hono().fetch, /Hono, listen\(createAdaptorServer\(app\)\)/],
+  ['a Hono app', async () => new (await import('hono')).Hono(), /looks like a Hono app: listen\(createAdaptorServer/],
+  ['an h3 app', async () => (await import('h3')).createApp(), /looks like an h3 app: listen\(toNodeListener/],
+  ['another app with a fetch handler', () => ({ fetch: async () => new Response('x') }), /with a `fetch` handler/],
+  ['a class', () => class Shop {}, /not the class Shop/],
+  ['a server of HTTP/2', () => http2.createServer(), /cannot serve HTTP\/2/],
+  ['a server of HTTP/2 over TLS', () => http2.createSecureServer({ allowHTTP1: true }), /cannot serve HTTP\/2/],
+  ['nothing that is known', () => ({ use() {} }), /takes an http\.Server, a request listener .* or an app of Koa, Fastify, Nest, Hapi or Polka$/],
+];
+
+for (const [name, make, message] of REFUSED) {
+  test(`${name} is refused, and the way is named`, async () => {
+    await assert.rejects(nodesockd.listen(await make(), 0), { name: 'TypeError', message });
+  });
+}
+
+test('functions that take two arguments, more, or all there are, are listeners', async () => {
+  for (const listener of [(req, res) => res.end(), (req, res, next) => next(), (...args) => args[1].end()]) {
+    const server = await nodesockd.listen(listener, { port: 0 });
+    assert.ok(server instanceof http.Server);
+    server.close();
+  }
+});
+
+test('Bun is refused by its name', () => {
+  const script = `
+    Object.defineProperty(process.versions, 'bun', { value: '1.3.0' });
+    require('nodesockd').listen((req, res) => res.end(), 0).catch((error) => console.log(error.message));`;
+  const output = execFileSync(process.execPath, ['-e', script], { cwd: __dirname, encoding: 'utf8' });
+  assert.match(output, /^nodesockd\.listen\(\) does not work under Bun/);
+});
+
+test('the types of these apps are those that `listen` takes', () => {
+  const tsc = path.join(__dirname, '../node_modules/typescript/bin/tsc');
+  execFileSync(process.execPath, [tsc, '--project', path.join(__dirname, 'types/frameworks.json')], { stdio: 'inherit' });
+});
