@@ -14,7 +14,12 @@ pub struct Decoder {
     searched: usize,
     /// The rest of an oversized line is being skipped.
     skipping: bool,
+    /// How the last oversized line began.
+    head: Vec<u8>,
 }
+
+/// How much of the beginning of an oversized line is kept, in bytes: enough for its ids.
+const HEAD: usize = 512;
 
 /// What a decoder holds of a line that is not complete, to go on with in another process.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,10 +92,19 @@ impl Decoder {
             let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
             return Some(match bytes {
                 [] => Err(FrameError::Empty),
-                bytes if bytes.len() > MAX_FRAME => Err(FrameError::TooLong),
+                bytes if bytes.len() > MAX_FRAME => {
+                    self.head = bytes[..HEAD].to_vec();
+                    Err(FrameError::TooLong)
+                }
                 bytes => std::str::from_utf8(bytes).map_err(|_| FrameError::NotUtf8),
             });
         }
+    }
+
+    /// How the line began that was [too long](FrameError::TooLong) last.
+    #[must_use]
+    pub fn head(&self) -> &[u8] {
+        &self.head
     }
 
     /// Bytes held back until their line is complete.
@@ -106,10 +120,14 @@ impl Decoder {
         if !self.skipping && self.buffered() <= MAX_FRAME + 1 {
             return None;
         }
+        let known = std::mem::replace(&mut self.skipping, true);
+        if !known {
+            self.head = self.buffer[self.start..][..HEAD].to_vec();
+        }
         self.buffer.clear();
         self.start = 0;
         self.searched = 0;
-        (!std::mem::replace(&mut self.skipping, true)).then_some(FrameError::TooLong)
+        (!known).then_some(FrameError::TooLong)
     }
 }
 
@@ -171,6 +189,19 @@ mod tests {
         assert_eq!(FrameError::TooLong.to_string(), "a line of more than 1048576 bytes");
         assert_eq!(FrameError::NotUtf8.to_string(), "a line that is not UTF-8");
         assert_eq!(FrameError::Empty.to_string(), "an empty line");
+    }
+
+    #[test]
+    fn head_of_a_long_line_is_kept_however_the_line_comes() {
+        let long = |kind: u8| [vec![kind; HEAD], vec![b'x'; MAX_FRAME]].concat();
+        let mut decoder = Decoder::new();
+        decoder.feed(&[b"short\n".to_vec(), long(b'a')].concat());
+        assert_eq!(decoder.next_line(), Some(Ok("short")));
+        assert_eq!(decoder.next_line(), Some(Err(FrameError::TooLong)));
+        assert_eq!(decoder.head(), [b'a'; HEAD]);
+        decoder.feed(&[b"rest\n".to_vec(), long(b'b'), b"\n".to_vec()].concat());
+        assert_eq!(decoder.next_line(), Some(Err(FrameError::TooLong)));
+        assert_eq!(decoder.head(), [b'b'; HEAD]);
     }
 
     #[test]

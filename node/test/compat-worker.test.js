@@ -211,6 +211,33 @@ test('18: what is too long is refused where it is sent, and a handler that answe
   await assert.rejects(client.sendAppMessage('huge', 'x'.repeat(2 << 20)), { code: 'ERR_TOO_LONG' });
 });
 
+test('18: an answer of any length that a library of 2.x sends becomes an error, and the channel goes on', async (t) => {
+  const project = new Project(t, 'raw.js');
+  const client = await project.start();
+  const ask = async (size) => (await client.sendAppRequest(String(size)))[0];
+  assert.equal((await ask(1_000_000)).data.length, 1_000_000);
+  for (const size of [1 << 20, 3_000_000, 3_000_000]) {
+    assert.deepEqual((await ask(size)).errors, ["the worker's answer is longer than the 1048576 bytes that a message may have"]);
+  }
+  assert.equal((await ask(5)).data, 'xxxxx');
+});
+
+test('18: a request that is too long is refused by its id', async (t) => {
+  const project = new Project(t, 'raw.js');
+  await project.start();
+  const socket = net.connect(project.ipcPath);
+  t.after(() => socket.destroy());
+  const request = (id, data) => socket.write(`${JSON.stringify({ type: 'send-app-msg', id, data: { message: 'm', data } })}\n`);
+  request('long', 'x'.repeat(2 << 20));
+  request('short', 'x');
+  let text = '';
+  socket.setEncoding('utf8').on('data', (chunk) => (text += chunk));
+  await until(() => text.split('\n').length > 2, () => text);
+  const [long, short] = text.trim().split('\n').map((line) => JSON.parse(line));
+  assert.deepEqual([long.requestId, long.code, long.errors], ['long', 'usage', ['a line of more than 1048576 bytes']]);
+  assert.deepEqual([short.requestId, short.done], ['short', true]);
+});
+
 test('21: an error in a listener is a warning', async (t) => {
   const worker = new TestWorker(t, 'talk.js');
   worker.tell('app-msg', { message: 'any' });

@@ -8,6 +8,7 @@
 //! [`decode`]'s `from` argument.
 
 mod decode;
+mod oversized;
 mod reply;
 mod request;
 mod worker;
@@ -16,13 +17,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 pub use decode::{Incoming, Rejection, Sender, decode};
+pub use oversized::decode_oversized;
 pub use reply::{
     Body, Code, FailedWorker, Progress, Reply, Stage, Status, VacantSlot, WorkerState, WorkerStatus,
 };
 pub use request::{Request, StartOptions};
 pub use worker::{Claim, FromWorker, ToWorker};
 
-/// A line longer than this many bytes ends the connection it came by.
+/// A line longer than this many bytes is skipped on a worker's channel, and ends the connection of a client.
 pub const MAX_FRAME: usize = 1 << 20;
 
 /// A request id longer than this many bytes is refused: ids are kept while a request is open.

@@ -3,16 +3,16 @@
 use std::pin::pin;
 
 use nodesockd_core::Event;
-use nodesockd_core::frame::{Decoder, FrameError};
+use nodesockd_core::frame::Decoder;
 use nodesockd_core::id::{Peer, RequestRef, WorkerId};
 use nodesockd_core::text::escape;
-use nodesockd_core::wire::{Incoming, Rejection, Reply, Sender, decode};
+use nodesockd_core::wire::{Incoming, Rejection, Reply, Sender};
 use rustix::net::RecvFlags;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
 use crate::handoff::pause::PauseToken;
-use crate::peers::conversation::{Conversation, Heard, Held};
+use crate::peers::conversation::{Conversation, Heard, Held, Line};
 use crate::peers::outbox::{Outbox, Outgoing};
 use crate::peers::session::{Fact, Paused, Stopped};
 
@@ -36,7 +36,7 @@ pub(crate) struct Channel {
 pub(crate) async fn serve(channel: Channel, facts: mpsc::Sender<Fact>, mut token: PauseToken) {
     let Channel { worker, mut stream, decoder, outbox, mut outgoing } = channel;
     let mut bad_lines = 0u64;
-    let hear = |line: Result<&str, FrameError>| hear(worker, line, &mut bad_lines);
+    let hear = |line: Line<'_>| hear(worker, line, &mut bad_lines);
     let mut conversation = Conversation::new(decoder, outbox.clone(), facts.clone(), hear);
     let held = {
         let (mut reader, writer) = stream.split();
@@ -62,12 +62,8 @@ pub(crate) async fn serve(channel: Channel, facts: mpsc::Sender<Fact>, mut token
     conversation.report(Fact::Event(Event::ChannelClosed { worker })).await;
 }
 
-fn hear(worker: WorkerId, line: Result<&str, FrameError>, bad_lines: &mut u64) -> Heard {
-    let (shown, decoded) = match line {
-        Ok(line) => (line, decode(line, Sender::Worker)),
-        Err(error) => ("", Err(Rejection::Unusable(error.to_string()))),
-    };
-    match decoded {
+fn hear(worker: WorkerId, line: Line<'_>, bad_lines: &mut u64) -> Heard {
+    match line.decode(Sender::Worker) {
         Ok(Incoming::Request { id, request }) => {
             let from = RequestRef { peer: Peer::Worker(worker), id };
             Heard::Fact(Fact::Event(Event::Requested { from, request }))
@@ -80,6 +76,7 @@ fn hear(worker: WorkerId, line: Result<&str, FrameError>, bad_lines: &mut u64) -
         }
         Err(Rejection::Unusable(error)) => {
             *bad_lines += 1;
+            let shown = if let Line::Whole(line) = line { line } else { "" };
             // A worker gone mad must not fill the log: the 1st, 2nd, 4th, 8th … bad line is told.
             if bad_lines.is_power_of_two() {
                 tracing::warn!(

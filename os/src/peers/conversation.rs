@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use nodesockd_core::frame::{Decoder, FrameError};
-use nodesockd_core::wire::Reply;
+use nodesockd_core::wire::{Incoming, Rejection, Reply, Sender, decode, decode_oversized};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::mpsc;
 
@@ -14,6 +14,28 @@ use crate::peers::session::Fact;
 
 /// How many bytes are read at once.
 const CHUNK: usize = 8 << 10;
+
+/// A line that was read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Line<'a> {
+    /// The line.
+    Whole(&'a str),
+    /// How one began that is too long.
+    Oversized(&'a [u8]),
+    /// One that cannot be read.
+    Bad(FrameError),
+}
+
+impl Line<'_> {
+    /// What it says.
+    pub(crate) fn decode(self, from: Sender) -> Result<Incoming, Rejection> {
+        match self {
+            Self::Whole(line) => decode(line, from),
+            Self::Oversized(head) => decode_oversized(head, from),
+            Self::Bad(error) => Err(Rejection::Unusable(error.to_string())),
+        }
+    }
+}
 
 /// What comes of a line.
 pub(crate) enum Heard {
@@ -46,7 +68,7 @@ pub(crate) struct Conversation<H> {
     hear: H,
 }
 
-impl<H: FnMut(Result<&str, FrameError>) -> Heard> Conversation<H> {
+impl<H: FnMut(Line<'_>) -> Heard> Conversation<H> {
     pub(crate) fn new(decoder: Decoder, outbox: Outbox, facts: mpsc::Sender<Fact>, hear: H) -> Self {
         Self { decoder, outbox, facts, hear }
     }
@@ -86,7 +108,12 @@ impl<H: FnMut(Result<&str, FrameError>) -> Heard> Conversation<H> {
     pub(crate) async fn take_in(&mut self, bytes: &[u8]) -> bool {
         self.decoder.feed(bytes);
         while let Some(line) = self.decoder.next_line() {
-            match (self.hear)(line) {
+            let heard = match line {
+                Ok(line) => (self.hear)(Line::Whole(line)),
+                Err(FrameError::TooLong) => (self.hear)(Line::Oversized(self.decoder.head())),
+                Err(error) => (self.hear)(Line::Bad(error)),
+            };
+            match heard {
                 Heard::Fact(fact) => self.report(fact).await,
                 Heard::Answer { id, reply } => self.outbox.push(&reply.encode(&id, clock::wall_ms)),
                 Heard::Nothing => {}

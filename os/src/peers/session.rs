@@ -4,16 +4,16 @@ use std::pin::pin;
 use std::time::Duration;
 
 use nodesockd_core::Event;
-use nodesockd_core::frame::{Decoder, FrameError};
+use nodesockd_core::frame::Decoder;
 use nodesockd_core::id::{ConnId, Peer, RequestRef};
-use nodesockd_core::wire::{Claim, Code, FromWorker, Incoming, Rejection, Reply, Sender, decode};
+use nodesockd_core::wire::{Claim, Code, FromWorker, Incoming, Rejection, Reply, Sender};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
 use crate::handoff::pause::PauseToken;
 use crate::peers::channel::Channel;
-use crate::peers::conversation::{Conversation, Heard, Held};
+use crate::peers::conversation::{Conversation, Heard, Held, Line};
 use crate::peers::outbox::{Outbox, Outgoing, outbox};
 
 /// How long a client may take to read its last replies.
@@ -109,7 +109,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let Self { mut stream, conn, pid, mut sender, decoder, outbox, mut outgoing } = self;
         let decoder = {
             let (mut reader, writer) = tokio::io::split(&mut stream);
-            let hear = |line: Result<&str, FrameError>| hear(conn, pid, &mut sender, line);
+            let hear = |line: Line<'_>| hear(conn, pid, &mut sender, line);
             let mut conversation = Conversation::new(decoder, outbox.clone(), facts.clone(), hear);
             let mut writing = pin!(outgoing.write_to(writer));
             match conversation.hold(&mut reader, writing.as_mut(), token).await {
@@ -131,12 +131,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 }
 
-fn hear(conn: ConnId, pid: Option<u32>, sender: &mut Sender, line: Result<&str, FrameError>) -> Heard {
-    let decoded = match line {
-        Ok(line) => decode(line, *sender),
-        Err(error) => Err(Rejection::Unusable(error.to_string())),
-    };
-    match decoded {
+fn hear(conn: ConnId, pid: Option<u32>, sender: &mut Sender, line: Line<'_>) -> Heard {
+    match line.decode(*sender) {
         Ok(Incoming::Request { id, request }) => {
             let from = RequestRef { peer: Peer::Client(conn), id };
             Heard::Fact(Fact::Event(Event::Requested { from, request }))
