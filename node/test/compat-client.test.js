@@ -268,4 +268,5 @@ test('12: the configuration has absolute paths', async (t) => {
   assert.deepEqual(files, [project.path('nodesockd.yml')]);
   assert.equal(config.script, project.path('consumer.js'));
   assert.equal(config.ipcFile, project.ipcPath);
+  assert.equal(config.socketFile, project.path('tmp/app.{worker}.sock'));
 });
