@@ -16,26 +16,6 @@ fn gone(host: &Host, workers: &[Row]) {
 }
 
 #[test]
-fn restart_upgrade_moves_a_host_from_2x_without_losing_a_request() {
-    let mut host = Host::of_2x();
-    let before = host.supervise();
-    let (nginx, load) = host.load();
-    host.install_3();
-    let output = host.run(&["restart", "--upgrade"]);
-    assert!(output.stderr.contains("The daemon leaves its workers to its successor."), "{output}");
-    let after = host.settled();
-    assert!(after.pids().iter().all(|pid| before.iter().all(|row| row.pid != *pid)), "{after:#?}");
-    gone(&host, &before);
-    let ledger = host.none_lost(&nginx, load);
-    host.nobody_is_left_over();
-
-    // Its workers of 2.x served until the new ones did, and were told to go: they have no handler for SIGTERM.
-    assert!(ledger.answered.len() >= 4, "{:#?}", ledger.answered);
-    assert!(!host.log().contains("sending SIGTERM"), "{}", host.log());
-    assert_eq!(host.log().matches("worker adopted").count(), 2, "{}", host.log());
-}
-
-#[test]
 fn workers_of_a_2x_daemon_that_was_killed_are_adopted() {
     let mut host = Host::configured("options:\n  shutdownTimeout: 1000\n");
     let before = host.supervise();
@@ -115,22 +95,30 @@ fn version() -> String {
     String::from_utf8(output.stdout).unwrap().trim().trim_start_matches("nodesockd ").to_owned()
 }
 
-/// So many change-overs as `NODESOCKD_CHANGEOVERS` says, for the figures in `bench/README.md`.
+/// As many change-overs as `NODESOCKD_CHANGEOVERS` says, for the figures in `bench/README.md`.
 #[test]
-fn many_change_overs() {
-    let count: u32 = std::env::var("NODESOCKD_CHANGEOVERS").map_or(1, |count| count.parse().unwrap());
-    let (mut sent, mut longest) = (0, Duration::ZERO);
+fn restart_upgrade_under_a_plain_loop_loses_no_request() {
+    let count = super::count();
+    let (mut sent, mut slowest) = (0, Duration::ZERO);
     for _ in 0..count {
         let mut host = Host::of_2x();
         let before = host.supervise();
         let (nginx, load) = host.load();
         host.install_3();
-        host.run(&["restart", "--upgrade"]);
+        let output = host.run(&["restart", "--upgrade"]);
+        assert!(output.stderr.contains("The daemon leaves its workers to its successor."), "{output}");
+        let after = host.settled();
+        assert!(after.pids().iter().all(|pid| before.iter().all(|row| row.pid != *pid)), "{after:#?}");
         gone(&host, &before);
         let ledger = host.none_lost(&nginx, load);
         host.nobody_is_left_over();
+
+        // The workers of 2.x served until the new ones did, and were told to go: they have no handler for SIGTERM.
+        assert!(ledger.answered.len() >= 4, "{:#?}", ledger.answered);
+        assert!(!host.log().contains("sending SIGTERM"), "{}", host.log());
+        assert_eq!(host.log().matches("worker adopted").count(), 2, "{}", host.log());
         sent += ledger.sent;
-        longest = longest.max(ledger.latency(1.0));
+        slowest = slowest.max(ledger.latency(1.0));
     }
-    println!("{count} change-overs, {sent} requests, none lost; the slowest answer took {longest:?}");
+    println!("a loop: {}", super::figures(count, sent, slowest));
 }
