@@ -5,19 +5,19 @@
 //!
 //! | room | holds |
 //! | --- | --- |
-//! | [`worker`] | one worker and its states, and the table of all |
-//! | [`slot`] | one slot and its link, and the table of all |
-//! | [`listener`] | the sockets that the daemon keeps for slots |
-//! | [`requests`] | who waits for an answer |
-//! | [`effects`] | the queue of orders, and which of them must be on disk before which |
-//! | [`pool`] | all of these together, and what is done to them |
-//! | [`operation`] | what is in progress, and for whom |
-//! | [`lifecycle`] | what happens to a worker, and what follows from that for others |
-//! | [`record`] | what the next daemon has to know, and what this one makes of it |
-//! | [`commands`], [`relay`], [`status`], [`announce`] | what people, apps and service managers hear |
-//! | [`invariants`] | what must hold between any two events |
+//! | `worker` | one worker and its states, and the table of all |
+//! | `slot` | one slot and its link, and the table of all |
+//! | `listener` | the sockets that the daemon keeps for slots |
+//! | `requests` | who waits for an answer |
+//! | `effects` | the queue of orders, and which of them must be on disk before which |
+//! | `pool` | all of these together, and what is done to them |
+//! | `operation` | what is in progress, and for whom |
+//! | `lifecycle` | what happens to a worker, and what follows from that for others |
+//! | `record` | what the next daemon has to know, and what this one makes of it |
+//! | `commands`, `relay`, `status`, `announce` | what people, apps and service managers hear |
+//! | `invariants` | what must hold between any two events |
 //!
-//! A room uses those above it and none below. [`timer`], [`backoff`] and [`goal`] are used by all.
+//! A room uses those above it and none below. `timer`, `backoff` and `goal` are used by all.
 
 mod announce;
 mod backoff;

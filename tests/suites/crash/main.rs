@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
+use nodesockd_core::state::State;
 use nodesockd_tests::daemon::Launch;
 use nodesockd_tests::nginx::KEEPALIVE_TIMEOUT;
 use nodesockd_tests::{App, Connection, Daemon, Load, Process, Status, Upstream, cli, http, until};
@@ -153,8 +154,9 @@ fn workers_that_know_no_library_are_adopted_and_can_be_replaced() {
 
 /// Replaces the state file of a daemon that has died.
 fn damage(app: &App, new: impl FnOnce(Value) -> String) {
-    let state = serde_json::from_str(&app.read("run/nodesockd.ipc.state")).unwrap();
-    app.write("run/nodesockd.ipc.state", &new(state));
+    let state = State::parse(&app.read("run/nodesockd.ipc.state")).unwrap();
+    let new = new(serde_json::to_value(state).unwrap());
+    app.write("run/nodesockd.ipc.state", &format!("{new}\n"));
 }
 
 /// As when the daemon died between starting workers and writing their pids down.
@@ -299,9 +301,12 @@ fn a_full_disk_costs_the_state_file_only() {
         .arg(format!("of={}", ballast.display()))
         .output()
         .unwrap();
-    let output = app.cli(&["restart"]);
-    assert_eq!(output.code, 0, "{output}{}", daemon.log());
-    daemon.until_logged("cannot write the state file");
+    // Lines are added to the file while there is room in its last block.
+    daemon.until_so("the state file cannot be written", || {
+        let output = app.cli(&["restart"]);
+        assert_eq!(output.code, 0, "{output}{}", daemon.log());
+        daemon.log().contains("cannot write the state file")
+    });
 
     let before = crew(&daemon.settled());
     daemon.die();

@@ -96,9 +96,9 @@ impl Workers {
         self.table.len()
     }
 
-    /// Adds a worker.
+    /// Adds a worker. One of the same id, which only a damaged hand-off can bring, is forgotten.
     pub fn insert(&mut self, id: WorkerId, worker: Worker) {
-        debug_assert!(!self.table.contains_key(&id), "worker {} is added twice", id.short());
+        self.remove(id);
         let facts = Facts::of(&worker);
         self.note(id, &worker);
         self.table.insert(id, worker);
