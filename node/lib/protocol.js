@@ -1,6 +1,6 @@
 'use strict';
 
-/** What the daemon takes: a longer line ends the connection it came by. Bytes, without the newline. */
+/** What the daemon takes: it refuses a longer line. Bytes, without the newline. */
 const MAX_SENT = 1 << 20;
 
 /** What we take. More than the daemon takes, because it wraps workers' answers before it passes them on. */

@@ -11,8 +11,9 @@ const { fetchFrom, until } = require('./support.js');
 
 const ours = path.join(__dirname, '..');
 
-/** The program, built by `cargo build --package nodesockd` or `node/scripts/pack.js`: the newer one. */
+/** The program: that of `NODESOCKD_BIN`, or what was built last by `cargo build --package nodesockd` or `node/scripts/pack.js`. */
 function program() {
+  if (process.env.NODESOCKD_BIN) return process.env.NODESOCKD_BIN;
   const target = path.resolve(ours, '..', process.env.CARGO_TARGET_DIR ?? 'target');
   const built = ['debug/nodesockd', 'install/bin/nodesockd'].map((file) => path.join(target, file)).filter((file) => fs.existsSync(file));
   if (built.length === 0) throw new Error(`no program in ${target}: run \`cargo build --package nodesockd\``);

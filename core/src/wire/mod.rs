@@ -24,7 +24,7 @@ pub use reply::{
 pub use request::{Request, StartOptions};
 pub use worker::{Claim, FromWorker, ToWorker};
 
-/// A line longer than this many bytes is skipped on a worker's channel, and ends the connection of a client.
+/// A line longer than this many bytes is refused: see [`decode_oversized`].
 pub const MAX_FRAME: usize = 1 << 20;
 
 /// A request id longer than this many bytes is refused: ids are kept while a request is open.
