@@ -7,7 +7,7 @@ pub use succession::start_over;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nodesockd_core::action::{SpawnOrder, WorkerSignal};
@@ -48,10 +48,11 @@ use crate::peers::outbox::{Outbox, outbox};
 use crate::peers::probe_http;
 use crate::peers::session::{Fact, LAST_WORDS, Paused};
 use crate::processes::children;
+use crate::processes::moment::Moment;
 use crate::processes::pidfd::Pidfd;
 use crate::processes::spawn;
 use crate::processes::survivors;
-use crate::processes::survivors::Places;
+use crate::processes::survivors::{LastLook, Places};
 use crate::processes::worker_locks::WorkerLocks;
 use crate::signals;
 
@@ -92,6 +93,7 @@ pub struct Backend {
     queues: Queues,
     state_file: StateFile,
     locks: WorkerLocks,
+    last_look: LastLook,
     /// The names that links and sockets may have.
     patterns: Vec<SocketPattern>,
     listeners: Listeners,
@@ -114,9 +116,16 @@ struct Worker {
     child: bool,
     /// Its channel, if that was open when this program had hold of it first.
     outbox: Option<Outbox>,
-    watch: JoinHandle<()>,
+    watch: ExitWatch,
     /// Its `NOTIFY_SOCKET`, if it has one.
     notices: Option<Arc<UnixDatagram>>,
+}
+
+/// The task that reports a worker's exit.
+struct ExitWatch {
+    task: JoinHandle<()>,
+    /// When the exit was noticed.
+    noticed: Arc<OnceLock<Moment>>,
 }
 
 impl Backend {
@@ -162,6 +171,7 @@ impl Backend {
             patterns: vec![config.socket_file.clone()],
             state_file: StateFile::beside(&config.ipc_file),
             locks: WorkerLocks::beside(&config.ipc_file),
+            last_look: LastLook::default(),
             queues: Queues::new(),
             listeners: Listeners::default(),
             dev_server: DevServer::default(),
@@ -227,12 +237,15 @@ impl Backend {
     }
 
     /// Reports the exit of a worker's process.
-    fn report_exit(&self, worker: WorkerId, pidfd: &Pidfd) -> JoinHandle<()> {
-        let (pidfd, facts) = (pidfd.clone(), self.facts.clone());
-        tokio::spawn(async move {
+    fn report_exit(&self, worker: WorkerId, pidfd: &Pidfd) -> ExitWatch {
+        let (pidfd, facts, noticed) = (pidfd.clone(), self.facts.clone(), Arc::new(OnceLock::new()));
+        let moment = Arc::clone(&noticed);
+        let task = tokio::spawn(async move {
             let status = pidfd.exited().await;
+            let _ = moment.set(Moment::now());
             let _ = facts.send(Fact::Event(Event::Exited { worker, status })).await;
-        })
+        });
+        ExitWatch { task, noticed }
     }
 
     /// Watches a process that is no child of ours.
@@ -332,7 +345,8 @@ impl nodesockd_core::backend::Backend for Backend {
     fn spawn(&mut self, order: &SpawnOrder) -> Result<Process, Failure> {
         let worker = order.worker;
         let spawn::Started { pid, process, pidfd, channel, notices } =
-            spawn::start(order, &self.listeners, &mut self.logs, &self.locks)?;
+            spawn::start(order, &self.listeners, &mut self.logs, &mut self.locks)
+                .inspect_err(|_| self.locks.release(worker))?;
         let (outbox, outgoing) = outbox(Vec::new());
         let channel =
             Channel { worker, stream: channel, decoder: Decoder::new(), outbox: outbox.clone(), outgoing };
@@ -358,7 +372,7 @@ impl nodesockd_core::backend::Backend for Backend {
                 // One that is no child of ours may be collected at any time; a child's number is its own until we do.
                 if !found.child {
                     found.pidfd.signal(Signal::KILL);
-                    survivors::kill_left_behind(worker, &self.locks);
+                    self.last_look.kill_left_behind(worker, None, &self.locks);
                 } else if let Err(error) = kill_process_group(found.pid, Signal::KILL) {
                     tracing::warn!("cannot kill the process group of worker {}: {error}", worker.short());
                 }
@@ -368,16 +382,21 @@ impl nodesockd_core::backend::Backend for Backend {
 
     async fn reap(&mut self, worker: WorkerId, process: Process) {
         let Some(found) = self.worker(worker, process) else { return };
-        if !found.child {
-            survivors::kill_left_behind(worker, &self.locks);
+        let exited = found.watch.noticed.get().copied();
+        if found.child {
+            children::kill_left_behind(worker, found.pid, exited).await;
         } else {
-            children::kill_left_behind(worker, found.pid).await;
+            self.last_look.kill_left_behind(worker, exited, &self.locks);
         }
+        self.locks.release(worker);
         if let Some(found) = self.workers.remove(&worker) {
-            let mut workers = children::workers();
-            found.pidfd.collect();
-            workers.remove(&found.pid);
-            found.watch.abort();
+            {
+                let mut workers = children::workers();
+                found.pidfd.collect();
+                workers.remove(&found.pid);
+            }
+            children::collect_orphans();
+            found.watch.task.abort();
             // Whoever else still holds the other end is none of the worker's any more.
             if let Some(outbox) = &found.outbox {
                 outbox.close();

@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wall_time_keeps_the_distance_between_two_points() {
+    fn wall_time_keeps_intervals() {
         let now = now();
         let (early, late) = (
             wall_ms(Time::from_nanos(now.as_nanos() - 60_000_000_000)),

@@ -23,14 +23,14 @@ use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process,
 
 /// One after the other: they are about the same process.
 #[tokio::test]
-async fn a_process_of_its_own() {
-    the_control_socket_is_private_whatever_the_umask();
-    signals_to_the_daemon_are_reported().await;
-    out_of_descriptors_nothing_breaks().await;
+async fn umask_signals_and_descriptor_limit() {
+    control_socket_is_private_under_any_umask();
+    daemon_signals_are_reported().await;
+    clients_wait_when_descriptors_run_out().await;
 }
 
 /// In a folder whose group the files get, too.
-fn the_control_socket_is_private_whatever_the_umask() {
+fn control_socket_is_private_under_any_umask() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o2750)).unwrap();
     for mask in [0, 0o022, 0o777] {
@@ -44,7 +44,7 @@ fn the_control_socket_is_private_whatever_the_umask() {
     }
 }
 
-async fn signals_to_the_daemon_are_reported() {
+async fn daemon_signals_are_reported() {
     let mut harness = Harness::new();
     for (signal, meaning) in [
         (Signal::USR1, DaemonSignal::User1),
@@ -57,7 +57,7 @@ async fn signals_to_the_daemon_are_reported() {
 }
 
 /// Without descriptors left, clients wait and workers cannot be started; with some again, all is well.
-async fn out_of_descriptors_nothing_breaks() {
+async fn clients_wait_when_descriptors_run_out() {
     let mut harness = Harness::new();
     let client = socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
     let order = harness.order(&["true"]);

@@ -4,6 +4,7 @@
 //! pending; what peers write stays in the sockets, and half a line that was read goes along. Exits are heard again,
 //! because nobody has collected them.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::ffi::{CString, OsString};
 use std::fs::File;
@@ -153,14 +154,19 @@ impl Backend {
     }
 
     fn pack<'a>(&'a self, fds: &mut FdCollector<'a>) -> HandoffFds {
+        let channels: BTreeMap<WorkerId, &Channel> = self
+            .paused
+            .iter()
+            .filter_map(|Paused(stopped)| match stopped {
+                Stopped::Worker(channel) => Some((channel.worker, channel)),
+                Stopped::Client(_) => None,
+            })
+            .collect();
         let workers = self.workers.iter().map(|(id, worker)| WorkerFds {
             id: *id,
             process: worker.process,
             child: worker.child,
-            channel: self.paused.iter().find_map(|Paused(stopped)| match stopped {
-                Stopped::Worker(channel) if channel.worker == *id => Some(channel.pack(fds)),
-                Stopped::Worker(_) | Stopped::Client(_) => None,
-            }),
+            channel: channels.get(id).map(|channel| channel.pack(fds)),
             notices: worker.notices.as_ref().map(|socket| fds.add(socket)),
         });
         let workers = workers.collect();

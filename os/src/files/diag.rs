@@ -30,6 +30,8 @@ const UNIX_DIAG_RQLEN: u16 = 4;
 const HEADER: usize = 16;
 /// The kernel sends at most 32 KiB at once.
 const BUFFER: usize = 64 << 10;
+/// One socket takes some hundred bytes: its name has at most 108.
+const BUFFER_FOR_ONE: usize = 1 << 10;
 
 /// A netlink socket.
 #[derive(Debug)]
@@ -109,7 +111,7 @@ impl Diag {
         self.sequence = self.sequence.wrapping_add(1);
         send(&self.socket, &request(self.sequence, about), SendFlags::empty())?;
         let mut found = Vec::new();
-        let mut buffer = vec![0; BUFFER];
+        let mut buffer = vec![0; if about.is_some() { BUFFER_FOR_ONE } else { BUFFER }];
         loop {
             let (length, _) = recv(&self.socket, buffer.as_mut_slice(), RecvFlags::DONTWAIT)?;
             let mut rest = &buffer[..length];

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nodesockd_core::event::Queue;
 use rustix::io::Errno;
@@ -21,6 +21,9 @@ pub(crate) struct Queues {
     /// Sockets by their names, from when they were first seen: the file may be gone, or another's, when the queue
     /// is looked at for the last time.
     seen: BTreeMap<String, SocketId>,
+    /// All that listened when the kernel was asked about all sockets for the last time, by the paths that they were bound to.
+    /// One answer serves for many workers that begin to listen at the same time.
+    listed: BTreeMap<PathBuf, SocketId>,
 }
 
 impl Queues {
@@ -29,15 +32,16 @@ impl Queues {
         let diag = diag.inspect_err(|error| {
             tracing::warn!("no UNIX_DIAG here ({error}); accept queues are read from {TABLE}");
         });
-        Self { diag: diag.ok(), seen: BTreeMap::new() }
+        Self { diag: diag.ok(), seen: BTreeMap::new(), listed: BTreeMap::new() }
     }
 
-    /// Remembers the socket that listens on `path`.
+    /// Remembers the socket that listens on `path`, even if its file is gone.
     pub(crate) fn observe(&mut self, name: &str, path: &Path) {
-        if !self.seen.contains_key(name)
-            && let Some(Ok(Some(listener))) = self.diag.as_mut().map(|diag| find(diag, path))
+        if let Some(diag) = &mut self.diag
+            && !self.seen.contains_key(name)
+            && let Ok(Some((id, _))) = find(diag, &mut self.listed, path)
         {
-            self.seen.insert(name.to_owned(), listener.id);
+            self.seen.insert(name.to_owned(), id);
         }
     }
 
@@ -46,15 +50,17 @@ impl Queues {
         self.seen.remove(name);
     }
 
-    /// The accept queue of the socket that listens on `path`, or did when it was first seen.
+    /// The accept queue of the socket that listens on `path`, or did when it was first seen. Nobody listens on a path that has
+    /// no file, and had none before.
     pub(crate) fn measure(&mut self, name: &str, path: &Path) -> Queue {
         let Some(diag) = &mut self.diag else { return from_table(path) };
         let measured = match self.seen.get(name) {
             Some(id) => diag.queue(*id),
-            None => find(diag, path).map(|found| {
-                let listener = found?;
-                self.seen.insert(name.to_owned(), listener.id);
-                Some(listener.queue)
+            None if !self.listed.contains_key(path) && is_absent(path) => Ok(None),
+            None => find(diag, &mut self.listed, path).map(|found| {
+                let (id, length) = found?;
+                self.seen.insert(name.to_owned(), id);
+                Some(length)
             }),
         };
         match measured {
@@ -87,15 +93,32 @@ pub(crate) fn answers(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// By the file if that is there, else by the name it was bound to. On some file systems (overlayfs) the kernel and
-/// `stat(2)` disagree about inode numbers; names are worker ids, so they cannot mislead.
-fn find(diag: &mut Diag, path: &Path) -> io::Result<Option<Listener>> {
+/// The socket that listens on `path`, and the length of its queue: by the name that it was bound to, else by its file. On some file
+/// systems (overlayfs) the kernel and `stat(2)` disagree about inode numbers, and a new file may have the number of one that was
+/// removed. Names are worker ids, so they cannot mislead.
+fn find(
+    diag: &mut Diag,
+    listed: &mut BTreeMap<PathBuf, SocketId>,
+    path: &Path,
+) -> io::Result<Option<(SocketId, u32)>> {
+    if let Some(id) = listed.get(path)
+        && let Some(length) = diag.queue(*id)?
+    {
+        return Ok(Some((*id, length)));
+    }
     let file = file_id(path).ok();
-    let mut listeners = diag.listeners()?;
-    let by_file = listeners.iter().position(|listener| file.is_some() && listener.file == file);
-    let found =
-        by_file.or_else(|| listeners.iter().position(|listener| listener.path.as_deref() == Some(path)));
-    Ok(found.map(|index| listeners.swap_remove(index)))
+    let listeners = diag.listeners()?;
+    let by_path = listeners.iter().find(|listener| listener.path.as_deref() == Some(path));
+    let by_file = || listeners.iter().find(|listener| file.is_some() && listener.file == file);
+    let found = by_path.or_else(by_file).map(|listener| (listener.id, listener.queue));
+    let beside = |listener: &Listener| listener.path.as_deref().and_then(Path::parent) == path.parent();
+    let ours = listeners.into_iter().filter(beside);
+    *listed = ours.filter_map(|listener| Some((listener.path?, listener.id))).collect();
+    Ok(found)
+}
+
+fn is_absent(path: &Path) -> bool {
+    path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 fn from_table(path: &Path) -> Queue {
@@ -132,12 +155,12 @@ mod tests {
 
     /// Both ways of asking, about the same sockets.
     #[test]
-    fn the_table_says_what_the_diagnosis_says() {
+    fn proc_net_unix_agrees_with_unix_diag() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a socket with spaces");
         let mut by_diag = Queues::new();
         assert!(by_diag.diag.is_some());
-        let mut by_table = Queues { diag: None, seen: BTreeMap::new() };
+        let mut by_table = Queues { diag: None, seen: BTreeMap::new(), listed: BTreeMap::new() };
         let mut both = || [by_diag.measure("a", &path), by_table.measure("a", &path)];
         assert_eq!(both(), [Queue::Closed, Queue::Closed]);
         let listener = UnixListener::bind(&path).unwrap();

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn holds_the_last_state_that_could_be_written() {
+    fn read_returns_the_last_written_state() {
         let folder = tempfile::tempdir().unwrap();
         let mut file = StateFile::beside(&folder.path().join("nodesockd.ipc"));
         assert_eq!(file.read(), None);
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn says_nothing_of_another_boot_and_nothing_after_damage() {
+    fn read_ignores_other_boots_and_damaged_files() {
         let folder = tempfile::tempdir().unwrap();
         let file = StateFile::beside(&folder.path().join("nodesockd.ipc"));
         std::fs::write(&file.path, state(3).encode()).unwrap();

@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_group_is_found_by_its_whole_name() {
+    fn group_is_found_by_full_name_only() {
         let lines =
             "root:x:0:\nshop-admin:x:12:eve\n# shop:x:1:\nshop:x:1001:ann,bob\nbroken:x\nodd:x:many:\n";
         assert_eq!(find(lines, "shop"), Some(1001));
@@ -167,14 +167,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_in_the_file_is_asked_for() {
+    fn group_absent_from_file_is_asked_of_getent() {
         assert_eq!(find(&ask("group", "root").unwrap(), "root"), Some(0));
         for none in ["no-such-group", "", "--help", "x:y", "line\nbreak"] {
             assert_eq!(group_id(none).unwrap(), None, "{none}");
         }
     }
     #[test]
-    fn a_user_comes_with_its_groups() {
+    fn account_includes_supplementary_groups() {
         let lines = "root:x:0:0:root:/root:/bin/sh\nshop:x:1001:1002::/:/bin/false\n";
         assert_eq!(user(lines, "shop"), Some((1001, 1002)));
         assert_eq!(memberships("a:x:1:shop\nb:x:2:x,shop,y\nc:x:3:shopper\nd:x:4:\n", "shop"), [1, 2]);

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_that_fits_decides() {
+    fn first_matching_class_decides() {
         let file = (1, 10, 0o574);
         let rights = |account: &Account| {
             [Right::Read, Right::Write, Right::Execute].map(|right| may(account, file, &[], right))
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_name_users_and_groups_and_a_mask_cuts_them() {
+    fn acl_entries_are_limited_by_the_mask() {
         let entry = |kind, rights, id| Entry { kind, rights, id };
         let list = [entry(USER, 7, 5), entry(OWN_GROUP, 0, 0), entry(GROUP, 4, 20), entry(MASK, 5, 0)];
         let rights = |account: &Account| {
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn every_folder_on_the_way_counts_also_behind_symlinks() {
+    fn reaches_checks_every_folder_and_symlink() {
         let base = tempfile::tempdir().unwrap();
         let (open, closed) = (base.path().join("open"), base.path().join("closed"));
         for folder in [base.path(), &open, &closed] {
@@ -236,7 +236,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn lists_are_read_as_the_kernel_writes_them() {
+    fn acl_is_parsed_from_the_kernels_format() {
         let file = tempfile::NamedTempFile::new().unwrap();
         assert_eq!(acl(file.path()), None);
         let mut bytes = 2u32.to_le_bytes().to_vec();

@@ -1,10 +1,14 @@
 //! Lines in, facts and answers out: what a worker's channel and a client's session have in common.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
+use std::task::{Poll, ready};
 
 use nodesockd_core::frame::{Decoder, FrameError};
 use nodesockd_core::wire::{Incoming, Rejection, Reply, Sender, decode, decode_oversized};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::mpsc;
 
 use crate::clock;
@@ -85,21 +89,15 @@ impl<H: FnMut(Line<'_>) -> Heard> Conversation<H> {
         mut writing: Pin<&mut impl Future<Output = ()>>,
         token: &mut PauseToken,
     ) -> Held {
-        let mut chunk = vec![0; CHUNK];
         loop {
             let read = tokio::select! {
                 biased;
                 () = &mut writing => return Held::Silent,
                 () = token.requested() => return Held::Frozen,
-                read = reader.read(&mut chunk) => read,
+                read = feed(&mut self.decoder, reader) => read,
             };
-            match read {
-                Ok(0) | Err(_) => return Held::HeardOut,
-                Ok(length) => {
-                    if !self.take_in(&chunk[..length]).await {
-                        return Held::HeardOut;
-                    }
-                }
+            if !matches!(read, Ok(1..)) || !self.take_lines().await {
+                return Held::HeardOut;
             }
         }
     }
@@ -107,6 +105,11 @@ impl<H: FnMut(Line<'_>) -> Heard> Conversation<H> {
     /// Takes in bytes; `false` ends the conversation.
     pub(crate) async fn take_in(&mut self, bytes: &[u8]) -> bool {
         self.decoder.feed(bytes);
+        self.take_lines().await
+    }
+
+    /// Takes in the lines that are complete; `false` ends the conversation.
+    async fn take_lines(&mut self) -> bool {
         while let Some(line) = self.decoder.next_line() {
             let heard = match line {
                 Ok(line) => (self.hear)(Line::Whole(line)),
@@ -130,4 +133,20 @@ impl<H: FnMut(Line<'_>) -> Heard> Conversation<H> {
     pub(crate) async fn report(&self, fact: Fact) {
         let _ = self.facts.send(fact).await;
     }
+}
+
+/// Reads once, and returns how many bytes. The buffer is shared by all conversations: most of them are silent most of the time.
+async fn feed<R: AsyncRead + Unpin>(decoder: &mut Decoder, reader: &mut R) -> io::Result<usize> {
+    thread_local! {
+        static CHUNK_OF_THREAD: RefCell<Vec<u8>> = RefCell::new(vec![0; CHUNK]);
+    }
+    poll_fn(|context| {
+        CHUNK_OF_THREAD.with_borrow_mut(|chunk| {
+            let mut read = ReadBuf::new(chunk);
+            ready!(Pin::new(&mut *reader).poll_read(context, &mut read))?;
+            decoder.feed(read.filled());
+            Poll::Ready(Ok(read.filled().len()))
+        })
+    })
+    .await
 }

@@ -114,6 +114,7 @@ impl Outgoing {
                 Ok(0) | Err(_) => return,
             }
             if self.written == self.chunk.len() {
+                (self.chunk, self.written) = (Vec::new(), 0);
                 self.shared.lock().in_flight = 0;
             }
         }
@@ -176,7 +177,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_was_put_in_before_close_is_written() {
+    async fn lines_pushed_before_close_are_written() {
         let (near, mut far) = tokio::io::duplex(8);
         let (outbox, mut outgoing) = outbox(Vec::new());
         let writing = tokio::spawn(async move { outgoing.write_to(near).await });
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_peer_that_never_reads_is_given_up_within_the_limit() {
+    async fn outbox_overflows_for_a_peer_that_never_reads() {
         let (near, _far) = tokio::io::duplex(64);
         let (outbox, mut outgoing) = outbox(Vec::new());
         let writing = tokio::spawn(async move { outgoing.write_to(near).await });
@@ -207,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_interrupted_goes_on_where_it_was() {
+    async fn interrupted_write_resumes_at_the_same_byte() {
         let (mut near, mut far) = tokio::io::duplex(8);
         let (outbox, mut outgoing) = outbox(b"left over, ".to_vec());
         outbox.push("put in\n");

@@ -42,7 +42,7 @@ mod tests {
     use super::status;
 
     #[test]
-    fn only_a_status_line_has_a_status() {
+    fn status_is_parsed_from_status_line_only() {
         assert_eq!(status("HTTP/1.1 204 No Content\r\nServer: x"), Some(204));
         assert_eq!(status("HTTP/1.0 503\r\n"), Some(503));
         for other in ["", "SSH-2.0-OpenSSH_9.2", "HTTP/1.1", "HTTP/1.1 ok", "HTTP/2 200"] {

@@ -9,10 +9,12 @@ use std::io::{self, Read};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use nix::sys::wait::{Id, WaitPidFlag, waitid as waitid_of_any};
 use nodesockd_core::id::WorkerId;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpid, kill_process_group, waitid};
 use tokio::time::{Instant, timeout_at};
 
+use crate::processes::moment::Moment;
 use crate::processes::pidfd::Pidfd;
 
 /// The variable by which a worker's descendants are recognised.
@@ -30,19 +32,38 @@ pub(crate) fn workers() -> MutexGuard<'static, HashSet<Pid>> {
     WORKERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Collects orphans that have exited. To be called at SIGCHLD.
+/// Collects orphans that have exited. To be called at SIGCHLD, and after a worker was collected.
+///
+/// The kernel names one child that has exited, and the same one until that is collected. A worker hides the orphans behind
+/// it until it is reaped, which is ordered as soon as its exit is known.
 pub(crate) fn collect_orphans() {
-    for orphan in orphans(&workers()).iter().filter(|orphan| orphan.exited) {
-        collect(orphan.pid);
+    let workers = workers();
+    while let Some(pid) = exited_child() {
+        if workers.contains(&pid) || is_in_own_group(pid) {
+            return;
+        }
+        collect(pid);
     }
+}
+
+/// A child that has exited and was not collected.
+fn exited_child() -> Option<Pid> {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    let pid = waitid_of_any(Id::All, flags).ok()?.pid()?;
+    Pid::from_raw(pid.as_raw())
 }
 
 /// Kills what the exited, unreaped process `leader` of `worker` left behind: its process group, and orphans that carry
 /// the worker's id in their environment. Returns when all of it is gone and collected, or has not gone in time.
-pub(crate) async fn kill_left_behind(worker: WorkerId, leader: Pid) {
+///
+/// `exited` is when the exit was noticed, if it was.
+pub(crate) async fn kill_left_behind(worker: WorkerId, leader: Pid, exited: Option<Moment>) {
     let deadline = Instant::now() + LEFTOVER_DEATH_LIMIT;
     // The unreaped leader keeps its pid, and so the group's, from being another's.
     let _ = kill_process_group(leader, Signal::KILL);
+    if exited.is_some_and(|exited| has_left_nothing(worker, leader, exited)) {
+        return;
+    }
     // Those that take too long are collected when they have gone; the others are killed all the same.
     let mut given_up = HashSet::new();
     // One at a time: each death can make orphans of processes that were out of sight before.
@@ -80,30 +101,76 @@ fn collect(pid: Pid) {
     let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
 }
 
+/// A look at all children.
+#[derive(Debug)]
+struct Look {
+    began: Moment,
+    orphans: Vec<Orphan>,
+}
+
+/// The last look at all children.
+fn last_look() -> MutexGuard<'static, Option<Look>> {
+    static LAST: Mutex<Option<Look>> = Mutex::new(None);
+    LAST.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether the last look at all children was after the exit and found nothing of the worker. What is left of a worker is an orphan
+/// as soon as the worker has exited, or descends from one.
+fn has_left_nothing(worker: WorkerId, leader: Pid, exited: Moment) -> bool {
+    let mark = mark_of(worker);
+    last_look().as_ref().is_some_and(|look| {
+        look.began > exited && !look.orphans.iter().any(|orphan| orphan.is_of(leader, &mark))
+    })
+}
+
 fn left_behind(worker: WorkerId, leader: Pid, given_up: &HashSet<Pid>) -> Option<Orphan> {
-    let mark = format!("{WORKER_ID}={worker}");
-    let is_left = |orphan: &Orphan| orphan.group == Some(leader) || carries(orphan.pid, &mark);
-    orphans(&workers()).into_iter().find(|orphan| !given_up.contains(&orphan.pid) && is_left(orphan))
+    let mark = mark_of(worker);
+    let began = Moment::now();
+    let orphans = orphans(&workers());
+    let left = orphans.iter().find(|orphan| !given_up.contains(&orphan.pid) && orphan.is_of(leader, &mark));
+    let left = left.copied();
+    *last_look() = Some(Look { began, orphans });
+    left
+}
+
+/// What the environment of a worker's descendants holds.
+fn mark_of(worker: WorkerId) -> String {
+    format!("{WORKER_ID}={worker}")
 }
 
 /// A child that is no worker.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Orphan {
     pid: Pid,
     group: Option<Pid>,
     exited: bool,
 }
 
+impl Orphan {
+    /// Whether it was left by the worker that led this group, or carries the worker's mark.
+    fn is_of(&self, leader: Pid, mark: &str) -> bool {
+        self.group == Some(leader) || carries(self.pid, mark)
+    }
+}
+
 /// Children in our own process group were not left by a worker: those have groups of their own. Whoever started such
 /// a child in this process will wait for it. (Our group may have no number here: `nsenter(1)` puts processes into a pid
 /// namespace whose group is outside of it.)
 fn orphans(workers: &HashSet<Pid>) -> Vec<Orphan> {
-    let own = Stat::of(getpid()).and_then(|stat| stat.group);
+    let own = own_group();
     pids()
         .filter(|pid| !workers.contains(pid))
         .filter_map(|pid| Stat::of(pid).map(|stat| Orphan { pid, group: stat.group, exited: stat.exited }))
         .filter(|orphan| orphan.group != own)
         .collect()
+}
+
+fn is_in_own_group(pid: Pid) -> bool {
+    Stat::of(pid).is_none_or(|stat| stat.group == own_group())
+}
+
+fn own_group() -> Option<Pid> {
+    Stat::of(getpid())?.group
 }
 
 /// Pids of all children, exited ones included.
@@ -166,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_cannot_lie_about_itself_by_its_name() {
+    fn stat_parser_ignores_parentheses_in_the_name() {
         let line = "4711 (x) Z 1 (y) 9) S 1 4700 4600 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 0 0";
         let stat = Stat {
             exited: false,
@@ -179,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_has_exited_when_its_last_thread_has() {
+    fn process_exits_with_its_last_thread() {
         let exited = |state: &str, threads: u32| {
             let line =
                 format!("1 (x) {state} 1 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 {threads} 0 987654 0 0");

@@ -51,7 +51,7 @@ pub(crate) fn start(
     order: &SpawnOrder,
     listeners: &Listeners,
     logs: &mut Logs,
-    locks: &WorkerLocks,
+    locks: &mut WorkerLocks,
 ) -> Result<Started, Failure> {
     let Some(name) = order.argv.first() else { return Err(Failure("there is no program to run".into())) };
     let (stdout, stderr) = (logs.stdio(&order.stdout)?, logs.stdio(&order.stderr)?);
@@ -133,7 +133,7 @@ fn notices(
 /// Its lock, by which a later daemon knows that it is alive. It runs without one as well.
 fn lock(
     order: &SpawnOrder,
-    locks: &WorkerLocks,
+    locks: &mut WorkerLocks,
     environment: &mut BTreeMap<OsString, OsString>,
 ) -> Option<OwnedFd> {
     match locks.acquire(order.worker) {

@@ -12,7 +12,7 @@
 //!
 //! A child that has not become its program yet carries nothing. But it has the daemon's own lock, so no other daemon starts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -26,6 +26,7 @@ use rustix::process::{Pid, Signal, geteuid};
 
 use crate::files::tmp_dir::TmpDir;
 use crate::processes::children::{Stat, WORKER_ID, about};
+use crate::processes::moment::Moment;
 use crate::processes::pidfd::Pidfd;
 use crate::processes::worker_locks::WorkerLocks;
 
@@ -86,17 +87,38 @@ pub(crate) fn open(process: Process) -> io::Result<(Pid, Pidfd)> {
     if is_alive(process) { Ok((pid, pidfd)) } else { Err(gone()) }
 }
 
-/// Kills what carries the worker's id in its environment, or holds its lock. Its process group cannot be named any more:
-/// init has collected the leader, and its number may be another's.
-pub(crate) fn kill_left_behind(worker: WorkerId, locks: &WorkerLocks) {
-    let held = locks.held().contains(&worker);
-    let carries = |pid: Pid| worker_of(pid) == Some(worker) || held && locks.held_by(pid).contains(&worker);
-    for pid in pids().filter(|pid| carries(*pid)) {
-        if let Ok(process) = Pidfd::open(pid)
-            && carries(pid)
+/// The workers of which something was alive when all processes were looked at for the last time.
+#[derive(Debug, Default)]
+pub(crate) struct LastLook(Option<(Moment, BTreeSet<WorkerId>)>);
+
+impl LastLook {
+    /// Kills what carries the worker's id in its environment, or holds its lock. Its process group cannot be named any more:
+    /// init has collected the leader, and its number may be another's.
+    ///
+    /// `exited` is when the worker's exit was noticed, if it was: a look after that serves for all workers that had exited.
+    pub(crate) fn kill_left_behind(&mut self, worker: WorkerId, exited: Option<Moment>, locks: &WorkerLocks) {
+        if let (Some((began, alive)), Some(exited)) = (&self.0, exited)
+            && *began > exited
+            && !alive.contains(&worker)
         {
-            process.signal(Signal::KILL);
+            return;
         }
+        let began = Moment::now();
+        let held = locks.held();
+        let is_held = held.contains(&worker);
+        let carries = |pid: Pid, id| id == Some(worker) || is_held && locks.held_by(pid).contains(&worker);
+        let mut alive = held;
+        for pid in pids() {
+            let id = worker_of(pid);
+            alive.extend(id);
+            if carries(pid, id)
+                && let Ok(process) = Pidfd::open(pid)
+                && carries(pid, worker_of(pid))
+            {
+                process.signal(Signal::KILL);
+            }
+        }
+        self.0 = Some((began, alive));
     }
 }
 

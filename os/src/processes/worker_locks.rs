@@ -7,7 +7,7 @@
 //!
 //! The file is never removed: locks on one without a name would be out of sight.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -35,32 +35,62 @@ const LINE: u64 = 37;
 /// More lines than there can be workers of one daemon and of those before it.
 const MOST: u64 = 1 << 16;
 
+/// How many lines that were given back are tried before a new one.
+const RETRIES: usize = 2;
+
 #[derive(Debug)]
 pub(crate) struct WorkerLocks {
     path: PathBuf,
+    /// The lines of workers that this program has started.
+    lines: BTreeMap<WorkerId, u64>,
+    /// Lines that were given back. Whom a worker has started may hold one still.
+    returned: VecDeque<u64>,
+    /// This line and those after it were not tried yet.
+    next: u64,
 }
 
 impl WorkerLocks {
     /// The file named after the control socket.
     pub(crate) fn beside(ipc_file: &Path) -> Self {
-        Self { path: Companion::Workers.path(ipc_file) }
+        Self {
+            path: Companion::Workers.path(ipc_file),
+            lines: BTreeMap::new(),
+            returned: VecDeque::new(),
+            next: 0,
+        }
     }
 
     /// Locks a line for `worker`. The line stays locked as long as anybody has the returned descriptor open.
-    pub(crate) fn acquire(&self, worker: WorkerId) -> Result<OwnedFd, Failure> {
+    pub(crate) fn acquire(&mut self, worker: WorkerId) -> Result<OwnedFd, Failure> {
         self.lock_line(worker).map_err(|error| failure("write", &self.path, error))
     }
 
-    fn lock_line(&self, worker: WorkerId) -> io::Result<OwnedFd> {
+    /// Gives the worker's line back. It is free when nobody has the descriptor open any more.
+    pub(crate) fn release(&mut self, worker: WorkerId) {
+        self.returned.extend(self.lines.remove(&worker));
+    }
+
+    fn lock_line(&mut self, worker: WorkerId) -> io::Result<OwnedFd> {
         let file = self.open(OpenOptions::new().create(true).mode(0o600))?;
-        for line in 0..MOST {
-            match fcntl(&file, FcntlArg::F_OFD_SETLK(&lock_on(line))) {
-                Ok(_) => {
-                    file.write_all_at(format!("{worker}\n").as_bytes(), line * LINE)?;
-                    return Ok(file.into());
-                }
-                Err(Errno::EAGAIN | Errno::EACCES) => {}
-                Err(error) => return Err(error.into()),
+        let line = self.free_line(&file)?;
+        self.lines.insert(worker, line);
+        file.write_all_at(format!("{worker}\n").as_bytes(), line * LINE)?;
+        Ok(file.into())
+    }
+
+    /// Locks a line that nobody else has locked.
+    fn free_line(&mut self, file: &File) -> io::Result<u64> {
+        for _ in 0..self.returned.len().min(RETRIES) {
+            let Some(line) = self.returned.pop_front() else { break };
+            if lock(file, line)? {
+                return Ok(line);
+            }
+            self.returned.push_back(line);
+        }
+        while self.next < MOST {
+            self.next += 1;
+            if lock(file, self.next - 1)? {
+                return Ok(self.next - 1);
             }
         }
         Err(io::Error::other("no line is free"))
@@ -106,6 +136,15 @@ fn lock_on(line: u64) -> libc::flock {
     }
 }
 
+/// Locks a line, unless another open file has it locked.
+fn lock(file: &File, line: u64) -> io::Result<bool> {
+    match fcntl(file, FcntlArg::F_OFD_SETLK(&lock_on(line))) {
+        Ok(_) => Ok(true),
+        Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn is_locked(file: &File, line: u64) -> bool {
     let mut lock = lock_on(line);
     let asked = fcntl(file, FcntlArg::F_OFD_GETLK(&mut lock));
@@ -135,7 +174,7 @@ mod tests {
     #[test]
     fn lock_is_held_until_last_descriptor_closes() {
         let folder = tempfile::tempdir().unwrap();
-        let locks = WorkerLocks::beside(&folder.path().join("nodesockd.ipc"));
+        let mut locks = WorkerLocks::beside(&folder.path().join("nodesockd.ipc"));
         assert_eq!(locks.held(), BTreeSet::new());
         let mut ids = Ids::new(crate::random_boot_id());
         let [first, second, third] = std::array::from_fn(|_| ids.worker());
@@ -148,7 +187,8 @@ mod tests {
         drop(another);
         assert_eq!(locks.held(), BTreeSet::from([second]));
 
-        // The line that has become free is the next one's.
+        // The line that was given back is the next one's, once it is free.
+        locks.release(first);
         let _three = locks.acquire(third).unwrap();
         assert_eq!(locks.held(), BTreeSet::from([second, third]));
         assert_eq!(std::fs::metadata(locks.path).unwrap().len(), 2 * LINE);
@@ -158,7 +198,7 @@ mod tests {
     #[test]
     fn file_of_another_format_holds_no_worker() {
         let folder = tempfile::tempdir().unwrap();
-        let locks = WorkerLocks::beside(&folder.path().join("nodesockd.ipc"));
+        let mut locks = WorkerLocks::beside(&folder.path().join("nodesockd.ipc"));
         std::fs::write(
             &locks.path,
             "no worker's id, but as long as two of them, and nobody's: 0123456789 0123",

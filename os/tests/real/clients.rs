@@ -41,7 +41,7 @@ async fn until_disconnected(inbox: &mut mpsc::Receiver<Fact>) -> Vec<Event> {
 
 /// What is no line of the protocol is answered once, and ends the session. What came before it counts.
 #[tokio::test]
-async fn garbage_gets_one_answer_and_a_closed_connection() {
+async fn garbage_gets_one_answer_then_close() {
     let long = [b"x".repeat(2 << 20), b"\n".to_vec()].concat();
     let deep = ["[".repeat(200_000), "\n".into()].concat().into_bytes();
     for (garbage, reason) in [
@@ -80,7 +80,7 @@ async fn garbage_gets_one_answer_and_a_closed_connection() {
 
 /// A request with something wrong in it is answered, and the session goes on; half a line is worth nothing.
 #[tokio::test]
-async fn a_bad_request_costs_itself_only() {
+async fn connection_survives_bad_request() {
     let (mut client, mut inbox) = session(64);
     let sent = b"{\"type\":\"dance\",\"id\":\"1\"}\n{\"type\":\"set-worker-count\",\"id\":\"2\",\"data\":{\"count\":0}}\n{\"type\":\"stop-workers\",\"id\":\"3\"}\n{\"type\":\"term";
     let mut text = String::new();
@@ -117,7 +117,7 @@ async fn requested(harness: &mut Harness) -> RequestRef {
 }
 
 #[tokio::test]
-async fn clients_ask_and_get_their_own_replies() {
+async fn each_client_gets_its_own_replies() {
     let mut harness = Harness::new();
     let socket = harness.path("nodesockd.ipc");
     let mut clients = Vec::new();
@@ -149,7 +149,7 @@ async fn clients_ask_and_get_their_own_replies() {
 }
 
 #[tokio::test]
-async fn a_client_that_never_reads_is_disconnected() {
+async fn client_that_never_reads_is_disconnected() {
     let mut harness = Harness::new();
     let _silent = ask(&harness.path("nodesockd.ipc"), "{\"type\":\"config\",\"id\":\"1\"}\n").await;
     let from = requested(&mut harness).await;
@@ -164,7 +164,7 @@ async fn a_client_that_never_reads_is_disconnected() {
 
 /// At the end waiting replies are delivered, the socket is gone, and the lock is free.
 #[tokio::test]
-async fn closing_delivers_what_waits() {
+async fn close_delivers_waiting_replies() {
     let mut harness = Harness::new();
     let socket = harness.path("nodesockd.ipc");
     let mut client = ask(&socket, "{\"type\":\"terminate\",\"id\":\"1\"}\n").await;
@@ -185,7 +185,7 @@ async fn closing_delivers_what_waits() {
 }
 
 #[tokio::test]
-async fn the_second_daemon_is_told_who_is_first() {
+async fn second_daemon_is_refused_with_pid_of_first() {
     let harness = Harness::new();
     let error = open(config(harness.folder.path())).err().unwrap();
     let pid = std::process::id();
@@ -195,7 +195,7 @@ async fn the_second_daemon_is_told_who_is_first() {
 }
 
 #[tokio::test]
-async fn a_stale_socket_is_replaced_and_nothing_else_is() {
+async fn open_replaces_stale_socket_only() {
     let harness = Harness::new();
     let other = |name: &str| {
         let mut config = config(harness.folder.path());
@@ -216,7 +216,7 @@ async fn a_stale_socket_is_replaced_and_nothing_else_is() {
 }
 
 #[tokio::test]
-async fn a_folder_that_others_could_tamper_with_is_refused() {
+async fn open_refuses_folder_writable_by_others() {
     let harness = Harness::new();
     let folder = harness.path("tmp");
     let mut config = config(harness.folder.path());
@@ -233,7 +233,7 @@ async fn a_folder_that_others_could_tamper_with_is_refused() {
 
 /// Needs root, to be somebody else: not the daemon's user, in or not in its group.
 #[tokio::test]
-async fn strangers_are_turned_away_and_members_of_the_group_are_not() {
+async fn only_own_user_and_group_may_connect() {
     if !rustix::process::geteuid().is_root() {
         return;
     }
@@ -272,7 +272,7 @@ print(peer.makefile().readline(), end='', flush=True)
 }
 
 #[tokio::test]
-async fn a_deadline_that_has_passed_is_told_at_once() {
+async fn next_returns_at_once_after_deadline() {
     let mut harness = Harness::new();
     assert_eq!(harness.backend.next(Some(nodesockd_core::Time::ZERO)).await, None);
 }

@@ -31,7 +31,7 @@ async fn say(port: u16, words: &str) -> String {
 }
 
 #[tokio::test]
-async fn connections_are_spread_and_a_dead_slot_costs_a_retry() {
+async fn dev_server_spreads_connections_and_retries_dead_slots() {
     let mut harness = Harness::new();
     serve(&harness, "a");
     serve(&harness, "b");
@@ -50,7 +50,7 @@ async fn connections_are_spread_and_a_dead_slot_costs_a_retry() {
 
 /// A connection made before there is a worker is held, and served by the first one.
 #[tokio::test]
-async fn a_connection_waits_for_a_worker() {
+async fn dev_server_holds_connection_until_worker_listens() {
     let mut harness = Harness::new();
     harness.backend.serve_dev(Some(0.into()), &["app.0.sock".to_owned()]).await.unwrap();
     let port = harness.backend.dev_port().unwrap();
@@ -74,7 +74,7 @@ async fn a_connection_waits_for_a_worker() {
 }
 
 #[tokio::test]
-async fn a_stopped_server_refuses_and_a_taken_port_is_an_error() {
+async fn stopped_dev_server_refuses_and_taken_port_fails() {
     let mut harness = Harness::new();
     harness.backend.serve_dev(Some(0.into()), &[]).await.unwrap();
     let port = harness.backend.dev_port().unwrap();

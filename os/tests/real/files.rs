@@ -11,7 +11,7 @@ use nodesockd_core::event::Queue;
 use crate::harness::{Harness, dead_socket, pattern};
 
 #[tokio::test]
-async fn a_link_is_swapped_and_withdrawn() {
+async fn link_is_swapped_and_withdrawn() {
     let mut harness = Harness::new();
     let link = harness.path("app.0.sock");
     harness.backend.publish("app.0.sock", "a", Relative).unwrap();
@@ -27,7 +27,7 @@ async fn a_link_is_swapped_and_withdrawn() {
 
 /// Somebody connects through the link all the time while it is swapped 2000 times, and is never turned away.
 #[tokio::test]
-async fn there_is_no_moment_without_a_link() {
+async fn link_exists_at_every_moment_of_a_swap() {
     let mut harness = Harness::new();
     let serve = |name: &str| {
         let listener = UnixListener::bind(harness.path(name)).unwrap();
@@ -57,7 +57,7 @@ async fn there_is_no_moment_without_a_link() {
 }
 
 #[tokio::test]
-async fn what_is_not_ours_is_neither_replaced_nor_removed() {
+async fn foreign_files_are_never_replaced_or_removed() {
     let mut harness = Harness::new();
     let file = harness.path("app.0.sock");
     std::fs::write(&file, "precious").unwrap();
@@ -78,7 +78,7 @@ async fn what_is_not_ours_is_neither_replaced_nor_removed() {
 }
 
 #[tokio::test]
-async fn a_folder_that_was_replaced_is_found_again() {
+async fn replaced_tmp_dir_is_reopened() {
     let mut harness = Harness::with(|config| {
         config.tmp_dir.push("tmp");
         config.socket_dir.push("tmp");
@@ -95,7 +95,7 @@ async fn a_folder_that_was_replaced_is_found_again() {
 
 /// A crash left links and sockets; beside them are things that live, and things that are none of ours.
 #[tokio::test]
-async fn a_sweep_takes_what_is_dead_and_ours() {
+async fn sweep_removes_only_dead_files_of_ours() {
     let mut harness = Harness::new();
     let (dead, living, regular) = (harness.worker(), harness.worker(), harness.worker());
     let socket = |worker| pattern().socket(worker);
@@ -124,7 +124,7 @@ async fn a_sweep_takes_what_is_dead_and_ours() {
 }
 
 #[tokio::test]
-async fn the_kernel_tells_how_many_connections_wait() {
+async fn queue_length_counts_waiting_connections() {
     let mut harness = Harness::new();
     let worker = harness.worker();
     let socket = pattern().socket(worker);

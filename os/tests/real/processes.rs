@@ -16,7 +16,7 @@ use crate::harness::{Harness, exists};
 
 /// Node's `process.send` and `process.on('message')` on our channel, both ways, then an orderly exit.
 #[tokio::test]
-async fn node_talks_over_its_own_channel() {
+async fn node_worker_uses_its_channel() {
     let mut harness = Harness::new();
     let script = "
         process.on('message', message => {
@@ -56,7 +56,7 @@ async fn node_talks_over_its_own_channel() {
 }
 
 #[tokio::test]
-async fn signals_end_a_worker_and_the_status_says_which() {
+async fn exit_status_names_the_signal() {
     let mut harness = Harness::new();
     let (worker, process) = harness.spawn(&["sleep", "1000"]);
     harness.backend.signal(worker, process, WorkerSignal::Terminate);
@@ -72,7 +72,7 @@ async fn signals_end_a_worker_and_the_status_says_which() {
 
 /// A worker leaves two grandchildren: one in its group, one in a session of its own. Neither survives.
 #[tokio::test]
-async fn what_a_worker_leaves_behind_goes_with_it() {
+async fn reap_kills_descendants() {
     let mut harness = Harness::new();
     let script = "sleep 1000 & echo $! > near; setsid sh -c 'sleep 1000 & echo $! $$ > far; wait' & while [ ! -s far ]; do sleep 0.01; done";
     let (worker, process) = harness.spawn(&["sh", "-c", script]);
@@ -114,7 +114,7 @@ async fn orphans_are_collected() {
 
 /// What a worker inherits: its streams, its channel and its lock, no ignored signal, umask 007, nothing of the environment.
 #[tokio::test]
-async fn a_worker_starts_clean() {
+async fn worker_inherits_only_what_it_should() {
     let mut harness = Harness::new();
     let script = r#"
 import os
@@ -155,7 +155,7 @@ print(*[name for name in sorted(os.environ) if name.startswith('NODE') or 'CARGO
 }
 
 #[tokio::test]
-async fn a_program_that_cannot_run_leaves_nothing_and_says_why() {
+async fn failed_spawn_says_why_and_leaves_nothing() {
     let mut harness = Harness::new();
     let mut order = harness.order(&["no-such-program"]);
     let failure = harness.backend.spawn(&order).unwrap_err().0;
@@ -182,7 +182,7 @@ async fn a_program_that_cannot_run_leaves_nothing_and_says_why() {
 
 /// Whatever a worker writes to its channel, the daemon and the rest of the channel go on.
 #[tokio::test]
-async fn garbage_on_a_channel_is_skipped() {
+async fn channel_skips_garbage() {
     let mut harness = Harness::new();
     let script = r#"
 import os, sys
@@ -205,7 +205,7 @@ for part in [b'\n', b'\xff\xfe\n', b'{"type":\n', b'x' * (3 << 20) + b'\n', b'[1
 }
 
 #[tokio::test]
-async fn a_worker_that_never_reads_loses_its_channel_once() {
+async fn worker_that_never_reads_loses_its_channel_once() {
     let mut harness = Harness::new();
     let (worker, process) = harness.spawn(&["sleep", "1000"]);
     let data = Some(Json::of(&"x".repeat(1 << 20)));
@@ -222,7 +222,7 @@ async fn a_worker_that_never_reads_loses_its_channel_once() {
 
 /// 300 workers later, no descriptor more is open than a few tests at work beside this one would explain.
 #[tokio::test]
-async fn workers_leave_no_descriptors() {
+async fn reaped_workers_leave_no_descriptors() {
     let mut harness = Harness::new();
     let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
     let before = open();
