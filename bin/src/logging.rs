@@ -92,14 +92,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_journal_is_recognised_by_its_device_and_inode() {
+    fn journal_is_recognised_by_device_and_inode() {
         assert!(names("8:12345", 8, 12_345));
         assert!(!names("8:12345", 8, 12_346));
         assert!(!names("", 8, 12_345));
     }
 
     #[test]
-    fn a_time_of_day_is_short() {
+    fn time_of_day_has_milliseconds() {
         let mut text = String::new();
         Stamp::Time.format_time(&mut Writer::new(&mut text)).unwrap();
         assert_eq!(text.len(), "12:34:56.789Z".len(), "{text}");

@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reader_that_has_gone_ends_the_output_quietly() {
+    fn closed_pipe_ends_output_without_error() {
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
         let mut out = Out::to(Box::new(writer), false);
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_an_error() {
+    fn full_disk_is_an_error() {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let failure = Out::to(Box::new(full), false).line("lost").unwrap_err();
         assert_eq!(failure.exit, Exit::Unexpected);

@@ -84,7 +84,7 @@ fn each_case(kind: &str, show: impl Fn(Result<Config, Vec<Problem>>) -> String) 
 }
 
 #[test]
-fn valid_files_give_a_whole_configuration() {
+fn valid_files_load() {
     each_case("valid", |outcome| {
         let config = outcome.unwrap_or_else(|problems| panic!("{}", rendered(&problems)));
         pretty(&config::resolved(&config))
@@ -92,12 +92,12 @@ fn valid_files_give_a_whole_configuration() {
 }
 
 #[test]
-fn invalid_files_give_all_their_problems_at_once() {
+fn invalid_files_report_all_problems() {
     each_case("invalid", |outcome| rendered(&outcome.expect_err("nothing was found wrong")));
 }
 
 #[test]
-fn a_file_damaged_anywhere_is_read_or_refused_with_reasons() {
+fn damaged_file_loads_or_is_refused_with_reasons() {
     for name in ["everything.toml", "written-for-2.x.yaml", "merge-keys.yml"] {
         let path = Path::new(CASES).join("valid").join(name);
         let text = fs::read_to_string(&path).unwrap();
@@ -122,7 +122,7 @@ fn a_file_damaged_anywhere_is_read_or_refused_with_reasons() {
 }
 
 #[test]
-fn what_config_prints_is_itself_a_file_that_means_the_same() {
+fn printed_config_loads_as_the_same_configuration() {
     let mut files = Mounted::default();
     files.mount(&Path::new(CASES).join("valid/everything.toml"), Path::new(ROOT));
     let config = files.load().unwrap();
@@ -135,7 +135,7 @@ fn what_config_prints_is_itself_a_file_that_means_the_same() {
 }
 
 #[test]
-fn the_schema_for_editors_is_current() {
+fn schema_is_current() {
     let path = Path::new(CASES).join("../../docs/nodesockd.schema.json");
     let schema = config::schema();
     if std::env::var_os("UPDATE_SCHEMA").is_some() {

@@ -27,7 +27,7 @@ impl Sources for Shown {
 }
 
 #[test]
-fn the_table_of_keys_is_current() {
+fn table_of_keys_is_current() {
     let mut chapter = Chapter::read(root().join("docs/03-config.md"));
     let schema = config::schema();
     let keys = [table_of_keys(&schema, ""), table_of_keys(&schema["properties"]["options"], "options.")];
@@ -50,7 +50,7 @@ fn shop() -> Service {
 }
 
 #[test]
-fn the_services_are_what_is_printed() {
+fn shown_services_are_those_printed() {
     let mut chapter = Chapter::read(root().join("docs/04-setup.md"));
     for (manager, marker, kind) in [
         (Manager::Systemd, "service systemd", "ini"),
@@ -64,7 +64,7 @@ fn the_services_are_what_is_printed() {
 /// To be read in `snapshots`: what the chapter shows, the others, and all of them where a shell's or a manager's own
 /// characters are in the way.
 #[test]
-fn every_manager_gets_a_service() {
+fn every_manager_has_a_service() {
     let awkward = Service {
         program: "/srv/50% \"off\"/current/node_modules/it's/nodesockd".into(),
         cwd: "/srv/50% \"off\"/current".into(),
@@ -88,7 +88,7 @@ fn every_manager_gets_a_service() {
 }
 
 #[test]
-fn every_block_with_a_file_name_is_a_whole_configuration() {
+fn shown_configuration_files_are_valid() {
     let mut count = 0;
     for chapter in Chapter::all() {
         let whole = |block: &Block<'_>| matches!(block.kind, "toml" | "yaml") && block.name.is_some();
@@ -108,7 +108,7 @@ fn every_block_with_a_file_name_is_a_whole_configuration() {
 }
 
 #[test]
-fn every_block_of_json_is_json() {
+fn shown_json_is_valid() {
     for chapter in Chapter::all() {
         for block in chapter.blocks().iter().filter(|block| block.kind == "json") {
             let parsed = serde_json::from_str::<Value>(&block.text);
@@ -121,7 +121,7 @@ fn every_block_of_json_is_json() {
 const KINDS: [&str; 9] = ["shell", "text", "toml", "yaml", "json", "js", "python", "nginx", "ini"];
 
 #[test]
-fn everything_shown_is_of_a_kind_that_is_looked_at() {
+fn every_block_is_of_a_checked_kind() {
     for chapter in Chapter::all() {
         for block in chapter.blocks() {
             let place = format!("{}:{}", chapter.name(), block.line);
@@ -136,7 +136,7 @@ fn everything_shown_is_of_a_kind_that_is_looked_at() {
 }
 
 #[test]
-fn every_program_shown_has_a_syntax_that_its_language_knows() {
+fn shown_programs_have_valid_syntax() {
     let folder = tempfile::tempdir().unwrap();
     let mut python = Command::new("python3");
     python.args(["-c", "import ast, sys\nfor file in sys.argv[1:]: ast.parse(open(file).read(), file)"]);
@@ -158,7 +158,7 @@ fn every_program_shown_has_a_syntax_that_its_language_knows() {
 }
 
 #[test]
-fn nginx_understands_what_it_is_shown_to_be_told() {
+fn shown_nginx_configuration_is_valid() {
     for chapter in Chapter::all() {
         for block in chapter.blocks().iter().filter(|block| block.kind == "nginx") {
             let site = Site::new();
@@ -188,7 +188,7 @@ fn links_lead_somewhere() {
 
 /// What `mdbook build docs` would not complain of, but a reader would.
 #[test]
-fn the_chapters_make_a_book() {
+fn chapters_are_listed_in_the_summary() {
     let summary = Chapter::read(root().join("docs/SUMMARY.md"));
     let listed: Vec<&str> = summary.links();
     let mut chapters: Vec<Chapter> =
@@ -212,14 +212,14 @@ fn the_chapters_make_a_book() {
 }
 
 #[test]
-fn every_command_has_its_section_and_every_section_its_command() {
+fn commands_and_their_sections_match() {
     let chapter = Chapter::read(root().join("docs/06-cli.md"));
     let sections: Vec<&str> = chapter.prose().filter_map(|line| line.strip_prefix("### ")).collect();
     assert_eq!(sections, commands());
 }
 
 #[test]
-fn exit_codes_are_those_of_the_help() {
+fn exit_codes_match_the_help() {
     let help = help(&[]);
     let listed =
         help.split("Exit codes:").nth(1).unwrap().lines().skip(1).take_while(|line| !line.is_empty());
@@ -231,7 +231,7 @@ fn exit_codes_are_those_of_the_help() {
 }
 
 #[test]
-fn commands_that_are_shown_exist_with_their_options() {
+fn shown_commands_and_options_exist() {
     let help: BTreeMap<String, String> =
         commands().into_iter().map(|name| (name.clone(), help(&[&name]))).collect();
     let mut count = 0;
@@ -279,7 +279,7 @@ fn cargo_run_without_a_package_runs_nodesockd() {
 }
 
 #[test]
-fn the_map_in_the_readme_names_every_folder() {
+fn readme_names_every_folder() {
     let readme = Chapter::read(root().join("README.md"));
     let links = readme.links();
     for folder in entries(root()).filter(|path| path.is_dir() && entries(path).next().is_some()) {

@@ -73,7 +73,7 @@ impl Example {
 }
 
 #[test]
-fn hello_is_restarted_and_no_request_fails() {
+fn hello_restarts_without_failed_requests() {
     let example = Example::new("hello");
     let daemon = example.start();
     assert!(example.get("/").body.starts_with("Hello from worker "), "{}", daemon.log());
@@ -95,7 +95,7 @@ fn hello_is_restarted_and_no_request_fails() {
 }
 
 #[test]
-fn express_api_is_deployed_with_a_migration() {
+fn express_api_deploys_with_a_migration() {
     let example = Example::new("express-api");
     let mut daemon = example.start();
     assert!(example.add(r#"{"name":"Ada"}"#).starts_with("HTTP/1.1 201 "), "{}", daemon.log());

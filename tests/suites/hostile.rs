@@ -140,7 +140,7 @@ fn an_http_client() {
 }
 
 #[test]
-fn requests_that_make_no_sense_are_answered_and_the_connection_goes_on() {
+fn connection_survives_invalid_requests() {
     let target = Target::web();
     let mut connection = target.app.connect();
     for (kind, data) in [
@@ -175,7 +175,7 @@ fn requests_that_make_no_sense_are_answered_and_the_connection_goes_on() {
 }
 
 #[test]
-fn two_requests_with_one_id_are_told_apart() {
+fn requests_with_the_same_id_are_told_apart() {
     let target = Target::web();
     let mut connection = target.app.connect();
     let request =
@@ -190,7 +190,7 @@ fn two_requests_with_one_id_are_told_apart() {
 }
 
 #[test]
-fn half_a_frame_and_then_nothing() {
+fn half_a_frame_blocks_nobody() {
     let target = Target::web();
     let stalled = target.app.connect();
     stalled.send(b"{\"type\":\"stop-wor").unwrap();
@@ -205,7 +205,7 @@ fn half_a_frame_and_then_nothing() {
 }
 
 #[test]
-fn a_client_that_asks_without_ever_reading() {
+fn client_that_never_reads_is_disconnected() {
     let target = Target::web();
     let memory = target.process.resident();
     let greedy = target.app.connect();
@@ -233,7 +233,7 @@ fn a_client_that_asks_without_ever_reading() {
 }
 
 #[test]
-fn three_hundred_connections_at_once() {
+fn surplus_connections_wait() {
     let target = Target::web();
     let descriptors = target.process.descriptors().len();
     let mut connections: Vec<Connection> = (0..300).map(|_| target.app.connect()).collect();
@@ -251,7 +251,7 @@ fn three_hundred_connections_at_once() {
 }
 
 #[test]
-fn a_storm_of_connections() {
+fn daemon_survives_connection_storm() {
     let target = Target::web();
     let descriptors = target.process.descriptors().len();
     for turn in 0..3_000 {
@@ -272,7 +272,7 @@ fn a_storm_of_connections() {
 }
 
 #[test]
-fn a_worker_that_says_everything_it_should_not() {
+fn daemon_survives_garbage_from_worker() {
     let app = App::new().workers(2).python("mad.py");
     let target = Target::new(app);
     target.daemon.until_logged("on its channel");
@@ -282,7 +282,7 @@ fn a_worker_that_says_everything_it_should_not() {
 }
 
 #[test]
-fn a_worker_that_speaks_for_another() {
+fn worker_cannot_speak_for_another() {
     let Target { app, daemon, before, .. } = Target::web();
     let (victim, liar) = (before.slot(0), before.slot(1));
     let question = json!({ "request": "impersonate", "data": victim.id, "workers": "1" });
@@ -294,7 +294,7 @@ fn a_worker_that_speaks_for_another() {
 }
 
 #[test]
-fn a_worker_that_reads_nothing_of_what_it_is_sent() {
+fn daemon_survives_worker_that_never_reads() {
     let target = Target::new(App::new().python("deaf.py"));
     let memory = target.process.resident();
     let mut connection = target.app.connect();
@@ -310,7 +310,7 @@ fn a_worker_that_reads_nothing_of_what_it_is_sent() {
 }
 
 #[test]
-fn a_worker_s_reason_does_not_reach_a_terminal_as_it_is() {
+fn worker_reason_is_escaped_for_terminals() {
     let app = App::new();
     let target = Target::new(app);
     let (app, daemon) = (&target.app, &target.daemon);

@@ -47,7 +47,7 @@ fn two_hundred_restarts_leave_no_trace() {
 }
 
 #[test]
-fn a_daemon_that_quits_in_the_middle_leaves_no_socket_and_no_link() {
+fn daemon_quitting_during_restart_leaves_no_files() {
     let app = App::new().workers(2).standby(1).script("gated.js");
     app.write("go", "");
     let mut daemon = app.start();
@@ -61,7 +61,7 @@ fn a_daemon_that_quits_in_the_middle_leaves_no_socket_and_no_link() {
 }
 
 #[test]
-fn nobody_else_may_connect_whatever_the_umask_says() {
+fn other_users_cannot_connect_under_any_umask() {
     let app = App::new();
     std::fs::set_permissions(app.run(), PermissionsExt::from_mode(0o2775)).unwrap();
     let careless = ["sh", "-c", "umask 0; exec \"$@\"", "sh"];
@@ -75,7 +75,7 @@ fn nobody_else_may_connect_whatever_the_umask_says() {
 }
 
 #[test]
-fn a_configured_group_may_command_the_daemon() {
+fn ipc_group_may_command_the_daemon() {
     if !nix::unistd::geteuid().is_root() {
         println!("skipped: only root can become another user");
         return;
@@ -107,7 +107,7 @@ fn mode(app: &App) -> u32 {
 }
 
 #[test]
-fn an_idle_daemon_makes_no_system_call() {
+fn idle_daemon_makes_no_system_call() {
     let app = App::new().workers(2).standby(1);
     let daemon = app.start();
     daemon.until_so("it has noticed that we hung up", || daemon.process().sleeps());
@@ -134,7 +134,7 @@ fn an_idle_daemon_makes_no_system_call() {
 }
 
 #[test]
-fn a_second_daemon_on_the_same_socket_refuses_and_names_the_first() {
+fn second_daemon_refuses_and_names_the_first() {
     let app = App::new();
     let daemon = app.start();
     let before = daemon.status();
@@ -145,7 +145,7 @@ fn a_second_daemon_on_the_same_socket_refuses_and_names_the_first() {
 }
 
 #[test]
-fn what_a_killed_daemon_left_is_swept() {
+fn leftovers_of_a_killed_daemon_are_swept() {
     let app = App::new().workers(2).standby(1);
     let daemon = app.start();
     let left = app.sockets();

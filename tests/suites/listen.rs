@@ -24,7 +24,7 @@ fn serving(daemon: &Daemon) -> u32 {
 }
 
 #[test]
-fn a_rollback_out_of_suspension_loses_no_request_that_was_held() {
+fn rollback_out_of_suspension_loses_no_held_request() {
     let app = held();
     let daemon = app.start();
     for _ in 0..20 {
@@ -42,7 +42,7 @@ fn a_rollback_out_of_suspension_loses_no_request_that_was_held() {
 }
 
 #[test]
-fn what_waits_when_the_only_worker_is_killed_is_answered_by_the_next() {
+fn queued_requests_survive_the_only_worker() {
     let app = held();
     let daemon = app.start();
     for _ in 0..5 {
@@ -60,7 +60,7 @@ fn what_waits_when_the_only_worker_is_killed_is_answered_by_the_next() {
 }
 
 #[test]
-fn a_kill_under_load_costs_no_more_than_what_the_worker_had_accepted() {
+fn kill_under_load_loses_accepted_connections_only() {
     const CLIENTS: usize = 16;
     let app = held().script("echo.js");
     let daemon = app.start();
@@ -103,7 +103,7 @@ fn restarts_under_load_lose_nothing() {
 }
 
 #[test]
-fn a_standby_takes_over_the_socket_of_any_slot() {
+fn standby_takes_over_the_socket_of_any_slot() {
     let app = held().workers(2).standby(1);
     let daemon = app.start();
     let before = daemon.status();
@@ -126,7 +126,7 @@ fn a_standby_takes_over_the_socket_of_any_slot() {
 }
 
 #[test]
-fn workers_go_on_with_the_sockets_of_a_daemon_that_died() {
+fn workers_keep_sockets_of_a_dead_daemon() {
     let app = held().workers(2).standby(1);
     let mut daemon = app.start();
     let before = daemon.status();
@@ -152,7 +152,7 @@ fn workers_go_on_with_the_sockets_of_a_daemon_that_died() {
 }
 
 #[test]
-fn sockets_go_with_their_slots_and_come_back() {
+fn sockets_are_closed_and_reopened_with_their_slots() {
     let app = held().workers(2);
     let daemon = app.start();
     assert_eq!(app.sockets().len(), 5, "two links, two sockets, the control socket: {:?}", app.sockets());
@@ -166,7 +166,7 @@ fn sockets_go_with_their_slots_and_come_back() {
 }
 
 #[test]
-fn a_reload_takes_the_sockets_from_the_workers_and_gives_them_back() {
+fn reload_changes_who_owns_the_sockets() {
     let mut app = App::new();
     let daemon = app.start();
     for mode in ["daemon", "worker", "daemon"] {
@@ -180,7 +180,7 @@ fn a_reload_takes_the_sockets_from_the_workers_and_gives_them_back() {
 }
 
 #[test]
-fn the_queue_stays_as_long_as_the_kernel_allows() {
+fn accept_queue_is_as_long_as_the_kernel_allows() {
     let app = held();
     let daemon = app.start();
     let most: usize =
@@ -196,7 +196,7 @@ fn the_queue_stays_as_long_as_the_kernel_allows() {
 }
 
 #[test]
-fn a_worker_in_another_language_inherits_the_socket() {
+fn worker_without_library_inherits_the_socket() {
     let app = held().python("inherits.py").set("options.ready", "notify");
     let daemon = app.start();
     let first = serving(&daemon);
@@ -216,7 +216,7 @@ fn a_worker_in_another_language_inherits_the_socket() {
 }
 
 #[test]
-fn workers_without_our_library_show_that_they_are_ready() {
+fn workers_without_library_become_ready() {
     for ready in ["listen", "notify", "http"] {
         let app = App::new().python("inherits.py").set("options.ready", ready).env("READY_AFTER", "2");
         let daemon = app.start();
@@ -233,7 +233,7 @@ fn workers_without_our_library_show_that_they_are_ready() {
 }
 
 #[test]
-fn a_worker_that_never_is_ready_fails_the_start_with_what_was_seen() {
+fn worker_that_is_never_ready_fails_the_start_with_reason() {
     let seen = [
         ("listen", "nobody listens on its socket"),
         ("notify", "it sent no READY=1 to NOTIFY_SOCKET"),
@@ -257,7 +257,7 @@ fn a_worker_that_never_is_ready_fails_the_start_with_what_was_seen() {
 }
 
 #[test]
-fn a_program_that_cannot_be_run_is_named() {
+fn failed_exec_names_the_program() {
     let app = held().unset("script").set("command", vec!["./app.js"]).set("options.stderr", "worker.log");
     let daemon = app.launch().spawn();
     daemon.until_so("the log says why", || app.read("worker.log").contains("cannot run `./app.js`"));

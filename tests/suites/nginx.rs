@@ -97,47 +97,47 @@ fn a_working_day(mut app: App, upstream: impl FnOnce(Upstream) -> Upstream) {
 }
 
 #[test]
-fn a_working_day_loses_nothing() {
+fn working_day_loses_nothing() {
     a_working_day(echo().workers(2), |upstream| upstream);
 }
 
 #[test]
-fn a_working_day_loses_nothing_with_upstream_keep_alive() {
+fn working_day_loses_nothing_with_upstream_keep_alive() {
     a_working_day(echo().workers(2), |upstream| upstream.keepalive(16));
 }
 
 #[test]
-fn a_working_day_loses_nothing_with_an_app_for_2x() {
+fn working_day_loses_nothing_with_an_app_for_2x() {
     a_working_day(echo().workers(2).env("INTEGRATION", "by hand"), |upstream| upstream);
 }
 
 #[test]
-fn a_working_day_loses_nothing_with_express() {
+fn working_day_loses_nothing_with_express() {
     a_working_day(on("express"), |upstream| upstream.keepalive(16));
 }
 
 #[test]
-fn a_working_day_loses_nothing_with_koa() {
+fn working_day_loses_nothing_with_koa() {
     a_working_day(on("koa"), |upstream| upstream.keepalive(16));
 }
 
 #[test]
-fn a_working_day_loses_nothing_with_fastify() {
+fn working_day_loses_nothing_with_fastify() {
     a_working_day(on("fastify"), |upstream| upstream.keepalive(16));
 }
 
 #[test]
-fn a_working_day_loses_nothing_where_the_daemon_holds_the_sockets() {
+fn working_day_loses_nothing_with_daemon_held_sockets() {
     a_working_day(echo().workers(2).set("options.listen", "daemon"), |upstream| upstream.keepalive(16));
 }
 
 #[test]
-fn a_working_day_loses_nothing_with_standbys() {
+fn working_day_loses_nothing_with_standbys() {
     a_working_day(echo().workers(2).standby(1), |upstream| upstream.keepalive(16));
 }
 
 #[test]
-fn restarts_lose_nothing_under_a_sandbox_that_forbids_netlink() {
+fn restarts_without_netlink_lose_nothing() {
     let app = echo().workers(2);
     let daemon = app.launch().through(&app::python("without_netlink.py")).start();
     daemon.until_logged("accept queues are read from /proc/net/unix");
@@ -152,7 +152,7 @@ fn restarts_lose_nothing_under_a_sandbox_that_forbids_netlink() {
 }
 
 #[test]
-fn a_rollback_hands_the_requests_that_waited_to_the_old_release() {
+fn rollback_hands_held_requests_to_the_old_release() {
     let app = echo().workers(2);
     let daemon = app.start();
     let nginx = Upstream::of(&app, 2).next("error timeout http_503 non_idempotent").start();
@@ -167,7 +167,7 @@ fn a_rollback_hands_the_requests_that_waited_to_the_old_release() {
 }
 
 #[test]
-fn slots_come_and_go_without_a_loss() {
+fn scaling_loses_nothing() {
     let app = echo().workers(2);
     let daemon = app.start();
     // nginx lists all slots that there will ever be, and goes on to the next where a link is missing.
@@ -185,7 +185,7 @@ fn slots_come_and_go_without_a_loss() {
 }
 
 #[test]
-fn a_killed_worker_loses_what_it_has_begun_and_nothing_else() {
+fn killed_worker_loses_begun_requests_only() {
     const HELD: usize = 8;
     let app = echo().standby(1);
     let daemon = app.start();
@@ -243,7 +243,7 @@ fn kills_under_load(app: &App, upstream: &Upstream, check: impl Fn(&Ledger, &End
 }
 
 #[test]
-fn from_the_moment_a_standby_takes_over_no_request_fails() {
+fn no_request_fails_after_standby_takeover() {
     for keepalive in [false, true] {
         let app = echo().standby(1);
         let upstream = Upstream::of(&app, 1).next("off");
@@ -255,7 +255,7 @@ fn from_the_moment_a_standby_takes_over_no_request_fails() {
 }
 
 #[test]
-fn another_slot_answers_for_one_whose_worker_was_killed() {
+fn other_slot_answers_while_worker_is_dead() {
     let app = echo().workers(2);
     // A GET that was begun is tried again, and so is every request that could not even be sent. A process closes what it
     // has one by one when it is killed: as long as it listens, a POST can still be lost in it.
@@ -266,7 +266,7 @@ fn another_slot_answers_for_one_whose_worker_was_killed() {
 }
 
 #[test]
-fn stop_answers_what_has_been_begun_and_start_serves_again() {
+fn stop_answers_begun_requests_and_start_serves_again() {
     let app = echo().workers(2);
     let daemon = app.start();
     let nginx = Upstream::of(&app, 2).next("off").start();

@@ -41,7 +41,7 @@ fn package() -> PathBuf {
 }
 
 #[test]
-fn debian_has_the_program_its_manual_completions_and_a_service_for_each_app() {
+fn debian_package_installs_and_runs_a_service() {
     let Some(machine) = Machine::boot() else {
         println!("skipped: only root can boot a machine");
         return;
@@ -71,7 +71,7 @@ fn debian_has_the_program_its_manual_completions_and_a_service_for_each_app() {
 
 /// The unit of the chapter, which `nodesockd service` prints, is one application's, the template is anyone's.
 #[test]
-fn the_template_is_the_unit_of_the_chapter() {
+fn unit_template_matches_the_chapter() {
     let chapter = Chapter::read(root().join("docs/04-setup.md"));
     let blocks = chapter.blocks();
     let unit = blocks.iter().find_map(|block| Some(block.text.split_once("\n\n[Unit]")?.1)).expect("a unit");

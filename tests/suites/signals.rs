@@ -4,7 +4,7 @@ use nix::sys::signal::Signal;
 use nodesockd_tests::{App, http};
 
 #[test]
-fn term_and_int_quit_gracefully() {
+fn sigterm_and_sigint_quit_gracefully() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let app = App::new().workers(2).standby(1);
         let mut daemon = app.start();
@@ -25,7 +25,7 @@ fn term_and_int_quit_gracefully() {
 }
 
 #[test]
-fn a_second_int_kills_the_workers_at_once() {
+fn second_sigint_kills_workers() {
     let app = App::new().script("stubborn.js");
     let mut daemon = app.start();
     let left = daemon.descendants();
@@ -40,7 +40,7 @@ fn a_second_int_kills_the_workers_at_once() {
 }
 
 #[test]
-fn hup_reloads() {
+fn sighup_reloads() {
     let mut app = App::new().env("GREETING", "hello");
     let daemon = app.start();
     app.change("env.GREETING", "good morning");
@@ -58,7 +58,7 @@ fn hup_reloads() {
 }
 
 #[test]
-fn usr1_reopens_the_log_files() {
+fn sigusr1_reopens_log_files() {
     let app = App::new().set("options.stdout", "worker.log");
     let daemon = app.start();
     assert_eq!(http::get(&app.link(0), "/say").status, 200);
@@ -75,7 +75,7 @@ fn usr1_reopens_the_log_files() {
 }
 
 #[test]
-fn usr2_and_other_signals_end_nothing() {
+fn sigusr2_and_other_signals_end_nothing() {
     let app = App::new();
     let daemon = app.start();
     let before = daemon.status();
@@ -87,7 +87,7 @@ fn usr2_and_other_signals_end_nothing() {
 }
 
 #[test]
-fn a_storm_of_signals_changes_nothing() {
+fn signal_storm_changes_nothing() {
     let app = App::new().workers(2).standby(1);
     let mut daemon = app.start();
     let restarting =
@@ -114,7 +114,7 @@ fn a_storm_of_signals_changes_nothing() {
 }
 
 #[test]
-fn what_the_daemon_s_parent_ignores_or_blocks_is_not_the_workers_business() {
+fn workers_have_default_signal_dispositions() {
     let app = App::new().python("raw.py");
     // HUP by `nohup`; others as a careless service script would.
     let careless = ["env", "--ignore-signal=INT,TERM,CHLD,USR1", "--block-signal=TERM,USR2", "nohup"];

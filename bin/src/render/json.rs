@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_value_stays_and_the_terminal_is_safe() {
+    fn json_keeps_value_and_escapes_control_characters() {
         let json = "{\t\"a\":\r\"x\u{9b}y\u{7f}\u{202e}\",\"b\":\"ü\\u001b\"}";
         let line = json_line(json);
         assert_eq!(line, "{ \"a\": \"x\\u009by\\u007f\\u202e\",\"b\":\"ü\\u001b\"}");

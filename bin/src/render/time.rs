@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_read_well() {
+    fn spans_use_fitting_units() {
         let said: Vec<String> = [0, 40, 430, 9_999, 59_999, 60_000, 3_599_999, 7_500_000, 273_600_000]
             .map(|millis| span(Duration::from_millis(millis)))
             .into();
@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_back_is_no_reason_to_panic() {
+    fn ago_survives_clock_set_back() {
         assert_eq!((ago(5000, 0).as_str(), ago(0, 5000).as_str()), ("now", "5 s"));
     }
 }

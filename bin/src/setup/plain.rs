@@ -13,7 +13,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_cleaned() {
+    fn names_are_reduced_to_plain_characters() {
         assert_eq!(name("@acme/shop", '-'), "acme-shop");
         assert_eq!(name("läden & co.", '_'), "l_den___co");
         assert_eq!(name("店", '-'), "app");

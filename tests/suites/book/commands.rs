@@ -43,7 +43,7 @@ serving() { nodesockd status > /dev/null 2>&1 || serve nodesockd daemon; }
 "#;
 
 #[test]
-fn every_command_does_what_the_chapter_shows() {
+fn commands_chapter_can_be_followed() {
     let Some(machine) = Machine::boot() else { return };
     machine.bring(nodesockd(), "/usr/local/bin");
     let chapter = COMMANDS.read();
@@ -73,7 +73,7 @@ fn every_command_does_what_the_chapter_shows() {
 }
 
 #[test]
-fn the_protocol_can_be_tried_as_its_chapter_shows() {
+fn protocol_chapter_can_be_followed() {
     let Some(machine) = Machine::boot() else { return };
     machine.bring(nodesockd(), "/usr/local/bin");
     let chapter = PROTOCOL.read();

@@ -23,7 +23,7 @@ echo "require('nodesockd').listen((req, res) => res.end('hello'));" > app.js
 "#;
 
 #[test]
-fn the_package_is_installed_as_the_chapters_say() {
+fn npm_chapters_can_be_followed() {
     let Some(machine) = Machine::boot() else { return };
     registry(&machine);
     for story in [INTEGRATION, PACKAGE] {

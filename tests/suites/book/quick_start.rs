@@ -21,7 +21,7 @@ fn pack_newer(folder: &Path) {
 }
 
 #[test]
-fn from_nothing_to_production() {
+fn quick_start_can_be_followed() {
     let Some(machine) = Machine::boot() else { return };
     registry(&machine);
     let chapter = STORY.read();

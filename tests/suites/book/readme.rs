@@ -74,7 +74,7 @@ fn until_served(address: &str) -> String {
 }
 
 #[test]
-fn the_readme_can_be_followed() {
+fn readme_can_be_followed() {
     let Some(desk) = Desk::new() else { return };
     let chapter = README.read();
     let steps = README.steps(&chapter);
@@ -105,7 +105,7 @@ fn the_readme_can_be_followed() {
 }
 
 #[test]
-fn the_examples_can_be_followed() {
+fn example_readmes_can_be_followed() {
     let Some(desk) = Desk::new() else { return };
     let chapter = HELLO.read();
     let steps = HELLO.steps(&chapter);

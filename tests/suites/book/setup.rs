@@ -42,7 +42,7 @@ rm -f /etc/nginx/sites-enabled/default
 "#;
 
 #[test]
-fn the_system_is_set_up_and_deployed_to_as_the_chapter_says() {
+fn setup_chapter_can_be_followed() {
     let Some(machine) = Machine::boot() else { return };
     machine.bring(nodesockd(), "/usr/local/bin");
     machine.must(&format!("NODE_PACKAGE={}\n{SCENE}", root().join("node").display()));

@@ -53,7 +53,7 @@ fn assert_in_order(app: &App, daemon: &Daemon) -> Status {
 }
 
 #[test]
-fn twenty_kills_under_load_lose_no_request_and_move_no_worker() {
+fn killed_daemons_under_load_lose_no_request() {
     let app = echo().standby(1);
     let mut daemon = app.start();
     let nginx = Upstream::of(&app, 2).keepalive(4).next("off").start();
@@ -79,7 +79,7 @@ fn twenty_kills_under_load_lose_no_request_and_move_no_worker() {
 }
 
 #[test]
-fn workers_whose_output_nobody_reads_any_more_outlive_their_daemon() {
+fn workers_outlive_the_reader_of_their_output() {
     let app = echo().standby(1);
     // As under a manager that reads by a pipe what the daemon says, until that ends.
     let deaf = "exec \"$0\" \"$@\" 2> >(head -c 1 > /dev/null)";
@@ -95,7 +95,7 @@ fn workers_whose_output_nobody_reads_any_more_outlive_their_daemon() {
 }
 
 #[test]
-fn a_suspended_app_stays_suspended_and_can_be_resumed() {
+fn suspended_app_stays_suspended_until_resume() {
     let app = echo().standby(1);
     let mut daemon = app.start();
     assert_eq!(app.cli(&["restart", "--suspended"]).code, 0);
@@ -123,7 +123,7 @@ fn a_suspended_app_stays_suspended_and_can_be_resumed() {
 }
 
 #[test]
-fn what_was_stopped_stays_stopped() {
+fn stopped_app_stays_stopped() {
     let app = echo();
     let mut daemon = app.start();
     assert_eq!(app.cli(&["stop"]).code, 0);
@@ -136,7 +136,7 @@ fn what_was_stopped_stays_stopped() {
 }
 
 #[test]
-fn workers_that_know_no_library_are_adopted_and_can_be_replaced() {
+fn workers_without_library_are_adopted() {
     let app = App::new().python("deaf.py").workers(2).set("options.shutdownTimeout", 100);
     let mut daemon = app.start();
     let before = crew(&daemon.status());
@@ -168,7 +168,7 @@ fn without_processes(mut state: Value) -> String {
 }
 
 #[test]
-fn workers_that_the_state_file_does_not_know_are_found_by_their_locks() {
+fn workers_missing_from_state_file_are_found_by_locks() {
     for listen in ["worker", "daemon"] {
         let app = App::new().python("inherits.py").workers(2).env("MASKED", "yes");
         let app = app.set("options.ready", "notify").set("options.listen", listen);
@@ -193,7 +193,7 @@ fn workers_that_the_state_file_does_not_know_are_found_by_their_locks() {
 
 /// Until then it has all that the daemon has, and nothing by which it could be told to be a worker.
 #[test]
-fn a_worker_that_has_not_become_its_program_yet_is_nobody_elses() {
+fn worker_before_exec_keeps_other_daemons_out() {
     let app = echo();
     let mut daemon = app.start();
     let before = crew(&daemon.status());
@@ -216,7 +216,7 @@ fn a_worker_that_has_not_become_its_program_yet_is_nobody_elses() {
 }
 
 #[test]
-fn what_holds_the_lock_of_a_dead_worker_is_killed() {
+fn processes_holding_a_dead_workers_lock_are_killed() {
     let script = "env -i setsid sleep 1000 & exec node app.js";
     let app = App::new().without("script").set("command", vec!["sh", "-c", script]);
     let mut daemon = app.start();
@@ -233,7 +233,7 @@ fn what_holds_the_lock_of_a_dead_worker_is_killed() {
 }
 
 #[test]
-fn without_a_state_file_the_links_say_who_serves() {
+fn links_say_who_serves_without_state_file() {
     let app = echo();
     let mut daemon = app.start();
     let before = crew(&daemon.status());
@@ -288,7 +288,7 @@ impl Drop for SmallDisk {
 }
 
 #[test]
-fn a_full_disk_costs_the_state_file_only() {
+fn full_disk_costs_the_state_file_only() {
     let app = echo();
     let _disk = match SmallDisk::on(&app.run()) {
         Ok(disk) => disk,
@@ -318,7 +318,7 @@ fn a_full_disk_costs_the_state_file_only() {
 }
 
 #[test]
-fn an_emptied_folder_is_filled_again() {
+fn emptied_tmp_dir_is_filled_again() {
     let app = echo();
     let mut daemon = app.start();
     let empty = |keep: &[&str]| {
@@ -350,7 +350,7 @@ fn an_emptied_folder_is_filled_again() {
 }
 
 #[test]
-fn of_two_successors_one_adopts_and_the_other_refuses() {
+fn only_one_of_two_successors_adopts() {
     let app = echo();
     let mut daemon = app.start();
     let before = crew(&daemon.status());
@@ -371,7 +371,7 @@ fn of_two_successors_one_adopts_and_the_other_refuses() {
 }
 
 #[test]
-fn a_process_that_has_got_a_workers_pid_is_left_alone() {
+fn process_with_reused_pid_is_left_alone() {
     let app = echo();
     let mut daemon = app.start();
     daemon.die();
@@ -399,7 +399,7 @@ fn a_process_that_has_got_a_workers_pid_is_left_alone() {
 }
 
 #[test]
-fn what_a_worker_leaves_behind_while_there_is_no_daemon_is_killed() {
+fn leftovers_of_workers_dead_without_daemon_are_killed() {
     let app = App::new().set(
         "command",
         vec![
@@ -425,7 +425,7 @@ fn what_a_worker_leaves_behind_while_there_is_no_daemon_is_killed() {
 }
 
 #[test]
-fn where_nothing_is_left_nothing_is_adopted() {
+fn nothing_is_adopted_from_an_empty_host() {
     let app = echo();
     let mut daemon = app.start();
     assert_eq!(daemon.quit(), Some(0));

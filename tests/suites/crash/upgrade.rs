@@ -33,7 +33,7 @@ fn upgrade(app: &App) -> Output {
 }
 
 #[test]
-fn a_newer_program_goes_on_with_all_that_the_older_one_had() {
+fn upgrade_keeps_workers_clients_and_sockets() {
     let app = installed(echo().standby(1));
     let mut daemon = launch(&app).start();
     let before = daemon.settled();
@@ -67,7 +67,7 @@ fn a_newer_program_goes_on_with_all_that_the_older_one_had() {
 }
 
 #[test]
-fn a_signal_changes_the_program_and_nothing_else() {
+fn sigusr2_changes_the_program_only() {
     let app = installed(echo().standby(1));
     let mut daemon = launch(&app).start();
     assert_eq!(app.cli(&["restart", "--suspended"]).code, 0);
@@ -93,7 +93,7 @@ fn a_signal_changes_the_program_and_nothing_else() {
 }
 
 #[test]
-fn a_program_that_is_no_good_is_refused() {
+fn upgrade_refuses_a_broken_program() {
     let app = installed(echo());
     let daemon = launch(&app).start();
     let before = daemon.status();

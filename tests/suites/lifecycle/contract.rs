@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use nodesockd_tests::{App, http};
 
 #[test]
-fn the_environment_is_what_the_contract_says_and_nothing_leaks() {
+fn worker_environment_is_exact() {
     let app = App::new().python("raw.py").set("name", "shop").set("env", vec!["PASSED", "ABSENT"]);
     let surroundings =
         [("NODE_ENV", "production"), ("LANG", "C.UTF-8"), ("TZ", "UTC"), ("PASSED", "yes"), ("SECRET", "no")];
@@ -58,7 +58,7 @@ fn the_environment_is_what_the_contract_says_and_nothing_leaks() {
 }
 
 #[test]
-fn a_suspended_worker_is_told_so_by_its_environment() {
+fn suspended_worker_knows_by_environment() {
     let app = App::new().python("raw.py");
     let daemon = app.start();
     // Started when the slot is served: a spare that is there before may take it.
@@ -72,7 +72,7 @@ fn a_suspended_worker_is_told_so_by_its_environment() {
 }
 
 #[test]
-fn a_worker_inherits_its_channel_and_its_lock_and_nothing_else() {
+fn worker_inherits_channel_and_lock_only() {
     let app = App::new().python("raw.py");
     let careless = ["sh", "-c", "exec 8<nodesockd.toml 9<>leak; exec \"$@\"", "sh"];
     let daemon = app.launch().through(&careless).start();
@@ -90,7 +90,7 @@ fn a_worker_inherits_its_channel_and_its_lock_and_nothing_else() {
 }
 
 #[test]
-fn a_worker_leads_a_process_group_of_its_own_with_umask_007_and_no_input() {
+fn worker_has_own_group_umask_007_and_no_input() {
     let app = App::new().workers(2).python("raw.py");
     let daemon = app.start();
     let status = daemon.status();
@@ -104,7 +104,7 @@ fn a_worker_leads_a_process_group_of_its_own_with_umask_007_and_no_input() {
 }
 
 #[test]
-fn output_is_appended_to_files_that_only_the_owner_may_read() {
+fn output_files_are_appended_and_private() {
     let app = App::new().set("options.stdout", "logs/out.log").set("options.stderr", "logs/err.log");
     std::fs::create_dir(app.path("logs")).unwrap();
     app.write("logs/out.log", "from before\n");
@@ -119,7 +119,7 @@ fn output_is_appended_to_files_that_only_the_owner_may_read() {
 }
 
 #[test]
-fn stderr_follows_stdout_when_it_is_not_given() {
+fn stderr_follows_stdout_by_default() {
     let app = App::new().set("options.stdout", "all.log");
     let daemon = app.start();
     assert_eq!(http::get(&app.link(0), "/say").status, 200);

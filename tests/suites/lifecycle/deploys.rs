@@ -45,7 +45,7 @@ fn expected(app: &App, number: u32) -> [String; 2] {
 }
 
 #[test]
-fn after_the_switch_new_workers_run_the_new_release() {
+fn workers_run_the_new_release_after_the_switch() {
     let app = released();
     // Started inside the release, by the name that stays.
     let daemon = app.launch().within(&app.path("current")).start();
@@ -66,7 +66,7 @@ fn after_the_switch_new_workers_run_the_new_release() {
 }
 
 #[test]
-fn after_the_switch_a_newer_daemon_runs_the_new_release() {
+fn upgraded_daemon_runs_the_new_release_after_the_switch() {
     let app = released();
     let program = app.path("nodesockd");
     program::install(program::nodesockd(), &program);
@@ -84,7 +84,7 @@ fn after_the_switch_a_newer_daemon_runs_the_new_release() {
 }
 
 #[test]
-fn a_deploy_with_a_migration_never_has_two_releases_at_work() {
+fn migration_never_runs_beside_active_old_workers() {
     let app = App::new().workers(2).standby(1);
     let daemon = app.start();
     let old = daemon.descendants();
@@ -102,7 +102,7 @@ fn a_deploy_with_a_migration_never_has_two_releases_at_work() {
 }
 
 #[test]
-fn a_rollback_replaces_the_suspended_workers() {
+fn rollback_replaces_suspended_workers() {
     let app = App::new().workers(2);
     let daemon = app.start();
     assert_eq!(app.cli(&["restart", "-s"]).code, 0);

@@ -16,7 +16,7 @@ fn listening(daemon: &Daemon, port: u16) {
 }
 
 #[test]
-fn it_spreads_connections_over_the_slots() {
+fn dev_server_spreads_connections_over_slots() {
     let port = Port::claim();
     let app = App::new().workers(2).set("devServer", i64::from(port.number));
     let daemon = app.start();
@@ -27,7 +27,7 @@ fn it_spreads_connections_over_the_slots() {
 }
 
 #[test]
-fn the_command_line_wins_over_the_configuration() {
+fn command_line_wins_over_configuration() {
     let (configured, wanted) = (Port::claim(), Port::claim());
     let app = App::new().set("devServer", i64::from(configured.number));
     let daemon = app.launch().arg("--dev-server").arg(&wanted.number.to_string()).start();
@@ -40,7 +40,7 @@ fn the_command_line_wins_over_the_configuration() {
 }
 
 #[test]
-fn connections_wait_for_a_worker() {
+fn dev_server_holds_connections_until_a_worker_is_online() {
     let port = Port::claim();
     let app = App::new().script("gated.js").set("devServer", i64::from(port.number));
     let daemon = app.launch().spawn();
@@ -53,7 +53,7 @@ fn connections_wait_for_a_worker() {
 }
 
 #[test]
-fn a_crash_costs_nobody_who_comes_after_it() {
+fn crash_fails_no_later_connection() {
     let port = Port::claim();
     let app = App::new().set("devServer", i64::from(port.number));
     let daemon = app.start();
@@ -66,7 +66,7 @@ fn a_crash_costs_nobody_who_comes_after_it() {
 }
 
 #[test]
-fn a_reload_turns_it_on_and_off() {
+fn reload_turns_dev_server_on_and_off() {
     let port = Port::claim();
     let mut app = App::new();
     let daemon = app.start();
@@ -84,7 +84,7 @@ fn a_reload_turns_it_on_and_off() {
 }
 
 #[test]
-fn a_port_that_is_taken_does_not_keep_the_app_from_running() {
+fn app_runs_although_dev_port_is_taken() {
     let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = taken.local_addr().unwrap().port();
     let app = App::new().set("devServer", i64::from(port));

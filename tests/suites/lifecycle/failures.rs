@@ -4,7 +4,7 @@ use nix::sys::signal::Signal;
 use nodesockd_tests::{App, http};
 
 #[test]
-fn a_crashed_worker_is_replaced_and_the_others_are_left_alone() {
+fn crashed_worker_is_replaced_alone() {
     let app = App::new().workers(2);
     let daemon = app.start();
     let before = daemon.status();
@@ -18,7 +18,7 @@ fn a_crashed_worker_is_replaced_and_the_others_are_left_alone() {
 }
 
 #[test]
-fn a_standby_takes_over_and_a_new_one_follows() {
+fn standby_takes_over_and_a_new_one_follows() {
     let app = App::new().standby(1);
     let daemon = app.start();
     let before = daemon.status();
@@ -43,7 +43,7 @@ fn a_standby_takes_over_and_a_new_one_follows() {
 }
 
 #[test]
-fn a_crash_loop_backs_off_and_shows_in_the_status() {
+fn crash_loop_backs_off_and_shows_in_status() {
     let app = App::new();
     let daemon = app.start();
     app.deploy("fails.js");
@@ -63,7 +63,7 @@ fn a_crash_loop_backs_off_and_shows_in_the_status() {
 }
 
 #[test]
-fn while_the_app_is_suspended_replacements_are_suspended_too() {
+fn replacements_in_a_suspended_app_are_suspended() {
     for standby in [0, 1] {
         let app = App::new().workers(2).standby(standby);
         let daemon = app.start();
@@ -89,7 +89,7 @@ fn while_the_app_is_suspended_replacements_are_suspended_too() {
 }
 
 #[test]
-fn a_broken_worker_serves_until_it_is_replaced() {
+fn broken_worker_serves_until_replaced() {
     let app = App::new().workers(2);
     let daemon = app.start();
     let before = daemon.status();
@@ -108,7 +108,7 @@ fn a_broken_worker_serves_until_it_is_replaced() {
 }
 
 #[test]
-fn a_worker_that_will_not_go_is_terminated_and_then_killed_with_its_children() {
+fn stubborn_worker_is_terminated_then_killed_with_children() {
     let app = App::new()
         .script("stubborn.js")
         .set("options.shutdownTimeout", 100)
@@ -129,7 +129,7 @@ fn a_worker_that_will_not_go_is_terminated_and_then_killed_with_its_children() {
 }
 
 #[test]
-fn the_children_of_a_killed_worker_do_not_survive_it() {
+fn children_of_a_killed_worker_are_killed() {
     let app = App::new().script("stubborn.js");
     let daemon = app.start();
     let family = daemon.descendants();
@@ -139,7 +139,7 @@ fn the_children_of_a_killed_worker_do_not_survive_it() {
 }
 
 #[test]
-fn a_worker_that_never_reports_online_is_given_up() {
+fn worker_that_never_reports_online_is_replaced() {
     let mut app = App::new().script("hangs.js").set("options.onlineTimeout", 200);
     let daemon = app.launch().spawn();
     daemon.until_logged("not online within 200 ms");
@@ -154,7 +154,7 @@ fn a_worker_that_never_reports_online_is_given_up() {
 }
 
 #[test]
-fn a_program_that_does_not_exist_is_named() {
+fn missing_program_is_named() {
     let app = App::new().set("node", "no-such-node");
     let daemon = app.launch().spawn();
     let status = daemon.until("it has failed", |status| status.vacant.iter().any(|slot| slot.failures > 0));

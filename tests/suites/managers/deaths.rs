@@ -59,7 +59,7 @@ fn killed_under_s6() {
 }
 
 #[test]
-fn a_process_that_the_kernel_gives_a_dead_workers_pid_is_left_alone() {
+fn process_with_reused_pid_is_left_alone() {
     let Some(managed) = Managed::install(&SYSTEMD, "") else { return };
     managed.amend("Restart=no");
     let before = managed.start();

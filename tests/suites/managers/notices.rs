@@ -57,7 +57,7 @@ fn status(heard: &[String]) -> Vec<&str> {
 }
 
 #[test]
-fn it_is_ready_when_all_slots_are_served_and_says_how_it_goes_on() {
+fn ready_is_sent_when_all_slots_are_served() {
     let mut app = App::new().script("echo.js").workers(2).standby(1);
     let path = app.path("manager.sock");
     let manager = Manager::at(&SocketAddr::from_pathname(&path).unwrap());
@@ -98,7 +98,7 @@ fn it_is_ready_when_all_slots_are_served_and_says_how_it_goes_on() {
 }
 
 #[test]
-fn one_that_hangs_does_not_say_that_it_is_alive() {
+fn hanging_daemon_sends_no_watchdog_notice() {
     let app = App::new();
     let name = format!("nodesockd-tests-{}", app.folder().display());
     let manager = Manager::at(&SocketAddr::from_abstract_name(&name).unwrap());
@@ -122,7 +122,7 @@ fn one_that_hangs_does_not_say_that_it_is_alive() {
 }
 
 #[test]
-fn a_watchdog_of_another_process_is_none_of_its_business_and_nothing_of_it_is_its_workers() {
+fn watchdog_of_another_process_is_ignored_and_not_inherited() {
     let names = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
     let app = App::new().set("env", names.map(str::to_owned).to_vec());
     let path = app.path("manager.sock");
@@ -139,7 +139,7 @@ fn a_watchdog_of_another_process_is_none_of_its_business_and_nothing_of_it_is_it
 }
 
 #[test]
-fn a_manager_that_is_gone_or_does_not_read_holds_nothing_up() {
+fn dead_or_silent_manager_blocks_nothing() {
     let app = App::new().workers(2);
     let nobody = app.path("nobody.sock");
     let daemon = app.launch().env("NOTIFY_SOCKET", nobody.to_str().unwrap()).start();

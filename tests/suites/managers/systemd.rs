@@ -20,7 +20,7 @@ impl Managed {
 }
 
 #[test]
-fn systemd_knows_when_it_is_ready_reloads_and_stops() {
+fn systemd_is_told_of_ready_reload_and_stop() {
     let Some(managed) = Managed::install(&SYSTEMD, "") else { return };
     // More than that is asked for as long as workers boot.
     managed.amend("TimeoutStartSec=2");
@@ -65,7 +65,7 @@ fn systemd_knows_when_it_is_ready_reloads_and_stops() {
 }
 
 #[test]
-fn systemd_replaces_a_daemon_that_hangs_and_leaves_its_workers_alone() {
+fn systemd_watchdog_replaces_daemon_and_spares_workers() {
     let Some(managed) = Managed::install(&SYSTEMD, "") else { return };
     managed.amend("WatchdogSec=4");
     let status = managed.start();

@@ -76,7 +76,7 @@ fn clients_do_not_hear_each_other() {
 
 /// Every byte on its own, in both directions.
 #[test]
-fn bytes_that_come_one_by_one_are_the_same_lines() {
+fn single_bytes_make_the_same_lines() {
     perform(1, |network| {
         let guest = network.guest("client");
         network.sim.client("client", async move {
@@ -90,7 +90,7 @@ fn bytes_that_come_one_by_one_are_the_same_lines() {
 
 /// The network keeps everything back in the middle of an answer, and lets it go later.
 #[test]
-fn an_answer_that_is_held_back_comes_whole() {
+fn delayed_answer_arrives_whole() {
     perform(64, |network| {
         let guest = network.guest("client");
         network.sim.client("client", async move {
@@ -113,7 +113,7 @@ fn an_answer_that_is_held_back_comes_whole() {
 /// The network loses everything for a while. Whoever was talking has to give up; the daemon goes on, with others at once
 /// and with the same client when the network is back.
 #[test]
-fn a_partition_costs_the_connection_and_nothing_else() {
+fn partition_costs_the_connection_only() {
     perform(64, |network| {
         let guest = network.guest("client");
         network.sim.client("client", async move {
@@ -141,7 +141,7 @@ fn a_partition_costs_the_connection_and_nothing_else() {
 
 /// A client asks for a restart and dies before it is done: it is done all the same.
 #[test]
-fn a_client_that_dies_in_the_middle_of_its_answer_cancels_nothing() {
+fn client_dying_during_answer_cancels_nothing() {
     perform(64, |network| {
         let guest = network.guest("mortal");
         network.sim.host("mortal", move || {
@@ -171,7 +171,7 @@ fn a_client_that_dies_in_the_middle_of_its_answer_cancels_nothing() {
 
 /// Half a request is none, whoever sent it dies, hangs up or goes on.
 #[test]
-fn a_client_that_dies_in_the_middle_of_its_request_has_not_asked() {
+fn half_a_request_of_a_dying_client_is_ignored() {
     perform(8, |network| {
         let guest = network.guest("mortal");
         network.sim.host("mortal", move || {
@@ -196,7 +196,7 @@ fn a_client_that_dies_in_the_middle_of_its_request_has_not_asked() {
 
 /// A client asks on and on, and reads nothing. It is given up when four frames wait for it; others notice nothing.
 #[test]
-fn a_client_that_never_reads_is_given_up() {
+fn client_that_never_reads_is_disconnected() {
     perform(4096, |network| {
         let guest = network.guest("silent");
         network.sim.client("silent", async move {
@@ -225,7 +225,7 @@ fn a_client_that_never_reads_is_given_up() {
 
 /// Many clients connect, ask and are gone again, some without a word and some without waiting for the answer.
 #[test]
-fn a_storm_of_connections_passes() {
+fn daemon_survives_connection_storm() {
     perform(64, |network| {
         for number in 0..20u32 {
             let guest = network.guest(&format!("client{number}"));
@@ -255,7 +255,7 @@ fn a_storm_of_connections_passes() {
 
 /// What is none of the protocol is answered once, and ends that connection alone.
 #[test]
-fn garbage_ends_its_own_connection() {
+fn garbage_ends_its_own_connection_only() {
     perform(16, |network| {
         let guest = network.guest("mad");
         network.sim.client("mad", async move {
@@ -276,7 +276,7 @@ fn garbage_ends_its_own_connection() {
 
 /// The daemon ends: who asked for it is told, and so is everybody else, by the end of the connection.
 #[test]
-fn the_end_of_the_daemon_ends_its_connections() {
+fn daemon_exit_closes_connections() {
     perform(32, |network| {
         let idle = network.guest("idle");
         network.sim.client("idle", async move {

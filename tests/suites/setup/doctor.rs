@@ -12,14 +12,14 @@ use nodesockd_tests::{cli, http, program};
 use crate::healthy_host::{HealthyHost, give, mode, user};
 
 #[test]
-fn a_healthy_set_up_is_told_to_be() {
+fn healthy_host_has_no_findings() {
     let Some(host) = HealthyHost::new(|app| app) else { return };
     let _daemon = host.start();
     host.has_no_findings();
 }
 
 #[test]
-fn so_is_one_with_the_printed_unit_and_sockets_that_the_daemon_holds() {
+fn healthy_host_with_printed_unit_has_no_findings() {
     let change = |app: nodesockd_tests::App| app.set("options.listen", "daemon").standby(1);
     let Some(mut host) = HealthyHost::new(change) else { return };
     let _daemon = host.start();
@@ -30,7 +30,7 @@ fn so_is_one_with_the_printed_unit_and_sockets_that_the_daemon_holds() {
 }
 
 #[test]
-fn the_unit_is_examined() {
+fn mistakes_in_the_unit_are_found() {
     let Some(mut host) = HealthyHost::new(|app| app) else { return };
     let _daemon = host.start();
     let healthy = host.unit.clone();
@@ -79,7 +79,7 @@ fn the_unit_is_examined() {
 }
 
 #[test]
-fn the_configuration_and_the_app_are_examined() {
+fn mistakes_in_configuration_and_app_are_found() {
     let Some(mut host) = HealthyHost::new(|app| app) else { return };
     let _daemon = host.start();
     let healthy = host.app.read("nodesockd.toml");
@@ -135,7 +135,7 @@ fn the_configuration_and_the_app_are_examined() {
 }
 
 #[test]
-fn the_way_to_the_sockets_is_examined() {
+fn closed_paths_to_the_sockets_are_found() {
     let Some(host) = HealthyHost::new(|app| app) else { return };
     let _daemon = host.start();
     let run = host.app.run();
@@ -196,7 +196,7 @@ fn the_way_to_the_sockets_is_examined() {
 }
 
 #[test]
-fn leftovers_are_examined() {
+fn leftovers_are_found() {
     let Some(host) = HealthyHost::new(|app| app) else { return };
     let _daemon = host.start();
     let run = host.app.run();
@@ -214,7 +214,7 @@ fn leftovers_are_examined() {
 }
 
 #[test]
-fn a_daemon_that_is_not_there_is_missed() {
+fn missing_daemon_is_found() {
     let port = http::Port::claim();
     let Some(host) = HealthyHost::new(|app| app.set("devServer", i64::from(port.number))) else { return };
     let mut daemon = host.start();
@@ -245,7 +245,7 @@ fn a_daemon_that_is_not_there_is_missed() {
 }
 
 #[test]
-fn nginx_is_examined() {
+fn mistakes_in_nginx_are_found() {
     let Some(host) = HealthyHost::new(|app| app) else { return };
     let _daemon = host.start();
     let healthy = host.nginx.read("nginx.conf");
@@ -328,7 +328,7 @@ fn nginx_is_examined() {
 }
 
 #[test]
-fn workers_that_close_connections_before_nginx_does_are_found_out() {
+fn short_keep_alive_of_workers_is_found() {
     let Some(host) = HealthyHost::new(|app| app.script("echo.js").env("INTEGRATION", "by hand")) else {
         return;
     };
@@ -342,7 +342,7 @@ fn workers_that_close_connections_before_nginx_does_are_found_out() {
 }
 
 #[test]
-fn the_kernel_is_examined() {
+fn missing_kernel_features_are_found() {
     let Some(mut host) = HealthyHost::new(|app| app) else { return };
     let _daemon = host.start();
     let healthy = host.around.clone();
@@ -361,7 +361,7 @@ fn the_kernel_is_examined() {
 }
 
 #[test]
-fn a_folder_of_the_release_is_found_out() {
+fn tmp_dir_inside_the_release_is_found() {
     let Some(host) = HealthyHost::new(|app| app) else { return };
     let current = tempfile::tempdir().unwrap();
     let link = current.path().join("current");
@@ -371,7 +371,7 @@ fn a_folder_of_the_release_is_found_out() {
 }
 
 #[test]
-fn a_daemon_of_root_is_found_out() {
+fn daemon_running_as_root_is_found() {
     let Some(mut host) = HealthyHost::new(|app| app) else { return };
     host.unit = host.unit.replace("User=nobody\n", "");
     give(host.app.folder(), "root");
@@ -383,7 +383,7 @@ fn a_daemon_of_root_is_found_out() {
 }
 
 #[test]
-fn what_is_found_is_shown_to_people() {
+fn report_is_readable() {
     let app = nodesockd_tests::App::new();
     app.save();
     fs::set_permissions(app.run(), PermissionsExt::from_mode(0o777)).unwrap();

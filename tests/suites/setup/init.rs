@@ -39,7 +39,7 @@ pub fn as_user(name: &str, folder: &Path, args: &[&str]) -> Output {
 }
 
 #[test]
-fn an_app_runs_after_what_it_says_is_done() {
+fn app_runs_after_the_printed_steps() {
     let folder = app(r#"{ "name": "@acme/shop", "scripts": { "start": "node server.js" } }"#);
     let path = folder.path();
     let output = init(path, &["--tmp-dir", "run"]);
@@ -75,7 +75,7 @@ fn an_app_runs_after_what_it_says_is_done() {
 }
 
 #[test]
-fn nothing_is_overwritten() {
+fn init_overwrites_nothing() {
     let folder = app(r#"{ "name": "shop", "main": "server.js" }"#);
     let (path, tmp_dir) = (folder.path(), folder.path().join("sockets"));
     fs::write(path.join(".nodesockd.yml"), "script: server.js\ntmpDir: sockets\n").unwrap();
@@ -99,7 +99,7 @@ fn nothing_is_overwritten() {
 }
 
 #[test]
-fn what_cannot_be_told_is_asked_for() {
+fn init_asks_for_what_it_cannot_know() {
     let folder = app(r#"{ "scripts": { "start": "next start" } }"#);
     fs::remove_file(folder.path().join("server.js")).unwrap();
     let output = init(folder.path(), &["--tmp-dir", "run"]);
@@ -114,7 +114,7 @@ fn what_cannot_be_told_is_asked_for() {
 }
 
 #[test]
-fn root_gives_everything_to_the_apps_user_and_nginxs_group() {
+fn init_by_root_gives_files_to_user_and_nginx_group() {
     if !nix::unistd::geteuid().is_root() {
         return println!("skipped: only root can give files away");
     }
@@ -137,7 +137,7 @@ fn root_gives_everything_to_the_apps_user_and_nginxs_group() {
 }
 
 #[test]
-fn the_daemons_user_need_not_own_the_app() {
+fn daemon_user_need_not_own_the_app() {
     if !nix::unistd::geteuid().is_root() {
         return println!("skipped: only root can give files away");
     }
@@ -161,7 +161,7 @@ fn the_daemons_user_need_not_own_the_app() {
 }
 
 #[test]
-fn who_may_not_give_files_away_is_told_the_command() {
+fn init_without_rights_prints_the_command() {
     if !nix::unistd::geteuid().is_root() {
         return println!("skipped: only root can become another user");
     }

@@ -22,7 +22,7 @@ fn nodesockd(folder: &Path, args: &[&str]) -> String {
 }
 
 #[test]
-fn every_shell_takes_its_completions() {
+fn completions_load_in_every_shell() {
     let folder = tempfile::tempdir().unwrap();
     for shell in ["bash", "zsh", "fish"] {
         let script = folder.path().join(shell);
@@ -48,7 +48,7 @@ fn bash_completes_commands_and_options() {
 }
 
 #[test]
-fn there_is_a_flawless_page_for_each_command() {
+fn every_command_has_a_valid_manual_page() {
     let folder = tempfile::tempdir().unwrap();
     nodesockd(folder.path(), &["man", "."]);
     let pages: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|page| page.unwrap().path()).collect();
@@ -65,7 +65,7 @@ fn there_is_a_flawless_page_for_each_command() {
 }
 
 #[test]
-fn a_folder_that_is_not_there_is_named() {
+fn missing_folder_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let output = cli::run(folder.path(), &["man", "missing"]);
     assert_eq!(output.code, 1, "{output}");

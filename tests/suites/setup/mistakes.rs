@@ -22,7 +22,7 @@ fn daemon(app: &App) -> Output {
 }
 
 #[test]
-fn no_configuration() {
+fn missing_configuration_is_explained() {
     let folder = tempfile::tempdir().unwrap();
     for command in ["daemon", "status", "restart", "nginx"] {
         told(
@@ -36,7 +36,7 @@ fn no_configuration() {
 }
 
 #[test]
-fn no_tmp_dir_or_one_that_is_no_good() {
+fn missing_or_unusable_tmp_dir_is_explained() {
     let app = App::new();
     fs::remove_dir(app.run()).unwrap();
     told(
@@ -57,7 +57,7 @@ fn no_tmp_dir_or_one_that_is_no_good() {
 }
 
 #[test]
-fn a_tmp_dir_that_belongs_to_root() {
+fn tmp_dir_of_root_is_explained() {
     if !nix::unistd::geteuid().is_root() {
         return println!("skipped: only root can become another user");
     }
@@ -77,7 +77,7 @@ fn a_tmp_dir_that_belongs_to_root() {
 }
 
 #[test]
-fn what_the_init_command_makes_is_good_enough() {
+fn init_makes_a_usable_tmp_dir() {
     let app = App::new();
     fs::remove_dir(app.run()).unwrap();
     app.save();
@@ -86,7 +86,7 @@ fn what_the_init_command_makes_is_good_enough() {
 }
 
 #[test]
-fn no_node_or_no_script() {
+fn missing_node_or_script_is_explained() {
     let app = App::new().set("node", "node-99");
     let daemon = app.launch().spawn();
     daemon.until_logged("cannot run `node-99`: it is in no folder of PATH");
@@ -103,7 +103,7 @@ fn no_node_or_no_script() {
 }
 
 #[test]
-fn a_port_that_is_taken() {
+fn taken_port_is_explained() {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = taken.local_addr().unwrap().port();
     let app = App::new().set("devServer", i64::from(port));
@@ -113,7 +113,7 @@ fn a_port_that_is_taken() {
 }
 
 #[test]
-fn no_daemon() {
+fn missing_daemon_is_explained() {
     let app = App::new();
     app.save();
     for command in ["status", "restart", "resume", "reload"] {
@@ -128,7 +128,7 @@ fn no_daemon() {
 }
 
 #[test]
-fn an_app_that_is_not_integrated() {
+fn app_without_integration_is_explained() {
     let app = App::new().set("options.onlineTimeout", 200);
     let plain = "require('node:http').createServer().listen(0, '127.0.0.1');\n";
     app.write("app.js", plain);
@@ -137,7 +137,7 @@ fn an_app_that_is_not_integrated() {
 }
 
 #[test]
-fn an_old_library() {
+fn old_library_is_explained() {
     let app = App::new();
     let library = app.path("node_modules/nodesockd");
     fs::remove_file(&library).unwrap();

@@ -30,7 +30,7 @@ fn checked(app: &App, site: &Site) -> (i32, Vec<(String, String)>) {
 }
 
 #[test]
-fn what_is_printed_serves_upgrades_and_says_who_asks() {
+fn printed_site_serves_upgrades_and_forwards_client_address() {
     let app = App::new().script("headers.js").workers(2);
     let _daemon = app.start();
     let site = Site::new();
@@ -60,7 +60,7 @@ fn what_is_printed_serves_upgrades_and_says_who_asks() {
 }
 
 #[test]
-fn what_is_printed_loses_nothing_while_workers_are_replaced() {
+fn printed_site_loses_nothing_during_restarts() {
     let app = App::new().script("echo.js").workers(2).env("UPSTREAM_KEEP_ALIVE", "5000");
     let daemon = app.start();
     let site = Site::new();
@@ -77,7 +77,7 @@ fn what_is_printed_loses_nothing_while_workers_are_replaced() {
 }
 
 #[test]
-fn nginx_takes_any_name_and_any_path() {
+fn printed_site_survives_odd_names_and_paths() {
     let folder = "it's {a} \"run\"; \\$HOME # folder";
     let app = App::new().set("tmpDir", folder).set("name", "@acme/läden; }").workers(3);
     let site = Site::new();
@@ -87,7 +87,7 @@ fn nginx_takes_any_name_and_any_path() {
 }
 
 #[test]
-fn words_are_what_nginx_takes_them_for() {
+fn parser_splits_words_as_nginx_does() {
     let spellings = [
         "plain",
         "'a b'",
@@ -136,7 +136,7 @@ fn words_are_what_nginx_takes_them_for() {
 }
 
 #[test]
-fn a_difference_is_exit_code_3_and_named_with_its_place() {
+fn difference_is_exit_code_3_with_its_place() {
     let app = App::new().workers(3);
     let site = Site::new();
     site.write("shop.conf", &format!("\nupstream shop {{\n server unix:{};\n}}\n", app.link(0).display()));

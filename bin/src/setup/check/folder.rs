@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_folder_is_private_but_for_nginx() {
+    fn tmp_dir_is_open_to_nginx_only() {
         assert_eq!(verdicts(0o2750), [Good, Good]);
         assert_eq!(verdicts(0o700), [Good, Warning]);
         assert_eq!(verdicts(0o755), [Good, Warning]);
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_folder_is_named() {
+    fn tmp_dir_that_is_no_folder_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let us = Account::current();
         assert!(one(TMP_DIR, &dir.path().join("missing"), &us).message.contains("missing"));

@@ -65,7 +65,7 @@ mod tests {
     use crate::setup::check::Verdict;
 
     #[test]
-    fn a_log_needs_a_folder_that_can_be_written_to() {
+    fn log_needs_a_writable_folder() {
         let dir = tempfile::tempdir().unwrap();
         let us = Account::current();
         assert_eq!(log("stdout", &dir.path().join("shop.log"), &us), None);
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_has_to_exist() {
+    fn unknown_group_is_found() {
         assert_eq!(group("root"), None);
         assert_eq!(group("no-such-group").unwrap().verdict, Verdict::Bad);
     }

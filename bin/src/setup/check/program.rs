@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn node_has_to_be_there_and_new_enough() {
+    async fn missing_and_old_node_are_found() {
         let dir = tempfile::tempdir().unwrap();
         let account = Account::current();
         let runner = Runner { account: &account, path: OsStr::new("/usr/bin:/bin"), cwd: dir.path() };
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_script_may_leave_its_ending_to_node() {
+    fn script_ending_may_be_omitted() {
         let dir = tempfile::tempdir().unwrap();
         let verdict = |name| script_file(&dir.path().join(name), &Account::current()).verdict;
         std::fs::write(dir.path().join("app.js"), "").unwrap();
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_are_looked_up_as_the_kernel_would() {
+    fn command_is_looked_up_in_path() {
         let dir = tempfile::tempdir().unwrap();
         let account = Account::current();
         let runner = Runner { account: &account, path: OsStr::new("/usr/bin:/bin"), cwd: dir.path() };

@@ -235,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_word_counts_and_lists_add_up() {
+    fn last_assignment_wins_and_lists_accumulate() {
         let mut settings = BTreeMap::new();
         let text = "[Unit]\nUser=no\n[Service]\n# User=no\nUser = shop\nEnvironment=A=1\nEnvironment=\"B=2 3\" \\\n  C=4\n";
         service_settings(text, &mut settings);
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_spelled_as_in_systemd() {
+    fn times_are_parsed_as_by_systemd() {
         let millis = |text| span(text).map(|span| span.as_millis());
         assert_eq!(
             ["30", "1min 30s", "2h", "500ms", "1.5s"].map(millis),

@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn node_says_how_long_it_waits() {
+    fn keep_alive_timeout_is_parsed() {
         let head = "HTTP/1.1 404 Not Found\r\nConnection: keep-alive\r\nKeep-Alive: timeout=75\r\n\r\nkeep-alive: timeout=1";
         assert_eq!(promised(head), Some(Duration::from_secs(75)));
         assert_eq!(

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_start_runs_counts_then_main_then_the_name() {
+    fn entry_point_is_start_then_main_then_usual_name() {
         let script = |package, files: &[&str]| {
             let files: Vec<_> = files.iter().map(|name| (*name, "")).collect();
             app(package, &files).entry.map(|entry| entry.script)
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_of_node_are_kept() {
+    fn node_arguments_are_kept() {
         let args = |line| started(line).map(|entry| (entry.node_args.join(" "), entry.script));
         let said = |args: &str, script: &str| Some((args.to_owned(), script.to_owned()));
         assert_eq!(
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_of_modules_and_the_library_are_recognised() {
+    fn module_kind_and_library_are_recognised() {
         let modern = app(
             r#"{"name":"@acme/shop","type":"module","dependencies":{"nodesockd":"3"}}"#,
             &[("app.js", "")],
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_package_is_not_guessed_around() {
+    fn broken_package_json_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("package.json"), "{").unwrap();
         assert!(App::in_folder(folder.path()).unwrap_err().to_string().contains("package.json is not JSON"));

@@ -381,7 +381,7 @@ mod tests {
     const KEPT: &str = "proxy_http_version 1.1; proxy_set_header Connection '';";
 
     #[test]
-    fn what_fits_is_not_complained_of() {
+    fn fitting_configuration_has_no_findings() {
         assert_eq!(said(BOTH, "", OLD), "");
         let quick = format!("{BOTH} keepalive 8; keepalive_timeout 5s;");
         assert_eq!(said(&quick, KEPT, OLD), "");
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn slots_are_compared_one_by_one() {
+    fn missing_and_extra_slots_are_found() {
         assert!(
             said("server unix:/run/shop/app.0.sock;", "", OLD)
                 .contains("does not name slot 1, which gets no")
@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn an_upstream_of_another_folder_is_pointed_at() {
+    fn upstream_of_another_folder_is_found() {
         let findings = found("upstream x { server unix:/run/old/app.0.sock; }", OLD);
         assert_eq!(findings.len(), 1);
         assert!(
@@ -427,13 +427,13 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_not_to_be_counted() {
+    fn max_fails_is_found() {
         let counting = BOTH.replace(" max_fails=0", "");
         assert!(said(&counting, "", OLD).starts_with("Bad: f:2 and 1 more: after a failed request"));
     }
 
     #[test]
-    fn connections_are_kept_by_both_sides_or_by_none() {
+    fn one_sided_keep_alive_is_found() {
         let kept = format!("{BOTH} keepalive 8; keepalive_timeout 5s;");
         for location in ["", "proxy_http_version 1.1;", "proxy_set_header Connection '';"] {
             assert!(said(&kept, location, OLD).contains("in spite of `keepalive`"), "{location}");
@@ -448,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_tried_again_but_not_twice() {
+    fn retries_of_non_idempotent_requests_are_found() {
         for location in
             ["proxy_next_upstream off;", "proxy_next_upstream_tries 1;", "proxy_next_upstream timeout;"]
         {
@@ -460,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn an_upstream_that_nobody_uses_is_noticed() {
+    fn unused_upstream_is_found() {
         let unused = format!("upstream shop {{ {BOTH} }}");
         assert!(found(&unused, OLD)[0].message.starts_with("nothing passes requests to upstream `shop`"));
         let dynamic = format!("{unused} server {{ set $to shop; proxy_pass http://$to; }}");

@@ -139,7 +139,7 @@ upstream c { }
 ";
 
     #[test]
-    fn what_is_included_is_where_it_is_included() {
+    fn includes_are_expanded_in_place() {
         let dump = read("-", DUMP).unwrap();
         assert_eq!(dump.missing, Vec::<String>::new());
         let http: Vec<_> = dump.directives[1].inside().map(|inner| inner.name.as_str()).collect();
@@ -150,7 +150,7 @@ upstream c { }
     }
 
     #[test]
-    fn a_single_file_is_taken_as_it_is() {
+    fn single_file_is_taken_as_it_is() {
         let dump = read("shop.conf", "upstream a { }\ninclude proxy_params;\n").unwrap();
         assert_eq!(dump.directives.len(), 1);
         assert_eq!(dump.directives[0].place.to_string(), "shop.conf:1");
@@ -158,7 +158,7 @@ upstream c { }
     }
 
     #[test]
-    fn a_circle_ends() {
+    fn include_cycle_ends() {
         let text = "# configuration file /a:\ninclude a;\nevents { }\n";
         assert_eq!(read("-", text).unwrap().directives.len(), DEEPEST + 1);
     }

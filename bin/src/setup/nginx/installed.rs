@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nginx_says_of_itself() {
+    fn nginx_version_and_paths_are_parsed() {
         let about = "nginx version: nginx/1.29.7 (Ubuntu)\nconfigure arguments: --prefix=/etc --user=nginx --group=nginx\n";
         assert_eq!((version(about), built_for(about).as_deref()), (Some(Version(1, 29, 7)), Some("nginx")));
         let about = "nginx version: openresty/1.25.3.1\nconfigure arguments: --prefix=/usr\n";

@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_quoted_where_nginx_would_split_them() {
+    fn words_are_quoted_where_nginx_would_split() {
         assert_eq!(
             server(Path::new("/run/shop/app.0.sock")),
             "server unix:/run/shop/app.0.sock max_fails=0;"

@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn inner_blocks_inherit_and_headers_are_replaced_as_a_whole() {
+    fn blocks_inherit_settings_and_replace_headers() {
         let site = site(
             "proxy_http_version 1.1; proxy_set_header A a; proxy_set_header Connection ''; proxy_next_upstream off;
              server {
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_are_read_with_their_parameters() {
+    fn upstream_servers_have_their_parameters() {
         let site = site(
             "upstream a {
                server unix:/run/a.0.sock max_fails=0 weight=2;
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_passed_to_groups_sockets_and_who_knows() {
+    fn proxy_pass_targets_are_classified() {
         let site = site(
             "stream { server { proxy_pass shop; } }
              server { proxy_pass http://unix:/run/a.sock:/uri/; }
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn maps_say_what_a_plain_request_gets() {
+    fn map_gives_value_for_plain_request() {
         let site = site(
             "map $http_upgrade $a { default upgrade; '' close; } map $x $b { default c; } map $x $d { 1 2; }
              user shop www-data;",
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_spelled_as_in_nginx() {
+    fn times_are_parsed_as_by_nginx() {
         let millis = |text| time(text).map(|time| time.as_millis());
         assert_eq!(
             ["5", "5s", "1m30s", "1h 1ms", "250ms"].map(millis),

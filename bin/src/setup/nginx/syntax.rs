@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn words_end_where_nginx_ends_them() {
+    fn words_are_split_as_by_nginx() {
         assert_eq!(words("a b  c\t\n d;"), "a|b|c|d");
         assert_eq!(words("a;b;#c;\n d;"), "a b d");
         assert_eq!(words("a b#c d}e;"), "a|b#c|d}e");
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_those_of_names() {
+    fn directive_line_is_that_of_its_name() {
         let directives = read("a 'x\ny';\n\nb {\n  c\n   d;\n}").unwrap();
         let lines = [
             directives[0].place.line,
@@ -312,13 +312,13 @@ mod tests {
     }
 
     #[test]
-    fn lua_is_another_language() {
+    fn lua_blocks_are_skipped() {
         let text = "a_by_lua_block {\n -- don't {\n --[[ } ]] local t = { '}', \"\\\"}\", [==[ }]] ]==], x[1] }\n} b;";
         assert_eq!(words(text), "a_by_lua_block{} b");
     }
 
     #[test]
-    fn mistakes_are_found_at_their_line() {
+    fn syntax_errors_name_their_line() {
         assert_eq!(read("a;\nb"), Err((2, "a directive does not end in `;`")));
         assert_eq!(read("a { b;\n"), Err((2, "the file ends within a block")));
         assert_eq!(read("a;\n}"), Err((2, "there is no block that this `}` could end")));

@@ -59,7 +59,7 @@ fn sweep_of_a_suspended_restart() {
 }
 
 #[test]
-fn sweep_of_a_restart_of_workers_that_say_nothing() {
+fn sweep_of_a_restart_of_workers_without_library() {
     sweep(&Play {
         name: "a restart of workers that say nothing",
         app: || App::new().python("inherits.py").workers(2).set("options.ready", "listen"),
@@ -69,7 +69,7 @@ fn sweep_of_a_restart_of_workers_that_say_nothing() {
 }
 
 #[test]
-fn sweep_of_a_restart_of_workers_whose_sockets_the_daemon_holds() {
+fn sweep_of_a_restart_with_daemon_held_sockets() {
     sweep(&Play {
         name: "a restart of workers whose sockets the daemon holds",
         app: || echo().set("options.listen", "daemon"),
