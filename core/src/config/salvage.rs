@@ -7,6 +7,9 @@ use super::paths::{Surroundings, join};
 use super::tree::Node;
 use super::{toml, yaml};
 
+/// How often a file is read again, each time up to the error before.
+const ATTEMPTS: usize = 100;
+
 /// The path of the control socket that the files name, as far as they can be read. It may be wrong: what cannot be read
 /// may have said something else.
 pub fn control_socket(start: Start<'_>, around: &Surroundings, sources: &mut dyn Sources) -> Option<PathBuf> {
@@ -23,21 +26,17 @@ fn readable(path: &Path, text: &str) -> Option<Node> {
     }
     let mut rest = text;
     // What stands before the first error is mostly whole; where it is not, the error moves up.
-    loop {
-        match yaml::parse(rest) {
+    for _ in 0..ATTEMPTS {
+        let errors = match yaml::parse(rest) {
             Ok(node) => return Some(node),
-            Err(errors) => {
-                let error = errors.first()?.span.start.min(rest.len());
-                let before = rest.get(..error)?.trim_end_matches('\n');
-                let line = before.rfind('\n').map_or(0, |at| at + 1);
-                let shorter = rest.get(..line)?;
-                if shorter.is_empty() {
-                    return None;
-                }
-                rest = shorter;
-            }
-        }
+            Err(errors) => errors,
+        };
+        let error = errors.first()?.span.start.min(rest.len());
+        let before = rest.get(..error)?.trim_end_matches('\n');
+        let line = before.rfind('\n').map_or(0, |at| at + 1);
+        rest = rest.get(..line).filter(|rest| !rest.is_empty())?;
     }
+    None
 }
 
 #[cfg(test)]
