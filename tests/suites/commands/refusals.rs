@@ -16,7 +16,7 @@ fn wrong_usage_is_2() {
         &["send-msg"],
         &["send-req", "name", "{not json"],
         &["status", "--timeout", "soon"],
-        &["daemon", "--dev-server", "--no-dev-server"],
+        &["daemon", "--dev-server=example.org:80"],
     ] {
         let refused = app.cli(args);
         assert_eq!((refused.code, refused.stdout.as_str()), (2, ""), "{args:?}\n{refused}");
