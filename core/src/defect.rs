@@ -126,6 +126,60 @@ defects! {
     HandoffWithoutFreeze,
     /// The sockets of an earlier daemon are forgotten.
     AdoptionForgetsListeners,
+    /// The process group gets SIGKILL where SIGTERM was due.
+    KillInPlaceOfSigterm,
+    /// A worker that hears only signals gets SIGKILL as soon as others get SIGTERM.
+    NoGraceForMute,
+    /// A worker is not told to shut down before it gets SIGTERM.
+    ShutdownNotTold,
+    /// A worker that ignores SIGTERM is left alone.
+    NoSigkill,
+    /// onlineTimeout is ignored.
+    OnlineTimeoutIgnored,
+    /// A request is accepted although one with its id is open.
+    DuplicateRequestAccepted,
+    /// Any process is believed to be the worker that it claims to be.
+    ClaimBelieved,
+    /// A restart is committed although a link could not be swapped.
+    SwapFailureIgnored,
+    /// A restart starts workers that fail again and again.
+    AttemptsNotCounted,
+    /// A worker may serve that came up active in a suspended app.
+    UnsuspendedAccepted,
+    /// `resume` is answered, but no worker is told.
+    ResumeTellsNobody,
+    /// A daemon that adopts workers takes a suspended app for active.
+    AdoptionForgetsSuspension,
+    /// A daemon that adopts workers does not know which links there are.
+    AdoptionForgetsLinks,
+    /// A worker that was told to go gets its place back from the next daemon.
+    LeavingAdoptedAsHolder,
+    /// A worker that reports to the next daemon is resumed in a suspended app.
+    ReunionResumes,
+    /// A worker that reports to the next daemon is not told that it has to go.
+    ReunionForgetsShutdown,
+    /// The state file does not say that the app is suspended.
+    StateForgetsSuspension,
+    /// A hand-off loses the requests that are open.
+    HandoffLosesRequests,
+    /// A hand-off forgets which worker serves which slot.
+    HandoffForgetsSlots,
+    /// A hand-off forgets what the service manager was told.
+    HandoffForgetsAnnouncements,
+    /// A daemon that leaves its workers tells them to go.
+    DetachShutsDown,
+    /// A suspended worker stays that cannot be told anything any more.
+    OutOfReachStays,
+    /// A worker goes at once, as if another one accepted from its socket.
+    QueueTakenForShared,
+    /// The service manager is not told that the daemon is stopping.
+    StoppingNotTold,
+    /// A worker that is resumed is not told which socket is its own.
+    ResumeNamesNoSocket,
+    /// A worker that a link has named goes without being drained.
+    NamedNotNoted,
+    /// Failures of workers are not counted.
+    FailuresNotCounted,
 }
 
 /// Whether this defect is planted.

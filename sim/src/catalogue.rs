@@ -66,7 +66,11 @@ pub const CATALOGUE: [Fault; 36] = [
     fault(24, "the wall clock jumps", Elsewhere("the core has none; a stalled daemon is a slow call")),
     fault(25, "a client does not read", Elsewhere("sessions, over a simulated network")),
     fault(26, "a client sends half a frame", Elsewhere("sessions, and the fuzzed frame decoder")),
-    fault(27, "a peer sends garbage", Played(&["babbles", "reports twice", "reports unsuspended"])),
+    fault(
+        27,
+        "a peer sends garbage",
+        Played(&["babbles", "reports twice", "reports unsuspended", "answers for others", "claims another"]),
+    ),
     fault(28, "a client hangs up, or asks twice", Played(&["client hangs up", "duplicate request"])),
     fault(29, "reads and writes are short or interrupted", Elsewhere("the frame decoder, at any split")),
     fault(30, "commands overlap", Played(&["overlapping commands"])),
@@ -79,7 +83,7 @@ pub const CATALOGUE: [Fault; 36] = [
 ];
 
 /// Kinds that belong to no number: what an operator's machine adds.
-pub const OTHERS: [&str; 3] = ["load-config", "reopen-logs", "serve-dev"];
+pub const OTHERS: [&str; 5] = ["load-config", "reopen-logs", "serve-dev", "starved", "dies slowly"];
 
 /// Situations worth reaching; each of them is counted under its name.
 pub const SITUATIONS: [&str; 21] = [

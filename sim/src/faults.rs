@@ -23,6 +23,10 @@ pub struct FaultPlan {
     pub deaths: Vec<DaemonDeath>,
     /// Percentage of workers that speak to no other daemon than their first, as those without our library.
     pub strangers: u32,
+    /// So many workers can boot at the same time without delaying each other; any number of them if 0.
+    pub cores: u32,
+    /// A process that is killed takes up to so many ms to die, and its sockets stay open as long.
+    pub dying_ms: u64,
     /// Exits are noticed up to so many ms late.
     pub exit_delay_ms: u64,
     /// From then on, in ms, nothing goes wrong any more.

@@ -80,6 +80,7 @@ impl Swarm {
         let mut scenario =
             Scenario { settings, releases, script, load, leftovers, length_ms, jitter: rng.u64(..) };
         self.deaths(rng, &mut scenario, &mut faults);
+        strain(&mut Rng::with_seed(seed.rotate_left(32)), &mut faults);
         (scenario, faults)
     }
 
@@ -166,6 +167,23 @@ impl Swarm {
             plan.external.push(ExternalFault { at_ms: rng.u64(0..plan.until_ms), what });
         }
         plan
+    }
+}
+
+/// In some histories the machine is slow, or workers lie.
+fn strain(rng: &mut Rng, plan: &mut FaultPlan) {
+    if chance(rng, 15) {
+        plan.cores = *pick(rng, &[1, 2]);
+    }
+    if chance(rng, 15) {
+        plan.dying_ms = *pick(rng, &[1, 20, 300]);
+    }
+    if chance(rng, 10) {
+        for _ in 0..rng.u32(1..4) {
+            let after_ms = rng.u64(0..5000);
+            let lie = *pick(rng, &[Behaviour::AnswersForOthers, Behaviour::ClaimsAnother { after_ms }]);
+            plan.workers.push(WorkerFault { nth: rng.u32(0..20), behaviour: lie });
+        }
     }
 }
 

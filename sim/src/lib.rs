@@ -21,8 +21,8 @@
 //! | `catalogue` | all faults, and how each is played; situations that ought to be reached |
 //! | `ledger`, `trace` | what became of users' requests; what people read |
 //!
-//! Not modelled: what the kernel does inside one call, the bytes of the protocol (sessions have their own tests), memory,
-//! disks and CPU, more than one network namespace.
+//! Not modelled: what the kernel does inside one call, the bytes of the protocol (sessions have their own tests), memory
+//! and disks, more than one network namespace. Of CPU: a boot takes longer when many boot.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

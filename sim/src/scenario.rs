@@ -234,6 +234,13 @@ pub enum Behaviour {
     Babbles,
     /// It does not answer application requests.
     Mute,
+    /// It answers application requests that were put to others.
+    AnswersForOthers,
+    /// It says on the control socket that it is another worker, so long after it has booted.
+    ClaimsAnother {
+        /// In ms.
+        after_ms: u64,
+    },
     /// It is stopped (SIGSTOP) for a while.
     Stops {
         /// When, in ms after it was spawned.

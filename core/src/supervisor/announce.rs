@@ -91,7 +91,9 @@ fn phase_after(phase: Phase, pool: &Pool, operations: &Operations) -> Option<(Ph
     let reloads = operations.is(Kind::Reload);
     match phase {
         Phase::Stopping => None,
-        _ if pool.life != Life::Serving => Some((Phase::Stopping, Notice::Stopping)),
+        _ if pool.life != Life::Serving && !defect!(StoppingNotTold) => {
+            Some((Phase::Stopping, Notice::Stopping))
+        }
         Phase::Starting if is_complete(pool) => Some((Phase::Ready, Notice::Ready)),
         Phase::Ready if reloads => Some((Phase::Reloading, Notice::Reloading { since: pool.now() })),
         Phase::Reloading if !reloads => Some((Phase::Ready, Notice::Ready)),

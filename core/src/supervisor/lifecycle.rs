@@ -150,7 +150,7 @@ pub(super) fn channel_lost(pool: &mut Pool, id: WorkerId) {
 /// A worker lives on without a channel. What is active serves as before; what is suspended could never be resumed.
 fn out_of_reach(pool: &mut Pool, operations: &mut Operations, id: WorkerId) {
     pool.workers.change(id, |worker| worker.set_channel(Channel::Closed));
-    if pool.workers.get(id).is_some_and(Worker::is_suspended) {
+    if pool.workers.get(id).is_some_and(Worker::is_suspended) && !defect!(OutOfReachStays) {
         let reason = "it is broken: it has no channel to the daemon, so that it cannot be resumed";
         return broken(pool, operations, id, reason);
     }
@@ -167,6 +167,7 @@ pub(super) fn due(pool: &mut Pool, operations: &mut Operations, id: WorkerId, ti
             let reason = boot::spawn_timed_out(pool);
             fail_and_retire(pool, operations, id, &reason);
         }
+        Timer::Online if defect!(OnlineTimeoutIgnored) => {}
         Timer::Online => {
             let reason = boot::not_online(pool, id);
             fail_and_retire(pool, operations, id, &reason);
@@ -177,6 +178,7 @@ pub(super) fn due(pool: &mut Pool, operations: &mut Operations, id: WorkerId, ti
         Timer::Drain => retire::drain_timed_out(pool, id),
         Timer::Shutdown if defect!(KillInsteadOfTerminate) => retire::kill(pool, id),
         Timer::Shutdown => retire::terminate(pool, id),
+        Timer::Kill if defect!(NoSigkill) => {}
         Timer::Kill => retire::kill(pool, id),
         Timer::Channel => out_of_reach(pool, operations, id),
         Timer::Removal => remains::remove_socket(pool, id),

@@ -51,7 +51,7 @@ pub(super) type Answer = Option<(Option<Json>, Vec<String>)>;
 impl Requests {
     /// Takes a request in. A peer that uses an id twice at the same time is refused; then this returns `false`.
     pub fn open(&mut self, effects: &mut Effects, to: &RequestRef) -> bool {
-        let fresh = self.open.insert(to.clone());
+        let fresh = self.open.insert(to.clone()) || defect!(DuplicateRequestAccepted);
         if !fresh {
             let reply =
                 Reply::failed(Some(Code::Usage), vec!["a request with this id is open already".into()]);

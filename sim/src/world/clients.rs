@@ -1,6 +1,6 @@
 //! Operators' clients: what they ask, and that each request gets exactly one final reply.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nodesockd_core::event::Event;
 use nodesockd_core::id::{ConnId, Peer, RequestRef};
@@ -19,6 +19,8 @@ pub(crate) struct Clients {
     requests: u64,
     asked: BTreeMap<RequestRef, Asked>,
     last_answer: Option<Result<(), Code>>,
+    /// Connections over which a process claimed to be another worker.
+    lies: BTreeSet<ConnId>,
 }
 
 /// A request the daemon has heard of.
@@ -37,6 +39,17 @@ impl Clients {
     pub fn forget_all(&mut self) {
         self.connections.clear();
         self.asked.clear();
+    }
+
+    /// A connection over which a process claims to be another worker.
+    pub fn open_for_lie(&mut self) -> ConnId {
+        let conn = self.open();
+        self.lies.insert(conn);
+        conn
+    }
+
+    pub fn is_lie(&self, conn: ConnId) -> bool {
+        self.lies.contains(&conn)
     }
 
     /// Another connection.
@@ -123,6 +136,12 @@ impl World {
 
     /// The daemon replies.
     pub fn replied(&mut self, to: &RequestRef, reply: &Reply) {
+        if let Some(Body::Answer { id, pid, .. }) = &reply.body {
+            let named = self.processes.named(*id).and_then(|worker| self.processes.get(worker));
+            if named.is_none_or(|process| process.process.pid != *pid) {
+                self.violated(format_args!("{} gets an answer that is not from who was asked", to.id));
+            }
+        }
         let Some(asked) = self.clients.asked.get_mut(to) else {
             self.violated(format_args!("a reply to {}, which nobody asked", to.id));
             return;

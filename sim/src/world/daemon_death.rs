@@ -337,7 +337,7 @@ impl World {
     }
 
     /// What the kernel says of a worker's process.
-    fn caller(process: &Proc) -> Caller {
+    pub(super) fn caller(process: &Proc) -> Caller {
         Caller {
             process: process.process,
             own_user: true,

@@ -33,6 +33,8 @@ pub(crate) struct Proc {
     pub process: Process,
     pub plan: Plan,
     pub state: State,
+    /// It was killed and does nothing any more, but its sockets are still open.
+    pub dying: bool,
     /// It is stopped by SIGSTOP; what it would have done is done when it goes on.
     pub stopped: bool,
     pub deferred: VecDeque<WorkerStep>,

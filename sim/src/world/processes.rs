@@ -51,7 +51,7 @@ impl World {
             behaviours.extend(planned.map(|fault| fault.behaviour));
         }
         let (boot, service) = release.map_or((40, 4), |release| (release.boot_ms, release.service_ms));
-        let boot = ms(boot) + self.draw_us(boot * 250);
+        let boot = (ms(boot) + self.draw_us(boot * 250)) * self.slowness();
         let path = variable(order, "NODESOCKD_SOCKET_PATH");
         let speaks = order.ready == Ready::Report;
         self.processes.add(Proc {
@@ -65,6 +65,7 @@ impl World {
                 boots_at: self.agenda.now() + boot,
             },
             state: State::Booting,
+            dying: false,
             stopped: false,
             deferred: VecDeque::new(),
             sockets: Sockets {
@@ -116,6 +117,10 @@ impl World {
             }
             Behaviour::Babbles => ("babbles", Some((boot / 2, WorkerStep::Babble))),
             Behaviour::Mute => ("mute", None),
+            Behaviour::AnswersForOthers => ("answers for others", None),
+            Behaviour::ClaimsAnother { after_ms } => {
+                ("claims another", Some((boot + ms(after_ms), WorkerStep::ClaimAnother)))
+            }
             Behaviour::Stops { after_ms, for_ms } => {
                 ("busy", Some((ms(after_ms), WorkerStep::Stop(ms(for_ms)))))
             }
@@ -134,6 +139,11 @@ impl World {
         };
         if !matches!(message, ToWorker::NodeHandleAck) {
             self.trace.line(self.agenda.now(), "daemon", format_args!("tell {worker}: {}", words(message)));
+        }
+        if self.processes.get(worker).is_some_and(Proc::alive)
+            && over.is_some_and(|it| self.clients.is_lie(it))
+        {
+            self.violated(format_args!("{worker} is told something over another process's connection"));
         }
         self.check_told(worker, message);
         if *message == ToWorker::Shutdown {
@@ -223,8 +233,35 @@ impl World {
         }
     }
 
-    /// A process ends: what it held is lost for `cause`, or for no reason the contract knows.
+    /// How much longer everything takes because other workers boot.
+    pub(super) fn slowness(&mut self) -> u32 {
+        let booting = |(_, process): &(Worker, &Proc)| process.state == State::Booting;
+        let cores = if self.faults_over() { 0 } else { self.faults.cores };
+        let booting = self.processes.iter().filter(booting).count();
+        let slowness = u32::try_from(booting).unwrap_or(u32::MAX).checked_div(cores).unwrap_or(0).max(1);
+        if slowness > 1 {
+            self.tally.count("starved");
+        }
+        slowness
+    }
+
+    /// A process ends, at once or after a while.
     pub(super) fn end(&mut self, worker: Worker, how: Death, cause: Option<Cause>) {
+        let takes = if self.faults_over() { 0 } else { self.faults.dying_ms };
+        if takes == 0 || !matches!(how, Death::Signal(_)) {
+            return self.ended(worker, how, cause);
+        }
+        let delay = self.draw_us(takes * 1000);
+        let Some(process) = self.processes.get_mut(worker).filter(|process| process.alive()) else { return };
+        if !std::mem::replace(&mut process.dying, true) {
+            self.deaths.kept.remove(&worker);
+            self.tally.count("dies slowly");
+            self.after(delay, Happening::Worker(worker, WorkerStep::Die(how, cause)));
+        }
+    }
+
+    /// A process has ended: what it held is lost for `cause`, or for no reason the contract knows.
+    pub(super) fn ended(&mut self, worker: Worker, how: Death, cause: Option<Cause>) {
         let delay = Duration::from_nanos(self.agenda.dice().u64(0..=self.faults.exit_delay_ms * 1_000_000));
         let delay = if self.faults_over() { Duration::ZERO } else { delay };
         if delay > Duration::ZERO {

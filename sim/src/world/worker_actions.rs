@@ -6,10 +6,10 @@ use std::time::Duration;
 use nodesockd_core::config::Ready;
 use nodesockd_core::event::Event;
 use nodesockd_core::id::{Peer, RequestRef};
-use nodesockd_core::wire::{FromWorker, Json, ToWorker};
+use nodesockd_core::wire::{Claim, FromWorker, Json, ToWorker};
 
 use super::agenda::{Happening, Lane};
-use super::process::{Channel, State};
+use super::process::{Channel, Proc, State};
 use super::{Worker, World, clients, ms};
 use crate::ledger::{Cause, RequestNo};
 use crate::scenario::{Ask, Behaviour, Death};
@@ -27,6 +27,10 @@ pub(crate) enum WorkerStep {
     Break,
     /// It ends.
     End(Death, Option<Cause>),
+    /// It was killed, and is dead now.
+    Die(Death, Option<Cause>),
+    /// It says on the control socket that it is another worker.
+    ClaimAnother,
     /// It closes its channel.
     CloseChannel,
     /// It forks a child.
@@ -51,6 +55,12 @@ impl World {
     /// A worker does what it does; a dead one nothing, a stopped one later.
     pub(super) fn work(&mut self, worker: Worker, step: WorkerStep) {
         let Some(process) = self.processes.get_mut(worker).filter(|process| process.alive()) else { return };
+        if process.dying {
+            if let WorkerStep::Die(how, cause) = step {
+                self.ended(worker, how, cause);
+            }
+            return;
+        }
         if process.stopped {
             process.deferred.push_back(step);
             return;
@@ -64,6 +74,8 @@ impl World {
                 self.say(worker, FromWorker::Broken { reason: Some("out of memory soon".into()) }, "broken");
             }
             WorkerStep::End(how, cause) => self.end(worker, how, cause),
+            WorkerStep::Die(how, cause) => self.ended(worker, how, cause),
+            WorkerStep::ClaimAnother => self.claim_another(worker),
             WorkerStep::CloseChannel => self.close_channel(worker),
             WorkerStep::Fork => {
                 let escapes = process.has(Behaviour::Forks { escapes: true });
@@ -173,6 +185,10 @@ impl World {
         if !process.reachable() && !process.is_orphaned() {
             return;
         }
+        if let ToWorker::AppRequest { id, .. } = &message {
+            self.answer_for(worker, id);
+        }
+        let Some(process) = self.processes.get_mut(worker) else { return };
         match message {
             ToWorker::Resume { fd } => {
                 process.suspended = false;
@@ -208,6 +224,38 @@ impl World {
             | ToWorker::AppMessage { .. }
             | ToWorker::NodeHandleAck => {}
         }
+    }
+
+    /// Workers that lie answer what another one was asked.
+    fn answer_for(&mut self, asked: Worker, request: &str) {
+        let lies = |(worker, process): &(Worker, &Proc)| {
+            *worker != asked && process.alive() && process.has(Behaviour::AnswersForOthers)
+        };
+        let liars: Vec<Worker> = self.processes.iter().filter(lies).map(|(worker, _)| worker).collect();
+        for liar in liars {
+            let reply = FromWorker::Reply {
+                request: request.to_owned(),
+                answers: true,
+                data: Some(Json::of(&"a lie")),
+                errors: Vec::new(),
+                done: true,
+            };
+            self.say(liar, reply, "answers a request that another worker was asked");
+        }
+    }
+
+    /// It says on the control socket that it is another worker. The kernel knows better.
+    fn claim_another(&mut self, worker: Worker) {
+        let Some(liar) = self.processes.get(worker) else { return };
+        let victim = self.processes.iter().find(|(other, process)| *other != worker && process.alive());
+        let Some((victim, claimed)) = victim.map(|(victim, process)| (victim, process.id)) else { return };
+        let caller = Self::caller(liar);
+        let claims = Some(Claim { worker: claimed, pid: Some(liar.process.pid) });
+        let message = FromWorker::Online { suspended: liar.holds };
+        self.trace.line(self.agenda.now(), worker, format_args!("says that it is {victim}"));
+        let conn = self.clients.open_for_lie();
+        let event = Event::Claimed { conn, caller: Some(caller), claims, message };
+        self.deliver(Some(Lane::Client(conn)), Duration::ZERO, event);
     }
 
     /// It stops accepting, answers what it has, and goes.
@@ -279,7 +327,7 @@ impl World {
 
     /// The worker's event loop will look at its listening socket soon.
     pub(super) fn rouse(&mut self, worker: Worker) {
-        let turn = self.draw_us(800);
+        let turn = self.draw_us(800) * self.slowness();
         let Some(process) = self.processes.get_mut(worker) else { return };
         if !process.traffic.accepting {
             process.traffic.accepting = true;

@@ -56,7 +56,11 @@ fn order(pool: &mut Pool, operations: &mut Operations, place: Place, attempts: u
     let Some(Operation { phase: Phase::Starting(rollout), .. }) = &mut operations.current else { return };
     let suspended = rollout.suspended || place == Place::Standby;
     let worker = boot::spawn(pool, Role::Joining(place), suspended, &rollout.config, slots);
-    rollout.workers.push(PendingWorker { place, worker, attempts_left: attempts.saturating_sub(1) });
+    rollout.workers.push(PendingWorker {
+        place,
+        worker,
+        attempts_left: attempts.saturating_sub(u32::from(!defect!(AttemptsNotCounted))),
+    });
 }
 
 /// A worker of the rollout in progress failed.
@@ -132,7 +136,7 @@ pub(in crate::supervisor) fn published(
     let phase = operations.current.as_mut().map(|operation| &mut operation.phase);
     let Some(Phase::Swapping(_, swap) | Phase::Reverting(_, swap)) = phase else { return false };
     let ours = swap.pending.remove(&slot);
-    if let Some(reason) = failure.filter(|_| ours) {
+    if let Some(reason) = failure.filter(|_| ours && !defect!(SwapFailureIgnored)) {
         swap.failure.get_or_insert_with(|| format!("the link of slot {slot} could not be swapped: {reason}"));
     }
     ours

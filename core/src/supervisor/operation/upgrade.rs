@@ -150,7 +150,8 @@ fn detach(pool: &mut Pool, operations: &mut Operations) {
     let ipc_path = pool.config.ipc_file.to_string_lossy().into_owned();
     for worker in pool.workers.ids() {
         if pool.workers.get(worker).is_some_and(Worker::is_reachable) {
-            pool.tell(worker, ToWorker::Detach { ipc_path: ipc_path.clone() });
+            let detach = ToWorker::Detach { ipc_path: ipc_path.clone() };
+            pool.tell(worker, if defect!(DetachShutsDown) { ToWorker::Shutdown } else { detach });
         }
     }
     pool.life = Life::Quit { detached: true };

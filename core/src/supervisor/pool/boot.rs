@@ -107,7 +107,7 @@ pub(in crate::supervisor) fn online(pool: &mut Pool, id: WorkerId, suspended: bo
     let Some(worker) = pool.workers.get(id) else { return Online::Accepted };
     let State::Booting { process, .. } = *worker.state() else { return Online::Accepted };
     let now = pool.now();
-    if worker.start().suspended && !suspended && strict {
+    if worker.start().suspended && !suspended && strict && !defect!(UnsuspendedAccepted) {
         if worker.inherits() {
             // The worker has begun to accept: it may answer what it took.
             pool.workers.change(id, |worker| worker.becomes_ready(now, suspended));

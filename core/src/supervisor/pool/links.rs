@@ -120,7 +120,7 @@ pub(in crate::supervisor) fn resume(pool: &mut Pool, id: WorkerId) {
     }
     let pid = worker.process().map(|process| process.pid);
     if worker.channel().is_open() {
-        let fd = worker.serving_fd();
+        let fd = worker.serving_fd().filter(|_| !defect!(ResumeNamesNoSocket));
         pool.tell(id, ToWorker::Resume { fd });
     }
     tracing::info!(worker = %id.short(), pid, "worker resumed");

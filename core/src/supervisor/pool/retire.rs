@@ -112,7 +112,7 @@ fn shut_down(pool: &mut Pool, id: WorkerId) {
     let deadline = shutdown_deadline(pool, worker.channel());
     // A worker that has not reported to this daemon yet is told when it does. One that cannot be told has its time as
     // well: it may be about to answer.
-    if open {
+    if open && !defect!(ShutdownNotTold) {
         pool.tell(id, ToWorker::Shutdown);
     }
     let now = pool.now();
@@ -122,7 +122,8 @@ fn shut_down(pool: &mut Pool, id: WorkerId) {
 /// Sends SIGTERM to a worker that hears nothing else, and gives it the time that others have after `shutdown`.
 pub(in crate::supervisor) fn terminate_gently(pool: &mut Pool, id: WorkerId, process: Process) {
     let now = pool.now();
-    let deadline = now + pool.config.options.shutdown_timeout + KILL_AFTER;
+    let grace = if defect!(NoGraceForMute) { Duration::ZERO } else { KILL_AFTER };
+    let deadline = now + pool.config.options.shutdown_timeout + grace;
     pool.effects.order(Action::Signal { worker: id, process, signal: WorkerSignal::Terminate });
     pool.workers.change(id, |worker| worker.terminates(now, process, deadline));
 }
@@ -146,7 +147,9 @@ pub(in crate::supervisor) fn terminate(pool: &mut Pool, id: WorkerId) {
         tracing::warn!(worker = %id.short(), pid = process.pid, "worker did not exit within {limit} ms (options.shutdownTimeout), sending SIGTERM");
     }
     let now = pool.now();
-    pool.effects.order(Action::Signal { worker: id, process, signal: WorkerSignal::Terminate });
+    let harsh = defect!(KillInPlaceOfSigterm);
+    let signal = if harsh { WorkerSignal::KillGroup } else { WorkerSignal::Terminate };
+    pool.effects.order(Action::Signal { worker: id, process, signal });
     let grace = if defect!(KillAtOnce) { Duration::ZERO } else { KILL_AFTER };
     pool.workers.change(id, |worker| worker.terminates(now, process, now + grace));
 }

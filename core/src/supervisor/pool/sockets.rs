@@ -180,7 +180,8 @@ pub(in crate::supervisor) fn is_shared(pool: &Pool, id: WorkerId, worker: &Worke
         pool.is_wanted(listener.slot())
             && (!listener.is_foreign() || has_heir(pool, socket, listener.slot(), Some(id)))
     };
-    pool.listeners.get(socket).is_some_and(goes_on) && pool.slots.names(socket)
+    defect!(QueueTakenForShared)
+        || pool.listeners.get(socket).is_some_and(goes_on) && pool.slots.names(socket)
 }
 
 /// The socket file of a dead worker has to stay: there is none, it is the daemon's, or another worker accepts from it.

@@ -156,6 +156,7 @@ pub(in crate::supervisor) fn worker_failed(pool: &mut Pool, place: Place, worked
     let now = pool.now();
     pool.settled.touch_standbys();
     match place {
+        _ if defect!(FailuresNotCounted) => {}
         Place::Standby => pool.standby_failures.failed(now, worked, reason),
         Place::Slot(slot) => {
             pool.slots.change(slot, |slot| slot.worker_failed(now, worked, reason));

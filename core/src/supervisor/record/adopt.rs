@@ -74,7 +74,7 @@ fn adopt_desired(
         running: state.running,
         slots: state.slots,
         standby: state.standby,
-        suspended: state.suspended,
+        suspended: state.suspended && !defect!(AdoptionForgetsSuspension),
     };
     let Some(rollout) = &state.rollout else { return false };
     // Of those who share a socket, the link does not tell whom it is to name.
@@ -115,7 +115,7 @@ pub(super) fn adopt_worker(
         // It may have served, and connections may wait for it.
         (None, None) => RecordedStage::Draining,
     };
-    let leaving = stage == RecordedStage::Leaving;
+    let leaving = stage == RecordedStage::Leaving && !defect!(LeavingAdoptedAsHolder);
     let role = match (owned, record) {
         (_, Some(record)) if leaving => Role::Retired { from: record.slot },
         (Some(slot), _) => Role::Holding(Place::Slot(slot)),

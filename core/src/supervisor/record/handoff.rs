@@ -83,7 +83,7 @@ pub(in crate::supervisor) fn take_over(
     for (id, worker) in workers.into_iter().filter(|_| !defect!(HandoffForgetsWorkers)) {
         pool.workers.insert(id, worker.into());
     }
-    for (index, slot) in slots {
+    for (index, slot) in slots.into_iter().filter(|_| !defect!(HandoffForgetsSlots)) {
         pool.slots.change(index, |to| *to = slot.into());
     }
     for (socket, listener) in listeners.into_iter().filter(|_| !defect!(HandoffForgetsListeners)) {
@@ -92,13 +92,14 @@ pub(in crate::supervisor) fn take_over(
     pool.standby_failures = standby_backoff.into();
     let relays = relays.into_iter().filter(|_| !defect!(HandoffLosesRelays));
     pool.requests.restore(
-        open,
+        if defect!(HandoffLosesRequests) { Default::default() } else { open },
         relays.map(|(id, RelayRecord { origin, worker, pid })| (id, Relay { origin, worker, pid })),
     );
     let queue = if defect!(HandoffLosesQueue) { Vec::new() } else { queue };
     operations.restore(queue, reload_wanted);
     operations.set_note(note);
     pool.adopted_by_links = guessing;
+    let announced = announced.filter(|_| !defect!(HandoffForgetsAnnouncements));
     if let (Some(announcements), Some(announced)) = (announcements, announced) {
         *announcements = announced.into();
     }

@@ -41,7 +41,7 @@ pub(super) fn adopt_links(pool: &mut Pool, left: &Leftovers) -> Vec<OwnedLink> {
         let awaited =
             left.holders(&socket).any(|holder| holder.slot.is_none_or(|its| its == slot) && !holder.new);
         let taken = kept.last().is_some_and(|kept| kept.slot == slot);
-        if !taken && (owner.is_some() || awaited) {
+        if !taken && (owner.is_some() || awaited) && !defect!(AdoptionForgetsLinks) {
             let target = Arc::from(socket);
             pool.slots.change(slot, |slot| slot.is_found(name, target));
             kept.push(OwnedLink { slot, owner });

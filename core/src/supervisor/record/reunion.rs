@@ -55,7 +55,7 @@ fn confirm(
 ) -> Result<(), &'static str> {
     let caller = caller.ok_or("its process is not visible from here")?;
     if let Some(worker) = pool.workers.get(claim.worker) {
-        let same = worker.process() == Some(caller.process);
+        let same = worker.process() == Some(caller.process) || defect!(ClaimBelieved);
         return if same { Ok(()) } else { Err("that worker is another process") };
     }
     let socket = caller.socket.as_deref().and_then(|socket| socket_owner(pool, socket));
@@ -146,14 +146,16 @@ pub(in crate::supervisor) fn reunite(
                 tracing::warn!(worker = %id.short(), "resume was not recorded; treating the app as resumed");
                 pool.desired.suspended = false;
             }
-            if serves && !pool.desired.suspended {
+            if serves && (!pool.desired.suspended || defect!(ReunionResumes)) {
                 links::resume(pool, id);
             }
         }
         Some(State::ShuttingDown { process, .. }) => {
             // The worker may never have heard of it: its time begins now.
             let deadline = now + pool.config.options.shutdown_timeout;
-            pool.tell(id, ToWorker::Shutdown);
+            if !defect!(ReunionForgetsShutdown) {
+                pool.tell(id, ToWorker::Shutdown);
+            }
             pool.workers.change(id, |worker| worker.shuts_down(now, process, deadline));
         }
         // It took no notice of SIGTERM.

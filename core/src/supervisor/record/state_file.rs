@@ -130,7 +130,7 @@ fn header(pool: &Pool, operations: &Operations) -> State {
         running: pool.desired.running,
         slots: pool.desired.slots,
         standby: pool.desired.standby,
-        suspended: pool.desired.suspended,
+        suspended: pool.desired.suspended && !defect!(StateForgetsSuspension),
         socket_dir: pool.config.separate_socket_dir(),
         socket_files: socket_files(pool, operations),
         workers: Vec::new(),

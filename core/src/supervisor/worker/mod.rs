@@ -546,7 +546,7 @@ impl Worker {
 
     /// A link names it.
     pub fn named(&mut self) {
-        if self.exposure == Exposure::Unseen {
+        if self.exposure == Exposure::Unseen && !defect!(NamedNotNoted) {
             self.exposure = Exposure::Named;
         }
     }

@@ -205,10 +205,10 @@ impl World {
                     process.known.online = true;
                 }
             }
-            Event::Claimed { claims: Some(claim), message: FromWorker::Online { .. }, .. } => {
-                if let Some(process) =
-                    self.processes.named(claim.worker).and_then(|w| self.processes.get_mut(w))
-                {
+            Event::Claimed { claims: Some(claim), caller, message: FromWorker::Online { .. }, .. } => {
+                let claimed = self.processes.named(claim.worker).and_then(|w| self.processes.get_mut(w));
+                let speaks = caller.as_ref().map(|caller| caller.process);
+                if let Some(process) = claimed.filter(|its| speaks == Some(its.process)) {
                     process.known.online = true;
                 }
             }
