@@ -70,7 +70,7 @@ fn process_with_reused_pid_is_left_alone() {
          for attempt in $(seq 1000); do
            echo $(({reused} - 1)) > /proc/sys/kernel/ns_last_pid
            (exec setpriv --reuid=shop --regid=shop --init-groups setsid sleep 1000) > /dev/null 2>&1 &
-           [ $! != {reused} ] || exit 0
+           [ $! != {reused} ] || {{ until [ \"$(ps -o comm= {reused})\" = sleep ]; do sleep 0.01; done; exit 0; }}
            kill $!
          done
          exit 1",
