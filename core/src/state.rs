@@ -199,13 +199,8 @@ impl State {
         if state.version != VERSION {
             return Err(format!("its version is {}", state.version));
         }
-        let mut workers: BTreeMap<WorkerId, WorkerRecord> =
-            std::mem::take(&mut state.workers).into_iter().map(|record| (record.id, record)).collect();
-        for line in lines {
-            let changes: Changes = serde_json::from_str(line).map_err(|error| error.to_string())?;
-            state.apply(&mut workers, changes);
-        }
-        state.workers = workers.into_values().collect();
+        let changes: Result<Vec<Changes>, _> = lines.map(serde_json::from_str).collect();
+        state.apply(changes.map_err(|error| error.to_string())?);
         let rollout = state.rollout.iter().flat_map(|rollout| [rollout.slots, rollout.standby]);
         let most = rollout.chain([state.slots, state.standby]).max().unwrap_or(0);
         if most > MAX_WORKERS { Err(format!("it wants {most} workers")) } else { Ok(state) }
@@ -218,26 +213,26 @@ impl State {
             (_, Entry::Whole(state)) => Some(*state),
             (None, Entry::Changes(_)) => None,
             (Some(mut state), Entry::Changes(changes)) => {
-                let mut workers: BTreeMap<WorkerId, WorkerRecord> = std::mem::take(&mut state.workers)
-                    .into_iter()
-                    .map(|record| (record.id, record))
-                    .collect();
-                state.apply(&mut workers, *changes);
-                state.workers = workers.into_values().collect();
+                state.apply([*changes]);
                 Some(state)
             }
         }
     }
 
-    fn apply(&mut self, workers: &mut BTreeMap<WorkerId, WorkerRecord>, changes: Changes) {
-        let Changes { daemon, workers: changed, gone } = changes;
-        if let Some(daemon) = daemon {
-            *self = Self { boot_id: self.boot_id.take(), workers: Vec::new(), ..daemon };
+    fn apply(&mut self, all: impl IntoIterator<Item = Changes>) {
+        let workers = std::mem::take(&mut self.workers).into_iter();
+        let mut workers: BTreeMap<WorkerId, WorkerRecord> =
+            workers.map(|record| (record.id, record)).collect();
+        for Changes { daemon, workers: changed, gone } in all {
+            if let Some(daemon) = daemon {
+                *self = Self { boot_id: self.boot_id.take(), workers: Vec::new(), ..daemon };
+            }
+            for id in gone {
+                workers.remove(&id);
+            }
+            workers.extend(changed.into_iter().map(|record| (record.id, record)));
         }
-        for id in gone {
-            workers.remove(&id);
-        }
-        workers.extend(changed.into_iter().map(|record| (record.id, record)));
+        self.workers = workers.into_values().collect();
     }
 
     /// The file's first line.
