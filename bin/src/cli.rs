@@ -367,6 +367,9 @@ pub struct RestartArgs {
     /// If another operation is in progress, wait for its end instead of failing
     #[arg(long)]
     pub wait: bool,
+    /// Return when the new workers serve, and let the old ones finish meanwhile
+    #[arg(long, conflicts_with = "suspended")]
+    pub no_wait: bool,
 }
 
 /// Arguments of `set-workers`.

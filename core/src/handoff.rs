@@ -60,6 +60,9 @@ pub struct Handoff {
     pub(crate) announcements: Option<AnnouncementsRecord>,
     /// What the upgrade was for.
     pub(crate) restart: Option<RestartRecord>,
+    /// What is left of operations whose new workers serve, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) retirements: Vec<RetirementRecord>,
 }
 
 /// What a configuration must not change, because the successor goes on with it.
@@ -209,7 +212,31 @@ pub(crate) struct RelayRecord {
 pub(crate) struct RequesterRecord {
     pub to: RequestRef,
     pub progress: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub until_swap: bool,
     pub upgraded_from: Option<String>,
+}
+
+/// What is left of an operation whose new workers serve.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RetirementRecord {
+    pub kind: KindRecord,
+    pub askers: Vec<RequesterRecord>,
+    /// Workers that are not gone yet.
+    pub leaving: BTreeSet<WorkerId>,
+}
+
+/// Which operation it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum KindRecord {
+    Start,
+    Restart,
+    SetWorkers,
+    SetStandby,
+    Reload,
+    Upgrade,
+    Stop,
+    Quit,
 }
 
 /// A restart that waits for its turn.

@@ -392,7 +392,7 @@ impl Supervisor {
     fn quit_when_done(&mut self) {
         let quitting = matches!(self.pool.life, Life::Quitting { .. });
         if quitting
-            && (self.operations.is_idle() && remains::nothing_left(&self.pool)
+            && (self.operations.is_complete() && remains::nothing_left(&self.pool)
                 || defect!(QuitBeforeWorkersGone))
         {
             self.pool.life = Life::Quit { detached: false };

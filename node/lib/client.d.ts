@@ -88,6 +88,8 @@ export interface StartOptions {
   maxAttempts?: number;
   /** Wait for the operation in progress instead of failing with `busy`. */
   wait?: boolean;
+  /** Resolve when the new workers serve, and not only when the old ones are gone. Not with `suspended`. */
+  untilSwap?: boolean;
   /** Told about each worker's steps. */
   onProgress?(progress: Progress): void;
 }

@@ -81,6 +81,7 @@ impl Swarm {
             Scenario { settings, releases, script, load, leftovers, length_ms, jitter: rng.u64(..) };
         self.deaths(rng, &mut scenario, &mut faults);
         strain(&mut Rng::with_seed(seed.rotate_left(32)), &mut faults);
+        haste(&mut Rng::with_seed(seed.rotate_left(16)), &mut scenario);
         (scenario, faults)
     }
 
@@ -167,6 +168,19 @@ impl Swarm {
             plan.external.push(ExternalFault { at_ms: rng.u64(0..plan.until_ms), what });
         }
         plan
+    }
+}
+
+/// In some histories nobody waits for old workers.
+fn haste(rng: &mut Rng, scenario: &mut Scenario) {
+    if !chance(rng, 30) {
+        return;
+    }
+    scenario.settings.retiring = *pick(rng, &[1, 2, 3]);
+    for step in &mut scenario.script {
+        if let Act::Ask { ask: Ask::Restart { suspended: false, until_swap, .. }, .. } = &mut step.act {
+            *until_swap = rng.bool();
+        }
     }
 }
 
@@ -305,10 +319,10 @@ fn deed(rng: &mut Rng, habit: Habit, settings: &Settings, releases: usize) -> Ve
     match habit {
         Habit::Restart => {
             let deploy = Act::Deploy { release: rng.usize(0..releases) };
-            let restart = ask(rng, Ask::Restart { suspended: false, attempts, wait });
+            let restart = ask(rng, Ask::Restart { suspended: false, attempts, wait, until_swap: false });
             if rng.bool() { vec![deploy, restart] } else { vec![restart] }
         }
-        Habit::Suspend => vec![ask(rng, Ask::Restart { suspended: true, attempts, wait })],
+        Habit::Suspend => vec![ask(rng, Ask::Restart { suspended: true, attempts, wait, until_swap: false })],
         Habit::Upgrade => {
             let suspended = chance(rng, 20);
             vec![ask(rng, Ask::Upgrade { suspended })]

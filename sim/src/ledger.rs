@@ -15,6 +15,8 @@ pub enum Cause {
     NotRunning,
     /// The worker had `shutdownTimeout` to answer it, and did not.
     ShutdownTimeout,
+    /// More operations retired workers than `options.retiring` allows, and the worker's was the oldest.
+    Hastened,
     /// It waited in the accept queue of a retired worker for the whole of `drainTimeout`.
     DrainTimeout,
     /// It waited in the accept queue of a retired worker, and the kernel could not be asked.
@@ -41,6 +43,7 @@ impl Cause {
             Self::WorkerDied => "worker died",
             Self::NotRunning => "not running",
             Self::ShutdownTimeout => "shutdown time-out",
+            Self::Hastened => "too many retiring",
             Self::DrainTimeout => "drain time-out",
             Self::QueueUnseen => "queue unseen",
             Self::ChannelLost => "channel lost",

@@ -72,6 +72,13 @@ pub struct Settings {
     /// `options.upgrade` is `respawn`.
     #[serde(default)]
     pub respawn: bool,
+    /// `options.retiring`
+    #[serde(default = "default_retiring")]
+    pub retiring: u32,
+}
+
+fn default_retiring() -> u32 {
+    Options::default().retiring.get()
 }
 
 /// `options.ready`
@@ -117,6 +124,7 @@ impl Default for Settings {
             daemon_listens: false,
             ready: Readiness::Report,
             respawn: false,
+            retiring: default_retiring(),
         }
     }
 }
@@ -154,6 +162,7 @@ impl Settings {
                 drain_timeout: Duration::from_millis(self.drain_timeout_ms),
                 shutdown_timeout: Duration::from_millis(self.shutdown_timeout_ms),
                 max_start_attempts: at_least_one(self.max_start_attempts),
+                retiring: at_least_one(self.retiring),
                 symlinks: if self.absolute_links { Symlinks::Absolute } else { Symlinks::Relative },
                 listen: if self.daemon_listens { Listen::Daemon } else { Listen::Worker },
                 ready: self.ready.into(),
@@ -324,6 +333,9 @@ pub enum Ask {
         attempts: Option<NonZeroU32>,
         /// Queue behind the operation in progress.
         wait: bool,
+        /// The client waits for the new workers only.
+        #[serde(default)]
+        until_swap: bool,
     },
     /// `restart-workers` by a client of a newer version.
     Upgrade {
@@ -356,7 +368,8 @@ pub enum Ask {
 
 impl Ask {
     /// A restart as most people ask for it.
-    pub const RESTART: Self = Self::Restart { suspended: false, attempts: None, wait: false };
+    pub const RESTART: Self =
+        Self::Restart { suspended: false, attempts: None, wait: false, until_swap: false };
 
     pub(crate) fn request(&self) -> Request {
         match self {
@@ -367,12 +380,13 @@ impl Ask {
                 max_attempts: *attempts,
                 ..StartOptions::default()
             }),
-            Self::Restart { suspended, attempts, wait } => Request::Restart {
+            Self::Restart { suspended, attempts, wait, until_swap } => Request::Restart {
                 options: StartOptions {
                     suspended: *suspended,
                     max_attempts: *attempts,
                     progress: true,
                     wait: *wait,
+                    until_swap: *until_swap,
                 },
                 version: None,
             },

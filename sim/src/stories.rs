@@ -60,7 +60,7 @@ fn ask(ask: Ask) -> Act {
 }
 
 fn suspended_restart() -> Act {
-    ask(Ask::Restart { suspended: true, attempts: None, wait: false })
+    ask(Ask::Restart { suspended: true, attempts: None, wait: false, until_swap: false })
 }
 
 fn workers(count: u32) -> Act {

@@ -12,7 +12,7 @@ fn command() -> impl Strategy<Value = Command> {
     let ask = prop_oneof![
         2 => (any::<bool>(), attempts()).prop_map(|(suspended, attempts)| Ask::Start { suspended, attempts }),
         4 => (any::<bool>(), attempts(), any::<bool>())
-            .prop_map(|(suspended, attempts, wait)| Ask::Restart { suspended, attempts, wait }),
+            .prop_map(|(suspended, attempts, wait)| Ask::Restart { suspended, attempts, wait, until_swap: false }),
         2 => Just(Ask::Resume),
         1 => Just(Ask::Stop),
         2 => count().prop_map(Ask::SetWorkers),

@@ -7,6 +7,7 @@ mod start;
 mod succession;
 mod terminate;
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use crate::cli::ClientCommand;
@@ -23,6 +24,7 @@ use crate::render::span;
 /// Why it failed, with its exit code. What is known by then is printed already.
 pub async fn run(mut command: ClientCommand, console: &mut Console) -> Result<Exit, Failure> {
     let target = command.target_mut().clone();
+    let begun = Cell::new(!matches!(&command, ClientCommand::Restart(args) if args.wait));
     let work = async {
         let path = socket(&target, console)?;
         let mut client = connect(&path).await?;
@@ -30,7 +32,7 @@ pub async fn run(mut command: ClientCommand, console: &mut Console) -> Result<Ex
             ClientCommand::Status(args) => read::status(&mut client, args.json, console).await,
             ClientCommand::Config(args) => read::config(&mut client, args.json, console).await,
             ClientCommand::Start(args) => start::start(&mut client, &args.starting, console).await,
-            ClientCommand::Restart(args) => start::restart(client, &path, &args, console).await,
+            ClientCommand::Restart(args) => start::restart(client, &path, &args, &begun, console).await,
             ClientCommand::Resume(_) => change::resume(&mut client, console).await,
             ClientCommand::Stop(_) => change::stop(&mut client, console).await,
             ClientCommand::SetWorkers(args) => change::set_workers(&mut client, args.count, console).await,
@@ -41,17 +43,20 @@ pub async fn run(mut command: ClientCommand, console: &mut Console) -> Result<Ex
             ClientCommand::SendReq(args) => app::send_request(&mut client, args, console).await,
         }
     };
-    within(target.timeout, work).await
+    match target.timeout {
+        None => work.await,
+        Some(limit) => {
+            tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(timed_out(limit, begun.get())))
+        }
+    }
 }
 
-/// `work`, unless it takes longer than `limit`.
-async fn within(
-    limit: Option<Duration>,
-    work: impl Future<Output = Result<Exit, Failure>>,
-) -> Result<Exit, Failure> {
-    let Some(limit) = limit else { return work.await };
-    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
-        Err(Failure::new(Exit::TimeOut, format!("the daemon has not answered within {}", span(limit)))
-            .help("what it was asked for goes on; see `nodesockd status`"))
+/// The daemon has not answered in time. A restart that waits for its turn ends with its client (docs/05-ipc.md).
+fn timed_out(limit: Duration, begun: bool) -> Failure {
+    let failure = Failure::new(Exit::TimeOut, format!("the daemon has not answered within {}", span(limit)));
+    failure.help(if begun {
+        "what it was asked for goes on; see `nodesockd status`"
+    } else {
+        "no worker was started yet: a restart that still waits for its turn will not run; see `nodesockd status`"
     })
 }

@@ -1,5 +1,6 @@
 //! `start`, `restart`
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -36,9 +37,10 @@ pub(super) async fn start<S: AsyncRead + AsyncWrite + Unpin>(
     starting: &Starting,
     console: &mut Console,
 ) -> Result<Exit, Failure> {
-    let request = Request::Start(options(starting, false));
+    let request = Request::Start(options(starting));
     let before = running(client).await?;
-    let (transcript, took, _) = follow(client, &request, starting.suspended, console).await?;
+    let (transcript, took, _) =
+        follow(client, &request, starting.suspended, &Cell::new(true), console).await?;
     console.err.line(&if transcript.is_empty() {
         without_progress(&before, &running(client).await?)
     } else {
@@ -74,22 +76,26 @@ fn without_progress(before: &[WorkerView], after: &[WorkerView]) -> String {
     format!("Started {} {workers}.{wait}", started.len())
 }
 
-/// Replaces all workers, after an upgrade of the daemon if that is wanted. `path` is where the daemon listens.
+/// Replaces all workers, after an upgrade of the daemon if that is wanted. `path` is where the daemon listens. `begun`
+/// becomes true as soon as the restart is known not to wait for its turn.
 pub(super) async fn restart(
     mut client: Client<UnixStream>,
     path: &Path,
     args: &RestartArgs,
+    begun: &Cell<bool>,
     console: &mut Console,
 ) -> Result<Exit, Failure> {
     let version = args.upgrade.then(|| VERSION.to_owned());
-    let request = Request::Restart { options: options(&args.starting, args.wait), version };
+    let options = StartOptions { wait: args.wait, until_swap: args.no_wait, ..options(&args.starting) };
+    let request = Request::Restart { options, version };
     let leaving = if args.upgrade { Some(Leaving::of(&mut client, path).await?) } else { None };
     let suspended = args.starting.suspended;
-    let (mut transcript, mut took, mut daemon) = follow(&mut client, &request, suspended, console).await?;
+    let (mut transcript, mut took, mut daemon) =
+        follow(&mut client, &request, suspended, begun, console).await?;
     if let (Some(leaving), true) = (leaving, daemon.upgrading) {
         console.err.line("The daemon leaves its workers to its successor.")?;
         let mut successor = leaving.successor(client, console).await?;
-        (transcript, took, daemon) = follow(&mut successor, &request, suspended, console).await?;
+        (transcript, took, daemon) = follow(&mut successor, &request, suspended, begun, console).await?;
         if daemon.upgrading {
             return Err(Failure::new(
                 Exit::Unexpected,
@@ -108,9 +114,9 @@ pub(super) async fn restart(
     Ok(Exit::Done)
 }
 
-fn options(starting: &Starting, wait: bool) -> StartOptions {
+fn options(starting: &Starting) -> StartOptions {
     let Starting { suspended, max_attempts, .. } = *starting;
-    StartOptions { suspended, max_attempts, progress: true, wait }
+    StartOptions { suspended, max_attempts, progress: true, wait: false, until_swap: false }
 }
 
 /// Sends `request` and shows what comes back until it is done; the new workers are to be suspended, or not.
@@ -118,19 +124,23 @@ async fn follow<S: AsyncRead + AsyncWrite + Unpin>(
     client: &mut Client<S>,
     request: &Request,
     suspended: bool,
+    begun: &Cell<bool>,
     console: &mut Console,
 ) -> Result<(Transcript, Duration, DaemonView), Failure> {
-    let begun = Instant::now();
+    let asked = Instant::now();
     let mut live = Live::new(&mut console.err, suspended);
     let mut daemon = DaemonView { pid: None, upgrading: false, upgraded_from: None };
     let mut answers = client.ask(request).await?;
     loop {
         match answers.next().await {
             Ok(Some(data)) => match view::read::<ProgressView>(&data) {
-                Ok(step) => live.show(step.progress)?,
+                Ok(step) => {
+                    begun.set(true);
+                    live.show(step.progress)?;
+                }
                 Err(_) => daemon = view::read(&data)?,
             },
-            Ok(None) => return Ok((live.finish(), begun.elapsed(), daemon)),
+            Ok(None) => return Ok((live.finish(), asked.elapsed(), daemon)),
             Err(ClientError::Refused(refusal)) => {
                 live.give_up()?;
                 return Err(refused(refusal, console)?);

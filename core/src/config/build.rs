@@ -154,6 +154,7 @@ impl Base<'_> {
             drain_timeout: layer.drain_timeout.value()?,
             shutdown_timeout: layer.shutdown_timeout.value()?,
             max_start_attempts: layer.max_start_attempts.value()?,
+            retiring: layer.retiring.value()?,
             symlinks: layer.symlinks.value()?,
             stderr: layer.stderr.value().map_or_else(|| stdout.clone(), output),
             stdout,

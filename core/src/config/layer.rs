@@ -65,6 +65,9 @@ section! {
         shutdown_timeout: "shutdownTimeout" => Given<Duration> = Options::default().shutdown_timeout,
         /// How often a start that a person asked for is tried before it counts as failed.
         max_start_attempts: "maxStartAttempts" => Given<NonZeroU32> = Options::default().max_start_attempts,
+        /// How many sets of old workers may finish at a time, each of an operation of its own; beyond that, the oldest
+        /// set gets SIGTERM.
+        retiring: "retiring" => Given<NonZeroU32> = Options::default().retiring,
         /// Whether links hold the relative or the absolute path of the socket.
         symlinks: "symlinks" => Given<Symlinks> = Options::default().symlinks,
         /// The file that the workers' output is appended to; `discard` or null throws it away. Without it, output goes
@@ -145,6 +148,7 @@ impl From<&Options> for OptionsLayer {
             drain_timeout: options.drain_timeout.into(),
             shutdown_timeout: options.shutdown_timeout.into(),
             max_start_attempts: options.max_start_attempts.into(),
+            retiring: options.retiring.into(),
             symlinks: options.symlinks.into(),
             stdout: to(&options.stdout),
             stderr: to(&options.stderr),

@@ -120,6 +120,8 @@ pub struct Options {
     pub shutdown_timeout: Duration,
     /// `maxStartAttempts`
     pub max_start_attempts: NonZeroU32,
+    /// `retiring`
+    pub retiring: NonZeroU32,
     /// `symlinks`
     pub symlinks: Symlinks,
     /// `stdout`
@@ -146,6 +148,7 @@ impl Default for Options {
             drain_timeout: Duration::from_millis(5000),
             shutdown_timeout: Duration::from_millis(10_000),
             max_start_attempts: NonZeroU32::MIN,
+            retiring: const { NonZeroU32::new(3).unwrap() },
             symlinks: Symlinks::Relative,
             stdout: Output::Inherit,
             stderr: Output::Inherit,

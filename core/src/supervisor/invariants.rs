@@ -119,7 +119,7 @@ fn check_suspension(pool: &Pool, operations: &Operations) -> Result<(), Violatio
             || matches!(worker.state(), State::Ready { suspended: false, .. }) && !worker.is_standby();
         // A worker of a slot that there is no more goes once the link is removed; whoever asked is answered after that.
         let unwanted = worker.slot().is_some_and(|slot| slot.0 >= pool.desired.slots);
-        let leaving = worker.is_retired() || unwanted && !operations.is_idle();
+        let leaving = worker.is_retired() || unwanted && !operations.is_complete();
         // It serves because its link could not be swapped back, and goes as soon as that succeeds.
         let stuck = worker.wire_state() == WorkerState::Broken;
         let alive = worker.process().is_some() || worker.is_coming();

@@ -177,7 +177,7 @@ pub(super) fn due(pool: &mut Pool, operations: &mut Operations, id: WorkerId, ti
         Timer::Drain if defect!(DrainTimeoutIgnored) => {}
         Timer::Drain => retire::drain_timed_out(pool, id),
         Timer::Shutdown if defect!(KillInsteadOfTerminate) => retire::kill(pool, id),
-        Timer::Shutdown => retire::terminate(pool, id),
+        Timer::Shutdown => retire::shutdown_timed_out(pool, id),
         Timer::Kill if defect!(NoSigkill) => {}
         Timer::Kill => retire::kill(pool, id),
         Timer::Channel => out_of_reach(pool, operations, id),

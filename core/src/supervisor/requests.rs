@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::action::Action;
 use crate::id::{Peer, RequestRef, WorkerId};
-use crate::wire::{Body, Code, Json, Progress, Reply};
+use crate::wire::{Body, Code, Json, Progress, Reply, Stage};
 
 use super::effects::Effects;
 
@@ -21,6 +21,8 @@ pub(super) struct Requests {
     open: BTreeSet<RequestRef>,
     /// Who is told how an operation proceeds.
     audience: Audience,
+    /// Who is told what becomes of old workers that finish.
+    watchers: BTreeMap<WorkerId, Vec<RequestRef>>,
     relays: BTreeMap<String, Relay>,
     relays_by_worker: BTreeMap<WorkerId, BTreeSet<String>>,
     relays_by_origin: BTreeMap<RequestRef, BTreeSet<String>>,
@@ -79,14 +81,24 @@ impl Requests {
         self.audience = audience;
     }
 
+    /// From now on these are told what becomes of an old worker, too.
+    pub fn watch(&mut self, worker: WorkerId, audience: Vec<RequestRef>) {
+        self.watchers.entry(worker).or_default().extend(audience);
+    }
+
     /// Tells those who watch the operation how far a worker has got. `new`: the worker belongs to the new ones that have
     /// not taken over yet.
     pub fn progress(&mut self, effects: &mut Effects, new: bool, progress: &Progress) {
-        let audience = match &self.audience {
+        let mut audience = match &self.audience {
             Audience::OfNewWorkers(audience) if new => audience.clone(),
             Audience::OfAllWorkers(audience) => audience.clone(),
-            Audience::OfNewWorkers(_) | Audience::Nobody => return,
+            Audience::OfNewWorkers(_) | Audience::Nobody => Vec::new(),
         };
+        if progress.stage == Stage::Gone {
+            audience.extend(self.watchers.remove(&progress.id).unwrap_or_default());
+        } else {
+            audience.extend(self.watchers.get(&progress.id).into_iter().flatten().cloned());
+        }
         for to in audience {
             self.reply(effects, &to, Reply::part(Body::Progress(progress.clone())));
         }

@@ -174,6 +174,7 @@ fn request(kind: &str, frame: &Frame<'_>, from: Sender) -> Result<Request, (Code
         version: Option<String>,
         progress: Option<bool>,
         wait: Option<bool>,
+        until_swap: Option<bool>,
     }
     impl Start {
         fn options(&self) -> StartOptions {
@@ -182,6 +183,7 @@ fn request(kind: &str, frame: &Frame<'_>, from: Sender) -> Result<Request, (Code
                 max_attempts: self.max_attempts,
                 progress: self.progress.unwrap_or(false),
                 wait: self.wait.unwrap_or(false),
+                until_swap: self.until_swap.unwrap_or(false),
             }
         }
     }
@@ -215,6 +217,10 @@ fn request(kind: &str, frame: &Frame<'_>, from: Sender) -> Result<Request, (Code
         "start-workers" => Request::Start(data::<Start>(kind, frame)?.options()),
         "restart-workers" => {
             let start: Start = data(kind, frame)?;
+            if start.options().suspended && start.options().until_swap {
+                let words = "`untilSwap` does not go with `suspended`: a migration may run only when no active worker is left";
+                return Err((Code::Usage, words.to_owned()));
+            }
             Request::Restart { options: start.options(), version: start.version }
         }
         "resume-workers" => Request::Resume,

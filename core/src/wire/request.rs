@@ -72,6 +72,9 @@ pub struct StartOptions {
     pub progress: bool,
     /// Wait for the operation in progress instead of failing with [`Code::Busy`](super::Code::Busy).
     pub wait: bool,
+    /// Answer when the new workers serve, and not only when the old ones are gone. Not with `suspended`.
+    #[serde(default)]
+    pub until_swap: bool,
 }
 
 impl Request {
@@ -117,7 +120,13 @@ impl StartOptions {
     /// What is not at its default, as older daemons know only `suspended` and `maxAttempts`.
     fn data(&self, version: Option<&str>) -> Value {
         let mut data = Map::new();
-        for (name, set) in [("suspended", self.suspended), ("progress", self.progress), ("wait", self.wait)] {
+        let flags = [
+            ("suspended", self.suspended),
+            ("progress", self.progress),
+            ("wait", self.wait),
+            ("untilSwap", self.until_swap),
+        ];
+        for (name, set) in flags {
             if set {
                 data.insert(name.into(), json!(true));
             }
@@ -162,11 +171,14 @@ mod tests {
     use super::*;
     use crate::wire::{Incoming, Sender, decode};
 
+    const WAITING: StartOptions =
+        StartOptions { suspended: false, max_attempts: None, progress: false, wait: true, until_swap: false };
+
     #[test]
     fn what_a_client_encodes_the_daemon_decodes() {
         let data = Some(Json::parse(r#"{"n": 1.0}"#).unwrap());
         let options =
-            StartOptions { suspended: true, max_attempts: NonZeroU32::new(3), progress: true, wait: true };
+            StartOptions { suspended: true, max_attempts: NonZeroU32::new(3), progress: true, ..WAITING };
         let requests = [
             Request::Status,
             Request::Config,
@@ -174,6 +186,7 @@ mod tests {
             Request::Start(options.clone()),
             Request::Restart { options: StartOptions::default(), version: None },
             Request::Restart { options, version: Some("3.0.0".into()) },
+            Request::Restart { options: StartOptions { until_swap: true, ..WAITING }, version: None },
             Request::Resume,
             Request::Stop,
             Request::SetWorkers { count: NonZeroU32::MIN },

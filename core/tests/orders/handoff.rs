@@ -108,7 +108,8 @@ fn what_any_version_has_handed_off_is_taken_over() {
 }
 
 /// The next version in the place of this one.
-fn upgraded(mut desk: Desk, config: Config) -> Desk {
+/// The daemon that follows after an upgrade.
+pub fn upgraded(mut desk: Desk, config: Config) -> Desk {
     let handoff = desk.hand_off();
     let daemon = Daemon { version: "99.0.0".into(), pid: 1, boot: BootId(2), manager: None };
     let supervisor = Supervisor::take_over(config.clone(), daemon, handoff, desk.now);

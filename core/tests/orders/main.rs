@@ -11,6 +11,7 @@ mod handoff;
 mod log;
 mod manager;
 mod operations;
+mod overlap;
 mod relay;
 mod slots;
 mod sockets;

@@ -202,11 +202,13 @@ fn data(input: &mut Input<'_>) -> Option<Json> {
 }
 
 pub(crate) fn options(input: &mut Input<'_>) -> StartOptions {
+    let suspended = input.flag();
     StartOptions {
-        suspended: input.flag(),
+        suspended,
         max_attempts: NonZeroU32::new(u32::from(input.byte() % 4)),
         progress: input.flag(),
         wait: input.flag(),
+        until_swap: !suspended && input.flag(),
     }
 }
 

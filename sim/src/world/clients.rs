@@ -17,6 +17,8 @@ pub(crate) struct Clients {
     connections: BTreeMap<u32, ConnId>,
     opened: u64,
     requests: u64,
+    /// Requests that the daemon has heard of.
+    heard: u64,
     asked: BTreeMap<RequestRef, Asked>,
     last_answer: Option<Result<(), Code>>,
     /// Connections over which a process claimed to be another worker.
@@ -27,6 +29,8 @@ pub(crate) struct Clients {
 #[derive(Debug, Clone)]
 struct Asked {
     request: Request,
+    /// In the order in which the daemon has heard of requests.
+    number: u64,
     /// Another operation was in progress.
     overlaps: bool,
     /// How often it was made, by the same id.
@@ -35,6 +39,11 @@ struct Asked {
 }
 
 impl Clients {
+    /// How many requests the daemon has heard of.
+    pub fn heard(&self) -> u64 {
+        self.heard
+    }
+
     /// The daemon is dead, and all connections with it.
     pub fn forget_all(&mut self) {
         self.connections.clear();
@@ -118,8 +127,11 @@ impl World {
     pub(super) fn heard_request(&mut self, from: &RequestRef, request: &Request) {
         let open = |asked: &Asked| asked.finals < asked.heard && is_operation(&asked.request);
         let overlaps = is_operation(request) && self.clients.asked.values().any(open);
+        self.clients.heard += 1;
+        let number = self.clients.heard;
         let asked = self.clients.asked.entry(from.clone()).or_insert_with(|| Asked {
             request: request.clone(),
+            number,
             overlaps,
             heard: 0,
             finals: 0,
@@ -131,7 +143,7 @@ impl World {
         if overlaps {
             self.tally.count("overlapping commands");
         }
-        self.promise_on_request(request);
+        self.promise_on_request(number, request);
     }
 
     /// The daemon replies.
@@ -154,7 +166,7 @@ impl World {
             return;
         }
         asked.finals += 1;
-        let (request, overlaps) = (asked.request.clone(), asked.overlaps);
+        let (request, number, overlaps) = (asked.request.clone(), asked.number, asked.overlaps);
         self.mark_reply(&request, overlaps, reply);
         self.clients.last_answer = Some(reply.code.map_or(Ok(()), Err));
         let who = self.peer(&to.peer);
@@ -176,7 +188,7 @@ impl World {
         // Workers that another operation has started are running: nothing is left to be done.
         let started = self.oracle.wanted || self.oracle.lifting > 1;
         let idle = overlaps && started && matches!(request, Request::Start(_));
-        self.promise_on_reply(&request, reply.errors.is_empty() && !leaves && !idle);
+        self.promise_on_reply(number, &request, reply.errors.is_empty() && !leaves && !idle);
     }
 
     /// How the last request that was answered ended.
@@ -264,9 +276,9 @@ pub(super) fn name(ask: &Ask) -> String {
         Ask::Start { suspended, attempts } => {
             format!("start{}{}", flag(*suspended, " --suspended"), option(*attempts))
         }
-        Ask::Restart { suspended, attempts, wait } => {
-            let wait = flag(*wait, " --wait");
-            format!("restart{}{}{wait}", flag(*suspended, " --suspended"), option(*attempts))
+        Ask::Restart { suspended, attempts, wait, until_swap } => {
+            let (wait, until_swap) = (flag(*wait, " --wait"), flag(*until_swap, " --no-wait"));
+            format!("restart{}{}{wait}{until_swap}", flag(*suspended, " --suspended"), option(*attempts))
         }
         Ask::Upgrade { suspended } => format!("restart --upgrade{}", flag(*suspended, " --suspended")),
         Ask::SetWorkers(count) => format!("set-workers {count}"),

@@ -137,6 +137,46 @@ fn one_operation_at_a_time() {
 }
 
 #[test]
+fn a_restart_begins_although_an_old_worker_has_a_request_to_finish() {
+    let app = App::new();
+    let daemon = app.start();
+    let serving = || daemon.status().slot(0).id.clone();
+    let first_worker = serving();
+    let slow = http::ask(&app.link(0), "/slow").unwrap();
+    let first = cli::spawn(&mut cli::command(app.folder(), &["restart"]));
+    daemon.until("a new worker serves", |status| status.slot(0).id != first_worker);
+
+    let second_worker = serving();
+    let second = app.cli(&["restart", "--no-wait"]);
+    assert_eq!(second.code, 0, "{second}");
+    assert_ne!(serving(), second_worker, "the fix serves");
+    assert!(
+        daemon.status().workers.iter().any(|worker| worker.id == first_worker),
+        "the request is not cut off"
+    );
+
+    assert_eq!(app.cli(&["send-msg", "-w", &first_worker, "finish"]).code, 0);
+    assert_eq!(slow.answer().unwrap().status, 200);
+    let first = first.finish();
+    assert_eq!(first.code, 0, "{first}");
+    assert!(daemon.status().workers.iter().all(|worker| worker.id != first_worker));
+}
+
+#[test]
+fn a_restart_that_waits_for_its_turn_ends_with_its_client() {
+    let (app, daemon) = gated();
+    let first = begin(&app, &daemon, &["restart"]);
+    let waiting = app.cli(&["restart", "--wait", "--timeout", "1s"]);
+    assert_eq!(waiting.code, 8, "{waiting}");
+    assert!(waiting.stderr.contains("will not run"), "{waiting}");
+    app.write("go", "");
+    assert_eq!(first.finish().code, 0);
+    let serving = daemon.status().slot(0).id.clone();
+    daemon.until("nothing follows", |status| status.is_settled() && status.operation.is_none());
+    assert_eq!(daemon.status().slot(0).id, serving);
+}
+
+#[test]
 fn a_restart_with_wait_queues() {
     let (app, daemon) = gated();
     let first = begin(&app, &daemon, &["restart"]);

@@ -1,17 +1,15 @@
 //! Taking the operation in progress from phase to phase.
 
-use std::collections::BTreeSet;
-
 use crate::id::WorkerId;
 use crate::supervisor::pool::Pool;
 
-use super::{Operation, Operations, Phase, begin, done, replace};
+use super::{Operation, Operations, Phase, begin, done, replace, retirement};
 
-/// Takes the operation in progress as far as it goes now. `gone`: workers whose process is gone since this was called
-/// last.
+/// Takes the operation in progress as far as it goes now, and what is left of earlier ones.
 pub(in crate::supervisor) fn advance(pool: &mut Pool, operations: &mut Operations) {
     let gone = std::mem::take(&mut pool.workers.touched().gone);
     forget_gone(operations, &gone);
+    retirement::advance(pool, &mut operations.retirements, &gone);
     while let Some(phase) = operations.current().map(|operation| &operation.phase) {
         if !is_over(pool, phase) {
             return;
@@ -24,13 +22,8 @@ pub(in crate::supervisor) fn advance(pool: &mut Pool, operations: &mut Operation
                 operations.enter(&mut pool.requests, kind, requesters, phase);
             }
             Phase::Swapping(rollout, swap) if swap.failure().is_none() => {
-                // In the next phase already, so that progress finds the requesters.
-                let phase = Phase::Retiring { leaving: BTreeSet::new() };
-                operations.enter(&mut pool.requests, kind, requesters, phase);
-                let leaves = replace::commit(pool, rollout);
-                if let Some(Operation { phase: Phase::Retiring { leaving }, .. }) = &mut operations.current {
-                    *leaving = leaves;
-                }
+                let rest = replace::commit(pool, operations, kind, requesters, rollout);
+                begin::next_if_ended(pool, operations, rest);
             }
             Phase::Swapping(rollout, swap) => {
                 let swap = replace::swap_back(pool, &rollout, swap);

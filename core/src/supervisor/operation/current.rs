@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use crate::handoff::{QueuedRecord, RequesterRecord, RestartRecord};
+use crate::handoff::{QueuedRecord, RequesterRecord, RestartRecord, RetirementRecord};
 use crate::id::{Peer, RequestRef, WorkerId};
-use crate::wire::{Body, Reply, StartOptions};
-
 use crate::supervisor::pool::Pool;
 use crate::supervisor::requests::{Audience, Requests};
+use crate::wire::StartOptions;
 
+use super::kind::Kind;
+use super::requester::{Requester, audience};
+use super::retirement::Retirement;
 use super::rollout::{Rollout, Swap};
 
 /// The operation in progress, and what waits for its end.
@@ -16,6 +18,8 @@ use super::rollout::{Rollout, Swap};
 pub(in crate::supervisor) struct Operations {
     pub(super) current: Option<Operation>,
     pub(super) queue: VecDeque<Queued>,
+    /// What is left of operations whose new workers serve, oldest first.
+    pub(super) retirements: Vec<Retirement>,
     /// A SIGHUP came while an operation was in progress.
     pub(super) reload_wanted: bool,
     /// So did a SIGUSR2.
@@ -32,35 +36,6 @@ pub(in crate::supervisor) struct Operation {
     pub phase: Phase,
 }
 
-/// Which operation it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::supervisor) enum Kind {
-    Start,
-    Restart,
-    SetWorkers,
-    SetStandby,
-    Reload,
-    Upgrade,
-    Stop,
-    Quit,
-}
-
-impl Kind {
-    /// In the middle of a sentence.
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Start => "a start",
-            Self::Restart => "a restart",
-            Self::SetWorkers => "a change of the number of workers",
-            Self::SetStandby => "a change of the number of standbys",
-            Self::Reload => "a reload",
-            Self::Upgrade => "an upgrade",
-            Self::Stop => "a stop",
-            Self::Quit => "the daemon's own end",
-        }
-    }
-}
-
 /// How far it has got.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::supervisor) enum Phase {
@@ -74,7 +49,7 @@ pub(in crate::supervisor) enum Phase {
     Swapping(Rollout, Swap),
     /// A link could not be swapped; those that were are being swapped back.
     Reverting(Rollout, Swap),
-    /// The new workers serve; those that are no longer needed have to go.
+    /// Nothing else may begin until these workers are gone: all of them, or all that are active in a suspended app.
     Retiring { leaving: BTreeSet<WorkerId> },
 }
 
@@ -93,28 +68,12 @@ pub(in crate::supervisor) enum Step {
     HandingOff,
 }
 
-/// Somebody who waits for the operation's end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::supervisor) struct Requester {
-    pub to: RequestRef,
-    /// The requester wants to be told how the operation proceeds.
-    pub progress: bool,
-    /// The daemon's version when it was asked, if it has upgraded itself since.
-    pub upgraded_from: Option<String>,
-}
-
 /// A restart that waits for its turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::supervisor) struct Queued {
     pub to: RequestRef,
     pub options: StartOptions,
     pub version: Option<String>,
-}
-
-impl Requester {
-    pub fn new(to: RequestRef, options: &StartOptions) -> Self {
-        Self { to, progress: options.progress, upgraded_from: None }
-    }
 }
 
 impl Operations {
@@ -132,6 +91,11 @@ impl Operations {
         self.current.is_none()
     }
 
+    /// Nothing is in progress, and no worker leaves because of something that was.
+    pub fn is_complete(&self) -> bool {
+        self.current.is_none() && self.retirements.is_empty()
+    }
+
     pub fn is(&self, kind: Kind) -> bool {
         self.current.as_ref().is_some_and(|operation| operation.kind == kind)
     }
@@ -144,8 +108,7 @@ impl Operations {
         requesters: Vec<Requester>,
         phase: Phase,
     ) {
-        let progress = requesters.iter().filter(|requester| requester.progress);
-        let audience = progress.map(|requester| requester.to.clone()).collect();
+        let audience = audience(&requesters);
         requests.tell_progress_to(match &phase {
             Phase::Starting(_) | Phase::Swapping(..) | Phase::Reverting(..) => {
                 Audience::OfNewWorkers(audience)
@@ -193,7 +156,9 @@ impl Operations {
     /// Whether somebody who made this request waits for an operation.
     pub fn waits(&self, to: &RequestRef) -> bool {
         let requesters = self.current.iter().flat_map(|operation| &operation.requesters);
+        let of_retirements = self.retirements.iter().flat_map(|retirement| &retirement.requesters);
         requesters
+            .chain(of_retirements)
             .map(|requester| &requester.to)
             .chain(self.queue.iter().map(|queued| &queued.to))
             .any(|of| of == to)
@@ -202,8 +167,10 @@ impl Operations {
     /// Forgets that `peer` waits.
     pub fn forget(&mut self, peer: Peer) {
         self.queue.retain(|queued| queued.to.peer != peer);
-        if let Some(operation) = &mut self.current {
-            operation.requesters.retain(|requester| requester.to.peer != peer);
+        let of_retirements = self.retirements.iter_mut().map(|retirement| &mut retirement.requesters);
+        for requesters in self.current.iter_mut().map(|current| &mut current.requesters).chain(of_retirements)
+        {
+            requesters.retain(|requester| requester.to.peer != peer);
         }
     }
 
@@ -224,15 +191,33 @@ impl Operations {
         Some(RestartRecord { askers, options: options.clone() })
     }
 
+    /// What is left of operations whose new workers serve.
+    pub fn retirements(&self) -> Vec<RetirementRecord> {
+        self.retirements.iter().map(RetirementRecord::from).collect()
+    }
+
+    /// The workers that leave because of an operation whose new workers serve.
+    pub fn retiring(&self) -> impl Iterator<Item = WorkerId> + '_ {
+        self.retirements.iter().flat_map(|retirement| &retirement.leaving).copied()
+    }
+
     /// The restarts that wait, and whether a reload does.
     pub fn waiting(&self) -> (Vec<QueuedRecord>, bool) {
         (self.queue.iter().map(QueuedRecord::from).collect(), self.reload_wanted)
     }
 
-    /// Goes on with what waited in a predecessor.
-    pub fn restore(&mut self, queue: Vec<QueuedRecord>, reload_wanted: bool) {
+    /// Goes on with what waited in a predecessor, and with what was left of its operations.
+    pub fn restore(
+        &mut self,
+        requests: &mut Requests,
+        queue: Vec<QueuedRecord>,
+        reload_wanted: bool,
+        retirements: Vec<RetirementRecord>,
+    ) {
         self.queue = queue.into_iter().map(Queued::from).collect();
         self.reload_wanted = reload_wanted;
+        self.retirements = retirements.into_iter().map(Retirement::from).collect();
+        self.retirements.iter().for_each(|retirement| retirement.tell_progress(requests));
     }
 }
 
@@ -243,34 +228,6 @@ pub(in crate::supervisor) enum Progress {
     GoesOn,
     /// The operation has ended; the next one can begin.
     Ended,
-}
-
-/// Answers that what was asked for is done.
-pub(in crate::supervisor) fn done(pool: &mut Pool, requester: Requester) {
-    let Requester { to, upgraded_from, .. } = requester;
-    let body = Body::Daemon { pid: pool.daemon.pid, upgrading: false, upgraded_from };
-    pool.requests.reply(&mut pool.effects, &to, Reply::done(Some(body)));
-}
-
-/// Answers all who wait for an operation.
-pub(super) fn reply_to_all(pool: &mut Pool, requesters: Vec<Requester>, reply: &Reply) {
-    for requester in requesters {
-        pool.requests.reply(&mut pool.effects, &requester.to, reply.clone());
-    }
-}
-
-impl From<&Requester> for RequesterRecord {
-    fn from(requester: &Requester) -> Self {
-        let Requester { to, progress, upgraded_from } = requester.clone();
-        Self { to, progress, upgraded_from }
-    }
-}
-
-impl From<RequesterRecord> for Requester {
-    fn from(record: RequesterRecord) -> Self {
-        let RequesterRecord { to, progress, upgraded_from } = record;
-        Self { to, progress, upgraded_from }
-    }
 }
 
 impl From<&Queued> for QueuedRecord {

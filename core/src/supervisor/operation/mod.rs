@@ -2,8 +2,10 @@
 //!
 //! | room | does |
 //! | --- | --- |
+//! | `kind`, `requester` | which operations there are, and who waits for one |
 //! | `rollout` | the set of new workers, and the links that are swapped to them |
 //! | `current` | the operation in progress, and what waits for its end |
+//! | `retirement` | what is left of an operation whose new workers serve |
 //! | `replace` | replaces or adds workers as a set |
 //! | `upgrade` | replaces the daemon under running workers |
 //! | `begin` | starts operations, those that have waited included, and ends them before they are done |
@@ -12,9 +14,15 @@
 pub(super) mod advance;
 pub(super) mod begin;
 mod current;
+mod kind;
 pub(super) mod replace;
+mod requester;
+pub(super) mod retirement;
 pub(super) mod rollout;
 pub(super) mod upgrade;
 
-pub(super) use current::{Kind, Operation, Operations, Phase, Progress, Requester, Step, done};
-use current::{Queued, reply_to_all};
+use current::Queued;
+pub(super) use current::{Operation, Operations, Phase, Progress, Step};
+pub(super) use kind::Kind;
+use requester::reply_to_all;
+pub(super) use requester::{Requester, done};

@@ -7,11 +7,13 @@ use crate::config::{Config, Output};
 use crate::id::{SlotIndex, WorkerId};
 use crate::supervisor::goal::Desired;
 use crate::supervisor::pool::{Pool, boot, links, retire, sockets, surplus};
+use crate::supervisor::requests::Audience;
 use crate::supervisor::worker::{Place, Role, Worker};
 use crate::wire::{Body, Code, FailedWorker, Reply, Stage, ToWorker};
 
+use super::requester::audience;
 use super::rollout::{PendingWorker, Rollout, Swap};
-use super::{Kind, Operation, Operations, Phase, Progress, Requester, reply_to_all};
+use super::{Kind, Operation, Operations, Phase, Progress, Requester, reply_to_all, retirement};
 
 /// What to roll out.
 #[derive(Debug, Clone)]
@@ -159,25 +161,23 @@ pub(in crate::supervisor) fn swap_back(pool: &mut Pool, rollout: &Rollout, swap:
     Swap { pending, before, failure }
 }
 
-/// The new workers serve: makes that official, and retires the others. Returns those whose end completes the operation.
-pub(in crate::supervisor) fn commit(pool: &mut Pool, rollout: Rollout) -> BTreeSet<WorkerId> {
-    let Rollout { workers, replaces, desired, config, .. } = rollout;
+/// The new workers serve: makes that official and retires the others. These finish beside what comes next, unless a
+/// migration is being prepared: whoever waits for that wants to know that no active worker is left, and that none comes.
+pub(in crate::supervisor) fn commit(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    kind: Kind,
+    requesters: Vec<Requester>,
+    rollout: Rollout,
+) -> Progress {
+    let Rollout { workers, suspended, replaces, desired, config, .. } = rollout;
     let renamed = config.name != pool.config.name;
     let before = std::mem::replace(&mut pool.config, config);
     pool.remember_names(&before.socket_file);
     pool.desired = desired;
+    pool.requests.tell_progress_to(Audience::OfAllWorkers(audience(&requesters)));
     for PendingWorker { place, worker, .. } in &workers {
-        pool.workers.change(*worker, Worker::joined);
-        match *place {
-            Place::Slot(slot) => {
-                pool.slots.change(slot, |slot| slot.forget_failures());
-                links::took_over(pool, slot, *worker, None);
-            }
-            Place::Standby => {
-                pool.standby_failures.succeeded();
-                pool.progress(*worker, Stage::Standby, None);
-            }
-        }
+        joins(pool, *place, *worker);
     }
     let new: BTreeSet<WorkerId> = workers.iter().map(|pending| pending.worker).collect();
     let mut others = pool.workers.ids();
@@ -191,17 +191,42 @@ pub(in crate::supervisor) fn commit(pool: &mut Pool, rollout: Rollout) -> BTreeS
         tell_name(pool);
     }
     surplus::retire_all_surplus(pool);
-    let leaves = |id: &WorkerId| {
-        pool.workers.get(*id).is_some_and(|worker| match worker.role() {
-            _ if worker.is_gone() => false,
-            Role::Retired { .. } => true,
-            Role::Joining(Place::Slot(slot)) | Role::Holding(Place::Slot(slot)) => {
-                slot.0 >= pool.desired.slots
-            }
-            Role::Joining(Place::Standby) | Role::Holding(Place::Standby) => false,
-        })
-    };
-    others.into_iter().filter(leaves).collect()
+    pool.requests.tell_progress_to(Audience::Nobody);
+    let mut leaving: BTreeSet<WorkerId> = others.into_iter().filter(|id| leaves(pool, *id)).collect();
+    if suspended {
+        operations.enter(&mut pool.requests, kind, requesters, Phase::Retiring { leaving });
+        return Progress::GoesOn;
+    }
+    for id in operations.retiring() {
+        leaving.remove(&id);
+    }
+    retirement::begin(pool, &mut operations.retirements, kind, requesters, leaving);
+    Progress::Ended
+}
+
+/// A new worker gets its place for good.
+fn joins(pool: &mut Pool, place: Place, worker: WorkerId) {
+    pool.workers.change(worker, Worker::joined);
+    match place {
+        Place::Slot(slot) => {
+            pool.slots.change(slot, |slot| slot.forget_failures());
+            links::took_over(pool, slot, worker, None);
+        }
+        Place::Standby => {
+            pool.standby_failures.succeeded();
+            pool.progress(worker, Stage::Standby, None);
+        }
+    }
+}
+
+/// Whether a worker that a rollout found has no place after it.
+fn leaves(pool: &Pool, id: WorkerId) -> bool {
+    pool.workers.get(id).is_some_and(|worker| match worker.role() {
+        _ if worker.is_gone() => false,
+        Role::Retired { .. } => true,
+        Role::Joining(Place::Slot(slot)) | Role::Holding(Place::Slot(slot)) => slot.0 >= pool.desired.slots,
+        Role::Joining(Place::Standby) | Role::Holding(Place::Standby) => false,
+    })
 }
 
 fn tell_name(pool: &mut Pool) {

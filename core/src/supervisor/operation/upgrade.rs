@@ -23,7 +23,7 @@ use crate::supervisor::worker::Worker;
 use crate::text::escape;
 use crate::wire::{Body, Code, Reply, StartOptions, ToWorker};
 
-use super::{Kind, Operation, Operations, Phase, Progress, Requester, Step, reply_to_all};
+use super::{Kind, Operation, Operations, Phase, Progress, Requester, Step, reply_to_all, retirement};
 
 /// How long the installed program may take to say what it is. One that hangs must not keep its caller for ever.
 pub(in crate::supervisor) const TRIAL: Duration = Duration::from_secs(10);
@@ -141,6 +141,7 @@ fn detach(pool: &mut Pool, operations: &mut Operations) {
         let body = Body::Daemon { pid: pool.daemon.pid, upgrading: true, upgraded_from: None };
         pool.requests.reply(&mut pool.effects, &to, Reply::done(Some(body)));
     }
+    retirement::leave(pool, &mut operations.retirements);
     let others: Vec<RequestRef> = pool.requests.all_open().cloned().collect();
     for to in others {
         let words = "the daemon is being replaced by a newer one; ask that";

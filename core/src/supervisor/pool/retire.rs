@@ -139,13 +139,17 @@ pub(in crate::supervisor) fn shutdown_deadline(pool: &Pool, channel: Channel) ->
     if let Channel::Expected { until } = channel { deadline.max(until) } else { deadline }
 }
 
+/// A worker that ought to shut down has not, within its time.
+pub(in crate::supervisor) fn shutdown_timed_out(pool: &mut Pool, id: WorkerId) {
+    let limit = pool.config.options.shutdown_timeout.as_millis();
+    let pid = pool.workers.get(id).and_then(Worker::process).map(|process| process.pid);
+    tracing::warn!(worker = %id.short(), pid, "worker did not exit within {limit} ms (options.shutdownTimeout), sending SIGTERM");
+    terminate(pool, id);
+}
+
 /// Sends SIGTERM.
 pub(in crate::supervisor) fn terminate(pool: &mut Pool, id: WorkerId) {
-    let Some((worker, process)) = with_process(pool, id) else { return };
-    if matches!(worker.state(), State::ShuttingDown { .. }) {
-        let limit = pool.config.options.shutdown_timeout.as_millis();
-        tracing::warn!(worker = %id.short(), pid = process.pid, "worker did not exit within {limit} ms (options.shutdownTimeout), sending SIGTERM");
-    }
+    let Some((_, process)) = with_process(pool, id) else { return };
     let now = pool.now();
     let harsh = defect!(KillInPlaceOfSigterm);
     let signal = if harsh { WorkerSignal::KillGroup } else { WorkerSignal::Terminate };

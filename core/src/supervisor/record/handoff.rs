@@ -43,6 +43,7 @@ pub(in crate::supervisor) fn hand_off(
         note: operations.note().map(str::to_owned),
         announcements: announcements.map(Into::into),
         restart: operations.restart_after_upgrade(),
+        retirements: operations.retirements(),
     }
 }
 
@@ -74,6 +75,7 @@ pub(in crate::supervisor) fn take_over(
         note,
         announcements: announced,
         restart,
+        retirements,
     } = left;
     let patterns = socket_files.iter().filter_map(|name| SocketPattern::parse(name).ok());
     pool.former_patterns = patterns.filter(|pattern| *pattern != pool.config.socket_file).collect();
@@ -96,7 +98,7 @@ pub(in crate::supervisor) fn take_over(
         relays.map(|(id, RelayRecord { origin, worker, pid })| (id, Relay { origin, worker, pid })),
     );
     let queue = if defect!(HandoffLosesQueue) { Vec::new() } else { queue };
-    operations.restore(queue, reload_wanted);
+    operations.restore(&mut pool.requests, queue, reload_wanted, retirements);
     operations.set_note(note);
     pool.adopted_by_links = guessing;
     let announced = announced.filter(|_| !defect!(HandoffForgetsAnnouncements));

@@ -142,7 +142,7 @@ pub(in crate::supervisor) fn reunite(
             if serves && suspended && pool.adopted_by_links {
                 pool.desired.suspended = true;
             }
-            if serves && !suspended && pool.desired.suspended && operations.is_idle() {
+            if serves && !suspended && pool.desired.suspended && operations.is_complete() {
                 tracing::warn!(worker = %id.short(), "resume was not recorded; treating the app as resumed");
                 pool.desired.suspended = false;
             }

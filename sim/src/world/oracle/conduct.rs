@@ -11,7 +11,9 @@ use nodesockd_core::id::{Process, WorkerId};
 use nodesockd_core::wire::ToWorker;
 
 use super::Slot;
+use super::known::Known;
 use crate::world::files::Entry;
+use crate::world::process::Proc;
 use crate::world::{Worker, World};
 
 /// From SIGTERM to SIGKILL (docs/03-config.md).
@@ -59,9 +61,7 @@ impl World {
             self.violated(format_args!("{worker} is started unsuspended while the app is suspended"));
         }
         // Those of an earlier daemon may have to go, and cannot be told before they report.
-        let stays = |process: &crate::world::process::Proc| {
-            process.alive() && !process.retiring() && !process.adopted
-        };
+        let stays = |process: &Proc| process.alive() && !process.retiring() && !process.adopted;
         let staying = self.processes.iter().filter(|(_, process)| stays(process)).count();
         let failing =
             self.processes.iter().filter(|(_, process)| process.alive() && process.asks_to_go()).count();
@@ -142,7 +142,7 @@ impl World {
     fn check_left(&mut self, worker: Worker, socket: &str, what: &str) {
         let Some(listener) = self.listeners.get(socket) else { return };
         // It ought not to accept at all.
-        if self.processes.get(worker).is_some_and(crate::world::process::Proc::ignores_suspension) {
+        if self.processes.get(worker).is_some_and(Proc::ignores_suspension) {
             return;
         }
         let served = self.processes.get(worker).is_some_and(|process| process.known.told_resume);
@@ -161,6 +161,17 @@ impl World {
                 "{worker} is {what} while {waiting} connections wait in its accept queue"
             ));
         }
+    }
+
+    /// At least as many others leave, and have not been told to earlier, as operations may retire workers at a time.
+    pub(crate) fn may_be_hastened(&self, old: &Known) -> bool {
+        let leaves_with_or_after = |process: &&Proc| {
+            let leaves =
+                process.known.unlinked.is_some() || process.known.draining || process.known.told_to_go();
+            leaves && process.known.told_shutdown.is_none_or(|told| Some(told) >= old.told_shutdown)
+        };
+        let others = self.processes.iter().map(|(_, process)| process).filter(leaves_with_or_after).count();
+        old.told_shutdown.is_some() && others > self.oracle.retiring
     }
 
     /// Whom a signal reaches, if it may be sent at all.
@@ -196,7 +207,8 @@ impl World {
                     self.check_retired(worker, "sent SIGTERM")
                 }
                 WorkerSignal::Terminate
-                    if since(process.known.told_shutdown).is_none_or(|ago| ago < shutdown) =>
+                    if since(process.known.told_shutdown).is_none_or(|ago| ago < shutdown)
+                        && !self.may_be_hastened(&process.known) =>
                 {
                     self.violated(format_args!("SIGTERM to {worker} before shutdownTimeout has passed"));
                 }

@@ -73,6 +73,8 @@ impl World {
             Some(Cause::ChannelLost)
         } else if process.ignores_suspension() {
             Some(Cause::IgnoredSuspension)
+        } else if self.may_be_hastened(&process.known) {
+            Some(Cause::Hastened)
         } else {
             None
         }

@@ -29,11 +29,14 @@ pub(crate) struct Oracle {
     /// The shortest time-outs that were in force.
     pub drain: Duration,
     pub shutdown: Duration,
+    /// How many operations may retire workers at a time without haste, at least.
+    pub retiring: usize,
     /// Workers are meant to run: no stop was asked for since the last start succeeded.
     pub wanted: bool,
     pub stops_open: u32,
-    /// How many slots there may be: what was asked for since all was quiet may have come about, or not.
-    pub counts: BTreeSet<u32>,
+    /// How many slots there may be, and since which request: what was asked for since all was quiet may have come about,
+    /// or not.
+    pub counts: BTreeMap<u32, u64>,
     /// The most workers and standbys that were ever asked for.
     pub most: u32,
     pub most_standby: u32,
@@ -77,9 +80,10 @@ impl Oracle {
             patterns: vec![config.socket_file.clone()],
             drain: config.options.drain_timeout,
             shutdown: config.options.shutdown_timeout,
+            retiring: retiring(config),
             wanted: true,
             stops_open: 0,
-            counts: BTreeSet::from([config.workers.get()]),
+            counts: BTreeMap::from([(config.workers.get(), 0)]),
             most: config.workers.get(),
             most_standby: config.standby,
             attempts: config.options.max_start_attempts.get(),
@@ -122,7 +126,7 @@ impl Oracle {
 
     /// There are at least so many slots.
     pub fn floor(&self) -> u32 {
-        self.counts.first().copied().unwrap_or_default()
+        self.counts.first_key_value().map_or(0, |(count, _)| *count)
     }
 
     /// What was asked for may have come about, or not.
@@ -139,7 +143,7 @@ impl Oracle {
 
     /// What was asked for may come to these numbers, too.
     pub fn may_be(&mut self, slots: &[u32], standby: u32) {
-        self.counts.extend(slots);
+        self.counts.extend(slots.iter().map(|count| (*count, u64::MAX)));
         self.most = self.most.max(slots.iter().copied().max().unwrap_or_default());
         self.most_standby = self.most_standby.max(standby);
     }
@@ -192,6 +196,10 @@ impl Oracle {
             .map(|(name, _)| name.to_owned())
             .collect()
     }
+}
+
+fn retiring(config: &Config) -> usize {
+    usize::try_from(config.options.retiring.get()).unwrap_or(usize::MAX)
 }
 
 impl World {
@@ -251,7 +259,8 @@ impl World {
         }
     }
 
-    pub(crate) fn promise_on_request(&mut self, request: &Request) {
+    /// `number`: requests are numbered in the order in which they were made.
+    pub(crate) fn promise_on_request(&mut self, number: u64, request: &Request) {
         let oracle = &mut self.oracle;
         if let Request::Start(options) | Request::Restart { options, .. } = request {
             oracle.attempts = oracle.attempts.max(options.max_attempts.map_or(0, NonZeroU32::get));
@@ -265,7 +274,7 @@ impl World {
             }
             Request::Start(_) | Request::Restart { .. } | Request::Resume => oracle.lifting += 1,
             Request::SetWorkers { count } => {
-                oracle.counts.insert(count.get());
+                oracle.counts.insert(count.get(), number);
                 oracle.most = oracle.most.max(count.get());
             }
             Request::SetStandby { count } => oracle.most_standby = oracle.most_standby.max(*count),
@@ -277,7 +286,7 @@ impl World {
         }
     }
 
-    pub(crate) fn promise_on_reply(&mut self, request: &Request, done: bool) {
+    pub(crate) fn promise_on_reply(&mut self, number: u64, request: &Request, done: bool) {
         let now = self.agenda.now();
         let oracle = &mut self.oracle;
         if matches!(request, Request::Start(_) | Request::Restart { .. }) {
@@ -302,7 +311,7 @@ impl World {
             Request::Restart { options, .. } => {
                 oracle.lifting -= 1;
                 if done {
-                    oracle.wanted = oracle.stops_open == 0;
+                    oracle.wanted = oracle.stops_open == 0 && !oracle.quitting;
                     oracle.suspended = options.suspended;
                     if options.suspended {
                         self.check_suspended();
@@ -315,7 +324,11 @@ impl World {
                     oracle.suspended = false;
                 }
             }
-            Request::SetWorkers { count } if done => oracle.counts = BTreeSet::from([count.get()]),
+            // An earlier operation may be complete only after a later one.
+            Request::SetWorkers { count } if done => {
+                oracle.counts.retain(|_, since| *since > number);
+                oracle.counts.entry(count.get()).or_insert(number);
+            }
             Request::SetWorkers { .. }
             | Request::Status
             | Request::Config
@@ -329,11 +342,13 @@ impl World {
     /// The configuration was read.
     pub fn promise_on_load(&mut self, config: &Config) {
         self.deaths.pattern = None;
+        let heard = self.clients.heard();
         let oracle = &mut self.oracle;
         oracle.drain = oracle.drain.min(config.options.drain_timeout);
         oracle.shutdown = oracle.shutdown.min(config.options.shutdown_timeout);
+        oracle.retiring = oracle.retiring.min(retiring(config));
         oracle.attempts = oracle.attempts.max(config.options.max_start_attempts.get());
-        oracle.counts.insert(config.workers.get());
+        oracle.counts.insert(config.workers.get(), heard + 1);
         oracle.most = oracle.most.max(config.workers.get());
         oracle.most_standby = oracle.most_standby.max(config.standby);
         if !oracle.patterns.contains(&config.socket_file) {

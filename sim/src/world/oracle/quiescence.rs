@@ -1,6 +1,6 @@
 //! When the faults have stopped, and when the daemon has quit: what is still not as it ought to be.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use nodesockd_core::id::SlotIndex;
 
@@ -14,8 +14,8 @@ impl World {
             self.unanswered().into_iter().map(|request| format!("no final reply to {request}")).collect();
         if self.oracle.wanted {
             let served = self.served();
-            if !self.oracle.counts.contains(&served) {
-                let counts: Vec<String> = self.oracle.counts.iter().map(u32::to_string).collect();
+            if !self.oracle.counts.contains_key(&served) {
+                let counts: Vec<String> = self.oracle.counts.keys().map(u32::to_string).collect();
                 wrong.push(format!("{served} slots are served, not {}", counts.join(" or ")));
             }
         }
@@ -68,7 +68,7 @@ impl World {
         self.oracle.lifting = 0;
         self.oracle.stops_open = 0;
         if self.oracle.wanted {
-            self.oracle.counts = BTreeSet::from([self.served()]);
+            self.oracle.counts = BTreeMap::from([(self.served(), self.clients.heard())]);
         }
     }
 
