@@ -24,9 +24,10 @@ use crate::setup::check::{Finding, obstacles};
 ///
 /// Exit code 3 with everything that is wrong with the configuration, 1 if there can be no daemon here.
 pub async fn run(args: DaemonArgs) -> Result<Exit, Failure> {
+    let log = logging::start()?;
     let source = Source { around: surroundings()?, args };
     let config = source.load().map_err(|problems| invalid(&problems))?;
-    let verbosity = logging::start(config.debug);
+    let verbosity = logging::listen(log, config.debug);
     show_title(&config);
     if rustix::process::geteuid().is_root() {
         tracing::warn!("running as root: so do all workers; give the app a user of its own");

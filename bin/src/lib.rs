@@ -43,7 +43,7 @@ pub fn run() -> ExitCode {
         Command::Daemon(args) if args.preflight => preflight::run(&args, &mut console),
         Command::Daemon(args) => {
             nodesockd_os::prepare();
-            on_runtime(daemon::run(args))
+            logging::close(on_runtime(daemon::run(args)))
         }
         Command::Check(args) => on_runtime(setup::check::run(&args, &mut console)),
         Command::Init(args) => on_runtime(setup::init::run(&args, &mut console)),

@@ -1,18 +1,25 @@
 //! The daemon's log, on standard error.
 
-use std::fmt;
-use std::io;
-use std::time::{SystemTime, UNIX_EPOCH};
+mod lines;
+mod stamp;
 
+use std::io;
+use std::time::Duration;
+
+use nodesockd_os::Log;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, fmt as format};
 
-use crate::out::{colours_wanted, is_terminal};
+use crate::exit::{Exit, Failure};
+use crate::logging::lines::Lines;
+use crate::logging::stamp::Stamp;
+use crate::out::{Style, colours_wanted, is_terminal};
+
+/// How long the end of the daemon waits for somebody who reads its last lines.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Turns `debug` on and off while the daemon runs.
 #[derive(Debug, Clone)]
@@ -27,81 +34,56 @@ impl Verbosity {
 }
 
 /// Starts the log. To be called once.
+///
+/// # Errors
+///
+/// Exit code 1 if there can be no thread for it.
+pub fn start() -> Result<Log, Failure> {
+    let log = Log::start(lines::missed)
+        .map_err(|error| Failure::new(Exit::Unexpected, format!("cannot start the log: {error}")))?;
+    let last_words = log.clone();
+    // What the standard library would write could wait for ever, for somebody who reads it.
+    std::panic::set_hook(Box::new(move |panic| {
+        tracing::error!("nodesockd has made a mistake and cannot go on; please report this: {panic}");
+        last_words.flush(LAST_LINES);
+    }));
+    Ok(log)
+}
+
+/// Lets the supervisor's words, and all others, go to the log. To be called once.
 #[must_use]
-pub fn start(debug: bool) -> Verbosity {
+pub fn listen(log: Log, debug: bool) -> Verbosity {
     let (filter, handle) = reload::Layer::new(level_for(debug));
-    let terminal = is_terminal(&io::stderr());
-    let lines = format::layer()
-        .with_writer(io::stderr)
+    let journal = stamp::is_journal();
+    let layer = format::layer()
+        .with_writer(Lines { log, priorities: journal })
         .with_target(false)
-        .with_ansi(terminal && colours_wanted())
-        .with_timer(Stamp::for_stderr(terminal));
-    tracing_subscriber::registry().with(filter).with(lines).init();
+        .with_ansi(style().colour)
+        .with_timer(Stamp::for_stderr(journal));
+    tracing_subscriber::registry().with(filter).with(layer).init();
     Verbosity(handle)
+}
+
+/// Says why the daemon ends, if it is for a failure, and waits for a moment until all lines are written. Returned is a
+/// failure that could not be said, because there is no log.
+///
+/// # Errors
+///
+/// That failure.
+pub fn close(ended: Result<Exit, Failure>) -> Result<Exit, Failure> {
+    let Some(log) = Log::ours() else { return ended };
+    let exit = ended.unwrap_or_else(|failure| {
+        log.text(&crate::render::failure(&failure, style()));
+        failure.exit
+    });
+    log.flush(LAST_LINES);
+    Ok(exit)
+}
+
+fn style() -> Style {
+    Style { colour: is_terminal(&io::stderr()) && colours_wanted() }
 }
 
 fn level_for(debug: bool) -> LevelFilter {
     if debug { LevelFilter::DEBUG } else { LevelFilter::INFO }
-}
-
-/// How a line says when it was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stamp {
-    /// Not at all: the journal knows.
-    None,
-    /// The time of day, for someone who is looking on.
-    Time,
-    /// Date and time, for a file.
-    DateTime,
-}
-
-impl Stamp {
-    fn for_stderr(terminal: bool) -> Self {
-        let journal = std::env::var("JOURNAL_STREAM").ok();
-        match rustix::fs::fstat(io::stderr()) {
-            Ok(stat) if journal.is_some_and(|name| names(&name, stat.st_dev, stat.st_ino)) => Self::None,
-            Ok(_) | Err(_) if terminal => Self::Time,
-            Ok(_) | Err(_) => Self::DateTime,
-        }
-    }
-}
-
-/// Whether `JOURNAL_STREAM` names the file with this device and inode (`systemd.exec(5)`: `DEVICE:INODE`, decimal).
-/// The variable alone proves nothing: it is inherited by processes whose standard error goes elsewhere.
-fn names(journal: &str, device: u64, inode: u64) -> bool {
-    journal == format!("{device}:{inode}")
-}
-
-impl FormatTime for Stamp {
-    fn format_time(&self, line: &mut Writer<'_>) -> fmt::Result {
-        match self {
-            Self::None => Ok(()),
-            Self::Time => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                let (seconds, millis) = (now.as_secs(), now.subsec_millis());
-                let (hour, minute) = (seconds / 3600 % 24, seconds / 60 % 60);
-                write!(line, "{hour:02}:{minute:02}:{:02}.{millis:03}Z", seconds % 60)
-            }
-            Self::DateTime => format::time::SystemTime.format_time(line),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn journal_is_recognised_by_device_and_inode() {
-        assert!(names("8:12345", 8, 12_345));
-        assert!(!names("8:12345", 8, 12_346));
-        assert!(!names("", 8, 12_345));
-    }
-
-    #[test]
-    fn time_of_day_has_milliseconds() {
-        let mut text = String::new();
-        Stamp::Time.format_time(&mut Writer::new(&mut text)).unwrap();
-        assert_eq!(text.len(), "12:34:56.789Z".len(), "{text}");
-    }
 }

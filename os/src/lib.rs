@@ -1,8 +1,9 @@
 //! The real backend of nodesockd: processes, sockets, links and signals of Linux (kernel 5.10 and later).
 //!
 //! [`Backend`] carries out what [`nodesockd_core::Supervisor`] orders and reports what happens. It decides nothing.
-//! Everything runs on one thread: a current-thread tokio runtime with I/O and time enabled. Waiting is always for the
-//! kernel to say something; there is no interval anywhere, so a daemon with nothing to do makes no system call.
+//! Everything runs on one thread: a current-thread tokio runtime with I/O and time enabled. Only the log has another one,
+//! which waits for whoever reads it. Waiting is always for the kernel to say something; there is no interval anywhere, so a
+//! daemon with nothing to do makes no system call.
 //!
 //! | module | is about |
 //! | --- | --- |
@@ -10,6 +11,7 @@
 //! | `processes` | starting workers, noticing and collecting their exits, finding those of an earlier daemon |
 //! | `files` | links and sockets in `tmpDir`, accept queues, log files, the daemon's lock and state |
 //! | `peers` | conversations with workers, clients and the service manager |
+//! | `log` | the daemon's own lines on standard error |
 //! | `handoff` | becoming a newer program in the same process |
 //! | `dev_server` | the front server for development |
 //! | `environment`, `signals`, `clock`, `title` | what the daemon inherited, signals to it, the time, its title |
@@ -28,6 +30,7 @@ mod environment;
 mod error;
 mod files;
 mod handoff;
+mod log;
 mod machine;
 mod peers;
 mod processes;
@@ -39,6 +42,7 @@ pub use environment::{logical_cwd, prepare, random_boot_id, usable_cpus};
 pub use error::OpenError;
 pub use handoff::handoff_file::HandoffFile;
 pub use handoff::preflight::{PREFLIGHT, PreflightReply};
+pub use log::{Log, Note};
 pub use machine::probe::{diag_available, listens, table_available, tmp_dir_usable};
 pub use machine::{accounts, rights};
 pub use peers::manager::service_manager;

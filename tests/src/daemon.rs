@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
@@ -18,6 +19,7 @@ pub struct Launch {
     command: Command,
     folder: PathBuf,
     ipc: PathBuf,
+    stderr: Option<OwnedFd>,
 }
 
 impl Launch {
@@ -25,7 +27,7 @@ impl Launch {
     #[must_use]
     pub fn new(folder: &Path, ipc: &Path) -> Self {
         let command = cli::command(folder, &["daemon"]);
-        Self { command, folder: folder.to_owned(), ipc: ipc.to_owned() }
+        Self { command, folder: folder.to_owned(), ipc: ipc.to_owned(), stderr: None }
     }
 
     /// Another argument.
@@ -66,6 +68,13 @@ impl Launch {
         self
     }
 
+    /// Another standard error than the file that [`Daemon::log`] reads.
+    #[must_use]
+    pub fn stderr(mut self, stream: impl Into<OwnedFd>) -> Self {
+        self.stderr = Some(stream.into());
+        self
+    }
+
     /// Starts it, and waits until everything it ought to run is there.
     #[must_use]
     pub fn start(self) -> Daemon {
@@ -84,10 +93,14 @@ impl Launch {
 
     fn run(&mut self, log: &Path) -> Child {
         let file = File::options().append(true).create(true).open(log).expect("the app's own folder");
+        let stderr = match &self.stderr {
+            Some(stream) => stream.try_clone().expect("a descriptor").into(),
+            None => Stdio::from(file.try_clone().expect("a descriptor")),
+        };
         self.command
             .stdin(Stdio::null())
-            .stdout(file.try_clone().expect("a descriptor"))
-            .stderr(file)
+            .stdout(file)
+            .stderr(stderr)
             .spawn()
             .unwrap_or_else(|error| panic!("{:?}: {error}", self.command))
     }

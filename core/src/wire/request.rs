@@ -78,22 +78,37 @@ pub struct StartOptions {
 }
 
 impl Request {
+    /// Its name in the protocol.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Config => "config",
+            Self::Start(_) => "start-workers",
+            Self::Restart { .. } => "restart-workers",
+            Self::Resume => "resume-workers",
+            Self::Stop => "stop-workers",
+            Self::SetWorkers { .. } => "set-worker-count",
+            Self::SetStandby { .. } => "set-standby-count",
+            Self::Reload => "reload",
+            Self::Terminate => "terminate",
+            Self::SendMessage { .. } => "send-app-msg",
+            Self::SendRequest { .. } => "send-app-req",
+        }
+    }
+
     /// The line to send, with its newline; `id` is what the replies will name.
     #[must_use]
     pub fn encode(&self, id: &str) -> String {
+        let name = self.name();
         match self {
-            Self::Status => frame("status", id, None::<()>),
-            Self::Config => frame("config", id, None::<()>),
-            Self::Start(options) => frame("start-workers", id, Some(options.data(None))),
-            Self::Restart { options, version } => {
-                frame("restart-workers", id, Some(options.data(version.as_deref())))
+            Self::Status | Self::Config | Self::Resume | Self::Stop | Self::Reload | Self::Terminate => {
+                frame(name, id, None::<()>)
             }
-            Self::Resume => frame("resume-workers", id, None::<()>),
-            Self::Stop => frame("stop-workers", id, None::<()>),
-            Self::SetWorkers { count } => frame("set-worker-count", id, Some(json!({ "count": count }))),
-            Self::SetStandby { count } => frame("set-standby-count", id, Some(json!({ "count": count }))),
-            Self::Reload => frame("reload", id, None::<()>),
-            Self::Terminate => frame("terminate", id, None::<()>),
+            Self::Start(options) => frame(name, id, Some(options.data(None))),
+            Self::Restart { options, version } => frame(name, id, Some(options.data(version.as_deref()))),
+            Self::SetWorkers { count } => frame(name, id, Some(json!({ "count": count }))),
+            Self::SetStandby { count } => frame(name, id, Some(json!({ "count": count }))),
             Self::SendMessage { message, data, workers } => {
                 let app = App {
                     message: Some(message),
@@ -101,7 +116,7 @@ impl Request {
                     data: data.as_ref(),
                     workers: workers.as_deref(),
                 };
-                frame("send-app-msg", id, Some(app))
+                frame(name, id, Some(app))
             }
             Self::SendRequest { request, data, workers } => {
                 let app = App {
@@ -110,7 +125,7 @@ impl Request {
                     data: data.as_ref(),
                     workers: workers.as_deref(),
                 };
-                frame("send-app-req", id, Some(app))
+                frame(name, id, Some(app))
             }
         }
     }

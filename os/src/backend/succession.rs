@@ -30,6 +30,8 @@ use crate::files::lock::Lock;
 use crate::handoff::fds::{ClientFds, FdCollector, FdNumber, HandoffFds, PausedStream, WorkerFds};
 use crate::handoff::handoff_file::{self, HandoffFile};
 use crate::handoff::preflight;
+use crate::log;
+use crate::peers::asker::Asker;
 use crate::peers::channel;
 use crate::peers::channel::Channel;
 use crate::peers::ipc;
@@ -98,6 +100,7 @@ impl Backend {
             let error = io::Error::other("the hand-off is incomplete");
             return Err(OpenError::System { what: "take over", error });
         };
+        log::take_over(fds.lines_missed);
         let config = &setup.config;
         let sockets = super::open_folders(config)?;
         let system = |error| OpenError::System { what: "take over", error };
@@ -184,6 +187,7 @@ impl Backend {
             listeners: self.listeners.pack(fds),
             logs: self.logs.pack(fds),
             dev_server: self.dev_server.pack(fds),
+            lines_missed: log::leave(),
         }
     }
 
@@ -237,13 +241,14 @@ impl Backend {
     }
 
     fn unpack_client(&mut self, fds: ClientFds) -> io::Result<()> {
-        let ClientFds { conn, pid, survivor, stream: paused } = fds;
+        let ClientFds { conn, pid, uid, survivor, stream: paused } = fds;
         let (outbox, outgoing) = outbox(paused.unwritten);
         self.clients.insert(conn, outbox.clone());
         let sender = if survivor { Sender::Survivor } else { Sender::Client };
         let decoder = Decoder::resume(paused.unread);
         let stream = stream(paused.stream)?;
-        self.resume(Stopped::Client(Session { stream, conn, pid, sender, decoder, outbox, outgoing }));
+        let asker = Some(Asker { pid, uid });
+        self.resume(Stopped::Client(Session { stream, conn, asker, sender, decoder, outbox, outgoing }));
         Ok(())
     }
 }
@@ -262,7 +267,8 @@ impl Session<UnixStream> {
     fn pack<'a>(&'a self, fds: &mut FdCollector<'a>) -> ClientFds {
         ClientFds {
             conn: self.conn,
-            pid: self.pid,
+            pid: self.asker.and_then(|asker| asker.pid),
+            uid: self.asker.and_then(|asker| asker.uid),
             survivor: self.sender == Sender::Survivor,
             stream: PausedStream {
                 stream: fds.add(&self.stream),

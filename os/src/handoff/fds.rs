@@ -24,6 +24,9 @@ pub(crate) struct HandoffFds {
     pub listeners: BTreeMap<String, FdNumber>,
     pub logs: BTreeMap<PathBuf, FdNumber>,
     pub dev_server: Option<DevServerFds>,
+    /// Lines of the log that could not be written.
+    #[serde(default)]
+    pub lines_missed: u64,
 }
 
 /// A worker's process that has not been collected.
@@ -44,6 +47,8 @@ pub(crate) struct WorkerFds {
 pub(crate) struct ClientFds {
     pub conn: ConnId,
     pub pid: Option<u32>,
+    #[serde(default)]
+    pub uid: Option<u32>,
     /// It is a worker's.
     pub survivor: bool,
     pub stream: PausedStream,

@@ -22,6 +22,7 @@ use crate::files::tmp_dir::TmpDir;
 use crate::handoff::pause::PauseToken;
 use crate::machine::accounts;
 use crate::peers::accept::Acceptor;
+use crate::peers::asker::Asker;
 use crate::peers::policy::PeerPolicy;
 use crate::peers::session::{self, Fact, LAST_WORDS, Session};
 
@@ -127,9 +128,8 @@ pub(crate) async fn serve(control: ControlSocket, facts: mpsc::Sender<Fact>, mut
         tokio::spawn(async move {
             match policy.admit(&stream) {
                 Ok(()) => {
-                    let peer = stream.peer_cred().ok().and_then(|peer| peer.pid());
-                    let pid = peer.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0);
-                    if let Some(session) = Session::begin(stream, conn, pid, &facts).await {
+                    let asker = Asker::of(&stream);
+                    if let Some(session) = Session::begin(stream, conn, asker, &facts).await {
                         session::attend(session, facts, token).await;
                     }
                 }

@@ -1,6 +1,7 @@
 //! Conversations: with workers, clients and the service manager.
 
 pub(crate) mod accept;
+pub(crate) mod asker;
 pub(crate) mod channel;
 pub(crate) mod conversation;
 pub(crate) mod ipc;

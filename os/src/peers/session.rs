@@ -12,6 +12,7 @@ use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
 use crate::handoff::pause::PauseToken;
+use crate::peers::asker::Asker;
 use crate::peers::channel::Channel;
 use crate::peers::conversation::{Conversation, Heard, Held, Line};
 use crate::peers::outbox::{Outbox, Outgoing, outbox};
@@ -58,7 +59,7 @@ pub(crate) enum Stopped {
 pub(crate) struct Session<S> {
     pub(crate) stream: S,
     pub(crate) conn: ConnId,
-    pub(crate) pid: Option<u32>,
+    pub(crate) asker: Option<Asker>,
     pub(crate) sender: Sender,
     pub(crate) decoder: Decoder,
     pub(crate) outbox: Outbox,
@@ -76,10 +77,10 @@ pub(crate) struct Session<S> {
 pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     conn: ConnId,
-    pid: Option<u32>,
+    asker: Option<Asker>,
     facts: mpsc::Sender<Fact>,
 ) {
-    if let Some(session) = Session::begin(stream, conn, pid, &facts).await {
+    if let Some(session) = Session::begin(stream, conn, asker, &facts).await {
         session.hold(&facts, &mut PauseToken::never()).await;
     }
 }
@@ -96,20 +97,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     pub(crate) async fn begin(
         stream: S,
         conn: ConnId,
-        pid: Option<u32>,
+        asker: Option<Asker>,
         facts: &mpsc::Sender<Fact>,
     ) -> Option<Self> {
         let (outbox, outgoing) = outbox(Vec::new());
         facts.send(Fact::Connected(conn, outbox.clone())).await.ok()?;
-        Some(Self { stream, conn, pid, sender: Sender::Client, decoder: Decoder::new(), outbox, outgoing })
+        Some(Self { stream, conn, asker, sender: Sender::Client, decoder: Decoder::new(), outbox, outgoing })
     }
 
     /// Holds it until it ends. Returned is one that was to stop.
     async fn hold(self, facts: &mpsc::Sender<Fact>, token: &mut PauseToken) -> Option<Self> {
-        let Self { mut stream, conn, pid, mut sender, decoder, outbox, mut outgoing } = self;
+        let Self { mut stream, conn, asker, mut sender, decoder, outbox, mut outgoing } = self;
         let decoder = {
             let (mut reader, writer) = tokio::io::split(&mut stream);
-            let hear = |line: Line<'_>| hear(conn, pid, &mut sender, line);
+            let hear = |line: Line<'_>| hear(conn, asker, &mut sender, line);
             let mut conversation = Conversation::new(decoder, outbox.clone(), facts.clone(), hear);
             let mut writing = pin!(outgoing.write_to(writer));
             match conversation.hold(&mut reader, writing.as_mut(), token).await {
@@ -127,13 +128,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 }
             }
         };
-        Some(Self { stream, conn, pid, sender, decoder, outbox, outgoing })
+        Some(Self { stream, conn, asker, sender, decoder, outbox, outgoing })
     }
 }
 
-fn hear(conn: ConnId, pid: Option<u32>, sender: &mut Sender, line: Line<'_>) -> Heard {
+fn hear(conn: ConnId, asker: Option<Asker>, sender: &mut Sender, line: Line<'_>) -> Heard {
+    let pid = asker.and_then(|asker| asker.pid);
     match line.decode(*sender) {
         Ok(Incoming::Request { id, request }) => {
+            if let Some(asker) = asker {
+                asker.log(&request);
+            }
             let from = RequestRef { peer: Peer::Client(conn), id };
             Heard::Fact(Fact::Event(Event::Requested { from, request }))
         }

@@ -1,0 +1,150 @@
+//! Lines that wait to be written, up to a limit.
+
+use std::collections::VecDeque;
+
+/// Bytes of lines that may wait. A busy daemon writes about as much in an hour.
+const MOST: usize = 256 << 10;
+
+/// What is to be written next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Piece {
+    /// A line with its newline.
+    Line(String),
+    /// That so many lines are missing here.
+    Missed(u64),
+}
+
+/// Lines in order, and how many are missing.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    lines: VecDeque<String>,
+    bytes: usize,
+    /// Lines that are missing: after all of `lines`, or before them if the last write failed.
+    missed: u64,
+    /// The last write failed: there is no reader.
+    failed: bool,
+    /// Something was taken out that is not written yet.
+    writing: bool,
+}
+
+impl Queue {
+    /// Takes a line, or counts it. Once one is missing, so are those that follow, until the queue is empty: what is read has
+    /// one gap instead of many.
+    pub fn push(&mut self, line: String) {
+        let gap = self.missed > 0 && !self.failed && !self.lines.is_empty();
+        if gap || self.bytes + line.len() > MOST {
+            self.missed += 1;
+        } else {
+            self.bytes += line.len();
+            self.lines.push_back(line);
+        }
+    }
+
+    /// Counts lines that are lost already.
+    pub fn missed(&mut self, lines: u64) {
+        self.missed += lines;
+    }
+
+    /// Takes out what is to be written next. While there is no reader, a line has to come first: each is one attempt.
+    pub fn next(&mut self) -> Option<Piece> {
+        let note = self.missed > 0 && self.lines.is_empty() != self.failed;
+        let piece = if note {
+            Piece::Missed(self.missed)
+        } else {
+            let line = self.lines.pop_front()?;
+            self.bytes -= line.len();
+            Piece::Line(line)
+        };
+        self.writing = true;
+        Some(piece)
+    }
+
+    /// `piece` was written, or could not be.
+    pub fn done(&mut self, piece: &Piece, written: bool) {
+        self.writing = false;
+        self.failed = !written;
+        match piece {
+            Piece::Missed(count) if written => self.missed -= count,
+            Piece::Line(_) if written => {}
+            Piece::Line(_) => self.lose(1),
+            Piece::Missed(_) => self.lose(0),
+        }
+    }
+
+    /// Nothing can be written now.
+    fn lose(&mut self, in_hand: u64) {
+        self.missed += in_hand + self.lines.len() as u64;
+        self.lines.clear();
+        self.bytes = 0;
+    }
+
+    /// Whether there is nothing to do: everything is written, or cannot be.
+    pub fn is_done(&self) -> bool {
+        !self.writing && self.lines.is_empty() && (self.missed == 0 || self.failed)
+    }
+
+    /// How many lines were never written.
+    pub fn unwritten(&self) -> u64 {
+        self.missed + self.lines.len() as u64 + u64::from(self.writing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled() -> Queue {
+        let mut queue = Queue::default();
+        while queue.missed == 0 {
+            queue.push("x".repeat(1 << 10));
+        }
+        queue
+    }
+
+    /// Writes all that is there; returns the notes.
+    fn drain(queue: &mut Queue) -> Vec<u64> {
+        let mut notes = Vec::new();
+        while let Some(piece) = queue.next() {
+            queue.done(&piece, true);
+            if let Piece::Missed(count) = piece {
+                notes.push(count);
+            }
+        }
+        notes
+    }
+
+    #[test]
+    fn full_queue_leaves_one_gap() {
+        let mut queue = filled();
+        let first = queue.next().unwrap();
+        queue.done(&first, true);
+        // There is room again, but the line belongs after those that are missing.
+        queue.push("late".into());
+        assert_eq!(queue.missed, 2);
+        assert_eq!(drain(&mut queue), [2]);
+        assert!(queue.is_done());
+        queue.push("after".into());
+        assert_eq!(queue.next(), Some(Piece::Line("after".into())));
+    }
+
+    #[test]
+    fn memory_stays_within_the_limit() {
+        let queue = filled();
+        assert!(queue.bytes <= MOST);
+    }
+
+    #[test]
+    fn lines_without_a_reader_are_counted_before_the_next_that_is_read() {
+        let mut queue = Queue::default();
+        queue.push("one".into());
+        queue.push("two".into());
+        let piece = queue.next().unwrap();
+        queue.done(&piece, false);
+        assert_eq!((queue.next(), queue.unwritten(), queue.is_done()), (None, 2, true));
+        queue.push("three".into());
+        let note = queue.next().unwrap();
+        assert_eq!(note, Piece::Missed(2));
+        queue.done(&note, true);
+        assert_eq!(queue.next(), Some(Piece::Line("three".into())));
+    }
+}
