@@ -28,17 +28,19 @@ class Channel {
   #closed = false;
 
   /** Whether the process got a channel from the daemon that started it, if that is still there or not. */
-  isGiven = Boolean(process.connected);
+  isGiven;
 
   /**
    * @param {string | undefined} path of the IPC socket
+   * @param {boolean} isGiven whether Node's channel leads to the daemon
    * @param {{frame(frame: object): void, open(): void, lost(error: Error): void}} on `open` is called when another daemon than
    *   the first is reached, `lost` when the line is cut
    */
-  constructor(path, on) {
+  constructor(path, isGiven, on) {
     this.#path = path;
+    this.isGiven = isGiven;
     this.#on = on;
-    if (process.connected) this.#adoptParent();
+    if (isGiven) this.#adoptParent();
     else this.#dial();
   }
 

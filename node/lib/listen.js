@@ -5,6 +5,7 @@ const fs = require('node:fs');
 const net = require('node:net');
 const { checkOptions, isPlainObject, shown, wrong } = require('./arguments.js');
 const { Drain } = require('./drain.js');
+const { inheritedSockets } = require('./inherited.js');
 const { Traffic } = require('./traffic.js');
 
 /** nginx's default for `keepalive_timeout` of an upstream, in ms. */
@@ -23,9 +24,6 @@ const NODE_HEADERS_TIMEOUT = 60_000;
 /** The daemon's default for `options.shutdownTimeout`, in ms. */
 const SHUTDOWN_TIMEOUT = 10_000;
 
-/** The first descriptor that is passed in by systemd's convention: sd_listen_fds(3). */
-const FIRST_INHERITED = 3;
-
 /**
  * How many connections may wait, if the kernel allows it. Node's default is 511, also for an inherited socket: the daemon's
  * queue would be cut to that.
@@ -38,7 +36,7 @@ class Service {
   #app;
   #traffic;
   #drain;
-  #inherited = isInherited(process.env);
+  #inherited = inheritedSockets();
 
   /**
    * @param {import('./worker.js').Worker} worker
@@ -56,7 +54,7 @@ class Service {
 
   /** Listens and reports it. */
   async start() {
-    if (!this.#inherited) {
+    if (!this.#isInherited) {
       await listening(this.#app.server, this.#worker.socketPath, BACKLOG);
     } else if (this.#worker.suspended) {
       // Connections wait in the kernel, where another worker can still get them if this one is never resumed.
@@ -70,9 +68,13 @@ class Service {
     this.#worker.reportOnline();
   }
 
+  get #isInherited() {
+    return this.#inherited.length > 0;
+  }
+
   /** The socket to accept from. A spare worker inherits those of all slots, and is told which when it is resumed. */
   get #fd() {
-    return this.#worker.servingFd ?? FIRST_INHERITED;
+    return this.#worker.servingFd ?? this.#inherited[0];
   }
 
   /**
@@ -80,15 +82,12 @@ class Service {
    * instead of failing.
    */
   #letGoOfOthers() {
-    const end = FIRST_INHERITED + Number(process.env.LISTEN_FDS);
-    for (let fd = FIRST_INHERITED; fd < end; fd += 1) {
-      if (fd !== this.#fd) fs.closeSync(fd);
-    }
+    for (const fd of this.#inherited) if (fd !== this.#fd) fs.closeSync(fd);
   }
 
   /** Drains. Resolves when all is closed. */
   async stop() {
-    await this.#drain.run(this.#inherited);
+    await this.#drain.run(this.#isInherited);
     await this.#app.close();
   }
 }
@@ -147,11 +146,6 @@ function listening(server, where, backlog) {
       resolve();
     });
   });
-}
-
-/** Whether the daemon has passed us a listening socket. Others inherit the variables, so it must be us who is meant. */
-function isInherited({ LISTEN_FDS, LISTEN_PID }) {
-  return Number(LISTEN_FDS) >= 1 && Number(LISTEN_PID) === process.pid;
 }
 
 /**

@@ -4,10 +4,11 @@ const { EventEmitter } = require('node:events');
 const { adapt } = require('./adapters/index.js');
 const { checkOptions, checkSending } = require('./arguments.js');
 const { Channel } = require('./channel.js');
+const { refuseCluster } = require('./cluster.js');
 const { afterPoll } = require('./drain.js');
 const { Exchange, TIMES } = require('./exchange.js');
 const { Gate, refuseRequest } = require('./gate.js');
-const { identify, showTitle } = require('./identity.js');
+const { hasChannel, identify, showTitle } = require('./identity.js');
 const { Service, Standalone, checkListen } = require('./listen.js');
 const { NodesockdError } = require('./protocol.js');
 const { Replies } = require('./replies.js');
@@ -46,13 +47,16 @@ class Worker extends EventEmitter {
     this.#name = identity.name;
     this.#suspended = identity.suspended;
     this.#isWorker = identity.isWorker;
-    const managed = identity.isWorker && (process.connected || identity.ipcPath !== undefined);
+    const isGiven = identity.isWorker && hasChannel(env);
+    const managed = identity.isWorker && (isGiven || identity.ipcPath !== undefined);
     this.resumed = new Promise((resolve) => (this.#resume = resolve));
     // Nobody resumes who has no daemon.
     if (!managed || !this.#suspended) this.#resume();
     Object.defineProperty(this, 'gate', { value: new Gate(managed && this.#suspended), enumerable: false });
     showTitle(this.#name, this.shortId);
-    if (managed) this.#connect(identity.ipcPath);
+    if (!managed) return;
+    refuseCluster();
+    this.#connect(identity.ipcPath, isGiven);
   }
 
   /** Whether the worker must not do anything yet. */
@@ -85,13 +89,26 @@ class Worker extends EventEmitter {
   async listen(target, fallback, options = {}) {
     checkListen(fallback, options);
     const app = await adapt(target);
-    if (this.#channel && this.#listening) throw new Error('nodesockd.listen() was called before: a worker has one socket');
+    if (!this.#channel) await this.#start(new Standalone(app, this.#standaloneAddress(fallback)));
+    else if (!this.#listening) await this.#start(new Service(this, app, options));
+    else throw new Error('nodesockd.listen() was called before, or nodesockd/register has served another server: a worker has one socket');
+    return app.server;
+  }
+
+  /**
+   * Does for a server that is about to listen what `listen` does, at once. For `nodesockd/register`.
+   *
+   * @returns {Promise<void> | undefined} until it listens; nothing if it cannot be served, because there is no daemon or `listen` was called
+   */
+  serve(app) {
+    return this.#channel && !this.#listening ? this.#start(new Service(this, app, {})) : undefined;
+  }
+
+  async #start(service) {
     this.#listening = true;
-    const service = this.#channel ? new Service(this, app, options) : new Standalone(app, this.#standaloneAddress(fallback));
     await service.start();
     this.#services.push(service);
     if (this.#shutDown) this.#drain();
-    return app.server;
   }
 
   /** Tells the daemon that the worker listens on its socket. Resolves when that is said; never rejects. */
@@ -169,8 +186,8 @@ class Worker extends EventEmitter {
     return inherited ? fallback : (this.socketPath ?? fallback);
   }
 
-  #connect(ipcPath) {
-    this.#channel = new Channel(ipcPath, {
+  #connect(ipcPath, isGiven) {
+    this.#channel = new Channel(ipcPath, isGiven, {
       frame: (frame) => this.#receive(frame),
       open: () => this.#report(),
       lost: (error) => {

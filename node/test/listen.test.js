@@ -10,7 +10,7 @@ const path = require('node:path');
 const { spawn } = require('node:child_process');
 const { test } = require('node:test');
 const { WebSocket } = require('ws');
-const { TestWorker, fetchFrom, tempDir, until } = require('./support.js');
+const { TestWorker, fetchFrom, inheritedSocket, tempDir, until } = require('./support.js');
 
 const keepAlive = (t) => {
   const agent = new http.Agent({ keepAlive: true });
@@ -215,7 +215,7 @@ test('listen says what it takes', async () => {
 });
 
 test('a spare worker accepts from the socket that it is told when it is resumed', async (t) => {
-  const [first, second] = [await inherited(t), await inherited(t)];
+  const [first, second] = [await inheritedSocket(t), await inheritedSocket(t)];
   const spare = new TestWorker(t, 'http.js', { suspended: true, listenFd: first.fd, env: { LISTEN_FDS: '2' }, moreFds: [second.fd] });
   await spare.frame('online');
   [first, second].forEach((socket) => socket.letGo());
@@ -226,19 +226,8 @@ test('a spare worker accepts from the socket that it is told when it is resumed'
   await assert.rejects(fetchFrom({ socketPath: first.socketPath }), { code: 'ECONNREFUSED' });
 });
 
-/** A listening socket to inherit; nobody accepts from it but who inherits it. */
-async function inherited(t) {
-  const dir = tempDir(t);
-  const server = net.createServer().listen(path.join(dir, 'bound.sock'));
-  await once(server, 'listening');
-  const socketPath = path.join(dir, 'app.0.sock');
-  // Closing it here removes one of the two names, and leaves the socket to the workers.
-  fs.linkSync(path.join(dir, 'bound.sock'), socketPath);
-  return { fd: server._handle.fd, socketPath, letGo: () => server.close() };
-}
-
 test('connections on an inherited socket wait in the kernel for the next worker', async (t) => {
-  const socket = await inherited(t);
+  const socket = await inheritedSocket(t);
   const start = (suspended) => new TestWorker(t, 'http.js', { suspended, listenFd: socket.fd });
   const [suspended, next] = [start(true), start(true)];
   await Promise.all([suspended.frame('online'), next.frame('online')]);

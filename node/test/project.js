@@ -84,4 +84,4 @@ class Project {
   }
 }
 
-module.exports = { Project };
+module.exports = { Project, program };

@@ -18,7 +18,7 @@ function tempDir(t) {
 
 /** A real process with a real channel, as the daemon would have started it. */
 class TestWorker {
-  constructor(t, fixture, { dir = tempDir(t), suspended = false, env = {}, listenFd, moreFds = [], channel = true } = {}) {
+  constructor(t, fixture, { dir = tempDir(t), suspended = false, env = {}, listenFd, moreFds = [], channel = true, nodeArgs = [] } = {}) {
     this.id = randomUUID();
     this.dir = dir;
     this.socketPath = path.join(dir, `app.${this.id}.sock`);
@@ -28,7 +28,7 @@ class TestWorker {
     this.stdout = '';
     const stdio = ['ignore', 'pipe', 'pipe', listenFd ?? 'ignore', channel ? 'ipc' : 'ignore', ...moreFds];
     // LISTEN_PID has to be the pid of Node itself.
-    this.process = spawn('sh', ['-c', 'LISTEN_PID=$$ exec "$0" "$1"', process.execPath, path.join(__dirname, 'fixtures', fixture)], {
+    this.process = spawn('sh', ['-c', 'LISTEN_PID=$$ exec "$0" "$@"', process.execPath, ...nodeArgs, path.join(__dirname, 'fixtures', fixture)], {
       stdio,
       env: {
         PATH: process.env.PATH,
@@ -135,6 +135,17 @@ class TestDaemon {
   }
 }
 
+/** A listening socket to inherit; nobody accepts from it but who inherits it. */
+async function inheritedSocket(t) {
+  const dir = tempDir(t);
+  const server = net.createServer().listen(path.join(dir, 'bound.sock'));
+  await once(server, 'listening');
+  const socketPath = path.join(dir, 'app.0.sock');
+  // Closing it here removes one of the two names, and leaves the socket to the workers.
+  fs.linkSync(path.join(dir, 'bound.sock'), socketPath);
+  return { fd: server._handle.fd, socketPath, letGo: () => server.close() };
+}
+
 /** How long a test waits for something that ought to happen, in ms. Far more than any of it takes, on any machine. */
 const PATIENCE = 50_000;
 
@@ -149,4 +160,4 @@ async function until(condition, what = () => condition.toString()) {
   throw new Error(`waited in vain for ${what()}`);
 }
 
-module.exports = { TestDaemon, TestWorker, fetchFrom, tempDir, until };
+module.exports = { TestDaemon, TestWorker, fetchFrom, inheritedSocket, tempDir, until };
