@@ -13,6 +13,10 @@ class Gate {
     this.#state = closed ? 'closed' : 'open';
   }
 
+  get isOpen() {
+    return this.#state === 'open';
+  }
+
   /** Calls one of the two: at once, or when it is decided. */
   enter(pass, refuse) {
     if (this.#state === 'open') pass();

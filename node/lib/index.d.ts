@@ -47,7 +47,7 @@ declare namespace nodesockd {
      *
      * Close what keeps the process alive (a database pool, say) in the server's `close` event.
      *
-     * @param target an http.Server, a request listener (an Express app is one), or an app of Koa, Fastify, Nest, Hapi or Polka
+     * @param target a server of HTTP or HTTP/2, a request listener (an Express app is one), or an app of Koa, Fastify, Nest, Hapi or Polka
      * @param fallback where to listen without a daemon; default `process.env.PORT`, else 3000
      * @returns the server, listening; an inherited socket is not listened on before the worker is resumed
      * @throws what `server.listen` fails with; TypeError for another kind of target, and for one that would not be served right

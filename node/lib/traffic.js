@@ -2,6 +2,8 @@
 
 const tls = require('node:tls');
 const { refuseRequest, refuseUpgrade } = require('./gate.js');
+const { isHttp2 } = require('./kinds.js');
+const { isAnswering, keep, lastStreams, leave, refuseStream } = require('./streams.js');
 
 const ignore = () => {};
 
@@ -10,9 +12,14 @@ const ignore = () => {};
  * them.
  */
 class Traffic {
-  /** What each open connection is doing: requests in progress, whether it has left HTTP, when it was last used. */
+  /**
+   * What each open connection is doing: requests in progress, whether it has left HTTP, when it was last used, and its session if it
+   * speaks HTTP/2.
+   */
   #connections = new Map();
   #responses = new Set();
+  #streams = new Set();
+  #newest;
   #last = false;
   #onChange = ignore;
 
@@ -20,6 +27,7 @@ class Traffic {
   constructor(server, gate) {
     const connected = server instanceof tls.Server ? 'secureConnection' : 'connection';
     const { emit } = server;
+    const speaksHttp2 = isHttp2(server);
     // Not listeners: those could not hold an event back, and a listener for `checkContinue` changes what Node does.
     server.emit = (event, ...args) => {
       const pass = () => emit.call(server, event, ...args);
@@ -27,13 +35,17 @@ class Traffic {
         case connected:
           this.#connected(args[0]);
           return pass();
+        case 'session':
+          if (speaksHttp2) this.#opened(gate, args[0]);
+          return pass();
         case 'request':
         case 'checkContinue':
         case 'checkExpectation':
-          return this.#requested(gate, pass, ...args);
+          // One of HTTP/2 has come as a stream before.
+          return args[0].httpVersionMajor === 2 ? pass() : this.#requested(gate, pass, ...args);
         case 'upgrade':
         case 'connect':
-          return this.#upgraded(gate, pass, ...args);
+          return args[0].httpVersionMajor === 2 ? pass() : this.#upgraded(gate, pass, ...args);
         default:
           return pass();
       }
@@ -42,7 +54,7 @@ class Traffic {
 
   /** How many requests are in progress. */
   get requests() {
-    return this.#responses.size;
+    return this.#responses.size + this.#streams.size;
   }
 
   /** How many connections have left HTTP behind, for WebSocket for instance. */
@@ -69,12 +81,16 @@ class Traffic {
     this.#last = true;
     this.#onChange = onChange;
     for (const response of this.#responses) makeLast(response);
+    for (const stream of this.#streams) if (isAnswering(stream)) lastStreams(stream.session);
+    for (const { active, session } of this.#connections.values()) if (active === 0 && session) leave(session);
   }
 
   /** Closes the connections that nobody is using. */
   closeIdle() {
-    for (const [socket, { active, upgraded }] of this.#connections) {
-      if (active === 0 && !upgraded) socket.destroy();
+    for (const [socket, { active, upgraded, session }] of this.#connections) {
+      if (active > 0 || upgraded) continue;
+      if (session) session.close();
+      else socket.destroy();
     }
   }
 
@@ -89,24 +105,56 @@ class Traffic {
   }
 
   #connected(socket) {
-    this.#connections.set(socket, { active: 0, upgraded: false, used: performance.now() });
+    this.#newest = { active: 0, upgraded: false, used: performance.now() };
+    this.#connections.set(socket, this.#newest);
     socket.once('close', () => {
       this.#connections.delete(socket);
       this.#onChange();
     });
   }
 
-  #requested(gate, pass, req, res) {
-    this.#responses.add(res);
-    const connection = this.#connections.get(req.socket);
+  /** A session of HTTP/2: its connection has just come. */
+  #opened(gate, session) {
+    const connection = this.#newest;
+    connection.session = session;
+    const { emit } = session;
+    // Not the server's event: an application may listen for that of the session.
+    session.emit = (event, ...args) => {
+      const pass = () => emit.call(session, event, ...args);
+      return event === 'stream' ? this.#streamed(gate, pass, connection, args[0]) : pass();
+    };
+  }
+
+  #streamed(gate, pass, connection, stream) {
+    // Whoever sent it has gone already.
+    if (stream.destroyed) return true;
+    this.#begin(connection, this.#streams, stream);
+    if (this.#last) lastStreams(stream.session);
+    if (gate.isOpen) return pass();
+    const handOver = keep(stream);
+    gate.enter(
+      () => stream.destroyed || handOver(pass),
+      () => handOver(() => refuseStream(stream)),
+    );
+    return true;
+  }
+
+  /** One more request is in progress, until `exchange` is closed. */
+  #begin(connection, exchanges, exchange) {
+    exchanges.add(exchange);
     if (connection) connection.active += 1;
-    res.once('close', () => {
-      this.#responses.delete(res);
+    exchange.once('close', () => {
+      exchanges.delete(exchange);
       if (!connection) return;
       connection.active -= 1;
       connection.used = performance.now();
+      if (this.#last && connection.session && connection.active === 0) leave(connection.session);
       this.#onChange();
     });
+  }
+
+  #requested(gate, pass, req, res) {
+    this.#begin(this.#connections.get(req.socket), this.#responses, res);
     if (this.#last) makeLast(res);
     // A sender that has gone away meanwhile does not need an answer any more.
     gate.enter(

@@ -4,7 +4,6 @@
 const assert = require('node:assert/strict');
 const { execFileSync } = require('node:child_process');
 const http = require('node:http');
-const http2 = require('node:http2');
 const path = require('node:path');
 const { test } = require('node:test');
 const { nodesockd } = require('nodesockd');
@@ -32,9 +31,8 @@ const REFUSED = [
   ['an h3 app', async () => (await import('h3')).createApp(), /looks like an h3 app: listen\(toNodeListener/],
   ['another app with a fetch handler', () => ({ fetch: async () => new Response('x') }), /with a `fetch` handler/],
   ['a class', () => class Shop {}, /not the class Shop/],
-  ['a server of HTTP/2', () => http2.createServer(), /cannot serve HTTP\/2/],
-  ['a server of HTTP/2 over TLS', () => http2.createSecureServer({ allowHTTP1: true }), /cannot serve HTTP\/2/],
-  ['nothing that is known', () => ({ use() {} }), /takes an http\.Server, a request listener .* or an app of Koa, Fastify, Nest, Hapi or Polka$/],
+  ['a server of @grpc/grpc-js', () => new (require('@grpc/grpc-js').Server)(), /looks like a gRPC server .*--import nodesockd\/register/],
+  ['nothing that is known', () => ({ use() {} }), /takes a server of HTTP, a request listener .* or an app of Koa, Fastify, Nest, Hapi or Polka\. For a program that only knows a port/],
 ];
 
 for (const [name, make, message] of REFUSED) {

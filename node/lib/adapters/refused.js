@@ -11,6 +11,14 @@ const OTHERS = [
     words: "this looks like an h3 app: listen(toNodeListener(app)), with toNodeListener from 'h3'",
   },
   {
+    fits: ({ bindAsync, tryShutdown }) => typeof bindAsync === 'function' && typeof tryShutdown === 'function',
+    words: 'this looks like a gRPC server of @grpc/grpc-js, which makes its own server of HTTP/2: bind it to a port, and run the program with --import nodesockd/register',
+  },
+  {
+    fits: ({ httpServer, tap }) => typeof httpServer === 'function' && typeof tap === 'function',
+    words: 'this looks like the Ignitor of AdonisJS, which makes its own server: run bin/server.js with --import nodesockd/register',
+  },
+  {
     fits: ({ fetch }) => typeof fetch === 'function',
     words: 'this looks like an app with a `fetch` handler: pass what its framework makes of it for Node, a server or a request listener',
   },
@@ -18,9 +26,9 @@ const OTHERS = [
 
 /** Throws what explains that `target` is none of what `listen` takes. */
 function refuse(target) {
-  const takes = 'nodesockd.listen() takes an http.Server, a request listener (an Express app is one), or an app of Koa, Fastify, Nest, Hapi or Polka';
+  const takes = 'nodesockd.listen() takes a server of HTTP, a request listener (an Express app is one), or an app of Koa, Fastify, Nest, Hapi or Polka';
   const other = typeof target === 'object' && target !== null && OTHERS.find(({ fits }) => fits(target));
-  throw new TypeError(other ? `${takes}; ${other.words}` : takes);
+  throw new TypeError(other ? `${takes}; ${other.words}` : `${takes}. For a program that only knows a port, there is --import nodesockd/register`);
 }
 
 /**
