@@ -17,7 +17,7 @@
 //! | `commands`, `relay`, `status`, `announce` | what people, apps and service managers hear |
 //! | `invariants` | what must hold between any two events |
 //!
-//! A room uses those above it and none below. `timer`, `backoff` and `goal` are used by all.
+//! A room uses those above it and none below. `timer`, `backoff`, `generation` and `goal` are used by all.
 
 mod announce;
 mod backoff;
@@ -25,6 +25,7 @@ mod commands;
 mod daemon;
 mod dev_server;
 mod effects;
+mod generation;
 mod goal;
 mod invariants;
 mod lifecycle;
@@ -59,7 +60,7 @@ pub use timer::Timer;
 use announce::Announcements;
 use dev_server::DevServer;
 use goal::Life;
-use operation::{Operations, Step, advance, begin, replace, upgrade};
+use operation::{Operations, Step, advance, begin, locate, replace, upgrade};
 use pool::look::Look;
 use pool::{Pool, boot, links, remains, sockets, surplus, vacancies};
 use record::state_file::StateFile;
@@ -250,6 +251,7 @@ impl Supervisor {
             Event::Requested { from, request } => commands::requested(pool, operations, from, request),
             Event::Disconnected { conn } => self.disconnected(conn),
             Event::Signalled { signal } => commands::signalled(pool, operations, signal),
+            Event::ReleaseLocated { named, gone } => locate::located(pool, operations, named, gone),
             Event::Swept { result } => report::sweep(result),
             Event::DevServing { result, .. } => report::dev_server(result),
             Event::LogsReopened { result } => report::logs(result),

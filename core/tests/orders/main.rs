@@ -13,6 +13,7 @@ mod manager;
 mod operations;
 mod overlap;
 mod relay;
+mod releases;
 mod slots;
 mod sockets;
 mod workers;

@@ -6,6 +6,7 @@ use crate::action::Action;
 use crate::config::{Config, Listen, Ready};
 use crate::event::{Failure, Queue};
 use crate::id::{Process, WorkerId};
+use crate::supervisor::generation::Generation;
 use crate::supervisor::worker::order::spawn_order;
 use crate::supervisor::worker::watch::Sight;
 use crate::supervisor::worker::{Place, Role, Start, State, Worker};
@@ -33,12 +34,13 @@ pub(in crate::supervisor) enum Online {
     Refused(&'static str),
 }
 
-/// Orders a worker for `role`. `config`: what it is started by; `slots`: how many slots it may have to serve.
+/// Orders a worker for `role`. `config`, `generation`: what it is started by; `slots`: how many slots it may have to serve.
 pub(in crate::supervisor) fn spawn(
     pool: &mut Pool,
     role: Role,
     suspended: bool,
     config: &Config,
+    generation: &Generation,
     slots: u32,
 ) -> WorkerId {
     let id = pool.ids.worker();
@@ -56,10 +58,11 @@ pub(in crate::supervisor) fn spawn(
         ready_path: config.options.ready_path.clone(),
         online_timeout: config.options.online_timeout,
         stderr: config.options.stderr.clone(),
+        generation: generation.number,
     };
     let deadline = pool.now() + config.options.spawn_timeout;
     let worker = Worker::ordered(role, start, socket.map(Arc::from), listeners, deadline);
-    let order = spawn_order(id, &worker, config);
+    let order = spawn_order(id, &worker, config, generation.release.as_ref());
     pool.workers.insert(id, worker);
     pool.effects.order(Action::Spawn(Box::new(order)));
     pool.progress(id, Stage::Starting, None);
