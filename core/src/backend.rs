@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use crate::action::{SpawnOrder, WorkerSignal};
 use crate::config::{Config, DevAddress, Problem, SocketPattern, Symlinks};
-use crate::event::{Event, Failure, Queue};
+use crate::event::{CpuTime, Event, Failure, Queue};
 use crate::handoff::Handoff;
 use crate::id::{ConnId, Process, RequestRef, WorkerId};
 use crate::notice::Notice;
-use crate::release::Release;
 use crate::state::{Entry, Leftovers};
 use crate::time::Time;
 use crate::wire::{Reply, ToWorker};
@@ -89,6 +88,13 @@ pub trait Backend {
     /// The accept queue of the process listening on `socket`, from the kernel, even if the file is gone.
     fn measure_queue(&mut self, worker: WorkerId, socket: &str) -> Queue;
 
+    /// The CPU time of a worker, with all of its process group, and how long its process has waited for a CPU.
+    ///
+    /// # Errors
+    ///
+    /// The process is gone, or the kernel does not tell.
+    fn measure_cpu(&mut self, worker: WorkerId, process: Process) -> Result<CpuTime, Failure>;
+
     /// Opens a listening socket named `socket`, of the longest queue the kernel allows, reachable by the group like
     /// workers' own. Workers inherit it ([`SpawnOrder::listeners`]) until it is closed.
     ///
@@ -143,16 +149,6 @@ pub trait Backend {
     fn reply(&mut self, to: &RequestRef, reply: &Reply);
 
     // The daemon's own surroundings.
-
-    /// Resolves the symlinks on the way to the folders of `named` (`realpath(3)`).
-    ///
-    /// # Errors
-    ///
-    /// One of them does not exist, or cannot be reached.
-    fn locate_release(&mut self, named: &Release) -> Result<Release, Failure>;
-
-    /// Whether the folders of a release exist. One that cannot be seen is taken to exist.
-    fn has_release(&mut self, release: &Release) -> bool;
 
     /// Reads the configuration again from where it was read first.
     ///

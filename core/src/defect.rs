@@ -56,6 +56,12 @@ defects! {
     SurplusStandbysStay,
     /// A slot gets a second worker while the first one boots.
     SecondWorkerWhileBooting,
+    /// More workers boot at a time than may.
+    BootsUnbounded,
+    /// Standbys boot before the workers of slots.
+    StandbysBootFirst,
+    /// Workers that are killed although they work are started anew as fast as before.
+    PaceStays,
     /// A link is removed before it is swapped.
     LinkRemovedBeforeSwap,
     /// The old link of a renamed slot is left.
@@ -98,10 +104,6 @@ defects! {
     QueuedRestartLost,
     /// A restart is complete before the old workers are gone.
     CompleteBeforeOldGone,
-    /// Replacements run what the configuration names when they are started.
-    ReplacementRunsNewestRelease,
-    /// The state file forgets the release.
-    StateForgetsRelease,
     /// A second restart is accepted while one is in progress.
     SecondRestartAccepted,
     /// A hand-off forgets that the app is suspended.

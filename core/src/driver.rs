@@ -112,6 +112,10 @@ impl<B: Backend> Driver<B> {
                 let queue = backend.measure_queue(*worker, socket);
                 Some(Event::QueueMeasured { worker: *worker, queue })
             }
+            Action::MeasureCpu { worker, process } => {
+                let result = backend.measure_cpu(*worker, *process);
+                Some(Event::CpuMeasured { worker: *worker, result })
+            }
             Action::Reap { worker, process } => {
                 backend.reap(*worker, *process).await;
                 Some(Event::Reaped { worker: *worker })
@@ -119,10 +123,6 @@ impl<B: Backend> Driver<B> {
             Action::Remove { worker, socket } => {
                 let result = backend.remove(socket);
                 Some(Event::Removed { worker: *worker, result })
-            }
-            Action::LocateRelease { named, pinned } => {
-                let gone = pinned.as_ref().is_some_and(|pinned| !backend.has_release(pinned));
-                Some(Event::ReleaseLocated { named: backend.locate_release(named), gone })
             }
             Action::Sweep { pattern } => Some(Event::Swept { result: backend.sweep(pattern) }),
             Action::ServeDev { address, links } => {

@@ -1,10 +1,10 @@
 //! What happened: the facts a backend brings to the [`Supervisor`](crate::Supervisor).
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::config::{Config, DevAddress, Problem};
 use crate::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
-use crate::release::Release;
 use crate::state::FoundLink;
 use crate::wire::{Claim, FromWorker, Request};
 
@@ -108,19 +108,19 @@ pub enum Event {
         /// What the kernel says.
         queue: Queue,
     },
+    /// Completes [`Action::MeasureCpu`](crate::Action::MeasureCpu).
+    CpuMeasured {
+        /// The worker that was asked about.
+        worker: WorkerId,
+        /// What it has got of the machine, or why that is not known.
+        result: Result<CpuTime, Failure>,
+    },
     /// Completes [`Action::Remove`](crate::Action::Remove).
     Removed {
         /// The worker whose socket file was to go.
         worker: WorkerId,
         /// On failure the file may still be there.
         result: Result<(), Failure>,
-    },
-    /// Completes [`Action::LocateRelease`](crate::Action::LocateRelease).
-    ReleaseLocated {
-        /// What the configuration names now, or why that cannot be told.
-        named: Result<Release, Failure>,
-        /// The release that was asked about is not there any more.
-        gone: bool,
     },
     /// Completes [`Action::Sweep`](crate::Action::Sweep).
     Swept {
@@ -211,6 +211,7 @@ impl Event {
             | Self::Received { worker, .. }
             | Self::ChannelClosed { worker }
             | Self::QueueMeasured { worker, .. }
+            | Self::CpuMeasured { worker, .. }
             | Self::Removed { worker, .. } => Some(*worker),
             Self::Claimed { .. }
             | Self::Published { .. }
@@ -218,7 +219,6 @@ impl Event {
             | Self::Listening { .. }
             | Self::Unlistened { .. }
             | Self::Swept { .. }
-            | Self::ReleaseLocated { .. }
             | Self::DevServing { .. }
             | Self::Persisted { .. }
             | Self::ConfigLoaded { .. }
@@ -299,6 +299,15 @@ fn signal_name(number: i32) -> Option<&'static str> {
         15 => Some("SIGTERM"),
         _ => None,
     }
+}
+
+/// What a process has got of the machine since it was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CpuTime {
+    /// For how long it has run on a CPU.
+    pub used: Duration,
+    /// For how long it has been ready to run while others did; zero where the kernel does not tell.
+    pub waited: Duration,
 }
 
 /// The accept queue of a worker's listening socket.

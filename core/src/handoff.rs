@@ -16,7 +16,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, DevAddress, MAX_WORKERS, Output, Ready};
 use crate::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
-use crate::release::Release;
 use crate::time::Time;
 use crate::wire::StartOptions;
 
@@ -42,6 +41,9 @@ pub struct Handoff {
     /// Sockets that the daemon keeps open, by their file names.
     pub(crate) listeners: BTreeMap<String, ListenerRecord>,
     pub(crate) standby_backoff: BackoffRecord,
+    /// How often the pace of boots was slowed down.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) strain: u32,
     /// Requests that were passed on to workers, by the id under which they were.
     pub(crate) relays: BTreeMap<String, RelayRecord>,
     /// Requests that have not had their final reply.
@@ -64,9 +66,10 @@ pub struct Handoff {
     /// What is left of operations whose new workers serve, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) retirements: Vec<RetirementRecord>,
-    /// The generation in force.
-    #[serde(default)]
-    pub(crate) generation: GenerationRecord,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// What a configuration must not change, because the successor goes on with it.
@@ -122,9 +125,6 @@ pub(crate) struct WorkerRecord {
     pub drained: bool,
     pub channel: ChannelRecord,
     pub stderr: Output,
-    /// The number of its generation; 0 if that is not known.
-    #[serde(default)]
-    pub generation: u32,
 }
 
 /// What a worker is for.
@@ -222,15 +222,6 @@ pub(crate) struct RequesterRecord {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub until_swap: bool,
     pub upgraded_from: Option<String>,
-}
-
-/// A generation of workers.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct GenerationRecord {
-    /// Counted from 1; 0 if it is not known.
-    pub number: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub release: Option<Release>,
 }
 
 /// What is left of an operation whose new workers serve.

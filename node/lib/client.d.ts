@@ -146,7 +146,7 @@ export interface WorkerStatus {
   standby?: boolean;
 }
 
-export type WorkerState = 'running' | 'online' | 'suspended' | 'broken' | 'terminating' | 'dead';
+export type WorkerState = 'waiting' | 'running' | 'online' | 'suspended' | 'broken' | 'terminating' | 'dead';
 
 /** By 2.x's name. */
 export type DaemonStatus = Status;

@@ -12,11 +12,10 @@ use std::time::Duration;
 
 use nodesockd_core::action::{SpawnOrder, WorkerSignal};
 use nodesockd_core::config::{Config, DevAddress, Problem, SocketPattern, Symlinks};
-use nodesockd_core::event::{ExitStatus, Failure, Queue};
+use nodesockd_core::event::{CpuTime, ExitStatus, Failure, Queue};
 use nodesockd_core::frame::Decoder;
 use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
-use nodesockd_core::release::Release;
 use nodesockd_core::state::{Entry, Leftovers, Survivor};
 use nodesockd_core::supervisor::Handoff;
 use nodesockd_core::wire::{Reply, ToWorker};
@@ -35,7 +34,6 @@ use crate::files::listeners::Listeners;
 use crate::files::lock::Lock;
 use crate::files::logs::Logs;
 use crate::files::queue::Queues;
-use crate::files::release;
 use crate::files::state_file::StateFile;
 use crate::files::sweep;
 use crate::files::tmp_dir::TmpDir;
@@ -50,6 +48,7 @@ use crate::peers::outbox::{Outbox, outbox};
 use crate::peers::probe_http;
 use crate::peers::session::{Fact, LAST_WORDS, Paused};
 use crate::processes::children;
+use crate::processes::cpu_time;
 use crate::processes::moment::Moment;
 use crate::processes::pidfd::Pidfd;
 use crate::processes::spawn;
@@ -421,6 +420,10 @@ impl nodesockd_core::backend::Backend for Backend {
         self.queues.measure(socket, &self.sockets.path(socket))
     }
 
+    fn measure_cpu(&mut self, _worker: WorkerId, process: Process) -> Result<CpuTime, Failure> {
+        cpu_time::of(process).map_err(|error| Failure(format!("process {}: {error}", process.pid)))
+    }
+
     fn listen(&mut self, socket: &str) -> Result<(), Failure> {
         self.listeners.open(socket, &self.sockets.path(socket))
     }
@@ -442,14 +445,6 @@ impl nodesockd_core::backend::Backend for Backend {
 
     fn sweep(&mut self, pattern: &SocketPattern) -> Result<u32, Failure> {
         sweep::sweep(&mut self.sockets, &mut self.queues, pattern)
-    }
-
-    fn locate_release(&mut self, named: &Release) -> Result<Release, Failure> {
-        release::locate(named)
-    }
-
-    fn has_release(&mut self, release: &Release) -> bool {
-        release::exists(release)
     }
 
     fn probe(&mut self, worker: WorkerId, socket: &str, path: &str) {

@@ -84,7 +84,7 @@ pub const CATALOGUE: [Fault; 36] = [
 
 /// Kinds that belong to no number: what an operator's machine adds.
 pub const OTHERS: [&str; 6] =
-    ["load-config", "reopen-logs", "serve-dev", "starved", "dies slowly", "releases pruned"];
+    ["load-config", "reopen-logs", "serve-dev", "starved", "slow machine", "dies slowly"];
 
 /// Situations worth reaching; each of them is counted under its name.
 pub const SITUATIONS: [&str; 21] = [

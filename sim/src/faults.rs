@@ -25,6 +25,8 @@ pub struct FaultPlan {
     pub strangers: u32,
     /// So many workers can boot at the same time without delaying each other; any number of them if 0.
     pub cores: u32,
+    /// Workers boot so many times slower than those who wrote them think, to the end and beyond; not so if 0.
+    pub slow: u32,
     /// A process that is killed takes up to so many ms to die, and its sockets stay open as long.
     pub dying_ms: u64,
     /// Exits are noticed up to so many ms late.
@@ -219,8 +221,6 @@ pub enum ExternalFaultKind {
         /// Which.
         nth: u32,
     },
-    /// Somebody removes all releases but the current one.
-    Prune,
 }
 
 /// How often each kind of fault struck, or each kind of situation came about.

@@ -82,7 +82,7 @@ impl Swarm {
         self.deaths(rng, &mut scenario, &mut faults);
         strain(&mut Rng::with_seed(seed.rotate_left(32)), &mut faults);
         haste(&mut Rng::with_seed(seed.rotate_left(16)), &mut scenario);
-        releasing(&mut Rng::with_seed(seed.rotate_left(48)), &mut scenario, &mut faults);
+        boots(&mut Rng::with_seed(seed.rotate_left(24)), &mut scenario.settings, &mut faults);
         (scenario, faults)
     }
 
@@ -185,24 +185,6 @@ fn haste(rng: &mut Rng, scenario: &mut Scenario) {
     }
 }
 
-/// In some histories the symlink names another release and nobody restarts the workers yet, or old releases are removed.
-fn releasing(rng: &mut Rng, scenario: &mut Scenario, faults: &mut FaultPlan) {
-    if chance(rng, 30) {
-        for _ in 0..rng.u32(1..4) {
-            let release = rng.usize(0..scenario.releases.len());
-            let at_ms = rng.u64(0..scenario.length_ms);
-            scenario.script.push(Step { at_ms, act: Act::Deploy { release } });
-        }
-        scenario.script.sort_by_key(|step| step.at_ms);
-    }
-    if chance(rng, 15) {
-        for _ in 0..rng.u32(1..4) {
-            let at_ms = rng.u64(0..faults.until_ms);
-            faults.external.push(ExternalFault { at_ms, what: ExternalFaultKind::Prune });
-        }
-    }
-}
-
 /// In some histories the machine is slow, or workers lie.
 fn strain(rng: &mut Rng, plan: &mut FaultPlan) {
     if chance(rng, 15) {
@@ -217,6 +199,16 @@ fn strain(rng: &mut Rng, plan: &mut FaultPlan) {
             let lie = *pick(rng, &[Behaviour::AnswersForOthers, Behaviour::ClaimsAnother { after_ms }]);
             plan.workers.push(WorkerFault { nth: rng.u32(0..20), behaviour: lie });
         }
+    }
+}
+
+/// In some histories workers boot by turns, and in few of them the machine never becomes faster.
+fn boots(rng: &mut Rng, settings: &mut Settings, plan: &mut FaultPlan) {
+    if chance(rng, 25) {
+        settings.boots = *pick(rng, &[1, 1, 2, 3]);
+    }
+    if chance(rng, 5) {
+        plan.slow = *pick(rng, &[4, 30]);
     }
 }
 

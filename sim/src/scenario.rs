@@ -75,6 +75,9 @@ pub struct Settings {
     /// `options.retiring`
     #[serde(default = "default_retiring")]
     pub retiring: u32,
+    /// `options.boots`; any number if 0, as in histories that are older than the key.
+    #[serde(default)]
+    pub boots: u32,
 }
 
 fn default_retiring() -> u32 {
@@ -125,6 +128,7 @@ impl Default for Settings {
             ready: Readiness::Report,
             respawn: false,
             retiring: default_retiring(),
+            boots: 0,
         }
     }
 }
@@ -163,6 +167,7 @@ impl Settings {
                 shutdown_timeout: Duration::from_millis(self.shutdown_timeout_ms),
                 max_start_attempts: at_least_one(self.max_start_attempts),
                 retiring: at_least_one(self.retiring),
+                boots: NonZeroU32::new(self.boots).unwrap_or(NonZeroU32::MAX),
                 symlinks: if self.absolute_links { Symlinks::Absolute } else { Symlinks::Relative },
                 listen: if self.daemon_listens { Listen::Daemon } else { Listen::Worker },
                 ready: self.ready.into(),

@@ -26,6 +26,8 @@ pub fn stories() -> Vec<Story> {
         rollback(),
         broken(),
         crash_loop(),
+        boot_storm(),
+        slow_machine(),
         standby_promotion(),
         failed_restart(),
         scale(),
@@ -123,6 +125,26 @@ fn crash_loop() -> Story {
         .map(|nth| WorkerFault { nth, behaviour: Behaviour::Dies { after_ms: 3, how: Death::Code(1) } })
         .collect();
     story.faults.external.push(ExternalFault { at_ms: 300, what: ExternalFaultKind::Kill { nth: 0 } });
+    story
+}
+
+/// Six workers and a standby are to boot on two cores: two at a time, the standby last.
+fn boot_storm() -> Story {
+    let mut story = story("boot_storm", 1500, Vec::new());
+    let settings = &mut story.scenario.settings;
+    (settings.workers, settings.standby, settings.boots) = (6, 1, 2);
+    story.scenario.load = Load { users: 1, pause_ms: 400, upstreams: 6, ..Load::default() };
+    story.faults.cores = 2;
+    story
+}
+
+/// Workers need five times as long as they are given: fewer boot at a time, and they are given longer, until all serve.
+fn slow_machine() -> Story {
+    let mut story = story("slow_machine", 4000, Vec::new());
+    let settings = &mut story.scenario.settings;
+    (settings.boots, settings.online_timeout_ms) = (2, 200);
+    story.scenario.load.users = 0;
+    story.faults.slow = 25;
     story
 }
 

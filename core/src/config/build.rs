@@ -1,5 +1,6 @@
 //! From what the files say together to a [`Config`] that is valid.
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use super::layer::{Layer, OptionsLayer};
@@ -7,7 +8,9 @@ use super::paths::{Surroundings, join, plain, shown};
 use super::problem::{Place, Problem};
 use super::section::{Given, Report, Set};
 use super::setting::{Command, OutputTo, Workers};
-use super::{Companion, Config, Listen, Options, Output, PatternError, Program, Ready, SocketPattern};
+use super::{
+    Companion, Config, LEAST_BOOTS, Listen, Options, Output, PatternError, Program, Ready, SocketPattern,
+};
 
 /// The longest path of a unix socket: `sun_path` of unix(7) has 108 bytes, the last of them a NUL.
 const MAX_SOCKET_PATH: usize = 107;
@@ -27,7 +30,7 @@ pub(super) fn config(
 
     let program = base.program(script, command, node.value(), node_args.value(), report);
     let names = base.names(tmp_dir, socket_file, ipc_file, report);
-    let options = base.options(options, report);
+    let options = base.options(options, around.cpus, report);
     let Names { tmp_dir, socket_dir, socket_file, ipc_file } = names?;
     Some(Config {
         files: files.to_vec(),
@@ -138,7 +141,7 @@ impl Base<'_> {
         Some(Names { tmp_dir, socket_dir, socket_file: pattern, ipc_file: ipc_path })
     }
 
-    fn options(&self, layer: OptionsLayer, report: &mut Report) -> Option<Options> {
+    fn options(&self, layer: OptionsLayer, cpus: NonZeroU32, report: &mut Report) -> Option<Options> {
         let output = |to: OutputTo| match to {
             OutputTo::Discard => Output::Discard,
             OutputTo::File(path) => Output::File(self.path(&path)),
@@ -155,6 +158,7 @@ impl Base<'_> {
             shutdown_timeout: layer.shutdown_timeout.value()?,
             max_start_attempts: layer.max_start_attempts.value()?,
             retiring: layer.retiring.value()?,
+            boots: layer.boots.value().unwrap_or_else(|| cpus.max(LEAST_BOOTS)),
             symlinks: layer.symlinks.value()?,
             stderr: layer.stderr.value().map_or_else(|| stdout.clone(), output),
             stdout,

@@ -57,7 +57,8 @@ section! {
     struct OptionsLayer {
         /// Milliseconds that creating a process may take.
         spawn_timeout: "spawnTimeout" => Given<Duration> = Options::default().spawn_timeout,
-        /// Milliseconds from a worker's start until it must have reported online.
+        /// Milliseconds from a worker's start until it must have reported online. A worker that waits for its turn to
+        /// boot (`boots`) has not been started.
         online_timeout: "onlineTimeout" => Given<Duration> = Options::default().online_timeout,
         /// Milliseconds a retiring worker may take to accept the connections that wait at its socket.
         drain_timeout: "drainTimeout" => Given<Duration> = Options::default().drain_timeout,
@@ -68,6 +69,9 @@ section! {
         /// How many sets of old workers may finish at a time, each of an operation of its own; beyond that, the oldest
         /// set gets SIGTERM.
         retiring: "retiring" => Given<NonZeroU32> = Options::default().retiring,
+        /// How many workers may boot at a time, slots before standbys. Without it, the number of usable CPUs, and at
+        /// least 2.
+        boots: "boots" => Given<NonZeroU32>,
         /// Whether links hold the relative or the absolute path of the socket.
         symlinks: "symlinks" => Given<Symlinks> = Options::default().symlinks,
         /// The file that the workers' output is appended to; `discard` or null throws it away. Without it, output goes
@@ -149,6 +153,7 @@ impl From<&Options> for OptionsLayer {
             shutdown_timeout: options.shutdown_timeout.into(),
             max_start_attempts: options.max_start_attempts.into(),
             retiring: options.retiring.into(),
+            boots: options.boots.into(),
             symlinks: options.symlinks.into(),
             stdout: to(&options.stdout),
             stderr: to(&options.stderr),

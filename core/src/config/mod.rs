@@ -40,6 +40,9 @@ pub use show::{resolved, schema};
 /// More slots, or standbys, than this are a slip of the pen.
 pub const MAX_WORKERS: u32 = 4096;
 
+/// So many workers may boot at a time on any machine: one that waits for something holds up no other then.
+pub const LEAST_BOOTS: NonZeroU32 = NonZeroU32::MIN.saturating_add(1);
+
 /// The configuration in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -122,6 +125,8 @@ pub struct Options {
     pub max_start_attempts: NonZeroU32,
     /// `retiring`
     pub retiring: NonZeroU32,
+    /// `boots`
+    pub boots: NonZeroU32,
     /// `symlinks`
     pub symlinks: Symlinks,
     /// `stdout`
@@ -149,6 +154,7 @@ impl Default for Options {
             shutdown_timeout: Duration::from_millis(10_000),
             max_start_attempts: NonZeroU32::MIN,
             retiring: const { NonZeroU32::new(3).unwrap() },
+            boots: LEAST_BOOTS,
             symlinks: Symlinks::Relative,
             stdout: Output::Inherit,
             stderr: Output::Inherit,

@@ -143,7 +143,8 @@ fn check_drains(pool: &Pool) -> Result<(), Violation> {
     let told = |worker: &Worker| match worker.state() {
         State::ShuttingDown { .. } => true,
         State::Terminating { .. } => !worker.speaks(),
-        State::Spawning { .. }
+        State::Waiting
+        | State::Spawning { .. }
         | State::Unwanted
         | State::Booting { .. }
         | State::Ready { .. }

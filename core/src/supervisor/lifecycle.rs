@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::config::Ready;
-use crate::event::{ExitStatus, Failure, Queue};
+use crate::event::{CpuTime, ExitStatus, Failure, Queue};
 use crate::id::{Process, WorkerId};
 use crate::text::escape;
 use crate::wire::{FromWorker, ToWorker};
@@ -97,7 +97,8 @@ fn broken(pool: &mut Pool, operations: &mut Operations, id: WorkerId, reason: &s
         State::Booting { .. } | State::Ready { broken: false, .. } => {
             fail_and_retire(pool, operations, id, reason);
         }
-        State::Spawning { .. }
+        State::Waiting
+        | State::Spawning { .. }
         | State::Unwanted
         | State::Ready { .. }
         | State::Draining(_)
@@ -130,6 +131,18 @@ pub(super) fn queue_measured(pool: &mut Pool, operations: &mut Operations, id: W
         retire::queue_measured(pool, id, queue);
     } else if boot::queue_measured(pool, id, queue) {
         shown_ready(pool, operations, id);
+    }
+}
+
+/// The kernel told what a worker did that was not ready in time.
+pub(super) fn cpu_measured(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    id: WorkerId,
+    result: Result<CpuTime, Failure>,
+) {
+    if let Some(reason) = boot::cpu_measured(pool, id, result) {
+        fail_and_retire(pool, operations, id, &reason);
     }
 }
 
@@ -168,10 +181,7 @@ pub(super) fn due(pool: &mut Pool, operations: &mut Operations, id: WorkerId, ti
             fail_and_retire(pool, operations, id, &reason);
         }
         Timer::Online if defect!(OnlineTimeoutIgnored) => {}
-        Timer::Online => {
-            let reason = boot::not_online(pool, id);
-            fail_and_retire(pool, operations, id, &reason);
-        }
+        Timer::Online => boot::late(pool, id),
         Timer::Ready => boot::look(pool, id),
         Timer::Look => retire::look(pool, id),
         Timer::Drain if defect!(DrainTimeoutIgnored) => {}

@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use nodesockd_core::action::WorkerSignal;
 use nodesockd_core::config::{Config, Ready, Sources, Start, Surroundings, load};
-use nodesockd_core::event::{DaemonSignal, ExitStatus, Queue};
+use nodesockd_core::event::{DaemonSignal, ExitStatus, Failure, Queue};
 use nodesockd_core::id::{BootId, ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Manager;
-use nodesockd_core::release::Release;
 use nodesockd_core::state::State;
 use nodesockd_core::supervisor::{Daemon, Handoff};
 use nodesockd_core::wire::{Code, FromWorker, Reply, Request, StartOptions, ToWorker};
@@ -25,9 +24,12 @@ impl Sources for File<'_> {
     }
 }
 
+/// As many workers as there are in these tests may boot at a time.
+const CPUS: NonZeroU32 = NonZeroU32::MIN.saturating_add(4095);
+
 pub fn config(keys: &str) -> Config {
     let text = format!("tmpDir = '/run/app'\nscript = 'server.js'\n{keys}");
-    let around = Surroundings { cwd: PathBuf::from("/srv/app"), cpus: NonZeroU32::MIN, node: None };
+    let around = Surroundings { cwd: PathBuf::from("/srv/app"), cpus: CPUS, node: None };
     let loaded = load(Start::File(Path::new("nodesockd.toml")), &around, &mut File(&text));
     loaded.unwrap_or_else(|problems| panic!("{problems:?}"))
 }
@@ -45,10 +47,6 @@ pub struct Desk {
     ready: BTreeMap<WorkerId, (Ready, bool)>,
     /// Orders that are left to the test to complete.
     pub leaves: fn(&Action) -> bool,
-    /// The release that the working directory names.
-    pub current: &'static str,
-    /// The release in force was removed.
-    pub pruned: bool,
 }
 
 impl Desk {
@@ -59,8 +57,7 @@ impl Desk {
     /// Started by a service manager.
     pub fn under(manager: Option<Manager>, keys: &str) -> Self {
         let config = config(keys);
-        let daemon =
-            Daemon { version: "3.0.0".into(), pid: 1, boot: BootId(1), manager, release: Some(release("1")) };
+        let daemon = Daemon { version: "3.0.0".into(), pid: 1, boot: BootId(1), manager };
         let supervisor = Supervisor::new(config.clone(), daemon, Time::ZERO);
         Self::of(supervisor, config, Time::ZERO)
     }
@@ -68,18 +65,7 @@ impl Desk {
     /// The supervisor was made elsewhere.
     pub fn of(supervisor: Supervisor, config: Config, now: Time) -> Self {
         let (orders, files, spawned, ready) = Default::default();
-        let mut desk = Self {
-            supervisor,
-            now,
-            config,
-            orders,
-            files,
-            spawned,
-            ready,
-            leaves: |_| false,
-            current: "1",
-            pruned: false,
-        };
+        let mut desk = Self { supervisor, now, config, orders, files, spawned, ready, leaves: |_| false };
         desk.obey();
         desk
     }
@@ -95,8 +81,6 @@ impl Desk {
             spawned: before.spawned.clone(),
             ready: before.ready.clone(),
             leaves: |_| false,
-            current: before.current,
-            pruned: before.pruned,
         }
     }
 
@@ -183,6 +167,9 @@ impl Desk {
         if let Action::MeasureQueue { worker, .. } = action {
             return Some(Event::QueueMeasured { worker, queue: Queue::Closed });
         }
+        if let Action::MeasureCpu { worker, .. } = action {
+            return Some(Event::CpuMeasured { worker, result: Err(Failure("not told here".into())) });
+        }
         if let Action::Tell { worker, message: ToWorker::Shutdown, .. } = action {
             return Some(Event::Exited { worker, status: ExitStatus::Code(0) });
         }
@@ -191,10 +178,6 @@ impl Desk {
         }
         if let Action::Remove { worker, .. } = action {
             return Some(Event::Removed { worker, result: Ok(()) });
-        }
-        if let Action::LocateRelease { pinned, .. } = action {
-            let gone = self.pruned && pinned.is_some_and(|pinned| pinned != release(self.current));
-            return Some(Event::ReleaseLocated { named: Ok(release(self.current)), gone });
         }
         (action == Action::LoadConfig)
             .then(|| Event::ConfigLoaded { result: Ok(Box::new(self.config.clone())) })
@@ -284,11 +267,6 @@ impl Desk {
     pub fn count(&self, fits: impl Fn(&Action) -> bool) -> usize {
         self.orders.iter().filter(|action| fits(action)).count()
     }
-}
-
-/// A release of the app.
-pub fn release(number: &str) -> Release {
-    Release { dir: Path::new("/srv/releases").join(number), script_dir: None }
 }
 
 pub fn suspended() -> StartOptions {

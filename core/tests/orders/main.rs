@@ -4,6 +4,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "looks for one kind of order among all")]
 
 mod adoption;
+mod boots;
 mod claims;
 mod daemon;
 mod desk;
@@ -13,7 +14,6 @@ mod manager;
 mod operations;
 mod overlap;
 mod relay;
-mod releases;
 mod slots;
 mod sockets;
 mod workers;

@@ -108,7 +108,7 @@ impl Noise<'_> {
     /// A fact about a worker.
     fn about(&mut self, worker: WorkerId) -> Event {
         let process = Process { pid: self.input.byte().into(), started: 1 };
-        match self.input.below(13) {
+        match self.input.below(14) {
             0 => Event::Spawned { worker, result: self.failure().map(|()| process) },
             1 => Event::Exited { worker, status: ExitStatus::Code(self.input.byte().into()) },
             2 => Event::Reaped { worker },
@@ -123,6 +123,7 @@ impl Noise<'_> {
             7 => Event::ChannelClosed { worker },
             8 => Event::QueueMeasured { worker, queue: Queue::Length(u32::from(self.input.byte() % 2)) },
             9 => Event::QueueMeasured { worker, queue: Queue::Closed },
+            12 => Event::CpuMeasured { worker, result: Err(Failure("nobody asked".into())) },
             10 => Event::Removed { worker, result: self.failure() },
             11 => {
                 // What comes by the connection of a worker that is known is about that one, whatever it says.

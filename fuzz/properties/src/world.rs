@@ -8,10 +8,9 @@ use std::time::Duration;
 use nodesockd_core::action::{SpawnOrder, WorkerSignal};
 use nodesockd_core::backend::Backend;
 use nodesockd_core::config::{Config, DevAddress, Named, Problem, SocketPattern, Symlinks};
-use nodesockd_core::event::{DaemonSignal, Event, ExitStatus, Failure, Queue};
+use nodesockd_core::event::{CpuTime, DaemonSignal, Event, ExitStatus, Failure, Queue};
 use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
-use nodesockd_core::release::Release;
 use nodesockd_core::state::{Entry, Leftovers};
 use nodesockd_core::supervisor::Handoff;
 use nodesockd_core::wire::{FromWorker, Reply, Request, ToWorker};
@@ -416,6 +415,12 @@ impl Backend for World<'_> {
         }
     }
 
+    fn measure_cpu(&mut self, _worker: WorkerId, _process: Process) -> Result<CpuTime, Failure> {
+        self.fails()?;
+        let used = Duration::from_secs(self.input.byte().into());
+        Ok(CpuTime { used, waited: Duration::ZERO })
+    }
+
     fn listen(&mut self, socket: &str) -> Result<(), Failure> {
         panic!("{socket} is opened, but workers bind their own sockets here")
     }
@@ -434,14 +439,6 @@ impl Backend for World<'_> {
 
     fn sweep(&mut self, _pattern: &SocketPattern) -> Result<u32, Failure> {
         self.fails().map(|()| 1)
-    }
-
-    fn locate_release(&mut self, named: &Release) -> Result<Release, Failure> {
-        self.fails().map(|()| named.clone())
-    }
-
-    fn has_release(&mut self, _release: &Release) -> bool {
-        self.fails().is_ok()
     }
 
     fn probe(&mut self, worker: WorkerId, _socket: &str, _path: &str) {

@@ -207,6 +207,8 @@ pub(crate) struct Stat {
     pub(crate) parent: Option<Pid>,
     pub(crate) group: Option<Pid>,
     pub(crate) started: Option<u64>,
+    /// Of itself and of the children that it has waited for, in user mode and in the kernel.
+    pub(crate) cpu_ticks: u64,
 }
 
 impl Stat {
@@ -221,10 +223,12 @@ impl Stat {
         let parent = fields.next().and_then(pid);
         let group = fields.next().and_then(pid);
         // Until its last thread has ended, too, a process keeps its sockets, and cannot be collected.
-        let threads: Option<u32> = fields.nth(14).and_then(|count| count.parse().ok());
+        let cpu = fields.by_ref().skip(8).take(4).filter_map(|ticks| ticks.parse::<u64>().ok());
+        let cpu_ticks = cpu.fold(0, u64::saturating_add);
+        let threads: Option<u32> = fields.nth(2).and_then(|count| count.parse().ok());
         let exited = ended && threads.is_none_or(|count| count <= 1);
         let started = fields.nth(1).and_then(|ticks| ticks.parse().ok());
-        Some(Self { exited, parent, group, started })
+        Some(Self { exited, parent, group, started, cpu_ticks })
     }
 }
 
@@ -240,6 +244,7 @@ mod tests {
             parent: Pid::from_raw(1),
             group: Pid::from_raw(4700),
             started: Some(987_654),
+            cpu_ticks: 5 + 6 + 7 + 8,
         };
         assert_eq!(Stat::parse(line), Some(stat));
         assert_eq!(Stat::parse(""), None);

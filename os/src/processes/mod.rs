@@ -1,6 +1,7 @@
 //! Workers' processes: starting them, noticing and collecting their exits, and finding those of an earlier daemon.
 
 pub(crate) mod children;
+pub(crate) mod cpu_time;
 pub(crate) mod moment;
 pub(crate) mod pidfd;
 pub(crate) mod spawn;

@@ -6,10 +6,9 @@ use nodesockd_core::Time;
 use nodesockd_core::action::{SpawnOrder, WorkerSignal};
 use nodesockd_core::backend::Backend;
 use nodesockd_core::config::{Config, DevAddress, Problem, SocketPattern, Symlinks};
-use nodesockd_core::event::{Event, Failure, Queue};
+use nodesockd_core::event::{CpuTime, Event, Failure, Queue};
 use nodesockd_core::id::{ConnId, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
-use nodesockd_core::release::Release;
 use nodesockd_core::state::{Entry, Leftovers};
 use nodesockd_core::supervisor::Handoff;
 use nodesockd_core::wire::{Reply, ToWorker};
@@ -54,6 +53,10 @@ impl Backend for World {
         World::measure_queue(self, worker, socket)
     }
 
+    fn measure_cpu(&mut self, worker: WorkerId, process: Process) -> Result<CpuTime, Failure> {
+        World::measure_cpu(self, worker, process)
+    }
+
     fn listen(&mut self, socket: &str) -> Result<(), Failure> {
         World::listen(self, socket)
     }
@@ -72,14 +75,6 @@ impl Backend for World {
 
     fn sweep(&mut self, pattern: &SocketPattern) -> Result<u32, Failure> {
         World::sweep(self, pattern)
-    }
-
-    fn locate_release(&mut self, named: &Release) -> Result<Release, Failure> {
-        World::locate_release(self, named)
-    }
-
-    fn has_release(&mut self, release: &Release) -> bool {
-        World::has_release(self, release)
     }
 
     fn probe(&mut self, worker: WorkerId, _socket: &str, path: &str) {

@@ -1,8 +1,8 @@
 //! What the daemon does to `tmpDir` and asks its host for.
 
 use nodesockd_core::config::{Config, Named, Problem, Ready, SocketPattern, Symlinks};
-use nodesockd_core::event::{Failure, Queue};
-use nodesockd_core::id::WorkerId;
+use nodesockd_core::event::{CpuTime, Failure, Queue};
+use nodesockd_core::id::{Process, WorkerId};
 use nodesockd_core::state::{Entry as StateEntry, State};
 
 use super::{Entry, Worker, World};
@@ -101,6 +101,21 @@ impl World {
         };
         self.trace.line(self.agenda.now(), "daemon", format_args!("measure the queue of {name} → {words}"));
         queue
+    }
+
+    /// What a worker that is not ready in time has done so far. One that boots works, or would if it were let; one that has
+    /// booted waits for something.
+    pub fn measure_cpu(&mut self, id: WorkerId, process: Process) -> Result<CpuTime, Failure> {
+        let now = self.agenda.now();
+        let worker = self.processes.named(id);
+        let found = worker.and_then(|worker| self.processes.get(worker));
+        let found = found.filter(|found| found.process == process && found.alive());
+        let Some(found) = found else { return Err(Failure(format!("process {} is gone", process.pid))) };
+        let worked = now.min(found.plan.boots_at).since(found.plan.spawned);
+        let name = worker.map_or_else(String::new, |worker| worker.to_string());
+        let words = format_args!("measure the CPU time of {name} → {} ms", worked.as_millis());
+        self.trace.line(now, "daemon", words);
+        Ok(CpuTime { used: worked / 2, waited: worked / 2 })
     }
 
     /// Removes a dead worker's socket.

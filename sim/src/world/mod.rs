@@ -12,7 +12,6 @@ mod network;
 mod oracle;
 mod process;
 mod processes;
-pub(crate) mod releases;
 mod sockets;
 mod upgrade;
 mod worker_actions;
@@ -39,7 +38,6 @@ use self::manager::Manager;
 use self::network::Nginx;
 use self::oracle::Oracle;
 use self::process::Processes;
-use self::releases::Releases;
 use self::sockets::Listener;
 use self::upgrade::Upgrades;
 use crate::faults::{Call, CallFault, ExternalFaultKind, FaultPlan, Tally, Trouble};
@@ -64,7 +62,7 @@ pub(crate) struct World {
     pub marks: Tally,
     /// The configuration file as it is now; `None` when it is ruined.
     file: Option<Settings>,
-    pub(crate) releases: Releases,
+    release: usize,
 
     files: Files,
     /// What the state file holds.
@@ -100,7 +98,7 @@ impl World {
             agenda: Agenda::new(scenario.jitter),
             horizon: Time::ZERO,
             file: Some(scenario.settings.clone()),
-            releases: Releases::default(),
+            release: 0,
             calls: BTreeMap::new(),
             tally: Tally::default(),
             marks: Tally::default(),
@@ -267,7 +265,10 @@ impl World {
                 self.trace.line(self.agenda.now(), "operator", format_args!("signal {signal:?}"));
                 self.deliver(None, Duration::ZERO, Event::Signalled { signal: signal.into() });
             }
-            Act::Deploy { release } => self.deploy(release),
+            Act::Deploy { release } => {
+                self.trace.line(self.agenda.now(), "operator", format_args!("deploy release {release}"));
+                self.release = release.min(self.scenario.releases.len().saturating_sub(1));
+            }
             Act::Edit(settings) => {
                 self.trace.line(self.agenda.now(), "operator", "edit the configuration");
                 self.file = Some(*settings);
@@ -309,7 +310,6 @@ impl World {
                 }
             }
             ExternalFaultKind::Unlink { nth } => self.unlink(nth),
-            ExternalFaultKind::Prune => self.prune(),
         }
     }
 

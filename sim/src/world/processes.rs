@@ -31,7 +31,6 @@ impl World {
         if let Some(missing) = order.listeners.iter().find(|socket| !self.is_held(socket)) {
             return Err(Failure(format!("{missing} is not open")));
         }
-        let running = self.release_in(&order.cwd)?;
         let worker = self.processes.next();
         let pid = self.processes.free_pid();
         if self.processes.iter().any(|(_, former)| former.process.pid == pid) {
@@ -41,7 +40,7 @@ impl World {
             Process { pid, started: self.agenda.now().as_nanos() / 10_000_000 * 1000 + u64::from(worker.0) };
         self.trace.line(self.agenda.now(), "daemon", format_args!("spawn {worker}{mood} → pid {pid}"));
         // Whatever was deployed before, in the end there is code that works.
-        let deployed = if self.scenario_over() { 0 } else { running };
+        let deployed = if self.scenario_over() { 0 } else { self.release };
         let release = self.scenario.releases.get(deployed);
         let mut behaviours = release.map(|release| release.defects.clone()).unwrap_or_default();
         if !behaviours.is_empty() {
@@ -243,7 +242,10 @@ impl World {
         if slowness > 1 {
             self.tally.count("starved");
         }
-        slowness
+        if self.faults.slow > 1 {
+            self.tally.count("slow machine");
+        }
+        slowness * self.faults.slow.max(1)
     }
 
     /// A process ends, at once or after a while.

@@ -7,6 +7,7 @@ use nodesockd_core::action::WorkerSignal::{KillGroup, Terminate};
 use nodesockd_core::backend::Backend as _;
 use nodesockd_core::config::Symlinks::{Absolute, Relative};
 use nodesockd_core::event::{ExitStatus, Queue};
+use nodesockd_core::id::Process;
 use nodesockd_core::state::{Changes, Entry, State, VERSION};
 use nodesockd_core::wire::{FromWorker, ToWorker};
 use nodesockd_sim::Left;
@@ -194,6 +195,18 @@ pub async fn the_kernel_knows_the_queue(stage: &mut impl Stage) {
     assert_eq!(stage.backend().measure_queue(worker, &socket), Queue::Closed);
 }
 
+pub async fn the_kernel_knows_what_a_worker_has_used(stage: &mut impl Stage) {
+    let (worker, process) = stage.online(Part::Serves).await;
+    let used = stage.backend().measure_cpu(worker, process).expect("it is alive").used;
+    let later = stage.backend().measure_cpu(worker, process).expect("it is alive").used;
+    assert!(later >= used, "{used:?}, then {later:?}");
+    let another = Process { started: process.started + 1, ..process };
+    stage.backend().measure_cpu(worker, another).expect_err("another process had that pid");
+    stage.backend().signal(worker, process, KillGroup);
+    stage.end(worker, process).await;
+    stage.backend().measure_cpu(worker, process).expect_err("it is gone");
+}
+
 pub async fn a_sweep_takes_what_is_of_no_use(stage: &mut impl Stage) {
     let (living, process) = stage.online(Part::Serves).await;
     let (dead, plain, odd) = (stage.worker(), stage.worker(), stage.worker());
@@ -238,8 +251,6 @@ pub async fn a_state_file_is_replaced_and_removed(stage: &mut impl Stage) {
         suspended: false,
         socket_dir: None,
         socket_files: Vec::new(),
-        generation: 1,
-        release: None,
         workers: Vec::new(),
         rollout: None,
     };

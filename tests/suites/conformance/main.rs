@@ -32,6 +32,7 @@ clauses![
     what_is_in_the_way_is_left_alone,
     only_sockets_are_removed,
     the_kernel_knows_the_queue,
+    the_kernel_knows_what_a_worker_has_used,
     a_sweep_takes_what_is_of_no_use,
     a_state_file_is_replaced_and_removed,
     a_deadline_is_kept,

@@ -64,7 +64,9 @@ fn two_lines_are_enough() {
     let script = PathBuf::from("/srv/app/app.js");
     assert_eq!(config.program, Program::Script { node: "node".to_owned(), node_args: vec![], script });
     assert_eq!((config.workers.get(), config.standby, config.dev_server), (1, 0, None));
-    assert_eq!(config.options, super::super::Options::default());
+    // As many boot at a time as there are CPUs.
+    let boots = NonZeroU32::new(4).unwrap();
+    assert_eq!(config.options, super::super::Options { boots, ..Default::default() });
 }
 
 #[test]

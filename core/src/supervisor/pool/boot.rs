@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use crate::action::Action;
 use crate::config::{Config, Listen, Ready};
-use crate::event::{Failure, Queue};
+use crate::event::{CpuTime, Failure, Queue};
 use crate::id::{Process, WorkerId};
-use crate::supervisor::generation::Generation;
+use crate::supervisor::pace;
 use crate::supervisor::worker::order::spawn_order;
 use crate::supervisor::worker::watch::Sight;
 use crate::supervisor::worker::{Place, Role, Start, State, Worker};
+use crate::time::Time;
 use crate::wire::Stage;
 
 use super::{Pool, retire, sockets};
@@ -34,39 +35,70 @@ pub(in crate::supervisor) enum Online {
     Refused(&'static str),
 }
 
-/// Orders a worker for `role`. `config`, `generation`: what it is started by; `slots`: how many slots it may have to serve.
+/// Orders a worker for `role`, which boots when its turn comes. `config`: what it is started by; `slots`: how many slots it
+/// may have to serve.
 pub(in crate::supervisor) fn spawn(
     pool: &mut Pool,
     role: Role,
     suspended: bool,
     config: &Config,
-    generation: &Generation,
     slots: u32,
 ) -> WorkerId {
     let id = pool.ids.worker();
-    let place = role.place().unwrap_or(Place::Standby);
+    let first = pool.workers.next_to_boot().is_none();
+    pool.workers.insert(id, Worker::ordered(role, start_of(pool, pool.now(), suspended, config)));
+    if first && has_room(pool) {
+        start(pool, id, config, slots);
+    }
+    id
+}
+
+/// Another worker may boot.
+fn has_room(pool: &Pool) -> bool {
+    pool.workers.booting() < pool.pace.boots(pool.config.options.boots) || defect!(BootsUnbounded)
+}
+
+/// Starts as many as may boot now of the workers that wait for their turn. `new`: what workers of a rollout are started by.
+pub(in crate::supervisor) fn start_waiting(pool: &mut Pool, new: Option<&Arc<Config>>, slots: u32) {
+    while let Some(id) = pool.workers.next_to_boot().filter(|_| has_room(pool)) {
+        let joining = pool.workers.get(id).is_some_and(Worker::is_joining);
+        let config = Arc::clone(new.filter(|_| joining).unwrap_or(&pool.config));
+        start(pool, id, &config, slots);
+    }
+}
+
+fn start_of(pool: &Pool, ordered: Time, suspended: bool, config: &Config) -> Start {
+    Start {
+        ordered,
+        suspended: suspended || config.options.listen == Listen::Daemon,
+        ready_by: config.options.ready,
+        ready_path: config.options.ready_path.clone(),
+        online_timeout: pool.pace.online_timeout(config.options.online_timeout),
+        stderr: config.options.stderr.clone(),
+    }
+}
+
+/// Starts a worker that has waited for its turn.
+fn start(pool: &mut Pool, id: WorkerId, config: &Config, slots: u32) {
+    let Some(worker) = pool.workers.get(id) else { return };
+    let place = worker.role().place().unwrap_or(Place::Standby);
+    let start = start_of(pool, worker.start().ordered, worker.start().suspended, config);
     let listeners = sockets::listeners_for(pool, place, config, slots);
     let socket = match listeners.as_slice() {
         [] => Some(config.socket_file.socket(id)),
         [only] if place != Place::Standby => Some(only.clone()),
         _ => None,
     };
-    let start = Start {
-        ordered: pool.now(),
-        suspended: suspended || config.options.listen == Listen::Daemon,
-        ready_by: config.options.ready,
-        ready_path: config.options.ready_path.clone(),
-        online_timeout: config.options.online_timeout,
-        stderr: config.options.stderr.clone(),
-        generation: generation.number,
-    };
-    let deadline = pool.now() + config.options.spawn_timeout;
-    let worker = Worker::ordered(role, start, socket.map(Arc::from), listeners, deadline);
-    let order = spawn_order(id, &worker, config, generation.release.as_ref());
-    pool.workers.insert(id, worker);
-    pool.effects.order(Action::Spawn(Box::new(order)));
+    let now = pool.now();
+    let deadline = now + config.options.spawn_timeout;
+    let order = pool.workers.change(id, |worker| {
+        worker.starts(start, socket.map(Arc::from), listeners, now, deadline);
+        Some(spawn_order(id, worker, config))
+    });
+    if let Some(order) = order {
+        pool.effects.order(Action::Spawn(Box::new(order)));
+    }
     pool.progress(id, Stage::Starting, None);
-    id
 }
 
 /// A worker's process exists, or could not be created.
@@ -119,8 +151,9 @@ pub(in crate::supervisor) fn online(pool: &mut Pool, id: WorkerId, suspended: bo
             "it came up active although it was started suspended; its app must wait for `resume`",
         );
     }
-    let boot = now.since(worker.start().ordered);
-    tracing::info!(worker = %id.short(), pid = process.pid, suspended, "worker online after {} ms", boot.as_millis());
+    let took = now.since(worker.since());
+    tracing::info!(worker = %id.short(), pid = process.pid, suspended, "worker online after {} ms", took.as_millis());
+    pool.pace.kept_up(took, pool.config.options.online_timeout);
     pool.workers.change(id, |worker| {
         worker.note_ready(now);
         worker.becomes_ready(now, suspended);
@@ -174,12 +207,32 @@ pub(in crate::supervisor) fn probed(pool: &mut Pool, id: WorkerId, result: Resul
     sight == Some(Sight::Ready)
 }
 
-/// Why a worker failed that was not ready in time.
-pub(in crate::supervisor) fn not_online(pool: &Pool, id: WorkerId) -> String {
-    let limit = pool.config.options.online_timeout.as_millis();
-    let found = pool.workers.get(id).and_then(what_was_found);
-    let found = found.map_or_else(String::new, |found| format!(": {found}"));
-    format!("it was not online within {limit} ms (options.onlineTimeout){found}")
+/// The time of a booting worker is over: the kernel is asked what it did with it.
+pub(in crate::supervisor) fn late(pool: &mut Pool, id: WorkerId) {
+    if let Some(process) = pool.workers.change(id, Worker::runs_late) {
+        pool.effects.order(Action::MeasureCpu { worker: id, process });
+    }
+}
+
+/// The kernel told what a worker did that was not ready in time. Returns why it failed, if it is still not ready.
+pub(in crate::supervisor) fn cpu_measured(
+    pool: &mut Pool,
+    id: WorkerId,
+    result: Result<CpuTime, Failure>,
+) -> Option<String> {
+    let worker = pool.workers.get(id)?;
+    let State::Booting { late: true, .. } = worker.state() else { return None };
+    let given = worker.start().online_timeout;
+    let busy = result.as_ref().is_ok_and(|cpu| pace::is_busy(*cpu, given));
+    // What is said elsewhere of a worker that only needs longer would lead astray.
+    let found = what_was_found(worker).filter(|_| !busy);
+    let did = result.ok().map(|cpu| pace::describe(cpu, given));
+    if busy {
+        pool.pace.was_too_fast(given, pool.config.options.online_timeout);
+    }
+    let words: Vec<String> = found.into_iter().chain(did).collect();
+    let (limit, colon) = (given.as_millis(), if words.is_empty() { "" } else { ": " });
+    Some(format!("it was not online within {limit} ms (options.onlineTimeout){colon}{}", words.join("; ")))
 }
 
 fn what_was_found(worker: &Worker) -> Option<String> {

@@ -27,16 +27,15 @@ use std::sync::Arc;
 use crate::action::Action;
 use crate::config::{Config, SocketPattern};
 use crate::id::{Ids, SlotIndex, WorkerId};
-use crate::release::Release;
 use crate::time::Time;
 use crate::wire::{Progress, Stage, ToWorker};
 
 use super::backoff::Backoff;
 use super::daemon::Daemon;
 use super::effects::Effects;
-use super::generation::Generation;
 use super::goal::{Desired, Life};
 use super::listener::Listeners;
+use super::pace::Pace;
 use super::requests::Requests;
 use super::slot::table::Slots;
 use super::worker::Worker;
@@ -51,8 +50,6 @@ pub(super) struct Pool {
     pub started: Time,
     pub config: Arc<Config>,
     pub desired: Desired,
-    /// The generation in force.
-    pub generation: Generation,
     pub life: Life,
     pub ids: Ids,
     pub workers: Workers,
@@ -60,6 +57,8 @@ pub(super) struct Pool {
     pub listeners: Listeners,
     /// Failures of standbys.
     pub standby_failures: Backoff,
+    /// How fast workers may boot.
+    pub pace: Pace,
     pub requests: Requests,
     pub effects: Effects,
     /// What `socketFile` was under earlier daemons, and under this one before a reload.
@@ -75,7 +74,6 @@ impl Pool {
     pub fn new(config: Config, daemon: Daemon, now: Time) -> Self {
         Self {
             ids: Ids::new(daemon.boot),
-            generation: Generation { number: 1, release: daemon.release.clone() },
             daemon,
             started: now,
             desired: Desired {
@@ -90,6 +88,7 @@ impl Pool {
             slots: Slots::default(),
             listeners: Listeners::default(),
             standby_failures: Backoff::default(),
+            pace: Pace::default(),
             requests: Requests::default(),
             effects: Effects::new(now),
             former_patterns: Vec::new(),
@@ -123,14 +122,6 @@ impl Pool {
     pub fn owns_its_slot(&self, id: WorkerId) -> bool {
         let slot = self.workers.get(id).and_then(Worker::slot);
         slot.and_then(|slot| self.slots.get(slot)).is_some_and(|slot| slot.owner() == Some(id))
-    }
-
-    /// Finds out whether the release in force is still there: a worker that runs it has failed.
-    pub fn check_release(&mut self) {
-        if let Some(release) = &self.generation.release {
-            let pinned = Some(release.clone());
-            self.effects.order(Action::LocateRelease { named: Release::named_by(&self.config), pinned });
-        }
     }
 
     /// Tells a worker something.

@@ -35,6 +35,7 @@ pub(in crate::supervisor) fn retire(pool: &mut Pool, id: WorkerId) {
         Some(Farewell::ShutDown) => shut_down(pool, id),
         Some(Farewell::Terminate) => terminate(pool, id),
         Some(Farewell::TerminateGently(process)) => terminate_gently(pool, id, process),
+        Some(Farewell::Forgotten) => pool.workers.remove(id),
         Some(Farewell::Cancelled | Farewell::UnderWay) | None => {}
     }
 }

@@ -222,7 +222,7 @@ pub(in crate::supervisor) fn can_take(pool: &Pool, worker: &Worker, slot: SlotIn
 /// has not; one that holds a socket of an earlier daemon's from which nobody accepts any more keeps those waiting who
 /// ought to be turned away.
 pub(in crate::supervisor) fn can_take_any(pool: &Pool, standby: &Worker) -> bool {
-    if pool.listeners.is_empty() {
+    if pool.listeners.is_empty() || standby.is_waiting() {
         return true;
     }
     let missing = |slot| listener(pool, slot, &pool.config).is_some() && !can_take(pool, standby, slot);

@@ -2,11 +2,14 @@
 
 use crate::config::{DevAddress, SocketPattern};
 use crate::handoff::{DesiredRecord, Fixed, Handoff, RelayRecord, RestartRecord, VERSION};
+use crate::id::WorkerId;
 use crate::supervisor::announce::Announcements;
 use crate::supervisor::goal::Desired;
 use crate::supervisor::operation::{Kind, Operations, Requester, begin};
+use crate::supervisor::pace::Pace;
 use crate::supervisor::pool::{Pool, boot};
 use crate::supervisor::requests::Relay;
+use crate::supervisor::worker::Worker;
 
 use super::state_file::socket_files;
 
@@ -30,10 +33,11 @@ pub(in crate::supervisor) fn hand_off(
         started: pool.started,
         desired: DesiredRecord { running, slots, standby, suspended },
         socket_files: socket_files(pool, operations),
-        workers: pool.workers.iter().map(|(id, worker)| (id, worker.into())).collect(),
+        workers: handed_off(pool).map(|(id, worker)| (id, worker.into())).collect(),
         slots: pool.slots.iter().map(|(index, slot)| (index, slot.into())).collect(),
         listeners: pool.listeners.iter().map(|(name, listener)| (name.to_owned(), listener.into())).collect(),
         standby_backoff: (&pool.standby_failures).into(),
+        strain: pool.pace.strain(),
         relays: pool.requests.relays().iter().map(|(id, of)| (id.clone(), relay(of))).collect(),
         open: pool.requests.all_open().cloned().collect(),
         queue,
@@ -44,8 +48,12 @@ pub(in crate::supervisor) fn hand_off(
         announcements: announcements.map(Into::into),
         restart: operations.restart_after_upgrade(),
         retirements: operations.retirements(),
-        generation: (&pool.generation).into(),
     }
+}
+
+/// The workers that are handed off. Those that wait for their turn to boot are wanted by the next program as well.
+fn handed_off(pool: &Pool) -> impl Iterator<Item = (WorkerId, &Worker)> {
+    pool.workers.iter().filter(|(_, worker)| !worker.is_waiting())
 }
 
 /// Goes on where another program has handed off. The restart that the upgrade was for begins.
@@ -67,6 +75,7 @@ pub(in crate::supervisor) fn take_over(
         slots,
         listeners,
         standby_backoff,
+        strain,
         relays,
         open,
         queue,
@@ -77,7 +86,6 @@ pub(in crate::supervisor) fn take_over(
         announcements: announced,
         restart,
         retirements,
-        generation,
     } = left;
     let patterns = socket_files.iter().filter_map(|name| SocketPattern::parse(name).ok());
     pool.former_patterns = patterns.filter(|pattern| *pattern != pool.config.socket_file).collect();
@@ -93,10 +101,8 @@ pub(in crate::supervisor) fn take_over(
     for (socket, listener) in listeners.into_iter().filter(|_| !defect!(HandoffForgetsListeners)) {
         pool.listeners.restore(socket, listener.into());
     }
-    if generation.number > 0 {
-        pool.generation = generation.into();
-    }
     pool.standby_failures = standby_backoff.into();
+    pool.pace = Pace::of(strain);
     let relays = relays.into_iter().filter(|_| !defect!(HandoffLosesRelays));
     pool.requests.restore(
         if defect!(HandoffLosesRequests) { Default::default() } else { open },

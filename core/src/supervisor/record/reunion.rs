@@ -117,7 +117,6 @@ fn adopt_caller(pool: &mut Pool, id: WorkerId, caller: Caller) {
         listeners: Vec::new(),
         mute: false,
         new: false,
-        generation: 0,
     };
     adopt_worker(pool, Survivor { id, process }, Some(&record), owned, Fate::Stays);
 }
@@ -162,7 +161,8 @@ pub(in crate::supervisor) fn reunite(
         // It took no notice of SIGTERM.
         Some(State::Terminating { .. }) => pool.tell(id, ToWorker::Shutdown),
         Some(
-            State::Spawning { .. }
+            State::Waiting
+            | State::Spawning { .. }
             | State::Unwanted
             | State::Booting { .. }
             | State::Draining(_)

@@ -1,7 +1,7 @@
 //! One worker: what it is for, and how far it has got in its life.
 //!
 //! ```text
-//! Spawning ─→ Booting ─→ Ready ─→ Draining ─→ ShuttingDown ─→ Terminating ─→ Killed ─→ Exited ─→ Reaped ─→ (forgotten)
+//! Waiting ─→ Spawning ─→ Booting ─→ Ready ─→ Draining ─→ ShuttingDown ─→ Terminating ─→ Killed ─→ Exited ─→ Reaped ─→ (forgotten)
 //! ```
 //!
 //! A worker may skip states but never goes back. Its process exits when it likes: every state with a process leads to
@@ -63,8 +63,6 @@ pub(super) struct Start {
     /// From its process's start until it must be ready.
     pub online_timeout: Duration,
     pub stderr: Output,
-    /// The number of its generation; 0 if that is not known.
-    pub generation: u32,
 }
 
 /// A place that a worker can have.
@@ -123,12 +121,14 @@ pub(super) enum Channel {
 /// How far a worker has got.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum State {
+    /// It waits for its turn to boot: as many boot as may at a time.
+    Waiting,
     /// Its process has been ordered.
     Spawning { deadline: Time },
     /// Spawn in flight but cancelled: kill on arrival.
     Unwanted,
-    /// It is not ready yet.
-    Booting { process: Process, deadline: Time, watch: Option<Watch> },
+    /// It is not ready yet. `late`: its time is over, and the kernel is being asked what it did with that.
+    Booting { process: Process, deadline: Time, watch: Option<Watch>, late: bool },
     /// It is ready. `broken`: it asks to be replaced, or has to be.
     Ready { process: Process, suspended: bool, broken: bool },
     /// No link names it; its accept queue is being emptied.
@@ -169,6 +169,8 @@ pub(super) enum Farewell {
     UnderWay,
     /// Its spawn was cancelled.
     Cancelled,
+    /// It has not been started: it is forgotten.
+    Forgotten,
     /// Its accept queue has to be emptied first.
     Drain(Process),
     /// Nothing can wait in its queue, or what waits is another's: it may be told at once.
@@ -198,25 +200,19 @@ impl Role {
 }
 
 impl Worker {
-    /// A worker whose process has been ordered and has to exist by `deadline`.
-    pub fn ordered(
-        role: Role,
-        start: Start,
-        socket: Option<Arc<str>>,
-        listeners: Vec<String>,
-        deadline: Time,
-    ) -> Self {
+    /// A worker that is wanted and waits for its turn to boot.
+    pub fn ordered(role: Role, start: Start) -> Self {
         let protocol = if start.ready_by == Ready::Report { Protocol::Speaks } else { Protocol::Mute };
         Self {
             role,
-            state: State::Spawning { deadline },
+            state: State::Waiting,
             since: start.ordered,
             start,
             ready: None,
             protocol,
             channel: Channel::Open,
-            socket,
-            listeners,
+            socket: None,
+            listeners: Vec::new(),
             exposure: Exposure::Unseen,
         }
     }
@@ -237,7 +233,8 @@ impl Worker {
         let deadline = now + start.online_timeout;
         let state = match stage {
             Adopted::Booting => {
-                State::Booting { process, deadline, watch: Watch::over(start.ready_by, now, deadline) }
+                let watch = Watch::over(start.ready_by, now, deadline);
+                State::Booting { process, deadline, watch, late: false }
             }
             Adopted::Ready { broken } => State::Ready { process, suspended, broken },
             Adopted::ShuttingDown { deadline } => State::ShuttingDown { process, deadline },
@@ -310,7 +307,11 @@ impl Worker {
             | State::Terminating { process, .. }
             | State::Killed { process } => Some(*process),
             State::Draining(drain) => Some(drain.process()),
-            State::Spawning { .. } | State::Unwanted | State::Exited | State::Reaped { .. } => None,
+            State::Waiting
+            | State::Spawning { .. }
+            | State::Unwanted
+            | State::Exited
+            | State::Reaped { .. } => None,
         }
     }
 
@@ -337,6 +338,16 @@ impl Worker {
 
     /// It will be ready, or fail.
     pub fn is_coming(&self) -> bool {
+        self.is_waiting() || self.is_booting()
+    }
+
+    /// It waits for its turn to boot.
+    pub fn is_waiting(&self) -> bool {
+        self.state == State::Waiting
+    }
+
+    /// It is being started, or is not ready yet.
+    pub fn is_booting(&self) -> bool {
         matches!(self.state, State::Spawning { .. } | State::Booting { .. })
     }
 
@@ -348,6 +359,7 @@ impl Worker {
     /// Its state on the wire.
     pub fn wire_state(&self) -> WorkerState {
         match &self.state {
+            State::Waiting => WorkerState::Waiting,
             State::Spawning { .. } | State::Booting { .. } => WorkerState::Running,
             State::Ready { broken: true, .. } => WorkerState::Broken,
             State::Ready { suspended: true, .. } => WorkerState::Suspended,
@@ -365,6 +377,7 @@ impl Worker {
     pub fn deadline(&self) -> Option<(Time, Timer)> {
         match &self.state {
             State::Spawning { deadline } => Some((*deadline, Timer::Spawn)),
+            State::Booting { late: true, .. } => None,
             State::Booting { deadline, watch, .. } => match watch.as_ref().and_then(Watch::next_look) {
                 Some(look) if look < *deadline => Some((look, Timer::Ready)),
                 Some(_) | None => Some((*deadline, Timer::Online)),
@@ -380,7 +393,7 @@ impl Worker {
                 Channel::Expected { until } => Some((until, Timer::Channel)),
                 Channel::Open | Channel::Socket(_) | Channel::Closed => None,
             },
-            State::Unwanted | State::Killed { .. } | State::Exited => None,
+            State::Waiting | State::Unwanted | State::Killed { .. } | State::Exited => None,
         }
     }
 
@@ -451,11 +464,32 @@ impl Worker {
 
     // Transitions: its process.
 
+    /// Its turn has come: its process has been ordered and has to exist by `deadline`.
+    pub fn starts(
+        &mut self,
+        start: Start,
+        socket: Option<Arc<str>>,
+        listeners: Vec<String>,
+        now: Time,
+        deadline: Time,
+    ) {
+        self.protocol = if start.ready_by == Ready::Report { Protocol::Speaks } else { Protocol::Mute };
+        (self.start, self.socket, self.listeners) = (start, socket, listeners);
+        self.enter(now, State::Spawning { deadline });
+    }
+
     /// Its process exists, and it has until `deadline` to be ready.
     pub fn spawned(&mut self, now: Time, process: Process) {
         let deadline = now + self.start.online_timeout;
         let watch = Watch::over(self.start.ready_by, now, deadline);
-        self.enter(now, State::Booting { process, deadline, watch });
+        self.enter(now, State::Booting { process, deadline, watch, late: false });
+    }
+
+    /// Its time is over. Returns its process, if it is booting.
+    pub fn runs_late(&mut self) -> Option<Process> {
+        let State::Booting { process, late, .. } = &mut self.state else { return None };
+        *late = true;
+        Some(*process)
     }
 
     /// Its process exited, or never came into being.
@@ -576,6 +610,7 @@ impl Worker {
         let nothing_waits = around.shared || self.socket.is_none();
         let reachable = self.channel == Channel::Open;
         match self.state {
+            State::Waiting => Farewell::Forgotten,
             State::Spawning { .. } => {
                 self.enter(now, State::Unwanted);
                 Farewell::Cancelled

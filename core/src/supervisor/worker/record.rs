@@ -12,7 +12,7 @@ impl From<&Worker> for WorkerRecord {
     fn from(worker: &Worker) -> Self {
         let Worker { role, state, since, start, ready, protocol, channel, socket, listeners, exposure } =
             worker;
-        let Start { ordered, suspended, ready_by, ready_path, online_timeout, stderr, generation } = start;
+        let Start { ordered, suspended, ready_by, ready_path, online_timeout, stderr } = start;
         let (seat, in_rollout) = match *role {
             Role::Joining(place) => (SeatRecord::from(place), true),
             Role::Holding(place) => (SeatRecord::from(place), false),
@@ -36,7 +36,6 @@ impl From<&Worker> for WorkerRecord {
             drained: *exposure == Exposure::Drained,
             channel: ChannelRecord::from(*channel),
             stderr: stderr.clone(),
-            generation: *generation,
         }
     }
 }
@@ -61,7 +60,6 @@ impl From<WorkerRecord> for Worker {
             drained,
             channel,
             stderr,
-            generation,
         } = record;
         let place = |place| if in_rollout { Role::Joining(place) } else { Role::Holding(place) };
         Self {
@@ -79,7 +77,6 @@ impl From<WorkerRecord> for Worker {
                 ready_path,
                 online_timeout,
                 stderr,
-                generation,
             },
             ready,
             protocol: if speaks { Protocol::Speaks } else { Protocol::Mute },
@@ -107,9 +104,12 @@ impl From<Place> for SeatRecord {
 impl From<&State> for StateRecord {
     fn from(state: &State) -> Self {
         match state {
+            // What waits for its turn is left out; the next program orders it anew, for the same reason.
+            State::Waiting => Self::Exited,
             State::Spawning { deadline } => Self::Spawning { deadline: *deadline },
             State::Unwanted => Self::Unwanted,
-            State::Booting { process, deadline, watch } => Self::Booting {
+            // A hand-off happens between two orders: the kernel is not being asked.
+            State::Booting { process, deadline, watch, late: _ } => Self::Booting {
                 process: *process,
                 deadline: *deadline,
                 watch: watch.as_ref().map(WatchRecord::from),
@@ -137,7 +137,7 @@ impl From<StateRecord> for State {
             StateRecord::Spawning { deadline } => Self::Spawning { deadline },
             StateRecord::Unwanted => Self::Unwanted,
             StateRecord::Booting { process, deadline, watch } => {
-                Self::Booting { process, deadline, watch: watch.map(Watch::from) }
+                Self::Booting { process, deadline, watch: watch.map(Watch::from), late: false }
             }
             StateRecord::Ready { process, suspended, broken } => Self::Ready { process, suspended, broken },
             StateRecord::Draining(drain) => Self::Draining(Drain::from(drain)),

@@ -25,6 +25,9 @@ pub(in crate::supervisor) struct Workers {
     holders: BTreeMap<Place, BTreeSet<WorkerId>>,
     connections: BTreeMap<ConnId, WorkerId>,
     sockets: BTreeMap<Arc<str>, BTreeSet<WorkerId>>,
+    /// Workers that wait for their turn to boot, the next one first.
+    waiting: BTreeSet<(Turn, WorkerId)>,
+    booting: usize,
     joining_healthy: usize,
     coming: usize,
     alive: usize,
@@ -48,6 +51,22 @@ pub(in crate::supervisor) struct Touched {
     pub workers: BTreeSet<WorkerId>,
 }
 
+/// Whose turn it is to boot: slots before standbys, and before a rollout what replaces a worker that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn {
+    standby: bool,
+    joining: bool,
+    place: Option<Place>,
+}
+
+impl Turn {
+    fn of(worker: &Worker) -> Option<Self> {
+        let standby = worker.is_standby() != defect!(StandbysBootFirst);
+        let place = worker.role().place();
+        worker.is_waiting().then(|| Self { standby, joining: worker.is_joining(), place })
+    }
+}
+
 /// What the indexes are made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Facts {
@@ -55,6 +74,8 @@ struct Facts {
     place: Option<Place>,
     connection: Option<ConnId>,
     socket: Option<Arc<str>>,
+    turn: Option<Turn>,
+    booting: bool,
     joining_healthy: bool,
     coming: bool,
     alive: bool,
@@ -69,6 +90,8 @@ impl Facts {
             place: if let Role::Holding(place) = worker.role() { Some(place) } else { None },
             connection: worker.connection(),
             socket: worker.socket().cloned(),
+            turn: Turn::of(worker),
+            booting: worker.is_booting(),
             joining_healthy: worker.is_joining() && worker.is_healthy(),
             coming: worker.is_coming(),
             alive: !worker.is_gone(),
@@ -151,6 +174,16 @@ impl Workers {
         self.joining_healthy
     }
 
+    /// The worker whose turn it is to boot next.
+    pub fn next_to_boot(&self) -> Option<WorkerId> {
+        self.waiting.first().map(|(_, id)| *id)
+    }
+
+    /// How many workers are being started, or are not ready yet.
+    pub fn booting(&self) -> usize {
+        self.booting
+    }
+
     /// Whether any worker will be ready, or fail.
     pub fn any_coming(&self) -> bool {
         self.coming > 0
@@ -211,6 +244,15 @@ impl Workers {
         let (was, is) = (before.as_ref(), after.as_ref());
         let joining = |facts: Option<&Facts>| facts.is_some_and(|facts| facts.joining_healthy);
         count(&mut self.joining_healthy, joining(was), joining(is));
+        let booting = |facts: Option<&Facts>| facts.is_some_and(|facts| facts.booting);
+        count(&mut self.booting, booting(was), booting(is));
+        let turn = |facts: Option<&Facts>| facts.and_then(|facts| facts.turn);
+        if let Some(turn) = turn(was) {
+            self.waiting.remove(&(turn, id));
+        }
+        if let Some(turn) = turn(is) {
+            self.waiting.insert((turn, id));
+        }
         let coming = |facts: Option<&Facts>| facts.is_some_and(|facts| facts.coming);
         count(&mut self.coming, coming(was), coming(is));
         let alive = |facts: Option<&Facts>| facts.is_some_and(|facts| facts.alive);

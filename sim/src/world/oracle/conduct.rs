@@ -60,6 +60,15 @@ impl World {
         if !process.suspended && self.oracle.suspended && self.oracle.lifting == 0 {
             self.violated(format_args!("{worker} is started unsuspended while the app is suspended"));
         }
+        let boots = |process: &Proc| {
+            let known = process.known.online || process.known.exited || process.retiring();
+            process.alive() && !process.dying && !process.adopted && !known
+        };
+        let booting = self.processes.iter().filter(|(_, process)| boots(process)).count();
+        if booting > self.oracle.boots as usize {
+            let most = self.oracle.boots;
+            self.violated(format_args!("{booting} workers boot at a time; at most {most} may"));
+        }
         // Those of an earlier daemon may have to go, and cannot be told before they report.
         let stays = |process: &Proc| process.alive() && !process.retiring() && !process.adopted;
         let staying = self.processes.iter().filter(|(_, process)| stays(process)).count();
@@ -163,14 +172,15 @@ impl World {
         }
     }
 
-    /// At least as many others leave as operations may retire workers at a time.
+    /// At least as many others leave, and have not been told to earlier, as operations may retire workers at a time.
     pub(crate) fn may_be_hastened(&self, old: &Known) -> bool {
-        let leaves = |process: &&Proc| {
-            let known = &process.known;
-            !known.reaped && (known.unlinked.is_some() || known.draining || known.told_to_go())
+        let leaves_with_or_after = |process: &&Proc| {
+            let leaves =
+                process.known.unlinked.is_some() || process.known.draining || process.known.told_to_go();
+            leaves && process.known.told_shutdown.is_none_or(|told| Some(told) >= old.told_shutdown)
         };
-        let leaving = self.processes.iter().map(|(_, process)| process).filter(leaves).count();
-        old.told_shutdown.is_some() && leaving > self.oracle.retiring
+        let others = self.processes.iter().map(|(_, process)| process).filter(leaves_with_or_after).count();
+        old.told_shutdown.is_some() && others > self.oracle.retiring
     }
 
     /// Whom a signal reaches, if it may be sent at all.

@@ -42,6 +42,8 @@ pub(crate) struct Oracle {
     pub most_standby: u32,
     /// The most attempts that a start may take.
     pub attempts: u32,
+    /// The most workers that may boot at a time.
+    pub boots: u32,
     /// When workers were ordered lately; when starts ended, or reloads began, that let others begin; and when sockets could
     /// not be opened, without which standbys are of no use.
     pub orders: VecDeque<Time>,
@@ -87,6 +89,7 @@ impl Oracle {
             most: config.workers.get(),
             most_standby: config.standby,
             attempts: config.options.max_start_attempts.get(),
+            boots: config.options.boots.get(),
             orders: VecDeque::new(),
             starts: VecDeque::new(),
             unopened: VecDeque::new(),
@@ -228,9 +231,6 @@ impl World {
             Event::Requested { from, request } => self.heard_request(&from.clone(), &request.clone()),
             Event::Signalled { signal } => {
                 self.may_go();
-                if *signal == DaemonSignal::Hangup {
-                    self.releases.signalled();
-                }
                 if matches!(signal, DaemonSignal::Terminate | DaemonSignal::Interrupt) {
                     self.oracle.wanted = false;
                     self.oracle.quitting = true;
@@ -241,6 +241,7 @@ impl World {
             Event::Received { .. }
             | Event::Spawned { .. }
             | Event::Probed { .. }
+            | Event::CpuMeasured { .. }
             | Event::Listening { .. }
             | Event::Unlistened { .. }
             | Event::Reaped { .. }
@@ -250,7 +251,6 @@ impl World {
             | Event::QueueMeasured { .. }
             | Event::Removed { .. }
             | Event::Swept { .. }
-            | Event::ReleaseLocated { .. }
             | Event::DevServing { .. }
             | Event::Persisted { .. }
             | Event::Claimed { .. }
@@ -352,6 +352,7 @@ impl World {
         oracle.shutdown = oracle.shutdown.min(config.options.shutdown_timeout);
         oracle.retiring = oracle.retiring.min(retiring(config));
         oracle.attempts = oracle.attempts.max(config.options.max_start_attempts.get());
+        oracle.boots = oracle.boots.max(config.options.boots.get());
         oracle.counts.insert(config.workers.get(), heard + 1);
         oracle.most = oracle.most.max(config.workers.get());
         oracle.most_standby = oracle.most_standby.max(config.standby);
