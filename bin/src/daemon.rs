@@ -4,9 +4,11 @@ use nodesockd_core::Supervisor;
 use nodesockd_core::backend::Backend as _;
 use nodesockd_core::config::{Config, Problem, Surroundings};
 use nodesockd_core::driver::Driver;
+use nodesockd_core::release::Release;
 use nodesockd_core::supervisor::Daemon;
 use nodesockd_os::{
-    Backend, HandoffFile, OpenError, Setup, random_boot_id, service_manager, set_title, start_over,
+    Backend, HandoffFile, OpenError, Setup, locate_release, random_boot_id, service_manager, set_title,
+    start_over,
 };
 use tokio::task::LocalSet;
 
@@ -62,7 +64,7 @@ async fn supervise(config: Config, source: Source, verbosity: Verbosity) -> Resu
 /// A daemon's first program. It adopts the workers of an earlier daemon.
 fn begin(config: Config, setup: Setup) -> Result<Driver<Backend>, Failure> {
     let backend = Backend::open(setup).map_err(|error| refused(&error))?;
-    let daemon = identity();
+    let daemon = identity(&config);
     tracing::info!("nodesockd {VERSION} runs `{}`, pid {}", config.name, daemon.pid);
     Ok(Driver::adopt(config, daemon, backend))
 }
@@ -79,7 +81,8 @@ fn take_over(
     });
     match taken {
         Ok((backend, left)) => {
-            let supervisor = Supervisor::take_over(config, identity(), left, backend.now());
+            let daemon = identity(&config);
+            let supervisor = Supervisor::take_over(config, daemon, left, backend.now());
             Ok(Driver::new(supervisor, backend))
         }
         Err(reason) => {
@@ -95,12 +98,14 @@ fn show_title(config: &Config) {
     set_title(&format!("{} daemon", config.name));
 }
 
-fn identity() -> Daemon {
+fn identity(config: &Config) -> Daemon {
     Daemon {
         version: VERSION.to_owned(),
         pid: std::process::id(),
         boot: random_boot_id(),
         manager: service_manager(),
+        // A folder that cannot be resolved is a worker that cannot be started: that says why.
+        release: locate_release(&Release::named_by(config)).ok(),
     }
 }
 

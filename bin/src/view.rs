@@ -23,6 +23,10 @@ pub struct StatusView {
     /// The app is suspended; since 3.0.
     #[serde(default)]
     pub suspended: bool,
+    /// The number of the generation in force; since 3.0.
+    pub generation: Option<u32>,
+    /// The folder that its workers run; since 3.0.
+    pub release: Option<String>,
     /// Slots that nobody serves; since 3.0.
     #[serde(default)]
     pub vacant: Vec<VacantView>,
@@ -49,6 +53,8 @@ pub struct WorkerView {
     /// It is a spare; since 3.0.
     #[serde(default)]
     pub standby: bool,
+    /// The number of its generation, if that is known; since 3.0.
+    pub generation: Option<u32>,
 }
 
 /// A slot that nobody serves, in [`StatusView`].

@@ -43,11 +43,12 @@ fn eventful() -> StatusView {
     };
     serde_json::from_value(json!({
         "version": "3.0.0", "pid": 4711, "name": "shop", "startTs": NOW - 180_000, "suspended": true,
+        "generation": 7, "release": "/srv/shop/releases/42",
         "workers": [
-            worker("aaaa1", json!({ "idx": 0, "pid": 4712, "state": "online" })),
+            worker("aaaa1", json!({ "idx": 0, "pid": 4712, "state": "online", "generation": 7 })),
             worker("aaaa2", json!({ "idx": 1, "pid": 4713, "state": "suspended", "stateTs": NOW - 4_000 })),
             worker("aaaa3", json!({ "idx": 10, "pid": 104_714, "state": "broken" })),
-            worker("aaaa4", json!({ "pid": 4715, "state": "terminating" })),
+            worker("aaaa4", json!({ "pid": 4715, "state": "terminating", "generation": 6 })),
             worker("aaaa5", json!({ "pid": 4716, "state": "suspended", "standby": true })),
             worker("aaaa6", json!({ "state": "running", "stateTs": NOW + 1 })),
         ],

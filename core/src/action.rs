@@ -7,6 +7,7 @@ use crate::config::{DevAddress, Output, Ready, SocketPattern, Symlinks};
 use crate::handoff::Handoff;
 use crate::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
 use crate::notice::Notice;
+use crate::release::Release;
 use crate::state::Entry;
 use crate::wire::{Reply, ToWorker};
 
@@ -114,6 +115,14 @@ pub enum Action {
         worker: WorkerId,
         /// The file name of its socket in `tmpDir`.
         socket: String,
+    },
+    /// Find the real folders behind the names of the configuration, and whether a release is still there; completed by
+    /// [`Event::ReleaseLocated`](crate::Event::ReleaseLocated).
+    LocateRelease {
+        /// The working directory and the folder of the script, by the names of the configuration.
+        named: Release,
+        /// The release that is in force; none if that is not known yet.
+        pinned: Option<Release>,
     },
     /// Remove what earlier daemons left in `tmpDir` → [`Event::Swept`](crate::Event::Swept).
     Sweep {

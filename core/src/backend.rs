@@ -13,6 +13,7 @@ use crate::event::{CpuTime, Event, Failure, Queue};
 use crate::handoff::Handoff;
 use crate::id::{ConnId, Process, RequestRef, WorkerId};
 use crate::notice::Notice;
+use crate::release::Release;
 use crate::state::{Entry, Leftovers};
 use crate::time::Time;
 use crate::wire::{Reply, ToWorker};
@@ -149,6 +150,16 @@ pub trait Backend {
     fn reply(&mut self, to: &RequestRef, reply: &Reply);
 
     // The daemon's own surroundings.
+
+    /// Resolves the symlinks on the way to the folders of `named` (`realpath(3)`).
+    ///
+    /// # Errors
+    ///
+    /// One of them does not exist, or cannot be reached.
+    fn locate_release(&mut self, named: &Release) -> Result<Release, Failure>;
+
+    /// Whether the folders of a release exist. One that cannot be seen is taken to exist.
+    fn has_release(&mut self, release: &Release) -> bool;
 
     /// Reads the configuration again from where it was read first.
     ///

@@ -104,6 +104,10 @@ defects! {
     QueuedRestartLost,
     /// A restart is complete before the old workers are gone.
     CompleteBeforeOldGone,
+    /// Replacements run what the configuration names when they are started.
+    ReplacementRunsNewestRelease,
+    /// The state file forgets the release.
+    StateForgetsRelease,
     /// A second restart is accepted while one is in progress.
     SecondRestartAccepted,
     /// A hand-off forgets that the app is suspended.

@@ -124,6 +124,10 @@ impl<B: Backend> Driver<B> {
                 let result = backend.remove(socket);
                 Some(Event::Removed { worker: *worker, result })
             }
+            Action::LocateRelease { named, pinned } => {
+                let gone = pinned.as_ref().is_some_and(|pinned| !backend.has_release(pinned));
+                Some(Event::ReleaseLocated { named: backend.locate_release(named), gone })
+            }
             Action::Sweep { pattern } => Some(Event::Swept { result: backend.sweep(pattern) }),
             Action::ServeDev { address, links } => {
                 let result = backend.serve_dev(*address, links).await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::config::{Config, DevAddress, Problem};
 use crate::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
+use crate::release::Release;
 use crate::state::FoundLink;
 use crate::wire::{Claim, FromWorker, Request};
 
@@ -122,6 +123,13 @@ pub enum Event {
         /// On failure the file may still be there.
         result: Result<(), Failure>,
     },
+    /// Completes [`Action::LocateRelease`](crate::Action::LocateRelease).
+    ReleaseLocated {
+        /// What the configuration names now, or why that cannot be told.
+        named: Result<Release, Failure>,
+        /// The release that was asked about is not there any more.
+        gone: bool,
+    },
     /// Completes [`Action::Sweep`](crate::Action::Sweep).
     Swept {
         /// How many files went, or why they could not.
@@ -219,6 +227,7 @@ impl Event {
             | Self::Listening { .. }
             | Self::Unlistened { .. }
             | Self::Swept { .. }
+            | Self::ReleaseLocated { .. }
             | Self::DevServing { .. }
             | Self::Persisted { .. }
             | Self::ConfigLoaded { .. }

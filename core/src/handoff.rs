@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, DevAddress, MAX_WORKERS, Output, Ready};
 use crate::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
+use crate::release::Release;
 use crate::time::Time;
 use crate::wire::StartOptions;
 
@@ -66,6 +67,9 @@ pub struct Handoff {
     /// What is left of operations whose new workers serve, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) retirements: Vec<RetirementRecord>,
+    /// The generation in force.
+    #[serde(default)]
+    pub(crate) generation: GenerationRecord,
 }
 
 fn is_zero(number: &u32) -> bool {
@@ -125,6 +129,9 @@ pub(crate) struct WorkerRecord {
     pub drained: bool,
     pub channel: ChannelRecord,
     pub stderr: Output,
+    /// The number of its generation; 0 if that is not known.
+    #[serde(default)]
+    pub generation: u32,
 }
 
 /// What a worker is for.
@@ -222,6 +229,15 @@ pub(crate) struct RequesterRecord {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub until_swap: bool,
     pub upgraded_from: Option<String>,
+}
+
+/// A generation of workers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct GenerationRecord {
+    /// Counted from 1; 0 if it is not known.
+    pub number: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<Release>,
 }
 
 /// What is left of an operation whose new workers serve.

@@ -51,6 +51,7 @@ pub mod frame;
 pub mod handoff;
 pub mod id;
 pub mod notice;
+pub mod release;
 pub mod selector;
 pub mod state;
 pub mod supervisor;

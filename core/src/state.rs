@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{MAX_WORKERS, SocketPattern};
 use crate::id::{Process, SlotIndex, WorkerId};
+use crate::release::Release;
 
 /// The version of the file's format. Fields may be added under the same version; a reader skips those it does not know.
 pub const VERSION: u32 = 1;
@@ -48,6 +49,12 @@ pub struct State {
     pub socket_files: Vec<String>,
     /// Workers that have, or are about to get, a process.
     pub workers: Vec<WorkerRecord>,
+    /// The number of the generation in force; 0 if that is not known.
+    #[serde(default, skip_serializing_if = "is_unknown")]
+    pub generation: u32,
+    /// Its release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<Release>,
     /// A set of new workers that had not taken over yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutRecord>,
@@ -79,6 +86,9 @@ pub struct WorkerRecord {
     /// It belongs to the rollout.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub new: bool,
+    /// The number of its generation; 0 if that is not known.
+    #[serde(default, skip_serializing_if = "is_unknown")]
+    pub generation: u32,
 }
 
 /// What is written to the state file at once: all of it, or nothing.
@@ -153,6 +163,12 @@ pub struct RolloutRecord {
     pub standby: u32,
     /// [`State::suspended`] from then on.
     pub suspended: bool,
+    /// [`State::generation`] from then on.
+    #[serde(default, skip_serializing_if = "is_unknown")]
+    pub generation: u32,
+    /// [`State::release`] from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<Release>,
 }
 
 /// What a daemon finds when it starts.
@@ -262,6 +278,11 @@ impl Changes {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_unknown(generation: &u32) -> bool {
+    *generation == 0
+}
+
 fn line(of: &impl Serialize) -> String {
     let mut text = crate::wire::Json::of(of).get().to_owned();
     text.push('\n');
@@ -283,6 +304,7 @@ mod tests {
             listeners: Vec::new(),
             mute: false,
             new: false,
+            generation: 1,
         }
     }
 

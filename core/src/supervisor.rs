@@ -17,7 +17,7 @@
 //! | `commands`, `relay`, `status`, `announce` | what people, apps and service managers hear |
 //! | `invariants` | what must hold between any two events |
 //!
-//! A room uses those above it and none below. `timer`, `backoff`, `pace` and `goal` are used by all.
+//! A room uses those above it and none below. `timer`, `backoff`, `pace`, `generation` and `goal` are used by all.
 
 mod announce;
 mod backoff;
@@ -25,6 +25,7 @@ mod commands;
 mod daemon;
 mod dev_server;
 mod effects;
+mod generation;
 mod goal;
 mod invariants;
 mod lifecycle;
@@ -60,7 +61,7 @@ pub use timer::Timer;
 use announce::Announcements;
 use dev_server::DevServer;
 use goal::Life;
-use operation::{Operations, Step, advance, begin, replace, upgrade};
+use operation::{Operations, Step, advance, begin, locate, replace, upgrade};
 use pool::look::Look;
 use pool::{Pool, boot, links, remains, sockets, surplus, vacancies};
 use record::state_file::StateFile;
@@ -254,6 +255,7 @@ impl Supervisor {
             Event::Requested { from, request } => commands::requested(pool, operations, from, request),
             Event::Disconnected { conn } => self.disconnected(conn),
             Event::Signalled { signal } => commands::signalled(pool, operations, signal),
+            Event::ReleaseLocated { named, gone } => locate::located(pool, operations, named, gone),
             Event::Swept { result } => report::sweep(result),
             Event::DevServing { result, .. } => report::dev_server(result),
             Event::LogsReopened { result } => report::logs(result),
@@ -358,7 +360,7 @@ impl Supervisor {
         }
         self.advance();
         let (slots, new) = (self.operations.slots_ahead(&self.pool), self.operations.starting());
-        boot::start_waiting(&mut self.pool, new.map(|rollout| &rollout.config), slots);
+        boot::start_waiting(&mut self.pool, new.map(|rollout| (&rollout.config, &rollout.generation)), slots);
         look.extend(&mut self.pool, self.operations.is_swapping());
         sockets::close_unneeded(&mut self.pool, &look.listeners);
         self.dev_server.update(&mut self.pool);

@@ -1,6 +1,7 @@
 'use strict';
 
 const net = require('node:net');
+const { Farewell } = require('./farewell.js');
 const { warn } = require('./warn.js');
 
 /** How long before SIGTERM we stop waiting for idle connections: enough to close what is left in good order. */
@@ -51,9 +52,11 @@ class Drain {
     this.#server.once('close', () => (this.#accepting = false));
     setTimeout(() => this.#complain(), this.#shutdownTimeout - marginOf(this.#shutdownTimeout) / 4).unref();
     this.#traffic.lastAnswers(() => this.#check());
+    const farewell = new Farewell(this.#traffic, this.#deadline);
     if (shared) this.#stopAccepting();
     this.#check();
     await closed;
+    farewell.stop();
     clearTimeout(this.#timer);
   }
 
@@ -83,9 +86,12 @@ class Drain {
   #close() {
     this.#stopAccepting();
     this.#traffic.closeIdle();
-    if (this.#traffic.upgraded === 0) return;
+    this.#traffic.endEvents();
     this.#traffic.endUpgraded();
-    setTimeout(() => this.#traffic.destroyUpgraded(), marginOf(this.#shutdownTimeout) / 2).unref();
+    setTimeout(() => {
+      this.#traffic.closeIdle();
+      this.#traffic.destroyUpgraded();
+    }, marginOf(this.#shutdownTimeout) / 2).unref();
   }
 
   /** What http.Server adds to this method is that it cuts idle connections. */

@@ -62,6 +62,11 @@ class Traffic {
     return [...this.#connections.values()].filter((connection) => connection.upgraded).length;
   }
 
+  /** The WebSockets that are open, and have not been told that the worker goes. */
+  get webSockets() {
+    return [...this.#connections.values()].filter(isUntold);
+  }
+
   /** How many connections are open. */
   get open() {
     return this.#connections.size;
@@ -94,6 +99,22 @@ class Traffic {
     }
   }
 
+  /**
+   * Ends the answers that never end by themselves, server-sent events: after a whole event, and in a way that the browser takes for an
+   * end, so that it connects again. An end of any other answer would pass off a part as the whole.
+   */
+  endEvents() {
+    for (const response of this.#responses) {
+      if (!response.headersSent || response.writableEnded || !isEventStream(sentType(response))) continue;
+      // The application may not have noticed, and go on writing.
+      response.on('error', ignore);
+      response.end();
+    }
+    for (const stream of this.#streams) {
+      if (isAnswering(stream) && isEventStream(stream.sentHeaders?.['content-type'])) stream.on('error', ignore).end();
+    }
+  }
+
   /** Ends the connections that have left HTTP behind, after what was written to them. */
   endUpgraded() {
     for (const [socket, { upgraded }] of this.#connections) if (upgraded) socket.end();
@@ -105,7 +126,7 @@ class Traffic {
   }
 
   #connected(socket) {
-    this.#newest = { active: 0, upgraded: false, used: performance.now() };
+    this.#newest = { socket, active: 0, upgraded: false, used: performance.now() };
     this.#connections.set(socket, this.#newest);
     socket.once('close', () => {
       this.#connections.delete(socket);
@@ -166,7 +187,11 @@ class Traffic {
 
   #upgraded(gate, pass, req, socket) {
     const connection = this.#connections.get(socket);
-    if (connection) connection.upgraded = true;
+    if (connection) {
+      connection.upgraded = true;
+      connection.isWebSocket = /^websocket$/i.test(req.headers.upgrade);
+      connection.sent = socket.bytesWritten;
+    }
     // Node has let go of the socket, the application has not got it yet: an error is nobody's.
     socket.on('error', ignore);
     gate.enter(
@@ -179,6 +204,20 @@ class Traffic {
     );
     return true;
   }
+}
+
+/** Whether a connection is a WebSocket whose handshake is over, and that may still be told something. */
+function isUntold({ socket, isWebSocket, sent, told }) {
+  return isWebSocket && !told && socket.writable && socket.bytesWritten > sent;
+}
+
+/** The type that the answer's headers say. `getHeader` does not know what `writeHead` was given. */
+function sentType(response) {
+  return response.getHeader('content-type') ?? /^content-type: *(.*)$/im.exec(response._header)?.[1];
+}
+
+function isEventStream(type) {
+  return /^text\/event-stream\b/i.test(type);
 }
 
 /** Makes `response` say `Connection: close`, whatever the application says. Too late for one whose headers are out. */

@@ -174,17 +174,48 @@ test('WebSockets that are told to close do, and the worker goes as soon as they 
   assert.deepEqual(await worker.exited, { code: 0, signal: null, stderr: '' });
 });
 
-test('WebSockets that nobody tells work until SIGTERM is near', async (t) => {
-  const worker = new TestWorker(t, 'websocket.js', { env: { NODESOCKD_SHUTDOWN_TIMEOUT: '3000' } });
+test('WebSockets that nobody tells are told one after the other that the service restarts', async (t) => {
+  const worker = new TestWorker(t, 'websocket.js');
   await worker.frame('online');
-  const [told, untold] = [await webSocket(t, worker, '/told'), await webSocket(t, worker, '/')];
+  const sockets = await Promise.all(Array.from({ length: 30 }, () => webSocket(t, worker, '/')));
+  const closed = Promise.all(sockets.map((socket) => once(socket, 'close')));
   worker.tell('shutdown');
-  await once(told, 'close');
-  untold.send('still there?');
-  assert.equal(String((await once(untold, 'message'))[0]), 'still there?');
-  const [code] = await once(untold, 'close');
-  assert.equal(code, 1006, 'cut off');
+  await Promise.race(sockets.map((socket) => once(socket, 'close')));
+  const open = sockets.filter(({ readyState }) => readyState === WebSocket.OPEN);
+  assert.ok(open.length > 10, `${open.length} are open when the first is closed`);
+  open.at(-1).send('still there?');
+  assert.equal(String((await once(open.at(-1), 'message'))[0]), 'still there?');
+  for (const [code] of await closed) assert.equal(code, 1012);
   assert.deepEqual(await worker.exited, { code: 0, signal: null, stderr: '' });
+});
+
+test('a WebSocket that does not listen is cut before SIGTERM', async (t) => {
+  const worker = new TestWorker(t, 'websocket.js', { env: { NODESOCKD_SHUTDOWN_TIMEOUT: '1500' } });
+  await worker.frame('online');
+  const socket = net.connect({ path: worker.socketPath, allowHalfOpen: true });
+  socket.on('error', () => {});
+  socket.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n');
+  await once(socket, 'data');
+  worker.tell('shutdown');
+  const [frame] = await once(socket, 'data');
+  assert.deepEqual([...frame], [0x88, 2, 0x03, 0xf4]);
+  await once(socket.resume(), 'end');
+  assert.deepEqual(await worker.exited, { code: 0, signal: null, stderr: '' });
+});
+
+test('before SIGTERM, server-sent events end after a whole event, and other answers are left alone', async (t) => {
+  const worker = new TestWorker(t, 'http.js', { env: { NODESOCKD_SHUTDOWN_TIMEOUT: '1500' } });
+  await worker.frame('online');
+  const events = worker.get('/events', { agent: keepAlive(t) });
+  const download = worker.get('/streaming');
+  await until(() => worker.frames.filter((frame) => frame.type === 'send-app-msg').length === 2);
+  worker.tell('shutdown');
+  const { body, status } = await events;
+  assert.equal(status, 200);
+  assert.match(body, /^(data: \d+\n\n)+$/);
+  worker.tell('app-msg', { message: 'finish' });
+  assert.equal((await download).body, 'first,last');
+  assert.equal((await worker.exited).code, 0);
 });
 
 test('a worker that cannot exit says what keeps it', async (t) => {

@@ -16,6 +16,7 @@ use nodesockd_core::event::{CpuTime, ExitStatus, Failure, Queue};
 use nodesockd_core::frame::Decoder;
 use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
+use nodesockd_core::release::Release;
 use nodesockd_core::state::{Entry, Leftovers, Survivor};
 use nodesockd_core::supervisor::Handoff;
 use nodesockd_core::wire::{Reply, ToWorker};
@@ -34,6 +35,7 @@ use crate::files::listeners::Listeners;
 use crate::files::lock::Lock;
 use crate::files::logs::Logs;
 use crate::files::queue::Queues;
+use crate::files::release;
 use crate::files::state_file::StateFile;
 use crate::files::sweep;
 use crate::files::tmp_dir::TmpDir;
@@ -445,6 +447,14 @@ impl nodesockd_core::backend::Backend for Backend {
 
     fn sweep(&mut self, pattern: &SocketPattern) -> Result<u32, Failure> {
         sweep::sweep(&mut self.sockets, &mut self.queues, pattern)
+    }
+
+    fn locate_release(&mut self, named: &Release) -> Result<Release, Failure> {
+        release::locate(named)
+    }
+
+    fn has_release(&mut self, release: &Release) -> bool {
+        release::exists(release)
     }
 
     fn probe(&mut self, worker: WorkerId, socket: &str, path: &str) {

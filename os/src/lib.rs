@@ -40,6 +40,7 @@ mod title;
 pub use backend::{Backend, Setup, start_over};
 pub use environment::{logical_cwd, prepare, random_boot_id, usable_cpus};
 pub use error::OpenError;
+pub use files::release::locate as locate_release;
 pub use handoff::handoff_file::HandoffFile;
 pub use handoff::preflight::{PREFLIGHT, PreflightReply};
 pub use log::{Log, Note};

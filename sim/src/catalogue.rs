@@ -83,8 +83,8 @@ pub const CATALOGUE: [Fault; 36] = [
 ];
 
 /// Kinds that belong to no number: what an operator's machine adds.
-pub const OTHERS: [&str; 6] =
-    ["load-config", "reopen-logs", "serve-dev", "starved", "slow machine", "dies slowly"];
+pub const OTHERS: [&str; 7] =
+    ["load-config", "reopen-logs", "serve-dev", "starved", "slow machine", "dies slowly", "releases pruned"];
 
 /// Situations worth reaching; each of them is counted under its name.
 pub const SITUATIONS: [&str; 21] = [

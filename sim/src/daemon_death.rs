@@ -12,8 +12,7 @@ use nodesockd_core::{Supervisor, Time};
 use serde::{Deserialize, Serialize};
 
 use crate::runner::Run;
-use crate::world::version;
-use crate::world::{DAEMON_PID, ms};
+use crate::world::{DAEMON_PID, ms, releases, version};
 
 /// The daemon dies, and another one follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -43,13 +42,14 @@ impl DaemonDeath {
 pub(crate) const WATCHDOG: Duration = Duration::from_secs(20);
 
 /// The n-th daemon of a history, from 0, as the program of that version. One in eight has no manager that listens.
-pub(crate) fn daemon(jitter: u64, life: u32, program: u32) -> Daemon {
+pub(crate) fn daemon(jitter: u64, life: u32, program: u32, release: usize) -> Daemon {
     let low = u64::from(program) << 40 | u64::from(0x5eed + (life << 16));
     Daemon {
         version: version(program),
         pid: DAEMON_PID + life,
         boot: BootId(u128::from(jitter) << 64 | u128::from(low)),
         manager: (!jitter.is_multiple_of(8)).then_some(Manager { watchdog: Some(WATCHDOG) }),
+        release: Some(releases::release(release)),
     }
 }
 
@@ -99,7 +99,7 @@ impl Run {
         let world = self.world();
         let Some(handoff) = world.handed_over() else { return Ok(()) };
         let config = world.configuration().map_err(|error| error.to_string())?;
-        let daemon = daemon(world.jitter(), life, world.upgrades.version);
+        let daemon = daemon(world.jitter(), life, world.upgrades.version, world.releases.current());
         let supervisor = Supervisor::take_over(config, daemon, handoff, world.time());
         self.driver.succeed(supervisor);
         Ok(())
@@ -110,7 +110,10 @@ impl Run {
         let world = self.world();
         let config = world.configuration().map_err(|error| error.to_string())?;
         let left = world.inherit(&config);
-        let daemon = daemon(world.jitter(), life, world.upgrades.version);
+        if left.state.is_none() {
+            world.releases.ask();
+        }
+        let daemon = daemon(world.jitter(), life, world.upgrades.version, world.releases.current());
         world.managed(daemon.manager.is_some());
         let supervisor = Supervisor::adopt(config, daemon, left, world.time());
         supervisor.check().map_err(|violation| format!("after adoption, {violation}"))?;

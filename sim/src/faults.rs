@@ -221,6 +221,8 @@ pub enum ExternalFaultKind {
         /// Which.
         nth: u32,
     },
+    /// Somebody removes all releases but the current one.
+    Prune,
 }
 
 /// How often each kind of fault struck, or each kind of situation came about.

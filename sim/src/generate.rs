@@ -82,6 +82,7 @@ impl Swarm {
         self.deaths(rng, &mut scenario, &mut faults);
         strain(&mut Rng::with_seed(seed.rotate_left(32)), &mut faults);
         haste(&mut Rng::with_seed(seed.rotate_left(16)), &mut scenario);
+        releasing(&mut Rng::with_seed(seed.rotate_left(48)), &mut scenario, &mut faults);
         boots(&mut Rng::with_seed(seed.rotate_left(24)), &mut scenario.settings, &mut faults);
         (scenario, faults)
     }
@@ -181,6 +182,24 @@ fn haste(rng: &mut Rng, scenario: &mut Scenario) {
     for step in &mut scenario.script {
         if let Act::Ask { ask: Ask::Restart { suspended: false, until_swap, .. }, .. } = &mut step.act {
             *until_swap = rng.bool();
+        }
+    }
+}
+
+/// In some histories the symlink names another release and nobody restarts the workers yet, or old releases are removed.
+fn releasing(rng: &mut Rng, scenario: &mut Scenario, faults: &mut FaultPlan) {
+    if chance(rng, 30) {
+        for _ in 0..rng.u32(1..4) {
+            let release = rng.usize(0..scenario.releases.len());
+            let at_ms = rng.u64(0..scenario.length_ms);
+            scenario.script.push(Step { at_ms, act: Act::Deploy { release } });
+        }
+        scenario.script.sort_by_key(|step| step.at_ms);
+    }
+    if chance(rng, 15) {
+        for _ in 0..rng.u32(1..4) {
+            let at_ms = rng.u64(0..faults.until_ms);
+            faults.external.push(ExternalFault { at_ms, what: ExternalFaultKind::Prune });
         }
     }
 }

@@ -45,11 +45,17 @@ fn header(view: &StatusView, now: u64, style: Style) -> String {
         .map_or_else(String::new, |name| format!("{}  ", style.paint(BOLD, &escape(name, WORD))));
     let up = span(std::time::Duration::from_millis(now.saturating_sub(view.start_ts)));
     let daemon = format!("nodesockd {}, pid {}, up {up}", escape(&view.version, WORD), view.pid);
-    format!("{name}{}\n", style.paint(DIM, &daemon))
+    format!("{name}{}\n{}", style.paint(DIM, &daemon), generation(view, style))
+}
+
+/// Which generation is in force, and what it runs.
+fn generation(view: &StatusView, style: Style) -> String {
+    let Some((number, release)) = view.generation.zip(view.release.as_deref()) else { return String::new() };
+    format!("{}\n", style.paint(DIM, &format!("generation {number} runs {}", escape(release, SENTENCE))))
 }
 
 fn rows(view: &StatusView, now: u64) -> Vec<Vec<Cell>> {
-    let head = ["SLOT", "WORKER", "PID", "STATE", "SINCE"];
+    let head = ["SLOT", "WORKER", "PID", "GEN", "STATE", "SINCE"];
     let mut rows = vec![head.map(|title| Cell::painted(title, DIM)).into()];
     let mut workers: Vec<&WorkerView> = view.workers.iter().collect();
     // Stable: within a kind, the daemon's order is kept.
@@ -83,10 +89,13 @@ fn worker_row(worker: &WorkerView, now: u64) -> Vec<Cell> {
         (_, None) => Cell::painted("-", DIM),
     };
     let pid = worker.pid.map_or_else(|| Cell::painted("-", DIM), |pid| Cell::plain(pid.to_string()));
+    let generation =
+        worker.generation.map_or_else(|| Cell::painted("-", DIM), |number| Cell::plain(number.to_string()));
     vec![
         slot,
         Cell::painted(escape(short(&worker.id), 5), BOLD),
         pid,
+        generation,
         Cell::painted(escape(&worker.state, WORD), paint(worker)),
         Cell::plain(ago(worker.state_ts, now)),
     ]
@@ -119,5 +128,12 @@ fn vacant_row(slot: &VacantView, now: u64) -> Vec<Cell> {
     if let Some(reason) = &slot.reason {
         let _ = write!(what, ": {}", escape(reason, SENTENCE));
     }
-    vec![Cell::plain(slot.idx.to_string()), dash(), dash(), Cell::painted("vacant", RED), Cell::plain(what)]
+    vec![
+        Cell::plain(slot.idx.to_string()),
+        dash(),
+        dash(),
+        dash(),
+        Cell::painted("vacant", RED),
+        Cell::plain(what),
+    ]
 }

@@ -2,6 +2,7 @@
 
 use crate::id::BootId;
 use crate::notice::Manager;
+use crate::release::Release;
 
 /// Who the daemon is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,4 +15,7 @@ pub struct Daemon {
     pub boot: BootId,
     /// Who started it, if that is a manager that wants to be told how it goes.
     pub manager: Option<Manager>,
+    /// The release that the configuration named when the daemon started; `None` if it could not be told. A daemon that
+    /// adopts workers, or goes on after an upgrade, goes by the release that those before it had.
+    pub release: Option<Release>,
 }

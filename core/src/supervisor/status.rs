@@ -55,6 +55,7 @@ pub(super) fn status(pool: &Pool, operations: &Operations) -> Status {
             state: worker.wire_state(),
             since: worker.since(),
             standby,
+            generation: Some(worker.start().generation).filter(|generation| *generation > 0),
         };
         (rank, slot.or(worker.slot()).unwrap_or(SlotIndex(0)), row)
     };
@@ -66,6 +67,8 @@ pub(super) fn status(pool: &Pool, operations: &Operations) -> Status {
         name: pool.config.name.clone(),
         started: pool.started,
         workers: workers.into_iter().map(|(_, _, row)| row).collect(),
+        generation: pool.generation.number,
+        release: pool.generation.release.as_ref().map(|release| release.dir.to_string_lossy().into_owned()),
         vacant: vacant(pool),
         suspended: pool.desired.suspended,
         note: operations.note().map(str::to_owned),

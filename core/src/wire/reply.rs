@@ -171,6 +171,10 @@ pub struct Status {
     pub started: Time,
     /// All workers: those in slots first, by index.
     pub workers: Vec<WorkerStatus>,
+    /// The number of the generation in force: every start and restart makes a new one.
+    pub generation: u32,
+    /// The working directory of its workers, without a symlink on the way.
+    pub release: Option<String>,
     /// Slots nobody serves.
     pub vacant: Vec<VacantSlot>,
     /// The app is suspended: from a suspended restart until `resume`, `restart` or `stop`.
@@ -196,6 +200,8 @@ pub struct WorkerStatus {
     pub since: Time,
     /// It is a spare.
     pub standby: bool,
+    /// The number of its generation, if that is known.
+    pub generation: Option<u32>,
 }
 
 /// A worker's state on the wire.
@@ -250,6 +256,9 @@ impl Status {
                 if worker.standby {
                     row.insert("standby".into(), json!(true));
                 }
+                if let Some(generation) = worker.generation {
+                    row.insert("generation".into(), json!(generation));
+                }
                 Value::Object(row)
             })
             .collect();
@@ -276,6 +285,10 @@ impl Status {
         status.insert("startTs".into(), json!(wall(self.started)));
         status.insert("workers".into(), Value::Array(workers));
         status.insert("suspended".into(), json!(self.suspended));
+        status.insert("generation".into(), json!(self.generation));
+        if let Some(release) = &self.release {
+            status.insert("release".into(), json!(release));
+        }
         if !vacant.is_empty() {
             status.insert("vacant".into(), Value::Array(vacant));
         }
@@ -375,6 +388,7 @@ mod tests {
             state: WorkerState::Online,
             since,
             standby: false,
+            generation: Some(2),
         };
         let slot = VacantSlot { slot: SlotIndex(1), failures: 2, retry: Some(since), reason: None };
         let mut status = Status {
@@ -384,6 +398,8 @@ mod tests {
             started: Time::ZERO,
             workers: vec![row],
             vacant: vec![slot],
+            generation: 3,
+            release: Some("/srv/releases/3".into()),
             suspended: false,
             note: None,
             operation: None,
@@ -391,7 +407,8 @@ mod tests {
         let shown = |status: &Status| status.json(|time| 1000 + time.as_nanos() / 1_000_000);
         let expected = json!({
             "version": "3.0.0", "pid": 6, "name": "app", "startTs": 1000, "suspended": false,
-            "workers": [{"id": id, "idx": 0, "pid": 7, "state": "online", "stateTs": 1002}],
+            "generation": 3, "release": "/srv/releases/3",
+            "workers": [{"id": id, "idx": 0, "pid": 7, "state": "online", "stateTs": 1002, "generation": 2}],
             "vacant": [{"idx": 1, "failures": 2, "retryTs": 1002}],
         });
         assert_eq!(shown(&status), expected);

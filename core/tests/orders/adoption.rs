@@ -29,7 +29,7 @@ fn left(desk: &Desk) -> Leftovers {
 
 /// The next daemon. Its workers have the names that they had.
 fn adopt(before: &Desk, config: &Config, left: Leftovers) -> Desk {
-    let daemon = Daemon { version: "3.0.0".into(), pid: 2, boot: BootId(2), manager: None };
+    let daemon = Daemon { version: "3.0.0".into(), pid: 2, boot: BootId(2), manager: None, release: None };
     let supervisor = Supervisor::adopt(config.clone(), daemon, left, before.now);
     let mut desk = Desk::after(before, supervisor, config.clone());
     desk.obey();
@@ -37,7 +37,7 @@ fn adopt(before: &Desk, config: &Config, left: Leftovers) -> Desk {
 }
 
 /// What another daemon makes of what this one leaves, if the state file says something else of some workers.
-fn follow(before: &Desk, change: impl Fn(&mut State)) -> Desk {
+pub fn follow(before: &Desk, change: impl Fn(&mut State)) -> Desk {
     let mut left = left(before);
     left.state.iter_mut().for_each(change);
     adopt(before, &before.config, left)

@@ -86,6 +86,7 @@ fn worker_that_waits_for_its_turn_is_ordered_anew_by_the_next_program() {
         pid: 1,
         boot: nodesockd_core::id::BootId(2),
         manager: None,
+        release: None,
     };
     let next = nodesockd_core::Supervisor::take_over(config.clone(), daemon, handoff, desk.now);
     let mut next = Desk::after(&desk, next, config);

@@ -11,6 +11,7 @@ use nodesockd_core::config::{Config, Ready, Sources, Start, Surroundings, load};
 use nodesockd_core::event::{DaemonSignal, ExitStatus, Failure, Queue};
 use nodesockd_core::id::{BootId, ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Manager;
+use nodesockd_core::release::Release;
 use nodesockd_core::state::State;
 use nodesockd_core::supervisor::{Daemon, Handoff};
 use nodesockd_core::wire::{Code, FromWorker, Reply, Request, StartOptions, ToWorker};
@@ -47,6 +48,10 @@ pub struct Desk {
     ready: BTreeMap<WorkerId, (Ready, bool)>,
     /// Orders that are left to the test to complete.
     pub leaves: fn(&Action) -> bool,
+    /// The release that the working directory names.
+    pub current: &'static str,
+    /// The release in force was removed.
+    pub pruned: bool,
 }
 
 impl Desk {
@@ -57,7 +62,8 @@ impl Desk {
     /// Started by a service manager.
     pub fn under(manager: Option<Manager>, keys: &str) -> Self {
         let config = config(keys);
-        let daemon = Daemon { version: "3.0.0".into(), pid: 1, boot: BootId(1), manager };
+        let daemon =
+            Daemon { version: "3.0.0".into(), pid: 1, boot: BootId(1), manager, release: Some(release("1")) };
         let supervisor = Supervisor::new(config.clone(), daemon, Time::ZERO);
         Self::of(supervisor, config, Time::ZERO)
     }
@@ -65,7 +71,18 @@ impl Desk {
     /// The supervisor was made elsewhere.
     pub fn of(supervisor: Supervisor, config: Config, now: Time) -> Self {
         let (orders, files, spawned, ready) = Default::default();
-        let mut desk = Self { supervisor, now, config, orders, files, spawned, ready, leaves: |_| false };
+        let mut desk = Self {
+            supervisor,
+            now,
+            config,
+            orders,
+            files,
+            spawned,
+            ready,
+            leaves: |_| false,
+            current: "1",
+            pruned: false,
+        };
         desk.obey();
         desk
     }
@@ -81,6 +98,8 @@ impl Desk {
             spawned: before.spawned.clone(),
             ready: before.ready.clone(),
             leaves: |_| false,
+            current: before.current,
+            pruned: before.pruned,
         }
     }
 
@@ -179,6 +198,10 @@ impl Desk {
         if let Action::Remove { worker, .. } = action {
             return Some(Event::Removed { worker, result: Ok(()) });
         }
+        if let Action::LocateRelease { pinned, .. } = action {
+            let gone = self.pruned && pinned.is_some_and(|pinned| pinned != release(self.current));
+            return Some(Event::ReleaseLocated { named: Ok(release(self.current)), gone });
+        }
         (action == Action::LoadConfig)
             .then(|| Event::ConfigLoaded { result: Ok(Box::new(self.config.clone())) })
     }
@@ -267,6 +290,11 @@ impl Desk {
     pub fn count(&self, fits: impl Fn(&Action) -> bool) -> usize {
         self.orders.iter().filter(|action| fits(action)).count()
     }
+}
+
+/// A release of the app.
+pub fn release(number: &str) -> Release {
+    Release { dir: Path::new("/srv/releases").join(number), script_dir: None }
 }
 
 pub fn suspended() -> StartOptions {

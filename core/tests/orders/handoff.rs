@@ -80,7 +80,8 @@ fn what_any_version_has_handed_off_is_taken_over() {
         assert_eq!(handoff.validate(), Ok(()));
         let config = config("workers = 2\nstandby = 1");
         assert_eq!(handoff.refuses(&config), None);
-        let daemon = Daemon { version: "99.0.0".into(), pid: 1, boot: BootId(2), manager: None };
+        let daemon =
+            Daemon { version: "99.0.0".into(), pid: 1, boot: BootId(2), manager: None, release: None };
         let now = Time::ZERO + Duration::from_secs(2);
         let supervisor = Supervisor::take_over(config.clone(), daemon, handoff, now);
         let mut desk = Desk::of(supervisor, config, now);
@@ -111,7 +112,7 @@ fn what_any_version_has_handed_off_is_taken_over() {
 /// The daemon that follows after an upgrade.
 pub fn upgraded(mut desk: Desk, config: Config) -> Desk {
     let handoff = desk.hand_off();
-    let daemon = Daemon { version: "99.0.0".into(), pid: 1, boot: BootId(2), manager: None };
+    let daemon = Daemon { version: "99.0.0".into(), pid: 1, boot: BootId(2), manager: None, release: None };
     let supervisor = Supervisor::take_over(config.clone(), daemon, handoff, desk.now);
     let mut newer = Desk::after(&desk, supervisor, config);
     newer.obey();

@@ -14,6 +14,7 @@ mod manager;
 mod operations;
 mod overlap;
 mod relay;
+mod releases;
 mod slots;
 mod sockets;
 mod workers;

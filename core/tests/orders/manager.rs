@@ -177,7 +177,8 @@ fn a_daemon_that_leaves_its_workers_to_the_next_one_says_so() {
 fn a_newer_version_goes_on_with_what_the_manager_knows() {
     let mut desk = up("");
     let handoff = desk.hand_off();
-    let daemon = Daemon { version: "99.0.0".into(), pid: 1, boot: BootId(2), manager: Some(SYSTEMD) };
+    let daemon =
+        Daemon { version: "99.0.0".into(), pid: 1, boot: BootId(2), manager: Some(SYSTEMD), release: None };
     let supervisor = Supervisor::take_over(desk.config.clone(), daemon, handoff, desk.now);
     let mut newer = Desk::of(supervisor, desk.config, desk.now);
     assert_eq!(heard(&mut newer), ["STATUS=1 slot is served"]);
@@ -195,7 +196,8 @@ fn only_a_manager_that_is_there_is_told() {
         let mut desk = Desk::under(before, "");
         desk.all_online();
         let handoff = desk.hand_off();
-        let daemon = Daemon { version: "99.0.0".into(), pid: 1, boot: BootId(2), manager: now };
+        let daemon =
+            Daemon { version: "99.0.0".into(), pid: 1, boot: BootId(2), manager: now, release: None };
         let supervisor = Supervisor::take_over(desk.config.clone(), daemon, handoff, desk.now);
         heard(&mut Desk::of(supervisor, desk.config, desk.now))
     };

@@ -16,7 +16,7 @@ fn a_worker_gets_what_it_needs() {
     let Some(Action::Spawn(order)) = desk.orders.iter().find(|action| is_spawn(action)) else {
         panic!("none")
     };
-    assert_eq!(order.argv, ["node", "--enable-source-maps", "/srv/app/server.js"]);
+    assert_eq!(order.argv, ["node", "--enable-source-maps", "/srv/releases/1/server.js"]);
     let value =
         |name: &str| order.set.iter().rev().find(|(its, _)| its == name).map(|(_, value)| value.as_str());
     let socket = format!("/run/app/app.{}.sock", order.worker);

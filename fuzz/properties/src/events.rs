@@ -52,7 +52,7 @@ pub fn core_events(bytes: &[u8]) {
 
 pub(crate) fn daemon() -> Daemon {
     let manager = Manager { watchdog: Some(Duration::from_secs(60)) };
-    Daemon { version: "3.0.0".into(), pid: 1, boot: BootId(1), manager: Some(manager) }
+    Daemon { version: "3.0.0".into(), pid: 1, boot: BootId(1), manager: Some(manager), release: None }
 }
 
 fn step(driver: &mut Driver<World<'_>>) -> Step {

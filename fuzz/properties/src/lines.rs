@@ -275,6 +275,7 @@ fn status(input: &mut Input<'_>) -> Status {
         state: input.one(&states).unwrap_or(WorkerState::Online),
         since: time(input),
         standby: input.flag(),
+        generation: input.flag().then(|| input.number()),
     };
     let vacant = |input: &mut Input<'_>| VacantSlot {
         slot: SlotIndex(input.number()),
@@ -289,6 +290,8 @@ fn status(input: &mut Input<'_>) -> Status {
         started: time(input),
         workers: (0..input.below(4)).map(|_| row(input)).collect(),
         vacant: (0..input.below(3)).map(|_| vacant(input)).collect(),
+        generation: input.number(),
+        release: input.maybe_text(),
         suspended: input.flag(),
         operation: input.maybe_text(),
         note: input.maybe_text(),

@@ -9,6 +9,7 @@ use nodesockd_core::config::{Config, DevAddress, Problem, SocketPattern, Symlink
 use nodesockd_core::event::{CpuTime, Event, Failure, Queue};
 use nodesockd_core::id::{ConnId, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
+use nodesockd_core::release::Release;
 use nodesockd_core::state::{Entry, Leftovers};
 use nodesockd_core::supervisor::Handoff;
 use nodesockd_core::wire::{Reply, ToWorker};
@@ -75,6 +76,14 @@ impl Backend for World {
 
     fn sweep(&mut self, pattern: &SocketPattern) -> Result<u32, Failure> {
         World::sweep(self, pattern)
+    }
+
+    fn locate_release(&mut self, named: &Release) -> Result<Release, Failure> {
+        World::locate_release(self, named)
+    }
+
+    fn has_release(&mut self, release: &Release) -> bool {
+        World::has_release(self, release)
     }
 
     fn probe(&mut self, worker: WorkerId, _socket: &str, path: &str) {

@@ -44,6 +44,11 @@ impl Clients {
         self.heard
     }
 
+    /// Somebody waits for the end of an operation.
+    pub fn has_open_operation(&self) -> bool {
+        self.asked.values().any(|asked| asked.finals < asked.heard && is_operation(&asked.request))
+    }
+
     /// The daemon is dead, and all connections with it.
     pub fn forget_all(&mut self) {
         self.connections.clear();
@@ -125,8 +130,7 @@ impl World {
     }
 
     pub(super) fn heard_request(&mut self, from: &RequestRef, request: &Request) {
-        let open = |asked: &Asked| asked.finals < asked.heard && is_operation(&asked.request);
-        let overlaps = is_operation(request) && self.clients.asked.values().any(open);
+        let overlaps = is_operation(request) && self.clients.has_open_operation();
         self.clients.heard += 1;
         let number = self.clients.heard;
         let asked = self.clients.asked.entry(from.clone()).or_insert_with(|| Asked {
@@ -139,6 +143,7 @@ impl World {
         asked.heard += 1;
         if is_operation(request) {
             self.may_go();
+            self.releases.ask();
         }
         if overlaps {
             self.tally.count("overlapping commands");

@@ -12,6 +12,7 @@ mod network;
 mod oracle;
 mod process;
 mod processes;
+pub(crate) mod releases;
 mod sockets;
 mod upgrade;
 mod worker_actions;
@@ -38,6 +39,7 @@ use self::manager::Manager;
 use self::network::Nginx;
 use self::oracle::Oracle;
 use self::process::Processes;
+use self::releases::Releases;
 use self::sockets::Listener;
 use self::upgrade::Upgrades;
 use crate::faults::{Call, CallFault, ExternalFaultKind, FaultPlan, Tally, Trouble};
@@ -62,7 +64,7 @@ pub(crate) struct World {
     pub marks: Tally,
     /// The configuration file as it is now; `None` when it is ruined.
     file: Option<Settings>,
-    release: usize,
+    pub(crate) releases: Releases,
 
     files: Files,
     /// What the state file holds.
@@ -98,7 +100,7 @@ impl World {
             agenda: Agenda::new(scenario.jitter),
             horizon: Time::ZERO,
             file: Some(scenario.settings.clone()),
-            release: 0,
+            releases: Releases::default(),
             calls: BTreeMap::new(),
             tally: Tally::default(),
             marks: Tally::default(),
@@ -265,10 +267,7 @@ impl World {
                 self.trace.line(self.agenda.now(), "operator", format_args!("signal {signal:?}"));
                 self.deliver(None, Duration::ZERO, Event::Signalled { signal: signal.into() });
             }
-            Act::Deploy { release } => {
-                self.trace.line(self.agenda.now(), "operator", format_args!("deploy release {release}"));
-                self.release = release.min(self.scenario.releases.len().saturating_sub(1));
-            }
+            Act::Deploy { release } => self.deploy(release),
             Act::Edit(settings) => {
                 self.trace.line(self.agenda.now(), "operator", "edit the configuration");
                 self.file = Some(*settings);
@@ -310,6 +309,7 @@ impl World {
                 }
             }
             ExternalFaultKind::Unlink { nth } => self.unlink(nth),
+            ExternalFaultKind::Prune => self.prune(),
         }
     }
 

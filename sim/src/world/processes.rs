@@ -31,6 +31,7 @@ impl World {
         if let Some(missing) = order.listeners.iter().find(|socket| !self.is_held(socket)) {
             return Err(Failure(format!("{missing} is not open")));
         }
+        let running = self.release_in(&order.cwd)?;
         let worker = self.processes.next();
         let pid = self.processes.free_pid();
         if self.processes.iter().any(|(_, former)| former.process.pid == pid) {
@@ -40,7 +41,7 @@ impl World {
             Process { pid, started: self.agenda.now().as_nanos() / 10_000_000 * 1000 + u64::from(worker.0) };
         self.trace.line(self.agenda.now(), "daemon", format_args!("spawn {worker}{mood} → pid {pid}"));
         // Whatever was deployed before, in the end there is code that works.
-        let deployed = if self.scenario_over() { 0 } else { self.release };
+        let deployed = if self.scenario_over() { 0 } else { running };
         let release = self.scenario.releases.get(deployed);
         let mut behaviours = release.map(|release| release.defects.clone()).unwrap_or_default();
         if !behaviours.is_empty() {

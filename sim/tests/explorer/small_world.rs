@@ -106,7 +106,7 @@ fn config() -> Config {
 }
 
 fn daemon(lives: u32) -> Daemon {
-    Daemon { version: "3.0.0".into(), pid: 1, boot: BootId(u128::from(lives)), manager: None }
+    Daemon { version: "3.0.0".into(), pid: 1, boot: BootId(u128::from(lives)), manager: None, release: None }
 }
 
 impl SmallWorld {
@@ -371,6 +371,9 @@ impl SmallWorld {
             }
             Action::Remove { worker, .. } => Some(Event::Removed { worker, result: Ok(()) }),
             Action::Sweep { .. } => Some(Event::Swept { result: Ok(0) }),
+            Action::LocateRelease { named, .. } => {
+                Some(Event::ReleaseLocated { named: Ok(named), gone: false })
+            }
             Action::ServeDev { address, .. } => Some(Event::DevServing { address, result: Ok(()) }),
             Action::Persist { entry } => {
                 self.state = entry.and_then(|entry| State::after(self.state.take(), entry));

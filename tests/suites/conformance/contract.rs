@@ -251,6 +251,8 @@ pub async fn a_state_file_is_replaced_and_removed(stage: &mut impl Stage) {
         suspended: false,
         socket_dir: None,
         socket_files: Vec::new(),
+        generation: 1,
+        release: None,
         workers: Vec::new(),
         rollout: None,
     };

@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 
 use nix::sys::signal::Signal;
 use nodesockd_tests::program::{self, NEWER};
-use nodesockd_tests::{App, http};
+use nodesockd_tests::{App, Daemon, http};
 
 /// Lays out release `number` of an app: its script and its configuration.
 fn release(app: &App, number: u32) {
@@ -57,12 +57,52 @@ fn workers_run_the_new_release_after_the_switch() {
     assert_eq!(restarted.code, 0, "{restarted}");
     assert_eq!(running(&app), expected(&app, 2));
 
-    // The old release may be removed; a crash brings back the one that is current.
+    // The old release may be removed; a crash brings back the one that serves.
     std::fs::remove_dir_all(app.path("releases/1")).unwrap();
     let before = daemon.status().slot(0).id.clone();
     daemon.status().slot(0).process().signal(Signal::SIGKILL);
     daemon.until("there is another worker", |status| status.is_settled() && status.slot(0).id != before);
     assert_eq!(running(&app), expected(&app, 2));
+}
+
+/// Kills the worker in slot 0, and waits for the one that replaces it.
+fn crash(daemon: &Daemon) {
+    let before = daemon.status().slot(0).id.clone();
+    daemon.status().slot(0).process().signal(Signal::SIGKILL);
+    daemon.until("another worker serves", |status| status.is_settled() && status.slot(0).id != before);
+}
+
+#[test]
+fn a_crash_after_the_switch_does_not_start_the_new_release() {
+    let app = released();
+    let mut daemon = app.launch().within(&app.path("current")).start();
+    switch(&app, 2);
+    crash(&daemon);
+    assert_eq!(running(&app), expected(&app, 1), "a migration may have to run first");
+
+    // Nor does a daemon that follows one that was killed.
+    daemon.die();
+    daemon.follow(app.launch().within(&app.path("current")));
+    crash(&daemon);
+    assert_eq!(running(&app), expected(&app, 1));
+
+    assert_eq!(app.cli(&["restart", "--suspended"]).code, 0);
+    let status = app.cli(&["status"]);
+    let second = format!("generation 2 runs {}", app.path("releases/2").display());
+    assert!(status.stdout.contains(&second), "{status}");
+    assert_eq!(app.cli(&["resume"]).code, 0);
+    assert_eq!(running(&app), expected(&app, 2));
+}
+
+#[test]
+fn a_release_that_was_removed_is_replaced_by_the_current_one() {
+    let app = released();
+    let daemon = app.launch().within(&app.path("current")).start();
+    switch(&app, 2);
+    std::fs::remove_dir_all(app.path("releases/1")).unwrap();
+    crash(&daemon);
+    assert_eq!(running(&app), expected(&app, 2));
+    daemon.until_logged("releases/1; workers that are started for it run");
 }
 
 #[test]

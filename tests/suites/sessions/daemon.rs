@@ -12,6 +12,7 @@ use nodesockd_core::driver::{Driver, Step};
 use nodesockd_core::event::{CpuTime, ExitStatus, Failure, Queue};
 use nodesockd_core::id::{BootId, ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
+use nodesockd_core::release::Release;
 use nodesockd_core::state::{Entry, Leftovers};
 use nodesockd_core::supervisor::{Daemon, Handoff};
 use nodesockd_core::wire::{FromWorker, Json, Reply, Request, ToWorker};
@@ -42,7 +43,7 @@ pub async fn run(trace: Trace, most: u64, seed: u64) -> turmoil::Result {
     });
     let crew =
         Crew { begun: Instant::now(), inbox, soon: VecDeque::new(), clients: BTreeMap::new(), pids: 0 };
-    let daemon = Daemon { version: "3.0.0".into(), pid: 1, boot: BootId(1), manager: None };
+    let daemon = Daemon { version: "3.0.0".into(), pid: 1, boot: BootId(1), manager: None, release: None };
     let mut driver = Driver::new(Supervisor::new(config(), daemon, crew.now()), crew);
     loop {
         let step = driver.step().await;
@@ -167,6 +168,14 @@ impl Backend for Crew {
 
     fn sweep(&mut self, _pattern: &SocketPattern) -> Result<u32, Failure> {
         Ok(0)
+    }
+
+    fn locate_release(&mut self, named: &Release) -> Result<Release, Failure> {
+        Ok(named.clone())
+    }
+
+    fn has_release(&mut self, _release: &Release) -> bool {
+        true
     }
 
     fn probe(&mut self, worker: WorkerId, _socket: &str, _path: &str) {

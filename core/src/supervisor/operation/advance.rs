@@ -39,7 +39,7 @@ pub(in crate::supervisor) fn advance(pool: &mut Pool, operations: &mut Operation
                 requesters.into_iter().for_each(|requester| done(pool, requester));
                 begin::next(pool, operations);
             }
-            phase @ (Phase::Loading { .. } | Phase::Upgrading { .. }) => {
+            phase @ (Phase::Loading { .. } | Phase::Locating(_) | Phase::Upgrading { .. }) => {
                 return operations.enter(&mut pool.requests, kind, requesters, phase);
             }
         }
@@ -52,7 +52,7 @@ fn is_over(pool: &Pool, phase: &Phase) -> bool {
         Phase::Starting(rollout) => rollout.can_swap(pool),
         Phase::Swapping(_, swap) | Phase::Reverting(_, swap) => swap.is_complete(),
         Phase::Retiring { leaving } => leaving.is_empty() || defect!(CompleteBeforeOldGone),
-        Phase::Loading { .. } | Phase::Upgrading { .. } => false,
+        Phase::Loading { .. } | Phase::Locating(_) | Phase::Upgrading { .. } => false,
     }
 }
 

@@ -11,8 +11,11 @@ use crate::supervisor::pool::{Pool, links, retire, surplus};
 use crate::supervisor::worker::{Place, Worker};
 use crate::wire::{Code, Reply, StartOptions};
 
-use super::replace::{self, Plan, all_places, roll_out};
-use super::{Kind, Operation, Operations, Phase, Progress, Queued, Requester, done, reply_to_all, upgrade};
+use super::plan::{Plan, all_places};
+use super::{
+    Kind, Operation, Operations, Phase, Progress, Queued, Requester, done, locate, replace, reply_to_all,
+    upgrade,
+};
 
 /// More waiting restarts than this make no sense: each of them replaces the same workers.
 const QUEUE: usize = 16;
@@ -82,8 +85,6 @@ fn replace_all(
 ) {
     let Desired { slots, standby, .. } = pool.desired;
     let plan = Plan {
-        kind,
-        requesters,
         places: all_places(slots, standby),
         suspended: options.suspended,
         attempts: options.max_attempts.unwrap_or(pool.config.options.max_start_attempts).get(),
@@ -91,7 +92,7 @@ fn replace_all(
         desired: Desired { running: true, slots, standby, suspended: options.suspended },
         config: Arc::clone(&pool.config),
     };
-    roll_out(pool, operations, plan);
+    locate::begin(pool, operations, kind, requesters, plan);
 }
 
 /// Ends the suspension of all workers in slots.
@@ -139,9 +140,8 @@ fn scale(pool: &mut Pool, operations: &mut Operations, kind: Kind, to: RequestRe
     if refuse_while_busy(pool, operations, &to) {
         return;
     }
+    let requesters = vec![Requester::new(to, &StartOptions::default())];
     let plan = Plan {
-        kind,
-        requesters: vec![Requester::new(to, &StartOptions::default())],
         places: if desired.running { added_places(pool.desired, desired) } else { Vec::new() },
         suspended: desired.suspended,
         attempts: pool.config.options.max_start_attempts.get(),
@@ -149,7 +149,7 @@ fn scale(pool: &mut Pool, operations: &mut Operations, kind: Kind, to: RequestRe
         desired,
         config: Arc::clone(&pool.config),
     };
-    roll_out(pool, operations, plan);
+    locate::begin(pool, operations, kind, requesters, plan);
 }
 
 /// The places that there are in `after` and were not in `before`.
@@ -257,8 +257,8 @@ pub(in crate::supervisor) fn apply(
     let attempts = options.and_then(|options| options.max_attempts);
     let attempts = attempts.unwrap_or(config.options.max_start_attempts).get();
     let suspended = desired.suspended;
-    let plan = Plan { kind, requesters, places, suspended, attempts, replaces, desired, config };
-    roll_out(pool, operations, plan);
+    let plan = Plan { places, suspended, attempts, replaces, desired, config };
+    locate::begin(pool, operations, kind, requesters, plan);
 }
 
 /// Whether running workers differ from those that the new configuration would start.
@@ -331,7 +331,7 @@ fn preempt(pool: &mut Pool, operations: &mut Operations, kind: Kind) {
             replace::release(pool, &rollout);
         }
         Phase::Upgrading { step, .. } => upgrade::call_off(pool, step),
-        Phase::Loading { .. } | Phase::Retiring { .. } => {}
+        Phase::Loading { .. } | Phase::Locating(_) | Phase::Retiring { .. } => {}
     }
     let words = format!("{} was ended by {}", operation.kind.words(), kind.words());
     if !defect!(PreemptedNotAnswered) {

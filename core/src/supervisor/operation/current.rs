@@ -9,6 +9,7 @@ use crate::supervisor::requests::{Audience, Requests};
 use crate::wire::StartOptions;
 
 use super::kind::Kind;
+use super::plan::Plan;
 use super::requester::{Requester, audience};
 use super::retirement::Retirement;
 use super::rollout::{Rollout, Swap};
@@ -41,6 +42,8 @@ pub(in crate::supervisor) struct Operation {
 pub(in crate::supervisor) enum Phase {
     /// The configuration is being read; a restart then replaces all workers, a reload what needs it.
     Loading { options: Option<StartOptions> },
+    /// The release that the new workers run is being found.
+    Locating(Box<Plan>),
     /// The daemon is about to be replaced; its successor then restarts workers, or nobody wants that.
     Upgrading { step: Step, options: Option<StartOptions> },
     /// New workers boot.
@@ -114,7 +117,7 @@ impl Operations {
                 Audience::OfNewWorkers(audience)
             }
             Phase::Retiring { .. } => Audience::OfAllWorkers(audience),
-            Phase::Loading { .. } | Phase::Upgrading { .. } => Audience::Nobody,
+            Phase::Loading { .. } | Phase::Locating(_) | Phase::Upgrading { .. } => Audience::Nobody,
         });
         self.current = Some(Operation { kind, requesters, phase });
     }
@@ -123,6 +126,12 @@ impl Operations {
     pub(super) fn take(&mut self, requests: &mut Requests) -> Option<Operation> {
         requests.tell_progress_to(Audience::Nobody);
         self.current.take()
+    }
+
+    /// Takes the operation in progress if it waits for its release.
+    pub(super) fn take_locating(&mut self, requests: &mut Requests) -> Option<Operation> {
+        let phase = self.current.as_ref().map(|operation| &operation.phase);
+        if matches!(phase, Some(Phase::Locating(_))) { self.take(requests) } else { None }
     }
 
     /// Links are being swapped, all of them or none.
@@ -138,7 +147,9 @@ impl Operations {
             Phase::Starting(rollout) | Phase::Swapping(rollout, _) | Phase::Reverting(rollout, _) => {
                 Some((operation.kind, rollout))
             }
-            Phase::Loading { .. } | Phase::Upgrading { .. } | Phase::Retiring { .. } => None,
+            Phase::Loading { .. } | Phase::Locating(_) | Phase::Upgrading { .. } | Phase::Retiring { .. } => {
+                None
+            }
         }
     }
 

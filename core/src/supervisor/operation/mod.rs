@@ -3,10 +3,12 @@
 //! | room | does |
 //! | --- | --- |
 //! | `kind`, `requester` | which operations there are, and who waits for one |
+//! | `plan` | what is to be rolled out |
 //! | `rollout` | the set of new workers, and the links that are swapped to them |
 //! | `current` | the operation in progress, and what waits for its end |
 //! | `retirement` | what is left of an operation whose new workers serve |
 //! | `replace` | replaces or adds workers as a set |
+//! | `locate` | finds the release that a new generation runs |
 //! | `upgrade` | replaces the daemon under running workers |
 //! | `begin` | starts operations, those that have waited included, and ends them before they are done |
 //! | `advance` | takes the operation in progress from phase to phase |
@@ -15,6 +17,8 @@ pub(super) mod advance;
 pub(super) mod begin;
 mod current;
 mod kind;
+pub(super) mod locate;
+mod plan;
 pub(super) mod replace;
 mod requester;
 pub(super) mod retirement;

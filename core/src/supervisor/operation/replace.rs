@@ -3,48 +3,38 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::config::{Config, Output};
+use crate::config::Output;
 use crate::id::{SlotIndex, WorkerId};
-use crate::supervisor::goal::Desired;
+use crate::supervisor::generation::Generation;
 use crate::supervisor::pool::{Pool, boot, links, retire, sockets, surplus};
 use crate::supervisor::requests::Audience;
 use crate::supervisor::worker::{Place, Role, Worker};
 use crate::wire::{Body, Code, FailedWorker, Reply, Stage, ToWorker};
 
+use super::plan::Plan;
 use super::requester::audience;
 use super::rollout::{PendingWorker, Rollout, Swap};
 use super::{Kind, Operation, Operations, Phase, Progress, Requester, reply_to_all, retirement};
 
-/// What to roll out.
-#[derive(Debug, Clone)]
-pub(in crate::supervisor) struct Plan {
-    pub kind: Kind,
-    pub requesters: Vec<Requester>,
-    pub places: Vec<Place>,
-    pub suspended: bool,
-    pub attempts: u32,
-    pub replaces: bool,
-    pub desired: Desired,
-    pub config: Arc<Config>,
-}
-
-/// All places of `slots` slots and `standby` standbys.
-pub(in crate::supervisor) fn all_places(slots: u32, standby: u32) -> Vec<Place> {
-    let slots = (0..slots).map(|slot| Place::Slot(SlotIndex(slot)));
-    slots.chain((0..standby).map(|_| Place::Standby)).collect()
-}
-
 /// Starts the workers of a plan.
-pub(in crate::supervisor) fn roll_out(pool: &mut Pool, operations: &mut Operations, plan: Plan) {
+pub(super) fn roll_out(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    kind: Kind,
+    requesters: Vec<Requester>,
+    plan: Plan,
+    generation: Generation,
+) {
     operations.set_note(None);
-    let Plan { kind, requesters, places, suspended, attempts, replaces, desired, config } = plan;
+    let Plan { places, suspended, attempts, replaces, desired, config } = plan;
     tracing::info!(
         "{} begins: {} new workers{}",
         kind.words(),
         places.len(),
         if suspended { ", suspended" } else { "" }
     );
-    let rollout = Rollout { workers: Vec::new(), suspended, replaces, desired, config, failed: Vec::new() };
+    let (workers, failed) = Default::default();
+    let rollout = Rollout { workers, suspended, replaces, desired, config, generation, failed };
     // In place before the first worker is ordered, so that its progress finds the requesters.
     operations.enter(&mut pool.requests, kind, requesters, Phase::Starting(rollout));
     for place in places {
@@ -57,7 +47,8 @@ fn order(pool: &mut Pool, operations: &mut Operations, place: Place, attempts: u
     let slots = operations.slots_ahead(pool);
     let Some(Operation { phase: Phase::Starting(rollout), .. }) = &mut operations.current else { return };
     let suspended = rollout.suspended || place == Place::Standby;
-    let worker = boot::spawn(pool, Role::Joining(place), suspended, &rollout.config, slots);
+    let worker =
+        boot::spawn(pool, Role::Joining(place), suspended, &rollout.config, &rollout.generation, slots);
     rollout.workers.push(PendingWorker {
         place,
         worker,
@@ -92,7 +83,11 @@ pub(in crate::supervisor) fn worker_failed(
             return Progress::GoesOn;
         }
         Some(
-            Phase::Reverting(..) | Phase::Loading { .. } | Phase::Upgrading { .. } | Phase::Retiring { .. },
+            Phase::Reverting(..)
+            | Phase::Loading { .. }
+            | Phase::Locating(_)
+            | Phase::Upgrading { .. }
+            | Phase::Retiring { .. },
         )
         | None => return Progress::GoesOn,
     }
@@ -170,11 +165,12 @@ pub(in crate::supervisor) fn commit(
     requesters: Vec<Requester>,
     rollout: Rollout,
 ) -> Progress {
-    let Rollout { workers, suspended, replaces, desired, config, .. } = rollout;
+    let Rollout { workers, suspended, replaces, desired, config, generation, .. } = rollout;
     let renamed = config.name != pool.config.name;
     let before = std::mem::replace(&mut pool.config, config);
     pool.remember_names(&before.socket_file);
     pool.desired = desired;
+    pool.generation = generation;
     pool.requests.tell_progress_to(Audience::OfAllWorkers(audience(&requesters)));
     for PendingWorker { place, worker, .. } in &workers {
         joins(pool, *place, *worker);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::id::{SlotIndex, WorkerId};
+use crate::supervisor::generation::Generation;
 use crate::supervisor::goal::Desired;
 use crate::supervisor::pool::Pool;
 use crate::supervisor::worker::Place;
@@ -23,6 +24,8 @@ pub(in crate::supervisor) struct Rollout {
     pub desired: Desired,
     /// The configuration that is in force from then on.
     pub config: Arc<Config>,
+    /// The generation that is in force from then on.
+    pub generation: Generation,
     /// Workers that could not be started.
     pub(super) failed: Vec<FailedWorker>,
 }

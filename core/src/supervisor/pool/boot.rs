@@ -6,6 +6,7 @@ use crate::action::Action;
 use crate::config::{Config, Listen, Ready};
 use crate::event::{CpuTime, Failure, Queue};
 use crate::id::{Process, WorkerId};
+use crate::supervisor::generation::Generation;
 use crate::supervisor::pace;
 use crate::supervisor::worker::order::spawn_order;
 use crate::supervisor::worker::watch::Sight;
@@ -35,20 +36,21 @@ pub(in crate::supervisor) enum Online {
     Refused(&'static str),
 }
 
-/// Orders a worker for `role`, which boots when its turn comes. `config`: what it is started by; `slots`: how many slots it
-/// may have to serve.
+/// Orders a worker for `role`, which boots when its turn comes. `config`, `generation`: what it is started by; `slots`: how
+/// many slots it may have to serve.
 pub(in crate::supervisor) fn spawn(
     pool: &mut Pool,
     role: Role,
     suspended: bool,
     config: &Config,
+    generation: &Generation,
     slots: u32,
 ) -> WorkerId {
     let id = pool.ids.worker();
     let first = pool.workers.next_to_boot().is_none();
-    pool.workers.insert(id, Worker::ordered(role, start_of(pool, pool.now(), suspended, config)));
+    pool.workers.insert(id, Worker::ordered(role, start_of(pool, pool.now(), suspended, config, generation)));
     if first && has_room(pool) {
-        start(pool, id, config, slots);
+        start(pool, id, config, generation, slots);
     }
     id
 }
@@ -59,15 +61,20 @@ fn has_room(pool: &Pool) -> bool {
 }
 
 /// Starts as many as may boot now of the workers that wait for their turn. `new`: what workers of a rollout are started by.
-pub(in crate::supervisor) fn start_waiting(pool: &mut Pool, new: Option<&Arc<Config>>, slots: u32) {
+pub(in crate::supervisor) fn start_waiting(
+    pool: &mut Pool,
+    new: Option<(&Arc<Config>, &Generation)>,
+    slots: u32,
+) {
     while let Some(id) = pool.workers.next_to_boot().filter(|_| has_room(pool)) {
         let joining = pool.workers.get(id).is_some_and(Worker::is_joining);
-        let config = Arc::clone(new.filter(|_| joining).unwrap_or(&pool.config));
-        start(pool, id, &config, slots);
+        let (config, generation) = new.filter(|_| joining).unwrap_or((&pool.config, &pool.generation));
+        let (config, generation) = (Arc::clone(config), generation.clone());
+        start(pool, id, &config, &generation, slots);
     }
 }
 
-fn start_of(pool: &Pool, ordered: Time, suspended: bool, config: &Config) -> Start {
+fn start_of(pool: &Pool, ordered: Time, suspended: bool, config: &Config, generation: &Generation) -> Start {
     Start {
         ordered,
         suspended: suspended || config.options.listen == Listen::Daemon,
@@ -75,14 +82,15 @@ fn start_of(pool: &Pool, ordered: Time, suspended: bool, config: &Config) -> Sta
         ready_path: config.options.ready_path.clone(),
         online_timeout: pool.pace.online_timeout(config.options.online_timeout),
         stderr: config.options.stderr.clone(),
+        generation: generation.number,
     }
 }
 
 /// Starts a worker that has waited for its turn.
-fn start(pool: &mut Pool, id: WorkerId, config: &Config, slots: u32) {
+fn start(pool: &mut Pool, id: WorkerId, config: &Config, generation: &Generation, slots: u32) {
     let Some(worker) = pool.workers.get(id) else { return };
     let place = worker.role().place().unwrap_or(Place::Standby);
-    let start = start_of(pool, worker.start().ordered, worker.start().suspended, config);
+    let start = start_of(pool, worker.start().ordered, worker.start().suspended, config, generation);
     let listeners = sockets::listeners_for(pool, place, config, slots);
     let socket = match listeners.as_slice() {
         [] => Some(config.socket_file.socket(id)),
@@ -93,7 +101,7 @@ fn start(pool: &mut Pool, id: WorkerId, config: &Config, slots: u32) {
     let deadline = now + config.options.spawn_timeout;
     let order = pool.workers.change(id, |worker| {
         worker.starts(start, socket.map(Arc::from), listeners, now, deadline);
-        Some(spawn_order(id, worker, config))
+        Some(spawn_order(id, worker, config, generation.release.as_ref()))
     });
     if let Some(order) = order {
         pool.effects.order(Action::Spawn(Box::new(order)));

@@ -27,12 +27,14 @@ use std::sync::Arc;
 use crate::action::Action;
 use crate::config::{Config, SocketPattern};
 use crate::id::{Ids, SlotIndex, WorkerId};
+use crate::release::Release;
 use crate::time::Time;
 use crate::wire::{Progress, Stage, ToWorker};
 
 use super::backoff::Backoff;
 use super::daemon::Daemon;
 use super::effects::Effects;
+use super::generation::Generation;
 use super::goal::{Desired, Life};
 use super::listener::Listeners;
 use super::pace::Pace;
@@ -50,6 +52,8 @@ pub(super) struct Pool {
     pub started: Time,
     pub config: Arc<Config>,
     pub desired: Desired,
+    /// The generation in force.
+    pub generation: Generation,
     pub life: Life,
     pub ids: Ids,
     pub workers: Workers,
@@ -74,6 +78,7 @@ impl Pool {
     pub fn new(config: Config, daemon: Daemon, now: Time) -> Self {
         Self {
             ids: Ids::new(daemon.boot),
+            generation: Generation { number: 1, release: daemon.release.clone() },
             daemon,
             started: now,
             desired: Desired {
@@ -122,6 +127,14 @@ impl Pool {
     pub fn owns_its_slot(&self, id: WorkerId) -> bool {
         let slot = self.workers.get(id).and_then(Worker::slot);
         slot.and_then(|slot| self.slots.get(slot)).is_some_and(|slot| slot.owner() == Some(id))
+    }
+
+    /// Finds out whether the release in force is still there: a worker that runs it has failed.
+    pub fn check_release(&mut self) {
+        if let Some(release) = &self.generation.release {
+            let pinned = Some(release.clone());
+            self.effects.order(Action::LocateRelease { named: Release::named_by(&self.config), pinned });
+        }
     }
 
     /// Tells a worker something.

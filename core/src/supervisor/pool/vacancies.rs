@@ -60,7 +60,8 @@ fn fill_slot(pool: &mut Pool, index: SlotIndex, slots_ahead: u32) {
             pool.slots.change(index, |slot| slot.worker_tried());
             let role = Role::Holding(Place::Slot(index));
             let suspended = pool.desired.suspended && !defect!(ReplacementNotSuspended);
-            boot::spawn(pool, role, suspended, &config, slots_ahead);
+            let generation = pool.generation.clone();
+            boot::spawn(pool, role, suspended, &config, &generation, slots_ahead);
             rename
         }
     };
@@ -144,9 +145,9 @@ pub(in crate::supervisor) fn fill_standby(pool: &mut Pool, slots_ahead: u32) {
         pool.standby_failures.tried();
     } else if pool.standby_failures.permits(pool.now()) {
         pool.standby_failures.tried();
-        let config = Arc::clone(&pool.config);
+        let (config, generation) = (Arc::clone(&pool.config), pool.generation.clone());
         for _ in 0..missing {
-            boot::spawn(pool, Role::Holding(Place::Standby), true, &config, slots_ahead);
+            boot::spawn(pool, Role::Holding(Place::Standby), true, &config, &generation, slots_ahead);
         }
     }
 }
@@ -155,6 +156,7 @@ pub(in crate::supervisor) fn fill_standby(pool: &mut Pool, slots_ahead: u32) {
 pub(in crate::supervisor) fn worker_failed(pool: &mut Pool, place: Place, worked: Duration, reason: &str) {
     let now = pool.now();
     pool.settled.touch_standbys();
+    pool.check_release();
     match place {
         _ if defect!(FailuresNotCounted) => {}
         Place::Standby => pool.standby_failures.failed(now, worked, reason),

@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::config::Ready;
 use crate::id::SlotIndex;
 use crate::state::{Leftovers, RecordedStage, Survivor, WorkerRecord};
+use crate::supervisor::generation::Generation;
 use crate::supervisor::goal::Desired;
 use crate::supervisor::operation::Operations;
 use crate::supervisor::pool::{Pool, retire};
@@ -76,6 +77,9 @@ fn adopt_desired(
         standby: state.standby,
         suspended: state.suspended && !defect!(AdoptionForgetsSuspension),
     };
+    if state.generation > 0 {
+        pool.generation = Generation { number: state.generation, release: state.release.clone() };
+    }
     let Some(rollout) = &state.rollout else { return false };
     // Of those who share a socket, the link does not tell whom it is to name.
     let shared =
@@ -90,6 +94,9 @@ fn adopt_desired(
             standby: rollout.standby,
             suspended: rollout.suspended,
         };
+        if rollout.generation > 0 {
+            pool.generation = Generation { number: rollout.generation, release: rollout.release.clone() };
+        }
         "it is being finished"
     } else {
         "it was undone"
@@ -151,6 +158,7 @@ pub(super) fn adopt_worker(
         ready_path: options.ready_path.clone(),
         online_timeout: options.online_timeout,
         stderr: options.stderr.clone(),
+        generation: record.map_or(0, |record| record.generation),
     };
     let protocol = if speaks { Protocol::Speaks } else { Protocol::Mute };
     let socket = match record {

@@ -48,6 +48,7 @@ pub(in crate::supervisor) fn hand_off(
         announcements: announcements.map(Into::into),
         restart: operations.restart_after_upgrade(),
         retirements: operations.retirements(),
+        generation: (&pool.generation).into(),
     }
 }
 
@@ -86,6 +87,7 @@ pub(in crate::supervisor) fn take_over(
         announcements: announced,
         restart,
         retirements,
+        generation,
     } = left;
     let patterns = socket_files.iter().filter_map(|name| SocketPattern::parse(name).ok());
     pool.former_patterns = patterns.filter(|pattern| *pattern != pool.config.socket_file).collect();
@@ -100,6 +102,9 @@ pub(in crate::supervisor) fn take_over(
     }
     for (socket, listener) in listeners.into_iter().filter(|_| !defect!(HandoffForgetsListeners)) {
         pool.listeners.restore(socket, listener.into());
+    }
+    if generation.number > 0 {
+        pool.generation = generation.into();
     }
     pool.standby_failures = standby_backoff.into();
     pool.pace = Pace::of(strain);

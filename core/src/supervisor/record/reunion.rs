@@ -117,6 +117,7 @@ fn adopt_caller(pool: &mut Pool, id: WorkerId, caller: Caller) {
         listeners: Vec::new(),
         mute: false,
         new: false,
+        generation: 0,
     };
     adopt_worker(pool, Survivor { id, process }, Some(&record), owned, Fate::Stays);
 }

@@ -134,12 +134,16 @@ fn header(pool: &Pool, operations: &Operations) -> State {
         socket_dir: pool.config.separate_socket_dir(),
         socket_files: socket_files(pool, operations),
         workers: Vec::new(),
+        generation: pool.generation.number,
+        release: pool.generation.release.clone().filter(|_| !defect!(StateForgetsRelease)),
         rollout: operations.rollout().map(|(kind, rollout)| RolloutRecord {
             what: kind.words().to_owned(),
             replaces: rollout.replaces,
             slots: rollout.desired.slots,
             standby: rollout.desired.standby,
             suspended: rollout.desired.suspended,
+            generation: rollout.generation.number,
+            release: rollout.generation.release.clone(),
         }),
     }
 }
@@ -172,5 +176,6 @@ fn record(pool: &Pool, id: WorkerId, worker: &Worker) -> Option<WorkerRecord> {
         listeners: worker.listeners().to_vec(),
         mute: !worker.speaks(),
         new: worker.is_joining(),
+        generation: worker.start().generation,
     })
 }

@@ -63,6 +63,8 @@ pub(super) struct Start {
     /// From its process's start until it must be ready.
     pub online_timeout: Duration,
     pub stderr: Output,
+    /// The number of its generation; 0 if that is not known.
+    pub generation: u32,
 }
 
 /// A place that a worker can have.

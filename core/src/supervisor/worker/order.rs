@@ -3,6 +3,7 @@
 use crate::action::SpawnOrder;
 use crate::config::{Config, Program};
 use crate::id::WorkerId;
+use crate::release::Release;
 
 use super::{Place, Role, Worker};
 
@@ -12,13 +13,20 @@ const ALWAYS_PASSED: [&str; 5] = ["NODE_ENV", "PATH", "HOME", "LANG", "TZ"];
 /// What a service manager told the daemon is not for its workers: they would speak to it in the daemon's place.
 const NEVER_PASSED: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
 
-/// The order to start `worker` under `config`.
-pub(in crate::supervisor) fn spawn_order(id: WorkerId, worker: &Worker, config: &Config) -> SpawnOrder {
+/// The order to start `worker` under `config`; it runs `release`, or what the configuration names by then.
+pub(in crate::supervisor) fn spawn_order(
+    id: WorkerId,
+    worker: &Worker,
+    config: &Config,
+    release: Option<&Release>,
+) -> SpawnOrder {
+    let release = release.filter(|_| !defect!(ReplacementRunsNewestRelease));
     let argv = match &config.program {
         Program::Command(argv) => argv.clone(),
         Program::Script { node, node_args, script } => {
             let mut argv = vec![node.clone()];
             argv.extend_from_slice(node_args);
+            let script = release.map_or_else(|| script.clone(), |release| release.script(config, script));
             argv.push(script.to_string_lossy().into_owned());
             argv
         }
@@ -29,7 +37,7 @@ pub(in crate::supervisor) fn spawn_order(id: WorkerId, worker: &Worker, config: 
     SpawnOrder {
         worker: id,
         argv,
-        cwd: config.cwd.clone(),
+        cwd: release.map_or_else(|| config.cwd.clone(), |release| release.dir.clone()),
         pass,
         set: environment(id, worker, config),
         stdout: config.options.stdout.clone(),

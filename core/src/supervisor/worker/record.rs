@@ -12,7 +12,7 @@ impl From<&Worker> for WorkerRecord {
     fn from(worker: &Worker) -> Self {
         let Worker { role, state, since, start, ready, protocol, channel, socket, listeners, exposure } =
             worker;
-        let Start { ordered, suspended, ready_by, ready_path, online_timeout, stderr } = start;
+        let Start { ordered, suspended, ready_by, ready_path, online_timeout, stderr, generation } = start;
         let (seat, in_rollout) = match *role {
             Role::Joining(place) => (SeatRecord::from(place), true),
             Role::Holding(place) => (SeatRecord::from(place), false),
@@ -36,6 +36,7 @@ impl From<&Worker> for WorkerRecord {
             drained: *exposure == Exposure::Drained,
             channel: ChannelRecord::from(*channel),
             stderr: stderr.clone(),
+            generation: *generation,
         }
     }
 }
@@ -60,6 +61,7 @@ impl From<WorkerRecord> for Worker {
             drained,
             channel,
             stderr,
+            generation,
         } = record;
         let place = |place| if in_rollout { Role::Joining(place) } else { Role::Holding(place) };
         Self {
@@ -77,6 +79,7 @@ impl From<WorkerRecord> for Worker {
                 ready_path,
                 online_timeout,
                 stderr,
+                generation,
             },
             ready,
             protocol: if speaks { Protocol::Speaks } else { Protocol::Mute },

@@ -172,15 +172,14 @@ impl World {
         }
     }
 
-    /// At least as many others leave, and have not been told to earlier, as operations may retire workers at a time.
+    /// At least as many others leave as operations may retire workers at a time.
     pub(crate) fn may_be_hastened(&self, old: &Known) -> bool {
-        let leaves_with_or_after = |process: &&Proc| {
-            let leaves =
-                process.known.unlinked.is_some() || process.known.draining || process.known.told_to_go();
-            leaves && process.known.told_shutdown.is_none_or(|told| Some(told) >= old.told_shutdown)
+        let leaves = |process: &&Proc| {
+            let known = &process.known;
+            !known.reaped && (known.unlinked.is_some() || known.draining || known.told_to_go())
         };
-        let others = self.processes.iter().map(|(_, process)| process).filter(leaves_with_or_after).count();
-        old.told_shutdown.is_some() && others > self.oracle.retiring
+        let leaving = self.processes.iter().map(|(_, process)| process).filter(leaves).count();
+        old.told_shutdown.is_some() && leaving > self.oracle.retiring
     }
 
     /// Whom a signal reaches, if it may be sent at all.

@@ -231,6 +231,9 @@ impl World {
             Event::Requested { from, request } => self.heard_request(&from.clone(), &request.clone()),
             Event::Signalled { signal } => {
                 self.may_go();
+                if *signal == DaemonSignal::Hangup {
+                    self.releases.signalled();
+                }
                 if matches!(signal, DaemonSignal::Terminate | DaemonSignal::Interrupt) {
                     self.oracle.wanted = false;
                     self.oracle.quitting = true;
@@ -251,6 +254,7 @@ impl World {
             | Event::QueueMeasured { .. }
             | Event::Removed { .. }
             | Event::Swept { .. }
+            | Event::ReleaseLocated { .. }
             | Event::DevServing { .. }
             | Event::Persisted { .. }
             | Event::Claimed { .. }

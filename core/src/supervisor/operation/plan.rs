@@ -1,0 +1,29 @@
+//! What to roll out, before its workers are started.
+
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::id::SlotIndex;
+use crate::supervisor::goal::Desired;
+use crate::supervisor::worker::Place;
+
+/// What to roll out.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::supervisor) struct Plan {
+    /// Who is started.
+    pub places: Vec<Place>,
+    pub suspended: bool,
+    /// How often the start of each worker is tried.
+    pub attempts: u32,
+    /// All other workers go.
+    pub replaces: bool,
+    /// What ought to be, and by which configuration, when it has succeeded.
+    pub desired: Desired,
+    pub config: Arc<Config>,
+}
+
+/// All places of `slots` slots and `standby` standbys.
+pub(in crate::supervisor) fn all_places(slots: u32, standby: u32) -> Vec<Place> {
+    let slots = (0..slots).map(|slot| Place::Slot(SlotIndex(slot)));
+    slots.chain((0..standby).map(|_| Place::Standby)).collect()
+}

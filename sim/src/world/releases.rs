@@ -1,0 +1,104 @@
+//! Releases of the app: folders behind the symlink by which the working directory is reached.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use nodesockd_core::event::Failure;
+use nodesockd_core::release::Release;
+
+use super::World;
+
+/// Where releases lie, each in a folder named by its number.
+const RELEASES: &str = "/srv/releases";
+
+/// Which releases there are, and which of them workers may run.
+#[derive(Debug, Default)]
+pub(crate) struct Releases {
+    /// The one that the symlink names.
+    current: usize,
+    /// Folders that somebody has removed.
+    pruned: BTreeSet<usize>,
+    /// Those that were current when somebody asked for new workers, or may have been.
+    asked_for: BTreeSet<usize>,
+    /// SIGHUP may mean new workers at any later time.
+    signalled: bool,
+}
+
+/// The release of a number.
+pub(crate) fn release(number: usize) -> Release {
+    Release { dir: folder(number), script_dir: None }
+}
+
+fn folder(number: usize) -> PathBuf {
+    Path::new(RELEASES).join(number.to_string())
+}
+
+/// Which release a working directory is of; `None` if it is the symlink.
+fn number_of(dir: &Path) -> Option<usize> {
+    dir.strip_prefix(RELEASES).ok()?.to_str()?.parse().ok()
+}
+
+impl Releases {
+    /// The one that the symlink names.
+    pub fn current(&self) -> usize {
+        self.current
+    }
+
+    /// Somebody asks for new workers, by a signal that may be obeyed later.
+    pub fn signalled(&mut self) {
+        self.signalled = true;
+        self.ask();
+    }
+
+    /// Somebody asks for new workers.
+    pub fn ask(&mut self) {
+        self.asked_for.insert(self.current);
+    }
+}
+
+impl World {
+    /// The symlink names another release from now on.
+    pub(super) fn deploy(&mut self, number: usize) {
+        self.trace.line(self.agenda.now(), "operator", format_args!("deploy release {number}"));
+        self.releases.current = number.min(self.scenario.releases.len().saturating_sub(1));
+        self.releases.pruned.remove(&self.releases.current);
+        if self.releases.signalled || self.clients.has_open_operation() {
+            self.releases.ask();
+        }
+    }
+
+    /// Somebody removes all releases but the one that the symlink names.
+    pub(super) fn prune(&mut self) {
+        let (count, current) = (self.scenario.releases.len(), self.releases.current);
+        let pruned: BTreeSet<usize> = (0..count).filter(|number| *number != current).collect();
+        if !pruned.is_empty() {
+            self.tally.count("releases pruned");
+            self.trace.line(self.agenda.now(), "fault", "all releases but the current one are removed");
+            self.releases.pruned = pruned;
+            // Workers whose release is gone run what there is.
+            self.releases.signalled();
+        }
+    }
+
+    pub(super) fn locate_release(&mut self, _named: &Release) -> Result<Release, Failure> {
+        Ok(release(self.releases.current))
+    }
+
+    pub(super) fn has_release(&mut self, release: &Release) -> bool {
+        number_of(&release.dir).is_none_or(|number| !self.releases.pruned.contains(&number))
+    }
+
+    /// Which release a worker runs that is started in `dir`.
+    pub(super) fn release_in(&mut self, dir: &Path) -> Result<usize, Failure> {
+        let number = number_of(dir).unwrap_or(self.releases.current);
+        if self.releases.pruned.contains(&number) {
+            return Err(Failure(format!("cannot change to the working directory {}: ENOENT", dir.display())));
+        }
+        if !self.releases.asked_for.contains(&number) {
+            self.violated(format_args!(
+                "a worker is started that runs release {number}, which nobody has asked for"
+            ));
+        }
+        Ok(number)
+    }
+}
