@@ -47,12 +47,12 @@ declare namespace nodesockd {
      *
      * Close what keeps the process alive (a database pool, say) in the server's `close` event.
      *
-     * @param target a server of HTTP or HTTP/2, a request listener (an Express app is one), or an app of Koa, Fastify, Nest, Hapi or Polka
+     * @param target a server of HTTP or HTTP/2, a request listener (an Express app is one), or an app of Koa, Fastify, Nest, Next, Hapi or Polka
      * @param fallback where to listen without a daemon; default `process.env.PORT`, else 3000
      * @returns the server, listening; an inherited socket is not listened on before the worker is resumed
      * @throws what `server.listen` fails with; TypeError for another kind of target, and for one that would not be served right
      */
-    listen(target: Server | RequestListener | KoaLike | FastifyLike | NestLike | HapiLike | PolkaLike, fallback?: number | string | ListenOptions, options?: ServeOptions): Promise<Server>;
+    listen(target: Server | RequestListener | KoaLike | FastifyLike | NestLike | NextLike | HapiLike | PolkaLike, fallback?: number | string | ListenOptions, options?: ServeOptions): Promise<Server>;
 
     /**
      * Tells the daemon that the worker listens on its socket. `listen` does it for you. Resolves when that is said, never rejects:
@@ -153,6 +153,12 @@ declare namespace nodesockd {
   interface NestLike {
     init(): PromiseLike<unknown>;
     getHttpServer(): any;
+    close(): PromiseLike<unknown>;
+  }
+
+  interface NextLike {
+    prepare(): PromiseLike<unknown>;
+    getRequestHandler(): (req: any, res: any) => unknown;
     close(): PromiseLike<unknown>;
   }
 

@@ -32,7 +32,7 @@ const REFUSED = [
   ['another app with a fetch handler', () => ({ fetch: async () => new Response('x') }), /with a `fetch` handler/],
   ['a class', () => class Shop {}, /not the class Shop/],
   ['a server of @grpc/grpc-js', () => new (require('@grpc/grpc-js').Server)(), /looks like a gRPC server .*--import nodesockd\/register/],
-  ['nothing that is known', () => ({ use() {} }), /takes a server of HTTP, a request listener .* or an app of Koa, Fastify, Nest, Hapi or Polka\. For a program that only knows a port/],
+  ['nothing that is known', () => ({ use() {} }), /takes a server of HTTP, a request listener .* or an app of Koa, Fastify, Nest, Next, Hapi or Polka\. For a program that only knows a port/],
 ];
 
 for (const [name, make, message] of REFUSED) {
@@ -49,15 +49,20 @@ test('functions that take two arguments, more, or all there are, are listeners',
   }
 });
 
-test('Bun is refused by its name', () => {
-  const script = `
-    Object.defineProperty(process.versions, 'bun', { value: '1.3.0' });
-    require('nodesockd').listen((req, res) => res.end(), 0).catch((error) => console.log(error.message));`;
-  const output = execFileSync(process.execPath, ['-e', script], { cwd: __dirname, encoding: 'utf8' });
-  assert.match(output, /^nodesockd\.listen\(\) does not work under Bun/);
-});
-
 test('the types of these apps are those that `listen` takes', () => {
   const tsc = path.join(__dirname, '../node_modules/typescript/bin/tsc');
   execFileSync(process.execPath, [tsc, '--project', path.join(__dirname, 'types/frameworks.json')], { stdio: 'inherit' });
+});
+
+test('an app of Next.js is prepared, served by its request handler, and closed', async () => {
+  const said = [];
+  const app = {
+    prepare: async () => said.push('prepared'),
+    getRequestHandler: () => (req, res) => res.end(`next ${req.url}`),
+    close: async () => said.push('closed'),
+  };
+  const { adapt } = require('../lib/adapters/index.js');
+  const { server, close } = await adapt(app);
+  await close();
+  assert.deepEqual([server.listening, said], [false, ['prepared', 'closed']]);
 });

@@ -18,7 +18,7 @@ function tempDir(t) {
 
 /** A real process with a real channel, as the daemon would have started it. */
 class TestWorker {
-  constructor(t, fixture, { dir = tempDir(t), suspended = false, env = {}, listenFd, moreFds = [], channel = true, nodeArgs = [] } = {}) {
+  constructor(t, fixture, { dir = tempDir(t), suspended = false, env = {}, listenFd, moreFds = [], channel = true, nodeArgs = [], runtime = process.execPath } = {}) {
     this.id = randomUUID();
     this.dir = dir;
     this.socketPath = path.join(dir, `app.${this.id}.sock`);
@@ -28,7 +28,7 @@ class TestWorker {
     this.stdout = '';
     const stdio = ['ignore', 'pipe', 'pipe', listenFd ?? 'ignore', channel ? 'ipc' : 'ignore', ...moreFds];
     // LISTEN_PID has to be the pid of Node itself.
-    this.process = spawn('sh', ['-c', 'LISTEN_PID=$$ exec "$0" "$@"', process.execPath, ...nodeArgs, path.join(__dirname, 'fixtures', fixture)], {
+    this.process = spawn('sh', ['-c', 'LISTEN_PID=$$ exec "$0" "$@"', runtime, ...nodeArgs, path.join(__dirname, 'fixtures', fixture)], {
       stdio,
       env: {
         PATH: process.env.PATH,

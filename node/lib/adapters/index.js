@@ -11,6 +11,7 @@ const ADAPTERS = [
   require('./listener.js'),
   require('./nest.js'),
   require('./hapi.js'),
+  require('./next.js'),
   require('./koa.js'),
   require('./polka.js'),
   require('./fastify.js'),
@@ -25,7 +26,7 @@ const ADAPTERS = [
  * @throws TypeError for what is none, and for what would not be served right; it says what to do instead
  */
 async function adapt(target) {
-  refuseRuntime();
+  refuseRuntime('nodesockd.listen()');
   for (const adapter of ADAPTERS) {
     const app = await adapter(target);
     if (app) return app;

@@ -26,7 +26,7 @@ const OTHERS = [
 
 /** Throws what explains that `target` is none of what `listen` takes. */
 function refuse(target) {
-  const takes = 'nodesockd.listen() takes a server of HTTP, a request listener (an Express app is one), or an app of Koa, Fastify, Nest, Hapi or Polka';
+  const takes = 'nodesockd.listen() takes a server of HTTP, a request listener (an Express app is one), or an app of Koa, Fastify, Nest, Next, Hapi or Polka';
   const other = typeof target === 'object' && target !== null && OTHERS.find(({ fits }) => fits(target));
   throw new TypeError(other ? `${takes}; ${other.words}` : `${takes}. For a program that only knows a port, there is --import nodesockd/register`);
 }
@@ -34,11 +34,13 @@ function refuse(target) {
 /**
  * Throws where Node's servers are not Node's: their workers would die when they are retired, or report that they are online and
  * answer nobody.
+ *
+ * @param {string} what cannot be done there
  */
-function refuseRuntime() {
+function refuseRuntime(what) {
   if (!process.versions.bun) return;
   throw new Error(
-    'nodesockd.listen() does not work under Bun, whose http.Server cannot be drained. Do what it does step by step: ' +
+    `${what} does not work under Bun, whose http.Server cannot be drained. Do what it does step by step: ` +
       'Bun.serve({ unix: nodesockd.socketPath }), nodesockd.reportOnline(), and server.stop() on the event `shutdown`',
   );
 }
