@@ -117,9 +117,11 @@ fn check_suspension(pool: &Pool, operations: &Operations) -> Result<(), Violatio
     for (id, worker) in pool.workers.iter() {
         let active = !worker.start().suspended
             || matches!(worker.state(), State::Ready { suspended: false, .. }) && !worker.is_standby();
-        // A worker of a slot that there is no more goes once the link is removed; whoever asked is answered after that.
+        // A worker of a slot that there is no more goes once the link is removed. Whoever asked is answered after that, or
+        // asked a daemon that is dead.
         let unwanted = worker.slot().is_some_and(|slot| slot.0 >= pool.desired.slots);
-        let leaving = worker.is_retired() || unwanted && !operations.is_complete();
+        let answered = operations.is_complete() && operations.note().is_none();
+        let leaving = worker.is_retired() || unwanted && !answered;
         // It serves because its link could not be swapped back, and goes as soon as that succeeds.
         let stuck = worker.wire_state() == WorkerState::Broken;
         let alive = worker.process().is_some() || worker.is_coming();
