@@ -232,6 +232,7 @@ impl Proc {
 
     /// Its daemon has died. Where it has ended itself, init collects it.
     pub fn lose_daemon(&mut self) {
+        self.known.reunited = false;
         if self.alive() {
             self.adopted = true;
             if self.channel != Channel::Closed {

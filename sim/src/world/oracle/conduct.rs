@@ -210,8 +210,9 @@ impl World {
             let since = |at: Option<Time>| at.map(|at| self.agenda.now().since(at));
             let shutdown = self.oracle.shutdown;
             let delay = if process.speaks() { KILL_DELAY } else { shutdown + KILL_DELAY };
+            let unheard = process.is_orphaned() && !process.known.reunited;
             match signal {
-                WorkerSignal::Terminate if !process.reachable() || !process.speaks() => {
+                WorkerSignal::Terminate if unheard || !process.reachable() || !process.speaks() => {
                     self.check_retired(worker, "sent SIGTERM")
                 }
                 WorkerSignal::Terminate

@@ -7,6 +7,8 @@ use nodesockd_core::Time;
 pub(crate) struct Known {
     /// The daemon has learned that it is online.
     pub online: bool,
+    /// The daemon, which is not its first, has learned by which connection it speaks.
+    pub reunited: bool,
     /// The daemon has learned that it ended.
     pub exited: bool,
     pub reaped: bool,

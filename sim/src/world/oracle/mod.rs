@@ -221,6 +221,7 @@ impl World {
                 let speaks = caller.as_ref().map(|caller| caller.process);
                 if let Some(process) = claimed.filter(|its| speaks == Some(its.process)) {
                     process.known.online = true;
+                    process.known.reunited = true;
                 }
             }
             Event::Exited { worker, .. } => {
