@@ -60,15 +60,6 @@ impl World {
         if !process.suspended && self.oracle.suspended && self.oracle.lifting == 0 {
             self.violated(format_args!("{worker} is started unsuspended while the app is suspended"));
         }
-        let boots = |process: &Proc| {
-            let known = process.known.online || process.known.exited || process.retiring();
-            process.alive() && !process.dying && !process.adopted && !known
-        };
-        let booting = self.processes.iter().filter(|(_, process)| boots(process)).count();
-        if booting > self.oracle.boots as usize {
-            let most = self.oracle.boots;
-            self.violated(format_args!("{booting} workers boot at a time; at most {most} may"));
-        }
         // Those of an earlier daemon may have to go, and cannot be told before they report.
         let stays = |process: &Proc| process.alive() && !process.retiring() && !process.adopted;
         let staying = self.processes.iter().filter(|(_, process)| stays(process)).count();
@@ -231,11 +222,20 @@ impl World {
         Some(worker)
     }
 
-    /// The daemon has nothing to do but wait: all exits it knows of are collected.
+    /// The daemon has nothing to do but wait: all exits it knows of are collected, and no more workers boot than may.
     pub(crate) fn check_idle(&mut self) {
         let zombie = self.processes.iter().find(|(_, process)| process.known.exited && !process.known.reaped);
         if let Some((worker, _)) = zombie {
             self.violated(format_args!("{worker} has exited, the daemon knows it, and does not reap it"));
+        }
+        let boots = |process: &Proc| {
+            let known = process.known.online || process.known.exited || process.retiring();
+            process.alive() && !process.dying && !process.adopted && !known
+        };
+        let booting = self.processes.iter().filter(|(_, process)| boots(process)).count();
+        if booting > self.oracle.boots as usize {
+            let most = self.oracle.boots;
+            self.violated(format_args!("{booting} workers boot at a time; at most {most} may"));
         }
     }
 }
