@@ -18,7 +18,9 @@ class Takeover {
 
   /** @param {string | undefined} wanted the port whose server is meant, if not that of the first */
   constructor(wanted) {
-    this.#wanted = wanted ? Number(wanted) : undefined;
+    if (!wanted) return;
+    this.#wanted = tcpPort([wanted]);
+    if (this.#wanted === undefined) throw new Error(`${REGISTER}: NODESOCKD_PORT must be a port from 1 to 65535, not ${JSON.stringify(wanted)}`);
   }
 
   /** From now on servers that are told to listen are looked at first. */

@@ -95,6 +95,15 @@ test('NODESOCKD_PORT names the server to serve', async (t) => {
   assert.match(worker.stderr, new RegExp(`leaves the server on port ${other} alone`));
 });
 
+test('NODESOCKD_PORT has to be a port', async (t) => {
+  for (const wrong of ['http', '0', '65536']) {
+    const { worker } = await start(t, 'plain', { env: { NODESOCKD_PORT: wrong } });
+    const { code, stderr } = await worker.exited;
+    assert.equal(code, 1);
+    assert.match(stderr, new RegExp(`NODESOCKD_PORT must be a port from 1 to 65535, not "${wrong}"`));
+  }
+});
+
 test('a server on any free port is not the one', async (t) => {
   const { port, worker } = await start(t, 'any free port');
   await worker.frame('online');
