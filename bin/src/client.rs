@@ -68,6 +68,10 @@ fn not_connected(path: &Path, error: &io::Error) -> Failure {
     let shown = escape(&path.display().to_string(), SHOWN);
     let start = "start its service, or `nodesockd daemon`, or name another one with --config or --ipc";
     let kind = error.kind();
+    let nobody = matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused);
+    if let Some(holder) = nobody.then(|| nodesockd_os::lock_holder(path)).flatten() {
+        return unreachable(&shown, kind, holder.pid);
+    }
     if kind == io::ErrorKind::NotFound {
         Failure::new(Exit::Unreachable, format!("no daemon is running: {shown} does not exist")).help(start)
     } else if kind == io::ErrorKind::ConnectionRefused {
@@ -79,6 +83,18 @@ fn not_connected(path: &Path, error: &io::Error) -> Failure {
     } else {
         Failure::new(Exit::Unexpected, format!("cannot connect to {shown}: {error}"))
     }
+}
+
+/// A daemon runs, as its lock says, and does not listen. To start another one would be refused; to end this one by a command
+/// is not possible.
+fn unreachable(socket: &str, kind: io::ErrorKind, pid: u32) -> Failure {
+    let what = if kind == io::ErrorKind::NotFound { "does not exist" } else { "is nobody's" };
+    let message = format!("a daemon runs, process {pid}, but cannot be reached: {socket} {what}");
+    Failure::new(Exit::Unreachable, message).help(format!(
+        "it makes its socket again within a moment; if it does not, it is stopped or stuck: look at its log, `kill -CONT {pid}` \
+         lets it go on, `kill {pid}` ends it with its workers, `kill -9 {pid}` ends it alone: the next daemon takes its \
+         workers over"
+    ))
 }
 
 impl Client<UnixStream> {

@@ -9,6 +9,7 @@ use crate::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
 use crate::notice::Notice;
 use crate::release::Release;
 use crate::state::Entry;
+use crate::survey::Own;
 use crate::wire::{Reply, ToWorker};
 
 /// An order, in the imperative. Orders are carried out one after the other, in the order given.
@@ -128,6 +129,13 @@ pub enum Action {
     Sweep {
         /// `socketFile`, with its placeholder: names that do not match are not ours to touch.
         pattern: SocketPattern,
+    },
+    /// Look at everything in the folders that the daemon uses → [`Event::Surveyed`](crate::Event::Surveyed).
+    Survey,
+    /// Make something of the daemon's own again that somebody has removed → [`Event::Restored`](crate::Event::Restored).
+    Restore {
+        /// What.
+        what: Own,
     },
     /// Serve the dev server at this address, or stop it → [`Event::DevServing`](crate::Event::DevServing).
     ServeDev {

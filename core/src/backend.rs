@@ -15,6 +15,7 @@ use crate::id::{ConnId, Process, RequestRef, WorkerId};
 use crate::notice::Notice;
 use crate::release::Release;
 use crate::state::{Entry, Leftovers};
+use crate::survey::{Own, Survey};
 use crate::time::Time;
 use crate::wire::{Reply, ToWorker};
 
@@ -126,6 +127,21 @@ pub trait Backend {
     ///
     /// Some of it may still be there; the first that could not be removed is told.
     fn sweep(&mut self, pattern: &SocketPattern) -> Result<u32, Failure>;
+
+    /// Looks at every name of links and sockets, and at the daemon's own files. When somebody else changes one of them, that is
+    /// told by [`next`](Self::next) as [`Event::Surveyed`], soon and without being asked: the names that may have changed, as
+    /// they are by then. Where the kernel has lost count, or a folder has been replaced, that is a complete survey. A backend
+    /// that cannot know when something changes says so once, by [`Event::Unwatched`].
+    fn survey(&mut self) -> Survey;
+
+    /// Makes something of the daemon's own again: its folders, as they were when they were opened first; its lock; its control
+    /// socket, under which connections go on that were made before. What is there already is no error. The state file is written
+    /// by [`persist`](Self::persist) instead.
+    ///
+    /// # Errors
+    ///
+    /// It is not there, or still somebody else's.
+    fn restore(&mut self, what: Own) -> Result<(), Failure>;
 
     /// Replaces the state file (`<ipcFile>.state`) as a whole, adds a line to it, or removes it. A line is added only to a
     /// file that this backend has replaced before.

@@ -129,6 +129,8 @@ impl<B: Backend> Driver<B> {
                 Some(Event::ReleaseLocated { named: backend.locate_release(named), gone })
             }
             Action::Sweep { pattern } => Some(Event::Swept { result: backend.sweep(pattern) }),
+            Action::Survey => Some(Event::Surveyed(backend.survey())),
+            Action::Restore { what } => Some(Event::Restored { what: *what, result: backend.restore(*what) }),
             Action::ServeDev { address, links } => {
                 let result = backend.serve_dev(*address, links).await;
                 Some(Event::DevServing { address: *address, result })

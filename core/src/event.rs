@@ -7,6 +7,7 @@ use crate::config::{Config, DevAddress, Problem};
 use crate::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
 use crate::release::Release;
 use crate::state::FoundLink;
+use crate::survey::{Own, Survey};
 use crate::wire::{Claim, FromWorker, Request};
 
 /// A fact, in the past tense. Every [`Action`](crate::Action) that can fail is answered by exactly one of them.
@@ -135,6 +136,21 @@ pub enum Event {
         /// How many files went, or why they could not.
         result: Result<u32, Failure>,
     },
+    /// Somebody else may have changed something in the folders that the daemon uses; this is what was found there. Also
+    /// completes [`Action::Survey`](crate::Action::Survey).
+    Surveyed(Survey),
+    /// The kernel does not tell when somebody changes something in the folders that the daemon uses.
+    Unwatched {
+        /// Why.
+        failure: Failure,
+    },
+    /// Completes [`Action::Restore`](crate::Action::Restore).
+    Restored {
+        /// What was to be made again.
+        what: Own,
+        /// On failure it is not there, or is still somebody else's.
+        result: Result<(), Failure>,
+    },
     /// Completes [`Action::ServeDev`](crate::Action::ServeDev).
     DevServing {
         /// Where it was to listen, or `None` if the server was to stop.
@@ -228,6 +244,9 @@ impl Event {
             | Self::Unlistened { .. }
             | Self::Swept { .. }
             | Self::ReleaseLocated { .. }
+            | Self::Surveyed(_)
+            | Self::Unwatched { .. }
+            | Self::Restored { .. }
             | Self::DevServing { .. }
             | Self::Persisted { .. }
             | Self::ConfigLoaded { .. }

@@ -55,6 +55,7 @@ pub mod release;
 pub mod selector;
 pub mod state;
 pub mod supervisor;
+pub mod survey;
 pub mod text;
 pub mod time;
 pub mod wire;

@@ -13,6 +13,7 @@
 //! | `pool` | all of these together, and what is done to them |
 //! | `operation` | what is in progress, and for whom |
 //! | `lifecycle` | what happens to a worker, and what follows from that for others |
+//! | `losses`, `upkeep` | what others have removed, of links and sockets and of the daemon's own |
 //! | `record` | what the next daemon has to know, and what this one makes of it |
 //! | `commands`, `relay`, `status`, `announce` | what people, apps and service managers hear |
 //! | `invariants` | what must hold between any two events |
@@ -30,6 +31,7 @@ mod goal;
 mod invariants;
 mod lifecycle;
 mod listener;
+mod losses;
 mod operation;
 mod pace;
 mod pool;
@@ -40,6 +42,7 @@ mod requests;
 mod slot;
 mod status;
 mod timer;
+mod upkeep;
 mod worker;
 
 use std::collections::BTreeSet;
@@ -49,6 +52,7 @@ use crate::config::Config;
 use crate::event::{Caller, Event, ExitStatus, Failure};
 use crate::id::{ConnId, Peer, SlotIndex, WorkerId};
 use crate::state::Leftovers;
+use crate::survey::{Own, Survey};
 use crate::time::Time;
 use crate::wire::{Claim, FromWorker, Status};
 
@@ -66,6 +70,7 @@ use pool::look::Look;
 use pool::{Pool, boot, links, remains, sockets, surplus, vacancies};
 use record::state_file::StateFile;
 use record::{adopt, handoff, reunion};
+use upkeep::Upkeep;
 
 /// Decides. Feed it with [`handle_event`](Self::handle_event) and [`handle_timeout`](Self::handle_timeout), then carry
 /// out [`poll_action`](Self::poll_action) until it returns `None`, then wait for an event or
@@ -76,6 +81,7 @@ pub struct Supervisor {
     operations: Operations,
     state_file: StateFile,
     dev_server: DevServer,
+    upkeep: Upkeep,
     announcements: Option<Announcements>,
 }
 
@@ -120,6 +126,7 @@ impl Supervisor {
             operations: Operations::default(),
             state_file: StateFile::default(),
             dev_server: DevServer::default(),
+            upkeep: Upkeep::default(),
             announcements,
         }
     }
@@ -177,6 +184,7 @@ impl Supervisor {
             pool.listeners.next_deadline(now),
             standby.map(|at| (at, Timer::Restart)),
             self.state_file.next_deadline(),
+            self.upkeep.next_deadline(),
             self.announcements.as_ref().and_then(|announcements| announcements.next_deadline(pool)),
         ];
         deadlines.into_iter().flatten().min()
@@ -217,7 +225,7 @@ impl Supervisor {
 
     /// Hands an event to the part that it concerns.
     fn dispatch(&mut self, event: Event) {
-        let Self { pool, operations, state_file, .. } = self;
+        let Self { pool, operations, state_file, upkeep, .. } = self;
         match event {
             Event::Spawned { worker, result } => lifecycle::spawned(pool, operations, worker, result),
             Event::Exited { worker, status } => self.exited(worker, status),
@@ -256,6 +264,9 @@ impl Supervisor {
             Event::Disconnected { conn } => self.disconnected(conn),
             Event::Signalled { signal } => commands::signalled(pool, operations, signal),
             Event::ReleaseLocated { named, gone } => locate::located(pool, operations, named, gone),
+            Event::Surveyed(survey) => self.surveyed(&survey),
+            Event::Unwatched { failure } => upkeep.unwatched(pool.now(), &failure),
+            Event::Restored { what, result } => upkeep.restored(pool.now(), what, result),
             Event::Swept { result } => report::sweep(result),
             Event::DevServing { result, .. } => report::dev_server(result),
             Event::LogsReopened { result } => report::logs(result),
@@ -275,6 +286,14 @@ impl Supervisor {
             let signal = WorkerSignal::KillGroup;
             self.pool.effects.order(Action::Signal { worker: id, process, signal });
         }
+    }
+
+    fn surveyed(&mut self, survey: &Survey) {
+        self.upkeep.surveyed(self.pool.now(), survey);
+        if survey.lost.contains_key(&Own::State) {
+            self.state_file.is_lost();
+        }
+        losses::surveyed(&mut self.pool, &mut self.operations, survey);
     }
 
     fn published(&mut self, slot: SlotIndex, id: WorkerId, result: Result<(), Failure>) {
@@ -350,6 +369,7 @@ impl Supervisor {
         if self.has_quit() {
             return;
         }
+        self.upkeep.order(&mut self.pool.effects);
         self.try_installed_program();
         let mut look = Look::begin(&mut self.pool, self.operations.is_swapping());
         sockets::close_unneeded(&mut self.pool, &look.listeners);

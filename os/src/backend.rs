@@ -6,12 +6,12 @@ pub use succession::start_over;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nodesockd_core::action::{SpawnOrder, WorkerSignal};
-use nodesockd_core::config::{Config, DevAddress, Problem, SocketPattern, Symlinks};
+use nodesockd_core::config::{Companion, Config, DevAddress, Problem, SocketPattern, Symlinks};
 use nodesockd_core::event::{CpuTime, ExitStatus, Failure, Queue};
 use nodesockd_core::frame::Decoder;
 use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, WorkerId};
@@ -19,6 +19,7 @@ use nodesockd_core::notice::Notice;
 use nodesockd_core::release::Release;
 use nodesockd_core::state::{Entry, Leftovers, Survivor};
 use nodesockd_core::supervisor::Handoff;
+use nodesockd_core::survey::{Own, Sight, Survey};
 use nodesockd_core::wire::{Reply, ToWorker};
 use nodesockd_core::{Event, Time};
 use rustix::fs::FileType;
@@ -31,14 +32,17 @@ use tokio::time::{Instant, timeout_at};
 use crate::clock;
 use crate::dev_server::DevServer;
 use crate::error::OpenError;
+use crate::files::claims::Claims;
+use crate::files::keeping::Keeping;
 use crate::files::listeners::Listeners;
-use crate::files::lock::Lock;
+use crate::files::lock::{Lock, Refused};
 use crate::files::logs::Logs;
 use crate::files::queue::Queues;
 use crate::files::release;
 use crate::files::state_file::StateFile;
 use crate::files::sweep;
 use crate::files::tmp_dir::TmpDir;
+use crate::files::watch::Stir;
 use crate::handoff::pause::Pause;
 use crate::peers::channel;
 use crate::peers::channel::Channel;
@@ -103,9 +107,18 @@ pub struct Backend {
     logs: Logs,
     dev_server: DevServer,
     manager: Option<manager::Line>,
-    /// Those that bring signals and connections.
+    /// Those that bring signals.
     tasks: Vec<JoinHandle<()>>,
+    /// The one that brings connections.
+    accepting: Option<JoinHandle<()>>,
+    /// The one that tells what somebody else changes in our folders.
+    watching: Option<JoinHandle<()>>,
+    keeping: Keeping,
+    /// `ipcFile`, and the group that may use it.
+    ipc: (PathBuf, Option<String>),
     ipc_file: Option<IpcFile>,
+    /// Whose the names of links and sockets are.
+    claims: Claims,
     /// Last: it is released when everything else is gone.
     lock: Lock,
 }
@@ -140,17 +153,18 @@ impl Backend {
     pub fn open(setup: Setup) -> Result<Self, OpenError> {
         let config = &setup.config;
         let sockets = open_folders(config)?;
-        let lock = Lock::take(&config.ipc_file)?;
+        let lock = take_lock(&config.ipc_file)?;
+        let claims = Claims::take(&config.socket_dir, &config.ipc_file, &config.socket_file)?;
         expect_survivors_in(&sockets, config)?;
         let (ipc_file, control) = ipc::open(&config.ipc_file, config.options.ipc_group.as_deref())?;
-        Self::assemble(setup, sockets, lock, ipc_file, control)
+        Self::assemble(setup, sockets, (lock, claims), Some(ipc_file), control)
     }
 
     fn assemble(
         setup: Setup,
         sockets: TmpDir,
-        lock: Lock,
-        ipc_file: IpcFile,
+        (lock, claims): (Lock, Claims),
+        ipc_file: Option<IpcFile>,
         control: ControlSocket,
     ) -> Result<Self, OpenError> {
         let Setup { config, load, program } = setup;
@@ -180,9 +194,15 @@ impl Backend {
             dev_server: DevServer::default(),
             manager: manager::Line::open(),
             tasks: Vec::new(),
-            ipc_file: Some(ipc_file),
+            accepting: None,
+            watching: None,
+            keeping: Keeping::of(&config),
+            ipc: (config.ipc_file.clone(), config.options.ipc_group.clone()),
+            ipc_file,
+            claims,
             lock,
         };
+        backend.watch_folders();
         let heard = backend.start_hearing();
         heard.map_err(|error| OpenError::System { what: "install signal handlers", error })?;
         Ok(backend)
@@ -192,9 +212,74 @@ impl Backend {
     fn start_hearing(&mut self) -> io::Result<()> {
         self.pause.reset();
         self.tasks = signals::watch(&self.facts, &self.pause)?;
-        let serve = ipc::serve(self.control.clone(), self.facts.clone(), self.pause.token());
-        self.tasks.push(tokio::spawn(serve));
+        self.start_accepting();
+        self.start_watching();
         signals::release();
+        Ok(())
+    }
+
+    /// Serves clients of the control socket from now on.
+    fn start_accepting(&mut self) {
+        let serve = ipc::serve(self.control.clone(), self.facts.clone(), self.pause.token());
+        if let Some(before) = self.accepting.replace(tokio::spawn(serve)) {
+            before.abort();
+        }
+    }
+
+    /// Tells what somebody else changes in the folders, from now on.
+    fn start_watching(&mut self) {
+        let watch = self.keeping.watched();
+        let serve = watch.map(|watch| watch.serve(self.facts.clone(), self.pause.token()));
+        if let Some(before) = std::mem::replace(&mut self.watching, serve.map(tokio::spawn)) {
+            before.abort();
+        }
+    }
+
+    /// Watches the folders as they are by now.
+    fn watch_folders(&mut self) {
+        if let Err(failure) = self.keeping.watch() {
+            self.backlog.push_back(Event::Unwatched { failure });
+        }
+    }
+
+    /// What is found where somebody has changed something.
+    fn stirred(&mut self, stir: &Stir) -> Survey {
+        if stir.all {
+            self.watch_folders();
+            self.start_watching();
+            return self.look_at_all();
+        }
+        let entries = self.keeping.look_at(stir, &mut self.sockets);
+        Survey { entries, complete: false, lost: self.lost() }
+    }
+
+    fn look_at_all(&mut self) -> Survey {
+        let entries = self.keeping.entries(&mut self.sockets);
+        Survey { entries, complete: true, lost: self.lost() }
+    }
+
+    /// What of the daemon's own is missing.
+    fn lost(&self) -> BTreeMap<Own, PathBuf> {
+        let (ipc_file, _) = &self.ipc;
+        let socket = self.ipc_file.as_ref().is_none_or(IpcFile::is_lost);
+        let socket = socket.then(|| (Own::ControlSocket, ipc_file.clone()));
+        let lock = self.lock.is_lost().then(|| self.lock.path().to_owned()).or_else(|| self.claims.lost());
+        let lock = lock.map(|path| (Own::Lock, path));
+        let state = self.state_file.lost().map(|path| (Own::State, path));
+        self.keeping.missing_folder().into_iter().chain(lock).chain(socket).chain(state).collect()
+    }
+
+    fn make_control_socket(&mut self) -> Result<(), Failure> {
+        if self.ipc_file.as_ref().is_some_and(|file| !file.is_lost()) {
+            return Ok(());
+        }
+        // First: it would remove the new file if that got the number of the old one.
+        self.ipc_file = None;
+        let (path, group) = &self.ipc;
+        let opened = ipc::open_again(path, group.as_deref(), &self.control);
+        let (file, control) = opened.map_err(|error| Failure(error.to_string()))?;
+        (self.ipc_file, self.control) = (Some(file), control);
+        self.start_accepting();
         Ok(())
     }
 
@@ -218,7 +303,8 @@ impl Backend {
     /// To be called when the driver has quit; without it, connections are cut.
     pub async fn close(&mut self) {
         self.ipc_file = None;
-        for task in self.tasks.drain(..) {
+        let others = self.accepting.take().into_iter().chain(self.watching.take());
+        for task in self.tasks.drain(..).chain(others) {
             task.abort();
         }
         let deadline = Instant::now() + LAST_WORDS;
@@ -231,7 +317,16 @@ impl Backend {
         if let Some(manager) = self.manager.take() {
             manager.close().await;
         }
+        self.claims.release();
         self.lock.release();
+    }
+
+    /// Removes a name from the folder of links and sockets.
+    fn take_away(&mut self, name: &str, kind: FileType) -> Result<(), Failure> {
+        if self.sockets.remove(name, kind)? {
+            self.keeping.did(name, Sight::Nothing);
+        }
+        Ok(())
     }
 
     /// The worker, if its process is still this one.
@@ -267,6 +362,10 @@ impl Backend {
                 self.clients.insert(conn, outbox);
                 None
             }
+            Fact::Stirred(stir) => {
+                let survey = self.stirred(&stir);
+                (!survey.is_empty()).then_some(Event::Surveyed(survey))
+            }
             Fact::Paused(paused) => {
                 self.paused.push(paused);
                 None
@@ -287,6 +386,15 @@ impl Backend {
             }
         }
     }
+}
+
+/// The lock of the daemon whose control socket is `ipc_file`.
+fn take_lock(ipc_file: &Path) -> Result<Lock, OpenError> {
+    let file = Companion::Lock.path(ipc_file);
+    Lock::acquire(&file, ipc_file).map_err(|refused| match refused {
+        Refused::Held(holder) => OpenError::Locked { pid: holder.map(|holder| holder.pid), file },
+        Refused::Unusable(reason) => OpenError::Lock { file, reason },
+    })
 }
 
 /// The folder of links and sockets, if that and `tmpDir` can be trusted.
@@ -315,7 +423,7 @@ fn expect_survivors_in(sockets: &TmpDir, config: &Config) -> Result<(), OpenErro
 
 impl Drop for Backend {
     fn drop(&mut self) {
-        for task in &self.tasks {
+        for task in self.tasks.iter().chain(&self.accepting).chain(&self.watching) {
             task.abort();
         }
     }
@@ -342,6 +450,11 @@ impl nodesockd_core::backend::Backend for Backend {
         let patterns: Vec<SocketPattern> = former.chain([config.socket_file.clone()]).collect();
         let links = self.sockets.links(&patterns);
         self.patterns = patterns;
+        if !survivors.is_empty() {
+            // Nobody has told what was removed while there was no daemon.
+            let survey = self.look_at_all();
+            self.backlog.push_back(Event::Surveyed(survey));
+        }
         Leftovers { state, survivors, links }
     }
 
@@ -409,13 +522,14 @@ impl nodesockd_core::backend::Backend for Backend {
 
     fn publish(&mut self, link: &str, socket: &str, symlinks: Symlinks) -> Result<(), Failure> {
         self.sockets.publish(link, socket, symlinks)?;
+        self.keeping.did(link, Sight::Link(socket.to_owned()));
         self.dev_server.published();
         self.queues.observe(socket, &self.sockets.path(socket));
         Ok(())
     }
 
     fn withdraw(&mut self, link: &str) -> Result<(), Failure> {
-        self.sockets.remove(link, FileType::Symlink).map(drop)
+        self.take_away(link, FileType::Symlink)
     }
 
     fn measure_queue(&mut self, _worker: WorkerId, socket: &str) -> Queue {
@@ -433,12 +547,37 @@ impl nodesockd_core::backend::Backend for Backend {
     fn unlisten(&mut self, socket: &str) -> Result<(), Failure> {
         self.listeners.close(socket);
         self.queues.forget(socket);
-        self.sockets.remove(socket, FileType::Socket).map(drop)
+        self.take_away(socket, FileType::Socket)
     }
 
     fn remove(&mut self, socket: &str) -> Result<(), Failure> {
         self.queues.forget(socket);
-        self.sockets.remove(socket, FileType::Socket).map(drop)
+        self.take_away(socket, FileType::Socket)
+    }
+
+    fn survey(&mut self) -> Survey {
+        self.look_at_all()
+    }
+
+    fn restore(&mut self, what: Own) -> Result<(), Failure> {
+        match what {
+            Own::Folder => {
+                self.keeping.make_folders()?;
+                self.watch_folders();
+                self.start_watching();
+                let survey = self.look_at_all();
+                self.backlog.push_back(Event::Surveyed(survey));
+                Ok(())
+            }
+            Own::Lock => {
+                if self.lock.is_lost() {
+                    self.lock = take_lock(&self.ipc.0).map_err(|error| Failure(error.to_string()))?;
+                }
+                self.claims.restore()
+            }
+            Own::ControlSocket => self.make_control_socket(),
+            Own::State => Ok(()),
+        }
     }
 
     fn persist(&mut self, entry: Option<&Entry>) -> Result<(), Failure> {
@@ -491,6 +630,9 @@ impl nodesockd_core::backend::Backend for Backend {
         if let Ok(Config { socket_file, .. }) = &loaded
             && !self.patterns.contains(socket_file)
         {
+            if let Err(error) = self.claims.claim(socket_file) {
+                return Err(vec![Problem::general(error.to_string())]);
+            }
             self.patterns.push(socket_file.clone());
         }
         loaded

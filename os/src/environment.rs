@@ -13,6 +13,7 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::handoff::handoff_file::is_handed_over;
+use crate::processes::descriptors;
 use crate::signals;
 
 /// Makes the process a clean parent. To be called first in `main`, while there is one thread.
@@ -23,10 +24,12 @@ use crate::signals;
 ///   SIGCHLD ignored learns no exit status. Those that an earlier program of this process has blocked, to hand them over,
 ///   stay so until there is a handler for them. SIGPIPE stays as Rust has it: ignored here, reset in children.
 /// - The umask is 007: nginx reaches workers' sockets through their group.
+/// - The limit of open descriptors is as high as it may be; workers get the one of before.
 pub fn prepare() {
     keep_inherited_descriptors();
     reset_signals();
     rustix::process::umask(Mode::RWXO);
+    descriptors::raise();
 }
 
 #[expect(unsafe_code, reason = "there is no safe way to name a descriptor that nobody owns")]

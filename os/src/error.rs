@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use nodesockd_core::event::Failure;
 
+use crate::files::holder::Holder;
+
 /// Why there can be no daemon here. `Display` says what is wrong, why, and what to do.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -16,6 +18,22 @@ pub enum OpenError {
         pid: Option<u32>,
         /// The lock file.
         file: PathBuf,
+    },
+    /// The names of links and sockets are another daemon's.
+    Claimed {
+        /// The folder of links and sockets.
+        folder: PathBuf,
+        /// `socketFile`
+        pattern: String,
+        /// The other daemon, if the lock file says.
+        holder: Option<Holder>,
+    },
+    /// Another daemon uses the folder of links and sockets, and nothing says which names in it are that one's.
+    Unclaimed {
+        /// The folder.
+        folder: PathBuf,
+        /// The other daemon's process id.
+        pid: u32,
     },
     /// The lock file cannot be used.
     Lock {
@@ -68,13 +86,27 @@ impl fmt::Display for OpenError {
         match self {
             Self::Locked { pid: Some(pid), file } => write!(
                 f,
-                "another daemon, process {pid}, runs here: it holds `{}`; end it with `nodesockd terminate`, or give \
-                 this one an `ipcFile` of its own",
+                "another daemon, process {pid}, runs here: it holds `{}`; end it with `nodesockd terminate` (or `kill {pid}`, \
+                 if it has no control socket), or give this one a `tmpDir` of its own",
                 file.display()
             ),
             Self::Locked { pid: None, file } => {
                 write!(f, "another daemon runs here: it holds `{0}`; `fuser {0}` says which", file.display())
             }
+            Self::Claimed { folder, pattern, holder } => {
+                let (folder, whose) = (folder.display(), holder.as_ref().map(whose).unwrap_or_default());
+                write!(
+                    f,
+                    "the links `{pattern}` in `{folder}` are those of another daemon{whose}; give this one a `tmpDir` of its \
+                     own, or another `socketFile`, or end the other one first"
+                )
+            }
+            Self::Unclaimed { folder, pid } => write!(
+                f,
+                "another daemon, process {pid}, uses `{}`, and its lock file was removed, so that nobody knows which links \
+                 are its own; end it with `nodesockd terminate` or `kill {pid}`, or give this one a `tmpDir` of its own",
+                folder.display()
+            ),
             Self::Lock { file, reason } => write!(f, "cannot lock `{}`: {reason}", file.display()),
             Self::TmpDir { path, reason } => {
                 write!(f, "cannot use the folder `{}`: {reason}", path.display())
@@ -104,6 +136,8 @@ impl std::error::Error for OpenError {
         match self {
             Self::System { error, .. } => Some(error),
             Self::Locked { .. }
+            | Self::Claimed { .. }
+            | Self::Unclaimed { .. }
             | Self::Lock { .. }
             | Self::TmpDir { .. }
             | Self::Moved { .. }
@@ -111,6 +145,12 @@ impl std::error::Error for OpenError {
             | Self::Group { .. } => None,
         }
     }
+}
+
+/// Which daemon, in a sentence.
+fn whose(holder: &Holder) -> String {
+    let socket = holder.ipc_file.as_ref().map(|path| format!(" (`ipcFile` `{}`)", path.display()));
+    format!(", process {}{}", holder.pid, socket.unwrap_or_default())
 }
 
 /// What could not be done to which file, and the system's words.

@@ -40,6 +40,7 @@ mod title;
 pub use backend::{Backend, Setup, start_over};
 pub use environment::{logical_cwd, prepare, random_boot_id, usable_cpus};
 pub use error::OpenError;
+pub use files::holder::{Holder, lock_holder};
 pub use files::release::locate as locate_release;
 pub use handoff::handoff_file::HandoffFile;
 pub use handoff::preflight::{PREFLIGHT, PreflightReply};
@@ -48,6 +49,7 @@ pub use machine::probe::{diag_available, listens, table_available, tmp_dir_usabl
 pub use machine::{accounts, rights};
 pub use peers::manager::service_manager;
 pub use peers::{outbox, session};
+pub use processes::descriptors::descriptor_limit;
 pub use processes::pidfd::Watched;
 pub use processes::trampoline::become_worker_if_asked;
 pub use title::set_title;

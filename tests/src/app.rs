@@ -193,8 +193,9 @@ impl App {
     #[must_use]
     pub fn leftovers(&self) -> Vec<String> {
         let kept = ["lock", "state", "workers"].map(|ending| format!("nodesockd.ipc.{ending}"));
+        let is_kept = |name: &String| kept.contains(name) || name.ends_with(".sock.lock");
         let run = self.run();
-        let names = entries(&run).filter(|(name, is_file)| *is_file && !kept.contains(name));
+        let names = entries(&run).filter(|(name, is_file)| *is_file && !is_kept(name));
         names.map(|(name, _)| name).collect()
     }
 

@@ -110,6 +110,31 @@ fn broken(pool: &mut Pool, operations: &mut Operations, id: WorkerId, reason: &s
     }
 }
 
+/// The file of a worker's socket is gone: whoever is connected is served, and nobody else can connect. One that has not
+/// finished booting may be about to bind the socket again; it is looked at once it is ready.
+pub(super) fn socket_lost(pool: &mut Pool, operations: &mut Operations, id: WorkerId, path: &str) {
+    let Some(worker) = pool.workers.get(id) else { return };
+    match worker.state() {
+        State::Booting { .. } => pool.workers.change(id, Worker::loses_socket),
+        State::Ready { .. } => {
+            pool.workers.change(id, Worker::loses_socket);
+            let reason = format!(
+                "its socket `{path}` is gone, removed by somebody or closed by the app: nobody can connect"
+            );
+            broken(pool, operations, id, &reason);
+        }
+        State::Waiting
+        | State::Spawning { .. }
+        | State::Unwanted
+        | State::Draining(_)
+        | State::ShuttingDown { .. }
+        | State::Terminating { .. }
+        | State::Killed { .. }
+        | State::Exited
+        | State::Reaped { .. } => {}
+    }
+}
+
 /// A worker's process ended. Returns the process, which has to be reaped.
 pub(super) fn exited(
     pool: &mut Pool,
@@ -196,6 +221,8 @@ pub(super) fn due(pool: &mut Pool, operations: &mut Operations, id: WorkerId, ti
         | Timer::Promotion
         | Timer::Link
         | Timer::Persist
+        | Timer::Repair
+        | Timer::Survey
         | Timer::Extend
         | Timer::Watchdog => debug_assert!(false, "no deadline of a worker: {timer:?}"),
     }

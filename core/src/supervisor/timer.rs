@@ -33,6 +33,10 @@ pub enum Timer {
     Link,
     /// The state file could not be written and is tried again.
     Persist,
+    /// Something of the daemon's own is made again.
+    Repair,
+    /// The folders are looked at, because the kernel does not tell what changes in them.
+    Survey,
     /// The service manager has to be asked for more time.
     Extend,
     /// The service manager has to hear that the daemon is not stuck.

@@ -1,11 +1,13 @@
 //! Facts that no backend would report: wrong, unexpected, twice.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use arbitrary::Unstructured;
 use nodesockd_core::config::{Config, Problem};
 use nodesockd_core::event::{Caller, DaemonSignal, ExitStatus, Failure, Queue};
 use nodesockd_core::id::{BootId, ConnId, Ids, Peer, Process, RequestRef, SlotIndex, WorkerId};
+use nodesockd_core::survey::{Own, Sight, Survey};
 use nodesockd_core::wire::{Claim, FromWorker, Request, ToWorker};
 use nodesockd_core::{Action, Event, Supervisor, Time};
 
@@ -154,7 +156,7 @@ impl Noise<'_> {
     }
 
     fn general(&mut self) -> Event {
-        match self.input.below(9) {
+        match self.input.below(12) {
             0 => Event::Withdrawn { slot: self.slot(), link: "app.0.sock".into(), result: self.failure() },
             1 => Event::Swept { result: self.failure().map(|()| 1) },
             2 => Event::DevServing { address: Some(8000.into()), result: self.failure() },
@@ -162,6 +164,9 @@ impl Noise<'_> {
             4 => Event::ConfigLoaded { result: Ok(Box::new(self.config.clone())) },
             5 => Event::LogsReopened { result: self.failure() },
             6 => Event::Persisted { result: self.failure() },
+            8 | 9 => Event::Surveyed(self.survey()),
+            10 => Event::Restored { what: self.own(), result: self.failure() },
+            11 => Event::Unwatched { failure: Failure("as chosen".into()) },
             7 => Event::Disconnected { conn: ConnId(u64::from(self.input.byte() % 4)) },
             _ => {
                 let hangups =
@@ -171,6 +176,24 @@ impl Noise<'_> {
                 Event::Signalled { signal: self.input.one(signals).unwrap_or(DaemonSignal::Hangup) }
             }
         }
+    }
+
+    /// Somebody has changed a link, the socket of a worker, or something of the daemon's own.
+    fn survey(&mut self) -> Survey {
+        let link = format!("app.{}.sock", self.slot());
+        let socket = self.recent().map(|worker| self.config.socket_file.socket(worker));
+        let name = socket.filter(|_| self.input.flag()).unwrap_or(link);
+        let sights = [Sight::Nothing, Sight::Socket, Sight::Other, Sight::Link("elsewhere".into())];
+        let sight = self.input.one(&sights).unwrap_or(Sight::Nothing);
+        let own = self.own();
+        let lost =
+            if self.input.flag() { BTreeMap::from([(own, "/run/app".into())]) } else { BTreeMap::new() };
+        Survey { entries: BTreeMap::from([(name, sight)]), complete: self.input.rarely(4), lost }
+    }
+
+    fn own(&mut self) -> Own {
+        let all = [Own::Folder, Own::Lock, Own::ControlSocket, Own::State];
+        self.input.one(&all).unwrap_or(Own::State)
     }
 
     fn failure(&mut self) -> Result<(), Failure> {

@@ -14,6 +14,7 @@ use nodesockd_core::notice::Notice;
 use nodesockd_core::release::Release;
 use nodesockd_core::state::{Entry, Leftovers};
 use nodesockd_core::supervisor::Handoff;
+use nodesockd_core::survey::{Own, Survey};
 use nodesockd_core::wire::{FromWorker, Reply, Request, ToWorker};
 use nodesockd_core::{Time, config};
 
@@ -448,6 +449,14 @@ impl Backend for World<'_> {
 
     fn has_release(&mut self, _release: &Release) -> bool {
         self.fails().is_ok()
+    }
+
+    fn survey(&mut self) -> Survey {
+        Survey::default()
+    }
+
+    fn restore(&mut self, _what: Own) -> Result<(), Failure> {
+        self.fails()
     }
 
     fn probe(&mut self, worker: WorkerId, _socket: &str, _path: &str) {

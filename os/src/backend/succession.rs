@@ -15,6 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use nodesockd_core::Event;
+use nodesockd_core::config::Companion;
 use nodesockd_core::event::ExitStatus;
 use nodesockd_core::frame::Decoder;
 use nodesockd_core::id::WorkerId;
@@ -26,6 +27,7 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::{Backend, Setup, Worker};
 use crate::error::OpenError;
+use crate::files::claims::Claims;
 use crate::files::lock::Lock;
 use crate::handoff::fds::{ClientFds, FdCollector, FdNumber, HandoffFds, PausedStream, WorkerFds};
 use crate::handoff::handoff_file::{self, HandoffFile};
@@ -39,6 +41,7 @@ use crate::peers::notify;
 use crate::peers::outbox::{Outbox, outbox};
 use crate::peers::session::{Fact, Paused, Session, Stopped};
 use crate::processes::children;
+use crate::processes::descriptors;
 use crate::processes::pidfd::Pidfd;
 use crate::processes::spawn;
 use crate::processes::survivors;
@@ -106,10 +109,12 @@ impl Backend {
         let system = |error| OpenError::System { what: "take over", error };
         let control = std::os::unix::net::UnixListener::from(fds.control.open());
         let control = UnixListener::from_std(control).map_err(system)?;
-        let lock = Lock::from_handoff(fds.lock.open());
+        let lock = Lock::from_handoff(Companion::Lock.path(&config.ipc_file), fds.lock.open());
+        let names = fds.claims.into_iter().map(|(pattern, file)| (pattern, file.open()));
+        let claims = Claims::take_over(&config.socket_dir, &config.ipc_file, &config.socket_file, names)?;
         let group = config.options.ipc_group.as_deref();
         let (ipc_file, control) = ipc::from_handoff(&config.ipc_file, group, control, fds.connections)?;
-        let mut backend = Self::assemble(setup, sockets, lock, ipc_file, control)?;
+        let mut backend = Self::assemble(setup, sockets, (lock, claims), ipc_file, control)?;
         backend.listeners.take_over(fds.listeners.into_iter().map(|(name, socket)| (name, socket.open())));
         backend.logs.take_over(fds.logs.into_iter().map(|(path, file)| (path, file.open())));
         if let Some(server) = fds.dev_server {
@@ -121,6 +126,9 @@ impl Backend {
         for client in fds.clients {
             backend.unpack_client(client).map_err(system)?;
         }
+        // What others have removed in between, nobody has told.
+        let survey = backend.look_at_all();
+        backend.backlog.push_back(Event::Surveyed(survey));
         Ok((backend, supervisor))
     }
 
@@ -180,6 +188,7 @@ impl Backend {
         let clients = clients.collect();
         HandoffFds {
             lock: fds.add(&self.lock),
+            claims: self.claims.pack(fds),
             control: fds.add(&*self.control.listener),
             connections: self.control.count(),
             workers,
@@ -299,7 +308,10 @@ fn run(program: &Path, handoff: Option<&File>) -> io::Result<Infallible> {
         variable
     });
     let variables = strings(variables)?;
-    Ok(nix::unistd::execve(&program, &args, &variables)?)
+    descriptors::put_back();
+    let Err(error) = nix::unistd::execve(&program, &args, &variables);
+    descriptors::raise();
+    Err(error.into())
 }
 
 /// A child, alive or not: it has not been collected.

@@ -1,62 +1,91 @@
-//! One daemon per `ipcFile`.
+//! A lock that belongs to a name.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use nodesockd_core::config::Companion;
 use rustix::fs::{FlockOperation, OFlags, flock, ftruncate};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-use crate::error::OpenError;
+use crate::files::holder::{self, Holder};
 
-/// The lock: `flock(2)` on `<ipcFile>.lock`. The file is never removed, or two daemons could each lock one of that
-/// name; the pid in it is for people.
+/// `flock(2)` on a file. The file is never removed, or two daemons could each lock one of that name; what it says is for
+/// people, and for those who are refused.
 #[derive(Debug)]
-pub(crate) struct Lock(File);
+pub(crate) struct Lock {
+    path: PathBuf,
+    file: File,
+}
+
+/// Why a lock cannot be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// Another daemon has it; who, if the file says.
+    Held(Option<Holder>),
+    /// The file cannot be used.
+    Unusable(String),
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Held(Some(holder)) => write!(f, "process {} holds it", holder.pid),
+            Self::Held(None) => f.write_str("another process holds it"),
+            Self::Unusable(reason) => f.write_str(reason),
+        }
+    }
+}
 
 impl Lock {
-    /// Takes the lock of the daemon at `ipc_file`.
-    pub(crate) fn take(ipc_file: &Path) -> Result<Self, OpenError> {
-        let file = Companion::Lock.path(ipc_file);
-        let refused = |reason: String| OpenError::Lock { file: file.clone(), reason };
+    /// Takes the lock at `path`, for the daemon whose control socket is `ipc_file`.
+    pub(crate) fn acquire(path: &Path, ipc_file: &Path) -> Result<Self, Refused> {
+        let unusable = |error: &dyn fmt::Display| Refused::Unusable(error.to_string());
         loop {
-            let mut lock = open(&file).map_err(|error| refused(explain(&file, &error)))?;
-            match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            let mut file = open(path).map_err(|error| Refused::Unusable(explain(path, &error)))?;
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
-                Err(Errno::WOULDBLOCK) => {
-                    let mut text = String::new();
-                    let _ = Read::by_ref(&mut lock).take(16).read_to_string(&mut text);
-                    return Err(OpenError::Locked { pid: text.trim().parse().ok(), file });
-                }
-                Err(error) => return Err(refused(error.to_string())),
+                Err(Errno::WOULDBLOCK) => return Err(Refused::Held(holder::read(path))),
+                Err(error) => return Err(unusable(&error)),
             }
-            let held = lock.metadata().map_err(|error| refused(error.to_string()))?;
+            let held = file.metadata().map_err(|error| unusable(&error))?;
             if !held.is_file() {
-                return Err(refused("it is no regular file; remove it".into()));
+                return Err(Refused::Unusable("it is no regular file; remove it".into()));
             }
             // Somebody may have removed or replaced it since it was opened: then the lock is on a nameless file.
-            let named = std::fs::symlink_metadata(&file);
+            let named = std::fs::symlink_metadata(path);
             if named.is_ok_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino())) {
-                let written = ftruncate(&lock, 0)
+                let written = ftruncate(&file, 0)
                     .map_err(io::Error::from)
-                    .and_then(|()| writeln!(lock, "{}", std::process::id()));
-                return written.map(|()| Self(lock)).map_err(|error| refused(error.to_string()));
+                    .and_then(|()| file.write_all(holder::words(ipc_file).as_bytes()));
+                written.map_err(|error| unusable(&error))?;
+                return Ok(Self { path: path.to_owned(), file });
             }
         }
     }
 
     /// The lock that an earlier program of this process has taken: it belongs to the open file (flock(2)).
-    pub(crate) fn from_handoff(file: OwnedFd) -> Self {
-        Self(file.into())
+    pub(crate) fn from_handoff(path: PathBuf, file: OwnedFd) -> Self {
+        Self { path, file: file.into() }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether the file of that name is another one now, or there is none.
+    pub(crate) fn is_lost(&self) -> bool {
+        let named = std::fs::symlink_metadata(&self.path);
+        let held = self.file.metadata();
+        named.ok().map(|named| (named.dev(), named.ino())) != held.ok().map(|held| (held.dev(), held.ino()))
     }
 
     /// Gives the lock back.
     pub(crate) fn release(&self) {
-        let _ = flock(&self.0, FlockOperation::Unlock);
+        let _ = flock(&self.file, FlockOperation::Unlock);
     }
 }
 
@@ -73,7 +102,7 @@ fn explain(file: &Path, error: &io::Error) -> String {
 
 impl AsFd for Lock {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.file.as_fd()
     }
 }
 

@@ -1,6 +1,9 @@
 //! Files and sockets: what is in `tmpDir`, accept queues, log files, the daemon's lock and its state.
 
+pub(crate) mod claims;
 pub(crate) mod diag;
+pub(crate) mod holder;
+pub(crate) mod keeping;
 pub(crate) mod listeners;
 pub(crate) mod lock;
 pub(crate) mod logs;
@@ -9,3 +12,4 @@ pub(crate) mod release;
 pub(crate) mod state_file;
 pub(crate) mod sweep;
 pub(crate) mod tmp_dir;
+pub(crate) mod watch;

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nodesockd_core::config::Companion;
@@ -53,6 +53,14 @@ impl StateFile {
             }
         };
         done.map_err(|error| failure("write", &self.path, error))
+    }
+
+    /// The path of the file that this backend has put there and somebody else has removed or replaced.
+    pub(crate) fn lost(&self) -> Option<PathBuf> {
+        let (file, _) = self.open.as_ref()?;
+        let named = std::fs::symlink_metadata(&self.path).ok().map(|named| (named.dev(), named.ino()));
+        let held = file.metadata().ok().map(|held| (held.dev(), held.ino()));
+        (named != held).then(|| self.path.clone())
     }
 
     /// What it holds, if that was written since the machine was booted.

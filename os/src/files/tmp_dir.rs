@@ -2,12 +2,13 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nodesockd_core::config::{Named, SocketPattern, Symlinks};
 use nodesockd_core::event::Failure;
 use nodesockd_core::state::FoundLink;
+use nodesockd_core::survey::Sight;
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, Stat, fstat, openat, renameat, statat, symlinkat, unlinkat,
 };
@@ -60,6 +61,23 @@ impl TmpDir {
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(failure("look at", &path, error)),
         }
+    }
+
+    /// What a name in it names.
+    pub(crate) fn sight(&mut self, name: &str) -> Sight {
+        let kind = match self.look_at(name) {
+            Ok(Some(stat)) => FileType::from_raw_mode(stat.st_mode),
+            Ok(None) | Err(_) => return Sight::Nothing,
+        };
+        if kind == FileType::Socket {
+            return Sight::Socket;
+        }
+        if kind != FileType::Symlink {
+            return Sight::Other;
+        }
+        let Ok(target) = std::fs::read_link(self.path(name)) else { return Sight::Nothing };
+        let inside = target.strip_prefix(&self.path).unwrap_or(&target);
+        Sight::Link(inside.to_string_lossy().into_owned())
     }
 
     /// Swaps `link`, so that it names `socket`.
@@ -133,6 +151,21 @@ impl TmpDir {
         let wanted = if kind == FileType::Symlink { "symlink" } else { "socket" };
         Err(Failure(format!("`{}` is in the way: it is no {wanted}; remove it", self.path(name).display())))
     }
+}
+
+/// Makes a folder again that had this mode and this group.
+pub(crate) fn remake(path: &Path, mode: u32, group: u32) -> Result<(), Failure> {
+    let cannot = |error: io::Error| {
+        let mode = mode & 0o7777;
+        let advice = format!("`mkdir -m {mode:o} {}` makes it, as a user who may", path.display());
+        failure("make the folder", path, format_args!("{error}; {advice}"))
+    };
+    match std::fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        made => made.map_err(cannot)?,
+    }
+    std::os::unix::fs::chown(path, None, Some(group)).map_err(cannot)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode & 0o7777)).map_err(cannot)
 }
 
 fn open_trusted_by_us(path: &Path) -> Result<OwnedFd, String> {

@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 pub(crate) struct HandoffFds {
     pub lock: FdNumber,
+    /// Locks on the names of links and sockets, by the pattern of the names.
+    #[serde(default)]
+    pub claims: BTreeMap<String, FdNumber>,
     pub control: FdNumber,
     /// Connections that were made to the control socket.
     pub connections: u64,

@@ -40,6 +40,13 @@ pub(crate) struct IpcFile {
     identity: (u64, u64),
 }
 
+impl IpcFile {
+    /// Whether somebody else has removed or replaced it.
+    pub(crate) fn is_lost(&self) -> bool {
+        !identity(&self.path).is_ok_and(|found| found == self.identity)
+    }
+}
+
 impl Drop for IpcFile {
     fn drop(&mut self) {
         if identity(&self.path).is_ok_and(|found| found == self.identity) {
@@ -74,18 +81,17 @@ impl ControlSocket {
     }
 }
 
-/// The control socket of the program that was this process before, to which `connections` connections were made.
+/// The control socket of the program that was this process before, to which `connections` connections were made. There is no
+/// file if somebody has removed it.
 pub(crate) fn from_handoff(
     path: &Path,
     group: Option<&str>,
     listener: UnixListener,
     connections: u64,
-) -> Result<(IpcFile, ControlSocket), OpenError> {
+) -> Result<(Option<IpcFile>, ControlSocket), OpenError> {
     let group = group.map(gid).transpose()?;
     let file = identity(path).map(|identity| IpcFile { path: path.to_owned(), identity });
-    let file = file
-        .map_err(|error| OpenError::Ipc { file: path.to_owned(), reason: format!("it is gone: {error}") })?;
-    Ok((file, ControlSocket::new(listener, group, connections)))
+    Ok((file.ok(), ControlSocket::new(listener, group, connections)))
 }
 
 /// Binds the control socket: mode 0600, or 0660 and of that group. The caller holds the lock.
@@ -106,6 +112,16 @@ pub(crate) fn open(path: &Path, group: Option<&str>) -> Result<(IpcFile, Control
         })?;
     }
     Ok((file, ControlSocket::new(listener, group.map(|(_, gid)| gid), 0)))
+}
+
+/// Binds the control socket again whose file is gone. Those who are connected are not disturbed.
+pub(crate) fn open_again(
+    path: &Path,
+    group: Option<&str>,
+    control: &ControlSocket,
+) -> Result<(IpcFile, ControlSocket), OpenError> {
+    let (file, opened) = open(path, group)?;
+    Ok((file, ControlSocket { listener: opened.listener, policy: opened.policy, ..control.clone() }))
 }
 
 /// Serves clients until it is to stop where it is.

@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
+use crate::files::watch::Stir;
 use crate::handoff::pause::PauseToken;
 use crate::peers::asker::Asker;
 use crate::peers::channel::Channel;
@@ -39,6 +40,8 @@ pub enum Fact {
         /// What it says.
         message: FromWorker,
     },
+    /// Entries of watched folders have gone, or were replaced. What that means is still to be looked at.
+    Stirred(Stir),
     /// A conversation has stopped where it was, as it was to.
     Paused(Paused),
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod children;
 pub(crate) mod cpu_time;
+pub(crate) mod descriptors;
 pub(crate) mod moment;
 pub(crate) mod pidfd;
 pub(crate) mod spawn;

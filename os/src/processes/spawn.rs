@@ -28,6 +28,7 @@ use crate::files::listeners::Listeners;
 use crate::files::logs::Logs;
 use crate::peers::notify;
 use crate::processes::children;
+use crate::processes::descriptors;
 use crate::processes::pidfd::Pidfd;
 use crate::processes::trampoline;
 use crate::processes::worker_locks::{self, WorkerLocks};
@@ -94,6 +95,7 @@ pub(crate) fn start(
     let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else {
         return Err(cannot_run(name, "the system gave no process id"));
     };
+    descriptors::give(pid);
     match identify(pid) {
         Ok((process, pidfd)) => {
             workers.insert(pid);

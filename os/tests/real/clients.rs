@@ -5,7 +5,7 @@ use std::path::Path;
 
 use nodesockd_core::Event;
 use nodesockd_core::backend::Backend as _;
-use nodesockd_core::config::Output;
+use nodesockd_core::config::{Output, SocketPattern};
 use nodesockd_core::event::ExitStatus;
 use nodesockd_core::id::{ConnId, Peer, RequestRef};
 use nodesockd_core::wire::{Body, Json, Reply, Request};
@@ -33,7 +33,7 @@ async fn until_disconnected(inbox: &mut mpsc::Receiver<Fact>) -> Vec<Event> {
             Fact::Connected(_, outbox) => replies = Some(outbox),
             Fact::Event(Event::Disconnected { .. }) => replies.as_ref().unwrap().close(),
             Fact::Event(event) => events.push(event),
-            Fact::Claimed { .. } | Fact::Paused(_) => {}
+            Fact::Claimed { .. } | Fact::Paused(_) | Fact::Stirred(_) => {}
         }
     }
     events
@@ -203,6 +203,7 @@ async fn open_replaces_stale_socket_only() {
     let other = |name: &str| {
         let mut config = config(harness.folder.path());
         config.ipc_file = harness.path(name);
+        config.socket_file = SocketPattern::parse(&format!("{name}.{{worker}}.sock")).unwrap();
         config
     };
     dead_socket(&harness.path("stale.ipc"));

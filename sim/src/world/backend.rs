@@ -12,6 +12,7 @@ use nodesockd_core::notice::Notice;
 use nodesockd_core::release::Release;
 use nodesockd_core::state::{Entry, Leftovers};
 use nodesockd_core::supervisor::Handoff;
+use nodesockd_core::survey::{Own, Survey};
 use nodesockd_core::wire::{Reply, ToWorker};
 
 use crate::faults::Call;
@@ -84,6 +85,14 @@ impl Backend for World {
 
     fn has_release(&mut self, release: &Release) -> bool {
         World::has_release(self, release)
+    }
+
+    fn survey(&mut self) -> Survey {
+        World::survey(self)
+    }
+
+    fn restore(&mut self, what: Own) -> Result<(), Failure> {
+        World::restore(self, what)
     }
 
     fn probe(&mut self, worker: WorkerId, _socket: &str, path: &str) {

@@ -14,6 +14,7 @@ mod process;
 mod processes;
 pub(crate) mod releases;
 mod sockets;
+mod survey;
 mod upgrade;
 mod worker_actions;
 

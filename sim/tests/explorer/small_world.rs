@@ -374,6 +374,9 @@ impl SmallWorld {
             Action::LocateRelease { named, .. } => {
                 Some(Event::ReleaseLocated { named: Ok(named), gone: false })
             }
+            Action::Survey | Action::Restore { .. } => {
+                return Err("nobody has removed anything".into());
+            }
             Action::ServeDev { address, .. } => Some(Event::DevServing { address, result: Ok(()) }),
             Action::Persist { entry } => {
                 self.state = entry.and_then(|entry| State::after(self.state.take(), entry));

@@ -1,5 +1,12 @@
 //! What machines do to a daemon and its workers, and that nothing stays down for it.
 #![expect(clippy::unwrap_used, reason = "the helpers of tests stop a test as well")]
+#![expect(clippy::print_stdout, reason = "says how long something was away")]
 
 mod boots;
+mod descriptors;
+mod invalid_file;
+mod links;
 mod log;
+mod own;
+mod second_daemon;
+mod sockets;

@@ -15,6 +15,7 @@ use nodesockd_core::notice::Notice;
 use nodesockd_core::release::Release;
 use nodesockd_core::state::{Entry, Leftovers};
 use nodesockd_core::supervisor::{Daemon, Handoff};
+use nodesockd_core::survey::{Own, Survey};
 use nodesockd_core::wire::{FromWorker, Json, Reply, Request, ToWorker};
 use nodesockd_core::{Event, Supervisor, Time};
 use nodesockd_os::outbox::Outbox;
@@ -178,6 +179,14 @@ impl Backend for Crew {
         true
     }
 
+    fn survey(&mut self) -> Survey {
+        Survey::default()
+    }
+
+    fn restore(&mut self, _what: Own) -> Result<(), Failure> {
+        Ok(())
+    }
+
     fn probe(&mut self, worker: WorkerId, _socket: &str, _path: &str) {
         self.soon.push_back(Event::Probed { worker, result: Ok(200) });
     }
@@ -260,7 +269,7 @@ impl Backend for Crew {
                 Fact::Claimed { conn, claims, message, .. } => {
                     return Some(Event::Claimed { conn, caller: None, claims, message });
                 }
-                Fact::Paused(_) => {}
+                Fact::Paused(_) | Fact::Stirred(_) => {}
             }
         }
     }

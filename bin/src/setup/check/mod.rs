@@ -1,5 +1,6 @@
 //! `check`: would a daemon run here? Looks at the configuration and its surroundings, changes nothing.
 
+mod descriptors;
 pub(crate) mod folder;
 pub(crate) mod former;
 pub(crate) mod library;
@@ -101,6 +102,7 @@ async fn findings(args: &CheckArgs) -> Result<Vec<Finding>, Failure> {
     findings.extend(folder::look(&config, &account));
     findings.extend(leftovers::in_the_way(&config));
     findings.extend(socket::look(&config).await);
+    findings.push(descriptors::look(&config));
     findings.extend(former::look(&config).await);
     Ok(findings)
 }

@@ -166,6 +166,9 @@ pub(in crate::supervisor) fn online(pool: &mut Pool, id: WorkerId, suspended: bo
         worker.note_ready(now);
         worker.becomes_ready(now, suspended);
     });
+    if pool.workers.change(id, Worker::takes_lost_socket) {
+        pool.effects.order(Action::Survey);
+    }
     pool.progress(id, Stage::Online, None);
     Online::Accepted
 }

@@ -77,9 +77,12 @@ fn need(pool: &Pool, index: SlotIndex) -> Need {
     let slot = pool.slots.get(index);
     let may_swap = slot.is_none_or(|slot| slot.swap_failures().permits(now));
     let owner = pool.owner(index);
-    // A link that a former `socketFile` named gets the name of today, as long as there is a worker for it to name.
-    let named = slot.and_then(|slot| slot.link()) == Some(pool.config.socket_file.link(index).as_str());
-    let rename = owner.filter(|(_, owner)| !named && may_swap && owner.is_ready()).map(|(id, _)| id);
+    // A link that a former `socketFile` named gets the name of today, and one that is gone is made again, as long as there is a worker for it to name.
+    let named = slot.is_some_and(|slot| !slot.is_lost())
+        && slot.and_then(|slot| slot.link()) == Some(pool.config.socket_file.link(index).as_str());
+    let rename = owner
+        .filter(|(_, owner)| !named && may_swap && owner.is_ready() && !owner.has_lost_socket())
+        .map(|(id, _)| id);
     if slot.is_some_and(|slot| slot.is_changing()) {
         return Need::Wait;
     }
@@ -108,7 +111,7 @@ fn successor(pool: &Pool, index: SlotIndex, owner: Option<WorkerId>) -> Option<W
     };
     let former = || {
         let mut own = own_workers(pool, index).filter(not_owner);
-        own.find(|(_, worker)| worker.is_ready()).filter(|_| owner.is_none())
+        own.find(|(_, worker)| worker.is_ready() && !worker.has_lost_socket()).filter(|_| owner.is_none())
     };
     own.or_else(standby).or_else(former).map(|(id, _)| id)
 }

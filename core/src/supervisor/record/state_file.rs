@@ -27,6 +27,8 @@ pub(in crate::supervisor) struct StateFile {
     workers: BTreeMap<WorkerId, WorkerRecord>,
     /// How many changes have been added to the file since it was replaced.
     added: usize,
+    /// Somebody has removed it.
+    lost: bool,
     /// Failures to write it.
     failures: Backoff,
 }
@@ -49,10 +51,10 @@ impl StateFile {
             return (removed || again).then(|| self.order(None));
         }
         let changes = self.changes(pool, operations, touched);
-        if !again && changes == Changes::default() {
+        if !again && !self.lost && changes == Changes::default() {
             return None;
         }
-        let broken = self.header.is_none() || self.failures.failures() > 0;
+        let broken = self.header.is_none() || self.failures.failures() > 0 || self.lost;
         if let Some(header) = &changes.daemon {
             self.header = Some(header.clone());
         }
@@ -61,6 +63,7 @@ impl StateFile {
             return Some(self.order(Some(Entry::Changes(Box::new(changes)))));
         }
         self.added = 0;
+        self.lost = false;
         let workers = self.workers.values().cloned().collect();
         let whole = self.header.clone().map(|header| Box::new(State { workers, ..header }));
         Some(self.order(whole.map(Entry::Whole)))
@@ -88,6 +91,11 @@ impl StateFile {
     fn order(&mut self, entry: Option<Entry>) -> Action {
         self.failures.tried();
         Action::Persist { entry }
+    }
+
+    /// Somebody has removed the file: it is written as a whole.
+    pub fn is_lost(&mut self) {
+        self.lost = true;
     }
 
     /// The file was written, or not; then that is tried again, after a while or at the next change.

@@ -24,6 +24,8 @@ pub(super) struct Slot {
     link: Option<String>,
     /// The file name of the socket that the link names, or named last.
     target: Option<Arc<str>>,
+    /// Somebody else has removed the link, or made another one of it.
+    lost: bool,
     /// A change of the link that is under way; never so between two orders.
     change: Option<LinkChange>,
     /// Failures of its workers.
@@ -81,6 +83,16 @@ impl Slot {
     /// The link's file name, if it exists.
     pub fn link(&self) -> Option<&str> {
         self.link.as_deref()
+    }
+
+    /// Whether somebody else has removed the link, or made another one of it, and it has not been made again.
+    pub fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// Somebody else has removed the link, or has put it back.
+    pub fn set_lost(&mut self, lost: bool) {
+        self.lost = lost;
     }
 
     /// The socket that the link names, if there is a link.
@@ -152,6 +164,7 @@ impl Slot {
     /// The link was swapped to name `worker`.
     pub fn swapped(&mut self, worker: WorkerId, link: String, socket: Arc<str>) -> Swapped {
         self.change = None;
+        self.lost = false;
         self.swap_failures.succeeded();
         self.target = Some(socket);
         let before = self.owner.replace(worker).filter(|before| *before != worker);
@@ -182,6 +195,7 @@ impl Slot {
         match failure {
             None => {
                 self.link = None;
+                self.lost = false;
                 self.removal_failures.succeeded();
             }
             Some(failure) => self.removal_failures.failed(now, Duration::ZERO, failure),
@@ -195,8 +209,17 @@ impl Slot {
 
 impl From<&Slot> for SlotRecord {
     fn from(slot: &Slot) -> Self {
-        // A hand-off happens between two orders: no link is being changed.
-        let Slot { owner, link, target, change: _, worker_failures, swap_failures, removal_failures } = slot;
+        // A hand-off happens between two orders: no link is being changed. The next program looks at links by itself.
+        let Slot {
+            owner,
+            link,
+            target,
+            lost: _,
+            change: _,
+            worker_failures,
+            swap_failures,
+            removal_failures,
+        } = slot;
         Self {
             owner: *owner,
             link: link.clone(),
@@ -215,6 +238,7 @@ impl From<SlotRecord> for Slot {
             owner,
             link,
             target: target.map(Arc::from),
+            lost: false,
             change: None,
             worker_failures: backoff.into(),
             swap_failures: link_backoff.into(),

@@ -48,6 +48,8 @@ pub(super) struct Worker {
     /// The daemon's sockets that it inherited, in the order of their descriptors; none if it binds its own.
     listeners: Vec<String>,
     exposure: Exposure,
+    /// The file of the socket it accepts from is gone. While it boots that may be for a moment only.
+    lost_socket: bool,
 }
 
 /// How a worker was started.
@@ -216,6 +218,7 @@ impl Worker {
             socket: None,
             listeners: Vec::new(),
             exposure: Exposure::Unseen,
+            lost_socket: false,
         }
     }
 
@@ -244,7 +247,20 @@ impl Worker {
         let ready = matches!(state, State::Ready { .. }).then_some(now);
         let (protocol, channel) = talk;
         let (socket, listeners) = accepts;
-        Self { role, state, since: now, start, ready, protocol, channel, socket, listeners, exposure }
+        let lost_socket = false;
+        Self {
+            role,
+            state,
+            since: now,
+            start,
+            ready,
+            protocol,
+            channel,
+            socket,
+            listeners,
+            exposure,
+            lost_socket,
+        }
     }
 
     // What it is for.
@@ -527,6 +543,21 @@ impl Worker {
         if let State::Booting { process, .. } = self.state {
             self.enter(now, State::Ready { process, suspended, broken: false });
         }
+    }
+
+    /// Nobody can connect to it: the file of its socket is gone.
+    pub fn has_lost_socket(&self) -> bool {
+        self.lost_socket
+    }
+
+    /// The file of its socket is gone.
+    pub fn loses_socket(&mut self) {
+        self.lost_socket = true;
+    }
+
+    /// Whether its socket was missing while it was booting; it has to be looked at again then.
+    pub fn takes_lost_socket(&mut self) -> bool {
+        std::mem::take(&mut self.lost_socket)
     }
 
     /// Remembers when it was ready for the first time.

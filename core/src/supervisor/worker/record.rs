@@ -10,8 +10,20 @@ use super::{Channel, Exposure, Place, Protocol, Role, Start, State, Worker};
 
 impl From<&Worker> for WorkerRecord {
     fn from(worker: &Worker) -> Self {
-        let Worker { role, state, since, start, ready, protocol, channel, socket, listeners, exposure } =
-            worker;
+        // The next program looks at sockets by itself.
+        let Worker {
+            role,
+            state,
+            since,
+            start,
+            ready,
+            protocol,
+            channel,
+            socket,
+            listeners,
+            exposure,
+            lost_socket: _,
+        } = worker;
         let Start { ordered, suspended, ready_by, ready_path, online_timeout, stderr, generation } = start;
         let (seat, in_rollout) = match *role {
             Role::Joining(place) => (SeatRecord::from(place), true),
@@ -91,6 +103,7 @@ impl From<WorkerRecord> for Worker {
                 (true, false) => Exposure::Named,
                 (false, false) => Exposure::Unseen,
             },
+            lost_socket: false,
         }
     }
 }

@@ -256,6 +256,9 @@ impl World {
             | Event::Removed { .. }
             | Event::Swept { .. }
             | Event::ReleaseLocated { .. }
+            | Event::Surveyed(_)
+            | Event::Unwatched { .. }
+            | Event::Restored { .. }
             | Event::DevServing { .. }
             | Event::Persisted { .. }
             | Event::Claimed { .. }

@@ -1,0 +1,94 @@
+//! Links and sockets that somebody else has removed: which slots and workers that concerns.
+//!
+//! A link is made again by the pass that fills slots. A worker whose socket file is gone cannot be connected to, and has to be
+//! replaced. A socket of the daemon's own is deserted: workers that are started from now on inherit another one.
+
+use std::collections::BTreeSet;
+
+use crate::config::Named;
+use crate::id::{SlotIndex, WorkerId};
+use crate::survey::{Sight, Survey};
+
+use super::lifecycle;
+use super::operation::Operations;
+use super::pool::Pool;
+
+/// Takes in what was found at names of links and sockets.
+pub(super) fn surveyed(pool: &mut Pool, operations: &mut Operations, survey: &Survey) {
+    let names: BTreeSet<String> =
+        if survey.complete { expected(pool) } else { survey.entries.keys().cloned().collect() };
+    for name in names {
+        let Some(sight) = survey.sight(&name) else { continue };
+        if let Some(slot) = slot_of(pool, &name) {
+            link_seen(pool, slot, &name, sight);
+        } else if *sight != Sight::Socket {
+            socket_lost(pool, operations, &name);
+        }
+    }
+}
+
+/// All names that ought to be there.
+fn expected(pool: &Pool) -> BTreeSet<String> {
+    let links = pool.slots.iter().filter_map(|(_, slot)| slot.link());
+    let sockets = pool.workers.iter().filter_map(|(_, worker)| worker.socket().map(AsRef::as_ref));
+    let listeners = pool.listeners.iter().map(|(name, _)| name);
+    links.chain(sockets).chain(listeners).map(str::to_owned).collect()
+}
+
+/// The slot whose link has this name.
+fn slot_of(pool: &Pool, name: &str) -> Option<SlotIndex> {
+    let mut patterns = pool.former_patterns.iter().chain([&pool.config.socket_file]);
+    patterns.find_map(|pattern| match pattern.matches(name) {
+        Some(Named::Link(index)) => {
+            let slot = pool.slots.get(index)?;
+            (slot.link() == Some(name)).then_some(index)
+        }
+        Some(Named::TemporaryLink | Named::Socket(_)) | None => None,
+    })
+}
+
+fn link_seen(pool: &mut Pool, index: SlotIndex, name: &str, sight: &Sight) {
+    let Some(slot) = pool.slots.get(index).filter(|slot| !slot.is_changing()) else { return };
+    let meant = slot.linked_to().map(AsRef::as_ref);
+    let lost = !matches!(sight, Sight::Link(target) if Some(target.as_str()) == meant);
+    if lost == slot.is_lost() {
+        return;
+    }
+    if lost && pool.is_wanted(index) {
+        let path = pool.config.socket_dir.join(name);
+        let (path, slot) = (path.display(), index.0);
+        match sight {
+            Sight::Nothing => tracing::warn!(
+                slot,
+                "the link `{path}` is gone, perhaps by a cleaner of temporary files; it is made again"
+            ),
+            Sight::Link(_) | Sight::Socket | Sight::Other => {
+                tracing::warn!(
+                    slot,
+                    "somebody has put something else in the place of the link `{path}`; it is made again"
+                );
+            }
+        }
+    }
+    pool.slots.change(index, |slot| slot.set_lost(lost));
+}
+
+fn socket_lost(pool: &mut Pool, operations: &mut Operations, name: &str) {
+    let listener = pool.listeners.get(name).filter(|listener| !listener.is_closing());
+    if let Some(listener) = listener.filter(|listener| !listener.is_deserted()) {
+        let (slot, path) = (listener.slot(), pool.config.socket_dir.join(name));
+        tracing::warn!(
+            slot = slot.0,
+            "the listening socket `{}` is gone, perhaps by a cleaner of temporary files; the slot gets another one",
+            path.display()
+        );
+        pool.listeners.desert(name);
+        pool.slots.touch([slot]);
+        pool.settled.touch_standbys();
+    }
+    let path = pool.config.socket_dir.join(name).display().to_string();
+    let concerned: Vec<WorkerId> = pool.workers.accepting_from(name).map(|(id, _)| id).collect();
+    for id in concerned {
+        lifecycle::socket_lost(pool, operations, id, &path);
+    }
+}
