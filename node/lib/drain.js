@@ -50,7 +50,8 @@ class Drain {
     const closed = new Promise((resolve) => this.#server.once('close', resolve));
     // The application may close its server itself; once is enough.
     this.#server.once('close', () => (this.#accepting = false));
-    setTimeout(() => this.#complain(), this.#shutdownTimeout - marginOf(this.#shutdownTimeout) / 4).unref();
+    // What has ended by now is not to be complained of, however late this is noticed.
+    setTimeout(() => afterPoll(() => this.#complain()), this.#shutdownTimeout - marginOf(this.#shutdownTimeout) / 4).unref();
     this.#traffic.lastAnswers(() => this.#check());
     const farewell = new Farewell(this.#traffic, this.#deadline);
     if (shared) this.#stopAccepting();

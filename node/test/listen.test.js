@@ -138,7 +138,7 @@ test('idle connections are closed once even a late nginx must have given them up
 });
 
 test('before SIGTERM, idle connections are closed and upgraded ones are ended', async (t) => {
-  const worker = new TestWorker(t, 'http.js', { env: { NODESOCKD_SHUTDOWN_TIMEOUT: '1500' } });
+  const worker = new TestWorker(t, 'http.js', { env: { NODESOCKD_SHUTDOWN_TIMEOUT: '3000' } });
   await worker.frame('online');
   await worker.get('/', { agent: keepAlive(t) });
   const sockets = await Promise.all(['/polite', '/deaf'].map(async (url) => {
@@ -190,7 +190,7 @@ test('WebSockets that nobody tells are told one after the other that the service
 });
 
 test('a WebSocket that does not listen is cut before SIGTERM', async (t) => {
-  const worker = new TestWorker(t, 'websocket.js', { env: { NODESOCKD_SHUTDOWN_TIMEOUT: '1500' } });
+  const worker = new TestWorker(t, 'websocket.js', { env: { NODESOCKD_SHUTDOWN_TIMEOUT: '3000' } });
   await worker.frame('online');
   const socket = net.connect({ path: worker.socketPath, allowHalfOpen: true });
   socket.on('error', () => {});
@@ -204,7 +204,7 @@ test('a WebSocket that does not listen is cut before SIGTERM', async (t) => {
 });
 
 test('before SIGTERM, server-sent events end after a whole event, and other answers are left alone', async (t) => {
-  const worker = new TestWorker(t, 'http.js', { env: { NODESOCKD_SHUTDOWN_TIMEOUT: '1500' } });
+  const worker = new TestWorker(t, 'http.js', { env: { NODESOCKD_SHUTDOWN_TIMEOUT: '3000' } });
   await worker.frame('online');
   const events = worker.get('/events', { agent: keepAlive(t) });
   const download = worker.get('/streaming');
