@@ -58,8 +58,6 @@ defects! {
     SecondWorkerWhileBooting,
     /// More workers boot at a time than may.
     BootsUnbounded,
-    /// Standbys boot before the workers of slots.
-    StandbysBootFirst,
     /// Workers that are killed although they work are started anew as fast as before.
     PaceStays,
     /// A link is removed before it is swapped.

@@ -61,9 +61,8 @@ struct Turn {
 
 impl Turn {
     fn of(worker: &Worker) -> Option<Self> {
-        let standby = worker.is_standby() != defect!(StandbysBootFirst);
-        let place = worker.role().place();
-        worker.is_waiting().then(|| Self { standby, joining: worker.is_joining(), place })
+        let (standby, joining, place) = (worker.is_standby(), worker.is_joining(), worker.role().place());
+        worker.is_waiting().then_some(Self { standby, joining, place })
     }
 }
 
