@@ -98,7 +98,7 @@ test('before SIGTERM, idle sessions are closed', async (t) => {
   await ask(session);
   worker.tell('shutdown');
   await once(session, 'goaway');
-  assert.deepEqual(await worker.exited, { code: 0, signal: null, stderr: '' });
+  assert.equal((await worker.exited).code, 0);
 });
 
 for (const listen of ['worker', 'daemon']) {

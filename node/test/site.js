@@ -6,6 +6,7 @@ const { once } = require('node:events');
 const fs = require('node:fs');
 const http = require('node:http');
 const http2 = require('node:http2');
+const net = require('node:net');
 const path = require('node:path');
 const { NodesockdClient } = require('nodesockd/client');
 const { program } = require('./project.js');
@@ -63,7 +64,7 @@ ${Object.entries(env).map(([name, value]) => `${name} = ${JSON.stringify(value)}
     this.client = new NodesockdClient(this.path('run/nodesockd.ipc'));
     await until(() => this.#ready(), () => `workers that are online: ${this.daemon.output}`);
     this.nginx = this.#spawn('nginx', ['-p', this.dir, '-c', this.path('nginx.conf'), '-e', 'stderr']);
-    await until(() => fs.existsSync(this.front), () => `nginx: ${this.nginx.output}`);
+    await until(() => connects(this.front), () => `nginx: ${this.nginx.output}`);
   }
 
   async #ready() {
@@ -123,6 +124,18 @@ http {
   }
 }
 
+/** Whether somebody listens there. */
+function connects(path) {
+  return new Promise((resolve) => {
+    const socket = net.connect(path);
+    socket.on('error', () => resolve(false));
+    socket.on('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+  });
+}
+
 /** Users who ask all the time, and what they got. */
 class Load {
   answered = 0;
@@ -176,7 +189,7 @@ function streamer({ front }, url = '/', body = 'x'.repeat(100)) {
   let session;
   return () => new Promise((resolve, reject) => {
     if (!session || session.closed || session.destroyed) {
-      session = http2.connect('http://app', { createConnection: () => require('node:net').connect(front) });
+      session = http2.connect('http://app', { createConnection: () => net.connect(front) });
       session.on('error', () => {});
       session.unref();
     }
