@@ -86,6 +86,22 @@ pub enum Action {
         /// The message.
         message: ToWorker,
     },
+    /// Send SIGTERM to those of a worker's processes that serve → [`Event::Terminated`](crate::Event::Terminated).
+    ///
+    /// A worker's own process may be a wrapper, such as `npm start` or `sh -c`: it need not pass SIGTERM on, and when
+    /// it ends, what it has started is killed. So those get the signal that accept from the worker's socket, as far as
+    /// they have not inherited it from another one of them; if nobody else does, the worker's own process gets it.
+    Terminate {
+        /// The worker.
+        worker: WorkerId,
+        /// Its own process, which must still be the same one.
+        process: Process,
+        /// The file name in `tmpDir` of the socket it accepts from, if that is known.
+        socket: Option<String>,
+        /// It may have got SIGTERM before, and stopped accepting because of that: if nobody accepts from the socket,
+        /// nobody gets it.
+        again: bool,
+    },
     /// Send a signal. That the process is gone already is no error: [`Event::Exited`](crate::Event::Exited) is on its way.
     Signal {
         /// The worker whose process it is.
@@ -188,7 +204,7 @@ pub enum Action {
 /// Signals to a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WorkerSignal {
-    /// SIGTERM to the worker's process.
+    /// SIGTERM to the worker's own process.
     Terminate,
     /// SIGKILL to the worker's whole process group.
     KillGroup,
@@ -209,7 +225,8 @@ pub struct SpawnOrder {
     pub cwd: PathBuf,
     /// Names of variables passed on from the daemon's environment.
     pub pass: Vec<String>,
-    /// Variables set, name and value; they win over `pass`.
+    /// Variables set, name and value; they win over `pass`. In them and in `argv`,
+    /// [`RELEASE_PLACEHOLDER`](crate::config::RELEASE_PLACEHOLDER) stands for the real path of `cwd`.
     pub set: Vec<(String, String)>,
     /// Standard output.
     pub stdout: Output,

@@ -136,6 +136,8 @@ defects! {
     AdoptionForgetsListeners,
     /// The process group gets SIGKILL where SIGTERM was due.
     KillInPlaceOfSigterm,
+    /// SIGTERM goes to the wrapper in front of a worker, not to who serves.
+    SigtermToWrapper,
     /// A worker that hears only signals gets SIGKILL as soon as others get SIGTERM.
     NoGraceForMute,
     /// A worker is not told to shut down before it gets SIGTERM.
@@ -148,6 +150,8 @@ defects! {
     DuplicateRequestAccepted,
     /// Any process is believed to be the worker that it claims to be.
     ClaimBelieved,
+    /// Any process that a worker has started may speak for it.
+    DescendantBelieved,
     /// A restart is committed although a link could not be swapped.
     SwapFailureIgnored,
     /// A restart starts workers that fail again and again.

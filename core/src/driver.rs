@@ -116,6 +116,10 @@ impl<B: Backend> Driver<B> {
                 let result = backend.measure_cpu(*worker, *process);
                 Some(Event::CpuMeasured { worker: *worker, result })
             }
+            Action::Terminate { worker, process, socket, again } => {
+                let servers = backend.terminate(*worker, *process, socket.as_deref(), *again);
+                Some(Event::Terminated { worker: *worker, servers })
+            }
             Action::Reap { worker, process } => {
                 backend.reap(*worker, *process).await;
                 Some(Event::Reaped { worker: *worker })

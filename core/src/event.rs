@@ -32,6 +32,19 @@ pub enum Event {
         /// The worker.
         worker: WorkerId,
     },
+    /// Completes [`Action::Terminate`](crate::Action::Terminate).
+    Terminated {
+        /// The worker.
+        worker: WorkerId,
+        /// Who got SIGTERM instead of the worker's own process; nobody if that got it itself.
+        servers: Vec<Process>,
+    },
+    /// All processes that [`Terminated`](Self::Terminated) named have ended. Not told by a daemon that has become
+    /// another program since.
+    ServersEnded {
+        /// The worker.
+        worker: WorkerId,
+    },
     /// A worker, or a process that it started, sent `READY=1` to its `NOTIFY_SOCKET`.
     Notified {
         /// The worker.
@@ -214,6 +227,8 @@ pub struct Caller {
     pub own_user: bool,
     /// It leads a process group, as workers do.
     pub leads: bool,
+    /// The processes that it descends from, up to the daemon, and the leader of its process group.
+    pub family: Vec<Process>,
     /// `NODESOCKD_WORKER_ID` in its environment.
     pub worker: Option<WorkerId>,
     /// The file name in `tmpDir` of `NODESOCKD_SOCKET_PATH` in its environment.
@@ -230,6 +245,8 @@ impl Event {
             Self::Spawned { worker, .. }
             | Self::Exited { worker, .. }
             | Self::Reaped { worker }
+            | Self::Terminated { worker, .. }
+            | Self::ServersEnded { worker }
             | Self::Notified { worker }
             | Self::Probed { worker, .. }
             | Self::Received { worker, .. }

@@ -128,6 +128,12 @@ pub(crate) struct WorkerRecord {
     /// It may be told to shut down.
     pub drained: bool,
     pub channel: ChannelRecord,
+    /// The process that speaks for it, if that is not its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speaker: Option<Process>,
+    /// Why another process was not believed to be this worker, while it has not reported itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disbelieved: Option<String>,
     pub stderr: Output,
     /// The number of its generation; 0 if that is not known.
     #[serde(default)]

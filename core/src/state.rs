@@ -69,6 +69,9 @@ pub struct WorkerRecord {
     /// Its process, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<Process>,
+    /// The process that speaks for it, if that is not its own: it was started by a wrapper.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speaker: Option<Process>,
     /// The slot it serves, or is to serve, or served; none for a standby.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot: Option<SlotIndex>,
@@ -303,6 +306,7 @@ mod tests {
             socket: None,
             listeners: Vec::new(),
             mute: false,
+            speaker: None,
             new: false,
             generation: 1,
         }

@@ -67,7 +67,7 @@ use dev_server::DevServer;
 use goal::Life;
 use operation::{Operations, Step, advance, begin, locate, replace, upgrade};
 use pool::look::Look;
-use pool::{Pool, boot, links, remains, sockets, surplus, vacancies};
+use pool::{Pool, boot, links, remains, retire, sockets, surplus, vacancies};
 use record::state_file::StateFile;
 use record::{adopt, handoff, reunion};
 use upkeep::Upkeep;
@@ -231,6 +231,8 @@ impl Supervisor {
             Event::Exited { worker, status } => self.exited(worker, status),
             Event::Reaped { worker } => remains::reaped(pool, worker),
             Event::Removed { worker, result } => remains::removed(pool, worker, result),
+            Event::Terminated { worker, servers } => retire::terminated(pool, worker, &servers),
+            Event::ServersEnded { worker } => retire::servers_ended(pool, worker),
             Event::Notified { worker } => lifecycle::shown_ready(pool, operations, worker),
             Event::Probed { worker, result } => {
                 if boot::probed(pool, worker, result) {

@@ -57,6 +57,7 @@ use crate::processes::children;
 use crate::processes::cpu_time;
 use crate::processes::moment::Moment;
 use crate::processes::pidfd::Pidfd;
+use crate::processes::servers::{self, Told};
 use crate::processes::spawn;
 use crate::processes::survivors;
 use crate::processes::survivors::{LastLook, Places};
@@ -478,6 +479,42 @@ impl nodesockd_core::backend::Backend for Backend {
         if self.take_hold(worker, process).is_err() {
             self.backlog.push_back(Event::Exited { worker, status: ExitStatus::Unknown });
         }
+    }
+
+    fn terminate(
+        &mut self,
+        worker: WorkerId,
+        process: Process,
+        socket: Option<&str>,
+        again: bool,
+    ) -> Vec<Process> {
+        if self.worker(worker, process).is_none() {
+            return Vec::new();
+        }
+        let inode = socket.map(|socket| self.queues.inode(socket, &self.sockets.path(socket)));
+        let told = match inode {
+            None => Told::Nobody { own: true },
+            Some(None) => Told::Nobody { own: false },
+            Some(Some(inode)) => servers::terminate(worker, process, inode),
+        };
+        let told = match told {
+            Told::Servers(told) => told,
+            Told::Nobody { own } => {
+                if own || !again {
+                    self.signal(worker, process, WorkerSignal::Terminate);
+                }
+                return Vec::new();
+            }
+        };
+        let (servers, ends): (Vec<Process>, Vec<Pidfd>) = told.into_iter().unzip();
+        let facts = self.facts.clone();
+        tokio::spawn(async move {
+            for end in ends {
+                end.gone().await;
+            }
+            let _ = facts.send(Fact::Event(Event::ServersEnded { worker })).await;
+        });
+        servers
     }
 
     fn signal(&mut self, worker: WorkerId, process: Process, signal: WorkerSignal) {

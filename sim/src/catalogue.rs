@@ -32,7 +32,11 @@ pub const CATALOGUE: [Fault; 36] = [
     fault(1, "a worker exits at any moment", Played(&["dies", "dies serving"])),
     fault(2, "a worker exits before it is ready", Played(&["dies booting"])),
     fault(3, "a worker is never ready, or late", Played(&["never reports", "reports late"])),
-    fault(4, "a worker ignores what ends it", Played(&["ignores shutdown", "ignores SIGTERM"])),
+    fault(
+        4,
+        "a worker ignores what ends it, or a wrapper keeps it from the worker",
+        Played(&["ignores shutdown", "ignores SIGTERM", "wrapped"]),
+    ),
     fault(5, "a worker is stopped by SIGSTOP", Played(&["stopped"])),
     fault(6, "a worker's event loop is blocked", Played(&["busy"])),
     fault(7, "a worker closes its channel, but lives", Played(&["closes channel"])),
@@ -69,7 +73,14 @@ pub const CATALOGUE: [Fault; 36] = [
     fault(
         27,
         "a peer sends garbage",
-        Played(&["babbles", "reports twice", "reports unsuspended", "answers for others", "claims another"]),
+        Played(&[
+            "babbles",
+            "reports twice",
+            "reports unsuspended",
+            "answers for others",
+            "claims another",
+            "child claims",
+        ]),
     ),
     fault(28, "a client hangs up, or asks twice", Played(&["client hangs up", "duplicate request"])),
     fault(29, "reads and writes are short or interrupted", Elsewhere("the frame decoder, at any split")),

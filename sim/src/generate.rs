@@ -84,6 +84,7 @@ impl Swarm {
         haste(&mut Rng::with_seed(seed.rotate_left(16)), &mut scenario);
         releasing(&mut Rng::with_seed(seed.rotate_left(48)), &mut scenario, &mut faults);
         boots(&mut Rng::with_seed(seed.rotate_left(24)), &mut scenario.settings, &mut faults);
+        disguise(&mut Rng::with_seed(seed.rotate_left(48)), &mut faults);
         (scenario, faults)
     }
 
@@ -228,6 +229,19 @@ fn boots(rng: &mut Rng, settings: &mut Settings, plan: &mut FaultPlan) {
     }
     if chance(rng, 5) {
         plan.slow = *pick(rng, &[4, 30]);
+    }
+}
+
+/// In some histories workers are started by wrappers, and start processes that take themselves for the worker.
+fn disguise(rng: &mut Rng, plan: &mut FaultPlan) {
+    if chance(rng, 10) {
+        for nth in 0..rng.u32(1..20) {
+            plan.workers.push(WorkerFault { nth, behaviour: Behaviour::Wrapped { lingers: rng.bool() } });
+        }
+    }
+    if chance(rng, 5) {
+        let behaviour = Behaviour::ChildClaims { after_ms: rng.u64(0..5000) };
+        plan.workers.push(WorkerFault { nth: rng.u32(0..10), behaviour });
     }
 }
 

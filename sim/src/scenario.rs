@@ -255,6 +255,16 @@ pub enum Behaviour {
         /// In ms.
         after_ms: u64,
     },
+    /// Its own process is a wrapper, which does not pass SIGTERM on.
+    Wrapped {
+        /// The wrapper lives on when who serves has ended.
+        lingers: bool,
+    },
+    /// When it has reported, a process that it has started says that it is the worker, so long after it has booted.
+    ChildClaims {
+        /// In ms.
+        after_ms: u64,
+    },
     /// It is stopped (SIGSTOP) for a while.
     Stops {
         /// When, in ms after it was spawned.

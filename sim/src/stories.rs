@@ -3,7 +3,9 @@
 use crate::faults::{
     Call, CallFault, Errno, ExternalFault, ExternalFaultKind, FaultPlan, Trouble, WorkerFault,
 };
-use crate::scenario::{Act, Ask, Behaviour, Death, Load, Release, Scenario, Settings, Signal, Step};
+use crate::scenario::{
+    Act, Ask, Behaviour, Death, Load, Readiness, Release, Scenario, Settings, Signal, Step,
+};
 
 /// A history with a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +25,7 @@ pub fn stories() -> Vec<Story> {
         cold_start(),
         deploy(),
         deploy_with_migration(),
+        deploy_behind_wrappers(),
         rollback(),
         broken(),
         crash_loop(),
@@ -89,6 +92,18 @@ fn deploy_with_migration() -> Story {
     let mut story =
         story("deploy_with_migration", 2000, vec![(300, suspended_restart()), (1500, ask(Ask::Resume))]);
     story.faults.external.push(ExternalFault { at_ms: 800, what: ExternalFaultKind::Kill { nth: 0 } });
+    story
+}
+
+/// Workers that know only SIGTERM, started by wrappers that do not pass it on, are replaced while they are busy; one wrapper lives on when
+/// its server has ended.
+fn deploy_behind_wrappers() -> Story {
+    let mut story = story("deploy_behind_wrappers", 1500, vec![(300, ask(Ask::RESTART))]);
+    story.scenario.settings.ready = Readiness::Notify;
+    story.scenario.releases = vec![Release { service_ms: 80, ..Release::good() }];
+    story.scenario.load = Load { users: 4, pause_ms: 10, ..Load::default() };
+    story.faults.workers =
+        (0..8).map(|nth| WorkerFault { nth, behaviour: Behaviour::Wrapped { lingers: nth == 1 } }).collect();
     story
 }
 

@@ -140,7 +140,7 @@ fn working_day_loses_nothing_with_standbys() {
 fn restarts_without_netlink_lose_nothing() {
     let app = echo().workers(2);
     let daemon = app.launch().through(&app::python("without_netlink.py")).start();
-    daemon.until_logged("accept queues are read from /proc/net/unix");
+    daemon.until_logged("accept queues are read from /proc/self/net/unix");
     let nginx = Upstream::of(&app, 2).next("off").start();
     let load = Load::start(&nginx.front(), CLIENTS);
     for _ in 0..5 {

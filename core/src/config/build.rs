@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use super::layer::{Layer, OptionsLayer};
 use super::paths::{Surroundings, join, plain, shown};
+use super::placeholder;
 use super::problem::{Place, Problem};
 use super::section::{Given, Report, Set};
 use super::setting::{Command, OutputTo, Workers};
 use super::{
-    Companion, Config, LEAST_BOOTS, Listen, Options, Output, PatternError, Program, Ready, SocketPattern,
+    Companion, Config, Env, LEAST_BOOTS, Listen, Options, Output, PatternError, Program, Ready, SocketPattern,
 };
 
 /// The longest path of a unix socket: `sun_path` of unix(7) has 108 bytes, the last of them a NUL.
@@ -29,6 +30,10 @@ pub(super) fn config(
     let base = Base { folder: first.parent().unwrap_or(first), file: Place::whole(&shown(first, around)) };
 
     let program = base.program(script, command, node.value(), node_args.value(), report);
+    let env = env.get();
+    if let Some(Set { value: Env { set, .. }, place }) = &env {
+        placeholder::check("env", set.iter().map(|(_, value)| value.as_str()), place.as_ref(), report);
+    }
     let names = base.names(tmp_dir, socket_file, ipc_file, report);
     let options = base.options(options, around.cpus, report);
     let Names { tmp_dir, socket_dir, socket_file, ipc_file } = names?;
@@ -46,7 +51,7 @@ pub(super) fn config(
             Workers::Count(count) => count,
         },
         standby: standby.value()?,
-        env: env.value()?,
+        env: env?.value,
         dev_server: dev_server.value()?.0,
         debug: debug.value()?,
         options: options?,
@@ -110,7 +115,11 @@ impl Base<'_> {
                 node_args: node_args?,
                 script: self.path(&script.value()?),
             }),
-            (_, command) => command.value().map(|Command(words)| Program::Command(words)),
+            (_, command) => command.get().map(|Set { value: Command(words), place }| {
+                let texts = words.iter().map(String::as_str);
+                placeholder::check("command", texts, place.as_ref(), report);
+                Program::Command(words)
+            }),
         }
     }
 

@@ -19,7 +19,8 @@ section! {
         extends: "extends" => Given<String>,
         /// The worker's entry point, run with Node. Relative to the folder of the first loaded file.
         script: "script" => Given<String>,
-        /// Instead of `script`: the program and arguments of a worker in any language.
+        /// Instead of `script`: the program and arguments of a worker in any language. `{slot}`, `{socket}` and
+        /// `{release}` are filled in.
         command: "command" => Given<Command>,
         /// Which Node runs `script`.
         node: "node" => Given<String> = "node".to_owned(),
@@ -40,7 +41,8 @@ section! {
         /// How many spare workers wait to take over from one that fails.
         standby: "standby" => Given<u32> = 0,
         /// What workers get from the daemon's environment (a list of names), or are given (a table of names and
-        /// values). `NODE_ENV`, `PATH`, `HOME`, `LANG` and `TZ` always pass through.
+        /// values, in which `{slot}`, `{socket}` and `{release}` are filled in). `NODE_ENV`, `PATH`, `HOME`, `LANG` and
+        /// `TZ` always pass through.
         env: "env" => Given<Env> = Env::default(),
         /// A front server for development: its port on the loopback interface, `true` for 8000, or an address and a port
         /// such as `"0.0.0.0:8000"`.

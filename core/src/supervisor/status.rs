@@ -7,6 +7,7 @@ use crate::wire::{Status, VacantSlot, WorkerState, WorkerStatus};
 
 use super::operation::Operations;
 use super::pool::Pool;
+use super::worker::drain::BLIND;
 use super::worker::{Place, Worker};
 
 /// Why not everything is as it ought to be.
@@ -71,9 +72,19 @@ pub(super) fn status(pool: &Pool, operations: &Operations) -> Status {
         release: pool.generation.release.as_ref().map(|release| release.dir.to_string_lossy().into_owned()),
         vacant: vacant(pool),
         suspended: pool.desired.suspended,
-        note: operations.note().map(str::to_owned),
+        note: operations.note().map(str::to_owned).or_else(|| unseen_queues(pool)),
         operation: operations.words().map(str::to_owned),
     }
+}
+
+/// What is not promised where the kernel does not tell accept queues.
+fn unseen_queues(pool: &Pool) -> Option<String> {
+    let reason = pool.unseen_queues.as_deref()?;
+    let limit = BLIND.as_millis();
+    Some(format!(
+        "the kernel does not tell accept queues ({reason}): a worker that retires has {limit} ms to accept what waits, and \
+         restarts may lose requests; `nodesockd check` says what to change"
+    ))
 }
 
 fn vacant(pool: &Pool) -> Vec<VacantSlot> {

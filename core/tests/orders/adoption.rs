@@ -50,7 +50,15 @@ fn stage(state: &mut State, id: WorkerId, stage: RecordedStage) {
 /// A process of which nothing is known but its identity.
 fn caller(pid: u32) -> Caller {
     let process = Process { pid, started: 1 };
-    Caller { process, own_user: true, leads: true, worker: None, socket: None, link: None }
+    Caller {
+        process,
+        own_user: true,
+        leads: true,
+        family: Vec::new(),
+        worker: None,
+        socket: None,
+        link: None,
+    }
 }
 
 /// A worker reports to the daemon that is not its first.
@@ -163,7 +171,8 @@ fn a_worker_that_was_leaving_and_hears_nothing_gets_sigterm_again() {
     let mut before = Desk::up("[options]\nready = 'notify'");
     before.ask("r", restart(StartOptions::default()));
     before.hear(Event::Notified { worker: before.worker(1) });
-    assert_eq!(before.count(|action| matches!(action, Action::Signal { .. })), 1);
+    assert_eq!(before.count(|action| matches!(action, Action::Terminate { again: false, .. })), 1);
+
     let mut desk = follow(&before, |_| {});
     assert_eq!(desk.story(), ["SIGTERM to a"]);
     desk.pass(Duration::from_millis(14_999));

@@ -6,8 +6,8 @@ use nodesockd_core::event::{Caller, Event};
 use nodesockd_core::id::{BootId, ConnId, Ids, Process, SlotIndex, WorkerId};
 use nodesockd_core::state::{FoundLink, Leftovers};
 use nodesockd_core::supervisor::Daemon;
-use nodesockd_core::wire::{Claim, FromWorker, Request, WorkerState};
-use nodesockd_core::{Supervisor, Time};
+use nodesockd_core::wire::{Claim, FromWorker, Request, ToWorker, WorkerState};
+use nodesockd_core::{Action, Supervisor, Time};
 
 use super::desk::{Desk, config};
 
@@ -36,6 +36,7 @@ impl Survivor {
             process: Process { pid: PID, started: 1 },
             own_user: true,
             leads: true,
+            family: Vec::new(),
             worker: Some(self.id),
             socket: Some(self.socket.clone()),
             link,
@@ -198,4 +199,81 @@ fn adopted_worker_is_known_by_its_connection() {
     let message = FromWorker::Online { suspended: false };
     desk.hear(Event::Claimed { conn: ConnId(10), caller: Some(another), claims, message });
     assert_eq!(desk.story(), [] as [&str; 0]);
+}
+
+/// What the kernel says of a process that the desk's first worker, whose pid is `own`, has started.
+fn started_by(desk: &Desk, own: Process) -> Caller {
+    Caller {
+        process: Process { pid: own.pid + 1, started: own.started + 1 },
+        own_user: true,
+        leads: false,
+        family: vec![own],
+        worker: Some(desk.worker(0)),
+        socket: None,
+        link: None,
+    }
+}
+
+/// A worker that boots, and a process that it has started.
+fn wrapped() -> (Desk, Caller) {
+    let desk = Desk::new("");
+    let own = Process { pid: 101, started: 1 };
+    let caller = started_by(&desk, own);
+    (desk, caller)
+}
+
+/// The process says that it is the worker.
+fn claim(desk: &mut Desk, conn: ConnId, caller: Caller) {
+    let claims = Some(Claim { worker: desk.worker(0), pid: Some(caller.process.pid) });
+    let message = FromWorker::Online { suspended: false };
+    desk.hear(Event::Claimed { conn, caller: Some(caller), claims, message });
+}
+
+#[test]
+fn process_behind_a_wrapper_speaks_for_the_worker() {
+    let (mut desk, caller) = wrapped();
+    claim(&mut desk, CONN, caller.clone());
+    assert_eq!(rows(&desk), [(desk.worker(0), Some(0), WorkerState::Online)]);
+    // By another connection, too; but no other process that the worker has started.
+    desk.hear(Event::Disconnected { conn: CONN });
+    let other = Caller { process: Process { pid: 77, started: 9 }, ..caller.clone() };
+    claim(&mut desk, ConnId(10), other);
+    claim(&mut desk, ConnId(11), caller);
+    desk.story();
+    desk.ask("t", Request::Terminate);
+    let told = |action: &Action| match action {
+        Action::Tell { over, message: ToWorker::Shutdown, .. } => Some(*over),
+        _ => None,
+    };
+    assert_eq!(desk.orders.iter().find_map(told), Some(Some(ConnId(11))));
+}
+
+#[test]
+fn child_of_a_worker_that_has_reported_is_not_believed() {
+    let (mut desk, caller) = wrapped();
+    let worker = desk.worker(0);
+    desk.hear(Event::Received { worker, message: FromWorker::Online { suspended: false } });
+    claim(&mut desk, CONN, caller);
+    desk.story();
+    desk.ask("t", Request::Terminate);
+    let over = |action: &Action| matches!(action, Action::Tell { over: Some(_), .. });
+    assert_eq!(desk.count(over), 0);
+}
+
+#[test]
+fn reason_says_who_was_not_believed() {
+    for change in [
+        |caller: &mut Caller| caller.family.clear(),
+        |caller: &mut Caller| caller.own_user = false,
+        |caller: &mut Caller| caller.worker = None,
+    ] {
+        let (mut desk, mut caller) = wrapped();
+        change(&mut caller);
+        claim(&mut desk, CONN, caller);
+        assert_eq!(rows(&desk), [(desk.worker(0), None, WorkerState::Running)]);
+        desk.pass(Duration::from_secs(10));
+        let vacant = desk.supervisor.status().vacant;
+        let reason = vacant.first().and_then(|slot| slot.reason.clone()).unwrap_or_default();
+        assert!(reason.contains("reported in its name and is not believed: "), "{reason}");
+    }
 }

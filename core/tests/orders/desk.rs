@@ -274,7 +274,8 @@ impl Desk {
                 let line: serde_json::Value = serde_json::from_str(&message.encode()).unwrap_or_default();
                 format!("tell {} {}", name(worker), line["type"].as_str().unwrap_or_default())
             }
-            Action::Signal { worker, signal: WorkerSignal::Terminate, .. } => {
+            Action::Terminate { worker, .. }
+            | Action::Signal { worker, signal: WorkerSignal::Terminate, .. } => {
                 format!("SIGTERM to {}", name(worker))
             }
             Action::Signal { worker, signal: WorkerSignal::KillGroup, .. } => {

@@ -93,7 +93,7 @@ fn what_any_version_has_handed_off_is_taken_over() {
         }
         // The one that was booting cannot be told to go.
         let signalled = |action: &Action| match action {
-            Action::Signal { worker, .. } => Some(*worker),
+            Action::Signal { worker, .. } | Action::Terminate { worker, .. } => Some(*worker),
             _ => None,
         };
         let signalled: Vec<WorkerId> = desk.orders.iter().filter_map(signalled).collect();

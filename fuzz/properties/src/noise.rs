@@ -122,6 +122,7 @@ impl Noise<'_> {
                     FromWorker::Reply { request, answers: true, data: None, errors, done: self.input.flag() };
                 Event::Received { worker, message }
             }
+            7 if self.input.flag() => Event::ServersEnded { worker },
             7 => Event::ChannelClosed { worker },
             8 => Event::QueueMeasured { worker, queue: Queue::Length(u32::from(self.input.byte() % 2)) },
             9 => Event::QueueMeasured { worker, queue: Queue::Closed },
@@ -207,5 +208,13 @@ impl Noise<'_> {
 
 /// A process of which the kernel says nothing but its identity.
 fn unconfirmed(process: Process) -> Caller {
-    Caller { process, own_user: true, leads: true, worker: None, socket: None, link: None }
+    Caller {
+        process,
+        own_user: true,
+        leads: true,
+        family: Vec::new(),
+        worker: None,
+        socket: None,
+        link: None,
+    }
 }

@@ -375,6 +375,17 @@ impl Backend for World<'_> {
         panic!("{worker} is adopted, and nobody has reported that is not known");
     }
 
+    fn terminate(
+        &mut self,
+        worker: WorkerId,
+        process: Process,
+        _socket: Option<&str>,
+        _again: bool,
+    ) -> Vec<Process> {
+        self.signal(worker, process, WorkerSignal::Terminate);
+        if self.input.rarely(4) { vec![Process { pid: process.pid + 1, ..process }] } else { Vec::new() }
+    }
+
     fn signal(&mut self, worker: WorkerId, process: Process, _signal: WorkerSignal) {
         let found = self.processes.get_mut(&worker).filter(|found| found.process == process);
         let Some(found) = found else { panic!("a signal to {worker}, which never was {process:?}") };

@@ -47,6 +47,13 @@ pub(crate) struct SocketId {
     cookie: [u32; 2],
 }
 
+impl SocketId {
+    /// Its number in `/proc/PID/fd`.
+    pub(crate) fn inode(self) -> u64 {
+        self.inode.into()
+    }
+}
+
 /// The file a socket was bound to, as the kernel counts: the low bits of the inode number, and the device as
 /// `major << 20 | minor`, which is not how `stat(2)` writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

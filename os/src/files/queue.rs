@@ -11,10 +11,11 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connec
 
 use crate::files::diag::{Diag, FileId, Listener, SocketId};
 
-/// All unix sockets of this network namespace (`proc(5)`).
-pub(crate) const TABLE: &str = "/proc/net/unix";
+/// All unix sockets of this network namespace (`proc(5)`). It is there as well where `/proc/net` is hidden (`ProcSubset=pid` of
+/// systemd).
+pub(crate) const TABLE: &str = "/proc/self/net/unix";
 
-/// Asks the kernel: by `UNIX_DIAG` where that works, else from `/proc/net/unix`.
+/// Asks the kernel: by `UNIX_DIAG` where that works, else from the table of all unix sockets.
 #[derive(Debug)]
 pub(crate) struct Queues {
     diag: Option<Diag>,
@@ -70,6 +71,17 @@ impl Queues {
         }
     }
 
+    /// The inode number of the socket that listens on `path`, or did when it was first seen: by that it is known in
+    /// `/proc/PID/fd`.
+    pub(crate) fn inode(&mut self, name: &str, path: &Path) -> Option<u64> {
+        let Some(diag) = &mut self.diag else { return inode_in_table(path) };
+        let id = match self.seen.get(name) {
+            Some(id) => Some(*id),
+            None => find(diag, &mut self.listed, path).ok().flatten().map(|(id, _)| id),
+        };
+        id.map(SocketId::inode)
+    }
+
     /// The files that somebody listens on, as far as the kernel tells.
     pub(crate) fn listening_files(&mut self) -> BTreeSet<FileId> {
         let listeners = self.diag.as_mut().and_then(|diag| diag.listeners().ok()).unwrap_or_default();
@@ -123,9 +135,23 @@ fn is_absent(path: &Path) -> bool {
 
 fn from_table(path: &Path) -> Queue {
     match std::fs::read(TABLE) {
-        Ok(table) => read_table(&String::from_utf8_lossy(&table), path),
+        Ok(table) => match read_table(&String::from_utf8_lossy(&table), path) {
+            // The table has the name that the socket was bound to, which need not be this one.
+            Queue::Closed if answers(path).unwrap_or(false) => {
+                Queue::Unknown(format!("{} listens by another name", path.display()))
+            }
+            queue @ (Queue::Length(_) | Queue::Closed | Queue::Unknown(_)) => queue,
+        },
         Err(error) => Queue::Unknown(format!("{TABLE}: {error}")),
     }
+}
+
+fn inode_in_table(path: &Path) -> Option<u64> {
+    let table = std::fs::read(TABLE).ok()?;
+    let table = String::from_utf8_lossy(&table);
+    let path = path.to_string_lossy();
+    let found = table.lines().skip(1).filter_map(Row::read).find(|row| row.listens && row.path == path)?;
+    found.inode.parse().ok()
 }
 
 /// `Num RefCount Protocol Flags Type St Inode Path` (`proc(5)`). The listening socket has the flag `SO_ACCEPTCON`; a
@@ -134,21 +160,34 @@ fn read_table(table: &str, path: &Path) -> Queue {
     let path = path.to_string_lossy();
     let mut listening = false;
     let mut waiting = 0;
-    for line in table.lines().skip(1) {
-        let fields: Vec<&str> = line.splitn(7, ' ').collect();
-        let &[_, _, _, flags, _, state, rest] = fields.as_slice() else { continue };
-        let Some((inode, bound)) = rest.trim_start().split_once(' ') else { continue };
-        if bound != path {
-            continue;
-        }
-        listening |= flags == "00010000";
-        waiting += u32::from(state == "02" && inode == "0");
+    for row in table.lines().skip(1).filter_map(Row::read).filter(|row| row.path == path) {
+        listening |= row.listens;
+        waiting += u32::from(row.waits);
     }
     if listening { Queue::Length(waiting) } else { Queue::Closed }
 }
 
+/// A socket with a name.
+struct Row<'a> {
+    listens: bool,
+    /// A connection that nobody has accepted.
+    waits: bool,
+    inode: &'a str,
+    path: &'a str,
+}
+
+impl<'a> Row<'a> {
+    fn read(line: &'a str) -> Option<Self> {
+        let fields: Vec<&str> = line.splitn(7, ' ').collect();
+        let &[_, _, _, flags, _, state, rest] = fields.as_slice() else { return None };
+        let (inode, path) = rest.trim_start().split_once(' ')?;
+        Some(Self { listens: flags == "00010000", waits: state == "02" && inode == "0", inode, path })
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd;
     use std::os::unix::net::{UnixListener, UnixStream};
 
     use super::*;
@@ -165,6 +204,11 @@ mod tests {
         assert_eq!(both(), [Queue::Closed, Queue::Closed]);
         let listener = UnixListener::bind(&path).unwrap();
         assert_eq!(both(), [Queue::Length(0), Queue::Length(0)]);
+        let inode = by_table.inode("a", &path).unwrap();
+        assert_eq!(by_diag.inode("a", &path), Some(inode));
+        let fd = std::fs::read_link(format!("/proc/self/fd/{}", listener.as_raw_fd())).unwrap();
+        assert_eq!(fd.to_str(), Some(format!("socket:[{inode}]").as_str()));
+        let mut both = || [by_diag.measure("a", &path), by_table.measure("a", &path)];
         let _clients: Vec<_> = (0..4).map(|_| UnixStream::connect(&path).unwrap()).collect();
         let _accepted = listener.accept().unwrap();
         assert_eq!(both(), [Queue::Length(3), Queue::Length(3)]);

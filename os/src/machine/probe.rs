@@ -26,7 +26,7 @@ pub fn listens(path: &Path) -> io::Result<bool> {
     answers(path)
 }
 
-/// Whether the kernel tells accept queues by `UNIX_DIAG`. Without it they are read from `/proc/net/unix`.
+/// Whether the kernel tells accept queues by `UNIX_DIAG`. Without it they are read from `/proc/self/net/unix`.
 ///
 /// # Errors
 ///
@@ -35,7 +35,7 @@ pub fn diag_available() -> io::Result<()> {
     Diag::open()?.listeners().map(drop)
 }
 
-/// Whether accept queues can be read from `/proc/net/unix`, which is slower. Without either, a retiring worker is left alone
+/// Whether accept queues can be read from `/proc/self/net/unix`, which is slower. Without either, a retiring worker is left alone
 /// for a while.
 ///
 /// # Errors

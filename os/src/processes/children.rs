@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use nix::sys::wait::{Id, WaitPidFlag, waitid as waitid_of_any};
 use nodesockd_core::id::WorkerId;
+use nodesockd_core::text::escape;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpid, kill_process_group, waitid};
 use tokio::time::{Instant, timeout_at};
 
@@ -19,6 +20,10 @@ use crate::processes::pidfd::Pidfd;
 
 /// The variable by which a worker's descendants are recognised.
 pub(crate) const WORKER_ID: &str = "NODESOCKD_WORKER_ID";
+
+/// The variable by which a process says that it is to outlive the worker that has started it. It must have left the worker's
+/// process group.
+pub(crate) const DETACHED: &str = "NODESOCKD_DETACHED";
 
 /// How long killed leftovers may take to go. Only one that hangs in the kernel needs it.
 const LEFTOVER_DEATH_LIMIT: Duration = Duration::from_secs(2);
@@ -59,17 +64,20 @@ fn exited_child() -> Option<Pid> {
 /// `exited` is when the exit was noticed, if it was.
 pub(crate) async fn kill_left_behind(worker: WorkerId, leader: Pid, exited: Option<Moment>) {
     let deadline = Instant::now() + LEFTOVER_DEATH_LIMIT;
-    // The unreaped leader keeps its pid, and so the group's, from being another's.
-    let _ = kill_process_group(leader, Signal::KILL);
-    if exited.is_some_and(|exited| has_left_nothing(worker, leader, exited)) {
-        return;
-    }
     // Those that take too long are collected when they have gone; the others are killed all the same.
     let mut given_up = HashSet::new();
+    let nothing = exited.is_some_and(|exited| has_left_nothing(worker, leader, exited));
+    let mut left = if nothing { None } else { left_behind(worker, leader, &given_up) };
+    if left.is_some() {
+        name_left_behind(worker, leader);
+    }
+    // The unreaped leader keeps its pid, and so the group's, from being another's.
+    let _ = kill_process_group(leader, Signal::KILL);
     // One at a time: each death can make orphans of processes that were out of sight before.
-    while let Some(orphan) = left_behind(worker, leader, &given_up) {
+    while let Some(orphan) = left {
         if orphan.exited {
             collect(orphan.pid);
+            left = left_behind(worker, leader, &given_up);
             continue;
         }
         let gone = match Pidfd::open(orphan.pid) {
@@ -89,7 +97,36 @@ pub(crate) async fn kill_left_behind(worker: WorkerId, leader: Pid, exited: Opti
             );
             given_up.insert(pid);
         }
+        left = left_behind(worker, leader, &given_up);
     }
+}
+
+/// Says in the log which processes of an exited worker are about to be killed, as the last look found them.
+fn name_left_behind(worker: WorkerId, leader: Pid) {
+    let mark = mark_of(worker);
+    let look = last_look();
+    let orphans = look.iter().flat_map(|look| &look.orphans);
+    let left = orphans.filter(|orphan| !orphan.exited && orphan.is_of(leader, &mark));
+    say_killed(worker, left.map(|orphan| orphan.pid));
+}
+
+/// Says in the log which processes are killed because the worker that has started them has ended.
+pub(crate) fn say_killed(worker: WorkerId, pids: impl Iterator<Item = Pid>) {
+    let names: Vec<String> = pids.map(named).collect();
+    if !names.is_empty() {
+        tracing::info!(
+            worker = %worker.short(),
+            "killing what the worker has started and left behind: {} (to be spared, a process needs a process group of its own, and \
+             {DETACHED} in its environment)",
+            names.join(", ")
+        );
+    }
+}
+
+/// A process's pid and what it is called.
+fn named(pid: Pid) -> String {
+    let name = about(pid, "comm").unwrap_or_default();
+    format!("process {pid} `{}`", escape(String::from_utf8_lossy(&name).trim_end(), 20))
 }
 
 /// When the kernel started the process: clock ticks since boot, field 22 of `/proc/PID/stat` (`proc(5)`).
@@ -187,7 +224,14 @@ fn pid(text: &str) -> Option<Pid> {
 
 fn carries(pid: Pid, mark: &str) -> bool {
     let environ = about(pid, "environ").unwrap_or_default();
-    environ.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
+    !is_detached(&environ) && environ.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
+}
+
+/// Whether an environment says that its process outlives the worker that has started it.
+pub(crate) fn is_detached(environ: &[u8]) -> bool {
+    let values =
+        environ.split(|byte| *byte == 0).filter_map(|variable| variable.strip_prefix(DETACHED.as_bytes()));
+    values.filter_map(|rest| rest.strip_prefix(b"=")).any(|value| !value.is_empty())
 }
 
 /// Reads a file in the process's folder in `/proc`.

@@ -5,6 +5,7 @@ pub(crate) mod cpu_time;
 pub(crate) mod descriptors;
 pub(crate) mod moment;
 pub(crate) mod pidfd;
+pub(crate) mod servers;
 pub(crate) mod spawn;
 pub(crate) mod survivors;
 pub(crate) mod trampoline;

@@ -37,6 +37,12 @@ impl Pidfd {
         }
     }
 
+    /// Returns when the process has ended, whoever's child it is (`pidfd_open(2)`: the descriptor becomes readable).
+    pub(crate) async fn gone(&self) {
+        // An error would mean that the runtime is ending, and this process with it.
+        let _ = self.0.readable().await;
+    }
+
     /// Collects the exit of a child, after which its pid is free. Does nothing while it lives.
     pub(crate) fn collect(&self) {
         let _ = self.wait(WaitIdOptions::empty());
@@ -73,10 +79,9 @@ impl Watched {
         Pidfd::open(Pid::from_raw(pid.cast_signed())?).ok().map(Self)
     }
 
-    /// Returns when the process has ended (`pidfd_open(2)`: the descriptor becomes readable).
+    /// Returns when the process has ended.
     pub async fn gone(self) {
-        // An error would mean that the runtime is ending, and this process with it.
-        let _ = self.0.0.readable().await;
+        self.0.gone().await;
     }
 }
 

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use nodesockd_core::action::SpawnOrder;
-use nodesockd_core::config::Ready;
+use nodesockd_core::config::{RELEASE_PLACEHOLDER, Ready};
 use nodesockd_core::event::Failure;
 use nodesockd_core::id::Process;
 use rustix::fs::{Access, access};
@@ -54,7 +54,11 @@ pub(crate) fn start(
     logs: &mut Logs,
     locks: &mut WorkerLocks,
 ) -> Result<Started, Failure> {
-    let Some(name) = order.argv.first() else { return Err(Failure("there is no program to run".into())) };
+    let words: Vec<OsString> = order.argv.iter().map(|word| in_release(word, &order.cwd)).collect();
+    let Some(name) = words.first().map(|word| word.to_string_lossy()) else {
+        return Err(Failure("there is no program to run".into()));
+    };
+    let name = name.as_ref();
     let (stdout, stderr) = (logs.stdio(&order.stdout)?, logs.stdio(&order.stderr)?);
     let (channel, theirs) =
         channel().map_err(|error| Failure(format!("cannot make a worker's channel: {error}")))?;
@@ -79,7 +83,7 @@ pub(crate) fn start(
         command.arg0(trampoline::NAME).arg(program).arg(name);
         command
     };
-    command.args(&order.argv[1..]).current_dir(&order.cwd).process_group(0);
+    command.args(&words[1..]).current_dir(&order.cwd).process_group(0);
     command.env_clear().envs(environment);
     command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
 
@@ -170,7 +174,23 @@ fn identify(pid: Pid) -> io::Result<(Process, Pidfd)> {
 
 fn environment(order: &SpawnOrder) -> BTreeMap<OsString, OsString> {
     let passed = order.pass.iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?)));
-    passed.chain(order.set.iter().map(|(name, value)| (name.into(), value.into()))).collect()
+    let set = order.set.iter().map(|(name, value)| (name.into(), in_release(value, &order.cwd)));
+    passed.chain(set).collect()
+}
+
+/// `text` with the real folder of the working directory, as it is now, filled in.
+fn in_release(text: &str, cwd: &Path) -> OsString {
+    if !text.contains(RELEASE_PLACEHOLDER) {
+        return text.into();
+    }
+    let real = std::fs::canonicalize(cwd).unwrap_or_else(|_| cwd.to_owned());
+    let mut parts = text.split(RELEASE_PLACEHOLDER);
+    let mut filled = OsString::from(parts.next().unwrap_or_default());
+    for part in parts {
+        filled.push(&real);
+        filled.push(part);
+    }
+    filled
 }
 
 /// The program's path. Names without a slash are looked up in the worker's own `PATH`, whose relative parts are meant

@@ -25,7 +25,7 @@ use nodesockd_core::state::{FoundLink, State, Survivor};
 use rustix::process::{Pid, Signal, geteuid};
 
 use crate::files::tmp_dir::TmpDir;
-use crate::processes::children::{Stat, WORKER_ID, about};
+use crate::processes::children::{self, Stat, WORKER_ID, about};
 use crate::processes::moment::Moment;
 use crate::processes::pidfd::Pidfd;
 use crate::processes::worker_locks::WorkerLocks;
@@ -35,6 +35,9 @@ const IPC_PATH: &str = "NODESOCKD_IPC_PATH";
 
 /// The variable with the path of a worker's own socket.
 const SOCKET_PATH: &str = "NODESOCKD_SOCKET_PATH";
+
+/// More ancestors than a process has. Pids that are used again while they are looked at could make a circle.
+const MOST_ANCESTORS: usize = 100;
 
 /// Where the workers of a daemon are.
 pub(crate) struct Places<'a> {
@@ -106,7 +109,8 @@ impl LastLook {
         let began = Moment::now();
         let held = locks.held();
         let is_held = held.contains(&worker);
-        let carries = |pid: Pid, id| id == Some(worker) || is_held && locks.held_by(pid).contains(&worker);
+        let holds = |pid: Pid| is_held && locks.held_by(pid).contains(&worker) && !is_spared(pid);
+        let carries = |pid: Pid, id| id == Some(worker) || holds(pid);
         let mut alive = held;
         for pid in pids() {
             let id = worker_of(pid);
@@ -115,6 +119,7 @@ impl LastLook {
                 && let Ok(process) = Pidfd::open(pid)
                 && carries(pid, worker_of(pid))
             {
+                children::say_killed(worker, std::iter::once(pid));
                 process.signal(Signal::KILL);
             }
         }
@@ -164,7 +169,11 @@ impl Marked {
 
     /// By the locks that it holds.
     fn by_locks(pid: Pid, locks: &WorkerLocks) -> Vec<Self> {
-        locks.held_by(pid).into_iter().filter_map(|id| Self::of(pid, id)).collect()
+        let held = locks.held_by(pid);
+        if held.is_empty() || is_spared(pid) {
+            return Vec::new();
+        }
+        held.into_iter().filter_map(|id| Self::of(pid, id)).collect()
     }
 
     fn of(pid: Pid, id: WorkerId) -> Option<Self> {
@@ -191,10 +200,24 @@ pub(crate) fn caller(pid: u32, sockets: &TmpDir, patterns: &[SocketPattern]) -> 
         process: Process { pid, started: stat.started? },
         own_user: is_own_user(number),
         leads: stat.group == Some(number),
+        family: family(number, stat.group),
         worker: worker_in(&environ),
         link: sockets.links(patterns).into_iter().find(names),
         socket,
     })
+}
+
+/// The processes that one descends from, up to this one, and the leader of its process group.
+fn family(pid: Pid, group: Option<Pid>) -> Vec<Process> {
+    let us = rustix::process::getpid();
+    let parent = |pid: &Pid| Stat::of(*pid).and_then(|stat| stat.parent).filter(|parent| *parent != us);
+    let ancestors = std::iter::successors(parent(&pid), parent).take(MOST_ANCESTORS);
+    let leader = group.filter(|leader| *leader != pid && *leader != us);
+    let identified = |pid: Pid| {
+        let started = Stat::of(pid)?.started?;
+        Some(Process { pid: pid.as_raw_nonzero().get().cast_unsigned(), started })
+    };
+    ancestors.chain(leader).filter_map(identified).collect()
 }
 
 /// Whether it runs as our user, with no other user's rights (`Uid:` in `/proc/PID/status`: real, effective, saved and
@@ -207,12 +230,21 @@ fn is_own_user(pid: Pid) -> bool {
     users.is_some_and(|users| users.split_ascii_whitespace().all(|user| user == us))
 }
 
-fn worker_of(pid: Pid) -> Option<WorkerId> {
+pub(crate) fn worker_of(pid: Pid) -> Option<WorkerId> {
     worker_in(&environ(pid)?)
 }
 
+/// The worker that an environment names, unless its process is to outlive that.
 fn worker_in(environ: &[u8]) -> Option<WorkerId> {
+    if children::is_detached(environ) {
+        return None;
+    }
     WorkerId::parse(std::str::from_utf8(variable(environ, WORKER_ID)?).ok()?)
+}
+
+/// It is to outlive the worker that has started it.
+fn is_spared(pid: Pid) -> bool {
+    environ(pid).is_some_and(|environ| children::is_detached(&environ))
 }
 
 fn path(bytes: &[u8]) -> PathBuf {
@@ -229,6 +261,7 @@ fn variable<'a>(environ: &'a [u8], name: &str) -> Option<&'a [u8]> {
         .find_map(|variable| variable.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
 }
 
+/// All processes of this machine that are visible from here.
 pub(crate) fn pids() -> impl Iterator<Item = Pid> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter_map(Pid::from_raw)

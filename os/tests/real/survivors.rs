@@ -118,6 +118,7 @@ async fn kernel_says_who_reports() {
             process,
             own_user: true,
             leads: true,
+            family: Vec::new(),
             worker: Some(worker),
             link: Some(FoundLink { slot: SlotIndex(1), name: "app.1.sock".into(), socket: socket.clone() }),
             socket: Some(socket),

@@ -35,6 +35,16 @@ impl Backend for World {
         World::watch(self, worker, process);
     }
 
+    fn terminate(
+        &mut self,
+        worker: WorkerId,
+        process: Process,
+        _socket: Option<&str>,
+        again: bool,
+    ) -> Vec<Process> {
+        World::terminate(self, worker, process, again)
+    }
+
     fn signal(&mut self, worker: WorkerId, process: Process, signal: WorkerSignal) {
         World::signal(self, worker, process, signal);
     }

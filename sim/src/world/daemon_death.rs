@@ -342,6 +342,7 @@ impl World {
             process: process.process,
             own_user: true,
             leads: true,
+            family: Vec::new(),
             worker: Some(process.id),
             socket: process.sockets.own.clone(),
             link: None,

@@ -17,6 +17,7 @@ mod sockets;
 mod survey;
 mod upgrade;
 mod worker_actions;
+mod wrappers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

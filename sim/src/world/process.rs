@@ -55,6 +55,8 @@ pub(crate) struct Proc {
     pub broken: bool,
     /// It is no child of the daemon there is: init collects it when it ends.
     pub adopted: bool,
+    /// Who serves, if its own process is a wrapper.
+    pub server: Option<Server>,
     /// Children of its own that live: escaped from its group or not.
     pub children: Vec<bool>,
     pub known: Known,
@@ -84,6 +86,16 @@ pub(crate) enum State {
         /// Its death was none of the daemon's doing.
         by_itself: bool,
     },
+}
+
+/// Who serves behind a wrapper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Server {
+    Alive,
+    /// The daemon sent it SIGTERM and waits for its end.
+    Told,
+    /// It has ended; the wrapper lives.
+    Gone,
 }
 
 /// The sockets of a worker, by their file names.

@@ -12,7 +12,7 @@ use nodesockd_core::wire::ToWorker;
 
 use super::agenda::{Happening, Lane};
 use super::oracle::known::Known;
-use super::process::{Channel, Plan, Proc, Sockets, State, Traffic};
+use super::process::{Channel, Plan, Proc, Server, Sockets, State, Traffic};
 use super::{Worker, WorkerStep, World, ms};
 use crate::faults::Call;
 use crate::ledger::Cause;
@@ -84,6 +84,7 @@ impl World {
             reported: false,
             broken: false,
             adopted: false,
+            server: behaviours.iter().any(is_wrapper).then_some(Server::Alive),
             children: Vec::new(),
             known: Known::default(),
         });
@@ -121,6 +122,10 @@ impl World {
             Behaviour::AnswersForOthers => ("answers for others", None),
             Behaviour::ClaimsAnother { after_ms } => {
                 ("claims another", Some((boot + ms(after_ms), WorkerStep::ClaimAnother)))
+            }
+            Behaviour::Wrapped { .. } => ("wrapped", None),
+            Behaviour::ChildClaims { after_ms } => {
+                ("child claims", Some((boot + ms(after_ms), WorkerStep::ChildClaims)))
             }
             Behaviour::Stops { after_ms, for_ms } => {
                 ("busy", Some((ms(after_ms), WorkerStep::Stop(ms(for_ms)))))
@@ -361,6 +366,10 @@ impl World {
             None => self.trace.line(self.agenda.now(), "daemon", format_args!("reap {worker}")),
         }
     }
+}
+
+fn is_wrapper(behaviour: &Behaviour) -> bool {
+    matches!(behaviour, Behaviour::Wrapped { .. })
 }
 
 fn variable<'a>(order: &'a SpawnOrder, name: &str) -> &'a str {

@@ -31,6 +31,8 @@ pub(crate) enum WorkerStep {
     Die(Death, Option<Cause>),
     /// It says on the control socket that it is another worker.
     ClaimAnother,
+    /// A process that it has started says on the control socket that it is the worker.
+    ChildClaims,
     /// It closes its channel.
     CloseChannel,
     /// It forks a child.
@@ -49,6 +51,8 @@ pub(crate) enum WorkerStep {
     Hear(ToWorker),
     /// SIGTERM reaches it.
     Term(Option<Cause>),
+    /// SIGTERM reaches who serves behind a wrapper.
+    TermServer,
 }
 
 impl World {
@@ -76,6 +80,7 @@ impl World {
             WorkerStep::End(how, cause) => self.end(worker, how, cause),
             WorkerStep::Die(how, cause) => self.ended(worker, how, cause),
             WorkerStep::ClaimAnother => self.claim_another(worker),
+            WorkerStep::ChildClaims => self.child_claims(worker),
             WorkerStep::CloseChannel => self.close_channel(worker),
             WorkerStep::Fork => {
                 let escapes = process.has(Behaviour::Forks { escapes: true });
@@ -92,7 +97,12 @@ impl World {
             WorkerStep::Answer(request) => self.answer(worker, request),
             WorkerStep::AnswerProbe => self.answer_probe(worker),
             WorkerStep::Hear(message) => self.hear(worker, message),
-            WorkerStep::Term(_) if process.has(Behaviour::IgnoresSigterm) => {}
+            WorkerStep::Term(_) | WorkerStep::TermServer if process.has(Behaviour::IgnoresSigterm) => {}
+            // What a wrapper has started is killed when it has ended.
+            WorkerStep::Term(cause) if process.server.is_some() => {
+                self.end(worker, Death::Signal(15), cause);
+            }
+            WorkerStep::TermServer => self.shut_down(worker),
             // To one that hears nothing else, it means what `shutdown` means to others.
             WorkerStep::Term(_) if process.state != State::Booting && !process.speaks() => {
                 self.shut_down(worker)
@@ -285,6 +295,9 @@ impl World {
     pub(super) fn leave_if_done(&mut self, worker: Worker) {
         let Some(process) = self.processes.get(worker) else { return };
         if process.is_shutting_down() && !process.traffic.is_busy() {
+            if process.has(Behaviour::Wrapped { lingers: true }) {
+                return self.server_ends(worker);
+            }
             self.after(ms(1), Happening::Worker(worker, WorkerStep::End(Death::Code(0), None)));
         }
     }

@@ -289,6 +289,7 @@ impl SmallWorld {
                     process: process.process,
                     own_user: true,
                     leads: true,
+                    family: Vec::new(),
                     worker: Some(worker),
                     socket: None,
                     link: None,
@@ -355,6 +356,10 @@ impl SmallWorld {
             Action::Tell { worker, message, .. } => {
                 self.told(worker, &message)?;
                 None
+            }
+            Action::Terminate { worker, process, .. } => {
+                self.signalled(worker, process, WorkerSignal::Terminate)?;
+                Some(Event::Terminated { worker, servers: Vec::new() })
             }
             Action::Signal { worker, process, signal } => {
                 self.signalled(worker, process, signal)?;

@@ -90,5 +90,5 @@ fn check_warns_where_the_kernel_does_not_tell_accept_queues() {
     let output = cli::spawn(&mut sandboxed).finish();
     assert_eq!(output.code, 0, "{output}");
     assert!(output.stdout.contains("does not tell accept queues by UNIX_DIAG"), "{output}");
-    assert!(output.stdout.contains("they are read from /proc/net/unix"), "{output}");
+    assert!(output.stdout.contains("they are read from /proc/self/net/unix"), "{output}");
 }

@@ -74,6 +74,28 @@ pub async fn signals_reach_the_process_and_nobody_else(stage: &mut impl Stage) {
     assert_eq!(stage.end(other, others).await, ExitStatus::Code(0), "it lived until it was told");
 }
 
+pub async fn sigterm_reaches_who_serves_behind_a_wrapper(stage: &mut impl Stage) {
+    let (worker, process) = stage.online(Part::Wrapped).await;
+    let socket = pattern().socket(worker);
+    let servers = stage.backend().terminate(worker, process, Some(&socket), false);
+    assert!(servers.len() == 1 && servers[0] != process, "{servers:?}");
+    stage.until(|event| *event == Event::ServersEnded { worker }).await;
+    // Nobody accepts any more; the wrapper is left in peace until it is told itself.
+    assert_eq!(stage.backend().terminate(worker, process, Some(&socket), true), []);
+    stage.backend().signal(worker, process, Terminate);
+    assert_eq!(stage.end(worker, process).await, ExitStatus::Signal(15));
+}
+
+pub async fn sigterm_is_for_the_worker_where_nobody_else_serves(stage: &mut impl Stage) {
+    for again in [false, true] {
+        let (worker, process) = stage.online(Part::Serves).await;
+        let socket = pattern().socket(worker);
+        assert_eq!(stage.backend().terminate(worker, process, Some(&socket), again), []);
+        assert_eq!(stage.end(worker, process).await, ExitStatus::Signal(15));
+        assert_eq!(stage.backend().terminate(worker, process, Some(&socket), again), [], "it is gone");
+    }
+}
+
 pub async fn a_worker_that_ignores_sigterm_is_killed_with_its_group(stage: &mut impl Stage) {
     let (worker, process) = stage.online(Part::IgnoresSigterm).await;
     stage.backend().signal(worker, process, Terminate);

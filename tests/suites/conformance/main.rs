@@ -24,6 +24,8 @@ clauses![
     exits_are_told_by_code_and_by_signal,
     what_cannot_be_started_leaves_nothing,
     signals_reach_the_process_and_nobody_else,
+    sigterm_reaches_who_serves_behind_a_wrapper,
+    sigterm_is_for_the_worker_where_nobody_else_serves,
     a_worker_that_ignores_sigterm_is_killed_with_its_group,
     messages_reach_the_worker_and_answers_come_back,
     a_closed_channel_is_told_once,

@@ -102,6 +102,10 @@ impl Stage for Real {
             Part::IgnoresSigterm => worker("ignores-sigterm"),
             Part::Breaks => worker("breaks"),
             Part::ClosesChannel => worker("closes-channel"),
+            Part::Wrapped => {
+                let script = r#"python3 -c "$1" serves; exec sleep 600"#;
+                ["sh", "-c", script, "sh", WORKER].map(str::to_owned).to_vec()
+            }
             Part::Exits(code) => shell(format!("exit {code}")),
             Part::DiesOf(signal) => shell(format!("kill -{signal} $$")),
             Part::Missing => vec!["./missing".into()],

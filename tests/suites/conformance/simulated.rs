@@ -35,6 +35,7 @@ impl<B: Bench> Stage for Simulated<B> {
                 let dies = Behaviour::Dies { after_ms: 500, how: Death::Code(3) };
                 vec![Behaviour::Breaks { after_ms: 100 }, dies]
             }
+            Part::Wrapped => vec![Behaviour::Wrapped { lingers: true }],
             Part::ClosesChannel => vec![Behaviour::ClosesChannel { after_ms: 10 }],
             Part::Exits(code) => vec![Behaviour::Dies { after_ms: 10, how: Death::Code(code) }],
             Part::DiesOf(signal) => vec![Behaviour::Dies { after_ms: 10, how: Death::Signal(signal) }],

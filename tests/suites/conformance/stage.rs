@@ -26,6 +26,9 @@ pub enum Part {
     Breaks,
     /// Closes its channel before it reports, and lives on.
     ClosesChannel,
+    /// Serves as the first one; but its own process is a wrapper, which does not pass SIGTERM on, and lives on when the server has
+    /// ended.
+    Wrapped,
     /// Exits with this status.
     Exits(i32),
     /// Is killed by this signal, which is not ours.

@@ -129,6 +129,17 @@ impl Backend for Crew {
         self.soon.push_back(Event::Exited { worker, status: ExitStatus::Unknown });
     }
 
+    fn terminate(
+        &mut self,
+        worker: WorkerId,
+        process: Process,
+        _socket: Option<&str>,
+        _again: bool,
+    ) -> Vec<Process> {
+        self.signal(worker, process, WorkerSignal::Terminate);
+        Vec::new()
+    }
+
     fn signal(&mut self, worker: WorkerId, _process: Process, _signal: WorkerSignal) {
         self.soon.push_back(Event::Exited { worker, status: ExitStatus::Signal(15) });
     }

@@ -254,6 +254,7 @@ fn what_was_found(worker: &Worker) -> Option<String> {
             Some(_) => watch.found().to_owned(),
         }),
         (_, Ready::Notify) => Some("it sent no READY=1 to NOTIFY_SOCKET".to_owned()),
+        (_, Ready::Report) if worker.disbelieved().is_some() => worker.disbelieved().map(str::to_owned),
         (_, Ready::Report) => {
             Some("it reported nothing; `nodesockd.listen()` does, or see `options.ready`".to_owned())
         }

@@ -69,6 +69,8 @@ pub(super) struct Pool {
     pub former_patterns: Vec<SocketPattern>,
     /// Workers were adopted without a state file.
     pub adopted_by_links: bool,
+    /// Why the kernel did not tell an accept queue when it was asked last; `None` if it did.
+    pub unseen_queues: Option<String>,
     /// What the passes have seen to already.
     pub settled: Settled,
 }
@@ -98,6 +100,7 @@ impl Pool {
             effects: Effects::new(now),
             former_patterns: Vec::new(),
             adopted_by_links: false,
+            unseen_queues: None,
             settled: Settled::default(),
         }
     }

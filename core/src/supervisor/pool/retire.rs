@@ -67,6 +67,11 @@ pub(in crate::supervisor) fn look(pool: &mut Pool, id: WorkerId) {
 /// The kernel told the accept queue of a draining worker.
 pub(in crate::supervisor) fn queue_measured(pool: &mut Pool, id: WorkerId, queue: &Queue) {
     let now = pool.now();
+    let Some(State::Draining(_)) = pool.workers.get(id).map(Worker::state) else { return };
+    pool.unseen_queues = match queue {
+        Queue::Unknown(reason) => Some(reason.clone()),
+        Queue::Length(_) | Queue::Closed => None,
+    };
     let measured = |worker: &mut Worker| worker.drain_mut().map(|drain| drain.measured(now, queue));
     match pool.workers.change(id, measured) {
         Some(Verdict::Drained) => drained(pool, id),
@@ -74,6 +79,11 @@ pub(in crate::supervisor) fn queue_measured(pool: &mut Pool, id: WorkerId, queue
             if let Queue::Unknown(reason) = queue {
                 let limit = BLIND.as_millis();
                 tracing::warn!(worker = %id.short(), "cannot see the accept queue, leaving it {limit} ms: {reason}");
+                let warning = format!(
+                    "the kernel does not tell its accept queue ({reason}), so it has {limit} ms to accept what waits; \
+                     what it has not accepted by then is lost"
+                );
+                pool.progress(id, Stage::Draining, Some(&warning));
             }
         }
         Some(Verdict::Wait) | None => {}
@@ -122,11 +132,53 @@ fn shut_down(pool: &mut Pool, id: WorkerId) {
 
 /// Sends SIGTERM to a worker that hears nothing else, and gives it the time that others have after `shutdown`.
 pub(in crate::supervisor) fn terminate_gently(pool: &mut Pool, id: WorkerId, process: Process) {
+    send_sigterm(pool, id, process, false);
+    await_gentle_end(pool, id, process);
+}
+
+/// The same, for a worker that an earlier daemon may have sent SIGTERM.
+pub(in crate::supervisor) fn terminate_gently_again(pool: &mut Pool, id: WorkerId, process: Process) {
+    send_sigterm(pool, id, process, true);
+    await_gentle_end(pool, id, process);
+}
+
+fn await_gentle_end(pool: &mut Pool, id: WorkerId, process: Process) {
     let now = pool.now();
     let grace = if defect!(NoGraceForMute) { Duration::ZERO } else { KILL_AFTER };
     let deadline = now + pool.config.options.shutdown_timeout + grace;
-    pool.effects.order(Action::Signal { worker: id, process, signal: WorkerSignal::Terminate });
     pool.workers.change(id, |worker| worker.terminates(now, process, deadline));
+}
+
+/// Sends SIGTERM to those of a worker's processes that serve.
+fn send_sigterm(pool: &mut Pool, id: WorkerId, process: Process, again: bool) {
+    let socket = pool.workers.get(id).and_then(Worker::socket).map(ToString::to_string);
+    pool.effects.order(match defect!(SigtermToWrapper) {
+        false => Action::Terminate { worker: id, process, socket, again },
+        true => Action::Signal { worker: id, process, signal: WorkerSignal::Terminate },
+    });
+}
+
+/// SIGTERM was sent; `servers` got it instead of the worker's own process.
+pub(in crate::supervisor) fn terminated(pool: &Pool, id: WorkerId, servers: &[Process]) {
+    let own = pool.workers.get(id).and_then(Worker::process);
+    if let (Some(own), false) = (own, servers.is_empty()) {
+        let pids: Vec<u32> = servers.iter().map(|server| server.pid).collect();
+        tracing::info!(
+            worker = %id.short(),
+            ?pids,
+            "SIGTERM went to who accepts from the worker's socket; process {}, which started it, has time until that has ended",
+            own.pid
+        );
+    }
+}
+
+/// Those that got SIGTERM instead of the worker's own process have ended. One that lives on after that, as `node --watch` does,
+/// is told as well.
+pub(in crate::supervisor) fn servers_ended(pool: &mut Pool, id: WorkerId) {
+    if let Some(State::Terminating { process, .. }) = pool.workers.get(id).map(Worker::state) {
+        let (process, signal) = (*process, WorkerSignal::Terminate);
+        pool.effects.order(Action::Signal { worker: id, process, signal });
+    }
 }
 
 /// Ends a worker that was started too late. One that accepts without being told to may have taken requests.
@@ -152,9 +204,11 @@ pub(in crate::supervisor) fn shutdown_timed_out(pool: &mut Pool, id: WorkerId) {
 pub(in crate::supervisor) fn terminate(pool: &mut Pool, id: WorkerId) {
     let Some((_, process)) = with_process(pool, id) else { return };
     let now = pool.now();
-    let harsh = defect!(KillInPlaceOfSigterm);
-    let signal = if harsh { WorkerSignal::KillGroup } else { WorkerSignal::Terminate };
-    pool.effects.order(Action::Signal { worker: id, process, signal });
+    if defect!(KillInPlaceOfSigterm) {
+        pool.effects.order(Action::Signal { worker: id, process, signal: WorkerSignal::KillGroup });
+    } else {
+        send_sigterm(pool, id, process, false);
+    }
     let grace = if defect!(KillAtOnce) { Duration::ZERO } else { KILL_AFTER };
     pool.workers.change(id, |worker| worker.terminates(now, process, now + grace));
 }

@@ -174,7 +174,7 @@ pub(super) fn adopt_worker(
         Exposure::Named
     };
     tracing::info!(worker = %id.short(), pid = process.pid, "worker adopted");
-    let worker = Worker::adopted(
+    let mut worker = Worker::adopted(
         role,
         adopted,
         process,
@@ -183,12 +183,15 @@ pub(super) fn adopt_worker(
         (socket.map(Arc::from), listeners),
         exposure,
     );
+    if let Some(speaker) = record.and_then(|record| record.speaker) {
+        worker.speaks_by(speaker);
+    }
     pool.workers.insert(id, worker);
     if let Some(slot) = owned.filter(|_| !leaving) {
         pool.slots.change(slot, |slot| slot.set_owner(Some(id)));
     }
     if leaving && !speaks {
-        retire::terminate_gently(pool, id, process);
+        retire::terminate_gently_again(pool, id, process);
     }
     let leaves = fate != Fate::Stays || stage == RecordedStage::Draining;
     if owned.is_none() && leaves {

@@ -1,6 +1,7 @@
 //! Processes that say on the control socket that they are workers.
 //!
-//! A worker that outlived its daemon reports there. A worker that this daemon knows is recognised by its process. A worker
+//! A worker that outlived its daemon reports there, and so does one whose own process is a wrapper, such as `npm start`, which
+//! keeps the channel to itself. A worker that this daemon knows is recognised by its process, or by descending from it. A worker
 //! that this daemon does not know was started by a daemon that left no state file, as 2.x does; it is adopted if the kernel
 //! confirms what it says. Nobody is believed without the kernel's word.
 
@@ -13,7 +14,7 @@ use crate::state::{RecordedStage, Survivor, WorkerRecord};
 use crate::supervisor::operation::Operations;
 use crate::supervisor::pool::{Pool, links};
 use crate::supervisor::slot::Slot;
-use crate::supervisor::worker::{Channel, State};
+use crate::supervisor::worker::{Channel, State, Worker};
 use crate::wire::{Claim, FromWorker, ToWorker};
 
 use super::adopt::{Fate, adopt_worker};
@@ -40,8 +41,10 @@ pub(in crate::supervisor) fn identify(
         refuse(pool, conn, id, caller.as_ref(), message, reason);
         return None;
     }
-    if let Some(caller) = caller.filter(|_| pool.workers.get(id).is_none()) {
-        adopt_caller(pool, id, caller);
+    match caller {
+        Some(caller) if pool.workers.get(id).is_none() => adopt_caller(pool, id, caller),
+        Some(Caller { process, .. }) => pool.workers.change(id, |worker| worker.speaks_by(process)),
+        None => {}
     }
     Some(id)
 }
@@ -55,8 +58,7 @@ fn confirm(
 ) -> Result<(), &'static str> {
     let caller = caller.ok_or("its process is not visible from here")?;
     if let Some(worker) = pool.workers.get(claim.worker) {
-        let same = worker.process() == Some(caller.process) || defect!(ClaimBelieved);
-        return if same { Ok(()) } else { Err("that worker is another process") };
+        return confirm_known(worker, claim, caller);
     }
     let socket = caller.socket.as_deref().and_then(|socket| socket_owner(pool, socket));
     if !matches!(message, FromWorker::Online { .. }) {
@@ -76,6 +78,27 @@ fn confirm(
     }
 }
 
+/// Whether the kernel confirms that a process speaks for a worker that is known: it is the worker's own; or that is a wrapper
+/// (`npm start`), which has started it, and nobody else has spoken for the worker.
+fn confirm_known(worker: &Worker, claim: &Claim, caller: &Caller) -> Result<(), &'static str> {
+    let related = worker.process().is_some_and(|own| caller.family.contains(&own));
+    if worker.is_spoken_for_by(caller.process) || defect!(ClaimBelieved) {
+        Ok(())
+    } else if !related {
+        Err("the worker is another process, which has not started this one")
+    } else if defect!(DescendantBelieved) {
+        Ok(())
+    } else if !worker.is_unheard() {
+        Err("the worker has reported by another process already")
+    } else if !caller.own_user {
+        Err("it runs as another user than the daemon")
+    } else if caller.worker != Some(claim.worker) {
+        Err("its environment names another worker (NODESOCKD_WORKER_ID)")
+    } else {
+        Ok(())
+    }
+}
+
 /// A worker that nobody knows is told to go, as 2.x does. A worker that is known may be behind a wrapper (`npm start`), whose
 /// process is the one that is known; that worker serves on.
 fn refuse(
@@ -88,6 +111,11 @@ fn refuse(
 ) {
     let pid = caller.map(|caller| caller.process.pid);
     tracing::warn!(worker = %worker.short(), pid, "a process speaks as a worker and is not believed: {reason}");
+    let who = pid.map_or_else(|| "a process".to_owned(), |pid| format!("process {pid}"));
+    let why = format!("{who} reported in its name and is not believed: {reason}");
+    if pool.workers.get(worker).is_some() {
+        pool.workers.change(worker, |worker| worker.disbelieve(why));
+    }
     if matches!(message, FromWorker::Online { .. }) && pool.workers.get(worker).is_none() {
         let message = ToWorker::Shutdown;
         pool.effects.order(Action::Tell { worker, over: Some(conn), message });
@@ -116,6 +144,7 @@ fn adopt_caller(pool: &mut Pool, id: WorkerId, caller: Caller) {
         socket,
         listeners: Vec::new(),
         mute: false,
+        speaker: None,
         new: false,
         generation: 0,
     };

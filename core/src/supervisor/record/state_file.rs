@@ -178,6 +178,7 @@ fn record(pool: &Pool, id: WorkerId, worker: &Worker) -> Option<WorkerRecord> {
     Some(WorkerRecord {
         id,
         process: worker.process(),
+        speaker: worker.speaker(),
         slot: worker.slot(),
         stage,
         socket: worker.socket().map(ToString::to_string),

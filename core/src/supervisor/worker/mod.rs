@@ -43,6 +43,10 @@ pub(super) struct Worker {
     ready: Option<Time>,
     protocol: Protocol,
     channel: Channel,
+    /// The process that speaks for it, if that is not its own: one that its own, a wrapper, has started.
+    speaker: Option<Process>,
+    /// Why a process was not believed to be this worker, while it has not reported itself.
+    disbelieved: Option<String>,
     /// The file name of the socket it accepts from. A standby that inherited sockets has none until it is promoted.
     socket: Option<Arc<str>>,
     /// The daemon's sockets that it inherited, in the order of their descriptors; none if it binds its own.
@@ -215,6 +219,8 @@ impl Worker {
             ready: None,
             protocol,
             channel: Channel::Open,
+            speaker: None,
+            disbelieved: None,
             socket: None,
             listeners: Vec::new(),
             exposure: Exposure::Unseen,
@@ -256,6 +262,8 @@ impl Worker {
             ready,
             protocol,
             channel,
+            speaker: None,
+            disbelieved: None,
             socket,
             listeners,
             exposure,
@@ -430,6 +438,30 @@ impl Worker {
         if let Channel::Socket(conn) = self.channel { Some(conn) } else { None }
     }
 
+    /// Whether `process` is the one that speaks for it.
+    pub fn is_spoken_for_by(&self, process: Process) -> bool {
+        self.speaker.or(self.process()) == Some(process) || self.process() == Some(process)
+    }
+
+    /// The process that speaks for it, if that is not its own.
+    pub fn speaker(&self) -> Option<Process> {
+        self.speaker
+    }
+
+    /// Nobody has spoken for it yet, and somebody should.
+    pub fn is_unheard(&self) -> bool {
+        // One that has to show its readiness otherwise speaks only if it has reported.
+        let reported = self.start.ready_by != Ready::Report && self.speaks();
+        // It may have told an earlier daemon.
+        let expected = matches!(self.channel, Channel::Expected { .. } | Channel::Socket(_));
+        matches!(self.state, State::Booting { .. }) && self.speaker.is_none() && !reported && !expected
+    }
+
+    /// Why a process was not believed to be this worker.
+    pub fn disbelieved(&self) -> Option<&str> {
+        self.disbelieved.as_deref()
+    }
+
     /// It has a process that can be told things.
     pub fn is_reachable(&self) -> bool {
         self.channel.is_open() && self.process().is_some()
@@ -582,6 +614,19 @@ impl Worker {
     /// It reported: it speaks, whatever it was started as.
     pub fn reports(&mut self) {
         self.protocol = Protocol::Speaks;
+    }
+
+    /// From now on `process` speaks for it.
+    pub fn speaks_by(&mut self, process: Process) {
+        self.speaker = (self.process() != Some(process)).then_some(process);
+        self.disbelieved = None;
+    }
+
+    /// A process was not believed to be this worker, which has not reported itself.
+    pub fn disbelieve(&mut self, why: String) {
+        if self.is_unheard() {
+            self.disbelieved = Some(why);
+        }
     }
 
     pub fn set_channel(&mut self, channel: Channel) {

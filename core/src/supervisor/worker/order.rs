@@ -1,7 +1,7 @@
 //! The order to start a worker: program, arguments, environment.
 
 use crate::action::SpawnOrder;
-use crate::config::{Config, Program};
+use crate::config::{Config, Program, fill};
 use crate::id::WorkerId;
 use crate::release::Release;
 
@@ -21,8 +21,9 @@ pub(in crate::supervisor) fn spawn_order(
     release: Option<&Release>,
 ) -> SpawnOrder {
     let release = release.filter(|_| !defect!(ReplacementRunsNewestRelease));
+    let (slot, socket) = (slot_word(worker), socket_path(worker, config));
     let argv = match &config.program {
-        Program::Command(argv) => argv.clone(),
+        Program::Command(argv) => argv.iter().map(|word| fill(word, &slot, &socket)).collect(),
         Program::Script { node, node_args, script } => {
             let mut argv = vec![node.clone()];
             argv.extend_from_slice(node_args);
@@ -39,7 +40,7 @@ pub(in crate::supervisor) fn spawn_order(
         argv,
         cwd: release.map_or_else(|| config.cwd.clone(), |release| release.dir.clone()),
         pass,
-        set: environment(id, worker, config),
+        set: environment(id, worker, config, (&slot, &socket)),
         stdout: config.options.stdout.clone(),
         stderr: config.options.stderr.clone(),
         listeners: worker.listeners().to_vec(),
@@ -47,22 +48,44 @@ pub(in crate::supervisor) fn spawn_order(
     }
 }
 
-/// Variables that are set, the configured ones first: ours win.
-fn environment(id: WorkerId, worker: &Worker, config: &Config) -> Vec<(String, String)> {
-    let listeners = worker.listeners();
-    // A standby does not know yet which of the sockets will be its own; all of them are there.
-    let socket = worker.socket().map(AsRef::as_ref).or(listeners.first().map(String::as_str));
+/// What `{slot}` stands for.
+fn slot_word(worker: &Worker) -> String {
+    match worker.role() {
+        Role::Joining(Place::Slot(slot)) | Role::Holding(Place::Slot(slot)) => slot.to_string(),
+        Role::Joining(Place::Standby) | Role::Holding(Place::Standby) | Role::Retired { .. } => {
+            "standby".to_owned()
+        }
+    }
+}
+
+/// The socket that the worker has to listen on. A standby does not know yet which of the sockets that it inherits will be its own;
+/// all of them are there.
+fn socket_path(worker: &Worker, config: &Config) -> String {
+    let socket = worker.socket().map(AsRef::as_ref).or(worker.listeners().first().map(String::as_str));
     let socket = socket.map(|socket| config.socket_dir.join(socket)).unwrap_or_default();
+    socket.to_string_lossy().into_owned()
+}
+
+/// Variables that are set, the configured ones first: ours win.
+fn environment(
+    id: WorkerId,
+    worker: &Worker,
+    config: &Config,
+    (slot, socket): (&str, &str),
+) -> Vec<(String, String)> {
+    let listeners = worker.listeners();
     let suspended = if worker.start().suspended { "true" } else { "" };
     let ours = [
         ("NODESOCKD_APP_NAME", config.name.clone()),
         ("NODESOCKD_WORKER_ID", id.to_string()),
         ("NODESOCKD_SUSPENDED", suspended.to_owned()),
-        ("NODESOCKD_SOCKET_PATH", socket.to_string_lossy().into_owned()),
+        ("NODESOCKD_SOCKET_PATH", socket.to_owned()),
         ("NODESOCKD_IPC_PATH", config.ipc_file.to_string_lossy().into_owned()),
         ("NODESOCKD_SHUTDOWN_TIMEOUT", config.options.shutdown_timeout.as_millis().to_string()),
     ];
-    let mut set = config.env.set.clone();
+    let configured = config.env.set.iter();
+    let mut set: Vec<(String, String)> =
+        configured.map(|(name, value)| (name.clone(), fill(value, slot, socket))).collect();
     set.extend(ours.map(|(name, value)| (name.to_owned(), value)));
     if !listeners.is_empty() {
         let names: Vec<String> = match worker.role() {

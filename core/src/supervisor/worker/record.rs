@@ -19,6 +19,8 @@ impl From<&Worker> for WorkerRecord {
             ready,
             protocol,
             channel,
+            speaker,
+            disbelieved,
             socket,
             listeners,
             exposure,
@@ -47,6 +49,8 @@ impl From<&Worker> for WorkerRecord {
             served: *exposure != Exposure::Unseen,
             drained: *exposure == Exposure::Drained,
             channel: ChannelRecord::from(*channel),
+            speaker: *speaker,
+            disbelieved: disbelieved.clone(),
             stderr: stderr.clone(),
             generation: *generation,
         }
@@ -72,6 +76,8 @@ impl From<WorkerRecord> for Worker {
             served,
             drained,
             channel,
+            speaker,
+            disbelieved,
             stderr,
             generation,
         } = record;
@@ -96,6 +102,8 @@ impl From<WorkerRecord> for Worker {
             ready,
             protocol: if speaks { Protocol::Speaks } else { Protocol::Mute },
             channel: Channel::from(channel),
+            speaker,
+            disbelieved,
             socket: socket.map(Arc::from),
             listeners,
             exposure: match (served, drained) {

@@ -249,6 +249,8 @@ impl World {
             | Event::Listening { .. }
             | Event::Unlistened { .. }
             | Event::Reaped { .. }
+            | Event::Terminated { .. }
+            | Event::ServersEnded { .. }
             | Event::ChannelClosed { .. }
             | Event::Published { .. }
             | Event::Withdrawn { .. }
