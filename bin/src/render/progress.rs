@@ -36,7 +36,13 @@ impl Transcript {
     pub fn record(&mut self, step: Progress) -> Option<String> {
         let line = line(&step, self.name(step.stage));
         match self.workers.iter_mut().find(|seen| seen.last.id == step.id) {
-            Some(seen) if seen.stages.last() == Some(&step.stage) => return None,
+            Some(seen) if seen.stages.last() == Some(&step.stage) => {
+                if step.reason.is_none() || step.reason == seen.last.reason {
+                    return None;
+                }
+                // The same stage, and something to say about it.
+                seen.last = step;
+            }
             Some(seen) => {
                 seen.stages.push(step.stage);
                 seen.last = step;

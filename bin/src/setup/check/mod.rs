@@ -7,6 +7,7 @@ pub(crate) mod library;
 pub(crate) mod output;
 pub(crate) mod program;
 pub(crate) mod socket;
+pub(crate) mod words;
 
 use std::path::Path;
 
@@ -97,6 +98,7 @@ async fn findings(args: &CheckArgs) -> Result<Vec<Finding>, Failure> {
     let runner = program::Runner { account: &account, path: &path, cwd: &config.cwd };
     let mut findings = vec![valid(&config)];
     findings.extend(program::look(&config.program, &runner).await);
+    findings.extend(words::look(&config));
     findings.extend(library::look(&config));
     findings.extend(output::look(&config, &account));
     findings.extend(folder::look(&config, &account));

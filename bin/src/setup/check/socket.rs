@@ -125,17 +125,19 @@ pub(crate) fn queues() -> Finding {
         return Finding::good("the kernel tells accept queues (UNIX_DIAG)");
     };
     let message = format!("the kernel does not tell accept queues by UNIX_DIAG: {reason}");
-    let help = "load the module `unix_diag`, or let the sandbox allow netlink sockets";
+    let help = "load the module `unix_diag`, or let the sandbox allow netlink sockets (a unit's \
+                `RestrictAddressFamilies=` needs AF_NETLINK)";
     match nodesockd_os::table_available() {
         Ok(()) => Finding::warning(
             message,
-            format!("{help}; without it they are read from /proc/net/unix, which is slower"),
+            format!("{help}; without it they are read from /proc/self/net/unix, which is slower"),
         ),
-        Err(error) => Finding::warning(
-            format!("{message}; nor can /proc/net/unix be read: {error}"),
+        Err(error) => Finding::bad(
             format!(
-                "{help}; without both, retiring workers get half a second to accept what waits, which may lose requests"
+                "{message}; nor can /proc/self/net/unix be read: {error}. So retiring workers get half a second to accept \
+                 what waits, and restarts may lose requests"
             ),
+            format!("{help}, or mount /proc there"),
         ),
     }
 }

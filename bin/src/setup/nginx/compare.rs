@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nodesockd_core::config::{Config, Named, SocketPattern};
+use nodesockd_core::config::{Config, Named, Ready, SocketPattern};
 use nodesockd_core::id::SlotIndex;
 
 use super::Version;
@@ -36,10 +36,13 @@ pub struct Served {
     pub shutdown_timeout: Duration,
     /// After which a worker closes an idle connection.
     pub keep_alive: Duration,
+    /// A worker that retires answers what still comes on connections that nginx keeps, as `nodesockd.listen()` does.
+    /// One that is told by SIGTERM closes them.
+    pub answers_kept: bool,
 }
 
 impl Served {
-    /// By a daemon with this configuration, and workers that use `nodesockd.listen()`.
+    /// By a daemon with this configuration; workers that report use `nodesockd.listen()`.
     #[must_use]
     pub fn by(config: &Config) -> Self {
         Self {
@@ -48,6 +51,7 @@ impl Served {
             slots: config.workers.get(),
             shutdown_timeout: config.options.shutdown_timeout,
             keep_alive: WORKER_KEEP_ALIVE,
+            answers_kept: config.options.ready == Ready::Report,
         }
     }
 
@@ -234,6 +238,10 @@ impl Group<'_> {
         if !keeps {
             return;
         }
+        if !self.served.answers_kept {
+            findings.extend(self.kept());
+            return;
+        }
         findings.extend(self.closing());
         let timeout = self.upstream.keepalive_timeout.unwrap_or(KEEPALIVE_TIMEOUT);
         let (keep_alive, shutdown) = (self.served.keep_alive, self.served.shutdown_timeout);
@@ -263,24 +271,42 @@ impl Group<'_> {
         }
     }
 
+    /// Whether a connection ends with its request.
+    fn closes(&self, settings: &Settings) -> bool {
+        let version = settings.http_version.as_deref().unwrap_or(if self.modern { "1.1" } else { "1.0" });
+        let connection = match settings.header("connection") {
+            Some(variable) if variable.starts_with('$') => self.site.mapped(variable).unwrap_or_default(),
+            Some(value) => value,
+            None if self.modern => "",
+            None => "close",
+        };
+        version == "1.0" || connection.eq_ignore_ascii_case("close")
+    }
+
+    /// Where connections are kept to workers that close them when they are told to end.
+    fn kept(&self) -> Option<Finding> {
+        let keeps = |pass: &&&Pass| !pass.http.as_ref().is_some_and(|settings| self.closes(settings));
+        let kept: Vec<&Place> = self.passes.iter().filter(keeps).map(|pass| &pass.place).collect();
+        (!kept.is_empty()).then(|| {
+            Finding::warning(
+                format!(
+                    "{}: nginx keeps connections to workers that are told to end by SIGTERM; such a worker closes them, and a \
+                     request that nginx sends at that moment is lost, unless it is a GET and there is another slot",
+                    places(&kept)
+                ),
+                format!(
+                    "remove `keepalive` from upstream `{}`, and add `proxy_set_header Connection close;`, or for WebSockets as \
+                     well what `nodesockd nginx` prints",
+                    render::word(&self.upstream.name)
+                ),
+            )
+        })
+    }
+
     /// Where connections are closed after each request although they could be kept.
     fn closing(&self) -> Option<Finding> {
-        let closes = |settings: &Settings| {
-            let version = settings.http_version.as_deref().unwrap_or(if self.modern { "1.1" } else { "1.0" });
-            let connection = match settings.header("connection") {
-                Some(variable) if variable.starts_with('$') => self.site.mapped(variable).unwrap_or_default(),
-                Some(value) => value,
-                None if self.modern => "",
-                None => "close",
-            };
-            version == "1.0" || connection.eq_ignore_ascii_case("close")
-        };
-        let closing: Vec<&Place> = self
-            .passes
-            .iter()
-            .filter(|pass| pass.http.as_ref().is_some_and(closes))
-            .map(|pass| &pass.place)
-            .collect();
+        let closes = |pass: &&&Pass| pass.http.as_ref().is_some_and(|settings| self.closes(settings));
+        let closing: Vec<&Place> = self.passes.iter().filter(closes).map(|pass| &pass.place).collect();
         (!closing.is_empty()).then(|| {
             Finding::warning(
                 format!("{}: each connection is closed after one request, in spite of `keepalive`", places(&closing)),
@@ -357,6 +383,7 @@ mod tests {
             slots: 2,
             shutdown_timeout: Duration::from_secs(10),
             keep_alive: WORKER_KEEP_ALIVE,
+            answers_kept: true,
         }
     }
 
@@ -366,11 +393,17 @@ mod tests {
 
     /// The findings of a configuration with this upstream and this location.
     fn said(upstream: &str, location: &str, version: Option<Version>) -> String {
+        said_of(&served(), upstream, location, version)
+    }
+
+    /// The same, of other workers.
+    fn said_of(served: &Served, upstream: &str, location: &str, version: Option<Version>) -> String {
         let text = format!(
             "upstream shop {{\n{upstream} }}\nserver {{ location / {{ proxy_pass http://shop; {location} }} }}"
         );
         let mut lines = String::new();
-        for finding in found(&text, version).iter().filter(|finding| finding.verdict != Verdict::Good) {
+        let findings = compare(&Site::of(&dump::read("f", &text).unwrap().directives), served, version);
+        for finding in findings.iter().filter(|finding| finding.verdict != Verdict::Good) {
             let _ = writeln!(lines, "{:?}: {}", finding.verdict, finding.message);
         }
         lines
@@ -445,6 +478,24 @@ mod tests {
         );
         assert!(slow("keepalive_timeout 75s;", OLD).contains("is lost"));
         assert!(said(BOTH, "", NEW).contains("a worker that retires"), "connections are kept by default");
+    }
+
+    #[test]
+    fn kept_connections_to_workers_that_close_them_are_found() {
+        let served = Served { answers_kept: false, ..served() };
+        let closed = "proxy_http_version 1.1; proxy_set_header Connection close;";
+        let kept = format!("{BOTH} keepalive 8;");
+        let said = |upstream: &str, location, version| said_of(&served, upstream, location, version);
+        assert!(
+            said(&kept, KEPT, OLD)
+                .starts_with("Warning: f:3: nginx keeps connections to workers that are told")
+        );
+        assert!(said(BOTH, "", NEW).contains("is lost"), "connections are kept by default");
+        for (upstream, location, version) in
+            [(BOTH, "", OLD), (BOTH, closed, NEW), (&kept, closed, OLD), (&kept, "", OLD)]
+        {
+            assert_eq!(said(upstream, location, version), "", "{upstream} {location}");
+        }
     }
 
     #[test]

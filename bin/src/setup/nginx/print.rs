@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use nodesockd_core::config::Config;
+use nodesockd_core::config::{Config, Ready};
 use nodesockd_core::id::SlotIndex;
 
 use crate::cli::NginxArgs;
@@ -19,16 +19,27 @@ pub fn print(config: &Config, args: &NginxArgs) -> String {
     let upstream = plain::name(&config.name, '-');
     let connection = format!("${}_connection", plain::name(&config.name, '_').replace(['-', '.'], "_"));
     let slots = config.workers.get();
+    // Workers that are told by SIGTERM close what nginx keeps, maybe while it sends a request.
+    let keeps = config.options.ready == Ready::Report;
     let idle =
         KEEPALIVE_TIMEOUT.min(config.options.shutdown_timeout / 2).max(Duration::from_secs(1)).as_secs();
     let kept = slots.saturating_mul(2).max(16);
     let mut text = format!(
         "# Made by `nodesockd nginx`, for the `http` block: /etc/nginx/conf.d/{upstream}.conf, say.\n\n"
     );
+    let (others, value) = if keeps {
+        ("others are kept for the next request.", "\"\"")
+    } else {
+        (
+            "others end with their request. A worker\n# that is told to end by SIGTERM closes kept ones, maybe while nginx sends \
+             a request: do not\n# add `keepalive`.",
+            "close",
+        )
+    };
     let _ = write!(
         text,
-        "# WebSockets get their connection upgraded; others are kept for the next request.\n\
-         map $http_upgrade {connection} {{\n  default upgrade;\n  \"\" \"\";\n}}\n\n\
+        "# WebSockets get their connection upgraded; {others}\n\
+         map $http_upgrade {connection} {{\n  default upgrade;\n  \"\" {value};\n}}\n\n\
          upstream {upstream} {{\n  # One server for each slot: as many as `workers` says. max_fails=0, because after a\n  \
          # failure another worker has the slot.\n"
     );
@@ -36,11 +47,14 @@ pub fn print(config: &Config, args: &NginxArgs) -> String {
         let _ =
             writeln!(text, "  {}", server(&config.socket_dir.join(config.socket_file.link(SlotIndex(slot)))));
     }
-    let _ = write!(
-        text,
-        "  keepalive {kept};\n  # Less than `options.shutdownTimeout`, so that a retiring worker need not wait.\n  \
-         keepalive_timeout {idle}s;\n}}\n\nserver {{\n"
-    );
+    if keeps {
+        let _ = write!(
+            text,
+            "  keepalive {kept};\n  # Less than `options.shutdownTimeout`, so that a retiring worker need not wait.\n  \
+             keepalive_timeout {idle}s;\n"
+        );
+    }
+    text.push_str("}\n\nserver {\n");
     let everywhere = ["80".to_owned(), "[::]:80".to_owned()];
     let listen = if args.listen.is_empty() { &everywhere[..] } else { &args.listen };
     for address in listen {
