@@ -9,6 +9,7 @@
 mod figures;
 mod held;
 mod scale;
+mod sigterm;
 mod zero_loss;
 
 use clap::Parser;
@@ -20,6 +21,8 @@ enum Bench {
     Figures(figures::Options),
     /// Requests lost while deploying, beside PM2 and Node's cluster
     ZeroLoss(zero_loss::Options),
+    /// Requests lost while replacing workers that know only SIGTERM: uvicorn, gunicorn, Go, …
+    Sigterm(sigterm::Options),
     /// Requests lost in rollbacks and when the only worker is killed
     Held(held::Options),
     /// Start-up, restarts, memory and CPU time with many workers
@@ -30,6 +33,7 @@ fn main() {
     match Bench::parse() {
         Bench::Figures(options) => figures::run(&options),
         Bench::ZeroLoss(options) => zero_loss::run(&options),
+        Bench::Sigterm(options) => sigterm::run(&options),
         Bench::Held(options) => held::run(&options),
         Bench::Scale(options) => scale::run(&options),
     }

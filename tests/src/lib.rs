@@ -32,6 +32,7 @@ pub mod machine;
 pub mod nginx;
 pub mod process;
 pub mod program;
+pub mod servers;
 pub mod visitors;
 pub mod wait;
 
@@ -44,5 +45,6 @@ pub use load::Load;
 pub use machine::Machine;
 pub use nginx::Upstream;
 pub use process::Process;
+pub use servers::Server;
 pub use visitors::Visitors;
 pub use wait::until;

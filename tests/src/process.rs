@@ -70,6 +70,12 @@ impl Process {
         stat(self.pid).and_then(|stat| stat[2].parse().ok()).expect("it runs")
     }
 
+    /// The words it was started with.
+    #[must_use]
+    pub fn words(self) -> Vec<String> {
+        split(std::fs::read(self.file("cmdline")).unwrap_or_default())
+    }
+
     /// The environment it was started with, `NAME=value` each.
     #[must_use]
     pub fn environment(self) -> Vec<String> {
