@@ -169,8 +169,11 @@ pub enum ClientCommand {
     ///
     /// One row a worker: its slot, its short id, its pid, its state and since when. Standbys and retiring workers
     /// follow, then the slots that nobody serves, with the reason.
-    #[command(after_help = "Example:\n  nodesockd status --json")]
-    Status(ReadArgs),
+    ///
+    /// With --check the exit code is 1 if something is wrong, and stderr says what: a slot that nobody serves, or whose
+    /// worker has to be replaced; a standby that keeps failing; an app that is suspended.
+    #[command(after_help = "Examples:\n  nodesockd status --json\n  nodesockd status --check")]
+    Status(StatusArgs),
     /// Show the configuration in force, and the files it came from
     #[command(after_help = "Example:\n  nodesockd config")]
     Config(ReadArgs),
@@ -224,7 +227,8 @@ impl ClientCommand {
     /// Which daemon is meant.
     pub fn target_mut(&mut self) -> &mut Target {
         match self {
-            Self::Status(args) | Self::Config(args) => &mut args.target,
+            Self::Status(args) => &mut args.read.target,
+            Self::Config(args) => &mut args.target,
             Self::Start(args) => &mut args.target,
             Self::Restart(args) => &mut args.target,
             Self::Resume(target) | Self::Stop(target) | Self::Reload(target) | Self::Terminate(target) => {
@@ -290,6 +294,17 @@ pub struct ReadArgs {
     /// Print one line of JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// What all commands that read have.
+    #[command(flatten)]
+    pub read: ReadArgs,
+    /// Exit with 1 if something is wrong
+    #[arg(long)]
+    pub check: bool,
 }
 
 /// Arguments of `daemon`.

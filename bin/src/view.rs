@@ -30,6 +30,11 @@ pub struct StatusView {
     /// Slots that nobody serves; since 3.0.
     #[serde(default)]
     pub vacant: Vec<VacantView>,
+    /// Standbys that are missing because they fail; since 3.0.
+    pub failing_standby: Option<FailingStandbyView>,
+    /// What has failed in the slots there are; since 3.0.
+    #[serde(default)]
+    pub failures: Vec<FailuresView>,
     /// What the daemon is busy with; since 3.0.
     pub operation: Option<String>,
     /// What became of an operation that an earlier daemon had begun; since 3.0.
@@ -70,6 +75,34 @@ pub struct VacantView {
     pub retry_ts: Option<u64>,
     /// How the last one failed.
     pub reason: Option<String>,
+}
+
+/// Standbys that are missing because they fail, in [`StatusView`].
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailingStandbyView {
+    /// How many are missing.
+    pub missing: u32,
+    /// How often in a row one has failed.
+    pub failures: u32,
+    /// When the next is started, in milliseconds since the epoch.
+    pub retry_ts: Option<u64>,
+    /// How the last one failed.
+    pub reason: Option<String>,
+}
+
+/// What has failed in a slot, in [`StatusView`].
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailuresView {
+    /// Which.
+    pub idx: u32,
+    /// How many of its workers have failed, or had to be replaced.
+    pub count: u64,
+    /// When the last one did, in milliseconds since the epoch.
+    pub last_ts: u64,
+    /// Why.
+    pub reason: String,
 }
 
 /// The answer to `config`.

@@ -57,6 +57,11 @@ fn eventful() -> StatusView {
             { "idx": 3, "failures": 1, "reason": "was killed by SIGSEGV" },
             { "idx": 4, "failures": 0 },
         ],
+        "failingStandby": { "missing": 1, "failures": 5, "retryTs": NOW + 800, "reason": "it exited \u{1b}[2J" },
+        "failures": [
+            { "idx": 0, "count": 1, "lastTs": NOW - 400, "reason": "it was killed by SIGKILL \u{1b}[2J" },
+            { "idx": 2, "count": 12, "lastTs": NOW - 65_000, "reason": "it exited with status 1" },
+        ],
         "operation": "restart, asked for by c7",
     }))
     .unwrap()

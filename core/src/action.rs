@@ -126,6 +126,21 @@ pub enum Action {
         /// Its process, exited and unreaped.
         process: Process,
     },
+    /// Tell the kernel that a worker serves: those that do not are killed before it when memory runs out. A failure
+    /// changes nothing else.
+    MarkServing {
+        /// The worker.
+        worker: WorkerId,
+        /// Its process.
+        process: Process,
+    },
+    /// Measure the memory of a worker and its descendants → [`Event::MemoryMeasured`](crate::Event::MemoryMeasured).
+    MeasureMemory {
+        /// The worker.
+        worker: WorkerId,
+        /// Its process.
+        process: Process,
+    },
     /// Remove a dead worker's socket file, if it is there → [`Event::Removed`](crate::Event::Removed).
     Remove {
         /// The worker.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::action::{SpawnOrder, WorkerSignal};
 use crate::config::{Config, DevAddress, Problem, SocketPattern, Symlinks};
-use crate::event::{CpuTime, Event, Failure, Queue};
+use crate::event::{CpuTime, Event, Failure, Memory, Queue};
 use crate::handoff::Handoff;
 use crate::id::{ConnId, Process, RequestRef, WorkerId};
 use crate::notice::Notice;
@@ -83,6 +83,17 @@ pub trait Backend {
     /// Kills what an exited worker left behind — its process group, and descendants that carry its id in their
     /// environment — and collects its exit, after which the pid is free.
     fn reap(&mut self, worker: WorkerId, process: Process) -> impl Future<Output = ()>;
+
+    /// Puts a worker, which was started as one of the first to be killed when memory runs out, behind those that do not
+    /// serve. That this is not permitted is not an error.
+    fn mark_serving(&mut self, worker: WorkerId, process: Process);
+
+    /// The memory of `process` and its descendants.
+    ///
+    /// # Errors
+    ///
+    /// The process is gone, or the kernel does not tell.
+    fn measure_memory(&mut self, worker: WorkerId, process: Process) -> Result<Memory, Failure>;
 
     // Links and sockets in `tmpDir`. Names are plain file names; nothing here follows a symlink.
 

@@ -120,6 +120,14 @@ impl<B: Backend> Driver<B> {
                 let servers = backend.terminate(*worker, *process, socket.as_deref(), *again);
                 Some(Event::Terminated { worker: *worker, servers })
             }
+            Action::MarkServing { worker, process } => {
+                backend.mark_serving(*worker, *process);
+                None
+            }
+            Action::MeasureMemory { worker, process } => {
+                let result = backend.measure_memory(*worker, *process);
+                Some(Event::MemoryMeasured { worker: *worker, result })
+            }
             Action::Reap { worker, process } => {
                 backend.reap(*worker, *process).await;
                 Some(Event::Reaped { worker: *worker })

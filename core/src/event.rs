@@ -27,6 +27,14 @@ pub enum Event {
         /// How it ended.
         status: ExitStatus,
     },
+    /// A worker's process has begun to end, which may take it long: it writes a core dump, or gives back much memory. It
+    /// accepts nothing any more. [`Exited`](Self::Exited) follows. A process that ends at once is not reported so.
+    Dying {
+        /// The worker.
+        worker: WorkerId,
+        /// What keeps it.
+        cause: Dying,
+    },
     /// Completes [`Action::Reap`](crate::Action::Reap): the process and what it left behind are gone.
     Reaped {
         /// The worker.
@@ -129,6 +137,13 @@ pub enum Event {
         worker: WorkerId,
         /// What it has got of the machine, or why that is not known.
         result: Result<CpuTime, Failure>,
+    },
+    /// Completes [`Action::MeasureMemory`](crate::Action::MeasureMemory).
+    MemoryMeasured {
+        /// The worker.
+        worker: WorkerId,
+        /// On failure it is not known how much memory it has.
+        result: Result<Memory, Failure>,
     },
     /// Completes [`Action::Remove`](crate::Action::Remove).
     Removed {
@@ -244,6 +259,7 @@ impl Event {
         match self {
             Self::Spawned { worker, .. }
             | Self::Exited { worker, .. }
+            | Self::Dying { worker, .. }
             | Self::Reaped { worker }
             | Self::Terminated { worker, .. }
             | Self::ServersEnded { worker }
@@ -253,6 +269,7 @@ impl Event {
             | Self::ChannelClosed { worker }
             | Self::QueueMeasured { worker, .. }
             | Self::CpuMeasured { worker, .. }
+            | Self::MemoryMeasured { worker, .. }
             | Self::Removed { worker, .. } => Some(*worker),
             Self::Claimed { .. }
             | Self::Published { .. }
@@ -303,6 +320,15 @@ impl fmt::Display for Failure {
     }
 }
 
+/// How much memory a worker has, with its descendants, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// That are in memory.
+    pub resident: u64,
+    /// That there may be at most: the limit of the control group, or what the machine has.
+    pub room: u64,
+}
+
 /// How a process ended (`waitid(2)`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitStatus {
@@ -310,8 +336,31 @@ pub enum ExitStatus {
     Code(i32),
     /// This signal ended it.
     Signal(i32),
+    /// The kernel killed it, because there was no memory left.
+    OutOfMemory {
+        /// Bytes that its control group may have, if that is what was used up.
+        limit: Option<u64>,
+    },
     /// Nobody can tell: it was not our child.
     Unknown,
+}
+
+/// Why a process takes long to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dying {
+    /// It has crashed, and the kernel writes its memory to a core dump.
+    DumpsCore,
+    /// The kernel takes its memory back.
+    GivesBackMemory,
+}
+
+impl fmt::Display for Dying {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DumpsCore => "has crashed and dumps core",
+            Self::GivesBackMemory => "is ending, and its memory is being taken back",
+        })
+    }
 }
 
 impl fmt::Display for ExitStatus {
@@ -322,6 +371,14 @@ impl fmt::Display for ExitStatus {
                 Some(name) => write!(f, "was killed by {name}"),
                 None => write!(f, "was killed by signal {number}"),
             },
+            Self::OutOfMemory { limit: None } => {
+                f.write_str("was killed by the kernel, because the machine was out of memory")
+            }
+            Self::OutOfMemory { limit: Some(limit) } => write!(
+                f,
+                "was killed by the kernel, because its control group was out of memory: its limit is {} MiB",
+                limit >> 20
+            ),
             Self::Unknown => f.write_str("is gone"),
         }
     }
@@ -382,5 +439,8 @@ mod tests {
         assert_eq!(ExitStatus::Signal(34).to_string(), "was killed by signal 34");
         assert_eq!(ExitStatus::Code(3).to_string(), "exited with status 3");
         assert_eq!(ExitStatus::Unknown.to_string(), "is gone");
+        let limit = Some(512 << 20);
+        let words = ExitStatus::OutOfMemory { limit }.to_string();
+        assert!(words.contains("out of memory") && words.contains("512 MiB"), "{words}");
     }
 }

@@ -203,6 +203,11 @@ pub(crate) struct SlotRecord {
     pub backoff: BackoffRecord,
     pub link_backoff: BackoffRecord,
     pub removal_backoff: BackoffRecord,
+    /// How many of its workers have failed, and when and why the last one did.
+    #[serde(default)]
+    pub failures: u64,
+    #[serde(default)]
+    pub last_failure: Option<(Time, String)>,
 }
 
 /// A socket that the daemon keeps for a slot.

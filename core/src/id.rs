@@ -17,6 +17,12 @@ impl WorkerId {
         Uuid::try_parse(text).ok().map(Self)
     }
 
+    /// A number below `below` that belongs to the worker, and is as good as drawn.
+    #[must_use]
+    pub fn lot(self, below: u32) -> u32 {
+        u32::try_from(self.0.as_u128() % u128::from(below.max(1))).unwrap_or(0)
+    }
+
     /// The last five characters, by which people tell workers apart.
     #[must_use]
     pub fn short(self) -> String {

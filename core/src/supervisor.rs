@@ -67,7 +67,7 @@ use dev_server::DevServer;
 use goal::Life;
 use operation::{Operations, Step, advance, begin, locate, replace, upgrade};
 use pool::look::Look;
-use pool::{Pool, boot, links, remains, retire, sockets, surplus, vacancies};
+use pool::{Pool, boot, limits, links, remains, retire, sockets, surplus, vacancies};
 use record::state_file::StateFile;
 use record::{adopt, handoff, reunion};
 use upkeep::Upkeep;
@@ -101,6 +101,7 @@ impl Supervisor {
     pub fn adopt(config: Config, daemon: Daemon, left: Leftovers, now: Time) -> Self {
         let mut supervisor = Self::idle(config, daemon, now);
         adopt::adopt(&mut supervisor.pool, &mut supervisor.operations, &left);
+        limits::watch_all(&mut supervisor.pool);
         supervisor.begin();
         supervisor
     }
@@ -113,6 +114,7 @@ impl Supervisor {
         let Self { pool, operations, announcements, .. } = &mut supervisor;
         let dev_server = handoff::take_over(pool, operations, announcements, left);
         supervisor.dev_server = DevServer::told(dev_server);
+        limits::watch_all(&mut supervisor.pool);
         supervisor.settle();
         supervisor.record();
         supervisor
@@ -229,6 +231,7 @@ impl Supervisor {
         match event {
             Event::Spawned { worker, result } => lifecycle::spawned(pool, operations, worker, result),
             Event::Exited { worker, status } => self.exited(worker, status),
+            Event::Dying { worker, cause } => lifecycle::dying(pool, operations, worker, cause),
             Event::Reaped { worker } => remains::reaped(pool, worker),
             Event::Removed { worker, result } => remains::removed(pool, worker, result),
             Event::Terminated { worker, servers } => retire::terminated(pool, worker, &servers),
@@ -245,6 +248,7 @@ impl Supervisor {
             Event::CpuMeasured { worker, result } => {
                 lifecycle::cpu_measured(pool, operations, worker, result);
             }
+            Event::MemoryMeasured { worker, result } => limits::measured(pool, worker, result),
             Event::Received { worker, message } => lifecycle::received(pool, operations, worker, message),
             Event::Claimed { conn, caller, claims, message } => {
                 self.claimed(conn, caller, claims, message);
@@ -373,6 +377,7 @@ impl Supervisor {
         }
         self.upkeep.order(&mut self.pool.effects);
         self.try_installed_program();
+        limits::replace_next(&mut self.pool, self.operations.words().is_none());
         let mut look = Look::begin(&mut self.pool, self.operations.is_swapping());
         sockets::close_unneeded(&mut self.pool, &look.listeners);
         self.advance();

@@ -133,6 +133,8 @@ export interface Status {
   name?: string;
   suspended?: boolean;
   vacant?: { idx: number; failures: number; retryTs?: number; reason?: string }[];
+  failingStandby?: { missing: number; failures: number; retryTs?: number; reason: string };
+  failures?: { idx: number; count: number; lastTs: number; reason: string }[];
   operation?: string;
 }
 

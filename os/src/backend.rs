@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use nodesockd_core::action::{SpawnOrder, WorkerSignal};
 use nodesockd_core::config::{Companion, Config, DevAddress, Problem, SocketPattern, Symlinks};
-use nodesockd_core::event::{CpuTime, ExitStatus, Failure, Queue};
+use nodesockd_core::event::{CpuTime, Dying, ExitStatus, Failure, Memory, Queue};
 use nodesockd_core::frame::Decoder;
 use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
@@ -53,9 +53,15 @@ use crate::peers::notify;
 use crate::peers::outbox::{Outbox, outbox};
 use crate::peers::probe_http;
 use crate::peers::session::{Fact, LAST_WORDS, Paused};
+use crate::processes::cgroup;
+use crate::processes::cgroup::Cgroup;
 use crate::processes::children;
+use crate::processes::core_dumps;
 use crate::processes::cpu_time;
+use crate::processes::first_signs;
+use crate::processes::first_signs::Threads;
 use crate::processes::moment::Moment;
+use crate::processes::oom_order;
 use crate::processes::pidfd::Pidfd;
 use crate::processes::servers::{self, Told};
 use crate::processes::spawn;
@@ -63,6 +69,9 @@ use crate::processes::survivors;
 use crate::processes::survivors::{LastLook, Places};
 use crate::processes::worker_locks::WorkerLocks;
 use crate::signals;
+
+/// By which the kernel ends processes when memory runs out, and others do.
+const SIGKILL: i32 = 9;
 
 /// Facts that wait for the supervisor. Those who have more to tell wait, too; the supervisor waits for none of them.
 const INBOX: usize = 64;
@@ -102,6 +111,7 @@ pub struct Backend {
     state_file: StateFile,
     locks: WorkerLocks,
     last_look: LastLook,
+    cgroup: Cgroup,
     /// The names that links and sockets may have.
     patterns: Vec<SocketPattern>,
     listeners: Listeners,
@@ -134,6 +144,8 @@ struct Worker {
     /// Its channel, if that was open when this program had hold of it first.
     outbox: Option<Outbox>,
     watch: ExitWatch,
+    /// The task that sees its end begin, once there is something to see it by.
+    signs: Option<JoinHandle<()>>,
     /// Its `NOTIFY_SOCKET`, if it has one.
     notices: Option<Arc<UnixDatagram>>,
 }
@@ -190,6 +202,7 @@ impl Backend {
             state_file: StateFile::beside(&config.ipc_file),
             locks: WorkerLocks::beside(&config.ipc_file),
             last_look: LastLook::default(),
+            cgroup: Cgroup::own(),
             queues: Queues::new(),
             listeners: Listeners::default(),
             dev_server: DevServer::default(),
@@ -215,6 +228,10 @@ impl Backend {
         self.tasks = signals::watch(&self.facts, &self.pause)?;
         self.start_accepting();
         self.start_watching();
+        match core_dumps::watch(self.facts.clone(), self.pause.token()) {
+            Ok(watch) => self.tasks.push(tokio::spawn(watch)),
+            Err(error) => tracing::debug!("core dumps are noticed late, when they are complete: {error}"),
+        }
         signals::release();
         Ok(())
     }
@@ -347,12 +364,36 @@ impl Backend {
         ExitWatch { task, noticed }
     }
 
+    /// Looks out for the beginning of a worker's end. While it boots it may have no thread yet to see that by, so this is
+    /// called whenever something is heard of it.
+    fn expect_first_signs(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id).filter(|worker| worker.signs.is_none()) else { return };
+        let Some(threads) = Threads::of(worker.pid) else { return };
+        let (noticed, facts) = (Arc::clone(&worker.watch.noticed), self.facts.clone());
+        worker.signs = Some(tokio::spawn(async move {
+            if threads.process_goes().await {
+                first_signs::report(id, Dying::GivesBackMemory, noticed, facts).await;
+            }
+        }));
+    }
+
+    /// Reports a core dump, if it is a worker's.
+    fn dumps_core(&self, pid: u32) {
+        let found = self.workers.iter().find(|(_, worker)| worker.process.pid == pid);
+        if let Some((id, worker)) = found {
+            let (noticed, facts) = (Arc::clone(&worker.watch.noticed), self.facts.clone());
+            tokio::spawn(first_signs::report(*id, Dying::DumpsCore, noticed, facts));
+        }
+    }
+
     /// Watches a process that is no child of ours.
     fn take_hold(&mut self, id: WorkerId, process: Process) -> io::Result<()> {
         let (pid, pidfd) = survivors::open(process)?;
         let watch = self.report_exit(id, &pidfd);
-        let worker = Worker { pid, process, pidfd, child: false, outbox: None, watch, notices: None };
+        let worker =
+            Worker { pid, process, pidfd, child: false, outbox: None, watch, signs: None, notices: None };
         self.workers.insert(id, worker);
+        self.expect_first_signs(id);
         Ok(())
     }
 
@@ -367,6 +408,10 @@ impl Backend {
                 let survey = self.stirred(&stir);
                 (!survey.is_empty()).then_some(Event::Surveyed(survey))
             }
+            Fact::DumpsCore { pid } => {
+                self.dumps_core(pid);
+                None
+            }
             Fact::Paused(paused) => {
                 self.paused.push(paused);
                 None
@@ -377,7 +422,16 @@ impl Backend {
                 let caller = pid.and_then(|pid| survivors::caller(pid, &self.sockets, &self.patterns));
                 Some(Event::Claimed { conn, caller, claims, message })
             }
+            Fact::Event(Event::Exited { worker, status: ExitStatus::Signal(SIGKILL) })
+                if self.cgroup.has_lost_one() =>
+            {
+                let status = ExitStatus::OutOfMemory { limit: self.cgroup.limit() };
+                Some(Event::Exited { worker, status })
+            }
             Fact::Event(event) => {
+                if let Event::Received { worker, .. } | Event::Notified { worker } = &event {
+                    self.expect_first_signs(*worker);
+                }
                 if let Event::Disconnected { conn } = &event
                     && let Some(outbox) = self.clients.remove(conn)
                 {
@@ -464,13 +518,15 @@ impl nodesockd_core::backend::Backend for Backend {
         let spawn::Started { pid, process, pidfd, channel, notices } =
             spawn::start(order, &self.listeners, &mut self.logs, &mut self.locks)
                 .inspect_err(|_| self.locks.release(worker))?;
+        oom_order::expose(pid);
         let (outbox, outgoing) = outbox(Vec::new());
         let channel =
             Channel { worker, stream: channel, decoder: Decoder::new(), outbox: outbox.clone(), outgoing };
         tokio::spawn(channel::serve(channel, self.facts.clone(), self.pause.token()));
         let watch = self.report_exit(worker, &pidfd);
         let (outbox, notices) = (Some(outbox), notices.map(Arc::new));
-        self.workers.insert(worker, Worker { pid, process, pidfd, child: true, outbox, watch, notices });
+        self.workers
+            .insert(worker, Worker { pid, process, pidfd, child: true, outbox, watch, signs: None, notices });
         self.hear_notices(worker);
         Ok(process)
     }
@@ -550,11 +606,24 @@ impl nodesockd_core::backend::Backend for Backend {
             }
             children::collect_orphans();
             found.watch.task.abort();
+            found.signs.iter().for_each(JoinHandle::abort);
             // Whoever else still holds the other end is none of the worker's any more.
             if let Some(outbox) = &found.outbox {
                 outbox.close();
             }
         }
+    }
+
+    fn mark_serving(&mut self, worker: WorkerId, process: Process) {
+        if let Some(found) = self.worker(worker, process) {
+            oom_order::protect(found.pid);
+        }
+    }
+
+    fn measure_memory(&mut self, worker: WorkerId, process: Process) -> Result<Memory, Failure> {
+        let resident = self.worker(worker, process).and_then(|found| cgroup::resident(found.pid));
+        let memory = resident.zip(self.cgroup.room()).map(|(resident, room)| Memory { resident, room });
+        memory.ok_or_else(|| Failure("/proc does not tell".to_owned()))
     }
 
     fn publish(&mut self, link: &str, socket: &str, symlinks: Symlinks) -> Result<(), Failure> {
@@ -569,7 +638,8 @@ impl nodesockd_core::backend::Backend for Backend {
         self.take_away(link, FileType::Symlink)
     }
 
-    fn measure_queue(&mut self, _worker: WorkerId, socket: &str) -> Queue {
+    fn measure_queue(&mut self, worker: WorkerId, socket: &str) -> Queue {
+        self.expect_first_signs(worker);
         self.queues.measure(socket, &self.sockets.path(socket))
     }
 
@@ -634,6 +704,7 @@ impl nodesockd_core::backend::Backend for Backend {
     }
 
     fn probe(&mut self, worker: WorkerId, socket: &str, path: &str) {
+        self.expect_first_signs(worker);
         let (socket, path, facts) = (self.sockets.path(socket), path.to_owned(), self.facts.clone());
         tokio::spawn(async move {
             let result = probe_http::get(&socket, &path).await;

@@ -45,7 +45,9 @@ pub use files::release::locate as locate_release;
 pub use handoff::handoff_file::HandoffFile;
 pub use handoff::preflight::{PREFLIGHT, PreflightReply};
 pub use log::{Log, Note};
-pub use machine::probe::{diag_available, listens, table_available, tmp_dir_usable};
+pub use machine::probe::{
+    diag_available, listens, pidfd_available, start_times_available, table_available, tmp_dir_usable,
+};
 pub use machine::{accounts, rights};
 pub use peers::manager::service_manager;
 pub use peers::{outbox, session};

@@ -29,6 +29,8 @@ pub struct FaultPlan {
     pub slow: u32,
     /// A process that is killed takes up to so many ms to die, and its sockets stay open as long.
     pub dying_ms: u64,
+    /// The daemon is told of a death that takes long before it is over.
+    pub first_signs: bool,
     /// Exits are noticed up to so many ms late.
     pub exit_delay_ms: u64,
     /// From then on, in ms, nothing goes wrong any more.

@@ -80,7 +80,9 @@ impl Swarm {
         let mut scenario =
             Scenario { settings, releases, script, load, leftovers, length_ms, jitter: rng.u64(..) };
         self.deaths(rng, &mut scenario, &mut faults);
-        strain(&mut Rng::with_seed(seed.rotate_left(32)), &mut faults);
+        let rng = &mut Rng::with_seed(seed.rotate_left(32));
+        strain(rng, &mut faults);
+        faults.first_signs = chance(rng, 75);
         haste(&mut Rng::with_seed(seed.rotate_left(16)), &mut scenario);
         releasing(&mut Rng::with_seed(seed.rotate_left(48)), &mut scenario, &mut faults);
         boots(&mut Rng::with_seed(seed.rotate_left(24)), &mut scenario.settings, &mut faults);

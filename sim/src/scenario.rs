@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nodesockd_core::config::{
-    Config, Env, Listen, Options, PatternError, Program, Ready, SocketPattern, Symlinks, Upgrade,
+    Config, Env, Limits, Listen, Options, PatternError, Program, Ready, SocketPattern, Symlinks, Upgrade,
 };
 use nodesockd_core::event::DaemonSignal;
 use nodesockd_core::wire::{Json, Request, StartOptions};
@@ -160,6 +160,7 @@ impl Settings {
             env: Env::default(),
             dev_server: self.dev_server.map(Into::into),
             debug: false,
+            limits: Limits::default(),
             options: Options {
                 spawn_timeout: Duration::from_millis(self.spawn_timeout_ms),
                 online_timeout: Duration::from_millis(self.online_timeout_ms),

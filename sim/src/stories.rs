@@ -32,6 +32,7 @@ pub fn stories() -> Vec<Story> {
         boot_storm(),
         slow_machine(),
         standby_promotion(),
+        slow_death(),
         failed_restart(),
         scale(),
         reload(),
@@ -168,6 +169,15 @@ fn standby_promotion() -> Story {
     let mut story = story("standby_promotion", 1000, Vec::new());
     story.scenario.settings.standby = 1;
     story.faults.external.push(ExternalFault { at_ms: 400, what: ExternalFaultKind::Kill { nth: 0 } });
+    story
+}
+
+/// A worker is killed and takes long to die; the standby takes its slot as soon as the first sign of that is seen.
+fn slow_death() -> Story {
+    let mut story = story("slow_death", 1500, Vec::new());
+    story.scenario.settings.standby = 1;
+    story.faults.external.push(ExternalFault { at_ms: 400, what: ExternalFaultKind::Kill { nth: 0 } });
+    (story.faults.dying_ms, story.faults.first_signs) = (30_000, true);
     story
 }
 

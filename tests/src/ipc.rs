@@ -139,6 +139,11 @@ pub struct Status {
     /// Slots that nobody serves.
     #[serde(default)]
     pub vacant: Vec<Vacant>,
+    /// Standbys that are missing because they fail.
+    pub failing_standby: Option<FailingStandby>,
+    /// What has failed in the slots there are.
+    #[serde(default)]
+    pub failures: Vec<Failures>,
     /// What is in progress.
     pub operation: Option<String>,
     /// What there is to know of an earlier daemon.
@@ -189,6 +194,30 @@ pub struct Vacant {
     pub retry_ts: Option<u64>,
     /// How the last one failed.
     pub reason: Option<String>,
+}
+
+/// Standbys that are missing because they fail.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailingStandby {
+    /// How many are missing.
+    pub missing: u32,
+    /// How often in a row one has failed.
+    pub failures: u32,
+    /// How the last one failed.
+    pub reason: String,
+}
+
+/// What has failed in a slot.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failures {
+    /// Which.
+    pub idx: u32,
+    /// How many of its workers.
+    pub count: u64,
+    /// How the last one failed.
+    pub reason: String,
 }
 
 impl Status {

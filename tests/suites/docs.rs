@@ -30,7 +30,8 @@ impl Sources for Shown {
 fn table_of_keys_is_current() {
     let mut chapter = Chapter::read(root().join("docs/03-config.md"));
     let schema = config::schema();
-    let keys = [table_of_keys(&schema, ""), table_of_keys(&schema["properties"]["options"], "options.")];
+    let section = |name: &str| table_of_keys(&schema["properties"][name], &format!("{name}."));
+    let keys = [table_of_keys(&schema, ""), section("limits"), section("options")];
     chapter.generated("keys", &format!("\n{}\n", keys.join("\n")));
 }
 

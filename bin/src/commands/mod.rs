@@ -29,7 +29,7 @@ pub async fn run(mut command: ClientCommand, console: &mut Console) -> Result<Ex
         let path = socket(&target, console)?;
         let mut client = connect(&path).await?;
         match command {
-            ClientCommand::Status(args) => read::status(&mut client, args.json, console).await,
+            ClientCommand::Status(args) => read::status(&mut client, &args, console).await,
             ClientCommand::Config(args) => read::config(&mut client, args.json, console).await,
             ClientCommand::Start(args) => start::start(&mut client, &args.starting, console).await,
             ClientCommand::Restart(args) => start::restart(client, &path, &args, &begun, console).await,

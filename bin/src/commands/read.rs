@@ -5,25 +5,31 @@ use std::time::{Duration, SystemTime};
 use nodesockd_core::wire::{Json, Request};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::cli::StatusArgs;
 use crate::client::Client;
 use crate::exit::{Exit, Failure};
 use crate::out::Console;
 use crate::{render, view};
 
-/// Prints what the daemon and its workers are doing.
+/// Prints what the daemon and its workers are doing; fails if something is wrong with that and somebody wants to know.
 pub(super) async fn status<S: AsyncRead + AsyncWrite + Unpin>(
     client: &mut Client<S>,
-    json: bool,
+    args: &StatusArgs,
     console: &mut Console,
 ) -> Result<Exit, Failure> {
     let data = answer(client, &Request::Status).await?;
-    if json {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, millis);
+    if args.read.json {
         console.out.line(&render::json_line(data.get()))?;
     } else {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, millis);
         console.out.text(&render::status(&view::read(&data)?, now, console.out.style()))?;
     }
-    Ok(Exit::Done)
+    let messages = if args.check { render::troubles(&view::read(&data)?, now) } else { Vec::new() };
+    if messages.is_empty() {
+        Ok(Exit::Done)
+    } else {
+        Err(Failure { exit: Exit::Unexpected, messages, help: None })
+    }
 }
 
 /// Prints the configuration in force.

@@ -7,6 +7,7 @@ mod progress;
 mod status;
 mod table;
 mod time;
+mod troubles;
 
 pub use config::config;
 pub use failure::{failure, log_end};
@@ -14,6 +15,7 @@ pub use json::json_line;
 pub use progress::Transcript;
 pub use status::status;
 pub use time::{ago, span};
+pub use troubles::troubles;
 
 use std::path::Path;
 

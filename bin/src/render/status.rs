@@ -8,7 +8,7 @@ use nodesockd_core::text::escape;
 use super::table::{Cell, table};
 use super::{BOLD, CYAN, DIM, GREEN, RED, YELLOW, ago, span};
 use crate::out::Style;
-use crate::view::{StatusView, VacantView, WorkerView, short};
+use crate::view::{FailuresView, StatusView, WorkerView, short};
 
 /// Characters of a word from the daemon that are shown.
 const WORD: usize = 40;
@@ -19,11 +19,15 @@ const SENTENCE: usize = 200;
 #[must_use]
 pub fn status(view: &StatusView, now: u64, style: Style) -> String {
     let mut text = header(view, now, style);
-    if view.workers.is_empty() && view.vacant.is_empty() {
+    if view.workers.is_empty() && view.vacant.is_empty() && view.failing_standby.is_none() {
         text.push_str("\nNo workers are running; `nodesockd start` starts them.\n");
     } else {
         text.push('\n');
         text.push_str(&table(&rows(view, now), style));
+    }
+    if !view.failures.is_empty() {
+        text.push('\n');
+        view.failures.iter().for_each(|slot| text.push_str(&failures(slot, now)));
     }
     if view.suspended {
         let word = style.paint(YELLOW, "suspended");
@@ -61,7 +65,14 @@ fn rows(view: &StatusView, now: u64) -> Vec<Vec<Cell>> {
     // Stable: within a kind, the daemon's order is kept.
     workers.sort_by_key(|worker| (place(worker), worker.idx));
     rows.extend(workers.into_iter().map(|worker| worker_row(worker, now)));
-    rows.extend(view.vacant.iter().map(|slot| vacant_row(slot, now)));
+    rows.extend(view.vacant.iter().map(|slot| {
+        let what = row_of_failures(slot.failures, slot.retry_ts, slot.reason.as_deref(), now);
+        missing_row(Cell::plain(slot.idx.to_string()), "vacant", what)
+    }));
+    rows.extend(view.failing_standby.iter().map(|standby| {
+        let what = row_of_failures(standby.failures, standby.retry_ts, standby.reason.as_deref(), now);
+        missing_row(Cell::painted("standby", DIM), "failing", what)
+    }));
     rows
 }
 
@@ -114,26 +125,36 @@ fn paint(worker: &WorkerView) -> Paint {
     }
 }
 
-fn vacant_row(slot: &VacantView, now: u64) -> Vec<Cell> {
+/// What is not there, and why.
+fn missing_row(place: Cell, state: &str, what: String) -> Vec<Cell> {
     let dash = || Cell::painted("-", DIM);
-    let mut what = match slot.failures {
+    vec![place, dash(), dash(), dash(), Cell::painted(state, RED), Cell::plain(what)]
+}
+
+fn row_of_failures(failures: u32, retry: Option<u64>, reason: Option<&str>, now: u64) -> String {
+    let mut what = match failures {
         0 => String::from("nobody serves it"),
         1 => String::from("failed once"),
         times => format!("failed {times} times in a row"),
     };
-    if let Some(retry) = slot.retry_ts {
+    if let Some(retry) = retry {
         let wait = std::time::Duration::from_millis(retry.saturating_sub(now));
         let _ = write!(what, ", next try in {}", span(wait));
     }
-    if let Some(reason) = &slot.reason {
+    if let Some(reason) = reason {
         let _ = write!(what, ": {}", escape(reason, SENTENCE));
     }
-    vec![
-        Cell::plain(slot.idx.to_string()),
-        dash(),
-        dash(),
-        dash(),
-        Cell::painted("vacant", RED),
-        Cell::plain(what),
-    ]
+    what
+}
+
+fn failures(slot: &FailuresView, now: u64) -> String {
+    let times = match slot.count {
+        1 => "a worker had to be replaced".to_owned(),
+        count => format!("{count} workers had to be replaced, the last one"),
+    };
+    let when = match ago(slot.last_ts, now).as_str() {
+        "now" => "just now".to_owned(),
+        time => format!("{time} ago"),
+    };
+    format!("Slot {}: {times} {when}: {}\n", slot.idx, escape(&slot.reason, SENTENCE))
 }

@@ -10,7 +10,8 @@ use super::problem::{Place, Problem};
 use super::section::{Given, Report, Set};
 use super::setting::{Command, OutputTo, Workers};
 use super::{
-    Companion, Config, Env, LEAST_BOOTS, Listen, Options, Output, PatternError, Program, Ready, SocketPattern,
+    Companion, Config, Env, LEAST_BOOTS, Limits, Listen, Options, Output, PatternError, Program, Ready,
+    SocketPattern,
 };
 
 /// The longest path of a unix socket: `sun_path` of unix(7) has 108 bytes, the last of them a NUL.
@@ -25,7 +26,7 @@ pub(super) fn config(
 ) -> Option<Config> {
     let Layer { schema: _, extends: _, script, command, node, node_args, .. } = layer;
     let Layer { tmp_dir, name, socket_file, ipc_file, .. } = layer;
-    let Layer { workers, standby, env, dev_server, debug, options, .. } = layer;
+    let Layer { workers, standby, env, dev_server, debug, limits, options, .. } = layer;
     let first = files.first()?;
     let base = Base { folder: first.parent().unwrap_or(first), file: Place::whole(&shown(first, around)) };
 
@@ -54,6 +55,7 @@ pub(super) fn config(
         env: env?.value,
         dev_server: dev_server.value()?.0,
         debug: debug.value()?,
+        limits: Limits { memory: limits.memory.value(), age: limits.age.value() },
         options: options?,
     })
 }

@@ -7,7 +7,9 @@ use super::section::{Field, Given, Report, section};
 use super::setting::{Command, DevServer, OutputTo, Workers};
 use super::source::Source;
 use super::tree::Node;
-use super::{Config, Env, Listen, Options, Output, Program, Ready, Symlinks, Upgrade};
+use super::{
+    Age, Config, Env, Limits, Listen, MemoryLimit, Options, Output, Program, Ready, Symlinks, Upgrade,
+};
 
 section! {
     /// The configuration of nodesockd.
@@ -49,8 +51,21 @@ section! {
         dev_server: "devServer" => Given<DevServer> = DevServer(None),
         /// Whether the daemon's log is verbose.
         debug: "debug" => Given<bool> = false,
+        /// What a worker may come to before it is replaced, without losing a request.
+        limits: "limits" => LimitsLayer = LimitsLayer::defaults(),
         /// How workers are started, watched and replaced.
         options: "options" => OptionsLayer = OptionsLayer::defaults(),
+    }
+}
+
+section! {
+    /// What a worker may come to before it is replaced, without losing a request.
+    struct LimitsLayer {
+        /// How much memory a worker may have, with all that it has started: a size such as `"512M"`, or a share such as
+        /// `"25%"` of what its control group, or the machine, has.
+        memory: "memory" => Given<MemoryLimit>,
+        /// How old a worker may become, such as `"24h"`. Up to a tenth is taken off, so that workers do not go together.
+        age: "age" => Given<Age>,
     }
 }
 
@@ -136,7 +151,17 @@ impl From<&Config> for Layer {
             env: config.env.clone().into(),
             dev_server: DevServer(config.dev_server).into(),
             debug: config.debug.into(),
+            limits: LimitsLayer::from(&config.limits),
             options: OptionsLayer::from(&config.options),
+        }
+    }
+}
+
+impl From<&Limits> for LimitsLayer {
+    fn from(limits: &Limits) -> Self {
+        Self {
+            memory: limits.memory.map_or(Given::Unset, Given::from),
+            age: limits.age.map_or(Given::Unset, Given::from),
         }
     }
 }

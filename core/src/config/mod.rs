@@ -7,6 +7,7 @@ mod build;
 mod companion;
 mod dev_address;
 mod layer;
+mod limits;
 mod load;
 mod package;
 mod paths;
@@ -31,6 +32,7 @@ use serde::{Deserialize, Serialize};
 
 pub use companion::Companion;
 pub use dev_address::{DevAddress, NotAnAddress};
+pub use limits::{Age, Limits, MemoryLimit};
 pub use load::{Sources, Start, file_names, load};
 pub use paths::Surroundings;
 pub use pattern::{Named, PatternError, SocketPattern};
@@ -75,6 +77,8 @@ pub struct Config {
     pub dev_server: Option<DevAddress>,
     /// `debug`
     pub debug: bool,
+    /// `limits`
+    pub limits: Limits,
     /// `options`
     pub options: Options,
 }

@@ -48,7 +48,7 @@ impl Misfit {
     }
 }
 
-fn misfit<T>(node: &Node) -> Result<T, Vec<Misfit>> {
+pub(super) fn misfit<T>(node: &Node) -> Result<T, Vec<Misfit>> {
     Err(vec![Misfit::of(node)])
 }
 

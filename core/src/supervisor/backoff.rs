@@ -36,6 +36,13 @@ impl Backoff {
         self.reason = Some(reason.to_owned());
     }
 
+    /// The last try has turned out to have failed for this reason.
+    pub fn explain(&mut self, reason: &str) {
+        if self.reason.is_some() {
+            self.reason = Some(reason.to_owned());
+        }
+    }
+
     /// Whether a try is allowed at `now`.
     pub fn permits(&self, now: Time) -> bool {
         defect!(NoBackoff) || self.retry_at.is_none_or(|at| at <= now)

@@ -18,7 +18,7 @@ pub(super) fn requested(pool: &mut Pool, operations: &mut Operations, to: Reques
     }
     match request {
         Request::Status => {
-            let body = Body::Status(status::status(pool, operations));
+            let body = Body::Status(Box::new(status::status(pool, operations)));
             pool.requests.reply(&mut pool.effects, &to, Reply::done(Some(body)));
         }
         Request::Config => {

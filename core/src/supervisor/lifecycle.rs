@@ -6,13 +6,13 @@
 use std::time::Duration;
 
 use crate::config::Ready;
-use crate::event::{CpuTime, ExitStatus, Failure, Queue};
+use crate::event::{CpuTime, Dying, ExitStatus, Failure, Queue};
 use crate::id::{Process, WorkerId};
 use crate::text::escape;
 use crate::wire::{FromWorker, ToWorker};
 
 use super::operation::{Operations, begin, replace};
-use super::pool::{Pool, boot, remains, retire, vacancies};
+use super::pool::{Pool, boot, limits, remains, retire, vacancies};
 use super::timer::Timer;
 use super::worker::{Channel, Role, State, Worker};
 
@@ -79,8 +79,9 @@ fn online(pool: &mut Pool, operations: &mut Operations, id: WorkerId, suspended:
     // A worker that knows nothing of suspension does no harm, unless a migration is being prepared, or goes on.
     let migration = operations.starting().is_some_and(|rollout| rollout.suspended);
     let strict = pool.desired.suspended && !joining || migration;
-    if let boot::Online::Refused(reason) = boot::online(pool, id, suspended, strict) {
-        fail_and_retire(pool, operations, id, reason);
+    match boot::online(pool, id, suspended, strict) {
+        boot::Online::Accepted => limits::watch(pool, id),
+        boot::Online::Refused(reason) => fail_and_retire(pool, operations, id, reason),
     }
 }
 
@@ -143,11 +144,30 @@ pub(super) fn exited(
     status: ExitStatus,
 ) -> Option<Process> {
     let accounted = pool.workers.get(id).is_some_and(Worker::is_broken);
+    let died_in = pool.workers.get(id).and_then(Worker::died_in);
     let process = remains::exited(pool, id, status)?;
+    if let Some(place) = died_in {
+        vacancies::explain_failure(pool, place, &format!("it {status}"));
+    }
     if !accounted {
         failed(pool, operations, id, &format!("it {status}"));
     }
     Some(process)
+}
+
+/// A worker's process has begun to end. Whoever replaces it does so now; its exit comes later, and is not counted again.
+pub(super) fn dying(pool: &mut Pool, operations: &mut Operations, id: WorkerId, cause: Dying) {
+    let Some(worker) = pool.workers.get(id) else { return };
+    let Some(process) = worker.process().filter(|_| !defect!(SlowDeathWaitedFor)) else { return };
+    if matches!(worker.state(), State::Killed { .. }) {
+        return;
+    }
+    if !worker.is_broken() {
+        failed(pool, operations, id, &format!("it {cause}"));
+    }
+    let now = pool.now();
+    pool.workers.change(id, |worker| worker.dies(now, process));
+    pool.requests.worker_is_gone(&mut pool.effects, id, &format!("it {cause}"));
 }
 
 /// The kernel told the accept queue of a worker that drains, or whether a booting one listens.
@@ -216,6 +236,8 @@ pub(super) fn due(pool: &mut Pool, operations: &mut Operations, id: WorkerId, ti
         Timer::Kill if defect!(NoSigkill) => {}
         Timer::Kill => retire::kill(pool, id),
         Timer::Channel => out_of_reach(pool, operations, id),
+        Timer::Age => limits::outlived(pool, id),
+        Timer::Memory => limits::measure(pool, id),
         Timer::Removal => remains::remove_socket(pool, id),
         Timer::Restart
         | Timer::Promotion

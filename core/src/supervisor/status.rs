@@ -3,10 +3,11 @@
 use std::fmt;
 
 use crate::id::{SlotIndex, WorkerId};
-use crate::wire::{Status, VacantSlot, WorkerState, WorkerStatus};
+use crate::wire::{FailingStandby, SlotFailures, Status, VacantSlot, WorkerState, WorkerStatus};
 
 use super::operation::Operations;
 use super::pool::Pool;
+use super::slot::Slot;
 use super::worker::drain::BLIND;
 use super::worker::{Place, Worker};
 
@@ -71,6 +72,8 @@ pub(super) fn status(pool: &Pool, operations: &Operations) -> Status {
         generation: pool.generation.number,
         release: pool.generation.release.as_ref().map(|release| release.dir.to_string_lossy().into_owned()),
         vacant: vacant(pool),
+        failing_standby: failing_standby(pool),
+        failures: failures(pool),
         suspended: pool.desired.suspended,
         note: operations.note().map(str::to_owned).or_else(|| unseen_queues(pool)),
         operation: operations.words().map(str::to_owned),
@@ -100,6 +103,27 @@ fn vacant(pool: &Pool) -> Vec<VacantSlot> {
         }
     };
     vacant.map(row).collect()
+}
+
+/// Standbys that are missing, if that is because they fail. While one boots again, it is not known to be well.
+fn failing_standby(pool: &Pool) -> Option<FailingStandby> {
+    let reason = pool.standby_failures.reason().filter(|_| pool.is_serving())?;
+    let ready = pool.workers.holding(Place::Standby).filter(|(_, worker)| worker.is_healthy()).count();
+    let missing = pool.desired.standby.saturating_sub(u32::try_from(ready).unwrap_or(u32::MAX));
+    (missing > 0).then(|| FailingStandby {
+        missing,
+        failures: pool.standby_failures.failures(),
+        retry: pool.standby_failures.retry_at(),
+        reason: reason.to_owned(),
+    })
+}
+
+fn failures(pool: &Pool) -> Vec<SlotFailures> {
+    let row = |(slot, its): (SlotIndex, &Slot)| {
+        let (last, reason) = its.history().last.clone()?;
+        Some(SlotFailures { slot, count: its.history().count, last, reason })
+    };
+    pool.slots.iter().filter_map(row).collect()
 }
 
 /// Why not everything is as it ought to be; `None` if it is.

@@ -21,6 +21,10 @@ pub enum Timer {
     Shutdown,
     /// A worker that got SIGTERM gets SIGKILL.
     Kill,
+    /// A worker has become too old (`limits.age`).
+    Age,
+    /// The memory of a worker is measured (`limits.memory`).
+    Memory,
     /// A worker without a channel is still alive: nothing can be sent to it.
     Channel,
     /// A socket file could not be removed and is tried again.

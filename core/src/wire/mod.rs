@@ -19,7 +19,8 @@ use serde_json::value::RawValue;
 pub use decode::{Incoming, Rejection, Sender, decode};
 pub use oversized::decode_oversized;
 pub use reply::{
-    Body, Code, FailedWorker, Progress, Reply, Stage, Status, VacantSlot, WorkerState, WorkerStatus,
+    Body, Code, FailedWorker, FailingStandby, Progress, Reply, SlotFailures, Stage, Status, VacantSlot,
+    WorkerState, WorkerStatus,
 };
 pub use request::{Request, StartOptions};
 pub use worker::{Claim, FromWorker, ToWorker};

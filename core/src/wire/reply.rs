@@ -75,7 +75,7 @@ impl Reply {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Body {
     /// Of `status`.
-    Status(Status),
+    Status(Box<Status>),
     /// Of `config`: `{config, files}`, ready-made.
     Config(Json),
     /// Of `start-workers`, `restart-workers`, `terminate` and their like: the daemon that did it.
@@ -177,6 +177,10 @@ pub struct Status {
     pub release: Option<String>,
     /// Slots nobody serves.
     pub vacant: Vec<VacantSlot>,
+    /// Standbys that are missing because they fail.
+    pub failing_standby: Option<FailingStandby>,
+    /// What has failed in slots that there are, served or not.
+    pub failures: Vec<SlotFailures>,
     /// The app is suspended: from a suspended restart until `resume`, `restart` or `stop`.
     pub suspended: bool,
     /// What the daemon is busy with, in words.
@@ -237,6 +241,32 @@ pub struct VacantSlot {
     pub reason: Option<String>,
 }
 
+/// Standbys that are missing because they fail, as `status` shows them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailingStandby {
+    /// How many are missing.
+    pub missing: u32,
+    /// How often in a row one has failed.
+    pub failures: u32,
+    /// When the next is started, if that has to wait.
+    pub retry: Option<Time>,
+    /// How the last one failed.
+    pub reason: String,
+}
+
+/// What has failed in a slot since there is that slot, as `status` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlotFailures {
+    /// Which.
+    pub slot: SlotIndex,
+    /// How many of its workers have failed, or had to be replaced.
+    pub count: u64,
+    /// When the last one did.
+    pub last: Time,
+    /// Why.
+    pub reason: String,
+}
+
 impl Status {
     fn json(&self, wall: impl Fn(Time) -> u64) -> Value {
         let workers: Vec<Value> = self
@@ -278,6 +308,21 @@ impl Status {
                 Value::Object(row)
             })
             .collect();
+        let failing_standby = self.failing_standby.as_ref().map(|standby| {
+            let mut row = Map::new();
+            row.insert("missing".into(), json!(standby.missing));
+            row.insert("failures".into(), json!(standby.failures));
+            if let Some(retry) = standby.retry {
+                row.insert("retryTs".into(), json!(wall(retry)));
+            }
+            row.insert("reason".into(), json!(standby.reason));
+            Value::Object(row)
+        });
+        let failures = self.failures.iter().map(|slot| {
+            let SlotFailures { slot, count, last, reason } = slot;
+            json!({ "idx": slot, "count": count, "lastTs": wall(*last), "reason": reason })
+        });
+        let failures: Vec<Value> = failures.collect();
         let mut status = Map::new();
         status.insert("version".into(), json!(self.version));
         status.insert("pid".into(), json!(self.pid));
@@ -291,6 +336,12 @@ impl Status {
         }
         if !vacant.is_empty() {
             status.insert("vacant".into(), Value::Array(vacant));
+        }
+        if let Some(standby) = failing_standby {
+            status.insert("failingStandby".into(), standby);
+        }
+        if !failures.is_empty() {
+            status.insert("failures".into(), Value::Array(failures));
         }
         if let Some(operation) = &self.operation {
             status.insert("operation".into(), json!(operation));
@@ -400,6 +451,18 @@ mod tests {
             vacant: vec![slot],
             generation: 3,
             release: Some("/srv/releases/3".into()),
+            failing_standby: Some(FailingStandby {
+                missing: 1,
+                failures: 3,
+                retry: None,
+                reason: "it exited".into(),
+            }),
+            failures: vec![SlotFailures {
+                slot: SlotIndex(0),
+                count: 5,
+                last: since,
+                reason: "it broke".into(),
+            }],
             suspended: false,
             note: None,
             operation: None,
@@ -410,6 +473,8 @@ mod tests {
             "generation": 3, "release": "/srv/releases/3",
             "workers": [{"id": id, "idx": 0, "pid": 7, "state": "online", "stateTs": 1002, "generation": 2}],
             "vacant": [{"idx": 1, "failures": 2, "retryTs": 1002}],
+            "failingStandby": {"missing": 1, "failures": 3, "reason": "it exited"},
+            "failures": [{"idx": 0, "count": 5, "lastTs": 1002, "reason": "it broke"}],
         });
         assert_eq!(shown(&status), expected);
         status.vacant.clear();

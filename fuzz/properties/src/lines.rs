@@ -7,8 +7,9 @@ use nodesockd_core::frame::Decoder;
 use nodesockd_core::id::{BootId, Ids, SlotIndex, WorkerId};
 use nodesockd_core::text::escape;
 use nodesockd_core::wire::{
-    Body, Code, FailedWorker, Incoming, Json, MAX_FRAME, MAX_REQUEST_ID, Progress, Rejection, Reply, Request,
-    Sender, Stage, StartOptions, Status, ToWorker, VacantSlot, WorkerState, WorkerStatus, decode,
+    Body, Code, FailedWorker, FailingStandby, Incoming, Json, MAX_FRAME, MAX_REQUEST_ID, Progress, Rejection,
+    Reply, Request, Sender, SlotFailures, Stage, StartOptions, Status, ToWorker, VacantSlot, WorkerState,
+    WorkerStatus, decode,
 };
 use nodesockd_core::{Time, config};
 use serde_json::Value;
@@ -238,7 +239,7 @@ fn reply(input: &mut Input<'_>) -> Reply {
 
 fn body(input: &mut Input<'_>) -> Body {
     match input.below(6) {
-        0 => Body::Status(status(input)),
+        0 => Body::Status(Box::new(status(input))),
         1 => Body::Config(Json::of(&config::schema())),
         2 => Body::Daemon { pid: input.number(), upgrading: input.flag(), upgraded_from: input.maybe_text() },
         3 => {
@@ -283,6 +284,18 @@ fn status(input: &mut Input<'_>) -> Status {
         retry: input.flag().then(|| time(input)),
         reason: input.maybe_text(),
     };
+    let standby = |input: &mut Input<'_>| FailingStandby {
+        missing: input.number(),
+        failures: input.number(),
+        retry: input.flag().then(|| time(input)),
+        reason: input.text(),
+    };
+    let failures = |input: &mut Input<'_>| SlotFailures {
+        slot: SlotIndex(input.number()),
+        count: input.number().into(),
+        last: time(input),
+        reason: input.text(),
+    };
     Status {
         version: input.text(),
         pid: input.number(),
@@ -292,6 +305,8 @@ fn status(input: &mut Input<'_>) -> Status {
         vacant: (0..input.below(3)).map(|_| vacant(input)).collect(),
         generation: input.number(),
         release: input.maybe_text(),
+        failing_standby: input.flag().then(|| standby(input)),
+        failures: (0..input.below(3)).map(|_| failures(input)).collect(),
         suspended: input.flag(),
         operation: input.maybe_text(),
         note: input.maybe_text(),

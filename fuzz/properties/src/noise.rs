@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arbitrary::Unstructured;
 use nodesockd_core::config::{Config, Problem};
-use nodesockd_core::event::{Caller, DaemonSignal, ExitStatus, Failure, Queue};
+use nodesockd_core::event::{Caller, DaemonSignal, Dying, ExitStatus, Failure, Queue};
 use nodesockd_core::id::{BootId, ConnId, Ids, Peer, Process, RequestRef, SlotIndex, WorkerId};
 use nodesockd_core::survey::{Own, Sight, Survey};
 use nodesockd_core::wire::{Claim, FromWorker, Request, ToWorker};
@@ -110,7 +110,7 @@ impl Noise<'_> {
     /// A fact about a worker.
     fn about(&mut self, worker: WorkerId) -> Event {
         let process = Process { pid: self.input.byte().into(), started: 1 };
-        match self.input.below(14) {
+        match self.input.below(15) {
             0 => Event::Spawned { worker, result: self.failure().map(|()| process) },
             1 => Event::Exited { worker, status: ExitStatus::Code(self.input.byte().into()) },
             2 => Event::Reaped { worker },
@@ -136,6 +136,7 @@ impl Noise<'_> {
                 let claims = Some(Claim { worker, pid: Some(process.pid) });
                 Event::Claimed { conn, caller: Some(unconfirmed(process)), claims, message }
             }
+            13 => Event::Dying { worker, cause: Dying::DumpsCore },
             _ => Event::Published { slot: self.slot(), worker, result: self.failure() },
         }
     }

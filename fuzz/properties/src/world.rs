@@ -8,7 +8,7 @@ use std::time::Duration;
 use nodesockd_core::action::{SpawnOrder, WorkerSignal};
 use nodesockd_core::backend::Backend;
 use nodesockd_core::config::{Config, DevAddress, Named, Problem, SocketPattern, Symlinks};
-use nodesockd_core::event::{CpuTime, DaemonSignal, Event, ExitStatus, Failure, Queue};
+use nodesockd_core::event::{CpuTime, DaemonSignal, Event, ExitStatus, Failure, Memory, Queue};
 use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
 use nodesockd_core::release::Release;
@@ -398,6 +398,12 @@ impl Backend for World<'_> {
         let Some(found) = found else { panic!("{worker} is collected, which never was {process:?}") };
         assert_eq!(found.stage, Stage::Exited, "{worker} is collected");
         found.stage = Stage::Reaped;
+    }
+
+    fn mark_serving(&mut self, _worker: WorkerId, _process: Process) {}
+
+    fn measure_memory(&mut self, _worker: WorkerId, _process: Process) -> Result<Memory, Failure> {
+        Err(Failure("nobody asks".to_owned()))
     }
 
     fn publish(&mut self, link: &str, socket: &str, _symlinks: Symlinks) -> Result<(), Failure> {

@@ -236,7 +236,7 @@ impl Backend {
         let outbox = channel.map(|stream| self.unpack_channel(id, stream)).transpose()?;
         let notices = notices.map(notify::from_handoff).transpose()?;
         let watch = self.report_exit(id, &pidfd);
-        self.workers.insert(id, Worker { pid, process, pidfd, child, outbox, watch, notices });
+        self.workers.insert(id, Worker { pid, process, pidfd, child, outbox, watch, signs: None, notices });
         self.hear_notices(id);
         Ok(())
     }

@@ -42,6 +42,11 @@ pub enum Fact {
     },
     /// Entries of watched folders have gone, or were replaced. What that means is still to be looked at.
     Stirred(Stir),
+    /// A process of this machine begins to dump core.
+    DumpsCore {
+        /// Which.
+        pid: u32,
+    },
     /// A conversation has stopped where it was, as it was to.
     Paused(Paused),
 }

@@ -17,9 +17,14 @@ pub(crate) struct Pidfd(Arc<AsyncFd<OwnedFd>>);
 
 impl Pidfd {
     /// The process `pid`. A child that nobody has collected is found for certain; another process may be gone.
-    #[expect(unsafe_code, reason = "registering a descriptor asks for a promise that it stays open")]
     pub(crate) fn open(pid: Pid) -> io::Result<Self> {
-        let fd = pidfd_open(pid, PidfdFlags::empty())?;
+        Self::of(pid, PidfdFlags::empty())
+    }
+
+    /// The same for what these flags say, for instance one thread of it.
+    #[expect(unsafe_code, reason = "registering a descriptor asks for a promise that it stays open")]
+    pub(crate) fn of(pid: Pid, flags: PidfdFlags) -> io::Result<Self> {
+        let fd = pidfd_open(pid, flags)?;
         // SAFETY: an `OwnedFd` names one open descriptor until it is dropped, and this one is moved into the `AsyncFd`.
         let fd = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?;
         Ok(Self(Arc::new(fd)))
@@ -37,7 +42,7 @@ impl Pidfd {
         }
     }
 
-    /// Returns when the process has ended, whoever's child it is (`pidfd_open(2)`: the descriptor becomes readable).
+    /// Waits for the end of what it names.
     pub(crate) async fn gone(&self) {
         // An error would mean that the runtime is ending, and this process with it.
         let _ = self.0.readable().await;

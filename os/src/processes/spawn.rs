@@ -166,7 +166,8 @@ fn channel() -> io::Result<(UnixStream, OwnedFd)> {
 }
 
 fn identify(pid: Pid) -> io::Result<(Process, Pidfd)> {
-    let pidfd = Pidfd::open(pid)?;
+    let denied = |error| io::Error::other(format!("pidfd_open(2), which watches it: {error}"));
+    let pidfd = Pidfd::open(pid).map_err(denied)?;
     let started =
         children::started(pid).ok_or_else(|| io::Error::other("/proc does not tell when it started"))?;
     Ok((Process { pid: pid.as_raw_nonzero().get().cast_unsigned(), started }, pidfd))

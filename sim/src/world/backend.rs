@@ -6,7 +6,7 @@ use nodesockd_core::Time;
 use nodesockd_core::action::{SpawnOrder, WorkerSignal};
 use nodesockd_core::backend::Backend;
 use nodesockd_core::config::{Config, DevAddress, Problem, SocketPattern, Symlinks};
-use nodesockd_core::event::{CpuTime, Event, Failure, Queue};
+use nodesockd_core::event::{CpuTime, Event, Failure, Memory, Queue};
 use nodesockd_core::id::{ConnId, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
 use nodesockd_core::release::Release;
@@ -51,6 +51,12 @@ impl Backend for World {
 
     async fn reap(&mut self, worker: WorkerId, process: Process) {
         World::reap(self, worker, process);
+    }
+
+    fn mark_serving(&mut self, _worker: WorkerId, _process: Process) {}
+
+    fn measure_memory(&mut self, _worker: WorkerId, _process: Process) -> Result<Memory, Failure> {
+        Err(Failure("no limit is played".to_owned()))
     }
 
     fn publish(&mut self, link: &str, socket: &str, symlinks: Symlinks) -> Result<(), Failure> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use nodesockd_core::Time;
 use nodesockd_core::action::{SpawnOrder, WorkerSignal};
 use nodesockd_core::config::Ready;
-use nodesockd_core::event::{Event, ExitStatus, Failure};
+use nodesockd_core::event::{Dying, Event, ExitStatus, Failure};
 use nodesockd_core::id::{ConnId, Process, WorkerId};
 use nodesockd_core::wire::ToWorker;
 
@@ -17,6 +17,10 @@ use super::{Worker, WorkerStep, World, ms};
 use crate::faults::Call;
 use crate::ledger::Cause;
 use crate::scenario::{Behaviour, Death};
+
+/// A process that is gone by then is not reported as dying.
+const PATIENCE: Duration = Duration::from_millis(50);
+
 impl World {
     /// Starts a worker.
     pub fn spawn(&mut self, order: &SpawnOrder) -> Result<Process, Failure> {
@@ -266,11 +270,22 @@ impl World {
             self.deaths.kept.remove(&worker);
             self.tally.count("dies slowly");
             self.after(delay, Happening::Worker(worker, WorkerStep::Die(how, cause)));
+            self.show_first_signs(worker, delay);
+        }
+    }
+
+    /// The backend tells of a death when it has taken a while, if it can see that at all.
+    fn show_first_signs(&mut self, worker: Worker, takes: Duration) {
+        let Some(process) = self.processes.get(worker) else { return };
+        if self.faults.first_signs && takes > PATIENCE {
+            let dying = Event::Dying { worker: process.id, cause: Dying::DumpsCore };
+            self.after(PATIENCE, Happening::Deliver(Box::new(dying)));
         }
     }
 
     /// A process has ended: what it held is lost for `cause`, or for no reason the contract knows.
     pub(super) fn ended(&mut self, worker: Worker, how: Death, cause: Option<Cause>) {
+        self.check_succeeded(worker);
         let delay = Duration::from_nanos(self.agenda.dice().u64(0..=self.faults.exit_delay_ms * 1_000_000));
         let delay = if self.faults_over() { Duration::ZERO } else { delay };
         if delay > Duration::ZERO {

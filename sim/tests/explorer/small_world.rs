@@ -365,6 +365,8 @@ impl SmallWorld {
                 self.signalled(worker, process, signal)?;
                 None
             }
+            Action::MarkServing { .. } => None,
+            Action::MeasureMemory { .. } => return Err("no memory has a limit".into()),
             Action::Watch { worker, .. } => return Err(format!("{worker} is adopted a second time")),
             Action::Reap { worker, process } => {
                 let before = self.processes.len();

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Once;
 
 use nix::sys::stat::{Mode, SFlag, mknod};
-use nodesockd_core::config::{Config, Env, Options, Program};
+use nodesockd_core::config::{Config, Env, Limits, Options, Program};
 use nodesockd_core::id::Ids;
 use nodesockd_os::{Backend, Setup};
 use nodesockd_sim::Left;
@@ -69,6 +69,7 @@ impl Real {
             env: Env::default(),
             dev_server: None,
             debug: false,
+            limits: Limits::default(),
             options: Options::default(),
         };
         let load = config.clone();

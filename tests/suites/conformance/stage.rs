@@ -96,10 +96,16 @@ pub trait Stage {
         (worker, process)
     }
 
-    /// The next fact.
+    /// The next fact, but for one that depends on the machine: how long a process takes to die.
     async fn next(&mut self) -> Event {
         let deadline = self.backend().now() + EVENT_LIMIT;
-        self.backend().next(Some(deadline)).await.expect("what was waited for has not happened")
+        loop {
+            let fact =
+                self.backend().next(Some(deadline)).await.expect("what was waited for has not happened");
+            if !matches!(fact, Event::Dying { .. }) {
+                return fact;
+            }
+        }
     }
 
     /// All facts up to the one that is waited for.

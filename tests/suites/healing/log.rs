@@ -107,7 +107,7 @@ fn worker_that_makes_the_shared_pipe_non_blocking_tears_no_line_of_the_daemon() 
         kill_and_replace(&daemon);
     }
     let text = read_on(reader);
-    let deaths = "worker failed: it was killed by SIGKILL";
+    let deaths = "worker was killed by SIGKILL";
     daemon.until_so("its lines are read", || text.lock().unwrap().matches(deaths).count() == 3);
     let text = text.lock().unwrap();
     let own = || text.lines().filter(|line| *line != FILLING);

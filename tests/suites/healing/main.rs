@@ -5,8 +5,11 @@
 mod boots;
 mod descriptors;
 mod invalid_file;
+mod limits;
 mod links;
 mod log;
 mod own;
 mod second_daemon;
+mod slow_deaths;
 mod sockets;
+mod truth;

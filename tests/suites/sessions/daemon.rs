@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use nodesockd_core::action::{SpawnOrder, WorkerSignal};
 use nodesockd_core::backend::Backend;
-use nodesockd_core::config::{Config, DevAddress, Env, Options, Problem, Program, SocketPattern, Symlinks};
+use nodesockd_core::config::{
+    Config, DevAddress, Env, Limits, Options, Problem, Program, SocketPattern, Symlinks,
+};
 use nodesockd_core::driver::{Driver, Step};
-use nodesockd_core::event::{CpuTime, ExitStatus, Failure, Queue};
+use nodesockd_core::event::{CpuTime, ExitStatus, Failure, Memory, Queue};
 use nodesockd_core::id::{BootId, ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
 use nodesockd_core::release::Release;
@@ -94,6 +96,7 @@ fn config() -> Config {
         env: Env::default(),
         dev_server: None,
         debug: false,
+        limits: Limits::default(),
         options: Options::default(),
     }
 }
@@ -145,6 +148,12 @@ impl Backend for Crew {
     }
 
     async fn reap(&mut self, _worker: WorkerId, _process: Process) {}
+
+    fn mark_serving(&mut self, _worker: WorkerId, _process: Process) {}
+
+    fn measure_memory(&mut self, _worker: WorkerId, _process: Process) -> Result<Memory, Failure> {
+        Err(Failure("nobody asks".to_owned()))
+    }
 
     fn publish(&mut self, _link: &str, _socket: &str, _symlinks: Symlinks) -> Result<(), Failure> {
         Ok(())
@@ -280,7 +289,7 @@ impl Backend for Crew {
                 Fact::Claimed { conn, claims, message, .. } => {
                     return Some(Event::Claimed { conn, caller: None, claims, message });
                 }
-                Fact::Paused(_) | Fact::Stirred(_) => {}
+                Fact::DumpsCore { .. } | Fact::Paused(_) | Fact::Stirred(_) => {}
             }
         }
     }

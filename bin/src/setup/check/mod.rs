@@ -3,6 +3,7 @@
 mod descriptors;
 pub(crate) mod folder;
 pub(crate) mod former;
+pub(crate) mod kernel;
 pub(crate) mod library;
 pub(crate) mod output;
 pub(crate) mod program;
@@ -105,6 +106,7 @@ async fn findings(args: &CheckArgs) -> Result<Vec<Finding>, Failure> {
     findings.extend(leftovers::in_the_way(&config));
     findings.extend(socket::look(&config).await);
     findings.push(descriptors::look(&config));
+    findings.extend(kernel::look());
     findings.extend(former::look(&config).await);
     Ok(findings)
 }
@@ -115,6 +117,7 @@ pub(crate) fn obstacles(config: &Config) -> Vec<Finding> {
     let mut findings: Vec<Finding> = program::script(&config.program, &account).into_iter().collect();
     findings.extend(library::installed(config));
     findings.extend(output::look(config, &account));
+    findings.extend(kernel::look());
     findings.retain(|finding| finding.verdict != Verdict::Good);
     findings
 }

@@ -1,6 +1,7 @@
 //! `doctor`: is everything set up as it should be, from the configuration to nginx? Looks, and changes nothing.
 
 pub(crate) mod leftovers;
+mod links;
 pub(crate) mod reach;
 pub(crate) mod service;
 pub(crate) mod unit;
@@ -78,8 +79,8 @@ async fn areas(args: &DoctorArgs) -> Result<Vec<Area>, Failure> {
     areas.push(Area { name: "service", findings: service(unit.as_ref(), &running, &daemon, &config) });
     areas.push(Area { name: "app", findings: app(&config, unit.as_ref(), &daemon).await });
     areas.push(Area { name: "tmpDir", findings: tmp_dir(&config, &running, &daemon, nginx.as_ref()) });
-    areas.push(Area { name: "daemon", findings: workers::look(&running, &config) });
-    areas.push(Area { name: "kernel", findings: vec![socket::queues(), backlog()] });
+    areas.push(Area { name: "daemon", findings: running_daemon(&running, &config).await });
+    areas.push(Area { name: "kernel", findings: kernel() });
     areas.push(Area { name: "nginx", findings: front(known, &config, &running).await });
     Ok(areas)
 }
@@ -181,6 +182,20 @@ fn behind_a_symlink(config: &Config) -> Option<Finding> {
             format!("a folder that stays: `tmpDir = \"/run/{}\"`", render::word(&config.name)),
         )
     })
+}
+
+async fn running_daemon(running: &Running, config: &Config) -> Vec<Finding> {
+    let mut findings = workers::look(running, config);
+    if let Running::Daemon(status, _) = running {
+        findings.extend(links::look(status, config).await);
+    }
+    findings
+}
+
+fn kernel() -> Vec<Finding> {
+    let mut findings = check::kernel::look();
+    findings.extend([socket::queues(), backlog()]);
+    findings
 }
 
 /// The kernel cuts the queue of a listening socket to this (`listen(2)`).

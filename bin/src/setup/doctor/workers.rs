@@ -30,7 +30,7 @@ pub(super) fn look(running: &Running, config: &Config) -> Vec<Finding> {
         )],
         Running::Trouble(finding) => vec![finding.clone()],
         Running::Daemon(status, _) => {
-            let checks = [version(status), slots(status, config), states(status)];
+            let checks = [version(status), slots(status, config), states(status), standby(status)];
             let mut findings: Vec<Finding> = checks.into_iter().flatten().collect();
             if findings.is_empty() {
                 findings.push(Finding::good(format!(
@@ -86,6 +86,18 @@ fn states(status: &StatusView) -> Option<Finding> {
             "`nodesockd resume` when the migration is over",
         )
     })
+}
+
+fn standby(status: &StatusView) -> Option<Finding> {
+    let standby = status.failing_standby.as_ref()?;
+    let reason = standby
+        .reason
+        .as_deref()
+        .map_or_else(String::new, |reason| format!(": {}", render::sentence(reason)));
+    Some(Finding::bad(
+        format!("standbys keep failing, {} times in a row{reason}", standby.failures),
+        "a standby is started suspended: the app must boot without its database; see the app's log",
+    ))
 }
 
 /// After which a worker closes an idle connection, as it says itself. It is asked by `OPTIONS *`, the request that is

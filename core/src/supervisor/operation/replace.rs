@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::config::Output;
 use crate::id::{SlotIndex, WorkerId};
 use crate::supervisor::generation::Generation;
-use crate::supervisor::pool::{Pool, boot, links, retire, sockets, surplus};
+use crate::supervisor::pool::{Pool, boot, limits, links, retire, sockets, surplus};
 use crate::supervisor::requests::Audience;
 use crate::supervisor::worker::{Place, Role, Worker};
 use crate::wire::{Body, Code, FailedWorker, Reply, Stage, ToWorker};
@@ -169,6 +169,9 @@ pub(in crate::supervisor) fn commit(
     let renamed = config.name != pool.config.name;
     let before = std::mem::replace(&mut pool.config, config);
     pool.remember_names(&before.socket_file);
+    if pool.config.limits != before.limits {
+        limits::watch_all(pool);
+    }
     pool.desired = desired;
     pool.generation = generation;
     pool.requests.tell_progress_to(Audience::OfAllWorkers(audience(&requesters)));

@@ -77,7 +77,10 @@ pub(in crate::supervisor) fn published(
         }
         return Swap::Failed(failure.0);
     }
-    if pool.workers.get(id).is_some() {
+    if let Some(worker) = pool.workers.get(id) {
+        if let Some(process) = worker.process().filter(|_| !worker.has_served()) {
+            pool.effects.order(Action::MarkServing { worker: id, process });
+        }
         pool.workers.change(id, Worker::named);
     }
     let swapped = pool.slots.change(index, |slot| slot.swapped(id, link, socket));

@@ -8,13 +8,16 @@
 //! | `retire` | takes a worker out of service without losing a request |
 //! | `boot` | starts a worker and sees that it gets ready |
 //! | `links` | swaps and removes links |
+//! | `limits` | replaces workers that are too old or have too much memory |
 //! | `remains` | cleans up after a worker whose process has ended |
 //! | `vacancies` | starts and promotes workers for what is vacant |
 //! | `surplus` | retires workers and removes links that have no place |
 
 pub(super) mod boot;
+pub(super) mod limits;
 pub(super) mod links;
 pub(super) mod look;
+mod over_limit;
 pub(super) mod remains;
 pub(super) mod retire;
 pub(super) mod settled;
@@ -42,6 +45,7 @@ use super::requests::Requests;
 use super::slot::table::Slots;
 use super::worker::Worker;
 use super::worker::table::Workers;
+use over_limit::OverLimit;
 use settled::Settled;
 
 /// The tables, and what everybody has to know.
@@ -71,6 +75,8 @@ pub(super) struct Pool {
     pub adopted_by_links: bool,
     /// Why the kernel did not tell an accept queue when it was asked last; `None` if it did.
     pub unseen_queues: Option<String>,
+    /// Workers that have reached a limit.
+    pub over_limit: OverLimit,
     /// What the passes have seen to already.
     pub settled: Settled,
 }
@@ -101,6 +107,7 @@ impl Pool {
             former_patterns: Vec::new(),
             adopted_by_links: false,
             unseen_queues: None,
+            over_limit: OverLimit::default(),
             settled: Settled::default(),
         }
     }

@@ -174,6 +174,14 @@ pub(in crate::supervisor) fn worker_failed(pool: &mut Pool, place: Place, worked
     }
 }
 
+/// A failure that was counted last has turned out to have this reason.
+pub(in crate::supervisor) fn explain_failure(pool: &mut Pool, place: Place, reason: &str) {
+    match place {
+        Place::Standby => pool.standby_failures.explain(reason),
+        Place::Slot(slot) => pool.slots.change(slot, |slot| slot.explain_failure(reason)),
+    }
+}
+
 /// Notes how `slots` are served, and when a standby may take them over.
 pub(in crate::supervisor) fn note_service(pool: &mut Pool, slots: &BTreeSet<SlotIndex>) {
     for index in slots {

@@ -34,6 +34,22 @@ pub(super) struct Slot {
     swap_failures: Backoff,
     /// Failures to remove its link.
     removal_failures: Backoff,
+    /// What has failed since there is the slot.
+    history: History,
+}
+
+/// How many workers of a slot have failed, or had to be replaced, and the last of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct History {
+    pub count: u64,
+    pub last: Option<(Time, String)>,
+}
+
+impl History {
+    fn add(&mut self, now: Time, reason: &str) {
+        self.count = self.count.saturating_add(1);
+        self.last = Some((now, reason.to_owned()));
+    }
 }
 
 /// A change of a link.
@@ -143,6 +159,24 @@ impl Slot {
     /// A worker of the slot failed after having worked for `worked`.
     pub fn worker_failed(&mut self, now: Time, worked: Duration, reason: &str) {
         self.worker_failures.failed(now, worked, reason);
+        self.history.add(now, reason);
+    }
+
+    /// What is counted last has turned out to have this reason.
+    pub fn explain_failure(&mut self, reason: &str) {
+        self.worker_failures.explain(reason);
+        if let Some((_, last)) = &mut self.history.last {
+            reason.clone_into(last);
+        }
+    }
+
+    /// A worker has to be replaced that has not failed.
+    pub fn worker_worn(&mut self, now: Time, reason: &str) {
+        self.history.add(now, reason);
+    }
+
+    pub fn history(&self) -> &History {
+        &self.history
     }
 
     /// A worker of the slot is started, or none is needed.
@@ -219,6 +253,7 @@ impl From<&Slot> for SlotRecord {
             worker_failures,
             swap_failures,
             removal_failures,
+            history,
         } = slot;
         Self {
             owner: *owner,
@@ -227,13 +262,24 @@ impl From<&Slot> for SlotRecord {
             backoff: worker_failures.into(),
             link_backoff: swap_failures.into(),
             removal_backoff: removal_failures.into(),
+            failures: history.count,
+            last_failure: history.last.clone(),
         }
     }
 }
 
 impl From<SlotRecord> for Slot {
     fn from(record: SlotRecord) -> Self {
-        let SlotRecord { owner, link, target, backoff, link_backoff, removal_backoff } = record;
+        let SlotRecord {
+            owner,
+            link,
+            target,
+            backoff,
+            link_backoff,
+            removal_backoff,
+            failures,
+            last_failure,
+        } = record;
         Self {
             owner,
             link,
@@ -243,6 +289,7 @@ impl From<SlotRecord> for Slot {
             worker_failures: backoff.into(),
             swap_failures: link_backoff.into(),
             removal_failures: removal_backoff.into(),
+            history: History { count: failures, last: last_failure },
         }
     }
 }

@@ -9,6 +9,7 @@
 //! gives the orders.
 
 pub(super) mod drain;
+pub(super) mod limits;
 pub(super) mod order;
 mod record;
 pub(super) mod table;
@@ -25,6 +26,7 @@ use crate::wire::WorkerState;
 use super::backoff::Backoff;
 use super::timer::Timer;
 use drain::Drain;
+use limits::Looks;
 use watch::Watch;
 
 /// How long a worker must outlive the loss of its channel for that to matter: a process that dies closes its channel a
@@ -54,6 +56,10 @@ pub(super) struct Worker {
     exposure: Exposure,
     /// The file of the socket it accepts from is gone. While it boots that may be for a moment only.
     lost_socket: bool,
+    /// Its death was counted as a failure of this place before its exit was known.
+    died_in: Option<Place>,
+    /// When it is looked at as long as it is well.
+    looks: Looks,
 }
 
 /// How a worker was started.
@@ -145,7 +151,7 @@ pub(super) enum State {
     ShuttingDown { process: Process, deadline: Time },
     /// It got SIGTERM.
     Terminating { process: Process, deadline: Time },
-    /// Its process group got SIGKILL.
+    /// Its end has begun and is waited for: its process group got SIGKILL, or it dies by itself.
     Killed { process: Process },
     /// Its process exited and is being reaped.
     Exited,
@@ -225,6 +231,8 @@ impl Worker {
             listeners: Vec::new(),
             exposure: Exposure::Unseen,
             lost_socket: false,
+            died_in: None,
+            looks: Looks::default(),
         }
     }
 
@@ -268,6 +276,8 @@ impl Worker {
             listeners,
             exposure,
             lost_socket,
+            died_in: None,
+            looks: Looks::default(),
         }
     }
 
@@ -412,15 +422,32 @@ impl Worker {
             State::ShuttingDown { deadline, .. } => Some((*deadline, Timer::Shutdown)),
             State::Terminating { deadline, .. } => Some((*deadline, Timer::Kill)),
             State::Reaped { removal } => removal.retry_at().map(|at| (at, Timer::Removal)),
-            State::Ready { .. } => match self.channel {
-                // A mute worker misses nothing.
-                _ if !self.speaks() => None,
-                Channel::Lost { at } => Some((at + LOST_CHANNEL, Timer::Channel)),
-                Channel::Expected { until } => Some((until, Timer::Channel)),
-                Channel::Open | Channel::Socket(_) | Channel::Closed => None,
-            },
+            State::Ready { broken, .. } => {
+                let look = self.looks.next().filter(|_| !broken);
+                self.channel_deadline().into_iter().chain(look).min()
+            }
             State::Waiting | State::Unwanted | State::Killed { .. } | State::Exited => None,
         }
+    }
+
+    /// By when a channel has to be there, where that matters.
+    fn channel_deadline(&self) -> Option<(Time, Timer)> {
+        match self.channel {
+            // A mute worker misses nothing.
+            _ if !self.speaks() => None,
+            Channel::Lost { at } => Some((at + LOST_CHANNEL, Timer::Channel)),
+            Channel::Expected { until } => Some((until, Timer::Channel)),
+            Channel::Open | Channel::Socket(_) | Channel::Closed => None,
+        }
+    }
+
+    /// When it is looked at as long as it is well.
+    pub fn looks(&self) -> Looks {
+        self.looks
+    }
+
+    pub fn set_looks(&mut self, looks: Looks) {
+        self.looks = looks;
     }
 
     // How to talk to it.
@@ -744,6 +771,18 @@ impl Worker {
     pub fn killed(&mut self, now: Time, process: Process) {
         self.unseat();
         self.enter(now, State::Killed { process });
+    }
+
+    /// Its process has begun to end, which counts as a failure of the place it holds.
+    pub fn dies(&mut self, now: Time, process: Process) {
+        self.died_in = self.role.place();
+        self.channel = Channel::Lost { at: now };
+        self.killed(now, process);
+    }
+
+    /// The place in which it was known to die before it was gone.
+    pub fn died_in(&self) -> Option<Place> {
+        self.died_in
     }
 
     fn enter(&mut self, now: Time, state: State) {

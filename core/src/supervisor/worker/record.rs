@@ -6,11 +6,13 @@ use crate::handoff::{ChannelRecord, DrainRecord, SeatRecord, StateRecord, WatchR
 use crate::supervisor::worker::drain::Drain;
 use crate::supervisor::worker::watch::Watch;
 
+use super::limits::Looks;
 use super::{Channel, Exposure, Place, Protocol, Role, Start, State, Worker};
 
 impl From<&Worker> for WorkerRecord {
     fn from(worker: &Worker) -> Self {
-        // The next program looks at sockets by itself.
+        // The next program looks at sockets by itself. A reason that is put right too late is all that is lost of a worker that
+        // is dying.
         let Worker {
             role,
             state,
@@ -25,6 +27,8 @@ impl From<&Worker> for WorkerRecord {
             listeners,
             exposure,
             lost_socket: _,
+            died_in: _,
+            looks: _,
         } = worker;
         let Start { ordered, suspended, ready_by, ready_path, online_timeout, stderr, generation } = start;
         let (seat, in_rollout) = match *role {
@@ -112,6 +116,8 @@ impl From<WorkerRecord> for Worker {
                 (false, false) => Exposure::Unseen,
             },
             lost_socket: false,
+            died_in: None,
+            looks: Looks::default(),
         }
     }
 }

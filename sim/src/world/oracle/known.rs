@@ -9,6 +9,8 @@ pub(crate) struct Known {
     pub online: bool,
     /// The daemon, which is not its first, has learned by which connection it speaks.
     pub reunited: bool,
+    /// When the daemon learned that its end has begun.
+    pub dying: Option<Time>,
     /// The daemon has learned that it ended.
     pub exited: bool,
     pub reaped: bool,

@@ -1,12 +1,20 @@
 //! What the daemon does to links, held against what was promised: each names somebody who serves, and none goes that is
 //! needed.
 
+use std::time::Duration;
+
 use nodesockd_core::id::SlotIndex;
 
 use super::Slot;
 use crate::ledger::Cause;
 use crate::world::process::Proc;
 use crate::world::{Worker, World};
+
+/// So long a swap may take.
+const TAKEOVER: Duration = Duration::from_millis(20);
+
+/// A worker that has been ready for so long, and serves no slot, is a standby and no part of a restart.
+const SETTLED: Duration = Duration::from_secs(2);
 
 impl World {
     /// A link is swapped.
@@ -133,6 +141,40 @@ impl World {
         let ended = before.filter(|before| before.known.exited).and_then(Proc::ended_at);
         if ended.is_some_and(|at| process.plan.spawned < at) {
             self.marks.count("a standby takes over");
+        }
+    }
+
+    /// A worker that was known to be dying is gone: where a standby was there all that time, its link names that by now.
+    pub fn check_succeeded(&mut self, worker: Worker) {
+        let now = self.agenda.now();
+        let Some(process) = self.processes.get(worker) else { return };
+        let Some(since) = process.known.dying.filter(|since| now.since(*since) >= TAKEOVER) else { return };
+        let calm = self.oracle.wanted
+            && !self.oracle.in_doubt()
+            && self.oracle.suspended == process.suspended
+            && self.faults.calls.is_empty()
+            && self.deaths.count == 0;
+        let named = self.oracle.slots.iter().find(|(_, slot)| slot.worker == Some(worker));
+        let Some((slot, _)) = named.filter(|(slot, _)| calm && slot.0 < self.oracle.floor()) else { return };
+        let standby = self.processes.iter().find(|(_, other)| {
+            other.known.online
+                && other.suspended
+                && other.plan.boots_at + SETTLED <= since
+                && other.alive()
+                && !other.dying
+                && !other.stopped
+                && !other.known.published
+                && !other.retiring()
+                && !other.asks_to_go()
+                && other.reachable()
+                && other.sockets.inherits.is_empty()
+        });
+        if let Some((standby, _)) = standby {
+            let slot = *slot;
+            self.violated(format_args!(
+                "slot {slot} names {worker}, which has been dying for {} ms, and {standby} could serve it",
+                now.since(since).as_millis()
+            ));
         }
     }
 

@@ -229,6 +229,12 @@ impl World {
                     process.known.exited = true;
                 }
             }
+            Event::Dying { worker, .. } => {
+                let now = self.agenda.now();
+                if let Some(process) = self.processes.named(*worker).and_then(|w| self.processes.get_mut(w)) {
+                    process.known.dying.get_or_insert(now);
+                }
+            }
             Event::Requested { from, request } => self.heard_request(&from.clone(), &request.clone()),
             Event::Signalled { signal } => {
                 self.may_go();
@@ -255,6 +261,7 @@ impl World {
             | Event::Published { .. }
             | Event::Withdrawn { .. }
             | Event::QueueMeasured { .. }
+            | Event::MemoryMeasured { .. }
             | Event::Removed { .. }
             | Event::Swept { .. }
             | Event::ReleaseLocated { .. }

@@ -1,0 +1,98 @@
+//! Workers that are well and have come to a limit.
+
+use std::time::Duration;
+
+use nodesockd_core::event::Memory;
+use nodesockd_core::{Action, Event};
+
+use super::desk::{Desk, is_spawn, restart};
+
+const MIB: u64 = 1 << 20;
+
+/// The memory of the nth worker is measured.
+fn measured(desk: &mut Desk, nth: usize, mebibytes: u64) {
+    let worker = desk.worker(nth);
+    let memory = Memory { resident: mebibytes * MIB, room: 1000 * MIB };
+    desk.hear(Event::MemoryMeasured { worker, result: Ok(memory) });
+}
+
+#[test]
+fn worker_with_too_much_memory_serves_until_its_replacement_does() {
+    let mut desk = Desk::up("limits.memory = '100M'");
+    desk.pass(Duration::from_secs(11));
+    assert!(desk.count(|action| matches!(action, Action::MeasureMemory { .. })) > 0);
+    desk.story();
+    measured(&mut desk, 0, 100);
+    assert!(desk.story().is_empty(), "it may have so much");
+    measured(&mut desk, 0, 101);
+    assert_eq!(desk.story(), ["start b"]);
+    desk.all_online();
+    assert_eq!(desk.story().first().map(String::as_str), Some("link 0 to b"));
+    let failures = desk.supervisor.status().failures;
+    let reasons: Vec<_> = failures.iter().map(|slot| (slot.count, slot.reason.as_str())).collect();
+    assert_eq!(reasons, [(1, "it has 101 MiB of memory and may have 100 MiB (limits.memory)")]);
+}
+
+#[test]
+fn share_is_one_of_what_there_may_be() {
+    let mut desk = Desk::up("limits.memory = '10%'");
+    desk.story();
+    measured(&mut desk, 0, 100);
+    assert_eq!(desk.count(is_spawn), 0);
+    measured(&mut desk, 0, 101);
+    assert_eq!(desk.count(is_spawn), 1);
+}
+
+#[test]
+fn one_worker_at_a_time_is_replaced_for_a_limit() {
+    let mut desk = Desk::up("workers = 3\nlimits.memory = '100M'");
+    desk.story();
+    for nth in 0..3 {
+        measured(&mut desk, nth, 200);
+    }
+    assert_eq!(desk.count(is_spawn), 1);
+    desk.all_online();
+    assert_eq!(desk.count(is_spawn), 2, "the first is gone, the next one's turn has come");
+    desk.all_online();
+    desk.all_online();
+    assert_eq!(desk.count(is_spawn), 3);
+}
+
+#[test]
+fn limit_waits_for_the_end_of_a_restart() {
+    let mut desk = Desk::up("workers = 2\nlimits.memory = '100M'");
+    desk.ask("again", restart(Default::default()));
+    desk.story();
+    measured(&mut desk, 0, 200);
+    assert_eq!(desk.count(is_spawn), 0);
+}
+
+#[test]
+fn workers_that_started_together_do_not_age_together() {
+    let mut desk = Desk::up("workers = 4\nlimits.age = '100s'");
+    desk.story();
+    desk.pass(Duration::from_secs(89));
+    assert_eq!(desk.count(is_spawn), 0, "at most a tenth is taken off");
+    let mut replaced_at = Vec::new();
+    for second in 89..=100 {
+        let before = desk.count(is_spawn);
+        desk.pass(Duration::from_secs(1));
+        if desk.count(is_spawn) > before {
+            replaced_at.push(second);
+        }
+        desk.all_online();
+    }
+    assert!(replaced_at.len() > 1, "{replaced_at:?}");
+}
+
+#[test]
+fn link_marks_a_worker_as_one_that_serves() {
+    let mut desk = Desk::new("standby = 1");
+    let marked = |desk: &Desk| desk.count(|action| matches!(action, Action::MarkServing { .. }));
+    assert_eq!(marked(&desk), 0);
+    desk.all_online();
+    assert_eq!(marked(&desk), 1, "the standby does not serve");
+    let worker = desk.worker(0);
+    desk.exit(worker);
+    assert_eq!(marked(&desk), 2);
+}
