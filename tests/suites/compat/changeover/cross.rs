@@ -198,7 +198,7 @@ fn process_that_claims_to_be_a_worker_is_told_to_go_and_nothing_else() {
         "data": { "id": before.slot(0).id, "pid": before.slot(0).pid, "suspended": false },
     });
     connection.send(format!("{claims}\n").as_bytes()).unwrap();
-    daemon.until_logged("a process speaks as a worker and is not believed: that worker is another process");
+    daemon.until_logged("a process speaks as a worker and is not believed: the worker is another process");
 
     // Nobody has this id: as under 2.x, it is told to shut down.
     let mut connection = app.connect();
