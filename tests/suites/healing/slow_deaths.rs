@@ -44,8 +44,8 @@ fn worker_that_dumps_core_loses_its_link_while_it_does() {
     daemon.until("the standby serves", |status| {
         status.workers.iter().any(|worker| worker.idx == Some(0) && worker.id == standby)
     });
-    let page = http::get(&nginx.front(), "/").json();
-    assert_eq!(page["id"], standby.as_str());
+    let page = http::get(&nginx.front(), "/").body;
+    assert!(page.contains(standby.as_str()), "{page}");
     let after = daemon.until("the dead worker is gone", |status| {
         status.is_settled() && !status.pids().contains(&worker.pid)
     });
