@@ -72,8 +72,6 @@ defects! {
     QuitBeforeWorkersGone,
     /// A failed start is tried again at once.
     NoBackoff,
-    /// All workers that have reached a limit are replaced at once.
-    AllOverLimitAtOnce,
     /// A worker that dies slowly keeps its link until it is gone.
     SlowDeathWaitedFor,
     /// A worker is told to shut down without being drained.

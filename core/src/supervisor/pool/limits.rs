@@ -80,7 +80,7 @@ pub(in crate::supervisor) fn replace_next(pool: &mut Pool, calm: bool) {
     }
     let busy = pool.over_limit.leaving.is_some_and(|id| pool.workers.get(id).is_some());
     let well = calm && pool.is_serving() && !pool.desired.suspended && pool.slots.unwell().is_empty();
-    if (busy || !well) && !defect!(AllOverLimitAtOnce) {
+    if busy || !well {
         return;
     }
     let Some((id, reason)) = pool.over_limit.waiting.pop_first() else { return };
