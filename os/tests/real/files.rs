@@ -85,7 +85,7 @@ async fn replaced_tmp_dir_is_reopened() {
         std::fs::create_dir(&config.tmp_dir).unwrap();
     });
     let tmp = harness.path("tmp");
-    std::fs::remove_dir(&tmp).unwrap();
+    std::fs::remove_dir_all(&tmp).unwrap();
     let failure = harness.backend.publish("app.0.sock", "a", Relative).unwrap_err().0;
     assert!(failure.starts_with("cannot use the folder `") && failure.contains("No such file"), "{failure}");
     std::fs::create_dir(&tmp).unwrap();
