@@ -254,23 +254,11 @@ pub(crate) struct GenerationRecord {
 /// What is left of an operation whose new workers serve.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RetirementRecord {
-    pub kind: KindRecord,
+    /// What it is, in the middle of a sentence.
+    pub what: String,
     pub askers: Vec<RequesterRecord>,
     /// Workers that are not gone yet.
     pub leaving: BTreeSet<WorkerId>,
-}
-
-/// Which operation it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum KindRecord {
-    Start,
-    Restart,
-    SetWorkers,
-    SetStandby,
-    Reload,
-    Upgrade,
-    Stop,
-    Quit,
 }
 
 /// A restart that waits for its turn.

@@ -15,7 +15,8 @@ use super::requester::{Requester, audience, done};
 /// Old workers that leave, and who waits for that.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::supervisor) struct Retirement {
-    pub kind: Kind,
+    /// What it is left of, in the middle of a sentence.
+    pub what: String,
     pub requesters: Vec<Requester>,
     /// Whose process is not gone yet.
     pub leaving: BTreeSet<WorkerId>,
@@ -32,12 +33,13 @@ pub(super) fn begin(
     let (until_swap, requesters): (Vec<_>, Vec<_>) =
         requesters.into_iter().partition(|requester| requester.until_swap);
     until_swap.into_iter().for_each(|requester| done(pool, requester));
+    let what = kind.words();
     match leaving.len() {
-        0 => return complete(pool, kind, requesters),
-        1 => tracing::info!("{}: the new workers serve, 1 old worker finishes", kind.words()),
-        count => tracing::info!("{}: the new workers serve, {count} old workers finish", kind.words()),
+        0 => return complete(pool, what, requesters),
+        1 => tracing::info!("{what}: the new workers serve, 1 old worker finishes"),
+        count => tracing::info!("{what}: the new workers serve, {count} old workers finish"),
     }
-    let retirement = Retirement { kind, requesters, leaving };
+    let retirement = Retirement { what: what.to_owned(), requesters, leaving };
     retirement.tell_progress(&mut pool.requests);
     retirements.push(retirement);
 }
@@ -50,20 +52,18 @@ impl Retirement {
             requests.watch(*worker, audience.clone());
         }
     }
-
-    fn forget(&mut self, id: WorkerId) {
-        self.leaving.remove(&id);
-    }
 }
 
 /// Goes on with all retirements. `gone`: workers whose process is gone since this was called last.
 pub(super) fn advance(pool: &mut Pool, retirements: &mut Vec<Retirement>, gone: &[WorkerId]) {
     for retirement in &mut *retirements {
-        gone.iter().for_each(|id| retirement.forget(*id));
+        for id in gone {
+            retirement.leaving.remove(id);
+        }
     }
     let over = |retirement: &mut Retirement| retirement.leaving.is_empty() || defect!(CompleteBeforeOldGone);
-    for Retirement { kind, requesters, .. } in retirements.extract_if(.., over) {
-        complete(pool, kind, requesters);
+    for Retirement { what, requesters, .. } in retirements.extract_if(.., over) {
+        complete(pool, &what, requesters);
     }
     let most = usize::try_from(pool.config.options.retiring.get()).unwrap_or(usize::MAX);
     let oldest = retirements.len().saturating_sub(most);
@@ -72,8 +72,8 @@ pub(super) fn advance(pool: &mut Pool, retirements: &mut Vec<Retirement>, gone: 
     }
 }
 
-fn complete(pool: &mut Pool, kind: Kind, requesters: Vec<Requester>) {
-    tracing::info!("{} is complete", kind.words());
+fn complete(pool: &mut Pool, what: &str, requesters: Vec<Requester>) {
+    tracing::info!("{what} is complete");
     requesters.into_iter().for_each(|requester| done(pool, requester));
 }
 
@@ -97,9 +97,9 @@ pub(super) fn leave(pool: &mut Pool, retirements: &mut Vec<Retirement>) {
 
 impl From<&Retirement> for RetirementRecord {
     fn from(retirement: &Retirement) -> Self {
-        let Retirement { kind, requesters, leaving } = retirement;
+        let Retirement { what, requesters, leaving } = retirement;
         Self {
-            kind: (*kind).into(),
+            what: what.clone(),
             askers: requesters.iter().map(RequesterRecord::from).collect(),
             leaving: leaving.clone(),
         }
@@ -108,8 +108,8 @@ impl From<&Retirement> for RetirementRecord {
 
 impl From<RetirementRecord> for Retirement {
     fn from(record: RetirementRecord) -> Self {
-        let RetirementRecord { kind, askers, leaving } = record;
+        let RetirementRecord { what, askers, leaving } = record;
         let requesters = askers.into_iter().map(Requester::from).collect();
-        Self { kind: kind.into(), requesters, leaving }
+        Self { what, requesters, leaving }
     }
 }
