@@ -146,11 +146,12 @@ pub(super) fn exited(
     let accounted = pool.workers.get(id).is_some_and(Worker::is_broken);
     let died_in = pool.workers.get(id).and_then(Worker::died_in);
     let process = remains::exited(pool, id, status)?;
+    let reason = format!("it {status}");
     if let Some(place) = died_in {
-        vacancies::explain_failure(pool, place, &format!("it {status}"));
+        vacancies::explain_failure(pool, place, &reason);
     }
     if !accounted {
-        failed(pool, operations, id, &format!("it {status}"));
+        failed(pool, operations, id, &reason);
     }
     Some(process)
 }
@@ -162,12 +163,13 @@ pub(super) fn dying(pool: &mut Pool, operations: &mut Operations, id: WorkerId, 
     if matches!(worker.state(), State::Killed { .. }) {
         return;
     }
+    let reason = format!("it {cause}");
     if !worker.is_broken() {
-        failed(pool, operations, id, &format!("it {cause}"));
+        failed(pool, operations, id, &reason);
     }
     let now = pool.now();
     pool.workers.change(id, |worker| worker.dies(now, process));
-    pool.requests.worker_is_gone(&mut pool.effects, id, &format!("it {cause}"));
+    pool.requests.worker_is_gone(&mut pool.effects, id, &reason);
 }
 
 /// The kernel told the accept queue of a worker that drains, or whether a booting one listens.

@@ -34,7 +34,7 @@ pub(in crate::supervisor) fn retire(pool: &mut Pool, id: WorkerId) {
         Some(Farewell::Drained) => drained(pool, id),
         Some(Farewell::ShutDown) => shut_down(pool, id),
         Some(Farewell::Terminate) => terminate(pool, id),
-        Some(Farewell::TerminateGently(process)) => terminate_gently(pool, id, process),
+        Some(Farewell::TerminateGently(process)) => terminate_gently(pool, id, process, false),
         Some(Farewell::Forgotten) => pool.workers.remove(id),
         Some(Farewell::Cancelled | Farewell::UnderWay) | None => {}
     }
@@ -67,7 +67,6 @@ pub(in crate::supervisor) fn look(pool: &mut Pool, id: WorkerId) {
 /// The kernel told the accept queue of a draining worker.
 pub(in crate::supervisor) fn queue_measured(pool: &mut Pool, id: WorkerId, queue: &Queue) {
     let now = pool.now();
-    let Some(State::Draining(_)) = pool.workers.get(id).map(Worker::state) else { return };
     pool.unseen_queues = match queue {
         Queue::Unknown(reason) => Some(reason.clone()),
         Queue::Length(_) | Queue::Closed => None,
@@ -114,7 +113,7 @@ fn drained(pool: &mut Pool, id: WorkerId) {
 fn shut_down(pool: &mut Pool, id: WorkerId) {
     let Some((worker, process)) = with_process(pool, id) else { return };
     if !worker.speaks() {
-        return terminate_gently(pool, id, process);
+        return terminate_gently(pool, id, process, false);
     }
     if matches!(worker.channel(), Channel::Lost { .. }) {
         return terminate(pool, id);
@@ -130,19 +129,10 @@ fn shut_down(pool: &mut Pool, id: WorkerId) {
     pool.workers.change(id, |worker| worker.shuts_down(now, process, deadline));
 }
 
-/// Sends SIGTERM to a worker that hears nothing else, and gives it the time that others have after `shutdown`.
-pub(in crate::supervisor) fn terminate_gently(pool: &mut Pool, id: WorkerId, process: Process) {
-    send_sigterm(pool, id, process, false);
-    await_gentle_end(pool, id, process);
-}
-
-/// The same, for a worker that an earlier daemon may have sent SIGTERM.
-pub(in crate::supervisor) fn terminate_gently_again(pool: &mut Pool, id: WorkerId, process: Process) {
-    send_sigterm(pool, id, process, true);
-    await_gentle_end(pool, id, process);
-}
-
-fn await_gentle_end(pool: &mut Pool, id: WorkerId, process: Process) {
+/// Sends SIGTERM to a worker that hears nothing else, and gives it the time that others have after `shutdown`. `again`: an
+/// earlier daemon may have sent it SIGTERM.
+pub(in crate::supervisor) fn terminate_gently(pool: &mut Pool, id: WorkerId, process: Process, again: bool) {
+    send_sigterm(pool, id, process, again);
     let now = pool.now();
     let grace = if defect!(NoGraceForMute) { Duration::ZERO } else { KILL_AFTER };
     let deadline = now + pool.config.options.shutdown_timeout + grace;

@@ -77,9 +77,10 @@ fn need(pool: &Pool, index: SlotIndex) -> Need {
     let slot = pool.slots.get(index);
     let may_swap = slot.is_none_or(|slot| slot.swap_failures().permits(now));
     let owner = pool.owner(index);
-    // A link that a former `socketFile` named gets the name of today, and one that is gone is made again, as long as there is a worker for it to name.
-    let named = slot.is_some_and(|slot| !slot.is_lost())
-        && slot.and_then(|slot| slot.link()) == Some(pool.config.socket_file.link(index).as_str());
+    // A link that a former `socketFile` named gets the name of today, and one that is gone is made again, as long as there
+    // is a worker for it to name.
+    let link = slot.filter(|slot| !slot.is_lost()).and_then(|slot| slot.link());
+    let named = link == Some(pool.config.socket_file.link(index).as_str());
     let rename = owner
         .filter(|(_, owner)| !named && may_swap && owner.is_ready() && !owner.has_lost_socket())
         .map(|(id, _)| id);

@@ -106,6 +106,13 @@ pub(super) enum Protocol {
     Mute,
 }
 
+impl Protocol {
+    /// What a worker is taken to do that shows its readiness like this.
+    fn of(ready_by: Ready) -> Self {
+        if ready_by == Ready::Report { Self::Speaks } else { Self::Mute }
+    }
+}
+
 /// Whether connections can wait in the accept queue of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exposure {
@@ -216,7 +223,7 @@ impl Role {
 impl Worker {
     /// A worker that is wanted and waits for its turn to boot.
     pub fn ordered(role: Role, start: Start) -> Self {
-        let protocol = if start.ready_by == Ready::Report { Protocol::Speaks } else { Protocol::Mute };
+        let protocol = Protocol::of(start.ready_by);
         Self {
             role,
             state: State::Waiting,
@@ -467,7 +474,7 @@ impl Worker {
 
     /// Whether `process` is the one that speaks for it.
     pub fn is_spoken_for_by(&self, process: Process) -> bool {
-        self.speaker.or(self.process()) == Some(process) || self.process() == Some(process)
+        [self.speaker, self.process()].contains(&Some(process))
     }
 
     /// The process that speaks for it, if that is not its own.
@@ -550,7 +557,7 @@ impl Worker {
         now: Time,
         deadline: Time,
     ) {
-        self.protocol = if start.ready_by == Ready::Report { Protocol::Speaks } else { Protocol::Mute };
+        self.protocol = Protocol::of(start.ready_by);
         (self.start, self.socket, self.listeners) = (start, socket, listeners);
         self.enter(now, State::Spawning { deadline });
     }
