@@ -34,6 +34,7 @@ mod log;
 mod machine;
 mod peers;
 mod processes;
+mod readable;
 mod signals;
 mod title;
 

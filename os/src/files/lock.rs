@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, OFlags, flock, ftruncate};
@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use crate::files::holder::{self, Holder};
+use crate::files::identity;
 
 /// `flock(2)` on a file. The file is never removed, or two daemons could each lock one of that name; what it says is for
 /// people, and for those who are refused.
@@ -56,8 +57,7 @@ impl Lock {
                 return Err(Refused::Unusable("it is no regular file; remove it".into()));
             }
             // Somebody may have removed or replaced it since it was opened: then the lock is on a nameless file.
-            let named = std::fs::symlink_metadata(path);
-            if named.is_ok_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino())) {
+            if identity::is_named(&file, path) {
                 let written = ftruncate(&file, 0)
                     .map_err(io::Error::from)
                     .and_then(|()| file.write_all(holder::words(ipc_file).as_bytes()));
@@ -78,9 +78,7 @@ impl Lock {
 
     /// Whether the file of that name is another one now, or there is none.
     pub(crate) fn is_lost(&self) -> bool {
-        let named = std::fs::symlink_metadata(&self.path);
-        let held = self.file.metadata();
-        named.ok().map(|named| (named.dev(), named.ino())) != held.ok().map(|held| (held.dev(), held.ino()))
+        !identity::is_named(&self.file, &self.path)
     }
 
     /// Gives the lock back.

@@ -3,6 +3,7 @@
 pub(crate) mod claims;
 pub(crate) mod diag;
 pub(crate) mod holder;
+pub(crate) mod identity;
 pub(crate) mod keeping;
 pub(crate) mod listeners;
 pub(crate) mod lock;

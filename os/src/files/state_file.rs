@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nodesockd_core::config::Companion;
@@ -11,6 +11,7 @@ use nodesockd_core::state::{Entry, State};
 use rustix::fs::OFlags;
 
 use crate::error::failure;
+use crate::files::identity;
 
 /// Ours has some hundred bytes a worker.
 const LARGEST: u64 = 16 << 20;
@@ -58,9 +59,7 @@ impl StateFile {
     /// The path of the file that this backend has put there and somebody else has removed or replaced.
     pub(crate) fn lost(&self) -> Option<PathBuf> {
         let (file, _) = self.open.as_ref()?;
-        let named = std::fs::symlink_metadata(&self.path).ok().map(|named| (named.dev(), named.ino()));
-        let held = file.metadata().ok().map(|held| (held.dev(), held.ino()));
-        (named != held).then(|| self.path.clone())
+        (!identity::is_named(file, &self.path)).then(|| self.path.clone())
     }
 
     /// What it holds, if that was written since the machine was booted.

@@ -12,12 +12,12 @@ use std::sync::Arc;
 
 use rustix::fs::inotify::{CreateFlags, ReadFlags, Reader, WatchFlags, add_watch, init};
 use rustix::io::Errno;
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
 use crate::handoff::pause::PauseToken;
 use crate::peers::session::Fact;
+use crate::readable::register;
 
 /// Entries that go, or are replaced. What is made where nothing was concerns nobody.
 const LOSSES: WatchFlags = WatchFlags::DELETE
@@ -62,7 +62,6 @@ enum Role {
 
 impl Watch {
     /// Watches `folders`, or for those that do not exist, the way to them.
-    #[expect(unsafe_code, reason = "registering a descriptor asks for a promise that it stays open")]
     pub(crate) fn over(folders: &BTreeSet<PathBuf>) -> io::Result<Self> {
         let inotify = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
         let mut roles: BTreeMap<i32, Vec<Role>> = BTreeMap::new();
@@ -70,9 +69,7 @@ impl Watch {
             let (wd, role) = watch(&inotify, folder)?;
             roles.entry(wd).or_default().push(role);
         }
-        // SAFETY: an `OwnedFd` names one open descriptor until it is dropped, and this one is moved into the `AsyncFd`.
-        let inotify = unsafe { AsyncFd::register_with_interest(inotify, Interest::READABLE) }?;
-        Ok(Self { inotify: Arc::new(inotify), roles: Arc::new(roles) })
+        Ok(Self { inotify: Arc::new(register(inotify)?), roles: Arc::new(roles) })
     }
 
     /// Reports what happens, until that is to stop.

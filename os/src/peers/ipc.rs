@@ -18,6 +18,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::clock;
 use crate::error::OpenError;
+use crate::files::identity::{self, Identity};
 use crate::files::tmp_dir::TmpDir;
 use crate::handoff::pause::PauseToken;
 use crate::machine::accounts;
@@ -37,19 +38,19 @@ const BACKLOG: i32 = 128;
 pub(crate) struct IpcFile {
     path: PathBuf,
     /// Device and inode: the file may have been repermitd, and is not ours to remove then.
-    identity: (u64, u64),
+    identity: Identity,
 }
 
 impl IpcFile {
     /// Whether somebody else has removed or replaced it.
     pub(crate) fn is_lost(&self) -> bool {
-        !identity(&self.path).is_ok_and(|found| found == self.identity)
+        !identity::named(&self.path).is_ok_and(|found| found == self.identity)
     }
 }
 
 impl Drop for IpcFile {
     fn drop(&mut self) {
-        if identity(&self.path).is_ok_and(|found| found == self.identity) {
+        if identity::named(&self.path).is_ok_and(|found| found == self.identity) {
             let _ = std::fs::remove_file(&self.path);
         }
     }
@@ -90,7 +91,7 @@ pub(crate) fn from_handoff(
     connections: u64,
 ) -> Result<(Option<IpcFile>, ControlSocket), OpenError> {
     let group = group.map(gid).transpose()?;
-    let file = identity(path).map(|identity| IpcFile { path: path.to_owned(), identity });
+    let file = identity::named(path).map(|identity| IpcFile { path: path.to_owned(), identity });
     Ok((file.ok(), ControlSocket::new(listener, group, connections)))
 }
 
@@ -193,7 +194,7 @@ fn bind_private(path: &Path) -> io::Result<(IpcFile, UnixListener)> {
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
     bind(&socket, &SocketAddrUnix::new(path)?)?;
-    let file = IpcFile { path: path.to_owned(), identity: identity(path)? };
+    let file = IpcFile { path: path.to_owned(), identity: identity::named(path)? };
     std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
     listen(&socket, BACKLOG)?;
     let listener = UnixListener::from_std(std::os::unix::net::UnixListener::from(socket))?;
@@ -224,10 +225,6 @@ fn clear_the_way(path: &Path) -> Result<(), String> {
         );
     }
     std::fs::remove_file(path).map_err(|error| error.to_string())
-}
-
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    std::fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()))
 }
 
 fn gid(name: &str) -> Result<u32, OpenError> {

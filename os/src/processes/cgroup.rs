@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use rustix::param::page_size;
 use rustix::process::Pid;
 
+use crate::processes::descendants::with_descendants;
+
 /// Where the memory controller is: of version 2, of version 2 beside version 1, of version 1.
 const MOUNTS: [(&str, &str); 3] =
     [("", "/sys/fs/cgroup"), ("", "/sys/fs/cgroup/unified"), ("memory", "/sys/fs/cgroup/memory")];
@@ -93,7 +95,7 @@ fn machine() -> Option<u64> {
 /// Bytes that a process and its descendants have in memory; `None` if it is gone.
 pub(crate) fn resident(process: Pid) -> Option<u64> {
     let page = u64::try_from(page_size()).ok()?;
-    let pages: Vec<Option<u64>> = family(process).into_iter().map(pages).collect();
+    let pages: Vec<Option<u64>> = with_descendants(process).into_iter().map(pages).collect();
     pages.first().copied().flatten()?;
     Some(pages.into_iter().flatten().sum::<u64>() * page)
 }
@@ -101,32 +103,6 @@ pub(crate) fn resident(process: Pid) -> Option<u64> {
 fn pages(process: Pid) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{}/statm", process.as_raw_nonzero())).ok()?;
     text.split_ascii_whitespace().nth(1)?.parse().ok()
-}
-
-/// A process and its descendants, itself first.
-pub(crate) fn family(process: Pid) -> Vec<Pid> {
-    let mut family = vec![process];
-    let mut next = 0;
-    while let Some(parent) = family.get(next) {
-        let threads = std::fs::read_dir(format!("/proc/{}/task", parent.as_raw_nonzero()));
-        let children: Vec<Pid> = threads
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok())
-            .flat_map(|pids| {
-                let pids: Vec<Pid> = pids
-                    .split_ascii_whitespace()
-                    .filter_map(|pid| Pid::from_raw(pid.parse().ok()?))
-                    .collect();
-                pids
-            })
-            .filter(|child| !family.contains(child))
-            .collect();
-        family.extend(children);
-        next += 1;
-    }
-    family
 }
 
 #[cfg(test)]
@@ -150,12 +126,9 @@ mod tests {
     }
 
     #[test]
-    fn family_begins_with_the_process_itself() {
+    fn memory_of_a_process_counts_what_it_has_started() {
         let own = rustix::process::getpid();
         let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
-        let family = family(own);
-        assert_eq!(family[0], own);
-        assert!(family.contains(&Pid::from_child(&child)));
         assert!(resident(own) > resident(Pid::from_child(&child)));
         child.kill().unwrap();
         child.wait().unwrap();

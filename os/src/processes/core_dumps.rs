@@ -11,12 +11,11 @@ use rustix::net::netlink::{self, SocketAddrNetlink};
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send, socket_with,
 };
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
 use crate::handoff::pause::PauseToken;
 use crate::peers::session::Fact;
+use crate::readable::register;
 
 /// `CN_IDX_PROC` and `CN_VAL_PROC`: who in the kernel is spoken to, and the group that it speaks to.
 const PROC: u32 = 1;
@@ -53,13 +52,6 @@ pub(crate) fn watch(
             }
         }
     })
-}
-
-#[expect(unsafe_code, reason = "registering a descriptor asks for a promise that it stays open")]
-fn register(socket: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: an `OwnedFd` names one open descriptor until it is dropped, and this one is moved into the `AsyncFd`.
-    let registered = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
-    Ok(registered?)
 }
 
 fn subscribe() -> io::Result<OwnedFd> {

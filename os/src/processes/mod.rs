@@ -4,6 +4,7 @@ pub(crate) mod cgroup;
 pub(crate) mod children;
 pub(crate) mod core_dumps;
 pub(crate) mod cpu_time;
+pub(crate) mod descendants;
 pub(crate) mod descriptors;
 pub(crate) mod first_signs;
 pub(crate) mod moment;

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use rustix::process::Pid;
 
-use crate::processes::cgroup::family;
+use crate::processes::descendants::with_descendants;
 
 /// As if the process had all the memory there is: with less, one that has only begun to grow would be spared, and one that
 /// serves killed for it.
@@ -20,7 +20,7 @@ pub(crate) fn expose(worker: Pid) {
 
 /// A worker that serves, and what it has started.
 pub(crate) fn protect(worker: Pid) {
-    family(worker).into_iter().for_each(|process| set(process, own()));
+    with_descendants(worker).into_iter().for_each(|process| set(process, own()));
 }
 
 /// The number that the daemon was started with.

@@ -8,8 +8,9 @@ use nodesockd_core::event::ExitStatus;
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
 };
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+use crate::readable::register;
 
 /// A process, ended or not. Clones name the same process.
 #[derive(Debug, Clone)]
@@ -22,12 +23,8 @@ impl Pidfd {
     }
 
     /// The same for what these flags say, for instance one thread of it.
-    #[expect(unsafe_code, reason = "registering a descriptor asks for a promise that it stays open")]
     pub(crate) fn of(pid: Pid, flags: PidfdFlags) -> io::Result<Self> {
-        let fd = pidfd_open(pid, flags)?;
-        // SAFETY: an `OwnedFd` names one open descriptor until it is dropped, and this one is moved into the `AsyncFd`.
-        let fd = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?;
-        Ok(Self(Arc::new(fd)))
+        Ok(Self(Arc::new(register(pidfd_open(pid, flags)?)?)))
     }
 
     /// Waits for the exit of a child, without collecting it. [`ExitStatus::Unknown`] is all that is known of another process.

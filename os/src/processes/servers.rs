@@ -9,6 +9,7 @@ use nodesockd_core::id::{Process, WorkerId};
 use rustix::process::{Pid, Signal};
 
 use crate::processes::children::{self, Stat, about};
+use crate::processes::descendants::children_of;
 use crate::processes::pidfd::Pidfd;
 use crate::processes::survivors::{self, pids, worker_of};
 
@@ -155,19 +156,6 @@ fn top_down(found: &[(Pid, Option<Pid>)]) -> Vec<(Pid, Option<usize>)> {
 
 fn pid_of(process: Process) -> Option<Pid> {
     Pid::from_raw(process.pid.cast_signed())
-}
-
-/// Those that a process has started and that have not ended.
-fn children_of(pid: Pid) -> Vec<Pid> {
-    let threads = std::fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero()));
-    let lists = threads.into_iter().flatten().flatten();
-    let lists = lists.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
-    lists
-        .flat_map(|pids| {
-            pids.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<i32>>()
-        })
-        .filter_map(Pid::from_raw)
-        .collect()
 }
 
 /// Whether a process has this socket open.
