@@ -177,16 +177,12 @@ mod tests {
         assert_eq!(next, sent);
     }
 
-    #[test]
-    fn pipe_that_nobody_reads_stops_nobody() {
-        let (mut reader, writer) = io::pipe().unwrap();
-        let log = Log::to(&writer, note).unwrap();
-        let sent = flood(&log);
-        drop(writer);
+    /// Reads all that the log has to say. The log keeps the stream open, so a last line tells where that ends.
+    fn read_to_the_end(log: &Log, mut reader: impl Read + Send + 'static) -> String {
+        const END: &str = "the end\n";
         let reading = thread::spawn(move || {
             let mut text = String::new();
-            // The end of the text: the log keeps the pipe open.
-            while !text.ends_with("the end\n") {
+            while !text.ends_with(END) {
                 let mut bytes = [0; 4096];
                 let count = reader.read(&mut bytes).unwrap();
                 text.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
@@ -194,30 +190,27 @@ mod tests {
             text
         });
         assert_eq!(log.flush(LIMIT), 0);
-        log.text("the end");
-        let text = reading.join().unwrap();
-        all_accounted_for(text.strip_suffix("the end\n").unwrap(), sent);
+        log.text(END);
+        reading.join().unwrap().strip_suffix(END).unwrap().to_owned()
+    }
+
+    #[test]
+    fn pipe_that_nobody_reads_stops_nobody() {
+        let (reader, writer) = io::pipe().unwrap();
+        let log = Log::to(&writer, note).unwrap();
+        let sent = flood(&log);
+        drop(writer);
+        let text = read_to_the_end(&log, reader);
+        all_accounted_for(&text, sent);
         assert!(text.contains("missed "));
     }
 
     #[test]
     fn socket_that_nobody_reads_stops_nobody() {
-        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let (ours, theirs) = UnixStream::pair().unwrap();
         let log = Log::to(&ours, note).unwrap();
         let sent = flood(&log);
-        let reading = thread::spawn(move || {
-            let mut text = String::new();
-            while !text.ends_with("the end\n") {
-                let mut bytes = [0; 4096];
-                let count = theirs.read(&mut bytes).unwrap();
-                text.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
-            }
-            text
-        });
-        assert_eq!(log.flush(LIMIT), 0);
-        log.text("the end");
-        let text = reading.join().unwrap();
-        all_accounted_for(text.strip_suffix("the end\n").unwrap(), sent);
+        all_accounted_for(&read_to_the_end(&log, theirs), sent);
     }
 
     #[test]
