@@ -86,7 +86,7 @@ impl Swarm {
         haste(&mut Rng::with_seed(seed.rotate_left(16)), &mut scenario);
         releasing(&mut Rng::with_seed(seed.rotate_left(48)), &mut scenario, &mut faults);
         boots(&mut Rng::with_seed(seed.rotate_left(24)), &mut scenario.settings, &mut faults);
-        disguise(&mut Rng::with_seed(seed.rotate_left(48)), &mut faults);
+        disguise(&mut Rng::with_seed(seed.rotate_left(56)), &mut faults);
         (scenario, faults)
     }
 
