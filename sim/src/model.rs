@@ -87,12 +87,8 @@ impl Model {
         }
     }
 
-    /// All or nothing: where a new worker is needed that cannot be started, nothing changes.
+    /// More workers run the release of those that run already, which works, whatever is deployed by now.
     fn scale(&mut self, slots: u32, standby: u32) -> Answer {
-        let grows = slots > self.slots || standby > self.standby;
-        if self.running && grows && !self.works {
-            return Err(Code::StartFailed);
-        }
         (self.slots, self.standby) = (slots, standby);
         Ok(())
     }
@@ -162,8 +158,7 @@ pub fn rehearse(settings: &Settings, commands: &[Command]) -> Result<(), String>
                 run.world().act(Act::Edit(Box::new(settings)));
                 model.file = (*workers, *standby);
             }
-            // What is dead under bad code stays dead.
-            Command::Kill { .. } if !model.works => {}
+            // Its replacement runs the release that it ran.
             Command::Kill { nth } => {
                 run.world().kill_nth(*nth);
                 run.settle()?;
