@@ -175,6 +175,11 @@ fn a_worker_that_was_leaving_and_hears_nothing_gets_sigterm_again() {
 
     let mut desk = follow(&before, |_| {});
     assert_eq!(desk.story(), ["SIGTERM to a"]);
+    // Only who accepts gets that one: a worker that does not yet accept has heard nothing so far.
+    desk.pass(Duration::from_millis(9_999));
+    assert_eq!(desk.story(), NOTHING);
+    desk.pass(Duration::from_millis(1));
+    assert_eq!(desk.story(), ["SIGTERM to a"]);
     desk.pass(Duration::from_millis(14_999));
     assert_eq!(desk.story(), NOTHING);
     desk.pass(Duration::from_millis(1));

@@ -34,7 +34,7 @@ pub(in crate::supervisor) fn retire(pool: &mut Pool, id: WorkerId) {
         Some(Farewell::Drained) => drained(pool, id),
         Some(Farewell::ShutDown) => shut_down(pool, id),
         Some(Farewell::Terminate) => terminate(pool, id),
-        Some(Farewell::TerminateGently(process)) => terminate_gently(pool, id, process, false),
+        Some(Farewell::TerminateGently(process)) => terminate_gently(pool, id, process),
         Some(Farewell::Forgotten) => pool.workers.remove(id),
         Some(Farewell::Cancelled | Farewell::UnderWay) | None => {}
     }
@@ -113,7 +113,7 @@ fn drained(pool: &mut Pool, id: WorkerId) {
 fn shut_down(pool: &mut Pool, id: WorkerId) {
     let Some((worker, process)) = with_process(pool, id) else { return };
     if !worker.speaks() {
-        return terminate_gently(pool, id, process, false);
+        return terminate_gently(pool, id, process);
     }
     if matches!(worker.channel(), Channel::Lost { .. }) {
         return terminate(pool, id);
@@ -129,10 +129,18 @@ fn shut_down(pool: &mut Pool, id: WorkerId) {
     pool.workers.change(id, |worker| worker.shuts_down(now, process, deadline));
 }
 
-/// Sends SIGTERM to a worker that hears nothing else, and gives it the time that others have after `shutdown`. `again`: an
-/// earlier daemon may have sent it SIGTERM.
-pub(in crate::supervisor) fn terminate_gently(pool: &mut Pool, id: WorkerId, process: Process, again: bool) {
-    send_sigterm(pool, id, process, again);
+/// Sends SIGTERM to a worker that hears nothing else and to which an earlier daemon may have sent it. Whoever does not accept
+/// is left alone: it may be answering its last requests. If it has not heard of SIGTERM, it does when this time is over.
+pub(in crate::supervisor) fn terminate_again(pool: &mut Pool, id: WorkerId, process: Process) {
+    send_sigterm(pool, id, process, true);
+    let now = pool.now();
+    let deadline = now + pool.config.options.shutdown_timeout;
+    pool.workers.change(id, |worker| worker.shuts_down(now, process, deadline));
+}
+
+/// Sends SIGTERM to a worker that hears nothing else, and gives it the time that others have after `shutdown`.
+fn terminate_gently(pool: &mut Pool, id: WorkerId, process: Process) {
+    send_sigterm(pool, id, process, false);
     let now = pool.now();
     let grace = if defect!(NoGraceForMute) { Duration::ZERO } else { KILL_AFTER };
     let deadline = now + pool.config.options.shutdown_timeout + grace;
@@ -165,7 +173,8 @@ pub(in crate::supervisor) fn terminated(pool: &Pool, id: WorkerId, servers: &[Pr
 /// Those that got SIGTERM instead of the worker's own process have ended. One that lives on after that, as `node --watch` does,
 /// is told as well.
 pub(in crate::supervisor) fn servers_ended(pool: &mut Pool, id: WorkerId) {
-    if let Some(State::Terminating { process, .. }) = pool.workers.get(id).map(Worker::state) {
+    let state = pool.workers.get(id).map(Worker::state);
+    if let Some(State::Terminating { process, .. } | State::ShuttingDown { process, .. }) = state {
         let (process, signal) = (*process, WorkerSignal::Terminate);
         pool.effects.order(Action::Signal { worker: id, process, signal });
     }
@@ -185,9 +194,10 @@ pub(in crate::supervisor) fn shutdown_deadline(pool: &Pool, channel: Channel) ->
 /// A worker that ought to shut down has not, within its time.
 pub(in crate::supervisor) fn shutdown_timed_out(pool: &mut Pool, id: WorkerId) {
     let limit = pool.config.options.shutdown_timeout.as_millis();
-    let pid = pool.workers.get(id).and_then(Worker::process).map(|process| process.pid);
+    let Some((worker, process)) = with_process(pool, id) else { return };
+    let (pid, speaks) = (process.pid, worker.speaks());
     tracing::warn!(worker = %id.short(), pid, "worker did not exit within {limit} ms (options.shutdownTimeout), sending SIGTERM");
-    terminate(pool, id);
+    if speaks { terminate(pool, id) } else { terminate_gently(pool, id, process) }
 }
 
 /// Sends SIGTERM.

@@ -191,7 +191,7 @@ pub(super) fn adopt_worker(
         pool.slots.change(slot, |slot| slot.set_owner(Some(id)));
     }
     if leaving && !speaks {
-        retire::terminate_gently(pool, id, process, true);
+        retire::terminate_again(pool, id, process);
     }
     let leaves = fate != Fate::Stays || stage == RecordedStage::Draining;
     if owned.is_none() && leaves {
