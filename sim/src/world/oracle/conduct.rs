@@ -13,7 +13,7 @@ use nodesockd_core::wire::ToWorker;
 use super::Slot;
 use super::known::Known;
 use crate::world::files::Entry;
-use crate::world::process::Proc;
+use crate::world::process::{Proc, Server};
 use crate::world::{Worker, World};
 
 /// From SIGTERM to SIGKILL (docs/03-config.md).
@@ -31,8 +31,9 @@ impl World {
         for times in [&mut oracle.orders, &mut oracle.starts, &mut oracle.unopened] {
             times.retain(|at| now.since(*at) <= STORM);
         }
-        // One set by itself, the free second attempt of each, one more for a standby promoted, and starts that use up their attempts one after the other.
-        let starts = 1 + oracle.starts.len();
+        // One set by itself, the free second attempt of each, one more for a standby promoted, and starts that use up their
+        // attempts one after the other; those that wait for their turn may all have it within that time.
+        let starts = 1 + oracle.starts.len() + oracle.lifting as usize;
         let set = (oracle.most + oracle.most_standby) as usize;
         let most = set * (3 + oracle.attempts as usize * starts)
             + oracle.unopened.len() * oracle.most_standby as usize;
@@ -61,7 +62,8 @@ impl World {
             self.violated(format_args!("{worker} is started unsuspended while the app is suspended"));
         }
         // Those of an earlier daemon may have to go, and cannot be told before they report.
-        let stays = |process: &Proc| process.alive() && !process.retiring() && !process.adopted;
+        let stays =
+            |process: &Proc| process.alive() && !process.dying && !process.retiring() && !process.adopted;
         let staying = self.processes.iter().filter(|(_, process)| stays(process)).count();
         let failing =
             self.processes.iter().filter(|(_, process)| process.alive() && process.asks_to_go()).count();
@@ -194,7 +196,8 @@ impl World {
             self.violated(format_args!("{signal:?} to {worker}, which is reaped: its pid may be another's"));
             return None;
         }
-        if !process.alive() {
+        // What is about to end takes no signal any more.
+        if !process.alive() || process.dying {
             return None;
         }
         if process.known.published && !process.ignores_suspension() && !self.oracle.kill_allowed() {
@@ -203,6 +206,8 @@ impl World {
             let delay = if process.speaks() { KILL_DELAY } else { shutdown + KILL_DELAY };
             let unheard = process.is_orphaned() && !process.known.reunited;
             match signal {
+                // Those that serve got it in time and have ended; now their wrapper does.
+                WorkerSignal::Terminate if process.server == Some(Server::Gone) => {}
                 WorkerSignal::Terminate if unheard || !process.reachable() || !process.speaks() => {
                     self.check_retired(worker, "sent SIGTERM")
                 }

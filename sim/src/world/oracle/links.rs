@@ -189,7 +189,7 @@ impl World {
         let Some(worker) = current.map(|slot| slot.worker) else { return };
         let named = worker.and_then(|worker| self.processes.get(worker));
         let of_use = current.is_some_and(|slot| self.is_of_use(&slot.socket));
-        let died = named.map_or(!of_use, |process| process.died_by_itself());
+        let died = named.map_or(!of_use, |process| process.dying || process.died_by_itself());
         let known = !died && !self.deaths.forgot && !self.oracle.given_up.contains(&slot);
         if self.oracle.wanted && slot.0 < self.oracle.floor() && known {
             self.violated(format_args!("{link} is withdrawn although slot {slot} is to be served"));

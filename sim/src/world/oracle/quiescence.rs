@@ -84,10 +84,11 @@ impl World {
         let holds = self.processes.iter().any(|(_, process)| {
             process.alive() && process.holds && process.known.published && process.known.unlinked.is_none()
         });
-        // One that was not resumed holds sockets of an earlier daemon, at which nobody accepts.
+        // One that was not resumed holds sockets of an earlier daemon, at which nobody accepts; so does one that says that it
+        // was never suspended, because it is not told which socket is its own.
         let shut = |socket: &str| {
             let mut holders = self.processes.iter().filter(|(_, its)| its.alive() && its.inherits(socket));
-            holders.clone().any(|(_, process)| process.holds)
+            holders.clone().any(|(_, process)| process.holds || process.has(Behaviour::ReportsUnsuspended))
                 && !holders.any(|(_, process)| process.sockets.accepts.contains(socket))
         };
         let foreign =
