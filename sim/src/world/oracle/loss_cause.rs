@@ -12,7 +12,7 @@ impl World {
         let last = named.or_else(|| self.oracle.slots.get(&slot).and_then(|slot| slot.worker));
         let died = last
             .and_then(|worker| self.processes.get(worker))
-            .is_some_and(|process| process.died_by_itself() && !process.alive());
+            .is_some_and(|process| process.dying || process.died_by_itself() && !process.alive());
         let meant = self.oracle.slots.get(&slot).filter(|slot| slot.worker.is_none());
         let closed = meant.and_then(|slot| self.closed.get(&slot.socket).copied().flatten());
         if died {
