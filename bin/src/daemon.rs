@@ -105,7 +105,7 @@ fn identity(config: &Config) -> Daemon {
         boot: random_boot_id(),
         manager: service_manager(),
         // A folder that cannot be resolved is a worker that cannot be started: that says why.
-        release: locate_release(&Release::named_by(config)).ok(),
+        release: locate_release(&Release::named_by(config), &config.env_files).ok(),
     }
 }
 

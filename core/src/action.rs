@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{DevAddress, Output, Ready, SocketPattern, Symlinks};
+use crate::env_file::EnvFile;
 use crate::handoff::Handoff;
 use crate::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
 use crate::notice::Notice;
@@ -153,6 +154,8 @@ pub enum Action {
     LocateRelease {
         /// The working directory and the folder of the script, by the names of the configuration.
         named: Release,
+        /// `envFile`: what to read for it.
+        env_files: Vec<EnvFile>,
         /// The release that is in force; none if that is not known yet.
         pinned: Option<Release>,
     },
@@ -243,6 +246,10 @@ pub struct SpawnOrder {
     /// Variables set, name and value; they win over `pass`. In them and in `argv`,
     /// [`RELEASE_PLACEHOLDER`](crate::config::RELEASE_PLACEHOLDER) stands for the real path of `cwd`.
     pub set: Vec<(String, String)>,
+    /// Files to read now; what they say wins over `set`.
+    pub env_files: Vec<EnvFile>,
+    /// Variables that win over all others, name and value, as they are.
+    pub overrides: Vec<(String, String)>,
     /// Standard output.
     pub stdout: Output,
     /// Standard error.

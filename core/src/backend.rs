@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::action::{SpawnOrder, WorkerSignal};
 use crate::config::{Config, DevAddress, Problem, SocketPattern, Symlinks};
+use crate::env_file::EnvFile;
 use crate::event::{CpuTime, Event, Failure, Memory, Queue};
 use crate::handoff::Handoff;
 use crate::id::{ConnId, Process, RequestRef, WorkerId};
@@ -193,12 +194,12 @@ pub trait Backend {
 
     // The daemon's own surroundings.
 
-    /// Resolves the symlinks on the way to the folders of `named` (`realpath(3)`).
+    /// Resolves the symlinks on the way to the folders of `named` (`realpath(3)`), and reads the files of variables.
     ///
     /// # Errors
     ///
-    /// One of them does not exist, or cannot be reached.
-    fn locate_release(&mut self, named: &Release) -> Result<Release, Failure>;
+    /// One of them does not exist, or cannot be reached or read, or does not say what such a file can say.
+    fn locate_release(&mut self, named: &Release, env_files: &[EnvFile]) -> Result<Release, Failure>;
 
     /// Whether the folders of a release exist. One that cannot be seen is taken to exist.
     fn has_release(&mut self, release: &Release) -> bool;

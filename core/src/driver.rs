@@ -136,9 +136,9 @@ impl<B: Backend> Driver<B> {
                 let result = backend.remove(socket);
                 Some(Event::Removed { worker: *worker, result })
             }
-            Action::LocateRelease { named, pinned } => {
+            Action::LocateRelease { named, env_files, pinned } => {
                 let gone = pinned.as_ref().is_some_and(|pinned| !backend.has_release(pinned));
-                Some(Event::ReleaseLocated { named: backend.locate_release(named), gone })
+                Some(Event::ReleaseLocated { named: backend.locate_release(named, env_files), gone })
             }
             Action::Sweep { pattern } => Some(Event::Swept { result: backend.sweep(pattern) }),
             Action::Survey => Some(Event::Surveyed(backend.survey())),

@@ -46,6 +46,7 @@ pub mod action;
 pub mod backend;
 pub mod config;
 pub mod driver;
+pub mod env_file;
 pub mod event;
 pub mod frame;
 pub mod handoff;

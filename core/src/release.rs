@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Program};
 
-/// The real folders behind the working directory and the script: absolute, without a symlink on the way.
+/// The real folders behind the working directory and the script, absolute, without a symlink on the way; and the variables of the
+/// files that belong to them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Release {
@@ -18,10 +19,13 @@ pub struct Release {
     /// The folder of `script`, if `script` lies outside the working directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub script_dir: Option<PathBuf>,
+    /// What `envFile` said: names and values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<(String, String)>,
 }
 
 impl Release {
-    /// The release by the names of the configuration, symlinks unresolved.
+    /// The release by the names of the configuration, symlinks unresolved and files unread.
     #[must_use]
     pub fn named_by(config: &Config) -> Self {
         let script = match &config.program {
@@ -29,7 +33,11 @@ impl Release {
             Program::Command(_) => None,
         };
         let outside = script.filter(|script| !script.starts_with(&config.cwd));
-        Self { dir: config.cwd.clone(), script_dir: outside.and_then(Path::parent).map(Path::to_owned) }
+        Self {
+            dir: config.cwd.clone(),
+            script_dir: outside.and_then(Path::parent).map(Path::to_owned),
+            env: Vec::new(),
+        }
     }
 
     /// Where `script`, a path of the configuration, lies in this release.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use nodesockd_core::action::{SpawnOrder, WorkerSignal};
 use nodesockd_core::config::{Companion, Config, DevAddress, Problem, SocketPattern, Symlinks};
+use nodesockd_core::env_file::EnvFile;
 use nodesockd_core::event::{CpuTime, Dying, ExitStatus, Failure, Memory, Queue};
 use nodesockd_core::frame::Decoder;
 use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, WorkerId};
@@ -695,8 +696,8 @@ impl nodesockd_core::backend::Backend for Backend {
         sweep::sweep(&mut self.sockets, &mut self.queues, pattern)
     }
 
-    fn locate_release(&mut self, named: &Release) -> Result<Release, Failure> {
-        release::locate(named)
+    fn locate_release(&mut self, named: &Release, env_files: &[EnvFile]) -> Result<Release, Failure> {
+        release::locate(named, env_files)
     }
 
     fn has_release(&mut self, release: &Release) -> bool {

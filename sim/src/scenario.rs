@@ -158,6 +158,7 @@ impl Settings {
             workers: at_least_one(self.workers),
             standby: self.standby,
             env: Env::default(),
+            env_files: Vec::new(),
             dev_server: self.dev_server.map(Into::into),
             debug: false,
             limits: Limits::default(),

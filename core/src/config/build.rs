@@ -8,11 +8,12 @@ use super::paths::{Surroundings, join, plain, shown};
 use super::placeholder;
 use super::problem::{Place, Problem};
 use super::section::{Given, Report, Set};
-use super::setting::{Command, OutputTo, Workers};
+use super::setting::{Command, EnvFiles, OutputTo, Workers};
 use super::{
     Companion, Config, Env, LEAST_BOOTS, Limits, Listen, Options, Output, PatternError, Program, Ready,
     SocketPattern,
 };
+use crate::env_file::EnvFile;
 
 /// The longest path of a unix socket: `sun_path` of unix(7) has 108 bytes, the last of them a NUL.
 const MAX_SOCKET_PATH: usize = 107;
@@ -26,7 +27,7 @@ pub(super) fn config(
 ) -> Option<Config> {
     let Layer { schema: _, extends: _, script, command, node, node_args, .. } = layer;
     let Layer { tmp_dir, name, socket_file, ipc_file, .. } = layer;
-    let Layer { workers, standby, env, dev_server, debug, limits, options, .. } = layer;
+    let Layer { workers, standby, env, env_file, dev_server, debug, limits, options, .. } = layer;
     let first = files.first()?;
     let base = Base { folder: first.parent().unwrap_or(first), file: Place::whole(&shown(first, around)) };
 
@@ -53,6 +54,7 @@ pub(super) fn config(
         },
         standby: standby.value()?,
         env: env?.value,
+        env_files: base.env_files(env_file.value()?),
         dev_server: dev_server.value()?.0,
         debug: debug.value()?,
         limits: Limits { memory: limits.memory.value(), age: limits.age.value() },
@@ -77,6 +79,14 @@ struct Names {
 impl Base<'_> {
     fn path(&self, path: &str) -> PathBuf {
         join(self.folder, Path::new(path))
+    }
+
+    fn env_files(&self, written: EnvFiles) -> Vec<EnvFile> {
+        let file = |word: String| {
+            let path = word.strip_prefix('-');
+            EnvFile { path: self.path(path.unwrap_or(&word)), optional: path.is_some() }
+        };
+        written.0.into_iter().map(file).collect()
     }
 
     fn missing(&self, key: &str, message: &str, help: &str, report: &mut Report) {

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::section::{Field, Given, Report, section};
-use super::setting::{Command, DevServer, OutputTo, Workers};
+use super::setting::{Command, DevServer, EnvFiles, OutputTo, Workers};
 use super::source::Source;
 use super::tree::Node;
 use super::{
@@ -46,6 +46,9 @@ section! {
         /// values, in which `{slot}`, `{socket}` and `{release}` are filled in). `NODE_ENV`, `PATH`, `HOME`, `LANG` and
         /// `TZ` always pass through.
         env: "env" => Given<Env> = Env::default(),
+        /// Files of `NAME=value` lines, a path or a list of them, relative to the folder of the first loaded file: variables of the
+        /// workers, which win over those of `env`. They are read for each start and restart. `-` before a path: the file may be missing.
+        env_file: "envFile" => Given<EnvFiles> = EnvFiles(Vec::new()),
         /// A front server for development: its port on the loopback interface, `true` for 8000, or an address and a port
         /// such as `"0.0.0.0:8000"`.
         dev_server: "devServer" => Given<DevServer> = DevServer(None),
@@ -149,6 +152,7 @@ impl From<&Config> for Layer {
             workers: Workers::Count(config.workers).into(),
             standby: config.standby.into(),
             env: config.env.clone().into(),
+            env_file: EnvFiles::from(&config.env_files).into(),
             dev_server: DevServer(config.dev_server).into(),
             debug: config.debug.into(),
             limits: LimitsLayer::from(&config.limits),

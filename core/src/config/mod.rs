@@ -30,6 +30,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::env_file::EnvFile;
+
 pub use companion::Companion;
 pub use dev_address::{DevAddress, NotAnAddress};
 pub use limits::{Age, Limits, MemoryLimit};
@@ -73,6 +75,8 @@ pub struct Config {
     pub standby: u32,
     /// `env`
     pub env: Env,
+    /// `envFile`: the later ones win.
+    pub env_files: Vec<EnvFile>,
     /// `devServer`: where it listens, if there is to be one.
     pub dev_server: Option<DevAddress>,
     /// `debug`

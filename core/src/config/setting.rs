@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 
 use super::tree::{Entry, Node, Span, Value};
 use super::{DevAddress, Env, Listen, MAX_WORKERS, Ready, Symlinks, Upgrade, suggest};
+use crate::env_file::EnvFile;
 use crate::text;
 
 /// The type of a setting.
@@ -357,6 +358,44 @@ impl Setting for Env {
                 "additionalProperties": { "type": "string" },
             },
         ] })
+    }
+}
+
+/// `envFile`: paths as they are written, with `-` before those that may be missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct EnvFiles(pub Vec<String>);
+
+impl From<&Vec<EnvFile>> for EnvFiles {
+    fn from(files: &Vec<EnvFile>) -> Self {
+        let written = |file: &EnvFile| {
+            let mark = if file.optional { "-" } else { "" };
+            format!("{mark}{}", file.path.to_string_lossy())
+        };
+        Self(files.iter().map(written).collect())
+    }
+}
+
+impl Setting for EnvFiles {
+    fn expected() -> String {
+        "a path or a list of paths, each with a `-` before it if the file may be missing".to_owned()
+    }
+
+    fn read(node: &Node) -> Result<Self, Vec<Misfit>> {
+        let names_a_file = |text: &str| !matches!(text, "" | "-") && !text.contains('\0');
+        match node.value.as_text() {
+            Some(text) if names_a_file(text) => Ok(Self(vec![text.to_owned()])),
+            Some(_) => misfit(node),
+            None => strings(node, "a path", names_a_file).map(Self),
+        }
+    }
+
+    fn json(&self) -> Json {
+        if let [only] = self.0.as_slice() { only.json() } else { self.0.json() }
+    }
+
+    fn schema() -> Json {
+        let path = json!({ "type": "string", "pattern": "^(-.|[^-])" });
+        json!({ "anyOf": [path, { "type": "array", "items": path }] })
     }
 }
 

@@ -161,7 +161,7 @@ impl Desk {
     fn completion(&mut self, action: Action) -> Option<Event> {
         if let Action::Spawn(order) = &action {
             self.spawned.push(order.worker);
-            let suspended = order.set.contains(&("NODESOCKD_SUSPENDED".into(), "true".into()));
+            let suspended = order.overrides.contains(&("NODESOCKD_SUSPENDED".into(), "true".into()));
             self.ready.insert(order.worker, (order.ready, suspended));
         }
         if (self.leaves)(&action) {
@@ -295,7 +295,7 @@ impl Desk {
 
 /// A release of the app.
 pub fn release(number: &str) -> Release {
-    Release { dir: Path::new("/srv/releases").join(number), script_dir: None }
+    Release { dir: Path::new("/srv/releases").join(number), script_dir: None, env: Vec::new() }
 }
 
 pub fn suspended() -> StartOptions {

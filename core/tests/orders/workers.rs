@@ -17,8 +17,8 @@ fn a_worker_gets_what_it_needs() {
         panic!("none")
     };
     assert_eq!(order.argv, ["node", "--enable-source-maps", "/srv/releases/1/server.js"]);
-    let value =
-        |name: &str| order.set.iter().rev().find(|(its, _)| its == name).map(|(_, value)| value.as_str());
+    let all: Vec<_> = order.set.iter().chain(&order.overrides).collect();
+    let value = |name: &str| all.iter().rev().find(|(its, _)| its == name).map(|(_, value)| value.as_str());
     let socket = format!("/run/app/app.{}.sock", order.worker);
     assert_eq!(value("NODESOCKD_SOCKET_PATH"), Some(socket.as_str()));
     assert_eq!(value("NODESOCKD_APP_NAME"), Some("shop"));
@@ -31,8 +31,9 @@ fn workers_of_slots_inherit_one_socket_and_standbys_all() {
     let desk = Desk::new("workers = 2\nstandby = 1\n[options]\nlisten = 'daemon'");
     let names = |action: &Action| match action {
         Action::Spawn(order) => {
-            let value =
-                |name: &str| order.set.iter().find(|(its, _)| its == name).map(|(_, value)| value.clone());
+            let value = |name: &str| {
+                order.overrides.iter().find(|(its, _)| its == name).map(|(_, value)| value.clone())
+            };
             Some((order.listeners.len(), value("LISTEN_FDS")?, value("LISTEN_FDNAMES")?))
         }
         _ => None,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use nodesockd_core::action::{SpawnOrder, WorkerSignal};
 use nodesockd_core::backend::Backend;
 use nodesockd_core::config::{Config, DevAddress, Named, Problem, SocketPattern, Symlinks};
+use nodesockd_core::env_file::EnvFile;
 use nodesockd_core::event::{CpuTime, DaemonSignal, Event, ExitStatus, Failure, Memory, Queue};
 use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
@@ -460,7 +461,7 @@ impl Backend for World<'_> {
         self.fails().map(|()| 1)
     }
 
-    fn locate_release(&mut self, named: &Release) -> Result<Release, Failure> {
+    fn locate_release(&mut self, named: &Release, _env_files: &[EnvFile]) -> Result<Release, Failure> {
         self.fails().map(|()| named.clone())
     }
 

@@ -1,20 +1,40 @@
 //! The real folders behind the names of a release.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use nodesockd_core::env_file::{self, EnvFile};
 use nodesockd_core::event::Failure;
 use nodesockd_core::release::Release;
 
 use crate::error::failure;
 
-/// Resolves the symlinks on the way to the folders of `named` (`realpath(3)`).
+/// Resolves the symlinks on the way to the folders of `named` (`realpath(3)`), and reads the files of variables.
 ///
 /// # Errors
 ///
-/// One of them does not exist, or cannot be reached.
-pub fn locate(named: &Release) -> Result<Release, Failure> {
+/// One of them does not exist, or cannot be reached or read, or does not say what such a file can say.
+pub fn locate(named: &Release, env_files: &[EnvFile]) -> Result<Release, Failure> {
     let script_dir = named.script_dir.as_deref().map(real).transpose()?;
-    Ok(Release { dir: real(&named.dir)?, script_dir })
+    Ok(Release { dir: real(&named.dir)?, script_dir, env: variables(env_files)? })
+}
+
+/// What files of variables say together: names and values, of which the last of a name counts.
+///
+/// # Errors
+///
+/// One that has to be there is not, one cannot be read, or one does not say what such a file can say.
+pub(crate) fn variables(files: &[EnvFile]) -> Result<Vec<(String, String)>, Failure> {
+    let mut all = Vec::new();
+    for EnvFile { path, optional } in files {
+        let text = match std::fs::read_to_string(path) {
+            Err(error) if *optional && error.kind() == ErrorKind::NotFound => continue,
+            read => read.map_err(|error| failure("read envFile", path, error))?,
+        };
+        let said = env_file::parse(&text);
+        all.extend(said.map_err(|error| Failure(format!("envFile {}: {error}", path.display())))?);
+    }
+    Ok(all)
 }
 
 fn real(folder: &Path) -> Result<PathBuf, Failure> {
@@ -43,17 +63,33 @@ mod tests {
         }
         let current = root.join("current");
         symlink("1", &current).unwrap();
-        let named = Release { dir: current.clone(), script_dir: None };
-        let first = locate(&named).unwrap();
+        let named = Release { dir: current.clone(), script_dir: None, env: Vec::new() };
+        let first = locate(&named, &[]).unwrap();
         assert_eq!(first.dir, root.join("1"));
 
         fs::remove_file(&current).unwrap();
         symlink("2", &current).unwrap();
-        assert_eq!(locate(&named).unwrap().dir, root.join("2"));
+        assert_eq!(locate(&named, &[]).unwrap().dir, root.join("2"));
         assert!(exists(&first));
         fs::remove_dir(root.join("1")).unwrap();
         assert!(!exists(&first));
         fs::remove_dir(root.join("2")).unwrap();
-        assert!(locate(&named).unwrap_err().0.contains("current"));
+        assert!(locate(&named, &[]).unwrap_err().0.contains("current"));
+    }
+
+    #[test]
+    fn files_of_variables_are_read_in_their_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, optional| EnvFile { path: folder.path().join(name), optional };
+        fs::write(folder.path().join("a"), "A=1\nB=1\n").unwrap();
+        fs::write(folder.path().join("b"), "B=2\n").unwrap();
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let all = variables(&[file("a", false), file("none", true), file("b", false)]).unwrap();
+        assert_eq!(all, [pair("A", "1"), pair("B", "1"), pair("B", "2")]);
+
+        let missing = variables(&[file("none", false)]).unwrap_err().0;
+        assert!(missing.contains("envFile") && missing.contains("none"), "{missing}");
+        fs::write(folder.path().join("b"), "A=1\nB").unwrap();
+        assert!(variables(&[file("b", true)]).unwrap_err().0.ends_with("b: line 2 has no `=`: B"));
     }
 }

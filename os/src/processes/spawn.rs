@@ -26,6 +26,7 @@ use tokio::net::{UnixDatagram, UnixStream};
 use crate::error::failure;
 use crate::files::listeners::Listeners;
 use crate::files::logs::Logs;
+use crate::files::release::variables;
 use crate::peers::notify;
 use crate::processes::children;
 use crate::processes::descriptors;
@@ -63,7 +64,7 @@ pub(crate) fn start(
     let (channel, theirs) =
         channel().map_err(|error| Failure(format!("cannot make a worker's channel: {error}")))?;
     let sockets = listeners.get(&order.listeners)?;
-    let mut environment = environment(order);
+    let mut environment = environment(order)?;
     let notices = notices(order, &mut environment)?;
     let lock = lock(order, locks, &mut environment);
     let number = theirs.as_raw_fd().to_string();
@@ -173,10 +174,12 @@ fn identify(pid: Pid) -> io::Result<(Process, Pidfd)> {
     Ok((Process { pid: pid.as_raw_nonzero().get().cast_unsigned(), started }, pidfd))
 }
 
-fn environment(order: &SpawnOrder) -> BTreeMap<OsString, OsString> {
+fn environment(order: &SpawnOrder) -> Result<BTreeMap<OsString, OsString>, Failure> {
     let passed = order.pass.iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?)));
     let set = order.set.iter().map(|(name, value)| (name.into(), in_release(value, &order.cwd)));
-    passed.chain(set).collect()
+    let read = variables(&order.env_files)?;
+    let last = read.iter().chain(&order.overrides).map(|(name, value)| (name.into(), value.into()));
+    Ok(passed.chain(set).chain(last).collect())
 }
 
 /// `text` with the real folder of the working directory, as it is now, filled in.

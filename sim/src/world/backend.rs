@@ -6,6 +6,7 @@ use nodesockd_core::Time;
 use nodesockd_core::action::{SpawnOrder, WorkerSignal};
 use nodesockd_core::backend::Backend;
 use nodesockd_core::config::{Config, DevAddress, Problem, SocketPattern, Symlinks};
+use nodesockd_core::env_file::EnvFile;
 use nodesockd_core::event::{CpuTime, Event, Failure, Memory, Queue};
 use nodesockd_core::id::{ConnId, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
@@ -95,8 +96,8 @@ impl Backend for World {
         World::sweep(self, pattern)
     }
 
-    fn locate_release(&mut self, named: &Release) -> Result<Release, Failure> {
-        World::locate_release(self, named)
+    fn locate_release(&mut self, _named: &Release, _env_files: &[EnvFile]) -> Result<Release, Failure> {
+        World::locate_release(self)
     }
 
     fn has_release(&mut self, release: &Release) -> bool {

@@ -388,7 +388,7 @@ fn is_wrapper(behaviour: &Behaviour) -> bool {
 }
 
 fn variable<'a>(order: &'a SpawnOrder, name: &str) -> &'a str {
-    order.set.iter().find(|(set, _)| set == name).map_or("", |(_, value)| value.as_str())
+    order.overrides.iter().find(|(set, _)| set == name).map_or("", |(_, value)| value.as_str())
 }
 
 fn words(message: &ToWorker) -> String {

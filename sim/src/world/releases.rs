@@ -26,7 +26,7 @@ pub(crate) struct Releases {
 
 /// The release of a number.
 pub(crate) fn release(number: usize) -> Release {
-    Release { dir: folder(number), script_dir: None }
+    Release { dir: folder(number), script_dir: None, env: Vec::new() }
 }
 
 fn folder(number: usize) -> PathBuf {
@@ -80,7 +80,7 @@ impl World {
         }
     }
 
-    pub(super) fn locate_release(&mut self, _named: &Release) -> Result<Release, Failure> {
+    pub(super) fn locate_release(&mut self) -> Result<Release, Failure> {
         Ok(release(self.releases.current))
     }
 

@@ -67,6 +67,7 @@ impl Real {
             workers: NonZeroU32::MIN,
             standby: 0,
             env: Env::default(),
+            env_files: Vec::new(),
             dev_server: None,
             debug: false,
             limits: Limits::default(),

@@ -18,7 +18,11 @@ fn release(app: &App, number: u32) {
 
 /// An app in two releases, of which the first is the current one.
 fn released() -> App {
-    let app = App::new();
+    laid_out(App::new())
+}
+
+/// `app` in two releases, of which the first is the current one.
+fn laid_out(app: App) -> App {
     let run = app.run().display().to_string();
     let app = app.set("tmpDir", run);
     release(&app, 1);
@@ -103,6 +107,41 @@ fn a_release_that_was_removed_is_replaced_by_the_current_one() {
     crash(&daemon);
     assert_eq!(running(&app), expected(&app, 2));
     daemon.until_logged("releases/1; workers that are started for it run");
+}
+
+#[test]
+fn variables_in_a_file_belong_to_the_generation() {
+    let app = laid_out(App::new().env("GREETING", "of the table").set("envFile", ".env"));
+    let write = |number: u32, text: &str| {
+        std::fs::write(app.path(&format!("releases/{number}/.env")), text).unwrap();
+    };
+    let greeting = || http::get(&app.link(0), "/").json()["greeting"].as_str().unwrap().to_owned();
+    write(1, "# of the file\nGREETING=\"one $HOME\"\n");
+    write(2, "GREETING=two");
+    let mut daemon = app.launch().within(&app.path("current")).start();
+    assert_eq!(greeting(), "one $HOME");
+
+    write(1, "GREETING=changed");
+    crash(&daemon);
+    assert_eq!(greeting(), "one $HOME");
+    daemon.die();
+    daemon.follow(app.launch().within(&app.path("current")));
+    crash(&daemon);
+    assert_eq!(greeting(), "one $HOME", "after the death of the daemon as well");
+
+    assert_eq!(app.cli(&["restart"]).code, 0);
+    assert_eq!(greeting(), "changed");
+    write(1, "GREETING");
+    let failed = app.cli(&["restart"]);
+    assert_eq!(failed.code, 6, "{failed}");
+    assert!(failed.stderr.contains(".env: line 1 has no `=`: GREETING"), "{failed}");
+    assert_eq!(greeting(), "changed", "what serves goes on");
+
+    switch(&app, 2);
+    assert_eq!(app.cli(&["restart"]).code, 0);
+    assert_eq!(greeting(), "two");
+    let secret = app.cli(&["config"]);
+    assert!(!secret.stdout.contains("two"), "{secret}");
 }
 
 #[test]

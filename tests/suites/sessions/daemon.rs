@@ -11,6 +11,7 @@ use nodesockd_core::config::{
     Config, DevAddress, Env, Limits, Options, Problem, Program, SocketPattern, Symlinks,
 };
 use nodesockd_core::driver::{Driver, Step};
+use nodesockd_core::env_file::EnvFile;
 use nodesockd_core::event::{CpuTime, ExitStatus, Failure, Memory, Queue};
 use nodesockd_core::id::{BootId, ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
@@ -94,6 +95,7 @@ fn config() -> Config {
         workers: NonZeroU32::new(3).expect("not 0"),
         standby: 1,
         env: Env::default(),
+        env_files: Vec::new(),
         dev_server: None,
         debug: false,
         limits: Limits::default(),
@@ -191,7 +193,7 @@ impl Backend for Crew {
         Ok(0)
     }
 
-    fn locate_release(&mut self, named: &Release) -> Result<Release, Failure> {
+    fn locate_release(&mut self, named: &Release, _env_files: &[EnvFile]) -> Result<Release, Failure> {
         Ok(named.clone())
     }
 

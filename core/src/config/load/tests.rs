@@ -245,6 +245,7 @@ fn layer() -> impl Strategy<Value = String> {
         ("command", ["['a']", "['b']"], "[]"),
         ("tmpDir", ["'a'", "'b'"], "''"),
         ("env", ["['A']", "{ B = 'b' }"], "0"),
+        ("envFile", ["'a.env'", "['/b.env', '-c.env']"], "0"),
         ("workers", ["1", "'auto'"], "0"),
         ("options.stdout", ["'a'", "'discard'"], "1"),
         ("options.stderr", ["'a'", "'discard'"], "1"),

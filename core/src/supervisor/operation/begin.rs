@@ -265,6 +265,7 @@ pub(in crate::supervisor) fn apply(
 fn needs_new_workers(old: &Config, new: &Config) -> bool {
     old.program != new.program
         || old.env != new.env
+        || old.env_files != new.env_files
         || old.socket_file != new.socket_file
         || old.options.stdout != new.options.stdout
         || old.options.stderr != new.options.stderr

@@ -23,9 +23,9 @@ pub(super) fn begin(
         let generation = pool.generation.clone();
         return roll_out(pool, operations, kind, requesters, plan, generation);
     }
-    let named = Release::named_by(&plan.config);
+    let (named, env_files) = (Release::named_by(&plan.config), plan.config.env_files.clone());
     operations.enter(&mut pool.requests, kind, requesters, Phase::Locating(Box::new(plan)));
-    pool.effects.order(Action::LocateRelease { named, pinned: None });
+    pool.effects.order(Action::LocateRelease { named, env_files, pinned: None });
 }
 
 /// The configuration names this release now. `gone`: the one in force is not there any more.

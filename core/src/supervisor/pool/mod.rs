@@ -143,7 +143,8 @@ impl Pool {
     pub fn check_release(&mut self) {
         if let Some(release) = &self.generation.release {
             let pinned = Some(release.clone());
-            self.effects.order(Action::LocateRelease { named: Release::named_by(&self.config), pinned });
+            let (named, env_files) = (Release::named_by(&self.config), self.config.env_files.clone());
+            self.effects.order(Action::LocateRelease { named, env_files, pinned });
         }
     }
 

@@ -40,7 +40,9 @@ pub(in crate::supervisor) fn spawn_order(
         argv,
         cwd: release.map_or_else(|| config.cwd.clone(), |release| release.dir.clone()),
         pass,
-        set: environment(id, worker, config, (&slot, &socket)),
+        set: config.env.set.iter().map(|(name, value)| (name.clone(), fill(value, &slot, &socket))).collect(),
+        env_files: if release.is_some() { Vec::new() } else { config.env_files.clone() },
+        overrides: overrides(id, worker, config, release, &socket),
         stdout: config.options.stdout.clone(),
         stderr: config.options.stderr.clone(),
         listeners: worker.listeners().to_vec(),
@@ -66,12 +68,13 @@ fn socket_path(worker: &Worker, config: &Config) -> String {
     socket.to_string_lossy().into_owned()
 }
 
-/// Variables that are set, the configured ones first: ours win.
-fn environment(
+/// What the files of the release said, and what every worker is told: that wins.
+fn overrides(
     id: WorkerId,
     worker: &Worker,
     config: &Config,
-    (slot, socket): (&str, &str),
+    release: Option<&Release>,
+    socket: &str,
 ) -> Vec<(String, String)> {
     let listeners = worker.listeners();
     let suspended = if worker.start().suspended { "true" } else { "" };
@@ -83,9 +86,7 @@ fn environment(
         ("NODESOCKD_IPC_PATH", config.ipc_file.to_string_lossy().into_owned()),
         ("NODESOCKD_SHUTDOWN_TIMEOUT", config.options.shutdown_timeout.as_millis().to_string()),
     ];
-    let configured = config.env.set.iter();
-    let mut set: Vec<(String, String)> =
-        configured.map(|(name, value)| (name.clone(), fill(value, slot, socket))).collect();
+    let mut set = release.map(|release| release.env.clone()).unwrap_or_default();
     set.extend(ours.map(|(name, value)| (name.to_owned(), value)));
     if !listeners.is_empty() {
         let names: Vec<String> = match worker.role() {
