@@ -88,7 +88,11 @@ fn online(pool: &mut Pool, operations: &mut Operations, id: WorkerId, suspended:
 /// A worker asks to be replaced, or has to be.
 fn broken(pool: &mut Pool, operations: &mut Operations, id: WorkerId, reason: &str) {
     let Some(worker) = pool.workers.get(id) else { return };
-    let replaced_first = !worker.is_joining() && !worker.is_standby() && !defect!(BrokenRetiredAtOnce);
+    // A link that is being swapped to a new worker is swapped back before the worker goes.
+    let slot = worker.slot().and_then(|slot| pool.slots.get(slot));
+    let named = slot.is_some_and(|slot| slot.owner() == Some(id) || slot.is_going_to_name(id));
+    let replaced_first =
+        (!worker.is_joining() || named) && !worker.is_standby() && !defect!(BrokenRetiredAtOnce);
     match worker.state() {
         State::Ready { broken: false, .. } if replaced_first => {
             failed(pool, operations, id, reason);
