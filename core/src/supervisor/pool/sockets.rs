@@ -193,7 +193,7 @@ pub(in crate::supervisor) fn outlives(pool: &Pool, id: WorkerId, worker: &Worker
 }
 
 /// The socket that a worker which has inherited some is to accept from for `slot`. A socket of an earlier daemon does as
-/// long as the slot's link names it, or the daemon has none for the slot.
+/// long as the slot's link names it, or the daemon has none for the slot; not if its file is gone.
 pub(in crate::supervisor) fn socket_for<'a>(
     pool: &'a Pool,
     worker: &Worker,
@@ -202,7 +202,8 @@ pub(in crate::supervisor) fn socket_for<'a>(
 ) -> Option<&'a str> {
     let ours = listener(pool, slot, config);
     let named = linked_to(pool, slot);
-    let mut foreign = pool.listeners.of(slot).filter(|(_, listener)| listener.is_foreign());
+    let usable = |listener: &Listener| listener.is_foreign() && !listener.is_deserted();
+    let mut foreign = pool.listeners.of(slot).filter(|(_, listener)| usable(listener));
     let foreign = foreign
         .find(|(name, _)| worker.inherited(name) && (ours.is_none() || named == Some(*name)))
         .map(|(name, _)| name);
