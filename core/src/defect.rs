@@ -192,6 +192,12 @@ defects! {
     ResumeNamesNoSocket,
     /// A worker that a link has named goes without being drained.
     NamedNotNoted,
+    /// A link that somebody removes is not made again.
+    LostLinkIgnored,
+    /// A worker stays whose socket somebody has removed.
+    LostSocketIgnored,
+    /// The daemon's own files are not made again.
+    LostFilesIgnored,
     /// Failures of workers are not counted.
     FailuresNotCounted,
 }

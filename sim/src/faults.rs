@@ -67,6 +67,8 @@ pub enum Call {
     Remove,
     /// `Files::sweep`
     Sweep,
+    /// `Files::restore`
+    Restore,
     /// `Files::persist`
     Persist,
     /// `Host::load_config`
@@ -83,7 +85,7 @@ pub enum Call {
 
 impl Call {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Spawn,
         Self::Publish,
         Self::Withdraw,
@@ -98,7 +100,20 @@ impl Call {
         Self::ServeDev,
         Self::Preflight,
         Self::HandOff,
+        Self::Restore,
     ];
+
+    /// Those that are drawn for a history before all else. Each later one is drawn by itself, so that old seeds keep their
+    /// histories.
+    pub const FIRST: [Self; 14] = {
+        let mut first = [Self::Spawn; 14];
+        let mut index = 0;
+        while index < first.len() {
+            first[index] = Self::ALL[index];
+            index += 1;
+        }
+        first
+    };
 
     fn name(self) -> &'static str {
         match self {
@@ -110,6 +125,7 @@ impl Call {
             Self::Unlisten => "unlisten",
             Self::Remove => "remove",
             Self::Sweep => "sweep",
+            Self::Restore => "restore",
             Self::Persist => "persist",
             Self::LoadConfig => "load-config",
             Self::ReopenLogs => "reopen-logs",
@@ -225,6 +241,18 @@ pub enum ExternalFaultKind {
     },
     /// Somebody removes all releases but the current one.
     Prune,
+    /// Somebody makes another link in the place of the n-th one, modulo their number.
+    Redirect {
+        /// Which.
+        nth: u32,
+    },
+    /// Somebody removes the lock, the control socket or the state file.
+    RemoveOwn {
+        /// Which.
+        nth: u32,
+    },
+    /// Somebody removes everything from `tmpDir`.
+    CleanUp,
 }
 
 /// How often each kind of fault struck, or each kind of situation came about.

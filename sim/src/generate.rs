@@ -51,7 +51,7 @@ impl Swarm {
     #[must_use]
     pub fn of(seed: u64) -> Self {
         let rng = &mut Rng::with_seed(seed);
-        let calls = swarm(rng, &Call::ALL);
+        let calls = swarm(rng, &Call::FIRST);
         Self {
             length_ms: *pick(rng, &[5_000, 20_000, 60_000]),
             habits: swarm(rng, &HABITS),
@@ -87,6 +87,7 @@ impl Swarm {
         releasing(&mut Rng::with_seed(seed.rotate_left(48)), &mut scenario, &mut faults);
         boots(&mut Rng::with_seed(seed.rotate_left(24)), &mut scenario.settings, &mut faults);
         disguise(&mut Rng::with_seed(seed.rotate_left(56)), &mut faults);
+        clean(&mut Rng::with_seed(seed.rotate_left(40)), &mut faults);
         (scenario, faults)
     }
 
@@ -244,6 +245,27 @@ fn disguise(rng: &mut Rng, plan: &mut FaultPlan) {
     if chance(rng, 5) {
         let behaviour = Behaviour::ChildClaims { after_ms: rng.u64(0..5000) };
         plan.workers.push(WorkerFault { nth: rng.u32(0..10), behaviour });
+    }
+}
+
+/// In some histories somebody cleans up `tmpDir`.
+fn clean(rng: &mut Rng, plan: &mut FaultPlan) {
+    if !chance(rng, 10) {
+        return;
+    }
+    for _ in 0..rng.u32(1..4) {
+        let nth = rng.u32(0..8);
+        let kinds = [
+            ExternalFaultKind::Unlink { nth },
+            ExternalFaultKind::Redirect { nth },
+            ExternalFaultKind::RemoveOwn { nth },
+            ExternalFaultKind::CleanUp,
+        ];
+        let what = *pick(rng, &kinds);
+        plan.external.push(ExternalFault { at_ms: rng.u64(0..plan.until_ms.max(1)), what });
+    }
+    if chance(rng, 30) {
+        plan.calls.push(CallFault { call: Call::Restore, nth: 0, trouble: trouble(rng) });
     }
 }
 

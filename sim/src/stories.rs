@@ -41,6 +41,7 @@ pub fn stories() -> Vec<Story> {
         upgrade(),
         upgrade_by_respawn(),
         upgrade_that_fails(),
+        cleaner(),
     ]
 }
 
@@ -228,6 +229,22 @@ fn terminate_under_load() -> Story {
         .faults
         .external
         .push(ExternalFault { at_ms: 450, what: ExternalFaultKind::Stop { nth: 0, for_ms: 400 } });
+    story
+}
+
+/// A cleaner of temporary files takes a link, then a worker's socket, then a file of the daemon's own, then everything.
+fn cleaner() -> Story {
+    let mut story = story("cleaner", 2500, Vec::new());
+    story.scenario.settings.standby = 1;
+    let faults = [
+        (400, ExternalFaultKind::Unlink { nth: 0 }),
+        (800, ExternalFaultKind::Unlink { nth: 2 }),
+        (1200, ExternalFaultKind::RemoveOwn { nth: 1 }),
+        (1600, ExternalFaultKind::Redirect { nth: 1 }),
+        (2000, ExternalFaultKind::CleanUp),
+    ];
+    let faults = faults.map(|(at_ms, what)| ExternalFault { at_ms, what });
+    story.faults.external.extend(faults);
     story
 }
 

@@ -51,7 +51,7 @@ fn link_seen(pool: &mut Pool, index: SlotIndex, name: &str, sight: &Sight) {
     let Some(slot) = pool.slots.get(index).filter(|slot| !slot.is_changing()) else { return };
     let meant = slot.linked_to().map(AsRef::as_ref);
     let lost = !matches!(sight, Sight::Link(target) if Some(target.as_str()) == meant);
-    if lost == slot.is_lost() {
+    if lost == slot.is_lost() || defect!(LostLinkIgnored) {
         return;
     }
     if lost && pool.is_wanted(index) {
@@ -89,6 +89,8 @@ fn socket_lost(pool: &mut Pool, operations: &mut Operations, name: &str) {
     let path = pool.config.socket_dir.join(name).display().to_string();
     let concerned: Vec<WorkerId> = pool.workers.accepting_from(name).map(|(id, _)| id).collect();
     for id in concerned {
-        lifecycle::socket_lost(pool, operations, id, &path);
+        if !defect!(LostSocketIgnored) {
+            lifecycle::socket_lost(pool, operations, id, &path);
+        }
     }
 }

@@ -53,7 +53,9 @@ impl Upkeep {
                 self.surveys = Surveys::Due(now + SURVEYS);
             }
         }
-        for (own, path) in survey.lost.iter().filter(|(own, _)| **own != Own::State) {
+        for (own, path) in
+            survey.lost.iter().filter(|(own, _)| **own != Own::State && !defect!(LostFilesIgnored))
+        {
             self.repairs.entry(*own).or_insert_with(|| {
                 let (what, path) = (own.words(), path.display());
                 tracing::warn!(
@@ -108,7 +110,7 @@ impl Upkeep {
                 let due = if repair.failures.failures() == 1 { Some(now + OTHERS_FIRST) } else { None };
                 repair.due = due.or(repair.failures.retry_at());
                 if repair.failures.failures() == 1 {
-                    tracing::error!("cannot make the {} again, will try on: {failure}", what.words());
+                    tracing::warn!("cannot make the {} again, will try on: {failure}", what.words());
                 }
             }
         }

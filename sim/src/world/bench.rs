@@ -87,6 +87,7 @@ impl Bench for World {
 
     fn take(&mut self, name: &str) {
         self.files.remove(name);
+        self.stirred(&[name.to_owned()], false);
     }
 
     fn holds(&self, name: &str) -> bool {

@@ -160,6 +160,9 @@ impl World {
         if refused {
             return Err(Failure("the file has to be replaced first".into()));
         }
+        if !adds {
+            self.state_is_back();
+        }
         self.state = entry.cloned().and_then(|entry| State::after(self.state.take(), entry));
         Ok(())
     }
@@ -198,21 +201,6 @@ impl World {
         Ok(count)
     }
 
-    /// Somebody else removes a link or a socket.
-    pub(super) fn unlink(&mut self, nth: u32) {
-        let ours = self.files.iter().filter(|(_, entry)| **entry != Entry::Plain);
-        let names: Vec<String> = ours.map(|(name, _)| name.to_owned()).collect();
-        let Some(name) = names.get(nth as usize % names.len().max(1)) else { return };
-        let what = match self.files.get(name) {
-            Some(Entry::Socket(_)) => format!("the socket of {}", self.owner(name)),
-            Some(Entry::Link(_) | Entry::Ours | Entry::Plain) | None => self.owner(name),
-        };
-        self.tally.count("tmpDir entry removed");
-        self.trace.line(self.agenda.now(), "fault", format_args!("somebody removes {what}"));
-        self.spoil(name);
-        self.files.remove(name);
-    }
-
     /// Reads the configuration file.
     pub fn load_config(&mut self) -> Result<Config, Vec<Problem>> {
         let called = self.call(Call::LoadConfig);
@@ -246,7 +234,7 @@ impl World {
     }
 
     /// Whose socket it is, for people.
-    fn owner(&self, socket: &str) -> String {
+    pub(super) fn owner(&self, socket: &str) -> String {
         if let Some(listener) = self.listeners.get(socket) {
             return listener.to_string();
         }

@@ -102,7 +102,8 @@ impl World {
             // Not so what a daemon has to retire, or to replace after an unfinished rollout, by its own account.
             let going = |stage: RecordedStage| stage == RecordedStage::Broken || stage.is_going();
             let current = recorded.is_none_or(|record| !going(record.stage));
-            let spoiled = process.sockets.own.as_ref().is_some_and(|socket| self.oracle.has_spoiled(socket));
+            let mut sockets = process.sockets.own.iter().chain(&process.sockets.accepts);
+            let spoiled = sockets.any(|socket| self.oracle.has_spoiled(socket));
             (process.alive() && serves && sound && current && needed && reachable && !spoiled)
                 .then_some(worker)
         };
@@ -137,6 +138,7 @@ impl World {
         self.deaths.down = false;
         self.deaths.pattern = Some(config.socket_file.clone());
         self.trace.line(self.agenda.now(), "daemon", "start again");
+        self.look_around();
         let survivors: Vec<Survivor> = self
             .processes
             .iter()

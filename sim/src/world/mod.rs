@@ -43,6 +43,7 @@ use self::oracle::Oracle;
 use self::process::Processes;
 use self::releases::Releases;
 use self::sockets::Listener;
+use self::survey::Removals;
 use self::upgrade::Upgrades;
 use crate::faults::{Call, CallFault, ExternalFaultKind, FaultPlan, Tally, Trouble};
 use crate::ledger::{Cause, Ledger};
@@ -69,6 +70,7 @@ pub(crate) struct World {
     pub(crate) releases: Releases,
 
     files: Files,
+    removals: Removals,
     /// What the state file holds.
     state: Option<State>,
     deaths: Deaths,
@@ -107,6 +109,7 @@ impl World {
             tally: Tally::default(),
             marks: Tally::default(),
             files: Files::left(&scenario.leftovers, &config.socket_file),
+            removals: Removals::default(),
             state: None,
             deaths: Deaths::default(),
             manager: Manager::default(),
@@ -199,6 +202,7 @@ impl World {
     pub fn next_event(&mut self, deadline: Option<Time>) -> Option<Event> {
         self.check_thawed();
         self.check_idle();
+        self.check_healed();
         self.check_alive();
         let event = self.wait(deadline);
         self.agenda.wakes();
@@ -211,7 +215,8 @@ impl World {
         }
         let limit = deadline.map_or(self.horizon, |deadline| deadline.min(self.horizon));
         loop {
-            if let Some(event) = self.agenda.take_fact() {
+            if let Some(mut event) = self.agenda.take_fact() {
+                self.look_again(&mut event);
                 self.heard(&event);
                 return Some(event);
             }
@@ -312,6 +317,9 @@ impl World {
             }
             ExternalFaultKind::Unlink { nth } => self.unlink(nth),
             ExternalFaultKind::Prune => self.prune(),
+            ExternalFaultKind::Redirect { nth } => self.redirect(nth),
+            ExternalFaultKind::RemoveOwn { nth } => self.remove_nth_own(nth),
+            ExternalFaultKind::CleanUp => self.clean_up(),
         }
     }
 
@@ -334,6 +342,7 @@ impl World {
             Trouble::Fails(errno) => Err(Failure(errno.to_string())),
             Trouble::Slow(late) => {
                 self.elapse(ms(late));
+                self.removals.postpone(self.agenda.now());
                 Ok(())
             }
         }

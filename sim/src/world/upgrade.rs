@@ -102,6 +102,7 @@ impl World {
         let handoff = self.upgrades.handed.take()?;
         self.upgrades.version += 1;
         self.upgrades.frozen = false;
+        self.look_anew();
         self.marks.count("the daemon is upgraded");
         let probed = |event: &Event| matches!(event, Event::Probed { .. } | Event::Preflighted { .. });
         self.agenda.lose_facts(probed);

@@ -9,6 +9,7 @@ use nodesockd_core::config::Symlinks::{Absolute, Relative};
 use nodesockd_core::event::{ExitStatus, Queue};
 use nodesockd_core::id::Process;
 use nodesockd_core::state::{Changes, Entry, State, VERSION};
+use nodesockd_core::survey::{Own, Sight};
 use nodesockd_core::wire::{FromWorker, ToWorker};
 use nodesockd_sim::Left;
 
@@ -168,6 +169,33 @@ pub async fn a_link_is_swapped_and_withdrawn(stage: &mut impl Stage) {
     stage.backend().withdraw("app.0.sock").expect("no link");
     assert!(!stage.holds("app.0.sock"));
     stage.backend().withdraw("app.0.sock").expect("no link");
+}
+
+pub async fn what_others_remove_is_told(stage: &mut impl Stage) {
+    let (first, second) = (stage.worker(), stage.worker());
+    let (first, second) = (pattern().socket(first), pattern().socket(second));
+    stage.backend().publish("app.0.sock", &first, Relative).expect("a link");
+    stage.backend().publish("app.1.sock", &second, Absolute).expect("a link");
+    let complete = stage.backend().survey();
+    assert!(complete.complete);
+    assert_eq!(complete.sight("app.0.sock"), Some(&Sight::Link(first)));
+    assert_eq!(complete.sight("app.1.sock"), Some(&Sight::Link(second)));
+    assert_eq!(complete.sight("app.2.sock"), Some(&Sight::Nothing));
+    stage.take("app.1.sock");
+    let tells =
+        |event: &Event| matches!(event, Event::Surveyed(survey) if survey.entries.contains_key("app.1.sock"));
+    let told = stage.until(tells).await.pop();
+    let Some(Event::Surveyed(survey)) = told else { panic!("{told:?}") };
+    assert_eq!(survey.sight("app.1.sock"), Some(&Sight::Nothing));
+    assert_eq!(survey.sight("app.0.sock"), None, "nobody has touched that one");
+}
+
+pub async fn what_is_there_can_be_restored(stage: &mut impl Stage) {
+    for own in [Own::Folder, Own::Lock, Own::ControlSocket, Own::State] {
+        assert_eq!(stage.backend().restore(own), Ok(()), "{own:?}");
+        assert_eq!(stage.backend().restore(own), Ok(()), "{own:?}");
+    }
+    assert!(stage.backend().survey().lost.is_empty());
 }
 
 pub async fn what_is_in_the_way_is_left_alone(stage: &mut impl Stage) {

@@ -31,6 +31,8 @@ clauses![
     a_closed_channel_is_told_once,
     facts_of_one_worker_come_in_order,
     a_link_is_swapped_and_withdrawn,
+    what_others_remove_is_told,
+    what_is_there_can_be_restored,
     what_is_in_the_way_is_left_alone,
     only_sockets_are_removed,
     the_kernel_knows_the_queue,

@@ -65,8 +65,12 @@ impl World {
         let stays =
             |process: &Proc| process.alive() && !process.dying && !process.retiring() && !process.adopted;
         let staying = self.processes.iter().filter(|(_, process)| stays(process)).count();
-        let failing =
-            self.processes.iter().filter(|(_, process)| process.alive() && process.asks_to_go()).count();
+        let lost = |process: &Proc| {
+            let mut sockets = process.sockets.own.iter().chain(&process.sockets.inherits);
+            sockets.any(|socket| self.oracle.has_spoiled(socket))
+        };
+        let fails = |process: &Proc| process.alive() && (process.asks_to_go() || lost(process));
+        let failing = self.processes.iter().filter(|(_, process)| fails(process)).count();
         // One set, its replacement, those that ask to be replaced, and one set whose end is decided but not begun: by this
         // daemon, and by each before it.
         let (slots, standbys) = (self.oracle.most as usize, self.oracle.most_standby as usize);

@@ -47,14 +47,11 @@ impl World {
         let serves = |slot: &u32| {
             let slot = SlotIndex(*slot);
             let link = self.oracle.link(slot);
-            let spoiled = self.oracle.is_spoiled(slot);
-            let meant = self.oracle.slots.get(&slot).filter(|_| spoiled).map(|slot| slot.socket.as_str());
-            let target = link.and_then(|link| self.files.target(link)).or(meant);
-            if let Some(socket) = target.filter(|socket| self.is_ours(socket)) {
-                return self.is_tended(socket, None);
+            let target = link.and_then(|link| self.files.target(link));
+            if let Some(socket) = target.filter(|socket| self.files.get(socket) == Some(&Entry::Ours)) {
+                return self.is_ours(socket) && self.is_tended(socket, None);
             }
-            let last = || self.oracle.slots.get(&slot).filter(|_| spoiled).and_then(|slot| slot.worker);
-            let named = link.and_then(|link| self.files.follow(link)).or_else(last);
+            let named = link.and_then(|link| self.files.follow(link));
             let process = named.and_then(|worker| self.processes.get(worker));
             process.is_some_and(|process| process.known.online && process.traffic.queue.is_some())
         };
