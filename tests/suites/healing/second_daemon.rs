@@ -3,7 +3,7 @@
 use std::fs;
 
 use nix::sys::signal::Signal;
-use nodesockd_tests::{App, Daemon, Load, Output, Upstream, cli};
+use nodesockd_tests::{App, Daemon, Load, Output, Upstream, cli, wait};
 
 /// Runs a second daemon, which is to be refused: it names the first one's process.
 fn refused(app: &App, daemon: &Daemon, args: &[&str]) -> Output {
@@ -14,9 +14,12 @@ fn refused(app: &App, daemon: &Daemon, args: &[&str]) -> Output {
     output
 }
 
+/// Removes what is there, or will be again in a moment.
 fn remove(app: &App, names: &[&str]) {
     for name in names {
-        fs::remove_file(app.run().join(name)).unwrap();
+        let path = app.run().join(name);
+        wait::until("the daemon has made its file again", || path.exists());
+        fs::remove_file(path).unwrap();
     }
 }
 
