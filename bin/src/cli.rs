@@ -174,6 +174,13 @@ pub enum ClientCommand {
     /// worker has to be replaced; a standby that keeps failing; an app that is suspended.
     #[command(after_help = "Examples:\n  nodesockd status --json\n  nodesockd status --check")]
     Status(StatusArgs),
+    /// Watch the workers in a live picture
+    ///
+    /// Once a second: the state of each worker, its share of a CPU, its memory with all that it has started, and how many connections
+    /// wait to be accepted; the sums above, what happened below. Goes on over restarts and upgrades of the daemon. Where
+    /// the output is no terminal, what happens is printed, a line each. `status --watch` is the same.
+    #[command(after_help = "Example:\n  nodesockd top")]
+    Top(Target),
     /// Show the configuration in force, and the files it came from
     #[command(after_help = "Example:\n  nodesockd config")]
     Config(ReadArgs),
@@ -231,9 +238,11 @@ impl ClientCommand {
             Self::Config(args) => &mut args.target,
             Self::Start(args) => &mut args.target,
             Self::Restart(args) => &mut args.target,
-            Self::Resume(target) | Self::Stop(target) | Self::Reload(target) | Self::Terminate(target) => {
-                target
-            }
+            Self::Top(target)
+            | Self::Resume(target)
+            | Self::Stop(target)
+            | Self::Reload(target)
+            | Self::Terminate(target) => target,
             Self::SetWorkers(args) => &mut args.target,
             Self::SetStandby(args) => &mut args.target,
             Self::SendMsg(args) => &mut args.target,
@@ -305,6 +314,9 @@ pub struct StatusArgs {
     /// Exit with 1 if something is wrong
     #[arg(long)]
     pub check: bool,
+    /// Go on and on, as `top` does
+    #[arg(long, conflicts_with_all = ["check", "json"])]
+    pub watch: bool,
 }
 
 /// Arguments of `daemon`.

@@ -17,6 +17,7 @@ mod program;
 pub mod render;
 pub mod setup;
 mod tail;
+mod top;
 pub mod view;
 
 use std::process::ExitCode;

@@ -49,6 +49,7 @@ pub use log::{Log, Note};
 pub use machine::probe::{
     diag_available, listens, pidfd_available, start_times_available, table_available, tmp_dir_usable,
 };
+pub use machine::usage::{AcceptQueues, Usage, usage};
 pub use machine::{accounts, rights};
 pub use peers::manager::service_manager;
 pub use peers::{outbox, session};

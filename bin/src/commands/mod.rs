@@ -16,6 +16,7 @@ use crate::exit::{Exit, Failure};
 use crate::locate::socket;
 use crate::out::Console;
 use crate::render::span;
+use crate::top::top;
 
 /// Runs one client command.
 ///
@@ -29,6 +30,8 @@ pub async fn run(mut command: ClientCommand, console: &mut Console) -> Result<Ex
         let path = socket(&target, console)?;
         let mut client = connect(&path).await?;
         match command {
+            ClientCommand::Top(_) => top(client, &path, console).await,
+            ClientCommand::Status(args) if args.watch => top(client, &path, console).await,
             ClientCommand::Status(args) => read::status(&mut client, &args, console).await,
             ClientCommand::Config(args) => read::config(&mut client, args.json, console).await,
             ClientCommand::Start(args) => start::start(&mut client, &args.starting, console).await,

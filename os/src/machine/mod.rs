@@ -4,3 +4,4 @@
 pub mod accounts;
 pub(crate) mod probe;
 pub mod rights;
+pub(crate) mod usage;

@@ -9,3 +9,4 @@ mod reloading;
 mod restarting;
 mod scaling;
 mod starting;
+mod top;
