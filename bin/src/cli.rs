@@ -15,7 +15,7 @@ use nodesockd_core::config::DevAddress;
 use nodesockd_core::wire::Json;
 
 use crate::VERSION;
-use values::{at_least_one, dev_server, duration, json, slots};
+use values::{at_least_one, dev_server, duration, json, slots, time};
 
 pub use crate::setup::args::{
     CheckArgs, CompletionsArgs, DoctorArgs, InitArgs, ManArgs, Manager, NginxArgs, ServiceArgs,
@@ -30,6 +30,7 @@ Exit codes:
   4  the daemon cannot be reached
   5  another operation is in progress
   6  workers failed to start; the old ones still serve
+  7  a deploy was rolled back; the old workers serve again
   8  time-out
   9  not permitted
 
@@ -195,6 +196,18 @@ pub enum ClientCommand {
     /// they have begun. If one cannot be started, the old ones stay and the exit code is 6.
     #[command(after_help = "Example:\n  nodesockd restart --suspended && ./migrate && nodesockd resume")]
     Restart(RestartArgs),
+    /// Deploy a release: switch to it, watch it, and go back if its workers fail
+    ///
+    /// With --release, the symlink on the way to the working directory is switched first. New workers are started beside
+    /// the old ones; when all are online they take over. Then they are watched, and the old ones kept: if a new worker crashes or
+    /// has to be replaced, the links name the old ones again at once, the symlink is switched back, and the exit code is 7. If the new
+    /// workers cannot be started, nothing has changed, and the exit code is 6.
+    ///
+    /// The daemon does all this. It goes on if this command is interrupted; --attach shows it again.
+    #[command(
+        after_help = "Examples:\n  nodesockd deploy --release /srv/shop/releases/42\n  nodesockd deploy --watch 2m\n  nodesockd deploy --attach"
+    )]
+    Deploy(DeployArgs),
     /// Resume suspended workers
     ///
     /// Standbys stay suspended until they take over a slot.
@@ -238,6 +251,7 @@ impl ClientCommand {
             Self::Config(args) => &mut args.target,
             Self::Start(args) => &mut args.target,
             Self::Restart(args) => &mut args.target,
+            Self::Deploy(args) => &mut args.target,
             Self::Top(target)
             | Self::Resume(target)
             | Self::Stop(target)
@@ -397,6 +411,29 @@ pub struct RestartArgs {
     /// Return when the new workers serve, and let the old ones finish meanwhile
     #[arg(long, conflicts_with = "suspended")]
     pub no_wait: bool,
+}
+
+/// Arguments of `deploy`.
+#[derive(Debug, Args)]
+pub struct DeployArgs {
+    /// Which daemon.
+    #[command(flatten)]
+    pub target: Target,
+    /// The folder of the release; what the working directory leads to unless given
+    #[arg(long, value_name = "DIR")]
+    pub release: Option<PathBuf>,
+    /// Watch the new workers for so long before the old ones go; 30s unless given, 0 for not at all
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub watch: Option<Duration>,
+    /// How often each start is tried; options.maxStartAttempts unless given
+    #[arg(short, long, alias = "maxAttempts", value_name = "N", value_parser = at_least_one)]
+    pub max_attempts: Option<NonZeroU32>,
+    /// Show the deploy in progress, or how the last one ended
+    #[arg(long, conflicts_with_all = ["release", "watch", "max_attempts"])]
+    pub attach: bool,
+    /// Print each step as one line of JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `set-workers`.

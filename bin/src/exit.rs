@@ -22,6 +22,8 @@ pub enum Exit {
     Busy = 5,
     /// Workers failed to start, the old ones still serve.
     StartFailed = 6,
+    /// A deploy was rolled back, the old workers serve again.
+    RolledBack = 7,
     /// It took too long.
     TimeOut = 8,
     /// Not permitted.
@@ -41,6 +43,7 @@ impl From<Code> for Exit {
             Code::InvalidConfig => Self::InvalidConfig,
             Code::Busy => Self::Busy,
             Code::StartFailed => Self::StartFailed,
+            Code::RolledBack => Self::RolledBack,
             Code::TimeOut => Self::TimeOut,
             Code::NotPermitted => Self::NotPermitted,
         }

@@ -44,6 +44,20 @@ impl<'a> Live<'a> {
         self.tell(&lines)
     }
 
+    /// Says something that stays above the picture.
+    ///
+    /// # Errors
+    ///
+    /// See [`Out::text`].
+    pub fn say(&mut self, line: &str) -> Result<(), Failure> {
+        if !self.out.is_terminal() {
+            return self.out.line(line);
+        }
+        let above = std::mem::take(&mut self.drawn);
+        self.out.text(&redrawn(above, &format!("{line}\n")))?;
+        self.draw()
+    }
+
     /// Shows the transcript, to which these lines have been added.
     fn tell(&mut self, lines: &[String]) -> Result<(), Failure> {
         if lines.is_empty() {
@@ -52,6 +66,10 @@ impl<'a> Live<'a> {
         if !self.out.is_terminal() {
             return lines.iter().try_for_each(|line| self.out.line(line));
         }
+        self.draw()
+    }
+
+    fn draw(&mut self) -> Result<(), Failure> {
         // One line stays free for the cursor.
         let picture = self.transcript.picture(height() - 1, self.out.style());
         let frame = redrawn(self.drawn, &picture);

@@ -1,6 +1,6 @@
 //! What daemons answer, as far as a client looks at it. Everything that some version leaves out is optional.
 
-use nodesockd_core::wire::{FailedWorker, Json, Progress};
+use nodesockd_core::wire::{DeployNews, FailedWorker, Json, Progress};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -58,6 +58,9 @@ pub struct WorkerView {
     /// It is a spare; since 3.0.
     #[serde(default)]
     pub standby: bool,
+    /// It is of the former generation, and kept while a deploy is watched; since 3.0.
+    #[serde(default)]
+    pub kept: bool,
     /// The number of its generation, if that is known; since 3.0.
     pub generation: Option<u32>,
 }
@@ -133,6 +136,13 @@ pub struct DaemonView {
 pub struct ProgressView {
     /// A worker's step.
     pub progress: Progress,
+}
+
+/// A part of the answer to `deploy`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct DeployView {
+    /// A step of it.
+    pub deploy: DeployNews,
 }
 
 /// What comes with the news that workers could not be started.

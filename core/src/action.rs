@@ -159,6 +159,24 @@ pub enum Action {
         /// The release that is in force; none if that is not known yet.
         pinned: Option<Release>,
     },
+    /// Find the symlink that a deploy has to switch so that `named` leads to `folder` →
+    /// [`Event::ReleaseLinkFound`](crate::Event::ReleaseLinkFound).
+    FindReleaseLink {
+        /// The working directory and the folder of the script, by the names of the configuration.
+        named: Release,
+        /// The folder of the new release.
+        folder: PathBuf,
+    },
+    /// Switch that symlink, atomically, if it still names `from` →
+    /// [`Event::ReleaseLinkSwitched`](crate::Event::ReleaseLinkSwitched).
+    SwitchReleaseLink {
+        /// The symlink.
+        path: PathBuf,
+        /// What it has to name now.
+        from: PathBuf,
+        /// What it is to name.
+        to: PathBuf,
+    },
     /// Remove what earlier daemons left in `tmpDir` → [`Event::Swept`](crate::Event::Swept).
     Sweep {
         /// `socketFile`, with its placeholder: names that do not match are not ours to touch.

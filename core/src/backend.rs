@@ -5,6 +5,7 @@
 //! [`Action`](crate::Action) that it carries out. [`Driver`](crate::driver::Driver) alone calls the methods, one at a
 //! time. A method is asynchronous only where a real backend has to wait; all others return at once.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::action::{SpawnOrder, WorkerSignal};
@@ -14,7 +15,7 @@ use crate::event::{CpuTime, Event, Failure, Memory, Queue};
 use crate::handoff::Handoff;
 use crate::id::{ConnId, Process, RequestRef, WorkerId};
 use crate::notice::Notice;
-use crate::release::Release;
+use crate::release::{Release, ReleaseLink};
 use crate::state::{Entry, Leftovers};
 use crate::survey::{Own, Survey};
 use crate::time::Time;
@@ -203,6 +204,21 @@ pub trait Backend {
 
     /// Whether the folders of a release exist. One that cannot be seen is taken to exist.
     fn has_release(&mut self, release: &Release) -> bool;
+
+    /// Finds the symlink on the way to the working directory of `named` that has to be switched so that this leads to
+    /// `folder`: the last one on that way. What comes after it has to be there in `folder` as well. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// There is no symlink on the way, or `folder` does not hold what it has to.
+    fn find_release_link(&mut self, named: &Release, folder: &Path) -> Result<ReleaseLink, Failure>;
+
+    /// Makes the symlink `path` name `to`, by a rename, if it names `from` now. There is no moment at which it is missing.
+    ///
+    /// # Errors
+    ///
+    /// It is what it was before.
+    fn switch_release_link(&mut self, path: &Path, from: &Path, to: &Path) -> Result<(), Failure>;
 
     /// Reads the configuration again from where it was read first.
     ///

@@ -42,6 +42,14 @@ defects! {
     RetireBeforeSwap,
     /// A failed restart keeps the new configuration.
     FailedRestartKeepsConfig,
+    /// The old workers are not kept while a deploy is watched.
+    OldWorkersNotKept,
+    /// The new workers of a deploy are not watched.
+    NewWorkersNotWatched,
+    /// The symlink of a deploy that is given up stays.
+    ReleaseLinkStays,
+    /// The state file does not say that a deploy is in progress.
+    StateForgetsDeploy,
     /// The workers of an abandoned restart stay.
     AbandonedWorkersStay,
     /// A replacement in a suspended app is not suspended.

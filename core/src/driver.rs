@@ -140,6 +140,13 @@ impl<B: Backend> Driver<B> {
                 let gone = pinned.as_ref().is_some_and(|pinned| !backend.has_release(pinned));
                 Some(Event::ReleaseLocated { named: backend.locate_release(named, env_files), gone })
             }
+            Action::FindReleaseLink { named, folder } => {
+                Some(Event::ReleaseLinkFound { result: backend.find_release_link(named, folder) })
+            }
+            Action::SwitchReleaseLink { path, from, to } => {
+                let result = backend.switch_release_link(path, from, to);
+                Some(Event::ReleaseLinkSwitched { to: to.clone(), result })
+            }
             Action::Sweep { pattern } => Some(Event::Swept { result: backend.sweep(pattern) }),
             Action::Survey => Some(Event::Surveyed(backend.survey())),
             Action::Restore { what } => Some(Event::Restored { what: *what, result: backend.restore(*what) }),

@@ -1,11 +1,12 @@
 //! What happened: the facts a backend brings to the [`Supervisor`](crate::Supervisor).
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{Config, DevAddress, Problem};
 use crate::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
-use crate::release::Release;
+use crate::release::{Release, ReleaseLink};
 use crate::state::FoundLink;
 use crate::survey::{Own, Survey};
 use crate::wire::{Claim, FromWorker, Request};
@@ -159,6 +160,18 @@ pub enum Event {
         /// The release that was asked about is not there any more.
         gone: bool,
     },
+    /// Completes [`Action::FindReleaseLink`](crate::Action::FindReleaseLink).
+    ReleaseLinkFound {
+        /// The symlink, or why there is none to switch.
+        result: Result<ReleaseLink, Failure>,
+    },
+    /// Completes [`Action::SwitchReleaseLink`](crate::Action::SwitchReleaseLink).
+    ReleaseLinkSwitched {
+        /// What it was to name.
+        to: PathBuf,
+        /// On failure it names what it named before.
+        result: Result<(), Failure>,
+    },
     /// Completes [`Action::Sweep`](crate::Action::Sweep).
     Swept {
         /// How many files went, or why they could not.
@@ -278,6 +291,8 @@ impl Event {
             | Self::Unlistened { .. }
             | Self::Swept { .. }
             | Self::ReleaseLocated { .. }
+            | Self::ReleaseLinkFound { .. }
+            | Self::ReleaseLinkSwitched { .. }
             | Self::Surveyed(_)
             | Self::Unwatched { .. }
             | Self::Restored { .. }

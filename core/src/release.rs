@@ -24,6 +24,19 @@ pub struct Release {
     pub env: Vec<(String, String)>,
 }
 
+/// The symlink on the way to the working directory that deploys switch, and what it names. The texts are those of the symlink itself
+/// (`readlink(2)`), so that it is put back exactly as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReleaseLink {
+    /// Its absolute path.
+    pub path: PathBuf,
+    /// What it named before the deploy.
+    pub before: PathBuf,
+    /// What it is to name.
+    pub after: PathBuf,
+}
+
 impl Release {
     /// The release by the names of the configuration, symlinks unresolved and files unread.
     #[must_use]

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{MAX_WORKERS, SocketPattern};
 use crate::id::{Process, SlotIndex, WorkerId};
-use crate::release::Release;
+use crate::release::{Release, ReleaseLink};
 
 /// The version of the file's format. Fields may be added under the same version; a reader skips those it does not know.
 pub const VERSION: u32 = 1;
@@ -55,6 +55,9 @@ pub struct State {
     /// Its release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<Release>,
+    /// A deploy in progress.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deploy: Option<DeployRecord>,
     /// A set of new workers that had not taken over yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutRecord>,
@@ -172,6 +175,21 @@ pub struct RolloutRecord {
     /// [`State::release`] from then on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<Release>,
+}
+
+/// A deploy in the state file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeployRecord {
+    /// The symlink that it has switched, or was about to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<ReleaseLink>,
+    /// Its workers had taken over: [`State::generation`] is the one in force, and workers of others go.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub swapped: bool,
+    /// It was being undone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undone: bool,
 }
 
 /// What a daemon finds when it starts.

@@ -65,7 +65,7 @@ pub use timer::Timer;
 use announce::Announcements;
 use dev_server::DevServer;
 use goal::Life;
-use operation::{Operations, Step, advance, begin, locate, replace, upgrade};
+use operation::{Operations, Step, advance, begin, deploy, locate, replace, upgrade};
 use pool::look::Look;
 use pool::{Pool, boot, limits, links, remains, retire, sockets, surplus, vacancies};
 use record::state_file::StateFile;
@@ -186,6 +186,7 @@ impl Supervisor {
             pool.listeners.next_deadline(now),
             standby.map(|at| (at, Timer::Restart)),
             self.state_file.next_deadline(),
+            self.operations.next_deadline(),
             self.upkeep.next_deadline(),
             self.announcements.as_ref().and_then(|announcements| announcements.next_deadline(pool)),
         ];
@@ -270,6 +271,14 @@ impl Supervisor {
             Event::Disconnected { conn } => self.disconnected(conn),
             Event::Signalled { signal } => commands::signalled(pool, operations, signal),
             Event::ReleaseLocated { named, gone } => locate::located(pool, operations, named, gone),
+            Event::ReleaseLinkFound { result } => {
+                let progress = deploy::link_found(pool, operations, result);
+                begin::next_if_ended(pool, operations, progress);
+            }
+            Event::ReleaseLinkSwitched { to, result } => {
+                let progress = deploy::link_switched(pool, operations, &to, result);
+                begin::next_if_ended(pool, operations, progress);
+            }
             Event::Surveyed(survey) => self.surveyed(&survey),
             Event::Unwatched { failure } => upkeep.unwatched(pool.now(), &failure),
             Event::Restored { what, result } => upkeep.restored(pool.now(), what, result),

@@ -46,6 +46,9 @@ export declare class NodesockdClient {
   restartWorkers(suspended?: boolean, maxAttempts?: number, upgrade?: boolean): Promise<RestartReply>;
   restartWorkers(options: RestartOptions): Promise<RestartReply>;
 
+  /** Switches to a release, watches it, and goes back if its workers fail: then this rejects with the code `rolled-back`. */
+  deploy(options?: DeployOptions): Promise<{ pid: number }>;
+
   resumeWorkers(): Promise<void>;
   stopWorkers(): Promise<void>;
 
@@ -73,7 +76,7 @@ export declare class NodesockdError extends Error {
   readonly errors: string[];
 
   /**
-   * The daemon's: `usage`, `invalid-config`, `busy`, `start-failed`, `time-out`, `not-permitted`. Ours: `ERR_CLOSED`, `ERR_PROTOCOL`,
+   * The daemon's: `usage`, `invalid-config`, `busy`, `start-failed`, `rolled-back`, `time-out`, `not-permitted`. Ours: `ERR_CLOSED`, `ERR_PROTOCOL`,
    * `ERR_TOO_LONG`, `ERR_NOT_CONNECTED`, `ERR_TIMED_OUT`, `ERR_STANDALONE`. Or the operating system's: `ENOENT`, `ECONNREFUSED`, `EACCES`…
    */
   readonly code?: string;
@@ -99,6 +102,29 @@ export interface RestartOptions extends StartOptions {
   upgrade?: boolean;
   /** The same, if it is older than this. */
   version?: string;
+}
+
+export interface DeployOptions {
+  /** The folder of the release; what the daemon's working directory leads to unless given. */
+  release?: string;
+  /** For how many ms the old workers are kept; 30000 unless given. */
+  watch?: number;
+  /** Instead of `options.maxStartAttempts`. */
+  maxAttempts?: number;
+  /** Told about each step. */
+  onStep?(step: DeployStep): void;
+  /** Told about each worker's steps. */
+  onProgress?(progress: Progress): void;
+}
+
+export interface DeployStep {
+  step: 'switched' | 'watching' | 'confirmed' | 'rolling-back';
+  /** The release that the step is about. */
+  release?: string;
+  /** For how many more ms the new workers are watched. */
+  watch?: number;
+  /** Why it is rolled back. */
+  reason?: string;
 }
 
 export interface RestartReply {
@@ -146,6 +172,8 @@ export interface WorkerStatus {
   state: WorkerState;
   stateTs: number;
   standby?: boolean;
+  /** It is of the former generation, and kept while a deploy is watched. */
+  kept?: boolean;
 }
 
 export type WorkerState = 'waiting' | 'running' | 'online' | 'suspended' | 'broken' | 'terminating' | 'dead';

@@ -1,5 +1,7 @@
 'use strict';
 
+const { resolve } = require('node:path');
+
 const { check, checkCount, checkOptions, checkSending, shown, wrong } = require('./arguments.js');
 const { Connection } = require('./connection.js');
 const { Exchange, TIMES } = require('./exchange.js');
@@ -9,6 +11,9 @@ const { startOptions } = require('./start-options.js');
 
 /** The time limits of a client, and of one request to workers. */
 const LIMITS = { timeout: 'time', partTimeout: 'time' };
+
+/** Options of a deploy. */
+const DEPLOY = { release: 'text', watch: 'countOrNone', maxAttempts: 'count', onStep: 'function', onProgress: 'function' };
 
 /** Commands a daemon over its IPC socket. Connects when it has something to say. */
 class NodesockdClient {
@@ -72,6 +77,15 @@ class NodesockdClient {
 
   async restartWorkers(...args) {
     return this.#start('restart-workers', startOptions('restartWorkers', args));
+  }
+
+  async deploy(options = {}) {
+    checkOptions('deploy()', options, DEPLOY);
+    const { release, onStep, onProgress, ...rest } = options;
+    const progress = Boolean(onStep || onProgress) || undefined;
+    // The daemon has a working directory of its own.
+    const data = { release: release && resolve(release), ...rest, progress };
+    return this.#exchange.request('deploy', data, { onPart: (part) => (part?.deploy ? onStep?.(part.deploy) : part?.progress && onProgress?.(part.progress)) });
   }
 
   async resumeWorkers(...args) {

@@ -28,6 +28,7 @@ test('each method sends its request and returns what is answered', async (t) => 
     ['getConfig', [], 'config', undefined],
     ['startWorkers', [{ suspended: true }], 'start-workers', { suspended: true }],
     ['restartWorkers', [{ maxAttempts: 3, version: '3.1.0' }], 'restart-workers', { maxAttempts: 3, version: '3.1.0' }],
+    ['deploy', [{ release: '/srv/2', watch: 0 }], 'deploy', { release: '/srv/2', watch: 0 }],
     ['resumeWorkers', [], 'resume-workers', undefined],
     ['stopWorkers', [], 'stop-workers', undefined],
     ['setWorkerCount', [4], 'set-worker-count', { count: 4 }],
@@ -65,6 +66,16 @@ test('progress is asked for by whoever wants to hear of it', async (t) => {
   assert.deepEqual(await client.restartWorkers({ onProgress: (progress) => seen.push(progress) }), { pid: 7 });
   assert.deepEqual(seen, [step]);
   assert.deepEqual(daemon.frames[0].data, { progress: true });
+});
+
+test('a deploy tells its steps to whoever wants to hear of them', async (t) => {
+  const parts = [{ data: { deploy: { step: 'switched' } } }, { data: { progress: { id: 'a' } } }, { data: { pid: 7 }, done: true }];
+  const { client, daemon } = await connected(t, (frame, reply) => reply(...parts));
+  const seen = [];
+  assert.deepEqual(await client.deploy({ release: 'x', onStep: (step) => seen.push(step) }), { pid: 7 });
+  assert.deepEqual(seen, [{ step: 'switched' }]);
+  assert.deepEqual(daemon.frames[0].data, { release: `${process.cwd()}/x`, progress: true });
+  await assert.rejects(client.deploy({ watch: '1s' }), /`watch` must be/);
 });
 
 test('a refusal carries its reasons, its kind and what goes with it', async (t) => {

@@ -17,7 +17,7 @@ use nodesockd_core::event::{CpuTime, Dying, ExitStatus, Failure, Memory, Queue};
 use nodesockd_core::frame::Decoder;
 use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
-use nodesockd_core::release::Release;
+use nodesockd_core::release::{Release, ReleaseLink};
 use nodesockd_core::state::{Entry, Leftovers, Survivor};
 use nodesockd_core::supervisor::Handoff;
 use nodesockd_core::survey::{Own, Sight, Survey};
@@ -40,6 +40,7 @@ use crate::files::lock::{Lock, Refused};
 use crate::files::logs::Logs;
 use crate::files::queue::Queues;
 use crate::files::release;
+use crate::files::release_link;
 use crate::files::state_file::StateFile;
 use crate::files::sweep;
 use crate::files::tmp_dir::TmpDir;
@@ -702,6 +703,14 @@ impl nodesockd_core::backend::Backend for Backend {
 
     fn has_release(&mut self, release: &Release) -> bool {
         release::exists(release)
+    }
+
+    fn find_release_link(&mut self, named: &Release, folder: &Path) -> Result<ReleaseLink, Failure> {
+        release_link::find(named, folder)
+    }
+
+    fn switch_release_link(&mut self, path: &Path, from: &Path, to: &Path) -> Result<(), Failure> {
+        release_link::switch(path, from, to)
     }
 
     fn probe(&mut self, worker: WorkerId, socket: &str, path: &str) {

@@ -54,7 +54,17 @@ pub const CATALOGUE: [Fault; 36] = [
         18,
         "the disk is full, read-only or broken",
         Played(&[
-            "publish", "withdraw", "remove", "listen", "unlisten", "sweep", "persist", "ENOSPC", "EROFS",
+            "publish",
+            "withdraw",
+            "remove",
+            "listen",
+            "unlisten",
+            "sweep",
+            "persist",
+            "find-release-link",
+            "switch-release-link",
+            "ENOSPC",
+            "EROFS",
             "EIO",
         ]),
     ),
@@ -108,7 +118,9 @@ pub const OTHERS: [&str; 7] =
     ["load-config", "reopen-logs", "serve-dev", "starved", "slow machine", "dies slowly", "releases pruned"];
 
 /// Situations worth reaching; each of them is counted under its name.
-pub const SITUATIONS: [&str; 21] = [
+pub const SITUATIONS: [&str; 23] = [
+    "a deploy is done",
+    "a deploy is rolled back",
     "a command is pre-empted",
     "a command is refused while another is in progress",
     "a request that makes no sense is refused",

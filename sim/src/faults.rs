@@ -81,11 +81,15 @@ pub enum Call {
     Preflight,
     /// `Succession::hand_off`
     HandOff,
+    /// `Host::find_release_link`
+    FindReleaseLink,
+    /// `Host::switch_release_link`
+    SwitchReleaseLink,
 }
 
 impl Call {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Spawn,
         Self::Publish,
         Self::Withdraw,
@@ -101,6 +105,8 @@ impl Call {
         Self::Preflight,
         Self::HandOff,
         Self::Restore,
+        Self::FindReleaseLink,
+        Self::SwitchReleaseLink,
     ];
 
     /// Those that are drawn for a history before all else. Each later one is drawn by itself, so that old seeds keep their
@@ -132,6 +138,8 @@ impl Call {
             Self::ServeDev => "serve-dev",
             Self::Preflight => "preflight",
             Self::HandOff => "hand-off",
+            Self::FindReleaseLink => "find-release-link",
+            Self::SwitchReleaseLink => "switch-release-link",
         }
     }
 }

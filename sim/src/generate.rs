@@ -88,6 +88,7 @@ impl Swarm {
         boots(&mut Rng::with_seed(seed.rotate_left(24)), &mut scenario.settings, &mut faults);
         disguise(&mut Rng::with_seed(seed.rotate_left(56)), &mut faults);
         clean(&mut Rng::with_seed(seed.rotate_left(40)), &mut faults);
+        deploying(&mut Rng::with_seed(seed.rotate_left(8)), &mut scenario, &mut faults);
         (scenario, faults)
     }
 
@@ -205,6 +206,34 @@ fn releasing(rng: &mut Rng, scenario: &mut Scenario, faults: &mut FaultPlan) {
             let at_ms = rng.u64(0..faults.until_ms);
             faults.external.push(ExternalFault { at_ms, what: ExternalFaultKind::Prune });
         }
+    }
+}
+
+/// In some histories releases are deployed by the daemon.
+fn deploying(rng: &mut Rng, scenario: &mut Scenario, faults: &mut FaultPlan) {
+    if !chance(rng, 20) {
+        return;
+    }
+    for _ in 0..rng.u32(1..5) {
+        let at_ms = rng.u64(0..scenario.length_ms);
+        let release = chance(rng, 80).then(|| rng.usize(0..scenario.releases.len()));
+        let watch_ms = *pick(rng, &[0, 300, 3000, 15_000]);
+        let deploy = ask(rng, Ask::Deploy { release, watch_ms });
+        scenario.script.push(Step { at_ms, act: deploy });
+        if chance(rng, 20) {
+            let at_ms = at_ms + rng.u64(0..5000);
+            scenario.script.push(Step { at_ms, act: ask(rng, Ask::AttachDeploy) });
+        }
+        if chance(rng, 20) {
+            let at_ms = at_ms + rng.u64(0..500);
+            let (actions, down_ms) = (rng.u32(0..12), *pick(rng, &[0, 50, 500]));
+            faults.deaths.push(DaemonDeath { at_ms, actions, down_ms, torn: false });
+        }
+    }
+    scenario.script.sort_by_key(|step| step.at_ms);
+    if chance(rng, 20) {
+        let call = *pick(rng, &[Call::FindReleaseLink, Call::SwitchReleaseLink]);
+        faults.calls.push(CallFault { call, nth: rng.u32(0..3), trouble: trouble(rng) });
     }
 }
 

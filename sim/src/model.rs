@@ -65,6 +65,17 @@ impl Model {
                 (self.running, self.suspended) = (true, *suspended);
                 Ok(())
             }
+            // A suspended app is resumed or replaced first, and a stopped one is started.
+            Ask::Deploy { .. } if self.suspended || !self.running => Err(Code::Usage),
+            // The good release is the first one. Where another one is deployed that does not start, the symlink stays.
+            Ask::Deploy { release, .. } => {
+                let works = release.map_or(self.works, |release| release == 0);
+                if !works {
+                    return Err(Code::StartFailed);
+                }
+                self.works = true;
+                Ok(())
+            }
             // It reads the configuration, too.
             Ask::Upgrade { .. } if !self.works => Err(Code::StartFailed),
             Ask::Upgrade { suspended } => {
@@ -83,7 +94,12 @@ impl Model {
             Ask::SetWorkers(count) => self.scale(count.get(), self.standby),
             Ask::SetStandby(count) => self.scale(self.slots, *count),
             Ask::Reload => self.scale(self.file.0, self.file.1),
-            Ask::Status | Ask::Config | Ask::Terminate | Ask::Message { .. } | Ask::Request { .. } => Ok(()),
+            Ask::AttachDeploy
+            | Ask::Status
+            | Ask::Config
+            | Ask::Terminate
+            | Ask::Message { .. }
+            | Ask::Request { .. } => Ok(()),
         }
     }
 

@@ -11,7 +11,7 @@ use nodesockd_core::config::{
     Config, Env, Limits, Listen, Options, PatternError, Program, Ready, SocketPattern, Symlinks, Upgrade,
 };
 use nodesockd_core::event::DaemonSignal;
-use nodesockd_core::wire::{Json, Request, StartOptions};
+use nodesockd_core::wire::{DeployOptions, Json, Request, StartOptions};
 use serde::{Deserialize, Serialize};
 
 /// Where the simulated `tmpDir` is.
@@ -354,6 +354,15 @@ pub enum Ask {
         #[serde(default)]
         until_swap: bool,
     },
+    /// `deploy`
+    Deploy {
+        /// Index in [`Scenario::releases`]; none: what the symlink names.
+        release: Option<usize>,
+        /// For how long the new workers are watched, in ms.
+        watch_ms: u64,
+    },
+    /// `attach-deploy`
+    AttachDeploy,
     /// `restart-workers` by a client of a newer version.
     Upgrade {
         /// `suspended`
@@ -407,6 +416,13 @@ impl Ask {
                 },
                 version: None,
             },
+            Self::Deploy { release, watch_ms } => Request::Deploy(DeployOptions {
+                release: release.map(crate::world::releases::folder),
+                watch: Duration::from_millis(*watch_ms),
+                max_attempts: None,
+                progress: true,
+            }),
+            Self::AttachDeploy => Request::AttachDeploy { progress: true },
             Self::Upgrade { suspended } => Request::Restart {
                 options: StartOptions { suspended: *suspended, progress: true, ..StartOptions::default() },
                 version: None,

@@ -26,6 +26,9 @@ pub fn stories() -> Vec<Story> {
         deploy(),
         deploy_with_migration(),
         deploy_behind_wrappers(),
+        deploy_by_the_daemon(),
+        deploy_rolled_back(),
+        deploy_that_does_not_start(),
         rollback(),
         broken(),
         crash_loop(),
@@ -94,6 +97,37 @@ fn deploy_with_migration() -> Story {
     let mut story =
         story("deploy_with_migration", 2000, vec![(300, suspended_restart()), (1500, ask(Ask::Resume))]);
     story.faults.external.push(ExternalFault { at_ms: 800, what: ExternalFaultKind::Kill { nth: 0 } });
+    story
+}
+
+fn deploy_of(release: usize) -> Act {
+    ask(Ask::Deploy { release: Some(release), watch_ms: 600 })
+}
+
+/// The daemon switches the release; the old workers go when the new ones have been watched.
+fn deploy_by_the_daemon() -> Story {
+    let mut story = story("deploy_by_the_daemon", 2000, vec![(300, deploy_of(1))]);
+    story.scenario.releases.push(Release { boot_ms: 60, ..Release::good() });
+    story.scenario.load.users = 1;
+    story
+}
+
+/// A worker of the new release dies while it is watched: the links name the old workers again, and nothing is started.
+fn deploy_rolled_back() -> Story {
+    let mut story = story("deploy_rolled_back", 2000, vec![(300, deploy_of(1))]);
+    story.scenario.releases.push(Release::good());
+    story.scenario.settings.standby = 1;
+    story.scenario.load.users = 1;
+    let dies = Behaviour::Dies { after_ms: 400, how: Death::Code(1) };
+    story.faults.workers.push(WorkerFault { nth: 4, behaviour: dies });
+    story
+}
+
+/// The new release does not start: the symlink is switched back, and the old workers never stopped serving.
+fn deploy_that_does_not_start() -> Story {
+    let mut story = story("deploy_that_does_not_start", 2000, vec![(300, deploy_of(1))]);
+    let dies = Behaviour::Dies { after_ms: 10, how: Death::Code(1) };
+    story.scenario.releases.push(Release { defects: vec![dies], ..Release::good() });
     story
 }
 

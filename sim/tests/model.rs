@@ -13,6 +13,8 @@ fn command() -> impl Strategy<Value = Command> {
         2 => (any::<bool>(), attempts()).prop_map(|(suspended, attempts)| Ask::Start { suspended, attempts }),
         4 => (any::<bool>(), attempts(), any::<bool>())
             .prop_map(|(suspended, attempts, wait)| Ask::Restart { suspended, attempts, wait, until_swap: false }),
+        2 => (proptest::option::of(0usize..2), prop_oneof![Just(0), Just(1000)])
+            .prop_map(|(release, watch_ms)| Ask::Deploy { release, watch_ms }),
         2 => Just(Ask::Resume),
         1 => Just(Ask::Stop),
         2 => count().prop_map(Ask::SetWorkers),

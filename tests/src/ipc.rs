@@ -168,6 +168,9 @@ pub struct Worker {
     /// It is a spare.
     #[serde(default)]
     pub standby: bool,
+    /// It is kept while a deploy is watched.
+    #[serde(default)]
+    pub kept: bool,
 }
 
 impl Worker {

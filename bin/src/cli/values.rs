@@ -25,6 +25,11 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     })
 }
 
+/// A time that may be none.
+pub(super) fn time(text: &str) -> Result<Duration, String> {
+    if text == "0" { Ok(Duration::ZERO) } else { duration(text) }
+}
+
 /// Nothing, or `true` and `false` as in the configuration, or a port or address.
 pub(super) fn dev_server(text: &str) -> Result<DevServerArg, String> {
     match text {

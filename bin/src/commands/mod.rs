@@ -2,6 +2,7 @@
 
 mod app;
 mod change;
+mod deploy;
 mod read;
 mod start;
 mod succession;
@@ -36,6 +37,7 @@ pub async fn run(mut command: ClientCommand, console: &mut Console) -> Result<Ex
             ClientCommand::Config(args) => read::config(&mut client, args.json, console).await,
             ClientCommand::Start(args) => start::start(&mut client, &args.starting, console).await,
             ClientCommand::Restart(args) => start::restart(client, &path, &args, &begun, console).await,
+            ClientCommand::Deploy(args) => deploy::deploy(&mut client, &args, console).await,
             ClientCommand::Resume(_) => change::resume(&mut client, console).await,
             ClientCommand::Stop(_) => change::stop(&mut client, console).await,
             ClientCommand::SetWorkers(args) => change::set_workers(&mut client, args.count, console).await,

@@ -151,7 +151,7 @@ async fn follow<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// Shows what workers that could not be started said last; the daemon's errors say which they are, and why.
-fn refused(refusal: Refusal, console: &mut Console) -> Result<Failure, Failure> {
+pub(super) fn refused(refusal: Refusal, console: &mut Console) -> Result<Failure, Failure> {
     let failed = match &refusal.data {
         Some(data) => view::read::<FailedView>(data)?.failed,
         None => Vec::new(),
@@ -166,7 +166,9 @@ fn refused(refusal: Refusal, console: &mut Console) -> Result<Failure, Failure> 
     }
     let code = refusal.code;
     let failure = Failure::from(refusal);
-    Ok(if code == Some(Code::StartFailed) {
+    Ok(if code == Some(Code::RolledBack) {
+        failure.help("the workers of the release before serve again; `nodesockd status` shows them")
+    } else if code == Some(Code::StartFailed) {
         let log = if lost {
             "what they said is in the daemon's log (`journalctl -u` its service), and "
         } else {
@@ -180,7 +182,7 @@ fn refused(refusal: Refusal, console: &mut Console) -> Result<Failure, Failure> 
     })
 }
 
-fn summary(what: &str, transcript: &Transcript, took: Duration, suspended: bool) -> String {
+pub(super) fn summary(what: &str, transcript: &Transcript, took: Duration, suspended: bool) -> String {
     let count = |stage, one: &str, many: &str| match transcript.count(stage) {
         0 => None,
         1 => Some(format!("1 {one}")),

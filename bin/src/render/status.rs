@@ -95,6 +95,7 @@ fn place(worker: &WorkerView) -> Place {
 fn worker_row(worker: &WorkerView, now: u64) -> Vec<Cell> {
     let slot = match (place(worker), worker.idx) {
         (Place::Standby, _) => Cell::painted("standby", DIM),
+        (_, _) if worker.kept => Cell::painted("kept", DIM),
         (Place::Other, _) if worker.state == "terminating" => Cell::painted("retiring", DIM),
         (_, Some(slot)) => Cell::plain(slot.to_string()),
         (_, None) => Cell::painted("-", DIM),

@@ -7,7 +7,7 @@ use crate::id::RequestRef;
 use crate::wire::{Body, Reply, Request, StartOptions};
 
 use super::goal::Life;
-use super::operation::{Operations, Requester, begin, done};
+use super::operation::{Operations, Requester, begin, deploy, done};
 use super::pool::Pool;
 use super::{relay, status};
 
@@ -38,6 +38,8 @@ pub(super) fn requested(pool: &mut Pool, operations: &mut Operations, to: Reques
         _ if pool.life != Life::Serving => begin::refuse_quitting(pool, &to),
         Request::Stop => begin::stop(pool, operations, to),
         Request::Restart { options, version } => begin::restart(pool, operations, to, options, version),
+        Request::Deploy(options) => deploy::begin(pool, operations, to, options),
+        Request::AttachDeploy { progress } => deploy::attach(pool, operations, to, progress),
         Request::Start(options) => begin::start(pool, operations, to, &options),
         Request::Resume => begin::resume(pool, operations, to),
         Request::SetWorkers { count } => begin::set_workers(pool, operations, to, count.get()),

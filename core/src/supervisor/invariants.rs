@@ -88,7 +88,7 @@ fn check_population(pool: &Pool, operations: &Operations) -> Result<(), Violatio
         .workers
         .iter()
         .map(|(_, worker)| worker)
-        .filter(|worker| !worker.is_joining() && !worker.is_retired())
+        .filter(|worker| !worker.is_joining() && !worker.is_retired() && !worker.is_kept())
         .collect();
     let count = own.iter().filter(|worker| !worker.is_gone()).count();
     let broken = own.iter().filter(|worker| worker.is_ready() && !worker.is_healthy()).count();

@@ -11,7 +11,7 @@ use crate::id::{Process, WorkerId};
 use crate::text::escape;
 use crate::wire::{FromWorker, ToWorker};
 
-use super::operation::{Operations, begin, replace};
+use super::operation::{Operations, begin, deploy, replace};
 use super::pool::{Pool, boot, limits, remains, retire, vacancies};
 use super::timer::Timer;
 use super::worker::{Channel, Role, State, Worker};
@@ -248,6 +248,7 @@ pub(super) fn due(pool: &mut Pool, operations: &mut Operations, id: WorkerId, ti
         Timer::Restart
         | Timer::Promotion
         | Timer::Link
+        | Timer::Watch
         | Timer::Persist
         | Timer::Repair
         | Timer::Survey
@@ -267,6 +268,9 @@ fn failed(pool: &mut Pool, operations: &mut Operations, id: WorkerId, reason: &s
     let worked = worker.ready_at().map_or(Duration::ZERO, |ready| pool.now().since(ready));
     match worker.role() {
         Role::Retired { .. } => {}
+        Role::Kept(_) => {
+            tracing::warn!(worker = %id.short(), "worker of the former generation failed, which is kept while a deploy is watched: {reason}");
+        }
         Role::Joining(_) => {
             tracing::warn!(worker = %id.short(), "new worker failed: {reason}");
             let progress = replace::worker_failed(pool, operations, id, reason);
@@ -280,6 +284,7 @@ fn failed(pool: &mut Pool, operations: &mut Operations, id: WorkerId, reason: &s
                 None => tracing::warn!(worker = %id.short(), "standby failed: {reason}"),
             }
             vacancies::worker_failed(pool, place, worked, reason);
+            deploy::worker_failed(pool, operations, id, reason);
         }
     }
 }

@@ -57,6 +57,7 @@ pub(super) fn status(pool: &Pool, operations: &Operations) -> Status {
             state: worker.wire_state(),
             since: worker.since(),
             standby,
+            kept: worker.is_kept(),
             generation: Some(worker.start().generation).filter(|generation| *generation > 0),
         };
         (rank, slot.or(worker.slot()).unwrap_or(SlotIndex(0)), row)

@@ -35,6 +35,8 @@ pub enum Timer {
     Promotion,
     /// A link that could not be changed is tried again.
     Link,
+    /// The watch over the new workers of a deploy is over.
+    Watch,
     /// The state file could not be written and is tried again.
     Persist,
     /// Something of the daemon's own is made again.

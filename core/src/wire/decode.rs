@@ -1,6 +1,8 @@
 //! From a line of JSON to what it asks for.
 
 use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -8,7 +10,10 @@ use serde_json::value::RawValue;
 
 use crate::id::WorkerId;
 
-use super::{Claim, Code, FromWorker, Json, MAX_REQUEST_ID, Request, StartOptions};
+use super::{
+    Claim, Code, DEFAULT_WATCH, DeployOptions, FromWorker, Json, LONGEST_WATCH, MAX_REQUEST_ID, Request,
+    StartOptions,
+};
 
 /// Which side of the daemon a line came from; it limits what the line may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,6 +192,11 @@ fn request(kind: &str, frame: &Frame<'_>, from: Sender) -> Result<Request, (Code
             }
         }
     }
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Attach {
+        progress: Option<bool>,
+    }
     #[derive(Deserialize)]
     struct Count<T> {
         count: T,
@@ -223,6 +233,11 @@ fn request(kind: &str, frame: &Frame<'_>, from: Sender) -> Result<Request, (Code
             }
             Request::Restart { options: start.options(), version: start.version }
         }
+        "deploy" => Request::Deploy(deploy(data(kind, frame)?)?),
+        "attach-deploy" => {
+            let Attach { progress } = data(kind, frame)?;
+            Request::AttachDeploy { progress: progress.unwrap_or(false) }
+        }
         "resume-workers" => Request::Resume,
         "stop-workers" => Request::Stop,
         "set-worker-count" => {
@@ -249,6 +264,30 @@ fn request(kind: &str, frame: &Frame<'_>, from: Sender) -> Result<Request, (Code
             format!("a worker may not ask for `{kind}` on its channel; use the IPC socket"),
         )),
     }
+}
+
+/// `data` of `deploy`.
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Deploy {
+    release: Option<String>,
+    watch: Option<u64>,
+    max_attempts: Option<NonZeroU32>,
+    progress: Option<bool>,
+}
+
+fn deploy(asked: Deploy) -> Result<DeployOptions, (Code, String)> {
+    let Deploy { release, watch, max_attempts, progress } = asked;
+    if let Some(release) = release.as_deref().filter(|path| !path.starts_with('/') || path.contains('\0')) {
+        return Err((Code::Usage, format!("`release` is no absolute path: `{}`", shown(release))));
+    }
+    let watch = watch.map_or(DEFAULT_WATCH, Duration::from_millis);
+    if watch > LONGEST_WATCH {
+        let most = LONGEST_WATCH.as_millis();
+        return Err((Code::Usage, format!("`watch` is longer than a day, which is {most} ms")));
+    }
+    let release = release.map(PathBuf::from);
+    Ok(DeployOptions { release, watch, max_attempts, progress: progress.unwrap_or(false) })
 }
 
 /// `data` of a frame that may do without it.
@@ -365,6 +404,10 @@ mod tests {
             let (_, error) = refused(&format!(r#"{{"id":"a","type":{request}"workers":""}}}}"#));
             assert!(error.starts_with("`workers` is empty"), "{error}");
         }
+        let (_, error) = refused(r#"{"type":"deploy","id":"a","data":{"release":"releases/2"}}"#);
+        assert_eq!(error, "`release` is no absolute path: `releases/2`");
+        let (_, error) = refused(r#"{"type":"deploy","id":"a","data":{"watch":86400001}}"#);
+        assert!(error.starts_with("`watch` is longer than a day"), "{error}");
         let unknown = ("b".to_owned(), "unknown request type `dance\\n`".to_owned());
         assert_eq!(refused(r#"{"type":"dance\n","id":"b"}"#), unknown);
 

@@ -19,10 +19,10 @@ use serde_json::value::RawValue;
 pub use decode::{Incoming, Rejection, Sender, decode};
 pub use oversized::decode_oversized;
 pub use reply::{
-    Body, Code, FailedWorker, FailingStandby, Progress, Reply, SlotFailures, Stage, Status, VacantSlot,
-    WorkerState, WorkerStatus,
+    Body, Code, DeployNews, DeployStep, FailedWorker, FailingStandby, Progress, Reply, SlotFailures, Stage,
+    Status, VacantSlot, WorkerState, WorkerStatus,
 };
-pub use request::{Request, StartOptions};
+pub use request::{DEFAULT_WATCH, DeployOptions, LONGEST_WATCH, Request, StartOptions};
 pub use worker::{Claim, FromWorker, ToWorker};
 
 /// A line longer than this many bytes is refused: see [`decode_oversized`].

@@ -1,5 +1,8 @@
 //! Replies to requests.
 
+use std::path::Path;
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -100,6 +103,8 @@ pub enum Body {
         /// Why there is none.
         errors: Vec<String>,
     },
+    /// How a deploy goes on, for clients that asked: `{deploy: {…}}`.
+    Deploy(DeployNews),
     /// Which workers could not be started: `{failed: […]}`, beside `errors`.
     Failed(Vec<FailedWorker>),
 }
@@ -123,6 +128,7 @@ impl Body {
                 Json::of(&Daemon { pid: *pid, upgrading: *upgrading, upgraded_from })
             }
             Self::Progress(progress) => Json::of(&json!({ "progress": progress })),
+            Self::Deploy(news) => Json::of(&json!({ "deploy": news })),
             Self::Failed(workers) => Json::of(&json!({ "failed": workers })),
             Self::Answer { id, pid, data, errors } => {
                 #[derive(Serialize)]
@@ -152,6 +158,8 @@ pub enum Code {
     Busy,
     /// Workers failed to start, the old ones still serve; exit code 6.
     StartFailed,
+    /// A deploy was rolled back, the old workers serve again; exit code 7.
+    RolledBack,
     /// It took too long; exit code 8.
     TimeOut,
     /// The peer may not ask for that; exit code 9.
@@ -204,6 +212,8 @@ pub struct WorkerStatus {
     pub since: Time,
     /// It is a spare.
     pub standby: bool,
+    /// It is of the former generation, and kept while a deploy is watched.
+    pub kept: bool,
     /// The number of its generation, if that is known.
     pub generation: Option<u32>,
 }
@@ -285,6 +295,9 @@ impl Status {
                 row.insert("stateTs".into(), json!(wall(worker.since)));
                 if worker.standby {
                     row.insert("standby".into(), json!(true));
+                }
+                if worker.kept {
+                    row.insert("kept".into(), json!(true));
                 }
                 if let Some(generation) = worker.generation {
                     row.insert("generation".into(), json!(generation));
@@ -392,6 +405,63 @@ pub enum Stage {
     Gone,
 }
 
+/// A step of a deploy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeployNews {
+    /// Which.
+    pub step: DeployStep,
+    /// The release that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
+    /// For how much longer the new workers are watched, in ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watch: Option<u64>,
+    /// Why it is rolled back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// How far a deploy has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeployStep {
+    /// The symlink of the release names the new one.
+    Switched,
+    /// The new workers serve, and are watched.
+    Watching,
+    /// They were watched long enough; the old ones go.
+    Confirmed,
+    /// A new worker failed; links go back to the old ones.
+    RollingBack,
+}
+
+impl DeployNews {
+    /// A step that nothing else has to be said about.
+    #[must_use]
+    pub fn new(step: DeployStep) -> Self {
+        Self { step, release: None, watch: None, reason: None }
+    }
+
+    /// It is about this release.
+    #[must_use]
+    pub fn of(self, release: &Path) -> Self {
+        Self { release: Some(release.to_string_lossy().into_owned()), ..self }
+    }
+
+    /// It takes so much longer.
+    #[must_use]
+    pub fn for_time(self, time: Duration) -> Self {
+        Self { watch: u64::try_from(time.as_millis()).ok(), ..self }
+    }
+
+    /// This is why.
+    #[must_use]
+    pub fn because(self, reason: &str) -> Self {
+        Self { reason: Some(reason.to_owned()), ..self }
+    }
+}
+
 /// A worker that could not be started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedWorker {
@@ -439,6 +509,7 @@ mod tests {
             state: WorkerState::Online,
             since,
             standby: false,
+            kept: false,
             generation: Some(2),
         };
         let slot = VacantSlot { slot: SlotIndex(1), failures: 2, retry: Some(since), reason: None };

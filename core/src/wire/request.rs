@@ -1,6 +1,8 @@
 //! Requests to the daemon.
 
 use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -22,6 +24,13 @@ pub enum Request {
         options: StartOptions,
         /// The client's version, when it wants the daemon to be at least that.
         version: Option<String>,
+    },
+    /// `deploy`
+    Deploy(DeployOptions),
+    /// `attach-deploy`
+    AttachDeploy {
+        /// Stream what happens before the final reply.
+        progress: bool,
     },
     /// `resume-workers`
     Resume,
@@ -77,6 +86,31 @@ pub struct StartOptions {
     pub until_swap: bool,
 }
 
+/// For how long the new workers of a deploy are watched, unless the client says otherwise.
+pub const DEFAULT_WATCH: Duration = Duration::from_secs(30);
+
+/// For how long they are watched at most.
+pub const LONGEST_WATCH: Duration = Duration::from_secs(24 * 3600);
+
+/// Options of `deploy`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeployOptions {
+    /// The folder of the new release, an absolute path; if there is none, what the working directory names.
+    pub release: Option<PathBuf>,
+    /// For how long the new workers are watched while the old ones are kept.
+    pub watch: Duration,
+    /// Instead of `options.maxStartAttempts`.
+    pub max_attempts: Option<NonZeroU32>,
+    /// Stream what happens before the final reply.
+    pub progress: bool,
+}
+
+impl Default for DeployOptions {
+    fn default() -> Self {
+        Self { release: None, watch: DEFAULT_WATCH, max_attempts: None, progress: false }
+    }
+}
+
 impl Request {
     /// Its name in the protocol.
     #[must_use]
@@ -86,6 +120,8 @@ impl Request {
             Self::Config => "config",
             Self::Start(_) => "start-workers",
             Self::Restart { .. } => "restart-workers",
+            Self::Deploy(_) => "deploy",
+            Self::AttachDeploy { .. } => "attach-deploy",
             Self::Resume => "resume-workers",
             Self::Stop => "stop-workers",
             Self::SetWorkers { .. } => "set-worker-count",
@@ -107,6 +143,8 @@ impl Request {
             }
             Self::Start(options) => frame(name, id, Some(options.data(None))),
             Self::Restart { options, version } => frame(name, id, Some(options.data(version.as_deref()))),
+            Self::Deploy(options) => frame(name, id, Some(options.data())),
+            Self::AttachDeploy { progress } => frame(name, id, Some(json!({ "progress": progress }))),
             Self::SetWorkers { count } => frame(name, id, Some(json!({ "count": count }))),
             Self::SetStandby { count } => frame(name, id, Some(json!({ "count": count }))),
             Self::SendMessage { message, data, workers } => {
@@ -128,6 +166,23 @@ impl Request {
                 frame(name, id, Some(app))
             }
         }
+    }
+}
+
+impl DeployOptions {
+    fn data(&self) -> Value {
+        let mut data = Map::new();
+        if let Some(release) = &self.release {
+            data.insert("release".into(), json!(release.to_string_lossy()));
+        }
+        data.insert("watch".into(), json!(u64::try_from(self.watch.as_millis()).unwrap_or(u64::MAX)));
+        if let Some(attempts) = self.max_attempts {
+            data.insert("maxAttempts".into(), json!(attempts));
+        }
+        if self.progress {
+            data.insert("progress".into(), json!(true));
+        }
+        Value::Object(data)
     }
 }
 
@@ -202,6 +257,14 @@ mod tests {
             Request::Restart { options: StartOptions::default(), version: None },
             Request::Restart { options, version: Some("3.0.0".into()) },
             Request::Restart { options: StartOptions { until_swap: true, ..WAITING }, version: None },
+            Request::Deploy(DeployOptions::default()),
+            Request::Deploy(DeployOptions {
+                release: Some("/srv/releases/2".into()),
+                watch: Duration::from_millis(0),
+                max_attempts: NonZeroU32::new(2),
+                progress: true,
+            }),
+            Request::AttachDeploy { progress: true },
             Request::Resume,
             Request::Stop,
             Request::SetWorkers { count: NonZeroU32::MIN },

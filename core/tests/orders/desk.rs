@@ -11,7 +11,7 @@ use nodesockd_core::config::{Config, Ready, Sources, Start, Surroundings, load};
 use nodesockd_core::event::{DaemonSignal, ExitStatus, Failure, Queue};
 use nodesockd_core::id::{BootId, ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Manager;
-use nodesockd_core::release::Release;
+use nodesockd_core::release::{Release, ReleaseLink};
 use nodesockd_core::state::State;
 use nodesockd_core::supervisor::{Daemon, Handoff};
 use nodesockd_core::wire::{Code, FromWorker, Reply, Request, StartOptions, ToWorker};
@@ -201,6 +201,17 @@ impl Desk {
         if let Action::LocateRelease { pinned, .. } = action {
             let gone = self.pruned && pinned.is_some_and(|pinned| pinned != release(self.current));
             return Some(Event::ReleaseLocated { named: Ok(release(self.current)), gone });
+        }
+        if let Action::FindReleaseLink { folder, .. } = &action {
+            let of = |number: &str| Path::new("releases").join(number);
+            let after = of(&folder.file_name().unwrap_or_default().to_string_lossy());
+            let link = ReleaseLink { path: "/srv/app".into(), before: of(self.current), after };
+            return Some(Event::ReleaseLinkFound { result: Ok(link) });
+        }
+        if let Action::SwitchReleaseLink { to, .. } = action {
+            let known = ["1", "2", "3"].into_iter().find(|number| to.ends_with(number));
+            self.current = known.unwrap_or_else(|| panic!("no release {}", to.display()));
+            return Some(Event::ReleaseLinkSwitched { to, result: Ok(()) });
         }
         (action == Action::LoadConfig)
             .then(|| Event::ConfigLoaded { result: Ok(Box::new(self.config.clone())) })

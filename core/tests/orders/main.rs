@@ -7,6 +7,7 @@ mod adoption;
 mod boots;
 mod claims;
 mod daemon;
+mod deploy;
 mod desk;
 mod dying;
 mod handoff;

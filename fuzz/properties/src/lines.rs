@@ -1,15 +1,16 @@
 //! Lines of the protocol: what comes in, and what goes out.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use arbitrary::Unstructured;
 use nodesockd_core::frame::Decoder;
 use nodesockd_core::id::{BootId, Ids, SlotIndex, WorkerId};
 use nodesockd_core::text::escape;
 use nodesockd_core::wire::{
-    Body, Code, FailedWorker, FailingStandby, Incoming, Json, MAX_FRAME, MAX_REQUEST_ID, Progress, Rejection,
-    Reply, Request, Sender, SlotFailures, Stage, StartOptions, Status, ToWorker, VacantSlot, WorkerState,
-    WorkerStatus, decode,
+    Body, Code, DeployNews, DeployOptions, DeployStep, FailedWorker, FailingStandby, Incoming, Json,
+    MAX_FRAME, MAX_REQUEST_ID, Progress, Rejection, Reply, Request, Sender, SlotFailures, Stage,
+    StartOptions, Status, ToWorker, VacantSlot, WorkerState, WorkerStatus, decode,
 };
 use nodesockd_core::{Time, config};
 use serde_json::Value;
@@ -159,6 +160,9 @@ fn replied(id: &str, reply: &Reply) {
             assert_eq!((&data["id"], &data["pid"]), (&id.to_string().into(), &(*pid).into()));
             same_data(&line, &data["data"], answer.as_ref());
         }
+        Some(Body::Deploy(news)) => {
+            assert_eq!(serde_json::from_value(data["deploy"].clone()).ok().as_ref(), Some(news));
+        }
         Some(Body::Failed(workers)) => {
             assert_eq!(serde_json::from_value(data["failed"].clone()).ok().as_ref(), Some(workers));
         }
@@ -181,7 +185,7 @@ fn one_line(line: &str) -> &str {
 }
 
 fn request(input: &mut Input<'_>) -> Request {
-    match input.below(12) {
+    match input.below(14) {
         0 => Request::Status,
         1 => Request::Config,
         2 => Request::Start(options(input)),
@@ -193,6 +197,13 @@ fn request(input: &mut Input<'_>) -> Request {
         8 => Request::Reload,
         9 => Request::Terminate,
         10 => Request::SendMessage { message: input.text(), data: data(input), workers: input.maybe_text() },
+        11 => Request::AttachDeploy { progress: input.below(2) == 1 },
+        12 => Request::Deploy(DeployOptions {
+            release: input.maybe_text().map(|text| format!("/{}", text.replace('\0', "")).into()),
+            watch: Duration::from_millis(u64::from(input.number()) % 86_400_000),
+            max_attempts: NonZeroU32::new(input.number()),
+            progress: input.below(2) == 1,
+        }),
         _ => Request::SendRequest { request: input.text(), data: data(input), workers: input.maybe_text() },
     }
 }
@@ -227,7 +238,7 @@ fn to_worker(input: &mut Input<'_>) -> ToWorker {
 
 fn reply(input: &mut Input<'_>) -> Reply {
     let codes =
-        [Code::Usage, Code::InvalidConfig, Code::Busy, Code::StartFailed, Code::TimeOut, Code::NotPermitted];
+        [Code::Usage, Code::Busy, Code::StartFailed, Code::RolledBack, Code::TimeOut, Code::NotPermitted];
     let errors = input.texts();
     Reply {
         body: input.flag().then(|| body(input)),
@@ -238,7 +249,7 @@ fn reply(input: &mut Input<'_>) -> Reply {
 }
 
 fn body(input: &mut Input<'_>) -> Body {
-    match input.below(6) {
+    match input.below(7) {
         0 => Body::Status(Box::new(status(input))),
         1 => Body::Config(Json::of(&config::schema())),
         2 => Body::Daemon { pid: input.number(), upgrading: input.flag(), upgraded_from: input.maybe_text() },
@@ -252,7 +263,13 @@ fn body(input: &mut Input<'_>) -> Body {
                 reason: input.maybe_text(),
             })
         }
-        4 => {
+        4 => Body::Deploy(DeployNews {
+            step: DeployStep::RollingBack,
+            release: input.maybe_text(),
+            watch: input.flag().then(|| u64::from(input.number())),
+            reason: input.maybe_text(),
+        }),
+        5 => {
             Body::Answer { id: worker(input), pid: input.number(), data: input.json(), errors: input.texts() }
         }
         _ => {
@@ -276,6 +293,7 @@ fn status(input: &mut Input<'_>) -> Status {
         state: input.one(&states).unwrap_or(WorkerState::Online),
         since: time(input),
         standby: input.flag(),
+        kept: input.flag(),
         generation: input.flag().then(|| input.number()),
     };
     let vacant = |input: &mut Input<'_>| VacantSlot {

@@ -7,8 +7,9 @@ use arbitrary::Unstructured;
 use nodesockd_core::config::{Config, Problem};
 use nodesockd_core::event::{Caller, DaemonSignal, Dying, ExitStatus, Failure, Queue};
 use nodesockd_core::id::{BootId, ConnId, Ids, Peer, Process, RequestRef, SlotIndex, WorkerId};
+use nodesockd_core::release::ReleaseLink;
 use nodesockd_core::survey::{Own, Sight, Survey};
-use nodesockd_core::wire::{Claim, FromWorker, Request, ToWorker};
+use nodesockd_core::wire::{Claim, DeployOptions, FromWorker, Request, ToWorker};
 use nodesockd_core::{Action, Event, Supervisor, Time};
 
 use crate::events::daemon;
@@ -144,7 +145,7 @@ impl Noise<'_> {
     fn asked(&mut self) -> Event {
         let client = Peer::Client(ConnId(u64::from(self.input.byte() % 4)));
         let peer = self.recent().filter(|_| self.input.flag()).map_or(client, Peer::Worker);
-        let request = match self.input.below(10) {
+        let request = match self.input.below(12) {
             0 => Request::Status,
             1 => Request::Start(options(&mut self.input)),
             2..=4 => Request::Restart { options: options(&mut self.input), version: self.input.maybe_text() },
@@ -152,13 +153,26 @@ impl Noise<'_> {
             6 => Request::Stop,
             7 => Request::SetStandby { count: u32::from(self.input.byte() % 4) },
             8 => Request::Reload,
+            9 => Request::Deploy(DeployOptions {
+                release: self.input.flag().then(|| "/srv/releases/2".into()),
+                watch: Duration::from_millis(u64::from(self.input.byte())),
+                ..DeployOptions::default()
+            }),
+            10 => Request::AttachDeploy { progress: self.input.flag() },
             _ => Request::SendRequest { request: "r".into(), data: None, workers: self.input.maybe_text() },
         };
         Event::Requested { from: RequestRef { peer, id: self.input.text() }, request }
     }
 
     fn general(&mut self) -> Event {
-        match self.input.below(12) {
+        match self.input.below(14) {
+            12 => {
+                let (path, before, after) = ("/srv/app".into(), "before".into(), "after".into());
+                Event::ReleaseLinkFound {
+                    result: self.failure().map(|()| ReleaseLink { path, before, after }),
+                }
+            }
+            13 => Event::ReleaseLinkSwitched { to: "after".into(), result: self.failure() },
             0 => Event::Withdrawn { slot: self.slot(), link: "app.0.sock".into(), result: self.failure() },
             1 => Event::Swept { result: self.failure().map(|()| 1) },
             2 => Event::DevServing { address: Some(8000.into()), result: self.failure() },

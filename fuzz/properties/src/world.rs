@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::time::Duration;
 
 use nodesockd_core::action::{SpawnOrder, WorkerSignal};
@@ -12,7 +13,7 @@ use nodesockd_core::env_file::EnvFile;
 use nodesockd_core::event::{CpuTime, DaemonSignal, Event, ExitStatus, Failure, Memory, Queue};
 use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
-use nodesockd_core::release::Release;
+use nodesockd_core::release::{Release, ReleaseLink};
 use nodesockd_core::state::{Entry, Leftovers};
 use nodesockd_core::supervisor::Handoff;
 use nodesockd_core::survey::{Own, Survey};
@@ -467,6 +468,15 @@ impl Backend for World<'_> {
 
     fn has_release(&mut self, _release: &Release) -> bool {
         self.fails().is_ok()
+    }
+
+    fn find_release_link(&mut self, named: &Release, folder: &Path) -> Result<ReleaseLink, Failure> {
+        let (path, before) = (named.dir.clone(), "before".into());
+        self.fails().map(|()| ReleaseLink { path, before, after: folder.to_owned() })
+    }
+
+    fn switch_release_link(&mut self, _path: &Path, _from: &Path, _to: &Path) -> Result<(), Failure> {
+        self.fails()
     }
 
     fn survey(&mut self) -> Survey {

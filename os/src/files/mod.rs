@@ -10,6 +10,7 @@ pub(crate) mod lock;
 pub(crate) mod logs;
 pub(crate) mod queue;
 pub(crate) mod release;
+pub(crate) mod release_link;
 pub(crate) mod state_file;
 pub(crate) mod sweep;
 pub(crate) mod tmp_dir;

@@ -30,11 +30,16 @@ impl Asker {
     pub(crate) fn log(self, request: &Request) {
         let (name, words) = (request.name(), self.words());
         match request {
-            Request::Status | Request::Config | Request::SendMessage { .. } | Request::SendRequest { .. } => {
+            Request::Status
+            | Request::Config
+            | Request::AttachDeploy { .. }
+            | Request::SendMessage { .. }
+            | Request::SendRequest { .. } => {
                 tracing::debug!("`{name}` was asked for by {words}")
             }
             Request::Start(_)
             | Request::Restart { .. }
+            | Request::Deploy(_)
             | Request::Resume
             | Request::Stop
             | Request::SetWorkers { .. }

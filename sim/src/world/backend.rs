@@ -1,5 +1,6 @@
 //! The backend of the core over a [`World`].
 
+use std::path::Path;
 use std::time::Duration;
 
 use nodesockd_core::Time;
@@ -10,7 +11,7 @@ use nodesockd_core::env_file::EnvFile;
 use nodesockd_core::event::{CpuTime, Event, Failure, Memory, Queue};
 use nodesockd_core::id::{ConnId, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
-use nodesockd_core::release::Release;
+use nodesockd_core::release::{Release, ReleaseLink};
 use nodesockd_core::state::{Entry, Leftovers};
 use nodesockd_core::supervisor::Handoff;
 use nodesockd_core::survey::{Own, Survey};
@@ -102,6 +103,14 @@ impl Backend for World {
 
     fn has_release(&mut self, release: &Release) -> bool {
         World::has_release(self, release)
+    }
+
+    fn find_release_link(&mut self, _named: &Release, folder: &Path) -> Result<ReleaseLink, Failure> {
+        World::find_release_link(self, folder)
+    }
+
+    fn switch_release_link(&mut self, _path: &Path, from: &Path, to: &Path) -> Result<(), Failure> {
+        World::switch_release_link(self, from, to)
     }
 
     fn survey(&mut self) -> Survey {

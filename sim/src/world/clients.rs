@@ -49,6 +49,15 @@ impl Clients {
         self.asked.values().any(|asked| asked.finals < asked.heard && is_operation(&asked.request))
     }
 
+    /// Somebody waits for the end of an operation that is not a deploy.
+    pub fn has_waiting_operation(&self) -> bool {
+        let other = |asked: &&Asked| !matches!(asked.request, Request::Deploy(_));
+        self.asked
+            .values()
+            .filter(other)
+            .any(|asked| asked.finals < asked.heard && is_operation(&asked.request))
+    }
+
     /// The daemon is dead, and all connections with it.
     pub fn forget_all(&mut self) {
         self.connections.clear();
@@ -126,6 +135,7 @@ impl World {
         self.clients.connections.remove(&client);
         self.tally.count("client hangs up");
         self.trace.line(self.agenda.now(), format_args!("client {client}"), "hangs up");
+        self.deploy_left(Peer::Client(conn));
         self.deliver(Some(Lane::Client(conn)), ms(0), Event::Disconnected { conn });
     }
 
@@ -141,9 +151,13 @@ impl World {
             finals: 0,
         });
         asked.heard += 1;
-        if is_operation(request) {
+        if let Request::Deploy(options) = request {
+            self.may_go();
+            self.deploy_asked(from, options);
+        } else if is_operation(request) {
             self.may_go();
             self.releases.ask();
+            self.oracle.unfinished = None;
         }
         if overlaps {
             self.tally.count("overlapping commands");
@@ -159,6 +173,9 @@ impl World {
                 self.violated(format_args!("{} gets an answer that is not from who was asked", to.id));
             }
         }
+        if let Some(Body::Deploy(news)) = &reply.body {
+            self.deploy_news(to, news);
+        }
         let Some(asked) = self.clients.asked.get_mut(to) else {
             self.violated(format_args!("a reply to {}, which nobody asked", to.id));
             return;
@@ -173,6 +190,7 @@ impl World {
         asked.finals += 1;
         let (request, number, overlaps) = (asked.request.clone(), asked.number, asked.overlaps);
         self.mark_reply(&request, overlaps, reply);
+        self.deploy_ended(to, reply);
         self.clients.last_answer = Some(reply.code.map_or(Ok(()), Err));
         let who = self.peer(&to.peer);
         let outcome = match reply.code {
@@ -285,6 +303,11 @@ pub(super) fn name(ask: &Ask) -> String {
             let (wait, until_swap) = (flag(*wait, " --wait"), flag(*until_swap, " --no-wait"));
             format!("restart{}{}{wait}{until_swap}", flag(*suspended, " --suspended"), option(*attempts))
         }
+        Ask::Deploy { release, watch_ms } => {
+            let release = release.map_or_else(String::new, |number| format!(" --release {number}"));
+            format!("deploy{release} --watch {watch_ms}ms")
+        }
+        Ask::AttachDeploy => "deploy --attach".to_owned(),
         Ask::Upgrade { suspended } => format!("restart --upgrade{}", flag(*suspended, " --suspended")),
         Ask::SetWorkers(count) => format!("set-workers {count}"),
         Ask::SetStandby(count) => format!("set-standby {count}"),
@@ -301,6 +324,7 @@ fn is_operation(request: &Request) -> bool {
     match request {
         Request::Start(_)
         | Request::Restart { .. }
+        | Request::Deploy(_)
         | Request::Stop
         | Request::SetWorkers { .. }
         | Request::SetStandby { .. }
@@ -308,6 +332,7 @@ fn is_operation(request: &Request) -> bool {
         | Request::Terminate => true,
         Request::Status
         | Request::Config
+        | Request::AttachDeploy { .. }
         | Request::Resume
         | Request::SendMessage { .. }
         | Request::SendRequest { .. } => false,
@@ -332,6 +357,8 @@ fn kind(request: &Request) -> &'static str {
         Request::Config => "config",
         Request::Start(_) => "start",
         Request::Restart { .. } => "restart",
+        Request::Deploy(_) => "deploy",
+        Request::AttachDeploy { .. } => "deploy --attach",
         Request::Resume => "resume",
         Request::Stop => "stop",
         Request::SetWorkers { .. } => "set-workers",

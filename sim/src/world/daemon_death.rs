@@ -62,12 +62,14 @@ impl World {
         self.deaths.count += 1;
         self.deaths.forgot |= self.deaths.stale;
         self.agenda.lose_daemon();
+        self.deploy_interrupted();
         self.clients.forget_all();
         for process in self.processes.iter_mut() {
             process.lose_daemon();
         }
         // One that died before it knew what its predecessor had left unfinished leaves that unfinished, too.
-        let unfinished = busy || self.state.as_ref().is_some_and(|state| state.rollout.is_some());
+        let unfinished = busy
+            || self.state.as_ref().is_some_and(|state| state.rollout.is_some() || state.deploy.is_some());
         self.deaths.kept = if unfinished || self.deaths.stale { BTreeSet::new() } else { self.untroubled() };
         self.let_go();
     }

@@ -68,6 +68,8 @@ pub(crate) struct Plan {
     /// How it shows that it is ready.
     pub ready: Ready,
     pub behaviours: Vec<Behaviour>,
+    /// The number of the release that it runs.
+    pub release: usize,
     /// From accepting a request until its answer.
     pub service: Duration,
     pub spawned: Time,

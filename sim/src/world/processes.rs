@@ -65,6 +65,7 @@ impl World {
             plan: Plan {
                 ready: order.ready,
                 behaviours: behaviours.clone(),
+                release: running,
                 service: ms(service),
                 spawned: self.agenda.now(),
                 boots_at: self.agenda.now() + boot,

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use nodesockd_core::event::Failure;
-use nodesockd_core::release::Release;
+use nodesockd_core::release::{Release, ReleaseLink};
 
 use super::World;
+use crate::faults::Call;
 
 /// Where releases lie, each in a folder named by its number.
 const RELEASES: &str = "/srv/releases";
@@ -20,6 +21,8 @@ pub(crate) struct Releases {
     pruned: BTreeSet<usize>,
     /// Those that were current when somebody asked for new workers, or may have been.
     asked_for: BTreeSet<usize>,
+    /// The one that the daemon is deploying.
+    deploying: Option<usize>,
     /// SIGHUP may mean new workers at any later time.
     signalled: bool,
 }
@@ -29,12 +32,12 @@ pub(crate) fn release(number: usize) -> Release {
     Release { dir: folder(number), script_dir: None, env: Vec::new() }
 }
 
-fn folder(number: usize) -> PathBuf {
+pub(crate) fn folder(number: usize) -> PathBuf {
     Path::new(RELEASES).join(number.to_string())
 }
 
 /// Which release a working directory is of; `None` if it is the symlink.
-fn number_of(dir: &Path) -> Option<usize> {
+pub(crate) fn number_of(dir: &Path) -> Option<usize> {
     dir.strip_prefix(RELEASES).ok()?.to_str()?.parse().ok()
 }
 
@@ -50,6 +53,17 @@ impl Releases {
         self.ask();
     }
 
+    /// Somebody asks for a deploy of this release, or of what the symlink names.
+    pub fn deploys(&mut self, release: Option<usize>) {
+        self.deploying = Some(release.unwrap_or(self.current));
+    }
+
+    /// That deploy has ended. If it did not succeed, nobody wants its release any more.
+    pub fn deployed(&mut self, stays: bool) {
+        let release = self.deploying.take().filter(|_| stays);
+        self.asked_for.extend(release);
+    }
+
     /// Somebody asks for new workers.
     pub fn ask(&mut self) {
         self.asked_for.insert(self.current);
@@ -60,6 +74,8 @@ impl World {
     /// The symlink names another release from now on.
     pub(super) fn deploy(&mut self, number: usize) {
         self.trace.line(self.agenda.now(), "operator", format_args!("deploy release {number}"));
+        self.oracle.unfinished = None;
+        self.oracle.deploy.iter_mut().for_each(|deploy| deploy.moved = true);
         self.releases.current = number.min(self.scenario.releases.len().saturating_sub(1));
         self.releases.pruned.remove(&self.releases.current);
         if self.releases.signalled || self.clients.has_open_operation() {
@@ -84,6 +100,38 @@ impl World {
         Ok(release(self.releases.current))
     }
 
+    pub(super) fn find_release_link(&mut self, folder: &Path) -> Result<ReleaseLink, Failure> {
+        self.call(Call::FindReleaseLink)?;
+        let number = number_of(folder).filter(|number| !self.releases.pruned.contains(number));
+        let Some(number) = number else { return Err(Failure(format!("{}: ENOENT", folder.display()))) };
+        let current = self.releases.current;
+        self.oracle.deploy.iter_mut().for_each(|deploy| deploy.before = current);
+        let (before, after) = (self::folder(current), self::folder(number));
+        Ok(ReleaseLink { path: "/srv/app".into(), before, after })
+    }
+
+    pub(super) fn switch_release_link(&mut self, from: &Path, to: &Path) -> Result<(), Failure> {
+        let called = self.call(Call::SwitchReleaseLink);
+        self.log_file(format_args!("switch the release to {}", to.display()), &called);
+        if called.is_err() {
+            self.oracle.deploy.iter_mut().for_each(|deploy| deploy.moved = true);
+            self.oracle.unfinished = None;
+        }
+        called?;
+        if number_of(from) != Some(self.releases.current) {
+            return Err(Failure("somebody else has switched it".into()));
+        }
+        let Some(number) = number_of(to) else { return Err(Failure("no release".into())) };
+        self.releases.current = number;
+        // Whoever removes old releases keeps the one before.
+        self.releases.pruned.remove(&number);
+        // A restart that waits, or a reload by a signal, may find this one.
+        if self.releases.signalled || self.clients.has_waiting_operation() {
+            self.releases.ask();
+        }
+        Ok(())
+    }
+
     pub(super) fn has_release(&mut self, release: &Release) -> bool {
         number_of(&release.dir).is_none_or(|number| !self.releases.pruned.contains(&number))
     }
@@ -94,7 +142,7 @@ impl World {
         if self.releases.pruned.contains(&number) {
             return Err(Failure(format!("cannot change to the working directory {}: ENOENT", dir.display())));
         }
-        if !self.releases.asked_for.contains(&number) {
+        if !self.releases.asked_for.contains(&number) && self.releases.deploying != Some(number) {
             self.violated(format_args!(
                 "a worker is started that runs release {number}, which nobody has asked for"
             ));

@@ -381,6 +381,9 @@ impl SmallWorld {
             Action::LocateRelease { named, .. } => {
                 Some(Event::ReleaseLocated { named: Ok(named), gone: false })
             }
+            Action::FindReleaseLink { .. } | Action::SwitchReleaseLink { .. } => {
+                return Err("nobody has asked for a deploy".into());
+            }
             Action::Survey | Action::Restore { .. } => {
                 return Err("nobody has removed anything".into());
             }

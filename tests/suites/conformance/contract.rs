@@ -304,6 +304,7 @@ pub async fn a_state_file_is_replaced_and_removed(stage: &mut impl Stage) {
         generation: 1,
         release: None,
         workers: Vec::new(),
+        deploy: None,
         rollout: None,
     };
     stage.backend().persist(None).expect("nothing to remove");

@@ -1,52 +1,10 @@
 //! Releases that come and go behind a `current` symlink.
 
-use std::os::unix::fs::symlink;
-
 use nix::sys::signal::Signal;
 use nodesockd_tests::program::{self, NEWER};
 use nodesockd_tests::{App, Daemon, http};
 
-/// Lays out release `number` of an app: its script and its configuration.
-fn release(app: &App, number: u32) {
-    let folder = app.path(&format!("releases/{number}"));
-    std::fs::create_dir_all(&folder).unwrap();
-    app.save();
-    for file in ["app.js", "nodesockd.toml"] {
-        std::fs::copy(app.path(file), folder.join(file)).unwrap();
-    }
-}
-
-/// An app in two releases, of which the first is the current one.
-fn released() -> App {
-    laid_out(App::new())
-}
-
-/// `app` in two releases, of which the first is the current one.
-fn laid_out(app: App) -> App {
-    let run = app.run().display().to_string();
-    let app = app.set("tmpDir", run);
-    release(&app, 1);
-    release(&app, 2);
-    switch(&app, 1);
-    app
-}
-
-/// Makes `current` name a release, in one step.
-fn switch(app: &App, number: u32) {
-    symlink(format!("releases/{number}"), app.path("next")).unwrap();
-    std::fs::rename(app.path("next"), app.path("current")).unwrap();
-}
-
-/// Which release the worker in slot 0 runs: of its script and of its working directory.
-fn running(app: &App) -> [String; 2] {
-    let page = http::get(&app.link(0), "/").json();
-    ["script", "folder"].map(|key| page[key].as_str().unwrap().to_owned())
-}
-
-fn expected(app: &App, number: u32) -> [String; 2] {
-    let folder = app.path(&format!("releases/{number}"));
-    [folder.join("app.js"), folder].map(|path| path.display().to_string())
-}
+use super::releases::{expected, laid_out, released, running, switch};
 
 #[test]
 fn workers_run_the_new_release_after_the_switch() {

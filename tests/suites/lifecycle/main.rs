@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests stop a test as well")]
 
 mod contract;
+mod deploying;
 mod deploys;
 mod dev_server;
 mod failures;
+mod releases;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nodesockd_core::action::{SpawnOrder, WorkerSignal};
@@ -15,7 +15,7 @@ use nodesockd_core::env_file::EnvFile;
 use nodesockd_core::event::{CpuTime, ExitStatus, Failure, Memory, Queue};
 use nodesockd_core::id::{BootId, ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
-use nodesockd_core::release::Release;
+use nodesockd_core::release::{Release, ReleaseLink};
 use nodesockd_core::state::{Entry, Leftovers};
 use nodesockd_core::supervisor::{Daemon, Handoff};
 use nodesockd_core::survey::{Own, Survey};
@@ -199,6 +199,14 @@ impl Backend for Crew {
 
     fn has_release(&mut self, _release: &Release) -> bool {
         true
+    }
+
+    fn find_release_link(&mut self, named: &Release, folder: &Path) -> Result<ReleaseLink, Failure> {
+        Ok(ReleaseLink { path: named.dir.clone(), before: folder.to_owned(), after: folder.to_owned() })
+    }
+
+    fn switch_release_link(&mut self, _path: &Path, _from: &Path, _to: &Path) -> Result<(), Failure> {
+        Ok(())
     }
 
     fn survey(&mut self) -> Survey {

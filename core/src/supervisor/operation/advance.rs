@@ -3,7 +3,7 @@
 use crate::id::WorkerId;
 use crate::supervisor::pool::Pool;
 
-use super::{Operation, Operations, Phase, begin, done, replace, retirement};
+use super::{Operation, Operations, Phase, begin, deploy, done, replace, retirement};
 
 /// Takes the operation in progress as far as it goes now, and what is left of earlier ones.
 pub(in crate::supervisor) fn advance(pool: &mut Pool, operations: &mut Operations) {
@@ -23,6 +23,7 @@ pub(in crate::supervisor) fn advance(pool: &mut Pool, operations: &mut Operation
             }
             Phase::Swapping(rollout, swap) if swap.failure().is_none() => {
                 let rest = replace::commit(pool, operations, kind, requesters, rollout);
+                deploy::tell_watch(pool, operations);
                 begin::next_if_ended(pool, operations, rest);
             }
             Phase::Swapping(rollout, swap) => {
@@ -31,7 +32,15 @@ pub(in crate::supervisor) fn advance(pool: &mut Pool, operations: &mut Operation
                 operations.enter(&mut pool.requests, kind, requesters, phase);
             }
             Phase::Reverting(rollout, swap) => {
-                replace::abandon(pool, kind, requesters, rollout, swap.into_failure());
+                replace::abandon(pool, operations, kind, requesters, rollout, swap.into_failure());
+                begin::next(pool, operations);
+            }
+            Phase::Watching(watch) => {
+                deploy::confirm(pool, operations, kind, requesters, &watch);
+                begin::next(pool, operations);
+            }
+            Phase::RollingBack(rollback) => {
+                deploy::rolled_back(pool, operations, requesters, rollback);
                 begin::next(pool, operations);
             }
             Phase::Retiring { .. } => {
@@ -51,6 +60,8 @@ fn is_over(pool: &Pool, phase: &Phase) -> bool {
     match phase {
         Phase::Starting(rollout) => rollout.can_swap(pool),
         Phase::Swapping(_, swap) | Phase::Reverting(_, swap) => swap.is_complete(),
+        Phase::Watching(watch) => watch.until <= pool.now(),
+        Phase::RollingBack(rollback) => rollback.pending.is_empty(),
         Phase::Retiring { leaving } => leaving.is_empty() || defect!(CompleteBeforeOldGone),
         Phase::Loading { .. } | Phase::Locating(_) | Phase::Upgrading { .. } => false,
     }

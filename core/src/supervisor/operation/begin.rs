@@ -13,8 +13,8 @@ use crate::wire::{Code, Reply, StartOptions};
 
 use super::plan::{Plan, all_places};
 use super::{
-    Kind, Operation, Operations, Phase, Progress, Queued, Requester, done, locate, replace, reply_to_all,
-    upgrade,
+    Kind, Operation, Operations, Phase, Progress, Queued, Requester, done, locate, release_link, replace,
+    reply_to_all, upgrade, watch,
 };
 
 /// More waiting restarts than this make no sense: each of them replaces the same workers.
@@ -332,8 +332,13 @@ fn preempt(pool: &mut Pool, operations: &mut Operations, kind: Kind) {
             replace::release(pool, &rollout);
         }
         Phase::Upgrading { step, .. } => upgrade::call_off(pool, step),
-        Phase::Loading { .. } | Phase::Locating(_) | Phase::Retiring { .. } => {}
+        Phase::Watching(watch) => {
+            watch::let_go(pool, &watch);
+            operations.deployment = None;
+        }
+        Phase::Loading { .. } | Phase::Locating(_) | Phase::RollingBack(_) | Phase::Retiring { .. } => {}
     }
+    release_link::undo(pool, operations);
     let words = format!("{} was ended by {}", operation.kind.words(), kind.words());
     if !defect!(PreemptedNotAnswered) {
         reply_to_all(pool, operation.requesters, &Reply::failed(Some(Code::Busy), vec![words]));

@@ -1,18 +1,25 @@
 //! The operation in progress, how far it has got, and what waits for its end.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
 
 use crate::handoff::{QueuedRecord, RequesterRecord, RestartRecord, RetirementRecord};
 use crate::id::{Peer, RequestRef, WorkerId};
+use crate::release::ReleaseLink;
+use crate::state::DeployRecord;
 use crate::supervisor::pool::Pool;
 use crate::supervisor::requests::{Audience, Requests};
-use crate::wire::StartOptions;
+use crate::supervisor::timer::Timer;
+use crate::time::Time;
+use crate::wire::{Reply, StartOptions};
 
+use super::deployment::Deployment;
 use super::kind::Kind;
 use super::plan::Plan;
 use super::requester::{Requester, audience};
 use super::retirement::Retirement;
 use super::rollout::{Rollout, Swap};
+use super::watch::{Rollback, Watch};
 
 /// The operation in progress, and what waits for its end.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +32,12 @@ pub(in crate::supervisor) struct Operations {
     pub(super) reload_wanted: bool,
     /// So did a SIGUSR2.
     pub(super) upgrade_wanted: bool,
+    /// What the deploy in progress is about.
+    pub(super) deployment: Option<Deployment>,
+    /// The symlink of a deploy that was given up is being switched back.
+    pub(super) restoring: Option<ReleaseLink>,
+    /// How the last deploy ended.
+    pub(super) last_deploy: Option<Reply>,
     /// What became of an operation that an earlier daemon had begun.
     note: Option<String>,
 }
@@ -52,6 +65,10 @@ pub(in crate::supervisor) enum Phase {
     Swapping(Rollout, Swap),
     /// A link could not be swapped; those that were are being swapped back.
     Reverting(Rollout, Swap),
+    /// The new workers of a deploy serve, and are watched; the old ones are kept.
+    Watching(Watch),
+    /// A new worker failed; links are being swapped back to the old ones.
+    RollingBack(Rollback),
     /// Nothing else may begin until these workers are gone: all of them, or all that are active in a suspended app.
     Retiring { leaving: BTreeSet<WorkerId> },
 }
@@ -116,7 +133,9 @@ impl Operations {
             Phase::Starting(_) | Phase::Swapping(..) | Phase::Reverting(..) => {
                 Audience::OfNewWorkers(audience)
             }
-            Phase::Retiring { .. } => Audience::OfAllWorkers(audience),
+            Phase::Watching(_) | Phase::RollingBack(_) | Phase::Retiring { .. } => {
+                Audience::OfAllWorkers(audience)
+            }
             Phase::Loading { .. } | Phase::Locating(_) | Phase::Upgrading { .. } => Audience::Nobody,
         });
         self.current = Some(Operation { kind, requesters, phase });
@@ -147,10 +166,35 @@ impl Operations {
             Phase::Starting(rollout) | Phase::Swapping(rollout, _) | Phase::Reverting(rollout, _) => {
                 Some((operation.kind, rollout))
             }
-            Phase::Loading { .. } | Phase::Locating(_) | Phase::Upgrading { .. } | Phase::Retiring { .. } => {
-                None
-            }
+            Phase::Loading { .. }
+            | Phase::Locating(_)
+            | Phase::Upgrading { .. }
+            | Phase::Watching(_)
+            | Phase::RollingBack(_)
+            | Phase::Retiring { .. } => None,
         }
+    }
+
+    /// For how long the new workers of the deploy in progress are to be watched, if they are.
+    pub(super) fn watch_time(&self) -> Option<Duration> {
+        let watch = self.deployment.as_ref()?.watch;
+        (watch > Duration::ZERO).then_some(watch)
+    }
+
+    /// When the operation in progress goes on by itself.
+    pub fn next_deadline(&self) -> Option<(Time, Timer)> {
+        let Phase::Watching(Watch { until, .. }) = &self.current.as_ref()?.phase else { return None };
+        Some((*until, Timer::Watch))
+    }
+
+    /// What a daemon has to know that follows this one, about the deploy in progress.
+    pub fn deploy_record(&self) -> Option<DeployRecord> {
+        let phase = self.current.as_ref().map(|operation| &operation.phase);
+        let swapped = self.deployment.as_ref().is_some_and(|deployment| deployment.swapped);
+        let link = self.deployment.as_ref().and_then(|deployment| deployment.link.clone());
+        let undone = self.restoring.is_some() || matches!(phase, Some(Phase::RollingBack(_)));
+        let record = DeployRecord { link: self.restoring.clone().or(link), swapped, undone };
+        (self.deployment.is_some() || self.restoring.is_some()).then_some(record)
     }
 
     /// The set of new workers that boot.

@@ -5,6 +5,7 @@
 pub(in crate::supervisor) enum Kind {
     Start,
     Restart,
+    Deploy,
     SetWorkers,
     SetStandby,
     Reload,
@@ -19,6 +20,7 @@ impl Kind {
         match self {
             Self::Start => "a start",
             Self::Restart => "a restart",
+            Self::Deploy => "a deploy",
             Self::SetWorkers => "a change of the number of workers",
             Self::SetStandby => "a change of the number of standbys",
             Self::Reload => "a reload",

@@ -23,8 +23,14 @@ pub(super) fn begin(
         let generation = pool.generation.clone();
         return roll_out(pool, operations, kind, requesters, plan, generation);
     }
-    let (named, env_files) = (Release::named_by(&plan.config), plan.config.env_files.clone());
     operations.enter(&mut pool.requests, kind, requesters, Phase::Locating(Box::new(plan)));
+    look_up(pool, operations);
+}
+
+/// Finds the release of the operation that waits for it.
+pub(super) fn look_up(pool: &mut Pool, operations: &Operations) {
+    let Some(Phase::Locating(plan)) = operations.current().map(|operation| &operation.phase) else { return };
+    let (named, env_files) = (Release::named_by(&plan.config), plan.config.env_files.clone());
     pool.effects.order(Action::LocateRelease { named, env_files, pinned: None });
 }
 

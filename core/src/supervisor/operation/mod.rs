@@ -5,25 +5,32 @@
 //! | `kind`, `requester` | which operations there are, and who waits for one |
 //! | `plan` | what is to be rolled out |
 //! | `rollout` | the set of new workers, and the links that are swapped to them |
+//! | `deployment`, `watch` | what a deploy is about, and the watch over its new workers while the old ones are kept |
 //! | `current` | the operation in progress, and what waits for its end |
 //! | `retirement` | what is left of an operation whose new workers serve |
+//! | `release_link` | switches the symlink of a deploy back |
 //! | `replace` | replaces or adds workers as a set |
 //! | `locate` | finds the release that a new generation runs |
 //! | `upgrade` | replaces the daemon under running workers |
 //! | `begin` | starts operations, those that have waited included, and ends them before they are done |
+//! | `deploy` | switches the release, and goes back if the new workers fail |
 //! | `advance` | takes the operation in progress from phase to phase |
 
 pub(super) mod advance;
 pub(super) mod begin;
 mod current;
+pub(super) mod deploy;
+mod deployment;
 mod kind;
 pub(super) mod locate;
 mod plan;
+pub(super) mod release_link;
 pub(super) mod replace;
 mod requester;
 pub(super) mod retirement;
 pub(super) mod rollout;
 pub(super) mod upgrade;
+mod watch;
 
 use current::Queued;
 pub(super) use current::{Operation, Operations, Phase, Progress, Step};

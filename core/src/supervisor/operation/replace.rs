@@ -14,7 +14,10 @@ use crate::wire::{Body, Code, FailedWorker, Reply, Stage, ToWorker};
 use super::plan::Plan;
 use super::requester::audience;
 use super::rollout::{PendingWorker, Rollout, Swap};
-use super::{Kind, Operation, Operations, Phase, Progress, Requester, reply_to_all, retirement};
+use super::watch::{self, Watch};
+use super::{
+    Kind, Operation, Operations, Phase, Progress, Requester, release_link, reply_to_all, retirement,
+};
 
 /// Starts the workers of a plan.
 pub(super) fn roll_out(
@@ -84,6 +87,8 @@ pub(in crate::supervisor) fn worker_failed(
         }
         Some(
             Phase::Reverting(..)
+            | Phase::Watching(_)
+            | Phase::RollingBack(_)
             | Phase::Loading { .. }
             | Phase::Locating(_)
             | Phase::Upgrading { .. }
@@ -94,12 +99,12 @@ pub(in crate::supervisor) fn worker_failed(
     if let Some(Operation { kind, requesters, phase: Phase::Starting(rollout) }) =
         operations.take(&mut pool.requests)
     {
-        abandon(pool, kind, requesters, rollout, None);
+        abandon(pool, operations, kind, requesters, rollout, None);
     }
     Progress::Ended
 }
 
-fn failed_worker(pool: &Pool, id: WorkerId, reason: &str) -> FailedWorker {
+pub(super) fn failed_worker(pool: &Pool, id: WorkerId, reason: &str) -> FailedWorker {
     let worker = pool.workers.get(id);
     let stderr = worker.and_then(|worker| match &worker.start().stderr {
         Output::File(path) => Some(path.to_string_lossy().into_owned()),
@@ -131,6 +136,13 @@ pub(in crate::supervisor) fn published(
     failure: Option<&str>,
 ) -> bool {
     let phase = operations.current.as_mut().map(|operation| &mut operation.phase);
+    if let Some(Phase::RollingBack(rollback)) = phase {
+        let ours = rollback.pending.remove(&slot);
+        rollback.errors.extend(failure.filter(|_| ours).map(|reason| {
+            format!("the link of slot {slot} could not be swapped back yet, which is tried again: {reason}")
+        }));
+        return false;
+    }
     let Some(Phase::Swapping(_, swap) | Phase::Reverting(_, swap)) = phase else { return false };
     let ours = swap.pending.remove(&slot);
     if let Some(reason) = failure.filter(|_| ours && !defect!(SwapFailureIgnored)) {
@@ -173,7 +185,9 @@ pub(in crate::supervisor) fn commit(
         limits::watch_all(pool);
     }
     pool.desired = desired;
-    pool.generation = generation;
+    let former = std::mem::replace(&mut pool.generation, generation);
+    let watch = operations.watch_time();
+    let mut kept = BTreeSet::new();
     pool.requests.tell_progress_to(Audience::OfAllWorkers(audience(&requesters)));
     for PendingWorker { place, worker, .. } in &workers {
         joins(pool, *place, *worker);
@@ -183,7 +197,11 @@ pub(in crate::supervisor) fn commit(
     others.retain(|id| !new.contains(id));
     for id in &others {
         if replaces && !pool.owns_its_slot(*id) {
-            retire::retire(pool, *id);
+            if watch.is_some() && watch::set_aside(pool, *id) {
+                kept.insert(*id);
+            } else {
+                retire::retire(pool, *id);
+            }
         }
     }
     if renamed {
@@ -191,6 +209,15 @@ pub(in crate::supervisor) fn commit(
     }
     surplus::retire_all_surplus(pool);
     pool.requests.tell_progress_to(Audience::Nobody);
+    if let Some(time) = watch {
+        let watch = Watch { new, kept, former, until: pool.now() + time };
+        operations.deployment.iter_mut().for_each(|deployment| deployment.swapped = true);
+        operations.enter(&mut pool.requests, kind, requesters, Phase::Watching(watch));
+        return Progress::GoesOn;
+    }
+    if operations.deployment.take().is_some() {
+        operations.last_deploy = Some(Reply::done(None));
+    }
     let mut leaving: BTreeSet<WorkerId> = others.into_iter().filter(|id| leaves(pool, *id)).collect();
     if suspended {
         operations.enter(&mut pool.requests, kind, requesters, Phase::Retiring { leaving });
@@ -223,6 +250,7 @@ fn leaves(pool: &Pool, id: WorkerId) -> bool {
     pool.workers.get(id).is_some_and(|worker| match worker.role() {
         _ if worker.is_gone() => false,
         Role::Retired { .. } => true,
+        Role::Kept(_) => false,
         Role::Joining(Place::Slot(slot)) | Role::Holding(Place::Slot(slot)) => slot.0 >= pool.desired.slots,
         Role::Joining(Place::Standby) | Role::Holding(Place::Standby) => false,
     })
@@ -240,6 +268,7 @@ fn tell_name(pool: &mut Pool) {
 /// Gives a rollout up: what was there before stays.
 pub(in crate::supervisor) fn abandon(
     pool: &mut Pool,
+    operations: &mut Operations,
     kind: Kind,
     requesters: Vec<Requester>,
     rollout: Rollout,
@@ -251,6 +280,7 @@ pub(in crate::supervisor) fn abandon(
     if !defect!(AbandonedWorkersStay) {
         release(pool, &rollout);
     }
+    release_link::undo(pool, operations);
     let errors: Vec<String> = match failure {
         Some(failure) => vec![failure],
         None => rollout.failed.iter().map(describe).collect(),
@@ -258,6 +288,9 @@ pub(in crate::supervisor) fn abandon(
     tracing::warn!("{} failed, nothing has changed: {}", kind.words(), errors.join("; "));
     let mut reply = Reply::failed(Some(Code::StartFailed), errors);
     reply.body = (!rollout.failed.is_empty()).then_some(Body::Failed(rollout.failed));
+    if kind == Kind::Deploy {
+        operations.last_deploy = Some(reply.clone());
+    }
     reply_to_all(pool, requesters, &reply);
 }
 

@@ -86,7 +86,7 @@ pub(in crate::supervisor) fn replace_next(pool: &mut Pool, calm: bool) {
     let Some((id, reason)) = pool.over_limit.waiting.pop_first() else { return };
     let place = match pool.workers.get(id).filter(|worker| worker.is_healthy()).map(Worker::role) {
         Some(Role::Holding(place)) => place,
-        Some(Role::Joining(_) | Role::Retired { .. }) | None => return,
+        Some(Role::Joining(_) | Role::Kept(_) | Role::Retired { .. }) | None => return,
     };
     tracing::info!(worker = %id.short(), "worker is replaced: {reason}");
     pool.over_limit.leaving = Some(id);

@@ -25,7 +25,7 @@ pub(in crate::supervisor) fn retire_surplus(pool: &mut Pool, slots: &BTreeSet<Sl
                 Role::Holding(Place::Standby) => {
                     !in_flight || keep_standby(pool, worker, &mut wanted_standbys)
                 }
-                Role::Joining(_) | Role::Retired { .. } => true,
+                Role::Joining(_) | Role::Kept(_) | Role::Retired { .. } => true,
             }
         });
         if !keep {

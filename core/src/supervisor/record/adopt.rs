@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use crate::config::Ready;
 use crate::id::SlotIndex;
-use crate::state::{Leftovers, RecordedStage, Survivor, WorkerRecord};
+use crate::state::{DeployRecord, Leftovers, RecordedStage, State, Survivor, WorkerRecord};
 use crate::supervisor::generation::Generation;
 use crate::supervisor::goal::Desired;
-use crate::supervisor::operation::Operations;
+use crate::supervisor::operation::{Operations, release_link};
 use crate::supervisor::pool::{Pool, retire};
 use crate::supervisor::worker::{Adopted, Channel, Exposure, Place, Protocol, Role, Start, Worker};
 
@@ -43,6 +43,8 @@ pub(in crate::supervisor) fn adopt(pool: &mut Pool, operations: &mut Operations,
     let finishes = adopt_desired(pool, operations, left, &links);
     let rollout = left.state.as_ref().and_then(|state| state.rollout.as_ref());
     let replaced = finishes && rollout.is_some_and(|rollout| rollout.replaces);
+    let watched =
+        left.state.as_ref().is_some_and(|state| state.deploy.as_ref().is_some_and(|deploy| deploy.swapped));
     for survivor in &left.survivors {
         let record = left.record(survivor.id);
         let link = links.iter().find(|link| link.owner == Some(survivor.id));
@@ -50,6 +52,7 @@ pub(in crate::supervisor) fn adopt(pool: &mut Pool, operations: &mut Operations,
             Some(true) if !finishes => Fate::Undone,
             Some(true) => Fate::Stays,
             Some(false) | None if replaced => Fate::Replaced,
+            Some(false) if watched && is_of_another_generation(pool, record) => Fate::Replaced,
             Some(false) | None => Fate::Stays,
         };
         adopt_worker(pool, *survivor, record, link.map(|link| link.slot), fate);
@@ -80,6 +83,33 @@ fn adopt_desired(
     if state.generation > 0 {
         pool.generation = Generation { number: state.generation, release: state.release.clone() };
     }
+    let finishes = adopt_rollout(pool, operations, state, links);
+    adopt_deploy(pool, operations, state, finishes);
+    finishes
+}
+
+/// Whether a worker is known not to be of the generation in force.
+fn is_of_another_generation(pool: &Pool, record: Option<&WorkerRecord>) -> bool {
+    record.is_some_and(|record| record.generation > 0 && record.generation != pool.generation.number)
+}
+
+/// Undoes what an interrupted deploy has done to the symlink of the release, unless its workers had taken over.
+fn adopt_deploy(pool: &mut Pool, operations: &mut Operations, state: &State, finishes: bool) {
+    let Some(DeployRecord { link, swapped, undone }) = state.deploy.clone() else { return };
+    let stays = (swapped || finishes) && !undone;
+    if state.rollout.is_none() {
+        let ending = if stays { "its workers stay" } else { "it was undone" };
+        let note = format!("a deploy was interrupted by the end of an earlier daemon; {ending}");
+        tracing::warn!("{note}");
+        operations.set_note(Some(note));
+    }
+    if let Some(link) = link.filter(|_| !stays) {
+        release_link::restore(pool, operations, link);
+    }
+}
+
+/// Goes on with a rollout that was in progress, or undoes it. Returns whether it is to be finished.
+fn adopt_rollout(pool: &mut Pool, operations: &mut Operations, state: &State, links: &[OwnedLink]) -> bool {
     let Some(rollout) = &state.rollout else { return false };
     // Of those who share a socket, the link does not tell whom it is to name.
     let shared =

@@ -144,6 +144,7 @@ fn header(pool: &Pool, operations: &Operations) -> State {
         workers: Vec::new(),
         generation: pool.generation.number,
         release: pool.generation.release.clone().filter(|_| !defect!(StateForgetsRelease)),
+        deploy: operations.deploy_record().filter(|_| !defect!(StateForgetsDeploy)),
         rollout: operations.rollout().map(|(kind, rollout)| RolloutRecord {
             what: kind.words().to_owned(),
             replaces: rollout.replaces,

@@ -93,6 +93,8 @@ pub(super) enum Role {
     Joining(Place),
     /// It has this place, or comes to have it.
     Holding(Place),
+    /// It had this place, and is kept without a link while a deploy is watched: it may have to take the place again.
+    Kept(Place),
     /// It is on its way out; `from` is the slot it had.
     Retired { from: Option<SlotIndex> },
 }
@@ -214,7 +216,7 @@ impl Channel {
 impl Role {
     pub fn place(self) -> Option<Place> {
         match self {
-            Self::Joining(place) | Self::Holding(place) => Some(place),
+            Self::Joining(place) | Self::Holding(place) | Self::Kept(place) => Some(place),
             Self::Retired { .. } => None,
         }
     }
@@ -304,6 +306,11 @@ impl Worker {
         matches!(self.role, Role::Joining(_))
     }
 
+    /// It is kept without a link, in case that the workers that follow it fail.
+    pub fn is_kept(&self) -> bool {
+        matches!(self.role, Role::Kept(_))
+    }
+
     pub fn is_standby(&self) -> bool {
         self.role.place() == Some(Place::Standby)
     }
@@ -315,8 +322,12 @@ impl Worker {
     /// The slot it is for, or was.
     pub fn slot(&self) -> Option<SlotIndex> {
         match self.role {
-            Role::Joining(Place::Slot(slot)) | Role::Holding(Place::Slot(slot)) => Some(slot),
-            Role::Joining(Place::Standby) | Role::Holding(Place::Standby) => None,
+            Role::Joining(Place::Slot(slot))
+            | Role::Holding(Place::Slot(slot))
+            | Role::Kept(Place::Slot(slot)) => Some(slot),
+            Role::Joining(Place::Standby) | Role::Holding(Place::Standby) | Role::Kept(Place::Standby) => {
+                None
+            }
             Role::Retired { from } => from,
         }
     }
@@ -706,6 +717,20 @@ impl Worker {
         }
     }
 
+    /// Others have its place, and it is kept in case that they fail.
+    pub fn is_set_aside(&mut self) {
+        if let Role::Holding(place) = self.role {
+            self.role = Role::Kept(place);
+        }
+    }
+
+    /// It has its place again.
+    pub fn comes_back(&mut self) {
+        if let Role::Kept(place) = self.role {
+            self.role = Role::Holding(place);
+        }
+    }
+
     // Transitions: the way out.
 
     /// It has no place any more.
@@ -782,7 +807,7 @@ impl Worker {
 
     /// Its process has begun to end, which counts as a failure of the place it holds.
     pub fn dies(&mut self, now: Time, process: Process) {
-        self.died_in = self.role.place();
+        self.died_in = self.role.place().filter(|_| !self.is_kept());
         self.channel = Channel::Lost { at: now };
         self.killed(now, process);
     }

@@ -5,7 +5,7 @@ use crate::config::{Config, Program, fill};
 use crate::id::WorkerId;
 use crate::release::Release;
 
-use super::{Place, Role, Worker};
+use super::{Place, Worker};
 
 /// Variables that every worker gets if the daemon has them.
 const ALWAYS_PASSED: [&str; 5] = ["NODE_ENV", "PATH", "HOME", "LANG", "TZ"];
@@ -52,11 +52,9 @@ pub(in crate::supervisor) fn spawn_order(
 
 /// What `{slot}` stands for.
 fn slot_word(worker: &Worker) -> String {
-    match worker.role() {
-        Role::Joining(Place::Slot(slot)) | Role::Holding(Place::Slot(slot)) => slot.to_string(),
-        Role::Joining(Place::Standby) | Role::Holding(Place::Standby) | Role::Retired { .. } => {
-            "standby".to_owned()
-        }
+    match worker.role().place() {
+        Some(Place::Slot(slot)) => slot.to_string(),
+        Some(Place::Standby) | None => "standby".to_owned(),
     }
 }
 
@@ -89,11 +87,9 @@ fn overrides(
     let mut set = release.map(|release| release.env.clone()).unwrap_or_default();
     set.extend(ours.map(|(name, value)| (name.to_owned(), value)));
     if !listeners.is_empty() {
-        let names: Vec<String> = match worker.role() {
-            Role::Joining(Place::Slot(slot)) | Role::Holding(Place::Slot(slot)) => vec![slot.to_string()],
-            Role::Joining(Place::Standby) | Role::Holding(Place::Standby) | Role::Retired { .. } => {
-                (0..listeners.len()).map(|slot| slot.to_string()).collect()
-            }
+        let names: Vec<String> = match worker.role().place() {
+            Some(Place::Slot(slot)) => vec![slot.to_string()],
+            Some(Place::Standby) | None => (0..listeners.len()).map(|slot| slot.to_string()).collect(),
         };
         set.push(("LISTEN_FDS".to_owned(), listeners.len().to_string()));
         set.push(("LISTEN_FDNAMES".to_owned(), names.join(":")));

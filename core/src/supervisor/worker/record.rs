@@ -33,7 +33,8 @@ impl From<&Worker> for WorkerRecord {
         let Start { ordered, suspended, ready_by, ready_path, online_timeout, stderr, generation } = start;
         let (seat, in_rollout) = match *role {
             Role::Joining(place) => (SeatRecord::from(place), true),
-            Role::Holding(place) => (SeatRecord::from(place), false),
+            // No hand-off happens while a deploy is watched.
+            Role::Holding(place) | Role::Kept(place) => (SeatRecord::from(place), false),
             Role::Retired { from } => (SeatRecord::Retired { from }, false),
         };
         Self {

@@ -90,7 +90,10 @@ impl World {
             ToWorker::Resume { .. } if self.is_unnamed(worker) => {
                 self.violated(format_args!("{worker} is told to resume before a link names it"));
             }
-            ToWorker::Shutdown => self.check_retired(worker, "told to shut down"),
+            ToWorker::Shutdown => {
+                self.check_not_needed(worker, "told to shut down");
+                self.check_retired(worker, "told to shut down");
+            }
             ToWorker::Resume { .. }
             | ToWorker::Detach { .. }
             | ToWorker::SetName { .. }

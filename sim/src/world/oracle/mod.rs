@@ -1,6 +1,7 @@
 //! What operators were promised, and what they asked for since: the yardstick for all that the daemon does.
 
 pub(crate) mod conduct;
+mod deploys;
 pub(crate) mod known;
 mod links;
 mod loss_cause;
@@ -15,6 +16,8 @@ use nodesockd_core::config::{Config, Named, SocketPattern};
 use nodesockd_core::event::{DaemonSignal, Event};
 use nodesockd_core::id::SlotIndex;
 use nodesockd_core::wire::{FromWorker, Request};
+
+use deploys::Deploy;
 
 use crate::world::files::{Entry, Files};
 use crate::world::process::Processes;
@@ -63,6 +66,10 @@ pub(crate) struct Oracle {
     pub unswapped: BTreeSet<String>,
     /// Slots that an earlier daemon had given up when it died: it was told to stop, and nobody has served them since.
     pub given_up: BTreeSet<SlotIndex>,
+    /// The deploy in progress, as far as its client knows.
+    pub deploy: Option<Deploy>,
+    /// The release of a deploy during which the daemon died, and nothing was asked for since.
+    pub unfinished: Option<usize>,
     /// Links and sockets that somebody else removed, and that the daemon has not made again.
     pub spoiled: BTreeSet<String>,
 }
@@ -102,6 +109,8 @@ impl Oracle {
             sweep_failed: false,
             unswapped: BTreeSet::new(),
             given_up: BTreeSet::new(),
+            deploy: None,
+            unfinished: None,
             spoiled: BTreeSet::new(),
         }
     }
@@ -265,6 +274,8 @@ impl World {
             | Event::Removed { .. }
             | Event::Swept { .. }
             | Event::ReleaseLocated { .. }
+            | Event::ReleaseLinkFound { .. }
+            | Event::ReleaseLinkSwitched { .. }
             | Event::Surveyed(_)
             | Event::Unwatched { .. }
             | Event::Restored { .. }
@@ -301,6 +312,8 @@ impl World {
             Request::SetStandby { count } => oracle.most_standby = oracle.most_standby.max(*count),
             Request::Status
             | Request::Config
+            | Request::Deploy(_)
+            | Request::AttachDeploy { .. }
             | Request::Reload
             | Request::SendMessage { .. }
             | Request::SendRequest { .. } => {}
@@ -310,7 +323,7 @@ impl World {
     pub(crate) fn promise_on_reply(&mut self, number: u64, request: &Request, done: bool) {
         let now = self.agenda.now();
         let oracle = &mut self.oracle;
-        if matches!(request, Request::Start(_) | Request::Restart { .. }) {
+        if matches!(request, Request::Start(_) | Request::Restart { .. } | Request::Deploy(_)) {
             oracle.starts.push_back(now);
         }
         match request {
@@ -353,6 +366,8 @@ impl World {
             Request::SetWorkers { .. }
             | Request::Status
             | Request::Config
+            | Request::Deploy(_)
+            | Request::AttachDeploy { .. }
             | Request::SetStandby { .. }
             | Request::Reload
             | Request::SendMessage { .. }

@@ -22,6 +22,7 @@ impl World {
         wrong.extend(self.litter().into_iter().map(|name| format!("nobody owns {name}")));
         wrong.extend(self.misnamed());
         wrong.extend(self.imbalance());
+        wrong.extend(self.half_deployed());
         wrong
     }
 

@@ -1,0 +1,269 @@
+//! Deploys: the release is switched, new workers take over, and they are watched before the old ones go.
+//!
+//! ```text
+//! Locating ─→ Starting ─→ Swapping ─→ Watching ─(all is well)─→ the old workers retire
+//!    │            │           │           └─(a new worker fails)─→ RollingBack ─→ the new workers retire
+//!    └────────────┴───────────┴─→ the symlink is switched back, and nothing has changed
+//! ```
+//!
+//! Up to the swap a deploy is a restart. Its way back needs no worker to be started: the old ones are alive, and links that
+//! name them again are all it takes.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::action::Action;
+use crate::event::Failure;
+use crate::id::{RequestRef, WorkerId};
+use crate::release::{Release, ReleaseLink};
+use crate::supervisor::goal::Desired;
+use crate::supervisor::pool::Pool;
+use crate::supervisor::requests::Audience;
+use crate::supervisor::worker::Worker;
+use crate::wire::{Body, Code, DeployNews, DeployOptions, DeployStep, Reply, StartOptions};
+
+use super::begin::refuse_while_busy;
+use super::deployment::Deployment;
+use super::plan::{Plan, all_places};
+use super::replace::failed_worker;
+use super::requester::audience;
+use super::watch::{Rollback, Watch, let_go, roll_back};
+use super::{
+    Kind, Operation, Operations, Phase, Progress, Requester, locate, release_link, reply_to_all, retirement,
+};
+
+/// Replaces all workers by those of another release, or of what the working directory names now.
+pub(in crate::supervisor) fn begin(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    to: RequestRef,
+    options: DeployOptions,
+) {
+    if refuse_while_busy(pool, operations, &to) {
+        return;
+    }
+    let Desired { running, slots, standby, suspended } = pool.desired;
+    let refusal = match (running, suspended) {
+        (false, _) => {
+            Some("the app is stopped; `nodesockd start` starts it, with what the working directory names")
+        }
+        (true, true) => Some("the app is suspended; `nodesockd resume` or `nodesockd restart` ends that"),
+        (true, false) => None,
+    };
+    if let Some(words) = refusal {
+        let reply = Reply::failed(Some(Code::Usage), vec![words.to_owned()]);
+        return pool.requests.reply(&mut pool.effects, &to, reply);
+    }
+    let DeployOptions { release, watch, max_attempts, progress } = options;
+    let plan = Plan {
+        places: all_places(slots, standby),
+        suspended: false,
+        attempts: max_attempts.unwrap_or(pool.config.options.max_start_attempts).get(),
+        replaces: true,
+        desired: pool.desired,
+        config: Arc::clone(&pool.config),
+    };
+    operations.deployment = Some(Deployment { watch, link: None, swapped: false });
+    let requesters = vec![Requester::new(to, &StartOptions { progress, ..StartOptions::default() })];
+    let Some(folder) = release else {
+        return locate::begin(pool, operations, Kind::Deploy, requesters, plan);
+    };
+    let named = Release::named_by(&plan.config);
+    operations.enter(&mut pool.requests, Kind::Deploy, requesters, Phase::Locating(Box::new(plan)));
+    pool.effects.order(Action::FindReleaseLink { named, folder });
+}
+
+/// The symlink that has to be switched was found, or there is none.
+pub(in crate::supervisor) fn link_found(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    result: Result<ReleaseLink, Failure>,
+) -> Progress {
+    let phase = operations.current.as_ref().map(|operation| &operation.phase);
+    let (Some(Phase::Locating(_)), Some(deployment)) = (phase, &mut operations.deployment) else {
+        return Progress::GoesOn;
+    };
+    match result {
+        Err(failure) => return refuse(pool, operations, failure.0),
+        Ok(ReleaseLink { before, after, .. }) if before == after => locate::look_up(pool, operations),
+        Ok(link) => {
+            let ReleaseLink { path, before: from, after: to } = link.clone();
+            deployment.link = Some(link);
+            pool.effects.order(Action::SwitchReleaseLink { path, from, to });
+        }
+    }
+    Progress::GoesOn
+}
+
+/// A symlink was switched, or switched back, or could not be.
+pub(in crate::supervisor) fn link_switched(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    to: &Path,
+    result: Result<(), Failure>,
+) -> Progress {
+    if let Some(link) = operations.restoring.take_if(|link| link.before == to) {
+        if let Err(failure) = result {
+            let note = format!("{} still names {}: {failure}", link.path.display(), link.after.display());
+            tracing::warn!("a deploy was undone, but {note}");
+            operations.set_note(Some(format!("a deploy was undone, but {note}")));
+        }
+        return Progress::GoesOn;
+    }
+    let ours = |deployment: &&mut Deployment| deployment.link.as_ref().is_some_and(|link| link.after == to);
+    let Some(deployment) = operations.deployment.as_mut().filter(ours) else { return Progress::GoesOn };
+    let link = deployment.link.clone().map(|link| link.path).unwrap_or_default();
+    if let Err(failure) = result {
+        deployment.link = None;
+        return refuse(pool, operations, failure.0);
+    }
+    tracing::info!("{} names {} now", link.display(), to.display());
+    tell(pool, operations, &DeployNews::new(DeployStep::Switched).of(to));
+    locate::look_up(pool, operations);
+    Progress::GoesOn
+}
+
+/// Answers that the deploy in progress cannot begin.
+fn refuse(pool: &mut Pool, operations: &mut Operations, words: String) -> Progress {
+    operations.deployment = None;
+    if let Some(Operation { requesters, .. }) = operations.take(&mut pool.requests) {
+        tracing::warn!("a deploy was refused: {words}");
+        let reply = Reply::failed(Some(Code::Usage), vec![words]);
+        operations.last_deploy = Some(reply.clone());
+        reply_to_all(pool, requesters, &reply);
+    }
+    Progress::Ended
+}
+
+/// Tells those who want to know that the watch has begun.
+pub(super) fn tell_watch(pool: &mut Pool, operations: &Operations) {
+    if let Some(news) = watch_news(pool, operations) {
+        tell(pool, operations, &news);
+    }
+}
+
+fn watch_news(pool: &Pool, operations: &Operations) -> Option<DeployNews> {
+    let Phase::Watching(Watch { until, .. }) = &operations.current()?.phase else { return None };
+    let release = pool.generation.release.as_ref().map(|release| release.dir.clone()).unwrap_or_default();
+    Some(DeployNews::new(DeployStep::Watching).of(&release).for_time(until.since(pool.now())))
+}
+
+/// The new workers have been watched long enough: the old ones retire.
+pub(super) fn confirm(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    kind: Kind,
+    requesters: Vec<Requester>,
+    watch: &Watch,
+) {
+    for requester in requesters.iter().filter(|requester| requester.progress) {
+        let news = Reply::part(Body::Deploy(DeployNews::new(DeployStep::Confirmed)));
+        pool.requests.reply(&mut pool.effects, &requester.to, news);
+    }
+    pool.requests.tell_progress_to(Audience::OfAllWorkers(audience(&requesters)));
+    let_go(pool, watch);
+    pool.requests.tell_progress_to(Audience::Nobody);
+    let leaves = |(id, worker): (WorkerId, &Worker)| (worker.is_retired() && !worker.is_gone()).then_some(id);
+    let mut leaving: BTreeSet<WorkerId> = pool.workers.iter().filter_map(leaves).collect();
+    for id in operations.retiring() {
+        leaving.remove(&id);
+    }
+    operations.deployment = None;
+    operations.last_deploy = Some(Reply::done(None));
+    retirement::begin(pool, &mut operations.retirements, kind, requesters, leaving);
+}
+
+/// A worker failed that had its place for good. If that is one of a deploy that is watched, the links go back.
+pub(in crate::supervisor) fn worker_failed(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    id: WorkerId,
+    reason: &str,
+) {
+    match operations.current.as_mut().map(|operation| &mut operation.phase) {
+        Some(Phase::Watching(watch)) if watch.new.contains(&id) && !defect!(NewWorkersNotWatched) => {}
+        Some(Phase::RollingBack(rollback)) if !rollback.new.contains(&id) => {
+            // Nobody is left for the link of its slot; another worker is started.
+            if let Some(slot) = pool.workers.get(id).and_then(Worker::slot) {
+                rollback.pending.remove(&slot);
+            }
+            return;
+        }
+        Some(
+            Phase::Loading { .. }
+            | Phase::Locating(_)
+            | Phase::Upgrading { .. }
+            | Phase::Starting(_)
+            | Phase::Swapping(..)
+            | Phase::Reverting(..)
+            | Phase::Watching(_)
+            | Phase::RollingBack(_)
+            | Phase::Retiring { .. },
+        )
+        | None => return,
+    }
+    if let Some(Operation { kind, requesters, phase: Phase::Watching(watch) }) =
+        operations.take(&mut pool.requests)
+    {
+        tracing::warn!("{} is rolled back: worker {}: {reason}", kind.words(), id.short());
+        let failed = failed_worker(pool, id, reason);
+        let pending = roll_back(pool, &watch);
+        let rollback = Rollback { new: watch.new, pending, failed, errors: Vec::new() };
+        operations.enter(&mut pool.requests, kind, requesters, Phase::RollingBack(rollback));
+        tell(pool, operations, &DeployNews::new(DeployStep::RollingBack).because(reason));
+    }
+}
+
+/// The links name the old workers again.
+pub(super) fn rolled_back(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    requesters: Vec<Requester>,
+    rollback: Rollback,
+) {
+    release_link::undo(pool, operations);
+    let Rollback { failed, errors, .. } = rollback;
+    let place = failed.idx.map_or_else(|| "as a standby".to_owned(), |slot| format!("in slot {slot}"));
+    let words = format!("rolled back: worker {} {place}: {}", failed.id.short(), failed.reason);
+    tracing::warn!("a deploy was {words}; the workers of generation {} serve", pool.generation.number);
+    let mut reply = Reply::failed(Some(Code::RolledBack), std::iter::once(words).chain(errors).collect());
+    reply.body = Some(Body::Failed(vec![failed]));
+    operations.last_deploy = Some(reply.clone());
+    reply_to_all(pool, requesters, &reply);
+}
+
+/// Somebody wants to follow the deploy in progress, or to know how the last one ended.
+pub(in crate::supervisor) fn attach(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    to: RequestRef,
+    progress: bool,
+) {
+    if !operations.is(Kind::Deploy) {
+        let none = || {
+            Reply::failed(
+                Some(Code::Usage),
+                vec!["no deploy is in progress, and none has ended since the daemon started".into()],
+            )
+        };
+        let reply = operations.last_deploy.clone().unwrap_or_else(none);
+        return pool.requests.reply(&mut pool.effects, &to, reply);
+    }
+    if let Some(news) = watch_news(pool, operations).filter(|_| progress) {
+        pool.requests.reply(&mut pool.effects, &to, Reply::part(Body::Deploy(news)));
+    }
+    if let Some(Operation { kind, mut requesters, phase }) = operations.take(&mut pool.requests) {
+        requesters.push(Requester::new(to, &StartOptions { progress, ..StartOptions::default() }));
+        operations.enter(&mut pool.requests, kind, requesters, phase);
+    }
+}
+
+/// Tells those who want to know how the deploy goes on.
+fn tell(pool: &mut Pool, operations: &Operations, news: &DeployNews) {
+    let requesters = operations.current().into_iter().flat_map(|operation| &operation.requesters);
+    let told: Vec<RequestRef> = audience(&requesters.cloned().collect::<Vec<_>>());
+    for to in told {
+        pool.requests.reply(&mut pool.effects, &to, Reply::part(Body::Deploy(news.clone())));
+    }
+}

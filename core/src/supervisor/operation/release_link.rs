@@ -1,0 +1,25 @@
+//! The symlink that a deploy has switched, and how it is switched back.
+
+use crate::action::Action;
+use crate::release::ReleaseLink;
+use crate::supervisor::pool::Pool;
+
+use super::Operations;
+use super::deployment::Deployment;
+
+/// The deploy in progress, if there is one, is given up: its symlink names again what it named before.
+pub(super) fn undo(pool: &mut Pool, operations: &mut Operations) {
+    if let Some(Deployment { link: Some(link), .. }) = operations.deployment.take()
+        && !defect!(ReleaseLinkStays)
+    {
+        restore(pool, operations, link);
+    }
+}
+
+/// Orders the symlink to name what it named before.
+pub(in crate::supervisor) fn restore(pool: &mut Pool, operations: &mut Operations, link: ReleaseLink) {
+    let ReleaseLink { path, before, after } = link.clone();
+    tracing::info!("{} is to name {} again", path.display(), before.display());
+    operations.restoring = Some(link);
+    pool.effects.order(Action::SwitchReleaseLink { path, from: after, to: before });
+}

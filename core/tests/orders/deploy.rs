@@ -1,0 +1,291 @@
+//! Deploys: the release is switched, its workers are watched, and the links go back if one of them fails.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nodesockd_core::event::Failure;
+use nodesockd_core::id::ConnId;
+use nodesockd_core::wire::{
+    Body, Code, DeployOptions, DeployStep, FromWorker, Request, StartOptions, WorkerState,
+};
+use nodesockd_core::{Action, Event};
+
+use super::adoption::follow;
+use super::desk::{Desk, release, restart, suspended};
+
+const WATCH: Duration = Duration::from_secs(30);
+
+fn deploy() -> Request {
+    Request::Deploy(DeployOptions {
+        release: Some(release("2").dir),
+        progress: true,
+        ..DeployOptions::default()
+    })
+}
+
+/// One slot and perhaps standbys, and a release whose workers serve and are watched: `a` is the old worker of the slot.
+fn watched(keys: &str) -> Desk {
+    let mut desk = Desk::up(keys);
+    desk.ask("d", deploy());
+    let started = desk.spawned.len();
+    (started / 2..started).for_each(|nth| desk.online(desk.worker(nth)));
+    desk
+}
+
+fn steps(desk: &Desk, id: &str) -> Vec<DeployStep> {
+    let step = |body| if let Some(Body::Deploy(news)) = body { Some(news.step) } else { None };
+    desk.replies(id).into_iter().filter_map(|reply| step(reply.body)).collect()
+}
+
+fn code(desk: &Desk, id: &str) -> Option<Code> {
+    desk.end(id).and_then(|(code, _)| code)
+}
+
+fn breaks(desk: &mut Desk, nth: usize) {
+    let reason = Some("no database".into());
+    desk.hear(Event::Received { worker: desk.worker(nth), message: FromWorker::Broken { reason } });
+}
+
+/// The link of slot 0 names the nth worker.
+fn serves(desk: &Desk, nth: usize) -> bool {
+    let rows = desk.supervisor.status().workers;
+    rows.first().is_some_and(|row| row.slot.is_some() && row.id == desk.worker(nth))
+}
+
+/// What becomes of symlinks, as far as anything is ordered.
+fn switches(desk: &Desk) -> Vec<(PathBuf, PathBuf)> {
+    let switch = |action: &Action| match action {
+        Action::SwitchReleaseLink { from, to, .. } => Some((from.clone(), to.clone())),
+        _ => None,
+    };
+    desk.orders.iter().filter_map(switch).collect()
+}
+
+fn there() -> (PathBuf, PathBuf) {
+    ("releases/1".into(), "releases/2".into())
+}
+
+fn back() -> (PathBuf, PathBuf) {
+    let (from, to) = there();
+    (to, from)
+}
+
+#[test]
+fn a_deploy_switches_the_release_and_keeps_the_old_workers_for_a_while() {
+    let mut desk = Desk::up("");
+    desk.ask("d", deploy());
+    assert_eq!(switches(&desk), [there()]);
+    desk.story();
+    desk.online(desk.worker(1));
+    assert_eq!(desk.story(), ["link 0 to b"]);
+    let old = desk.supervisor.status().workers.into_iter().find(|row| row.kept);
+    assert_eq!(old.map(|row| row.id), Some(desk.worker(0)));
+
+    desk.pass(WATCH - Duration::from_millis(1));
+    assert_eq!((desk.story(), desk.end("d")), (Vec::new(), None));
+    desk.pass(Duration::from_millis(100));
+    assert_eq!(desk.story(), ["look at a", "tell a shutdown", "reap a", "remove socket of a"]);
+    assert_eq!((desk.current, desk.supervisor.status().generation), ("2", 2));
+}
+
+#[test]
+fn a_deploy_tells_how_it_goes() {
+    let mut desk = watched("");
+    assert_eq!(desk.supervisor.status().operation.as_deref(), Some("a deploy"));
+    assert_eq!(steps(&desk, "d"), [DeployStep::Switched, DeployStep::Watching]);
+    desk.ask("again", Request::AttachDeploy { progress: true });
+    desk.pass(WATCH * 2);
+    assert_eq!(steps(&desk, "again"), [DeployStep::Watching, DeployStep::Confirmed]);
+    assert_eq!(desk.end("again"), Some((None, String::new())));
+    assert_eq!(desk.end("d"), Some((None, String::new())));
+}
+
+#[test]
+fn links_go_back_to_the_old_workers_and_nothing_boots() {
+    let mut desk = watched("workers = 2\nstandby = 1");
+    desk.pass(Duration::from_secs(3));
+    desk.story();
+    desk.exit(desk.worker(4));
+    let (code, words) = desk.end("d").unwrap_or_default();
+    let story = desk.story();
+    let links: Vec<_> = story.iter().filter(|order| order.starts_with("link")).collect();
+    assert_eq!(links, ["link 0 to a", "link 1 to b"], "{story:?}");
+    assert!(story.iter().all(|order| !order.starts_with("start")), "{story:?}");
+    assert!(
+        words.starts_with("rolled back: worker") && words.ends_with("in slot 1: it exited with status 1"),
+        "{words}"
+    );
+    assert_eq!((code, desk.current), (Some(Code::RolledBack), "1"));
+
+    desk.pass(Duration::from_secs(60));
+    let status = desk.supervisor.status();
+    let rows: Vec<_> = status.workers.iter().map(|row| (row.id, row.generation, row.kept)).collect();
+    assert_eq!(rows, [0, 1, 2].map(|nth| (desk.worker(nth), Some(1), false)));
+    assert_eq!((status.generation, desk.supervisor.pending()), (1, None));
+}
+
+#[test]
+fn a_worker_that_is_broken_is_a_reason_to_go_back() {
+    let mut desk = watched("");
+    breaks(&mut desk, 1);
+    assert!(serves(&desk, 0));
+    assert_eq!(code(&desk, "d"), Some(Code::RolledBack));
+}
+
+#[test]
+fn a_standby_that_fails_is_a_reason_to_go_back() {
+    let mut desk = watched("standby = 1");
+    desk.exit(desk.worker(3));
+    assert!(serves(&desk, 0));
+    let (code, words) = desk.end("d").unwrap_or_default();
+    assert_eq!(code, Some(Code::RolledBack));
+    assert!(words.contains("as a standby"), "{words}");
+}
+
+#[test]
+fn who_has_failed_meanwhile_is_started_anew() {
+    let mut desk = watched("");
+    desk.exit(desk.worker(0));
+    assert_eq!(desk.end("d"), None, "the new worker is well");
+    breaks(&mut desk, 1);
+    assert!(serves(&desk, 1), "until somebody else can");
+    assert_eq!(code(&desk, "d"), Some(Code::RolledBack));
+    let old = desk.orders.iter().rev().find_map(|action| match action {
+        Action::Spawn(order) => Some(order.cwd.clone()),
+        _ => None,
+    });
+    assert_eq!(old, Some(release("1").dir));
+    desk.online(desk.worker(2));
+    assert!(serves(&desk, 2));
+}
+
+#[test]
+fn a_deploy_whose_workers_do_not_start_changes_nothing() {
+    let mut desk = Desk::up("");
+    desk.ask("d", deploy());
+    desk.exit(desk.worker(1));
+    assert_eq!(switches(&desk), [there(), back()]);
+    assert_eq!((code(&desk, "d"), desk.current, serves(&desk, 0)), (Some(Code::StartFailed), "1", true));
+    desk.ask("attach", Request::AttachDeploy { progress: true });
+    assert_eq!(code(&desk, "attach"), Some(Code::StartFailed));
+}
+
+#[test]
+fn without_a_watch_a_deploy_is_a_restart() {
+    let mut desk = Desk::up("");
+    let options = DeployOptions { watch: Duration::ZERO, ..DeployOptions::default() };
+    desk.ask("d", Request::Deploy(options));
+    assert_eq!(switches(&desk), []);
+    desk.online(desk.worker(1));
+    desk.pass(Duration::from_millis(100));
+    assert_eq!(desk.end("d"), Some((None, String::new())));
+}
+
+#[test]
+fn a_client_that_vanishes_changes_nothing() {
+    let mut desk = watched("");
+    desk.hear(Event::Disconnected { conn: ConnId(1) });
+    desk.pass(WATCH * 2);
+    assert_eq!((desk.end("d"), serves(&desk, 1)), (None, true));
+    desk.ask("attach", Request::AttachDeploy { progress: false });
+    assert_eq!(desk.end("attach"), Some((None, String::new())));
+}
+
+#[test]
+fn what_cannot_be_deployed_is_refused() {
+    let refused = |desk: &mut Desk| {
+        desk.ask("d", deploy());
+        (code(desk, "d"), desk.current)
+    };
+    let mut desk = Desk::up("");
+    desk.ask("r", restart(suspended()));
+    desk.all_online();
+    desk.pass(Duration::from_secs(1));
+    assert_eq!(refused(&mut desk), (Some(Code::Usage), "1"));
+
+    let mut desk = Desk::up("");
+    desk.ask("s", Request::Stop);
+    assert_eq!(refused(&mut desk), (Some(Code::Usage), "1"));
+
+    let mut desk = Desk::up("");
+    desk.ask("r", restart(StartOptions::default()));
+    assert_eq!(refused(&mut desk), (Some(Code::Busy), "1"));
+
+    for leaves in [
+        (|action: &Action| matches!(action, Action::FindReleaseLink { .. })) as fn(&Action) -> bool,
+        |action| matches!(action, Action::SwitchReleaseLink { .. }),
+    ] {
+        let mut desk = Desk::up("");
+        desk.leaves = leaves;
+        desk.ask("d", deploy());
+        let failure = || Failure("no symlink leads there".into());
+        desk.hear(Event::ReleaseLinkFound { result: Err(failure()) });
+        desk.hear(Event::ReleaseLinkSwitched { to: "releases/2".into(), result: Err(failure()) });
+        assert_eq!(desk.end("d"), Some((Some(Code::Usage), "no symlink leads there".into())));
+        assert_eq!((desk.spawned.len(), desk.supervisor.pending()), (1, None));
+    }
+}
+
+#[test]
+fn a_stop_ends_the_watch() {
+    let mut desk = watched("");
+    desk.ask("s", Request::Stop);
+    desk.pass(Duration::from_secs(60));
+    assert_eq!((desk.end("s"), code(&desk, "d")), (Some((None, String::new())), Some(Code::Busy)));
+    assert_eq!((desk.supervisor.pending(), desk.current), (None, "2"));
+}
+
+#[test]
+fn daemons_that_follow_undo_a_deploy_before_the_swap() {
+    let mut desk = Desk::up("");
+    desk.ask("d", deploy());
+    let mut next = follow(&desk, |_| ());
+    assert_eq!(switches(&next), [back()]);
+    next.pass(Duration::from_secs(60));
+    assert_eq!((serves(&next, 0), next.current, next.supervisor.status().generation), (true, "1", 1));
+    let note = next.supervisor.status().note;
+    assert_eq!(
+        note.as_deref(),
+        Some("a deploy was interrupted by the end of an earlier daemon; it was undone")
+    );
+    assert_eq!(follow(&next, |_| ()).supervisor.status().note, None);
+}
+
+#[test]
+fn daemons_that_follow_finish_a_deploy_after_the_swap() {
+    let desk = watched("");
+    let mut next = follow(&desk, |_| ());
+    next.pass(Duration::from_secs(60));
+    assert_eq!(switches(&next), []);
+    let rows = next.supervisor.status().workers;
+    let states: Vec<_> = rows.iter().map(|row| (row.id, row.state)).collect();
+    let (old, new) = (desk.worker(0), desk.worker(1));
+    assert_eq!(states, [(new, WorkerState::Online), (old, WorkerState::Terminating)]);
+    assert_eq!((next.current, next.supervisor.status().generation), ("2", 2));
+}
+
+#[test]
+fn daemons_that_follow_finish_a_rollback() {
+    let mut desk = watched("");
+    desk.leaves = |action| matches!(action, Action::Publish { .. });
+    breaks(&mut desk, 1);
+    assert_eq!((desk.end("d"), serves(&desk, 1)), (None, true));
+    let mut next = follow(&desk, |_| ());
+    assert_eq!(switches(&next), [back()]);
+    next.pass(Duration::from_secs(60));
+    assert_eq!((serves(&next, 0), next.current, next.supervisor.status().generation), (true, "1", 1));
+}
+
+#[test]
+fn a_symlink_that_cannot_be_put_back_is_named() {
+    let mut desk = watched("");
+    desk.leaves = |action| matches!(action, Action::SwitchReleaseLink { .. });
+    breaks(&mut desk, 1);
+    desk.hear(Event::ReleaseLinkSwitched {
+        to: Path::new("releases/1").into(),
+        result: Err(Failure("read-only".into())),
+    });
+    let note = desk.supervisor.status().note;
+    let expected = "a deploy was undone, but /srv/app still names releases/2: read-only";
+    assert_eq!(note.as_deref(), Some(expected));
+}

@@ -1,0 +1,194 @@
+//! What a deploy promises: old workers stay until the new ones have been watched, and a deploy that fails leaves everything as
+//! it was.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use nodesockd_core::Time;
+use nodesockd_core::id::{Peer, RequestRef, SlotIndex};
+use nodesockd_core::wire::{Code, DeployNews, DeployOptions, DeployStep, Reply};
+
+use crate::world::process::Proc;
+use crate::world::{Worker, World};
+
+/// A deploy that is in progress, as far as its client knows.
+#[derive(Debug)]
+pub(crate) struct Deploy {
+    to: RequestRef,
+    /// The release, if another one was named.
+    pub release: Option<usize>,
+    asked: Time,
+    watch: Duration,
+    /// Who served, by slot.
+    former: BTreeMap<SlotIndex, Worker>,
+    /// What the symlink named before.
+    pub before: usize,
+    /// Somebody else has switched the symlink since, or it could not be switched.
+    pub moved: bool,
+    /// The new workers serve since then.
+    watching: Option<Time>,
+    confirmed: bool,
+}
+
+impl World {
+    /// Somebody asks for a deploy, and nobody waits for another one.
+    pub(crate) fn deploy_asked(&mut self, to: &RequestRef, options: &DeployOptions) {
+        let release = options.release.as_deref().and_then(crate::world::releases::number_of);
+        self.oracle.unfinished = None;
+        // One whose workers serve for good waits for the old ones only, and the next may begin.
+        let open = |deploy: &Deploy| !deploy.confirmed && !deploy.watch.is_zero();
+        if self.oracle.deploy.as_ref().is_some_and(open) {
+            return;
+        }
+        self.releases.deployed(true);
+        self.releases.deploys(release);
+        let served = self.oracle.slots.iter().filter_map(|(slot, its)| Some((*slot, its.worker?)));
+        self.oracle.deploy = Some(Deploy {
+            to: to.clone(),
+            release,
+            asked: self.agenda.now(),
+            watch: options.watch,
+            former: served.collect(),
+            before: self.releases.current(),
+            moved: false,
+            watching: None,
+            confirmed: false,
+        });
+    }
+
+    /// The client of a deploy is told a step of it.
+    pub(crate) fn deploy_news(&mut self, to: &RequestRef, news: &DeployNews) {
+        let now = self.agenda.now();
+        let Some(deploy) = self.oracle.deploy.as_mut().filter(|deploy| deploy.to == *to) else { return };
+        match news.step {
+            DeployStep::Switched | DeployStep::RollingBack => {}
+            DeployStep::Watching => deploy.watching = Some(now),
+            DeployStep::Confirmed => {
+                deploy.confirmed = true;
+                let (since, watch, asked) = (deploy.watching, deploy.watch, deploy.asked);
+                self.check_confirmed(since, watch, asked);
+            }
+        }
+    }
+
+    fn check_confirmed(&mut self, since: Option<Time>, watch: Duration, asked: Time) {
+        let Some(since) = since else { return };
+        let former = self.oracle.deploy.iter().flat_map(|deploy| deploy.former.values());
+        let taken = former.filter_map(|old| self.processes.get(*old)?.known.unlinked).max();
+        let took = taken.map(|taken| self.agenda.now().since(taken));
+        if let Some(took) = took.filter(|took| *took < watch) {
+            let (took, watch) = (took.as_millis(), watch.as_millis());
+            self.violated(format_args!("new workers are watched for {took} ms instead of {watch} ms"));
+        }
+        let died = self.processes.iter().find(|(_, process)| {
+            let new = process.plan.spawned >= asked && process.known.unlinked.is_none();
+            let known = process.known.published && process.known.exited;
+            new && known && process.ended_at().is_some_and(|at| at >= since)
+        });
+        if let Some((worker, _)) = died {
+            self.violated(format_args!("a deploy is confirmed although its worker {worker} has died"));
+        }
+    }
+
+    /// A deploy is answered.
+    pub(crate) fn deploy_ended(&mut self, to: &RequestRef, reply: &Reply) {
+        if self.oracle.deploy.as_ref().is_none_or(|deploy| deploy.to != *to) {
+            return;
+        }
+        let Some(deploy) = self.oracle.deploy.take() else { return };
+        let failed = matches!(reply.code, Some(Code::StartFailed | Code::RolledBack));
+        self.releases.deployed(!failed);
+        if reply.errors.is_empty() {
+            self.marks.count("a deploy is done");
+        }
+        let Some(release) = deploy.release.filter(|_| !deploy.moved && (failed || reply.errors.is_empty()))
+        else {
+            return self.check_rolled_back(&deploy, reply);
+        };
+        let expected = if failed { deploy.before } else { release };
+        let current = self.releases.current();
+        if current != expected {
+            let ended = if failed { "failed" } else { "is done" };
+            self.violated(format_args!(
+                "a deploy {ended}, and the symlink names release {current} instead of {expected}"
+            ));
+        }
+        self.check_rolled_back(&deploy, reply);
+    }
+
+    /// The links name the old workers that are well.
+    fn check_rolled_back(&mut self, deploy: &Deploy, reply: &Reply) {
+        if reply.code != Some(Code::RolledBack) {
+            return;
+        }
+        self.marks.count("a deploy is rolled back");
+        let left = deploy.former.iter().find(|(slot, worker)| {
+            let named = self.oracle.slots.get(slot);
+            let stuck = named.is_some_and(|named| {
+                self.oracle.unswapped.contains(&named.link) || self.oracle.is_removed(named)
+            });
+            let well = self.processes.get(**worker).is_some_and(|process| self.is_well(process));
+            well && !stuck && named.is_some_and(|named| named.worker != Some(**worker))
+        });
+        if let Some((slot, worker)) = left.map(|(slot, worker)| (*slot, *worker)) {
+            self.violated(format_args!(
+                "a deploy is rolled back, and slot {slot} does not name {worker} again"
+            ));
+        }
+    }
+
+    /// Nothing is wrong with a worker, and nothing ever was.
+    fn is_well(&self, process: &Proc) -> bool {
+        let spoiled = process.sockets.own.as_ref().is_some_and(|socket| self.oracle.has_spoiled(socket));
+        process.alive()
+            && !process.dying
+            && process.plan.behaviours.is_empty()
+            && process.known.online
+            && process.reachable()
+            && !process.adopted
+            && !process.asks_to_go()
+            && !spoiled
+    }
+
+    /// A worker is told to go. Old ones stay as long as the new ones are watched.
+    pub(crate) fn check_not_needed(&mut self, worker: Worker, what: &str) {
+        let Some(deploy) = &self.oracle.deploy else { return };
+        let old = deploy.former.values().any(|old| *old == worker);
+        let open = !deploy.watch.is_zero() && !deploy.confirmed && !self.oracle.in_doubt();
+        let well = self.processes.get(worker).is_some_and(|process| self.is_well(process));
+        if old && open && well {
+            self.violated(format_args!("{worker} is {what} while it may be needed again"));
+        }
+    }
+
+    /// The client of a deploy hangs up: nobody knows how it ends.
+    pub(crate) fn deploy_left(&mut self, peer: Peer) {
+        if self.oracle.deploy.as_ref().is_some_and(|deploy| deploy.to.peer == peer) {
+            self.oracle.deploy = None;
+            self.releases.deployed(true);
+        }
+    }
+
+    /// The daemon dies. The next one finishes the deploy or undoes it.
+    pub(crate) fn deploy_interrupted(&mut self) {
+        let Some(deploy) = self.oracle.deploy.take() else { return };
+        self.releases.deployed(true);
+        let ran = |release: usize| {
+            let mut former = deploy.former.values().filter_map(|worker| self.processes.get(*worker));
+            former.any(|process| process.plan.release == release)
+        };
+        let known = !deploy.moved && !self.deaths.stale && !self.deaths.forgot;
+        self.oracle.unfinished =
+            deploy.release.filter(|release| known && *release != deploy.before && !ran(*release));
+    }
+
+    /// What is not as it should be when all is quiet after a death of the daemon during a deploy.
+    pub(crate) fn half_deployed(&self) -> Option<String> {
+        let release = self.oracle.unfinished.filter(|_| self.oracle.wanted && !self.deaths.forgot)?;
+        let current = self.releases.current();
+        let served = self.oracle.slots.values().filter_map(|slot| self.processes.get(slot.worker?));
+        let mut served = served.filter(|process| process.alive());
+        let wrong = served.any(|process| (process.plan.release == release) != (current == release));
+        wrong.then(|| format!("the symlink names release {current}, and workers run another one"))
+    }
+}
