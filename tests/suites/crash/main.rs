@@ -412,7 +412,7 @@ fn leftovers_of_workers_dead_without_daemon_are_killed() {
     let app = app.without("script");
     let mut daemon = app.start();
     let worker = daemon.status().slot(0).process();
-    assert_eq!(daemon.descendants().len(), 3);
+    daemon.until_so("the worker has its children", || daemon.descendants().len() == 3);
     daemon.die();
     worker.signal(Signal::SIGKILL);
     until("the worker is gone, its children are not", || daemon.descendants().len() == 2);
