@@ -8,6 +8,7 @@
 
 mod figures;
 mod held;
+mod recovery;
 mod scale;
 mod sigterm;
 mod zero_loss;
@@ -25,6 +26,8 @@ enum Bench {
     Sigterm(sigterm::Options),
     /// Requests lost in rollbacks and when the only worker is killed
     Held(held::Options),
+    /// How long a slot does not answer after links, sockets, folders and workers are taken away
+    Recovery(recovery::Options),
     /// Start-up, restarts, memory and CPU time with many workers
     Scale(scale::Options),
 }
@@ -35,6 +38,7 @@ fn main() {
         Bench::ZeroLoss(options) => zero_loss::run(&options),
         Bench::Sigterm(options) => sigterm::run(&options),
         Bench::Held(options) => held::run(&options),
+        Bench::Recovery(options) => recovery::run(&options),
         Bench::Scale(options) => scale::run(&options),
     }
 }
