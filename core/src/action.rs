@@ -149,15 +149,23 @@ pub enum Action {
         /// The file name of its socket in `tmpDir`.
         socket: String,
     },
-    /// Find the real folders behind the names of the configuration, and whether a release is still there; completed by
+    /// Find the real folders behind the names of the configuration, for a new generation →
     /// [`Event::ReleaseLocated`](crate::Event::ReleaseLocated).
     LocateRelease {
         /// The working directory and the folder of the script, by the names of the configuration.
         named: Release,
         /// `envFile`: what to read for it.
         env_files: Vec<EnvFile>,
-        /// The release that is in force; none if that is not known yet.
-        pinned: Option<Release>,
+    },
+    /// Find out whether a release is still there, and if not, what the configuration names now →
+    /// [`Event::ReleaseChecked`](crate::Event::ReleaseChecked).
+    CheckRelease {
+        /// The release that is in force.
+        pinned: Release,
+        /// The working directory and the folder of the script, by the names of the configuration.
+        named: Release,
+        /// `envFile`: what to read if another release has to do.
+        env_files: Vec<EnvFile>,
     },
     /// Find the symlink that a deploy has to switch so that `named` leads to `folder` →
     /// [`Event::ReleaseLinkFound`](crate::Event::ReleaseLinkFound).

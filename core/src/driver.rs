@@ -136,9 +136,13 @@ impl<B: Backend> Driver<B> {
                 let result = backend.remove(socket);
                 Some(Event::Removed { worker: *worker, result })
             }
-            Action::LocateRelease { named, env_files, pinned } => {
-                let gone = pinned.as_ref().is_some_and(|pinned| !backend.has_release(pinned));
-                Some(Event::ReleaseLocated { named: backend.locate_release(named, env_files), gone })
+            Action::LocateRelease { named, env_files } => {
+                Some(Event::ReleaseLocated { named: backend.locate_release(named, env_files) })
+            }
+            Action::CheckRelease { pinned, named, env_files } => {
+                let gone = !backend.has_release(pinned);
+                let stand_in = gone.then(|| backend.locate_release(named, env_files));
+                Some(Event::ReleaseChecked { stand_in })
             }
             Action::FindReleaseLink { named, folder } => {
                 Some(Event::ReleaseLinkFound { result: backend.find_release_link(named, folder) })

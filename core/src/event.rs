@@ -157,8 +157,11 @@ pub enum Event {
     ReleaseLocated {
         /// What the configuration names now, or why that cannot be told.
         named: Result<Release, Failure>,
-        /// The release that was asked about is not there any more.
-        gone: bool,
+    },
+    /// Completes [`Action::CheckRelease`](crate::Action::CheckRelease).
+    ReleaseChecked {
+        /// If the release is not there any more: what the configuration names now, or why that cannot be told.
+        stand_in: Option<Result<Release, Failure>>,
     },
     /// Completes [`Action::FindReleaseLink`](crate::Action::FindReleaseLink).
     ReleaseLinkFound {
@@ -291,6 +294,7 @@ impl Event {
             | Self::Unlistened { .. }
             | Self::Swept { .. }
             | Self::ReleaseLocated { .. }
+            | Self::ReleaseChecked { .. }
             | Self::ReleaseLinkFound { .. }
             | Self::ReleaseLinkSwitched { .. }
             | Self::Surveyed(_)

@@ -270,7 +270,8 @@ impl Supervisor {
             Event::Requested { from, request } => commands::requested(pool, operations, from, request),
             Event::Disconnected { conn } => self.disconnected(conn),
             Event::Signalled { signal } => commands::signalled(pool, operations, signal),
-            Event::ReleaseLocated { named, gone } => locate::located(pool, operations, named, gone),
+            Event::ReleaseLocated { named } => locate::located(pool, operations, named),
+            Event::ReleaseChecked { stand_in } => locate::checked(pool, stand_in),
             Event::ReleaseLinkFound { result } => {
                 let progress = deploy::link_found(pool, operations, result);
                 begin::next_if_ended(pool, operations, progress);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nodesockd_core::event::Failure;
+use nodesockd_core::event::{ExitStatus, Failure};
 use nodesockd_core::id::ConnId;
 use nodesockd_core::wire::{
     Body, Code, DeployOptions, DeployStep, FromWorker, Request, StartOptions, WorkerState,
@@ -288,4 +288,25 @@ fn a_symlink_that_cannot_be_put_back_is_named() {
     let note = desk.supervisor.status().note;
     let expected = "a deploy was undone, but /srv/app still names releases/2: read-only";
     assert_eq!(note.as_deref(), Some(expected));
+}
+
+#[test]
+fn a_worker_that_dies_while_the_symlink_is_switched_begins_no_rollout() {
+    let mut desk = Desk::up("");
+    desk.leaves = |action| matches!(action, Action::SwitchReleaseLink { .. });
+    desk.ask("d", deploy());
+    let folders = |desk: &Desk| -> Vec<PathBuf> {
+        let spawns = desk.orders.iter().filter_map(|action| match action {
+            Action::Spawn(order) => Some(order.cwd.clone()),
+            _ => None,
+        });
+        spawns.collect()
+    };
+    desk.hear(Event::Exited { worker: desk.worker(0), status: ExitStatus::Code(1) });
+    let old = release("1").dir;
+    assert_eq!(folders(&desk), [old.clone(), old.clone()], "one takes the place of the dead one");
+
+    desk.current = "2";
+    desk.hear(Event::ReleaseLinkSwitched { to: there().1, result: Ok(()) });
+    assert_eq!(folders(&desk), [old.clone(), old, release("2").dir]);
 }

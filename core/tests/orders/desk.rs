@@ -198,9 +198,12 @@ impl Desk {
         if let Action::Remove { worker, .. } = action {
             return Some(Event::Removed { worker, result: Ok(()) });
         }
-        if let Action::LocateRelease { pinned, .. } = action {
-            let gone = self.pruned && pinned.is_some_and(|pinned| pinned != release(self.current));
-            return Some(Event::ReleaseLocated { named: Ok(release(self.current)), gone });
+        if let Action::LocateRelease { .. } = action {
+            return Some(Event::ReleaseLocated { named: Ok(release(self.current)) });
+        }
+        if let Action::CheckRelease { pinned, .. } = action {
+            let gone = self.pruned && pinned != release(self.current);
+            return Some(Event::ReleaseChecked { stand_in: gone.then(|| Ok(release(self.current))) });
         }
         if let Action::FindReleaseLink { folder, .. } = &action {
             let of = |number: &str| Path::new("releases").join(number);

@@ -378,9 +378,8 @@ impl SmallWorld {
             }
             Action::Remove { worker, .. } => Some(Event::Removed { worker, result: Ok(()) }),
             Action::Sweep { .. } => Some(Event::Swept { result: Ok(0) }),
-            Action::LocateRelease { named, .. } => {
-                Some(Event::ReleaseLocated { named: Ok(named), gone: false })
-            }
+            Action::LocateRelease { named, .. } => Some(Event::ReleaseLocated { named: Ok(named) }),
+            Action::CheckRelease { .. } => Some(Event::ReleaseChecked { stand_in: None }),
             Action::FindReleaseLink { .. } | Action::SwitchReleaseLink { .. } => {
                 return Err("nobody has asked for a deploy".into());
             }

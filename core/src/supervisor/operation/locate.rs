@@ -3,7 +3,6 @@
 use crate::action::Action;
 use crate::event::Failure;
 use crate::release::Release;
-use crate::supervisor::generation::Generation;
 use crate::supervisor::pool::Pool;
 
 use super::plan::Plan;
@@ -31,38 +30,38 @@ pub(super) fn begin(
 pub(super) fn look_up(pool: &mut Pool, operations: &Operations) {
     let Some(Phase::Locating(plan)) = operations.current().map(|operation| &operation.phase) else { return };
     let (named, env_files) = (Release::named_by(&plan.config), plan.config.env_files.clone());
-    pool.effects.order(Action::LocateRelease { named, env_files, pinned: None });
+    pool.effects.order(Action::LocateRelease { named, env_files });
 }
 
-/// The configuration names this release now. `gone`: the one in force is not there any more.
+/// The configuration names this release now: the operation that waits for it goes on.
 pub(in crate::supervisor) fn located(
     pool: &mut Pool,
     operations: &mut Operations,
     named: Result<Release, Failure>,
-    gone: bool,
 ) {
-    // Where the names lead nowhere either, starting a worker fails, and says why.
-    if let (true, Ok(named)) = (gone, &named) {
-        stand_in(&mut pool.generation, named);
-    }
     if let Some(Operation { kind, requesters, phase: Phase::Locating(plan) }) =
         operations.take_locating(&mut pool.requests)
     {
+        // Where the names lead nowhere, starting a worker fails, and says why.
         let generation = pool.generation.next(named.ok());
         roll_out(pool, operations, kind, requesters, *plan, generation);
     }
 }
 
-/// The release of the generation was removed: its workers run what the configuration names, which is better than nothing.
-fn stand_in(generation: &mut Generation, named: &Release) {
-    let release = generation.release.as_ref().filter(|release| *release != named);
-    if let Some(release) = release {
+/// The release in force is still there, or it is not: then workers of its generation run what the configuration names now, which is
+/// better than nothing. Where that leads nowhere either, starting a worker fails, and says why.
+pub(in crate::supervisor) fn checked(pool: &mut Pool, stand_in: Option<Result<Release, Failure>>) {
+    let generation = &mut pool.generation;
+    let release = generation.release.as_ref();
+    if let (Some(release), Some(Ok(named))) = (release, stand_in)
+        && *release != named
+    {
         tracing::warn!(
             "the release of generation {} is gone: {}; workers that are started for it run {}",
             generation.number,
             release.dir.display(),
             named.dir.display()
         );
-        generation.release = Some(named.clone());
+        generation.release = Some(named);
     }
 }

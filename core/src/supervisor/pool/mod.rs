@@ -141,10 +141,9 @@ impl Pool {
 
     /// Finds out whether the release in force is still there: a worker that runs it has failed.
     pub fn check_release(&mut self) {
-        if let Some(release) = &self.generation.release {
-            let pinned = Some(release.clone());
+        if let Some(pinned) = self.generation.release.clone() {
             let (named, env_files) = (Release::named_by(&self.config), self.config.env_files.clone());
-            self.effects.order(Action::LocateRelease { named, env_files, pinned });
+            self.effects.order(Action::CheckRelease { pinned, named, env_files });
         }
     }
 

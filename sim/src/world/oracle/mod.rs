@@ -274,6 +274,7 @@ impl World {
             | Event::Removed { .. }
             | Event::Swept { .. }
             | Event::ReleaseLocated { .. }
+            | Event::ReleaseChecked { .. }
             | Event::ReleaseLinkFound { .. }
             | Event::ReleaseLinkSwitched { .. }
             | Event::Surveyed(_)
