@@ -90,7 +90,7 @@ fn broken(pool: &mut Pool, operations: &mut Operations, id: WorkerId, reason: &s
     let Some(worker) = pool.workers.get(id) else { return };
     // A link that is being swapped to a new worker is swapped back before the worker goes.
     let slot = worker.slot().and_then(|slot| pool.slots.get(slot));
-    let named = slot.is_some_and(|slot| slot.owner() == Some(id) || slot.is_going_to_name(id));
+    let named = slot.is_some_and(|slot| slot.is_taken_by(id));
     let replaced_first =
         (!worker.is_joining() || named) && !worker.is_standby() && !defect!(BrokenRetiredAtOnce);
     match worker.state() {

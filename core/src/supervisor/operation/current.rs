@@ -251,11 +251,6 @@ impl Operations {
         self.retirements.iter().map(RetirementRecord::from).collect()
     }
 
-    /// The workers that leave because of an operation whose new workers serve.
-    pub fn retiring(&self) -> impl Iterator<Item = WorkerId> + '_ {
-        self.retirements.iter().flat_map(|retirement| &retirement.leaving).copied()
-    }
-
     /// The restarts that wait, and whether a reload does.
     pub fn waiting(&self) -> (Vec<QueuedRecord>, bool) {
         (self.queue.iter().map(QueuedRecord::from).collect(), self.reload_wanted)

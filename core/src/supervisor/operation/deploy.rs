@@ -119,7 +119,7 @@ pub(in crate::supervisor) fn link_switched(
         return refuse(pool, operations, failure.0);
     }
     tracing::info!("{} names {} now", link.display(), to.display());
-    tell(pool, operations, &DeployNews::new(DeployStep::Switched).of(to));
+    tell_all(pool, operations, &DeployNews::new(DeployStep::Switched).of(to));
     locate::look_up(pool, operations);
     Progress::GoesOn
 }
@@ -139,7 +139,7 @@ fn refuse(pool: &mut Pool, operations: &mut Operations, words: String) -> Progre
 /// Tells those who want to know that the watch has begun.
 pub(super) fn tell_watch(pool: &mut Pool, operations: &Operations) {
     if let Some(news) = watch_news(pool, operations) {
-        tell(pool, operations, &news);
+        tell_all(pool, operations, &news);
     }
 }
 
@@ -157,18 +157,12 @@ pub(super) fn confirm(
     requesters: Vec<Requester>,
     watch: &Watch,
 ) {
-    for requester in requesters.iter().filter(|requester| requester.progress) {
-        let news = Reply::part(Body::Deploy(DeployNews::new(DeployStep::Confirmed)));
-        pool.requests.reply(&mut pool.effects, &requester.to, news);
-    }
+    tell(pool, &requesters, &DeployNews::new(DeployStep::Confirmed));
     pool.requests.tell_progress_to(Audience::OfAllWorkers(audience(&requesters)));
     let_go(pool, watch);
     pool.requests.tell_progress_to(Audience::Nobody);
     let leaves = |(id, worker): (WorkerId, &Worker)| (worker.is_retired() && !worker.is_gone()).then_some(id);
-    let mut leaving: BTreeSet<WorkerId> = pool.workers.iter().filter_map(leaves).collect();
-    for id in operations.retiring() {
-        leaving.remove(&id);
-    }
+    let leaving: BTreeSet<WorkerId> = pool.workers.iter().filter_map(leaves).collect();
     operations.deployment = None;
     operations.last_deploy = Some(Reply::done(None));
     retirement::begin(pool, &mut operations.retirements, kind, requesters, leaving);
@@ -211,7 +205,7 @@ pub(in crate::supervisor) fn worker_failed(
         let pending = roll_back(pool, &watch);
         let rollback = Rollback { new: watch.new, pending, failed, errors: Vec::new() };
         operations.enter(&mut pool.requests, kind, requesters, Phase::RollingBack(rollback));
-        tell(pool, operations, &DeployNews::new(DeployStep::RollingBack).because(reason));
+        tell_all(pool, operations, &DeployNews::new(DeployStep::RollingBack).because(reason));
     }
 }
 
@@ -259,11 +253,15 @@ pub(in crate::supervisor) fn attach(
     }
 }
 
-/// Tells those who want to know how the deploy goes on.
-fn tell(pool: &mut Pool, operations: &Operations, news: &DeployNews) {
-    let requesters = operations.current().into_iter().flat_map(|operation| &operation.requesters);
-    let told: Vec<RequestRef> = audience(&requesters.cloned().collect::<Vec<_>>());
-    for to in told {
+/// Tells those who wait for the deploy in progress, and want to know it, how the deploy goes on.
+fn tell_all(pool: &mut Pool, operations: &Operations, news: &DeployNews) {
+    if let Some(Operation { requesters, .. }) = operations.current() {
+        tell(pool, requesters, news);
+    }
+}
+
+fn tell(pool: &mut Pool, requesters: &[Requester], news: &DeployNews) {
+    for to in audience(requesters) {
         pool.requests.reply(&mut pool.effects, &to, Reply::part(Body::Deploy(news.clone())));
     }
 }

@@ -218,13 +218,10 @@ pub(in crate::supervisor) fn commit(
     if operations.deployment.take().is_some() {
         operations.last_deploy = Some(Reply::done(None));
     }
-    let mut leaving: BTreeSet<WorkerId> = others.into_iter().filter(|id| leaves(pool, *id)).collect();
+    let leaving: BTreeSet<WorkerId> = others.into_iter().filter(|id| leaves(pool, *id)).collect();
     if suspended {
         operations.enter(&mut pool.requests, kind, requesters, Phase::Retiring { leaving });
         return Progress::GoesOn;
-    }
-    for id in operations.retiring() {
-        leaving.remove(&id);
     }
     retirement::begin(pool, &mut operations.retirements, kind, requesters, leaving);
     Progress::Ended

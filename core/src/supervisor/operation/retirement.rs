@@ -22,14 +22,16 @@ pub(in crate::supervisor) struct Retirement {
     pub leaving: BTreeSet<WorkerId>,
 }
 
-/// The new workers of an operation serve; `leaving` finish beside whatever comes next.
+/// The new workers of an operation serve; `leaving` finish beside whatever comes next, as do those of earlier operations, which
+/// are waited for already.
 pub(super) fn begin(
     pool: &mut Pool,
     retirements: &mut Vec<Retirement>,
     kind: Kind,
     requesters: Vec<Requester>,
-    leaving: BTreeSet<WorkerId>,
+    mut leaving: BTreeSet<WorkerId>,
 ) {
+    leaving.retain(|id| !retirements.iter().any(|earlier| earlier.leaving.contains(id)));
     let (until_swap, requesters): (Vec<_>, Vec<_>) =
         requesters.into_iter().partition(|requester| requester.until_swap);
     until_swap.into_iter().for_each(|requester| done(pool, requester));

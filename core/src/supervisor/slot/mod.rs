@@ -130,6 +130,11 @@ impl Slot {
         matches!(self.change, Some(LinkChange::To { worker, .. }) if worker == id)
     }
 
+    /// The worker owns the slot, or the link is going to name it.
+    pub fn is_taken_by(&self, id: WorkerId) -> bool {
+        self.owner() == Some(id) || self.is_going_to_name(id)
+    }
+
     /// The link is going to name a worker that was a standby.
     pub fn is_promoting(&self) -> bool {
         matches!(self.change, Some(LinkChange::To { promoted: true, .. }))
