@@ -4,12 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use nodesockd_core::event::Queue;
-use rustix::param::clock_ticks_per_second;
 use rustix::process::Pid;
 
 use crate::files::queue::Queues;
-use crate::processes::cgroup::resident;
+use crate::processes::cgroup::resident_of;
 use crate::processes::children::Stat;
+use crate::processes::cpu_time;
 use crate::processes::descendants::with_descendants;
 
 /// What a process uses, with all that it has started.
@@ -25,10 +25,10 @@ pub struct Usage {
 #[must_use]
 pub fn usage(pid: u32) -> Option<Usage> {
     let leader = Pid::from_raw(i32::try_from(pid).ok()?)?;
-    let resident = resident(leader)?;
-    let ticks = with_descendants(leader).into_iter().filter_map(Stat::of).map(|stat| stat.cpu_ticks);
-    let second = u32::try_from(clock_ticks_per_second()).unwrap_or(100).max(1);
-    Some(Usage { cpu: Duration::from_secs(ticks.fold(0, u64::saturating_add)) / second, resident })
+    let family = with_descendants(leader);
+    let resident = resident_of(&family)?;
+    let ticks = family.into_iter().filter_map(Stat::of).map(|stat| stat.cpu_ticks);
+    Some(Usage { cpu: cpu_time::of_ticks(ticks.fold(0, u64::saturating_add)), resident })
 }
 
 /// Accept queues of sockets, as the kernel tells them.

@@ -94,8 +94,13 @@ fn machine() -> Option<u64> {
 
 /// Bytes that a process and its descendants have in memory; `None` if it is gone.
 pub(crate) fn resident(process: Pid) -> Option<u64> {
+    resident_of(&with_descendants(process))
+}
+
+/// Bytes that processes have in memory together; `None` if the first one is gone.
+pub(crate) fn resident_of(family: &[Pid]) -> Option<u64> {
     let page = u64::try_from(page_size()).ok()?;
-    let pages: Vec<Option<u64>> = with_descendants(process).into_iter().map(pages).collect();
+    let pages: Vec<Option<u64>> = family.iter().copied().map(pages).collect();
     pages.first().copied().flatten()?;
     Some(pages.into_iter().flatten().sum::<u64>() * page)
 }

@@ -21,8 +21,12 @@ pub(crate) fn of(process: Process) -> io::Result<CpuTime> {
     let others = pids().filter(|pid| *pid != leader && leads.group == Some(leader));
     let others = others.filter_map(Stat::of).filter(|stat| stat.group == Some(leader));
     let ticks = others.map(|stat| stat.cpu_ticks).fold(leads.cpu_ticks, u64::saturating_add);
-    let used = Duration::from_secs(ticks) / u32::try_from(clock_ticks_per_second()).unwrap_or(100).max(1);
-    Ok(CpuTime { used, waited: waited(leader).unwrap_or_default() })
+    Ok(CpuTime { used: of_ticks(ticks), waited: waited(leader).unwrap_or_default() })
+}
+
+/// So many ticks of the clock by which the kernel counts CPU time.
+pub(crate) fn of_ticks(ticks: u64) -> Duration {
+    Duration::from_secs(ticks) / u32::try_from(clock_ticks_per_second()).unwrap_or(100).max(1)
 }
 
 /// The second number of `/proc/PID/schedstat`: nanoseconds on a run queue. Not all kernels tell.
