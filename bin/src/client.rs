@@ -158,6 +158,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         Ok(last)
     }
 
+    /// Sends a request that is for nothing but its data, and waits for that.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`]; or the answer has no data.
+    pub async fn answer(&mut self, request: &Request) -> Result<Json, Failure> {
+        let answer = self.request(request).await?;
+        answer.ok_or_else(|| Failure::new(Exit::Unexpected, "the daemon's answer is empty"))
+    }
+
     /// Waits until the daemon closes the connection, whatever else it may say.
     pub async fn closed(&mut self) {
         let mut buffer = [0; 4096];

@@ -1,5 +1,7 @@
 //! What daemons answer, as far as a client looks at it. Everything that some version leaves out is optional.
 
+use std::time::SystemTime;
+
 use nodesockd_core::wire::{DeployNews, FailedWorker, Json, Progress};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -63,6 +65,26 @@ pub struct WorkerView {
     pub kept: bool,
     /// The number of its generation, if that is known; since 3.0.
     pub generation: Option<u32>,
+}
+
+impl WorkerView {
+    /// What it is there for, in a word: the number of its slot, if it serves one.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self.idx {
+            None if self.standby => "standby".to_owned(),
+            _ if self.kept => "kept".to_owned(),
+            None if self.state == "terminating" => "retiring".to_owned(),
+            Some(slot) => slot.to_string(),
+            None => "-".to_owned(),
+        }
+    }
+
+    /// By what people find it in a list: those of slots first, then standbys.
+    #[must_use]
+    pub fn rank(&self) -> (bool, Option<u32>, bool) {
+        (self.idx.is_none(), self.idx, !self.standby)
+    }
 }
 
 /// A slot that nobody serves, in [`StatusView`].
@@ -177,6 +199,13 @@ pub fn read<T: DeserializeOwned>(data: &Json) -> Result<T, Failure> {
         Failure::new(Exit::Unexpected, format!("the daemon's answer is not understood: {error}"))
             .help("compare `nodesockd --version` with the version that `nodesockd status --json` shows")
     })
+}
+
+/// The time, as answers tell it: milliseconds since the epoch.
+#[must_use]
+pub fn now() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The last five characters of a worker's id, by which people tell workers apart.

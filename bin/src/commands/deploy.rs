@@ -12,7 +12,7 @@ use crate::cli::DeployArgs;
 use crate::client::{Client, ClientError, Refusal};
 use crate::exit::{Exit, Failure};
 use crate::live::Live;
-use crate::out::Console;
+use crate::out::{Console, Out};
 use crate::render::{Transcript, span};
 use crate::view::{self, DeployView, ProgressView};
 
@@ -29,18 +29,26 @@ pub(super) async fn deploy<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Result<Exit, Failure> {
     let request = request(args)?;
     let asked = Instant::now();
-    let ended = if args.json {
-        printed(client, &request, console).await?
+    let mut news = if args.json {
+        News::Lines(&mut console.out, Transcript::new(false))
     } else {
-        shown(client, &request, console).await?
+        News::Picture(Live::new(&mut console.err, false))
     };
-    match ended {
-        Ok(transcript) => {
-            console.err.line(&summary("Deployed", &transcript, asked.elapsed(), false))?;
-            Ok(Exit::Done)
+    let mut answers = client.ask(&request).await?;
+    let refusal = loop {
+        match answers.next().await {
+            Ok(Some(data)) => news.hear(&data)?,
+            Ok(None) => break None,
+            Err(ClientError::Refused(refusal)) => break Some(refusal),
+            Err(error) => return Err(error.into()),
         }
-        Err(refusal) => Err(refused(refusal, console)?),
+    };
+    let transcript = news.end(refusal.as_ref())?;
+    if let Some(refusal) = refusal {
+        return Err(refused(refusal, console)?);
     }
+    console.err.line(&summary("Deployed", &transcript, asked.elapsed(), false))?;
+    Ok(Exit::Done)
 }
 
 fn request(args: &DeployArgs) -> Result<Request, Failure> {
@@ -59,58 +67,42 @@ fn request(args: &DeployArgs) -> Result<Request, Failure> {
     }))
 }
 
-/// Shows how it goes, for people.
-async fn shown<S: AsyncRead + AsyncWrite + Unpin>(
-    client: &mut Client<S>,
-    request: &Request,
-    console: &mut Console,
-) -> Result<Result<Transcript, Refusal>, Failure> {
-    let mut live = Live::new(&mut console.err, false);
-    let mut answers = client.ask(request).await?;
-    loop {
-        match answers.next().await {
-            Ok(Some(data)) => {
-                if let Ok(step) = view::read::<ProgressView>(&data) {
-                    live.show(step.progress)?;
-                } else if let Ok(news) = view::read::<DeployView>(&data) {
-                    live.say(&sentence(&news.deploy))?;
-                }
-            }
-            Ok(None) => return Ok(Ok(live.finish())),
-            Err(ClientError::Refused(refusal)) => {
-                live.give_up()?;
-                return Ok(Err(refusal));
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
+/// Where the news of a deploy go.
+enum News<'a> {
+    /// To people.
+    Picture(Live<'a>),
+    /// To programs, a line of JSON each.
+    Lines(&'a mut Out, Transcript),
 }
 
-/// Prints what comes, one line of JSON each, and at last how it ended.
-async fn printed<S: AsyncRead + AsyncWrite + Unpin>(
-    client: &mut Client<S>,
-    request: &Request,
-    console: &mut Console,
-) -> Result<Result<Transcript, Refusal>, Failure> {
-    let mut transcript = Transcript::new(false);
-    let mut answers = client.ask(request).await?;
-    loop {
-        match answers.next().await {
-            Ok(Some(data)) => {
-                console.out.line(data.get())?;
-                if let Ok(step) = view::read::<ProgressView>(&data) {
+impl News<'_> {
+    fn hear(&mut self, data: &Json) -> Result<(), Failure> {
+        let step = view::read::<ProgressView>(data);
+        match (self, step) {
+            (Self::Picture(live), Ok(step)) => live.show(step.progress),
+            (Self::Picture(live), Err(_)) => match view::read::<DeployView>(data) {
+                Ok(news) => live.say(&sentence(&news.deploy)),
+                Err(_) => Ok(()),
+            },
+            (Self::Lines(out, transcript), step) => {
+                if let Ok(step) = step {
                     transcript.record(step.progress);
                 }
+                out.line(data.get())
             }
-            Ok(None) => {
-                console.out.line(&json!({ "result": "done" }).to_string())?;
-                return Ok(Ok(transcript));
+        }
+    }
+
+    /// Nothing more comes. Returns the steps of all workers, unless it was refused.
+    fn end(self, refusal: Option<&Refusal>) -> Result<Transcript, Failure> {
+        match (self, refusal) {
+            (Self::Picture(live), None) => Ok(live.finish()),
+            (Self::Picture(live), Some(_)) => live.give_up().map(|()| Transcript::new(false)),
+            (Self::Lines(out, transcript), refusal) => {
+                let done = || Json::of(&json!({ "result": "done" }));
+                out.line(refusal.map_or_else(done, result).get())?;
+                Ok(transcript)
             }
-            Err(ClientError::Refused(refusal)) => {
-                console.out.line(result(&refusal).get())?;
-                return Ok(Err(refusal));
-            }
-            Err(error) => return Err(error.into()),
         }
     }
 }

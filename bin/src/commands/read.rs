@@ -1,8 +1,6 @@
 //! `status`, `config`
 
-use std::time::{Duration, SystemTime};
-
-use nodesockd_core::wire::{Json, Request};
+use nodesockd_core::wire::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::cli::StatusArgs;
@@ -17,8 +15,8 @@ pub(super) async fn status<S: AsyncRead + AsyncWrite + Unpin>(
     args: &StatusArgs,
     console: &mut Console,
 ) -> Result<Exit, Failure> {
-    let data = answer(client, &Request::Status).await?;
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, millis);
+    let data = client.answer(&Request::Status).await?;
+    let now = view::now();
     if args.read.json {
         console.out.line(&render::json_line(data.get()))?;
     } else {
@@ -38,24 +36,11 @@ pub(super) async fn config<S: AsyncRead + AsyncWrite + Unpin>(
     json: bool,
     console: &mut Console,
 ) -> Result<Exit, Failure> {
-    let data = answer(client, &Request::Config).await?;
+    let data = client.answer(&Request::Config).await?;
     if json {
         console.out.line(&render::json_line(data.get()))?;
     } else {
         console.out.text(&render::config(&view::read(&data)?, console.out.style()))?;
     }
     Ok(Exit::Done)
-}
-
-/// The answer to a request that is for nothing but its data.
-async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
-    client: &mut Client<S>,
-    request: &Request,
-) -> Result<Json, Failure> {
-    let answer = client.request(request).await?;
-    answer.ok_or_else(|| Failure::new(Exit::Unexpected, "the daemon's answer is empty"))
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

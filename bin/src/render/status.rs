@@ -63,7 +63,7 @@ fn rows(view: &StatusView, now: u64) -> Vec<Vec<Cell>> {
     let mut rows = vec![head.map(|title| Cell::painted(title, DIM)).into()];
     let mut workers: Vec<&WorkerView> = view.workers.iter().collect();
     // Stable: within a kind, the daemon's order is kept.
-    workers.sort_by_key(|worker| (place(worker), worker.idx));
+    workers.sort_by_key(|worker| worker.rank());
     rows.extend(workers.into_iter().map(|worker| worker_row(worker, now)));
     rows.extend(view.vacant.iter().map(|slot| {
         let what = row_of_failures(slot.failures, slot.retry_ts, slot.reason.as_deref(), now);
@@ -76,35 +76,14 @@ fn rows(view: &StatusView, now: u64) -> Vec<Vec<Cell>> {
     rows
 }
 
-/// What a worker is there for; also the order of the rows.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
-    Slot,
-    Standby,
-    Other,
-}
-
-fn place(worker: &WorkerView) -> Place {
-    match (worker.idx, worker.standby) {
-        (Some(_), _) => Place::Slot,
-        (None, true) => Place::Standby,
-        (None, false) => Place::Other,
-    }
-}
-
 fn worker_row(worker: &WorkerView, now: u64) -> Vec<Cell> {
-    let slot = match (place(worker), worker.idx) {
-        (Place::Standby, _) => Cell::painted("standby", DIM),
-        (_, _) if worker.kept => Cell::painted("kept", DIM),
-        (Place::Other, _) if worker.state == "terminating" => Cell::painted("retiring", DIM),
-        (_, Some(slot)) => Cell::plain(slot.to_string()),
-        (_, None) => Cell::painted("-", DIM),
-    };
+    let serves = worker.idx.is_some() && !worker.kept;
+    let place = if serves { Cell::plain(worker.place()) } else { Cell::painted(worker.place(), DIM) };
     let pid = worker.pid.map_or_else(|| Cell::painted("-", DIM), |pid| Cell::plain(pid.to_string()));
     let generation =
         worker.generation.map_or_else(|| Cell::painted("-", DIM), |number| Cell::plain(number.to_string()));
     vec![
-        slot,
+        place,
         Cell::painted(escape(short(&worker.id), 5), BOLD),
         pid,
         generation,

@@ -155,7 +155,7 @@ impl Board {
             right.unwrap_or(-1.0).partial_cmp(&left.unwrap_or(-1.0)).unwrap_or(Ordering::Equal)
         };
         // Stable: those that are alike stay in the order of their slots.
-        rows.sort_by_key(|row| (row.worker.idx.is_none(), row.worker.idx, !row.worker.standby));
+        rows.sort_by_key(|row| row.worker.rank());
         match self.order {
             Order::Slot => {}
             Order::Cpu => rows.sort_by(|left, right| largest_first(left.figures.cpu, right.figures.cpu)),
@@ -183,22 +183,12 @@ impl Board {
 }
 
 impl Row {
-    /// What stands in the column of slots.
-    pub fn place(&self) -> String {
-        match self.worker.idx {
-            Some(slot) => slot.to_string(),
-            None if self.worker.standby => "standby".to_owned(),
-            None if self.worker.state == "terminating" => "retiring".to_owned(),
-            None => "-".to_owned(),
-        }
-    }
-
     /// What a filter looks at.
     fn words(&self) -> String {
         let pid = self.worker.pid.map_or_else(String::new, |pid| pid.to_string());
         format!(
             "{} {} {pid} {}",
-            self.place(),
+            self.worker.place(),
             escape(short(&self.worker.id), 5),
             escape(&self.worker.state, 40)
         )
@@ -241,7 +231,7 @@ pub(super) mod tests {
     }
 
     fn places(board: &Board) -> Vec<String> {
-        board.rows().iter().map(Row::place).collect()
+        board.rows().iter().map(|row| row.worker.place()).collect()
     }
 
     #[test]

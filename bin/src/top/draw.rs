@@ -153,7 +153,7 @@ fn cells(row: &Row, now: u64, paint: Paint) -> Cells<'static> {
     let worker = &row.worker;
     let dash = || "-".to_owned();
     let texts = [
-        row.place(),
+        worker.place(),
         escape(short(&worker.id), 5),
         worker.pid.map_or_else(dash, |pid| pid.to_string()),
         worker.generation.map_or_else(dash, |number| number.to_string()),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use nodesockd_core::wire::Request;
 use nodesockd_os::{AcceptQueues, Usage, usage};
@@ -75,8 +75,7 @@ impl Source {
             asked.unwrap_or_else(|_| Err(silent())).inspect_err(|_| self.connection = None)?;
         let figures = status.workers.iter().map(|worker| self.figures(worker, links.as_deref())).collect();
         self.before.retain(|pid, _| status.workers.iter().any(|worker| worker.pid == Some(*pid)));
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
-        Ok(Look { status, figures, now: u64::try_from(now).unwrap_or(u64::MAX) })
+        Ok(Look { status, figures, now: view::now() })
     }
 
     async fn ask(&mut self) -> Result<(StatusView, Option<String>), Failure> {
@@ -114,9 +113,7 @@ impl Connection {
     }
 
     async fn answer<T: serde::de::DeserializeOwned>(&mut self, request: &Request) -> Result<T, Failure> {
-        let answer = self.client.request(request).await?;
-        let nothing = || Failure::new(Exit::Unexpected, "the daemon's answer is empty");
-        view::read(&answer.ok_or_else(nothing)?)
+        view::read(&self.client.answer(request).await?)
     }
 }
 
