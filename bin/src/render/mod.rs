@@ -34,9 +34,17 @@ pub(crate) fn word(word: &str) -> String {
     escape(word, 200)
 }
 
+/// Characters of a sentence from outside that are shown, where there is room for them.
+pub(crate) const SENTENCE: usize = 1000;
+
 /// A sentence from outside, safe to show.
 pub(crate) fn sentence(sentence: &str) -> String {
-    escape(sentence, 1000)
+    escape(sentence, SENTENCE)
+}
+
+/// What to say after something that has a reason, if that is known: `: ` and so many characters of it.
+pub(crate) fn because(reason: Option<&str>, shown: usize) -> String {
+    reason.map_or_else(String::new, |reason| format!(": {}", escape(reason, shown)))
 }
 
 /// A path that is safe to show.

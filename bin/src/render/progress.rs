@@ -5,7 +5,7 @@ use nodesockd_core::text::escape;
 use nodesockd_core::wire::{Progress, Stage};
 
 use super::table::{Cell, table};
-use super::{BOLD, CYAN, DIM, GREEN, RED, YELLOW};
+use super::{BOLD, CYAN, DIM, GREEN, RED, YELLOW, because};
 use crate::out::Style;
 
 /// What every worker has gone through so far.
@@ -152,8 +152,7 @@ impl Seen {
 
 fn line(step: &Progress, name: &str) -> String {
     let pid = step.pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
-    let reason =
-        step.reason.as_deref().map_or_else(String::new, |reason| format!(": {}", escape(reason, 500)));
+    let reason = because(step.reason.as_deref(), 500);
     format!("{}: worker {}{pid} {name}{reason}", place(step), step.id.short())
 }
 

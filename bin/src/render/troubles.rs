@@ -2,7 +2,7 @@
 
 use nodesockd_core::text::escape;
 
-use super::span;
+use super::{because, span};
 use crate::view::{StatusView, WorkerView};
 
 /// Characters of a reason that are shown.
@@ -14,20 +14,17 @@ pub fn troubles(view: &StatusView, now: u64) -> Vec<String> {
     if view.workers.is_empty() && view.vacant.is_empty() {
         return vec!["no workers are running".to_owned()];
     }
-    let because = |reason: Option<&str>| {
-        reason.map_or_else(String::new, |reason| format!(": {}", escape(reason, REASON)))
-    };
     let vacant = view
         .vacant
         .iter()
-        .map(|slot| format!("nobody serves slot {}{}", slot.idx, because(slot.reason.as_deref())));
+        .map(|slot| format!("nobody serves slot {}{}", slot.idx, because(slot.reason.as_deref(), REASON)));
     let serving = view.workers.iter().filter_map(|worker| slot(worker, view.suspended));
     let standby = view.failing_standby.as_ref().map(|standby| {
         let missing = match standby.missing {
             1 => "a standby is missing".to_owned(),
             count => format!("{count} standbys are missing"),
         };
-        format!("{missing}{}", because(standby.reason.as_deref()))
+        format!("{missing}{}", because(standby.reason.as_deref(), REASON))
     });
     vacant.chain(serving).chain(standby).chain(suspended(view, now)).collect()
 }

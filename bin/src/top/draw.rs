@@ -10,7 +10,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Cell, Paragraph, Row as Cells, Sparkline, Table};
 
 use super::board::{Board, Order, Row, Sums};
-use crate::render::{ago, sentence, span, word};
+use crate::render::{SENTENCE, ago, because, sentence, span, word};
 use crate::view::{StatusView, short};
 
 /// Lines of the last changes, if there is room.
@@ -107,13 +107,11 @@ fn troubles(board: &Board, status: &StatusView, paint: Paint) -> Vec<Line<'stati
         lines.push(Line::from(paint.colour(Color::Cyan, format!("in progress: {}", sentence(operation)))));
     }
     lines.extend(status.vacant.iter().map(|slot| {
-        let reason =
-            slot.reason.as_deref().map_or_else(String::new, |reason| format!(": {}", sentence(reason)));
+        let reason = because(slot.reason.as_deref(), SENTENCE);
         Line::from(paint.colour(Color::Red, format!("nobody serves slot {}{reason}", slot.idx)))
     }));
     if let Some(standby) = &status.failing_standby {
-        let reason =
-            standby.reason.as_deref().map_or_else(String::new, |reason| format!(": {}", sentence(reason)));
+        let reason = because(standby.reason.as_deref(), SENTENCE);
         lines.push(Line::from(
             paint.colour(Color::Red, format!("{} standby missing{reason}", standby.missing)),
         ));

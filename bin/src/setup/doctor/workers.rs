@@ -74,10 +74,7 @@ fn states(status: &StatusView) -> Option<Finding> {
         return Some(Finding::bad("no workers are running", "`nodesockd start` starts them"));
     }
     if let Some(slot) = status.vacant.first() {
-        let reason = slot
-            .reason
-            .as_deref()
-            .map_or_else(String::new, |reason| format!(": {}", render::sentence(reason)));
+        let reason = render::because(slot.reason.as_deref(), render::SENTENCE);
         return Some(Finding::bad(format!("nobody serves slot {}{reason}", slot.idx), "see the app's log"));
     }
     status.suspended.then(|| {
@@ -90,10 +87,7 @@ fn states(status: &StatusView) -> Option<Finding> {
 
 fn standby(status: &StatusView) -> Option<Finding> {
     let standby = status.failing_standby.as_ref()?;
-    let reason = standby
-        .reason
-        .as_deref()
-        .map_or_else(String::new, |reason| format!(": {}", render::sentence(reason)));
+    let reason = render::because(standby.reason.as_deref(), render::SENTENCE);
     Some(Finding::bad(
         format!("standbys keep failing, {} times in a row{reason}", standby.failures),
         "a standby is started suspended: the app must boot without its database; see the app's log",
