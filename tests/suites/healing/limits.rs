@@ -6,20 +6,18 @@ use std::path::PathBuf;
 use nix::sys::signal::Signal;
 use nodesockd_tests::{App, Load, Upstream, app, http};
 
-/// An app that does something more at its start.
-fn app_that(does: &str) -> App {
+/// The app of a fixture that does something more at its start.
+fn app_that(fixture: &str, does: &str) -> App {
     let app = App::new();
-    let web = fs::read_to_string(app::fixture("web.js")).unwrap();
-    app.write("app.js", &web.replacen("'use strict';", &format!("'use strict';\n{does}"), 1));
+    let script = fs::read_to_string(app::fixture(fixture)).unwrap();
+    app.write("app.js", &script.replacen("'use strict';", &format!("'use strict';\n{does}"), 1));
     app
 }
 
 #[test]
 fn worker_with_too_much_memory_is_replaced_and_nothing_is_lost() {
-    let echo = fs::read_to_string(app::fixture("echo.js")).unwrap();
     let leaks = "process.on('SIGUSR2', () => (globalThis.leak = Buffer.alloc(400 << 20, 1)));";
-    let app = App::new().set("limits.memory", "300M");
-    app.write("app.js", &echo.replacen("'use strict';", &format!("'use strict';\n{leaks}"), 1));
+    let app = app_that("echo.js", leaks).set("limits.memory", "300M");
     let daemon = app.start();
     let nginx = Upstream::of(&app, 1).next("off").start();
     let load = Load::start(&nginx.front(), 4);
@@ -74,7 +72,10 @@ fn kernel_takes_the_new_worker_before_the_one_that_serves_and_restart_names_memo
     let Some(cgroup) = Cgroup::new(300) else {
         return eprintln!("skipped: no control group can be made here");
     };
-    let app = app_that("globalThis.ballast = Array.from({ length: 150 }, () => Buffer.alloc(1 << 20, 1));");
+    let app = app_that(
+        "web.js",
+        "globalThis.ballast = Array.from({ length: 150 }, () => Buffer.alloc(1 << 20, 1));",
+    );
     let join = format!("echo $$ > {}/cgroup.procs && exec \"$@\"", cgroup.0.display());
     let daemon = app.launch().through(&["sh", "-c", &join, "sh"]).start();
     let before = daemon.status().slot(0).clone();
