@@ -227,7 +227,8 @@ impl Status {
     /// Whether workers are there, all of them ready, every slot served and nothing in progress.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        let ready = |worker: &Worker| matches!(worker.state.as_str(), "online" | "suspended");
+        let state = if self.suspended { "suspended" } else { "online" };
+        let ready = |worker: &Worker| worker.state == state;
         self.operation.is_none()
             && self.vacant.is_empty()
             && !self.workers.is_empty()
