@@ -227,12 +227,16 @@ impl Status {
     /// Whether workers are there, all of them ready, every slot served and nothing in progress.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        let state = if self.suspended { "suspended" } else { "online" };
-        let ready = |worker: &Worker| worker.state == state;
+        // After the death of a daemon, a worker in a slot may still have to be resumed.
+        let serving = if self.suspended { "suspended" } else { "online" };
+        let ready = |worker: &Worker| match worker.state.as_str() {
+            state if worker.standby => matches!(state, "online" | "suspended"),
+            state => state == serving && worker.idx.is_some(),
+        };
         self.operation.is_none()
             && self.vacant.is_empty()
             && !self.workers.is_empty()
-            && self.workers.iter().all(|worker| ready(worker) && (worker.idx.is_some() || worker.standby))
+            && self.workers.iter().all(ready)
     }
 
     /// The worker that serves a slot.
