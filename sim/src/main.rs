@@ -89,7 +89,7 @@ fn main() -> ExitCode {
 }
 
 fn command(seed: u64) -> String {
-    format!("cargo run --release -p nodesockd-sim -- --seed {seed} --trace")
+    format!("cargo run --profile sim -p nodesockd-sim -- --seed {seed} --trace")
 }
 
 /// Plays one history; if that goes wrong and is to be kept, what is kept is played.

@@ -1,4 +1,4 @@
-//! Histories drawn from seeds: the gate that every change has to pass. `cargo run --release -p nodesockd-sim` goes deeper.
+//! Histories drawn from seeds: the gate that every change has to pass. `cargo run --profile sim -p nodesockd-sim` goes deeper.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -35,11 +35,11 @@ const UNTRIED: [Story; 4] = [
         left_out: &[
             ("cargo build", "builds what the tests run"),
             (
-                "cargo run --release -p nodesockd-sim -- --seed",
+                "cargo run --profile sim -p nodesockd-sim -- --seed",
                 "is about seeds and files that one has yet to name",
             ),
             ("UPDATE_SCHEMA=1", "writes files of the repository anew"),
-            ("cargo run --release -p nodesockd-sim --features defects", "is what tests/run does"),
+            ("cargo run --profile sim -p nodesockd-sim --features defects", "is what tests/run does"),
         ],
     },
     Story {
