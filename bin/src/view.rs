@@ -65,6 +65,9 @@ pub struct WorkerView {
     pub kept: bool,
     /// The number of its generation, if that is known; since 3.0.
     pub generation: Option<u32>,
+    /// Why it is being replaced, if that is because it hangs.
+    #[serde(default)]
+    pub reason: Option<String>,
 }
 
 impl WorkerView {

@@ -45,6 +45,13 @@ pub enum Action {
         /// The file name of its socket in `tmpDir`.
         socket: String,
     },
+    /// Ask the kernel what waits in a worker's accept queue → [`Event::QueueListed`](crate::Event::QueueListed).
+    ListQueue {
+        /// The worker.
+        worker: WorkerId,
+        /// The file name of its socket in `tmpDir`.
+        socket: String,
+    },
     /// Open a listening socket for a slot; workers that are started from now on can inherit it
     /// → [`Event::Listening`](crate::Event::Listening).
     Listen {
@@ -77,6 +84,13 @@ pub enum Action {
         socket: String,
         /// What to ask for: the request target, which starts with `/`.
         path: String,
+    },
+    /// Ask the kernel what a worker's process does → [`Event::Examined`](crate::Event::Examined).
+    Examine {
+        /// The worker.
+        worker: WorkerId,
+        /// Its process.
+        process: Process,
     },
     /// Send a message to a worker. When it cannot be delivered, [`Event::ChannelClosed`](crate::Event::ChannelClosed) follows.
     Tell {

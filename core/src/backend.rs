@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::action::{SpawnOrder, WorkerSignal};
 use crate::config::{Config, DevAddress, Problem, SocketPattern, Symlinks};
 use crate::env_file::EnvFile;
-use crate::event::{CpuTime, Event, Failure, Memory, Queue};
+use crate::event::{CpuTime, Event, Failure, Memory, Queue, Vitals};
 use crate::handoff::Handoff;
 use crate::id::{ConnId, Process, RequestRef, WorkerId};
 use crate::notice::Notice;
@@ -82,6 +82,13 @@ pub trait Backend {
     /// Sends a signal to `process`, and to no other that has got its pid. A process that is gone is not an error.
     fn signal(&mut self, worker: WorkerId, process: Process, signal: WorkerSignal);
 
+    /// What the kernel says of a process.
+    ///
+    /// # Errors
+    ///
+    /// The process is gone, or the kernel does not tell.
+    fn examine(&mut self, worker: WorkerId, process: Process) -> Result<Vitals, Failure>;
+
     /// Kills what an exited worker left behind — its process group, and descendants that carry its id in their
     /// environment — and collects its exit, after which the pid is free.
     fn reap(&mut self, worker: WorkerId, process: Process) -> impl Future<Output = ()>;
@@ -117,6 +124,14 @@ pub trait Backend {
 
     /// The accept queue of the process listening on `socket`, from the kernel, even if the file is gone.
     fn measure_queue(&mut self, worker: WorkerId, socket: &str) -> Queue;
+
+    /// The first connections that wait in the accept queue of the process listening on `socket`, as
+    /// [`Event::QueueListed`] says. At least 16 of them, if there are so many.
+    ///
+    /// # Errors
+    ///
+    /// The kernel does not tell.
+    fn list_queue(&mut self, worker: WorkerId, socket: &str) -> Result<Vec<u64>, Failure>;
 
     /// The CPU time of a worker, with all of its process group, and how long its process has waited for a CPU.
     ///

@@ -60,6 +60,12 @@ defects! {
     StandbyResumedBeforeSwap,
     /// Two slots take the same standby.
     StandbyTakenTwice,
+    /// A worker that hangs is not replaced.
+    HangIgnored,
+    /// A standby is promoted without a sign of life.
+    StandbyPromotedUnasked,
+    /// `resume` is answered before workers have confirmed it.
+    ResumeNotConfirmed,
     /// Surplus standbys are leaked.
     SurplusStandbysStay,
     /// A slot gets a second worker while the first one boots.

@@ -112,6 +112,10 @@ impl<B: Backend> Driver<B> {
                 let queue = backend.measure_queue(*worker, socket);
                 Some(Event::QueueMeasured { worker: *worker, queue })
             }
+            Action::ListQueue { worker, socket } => {
+                let result = backend.list_queue(*worker, socket);
+                Some(Event::QueueListed { worker: *worker, result })
+            }
             Action::MeasureCpu { worker, process } => {
                 let result = backend.measure_cpu(*worker, *process);
                 Some(Event::CpuMeasured { worker: *worker, result })
@@ -127,6 +131,10 @@ impl<B: Backend> Driver<B> {
             Action::MeasureMemory { worker, process } => {
                 let result = backend.measure_memory(*worker, *process);
                 Some(Event::MemoryMeasured { worker: *worker, result })
+            }
+            Action::Examine { worker, process } => {
+                let result = backend.examine(*worker, *process);
+                Some(Event::Examined { worker: *worker, result })
             }
             Action::Reap { worker, process } => {
                 backend.reap(*worker, *process).await;

@@ -66,6 +66,13 @@ pub enum Event {
         /// The status code of its answer, or why there is none.
         result: Result<u16, Failure>,
     },
+    /// Completes [`Action::Examine`](crate::Action::Examine).
+    Examined {
+        /// The worker whose process was looked at.
+        worker: WorkerId,
+        /// What the kernel says of it, or why nothing is known.
+        result: Result<Vitals, Failure>,
+    },
     /// A worker sent a message.
     Received {
         /// The sender, as known from the channel it came by; never from what it says.
@@ -124,6 +131,14 @@ pub enum Event {
         socket: String,
         /// On failure the socket is closed, and its file may still be there.
         result: Result<(), Failure>,
+    },
+    /// Completes [`Action::ListQueue`](crate::Action::ListQueue).
+    QueueListed {
+        /// The worker.
+        worker: WorkerId,
+        /// The first connections that wait to be accepted, in their order, each by a number of its client's socket; 0: that
+        /// client has gone. Nothing, if nobody listens.
+        result: Result<Vec<u64>, Failure>,
     },
     /// Completes [`Action::MeasureQueue`](crate::Action::MeasureQueue).
     QueueMeasured {
@@ -281,9 +296,11 @@ impl Event {
             | Self::ServersEnded { worker }
             | Self::Notified { worker }
             | Self::Probed { worker, .. }
+            | Self::Examined { worker, .. }
             | Self::Received { worker, .. }
             | Self::ChannelClosed { worker }
             | Self::QueueMeasured { worker, .. }
+            | Self::QueueListed { worker, .. }
             | Self::CpuMeasured { worker, .. }
             | Self::MemoryMeasured { worker, .. }
             | Self::Removed { worker, .. } => Some(*worker),
@@ -429,6 +446,19 @@ pub struct CpuTime {
     pub used: Duration,
     /// For how long it has been ready to run while others did; zero where the kernel does not tell.
     pub waited: Duration,
+}
+
+/// What the kernel says of a process (`/proc/PID/stat`, `status`, `wchan`; `proc(5)`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vitals {
+    /// Its state, as one letter: `R` runs, `S` sleeps, `D` waits for a device, `T` is stopped, `t` is stopped by a debugger.
+    pub state: char,
+    /// CPU time it has used so far, all threads together.
+    pub cpu: Duration,
+    /// The function of the kernel in which its main thread sleeps, where that can be told.
+    pub waits_in: Option<String>,
+    /// Another process traces it (`ptrace(2)`): a debugger.
+    pub traced: bool,
 }
 
 /// The accept queue of a worker's listening socket.

@@ -72,8 +72,8 @@ pub struct Handoff {
     pub(crate) generation: GenerationRecord,
 }
 
-fn is_zero(number: &u32) -> bool {
-    *number == 0
+fn is_zero<T: PartialEq + Default>(number: &T) -> bool {
+    *number == T::default()
 }
 
 /// What a configuration must not change, because the successor goes on with it.
@@ -138,6 +138,12 @@ pub(crate) struct WorkerRecord {
     /// The number of its generation; 0 if that is not known.
     #[serde(default)]
     pub generation: u32,
+    /// It answers `ping`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub heartbeat: bool,
+    /// The number of the last `ping`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub asked: u64,
 }
 
 /// What a worker is for.

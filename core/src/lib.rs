@@ -30,8 +30,8 @@
 //! 5. Every request gets exactly one final reply.
 //! 6. Live processes ≤ workers + standby + the replacements in flight.
 //! 7. Between a suspended restart and its end, no worker is resumed; when the command has answered, none is unsuspended.
-//! 8. No worker is told to shut down while its accept queue holds a connection, except after `drainTimeout`, or if the
-//!    queue is its successor's as well.
+//! 8. No worker is told to shut down while its accept queue holds a connection, except after `drainTimeout`, if it hangs, or
+//!    if the queue is its successor's as well.
 //! 9. A daemon that [adopts](Supervisor::adopt) what another left, at whatever step that one died, goes on as it would
 //!    have: workers keep their process, slot and suspension; an interrupted rollout is finished or undone. One that
 //!    [takes over](Supervisor::take_over) what another hands off goes on exactly as that one would have.

@@ -67,7 +67,7 @@ use dev_server::DevServer;
 use goal::Life;
 use operation::{Operations, Step, advance, begin, deploy, locate, replace, upgrade};
 use pool::look::Look;
-use pool::{Pool, boot, limits, links, remains, retire, sockets, surplus, vacancies};
+use pool::{Pool, boot, health, limits, links, remains, retire, sockets, surplus, vacancies};
 use record::state_file::StateFile;
 use record::{adopt, handoff, reunion};
 use upkeep::Upkeep;
@@ -185,6 +185,7 @@ impl Supervisor {
             pool.slots.next_deadline(now, serving),
             pool.listeners.next_deadline(now),
             standby.map(|at| (at, Timer::Restart)),
+            self.operations.next_deadline(),
             self.state_file.next_deadline(),
             self.operations.next_deadline(),
             self.upkeep.next_deadline(),
@@ -238,11 +239,7 @@ impl Supervisor {
             Event::Terminated { worker, servers } => retire::terminated(pool, worker, &servers),
             Event::ServersEnded { worker } => retire::servers_ended(pool, worker),
             Event::Notified { worker } => lifecycle::shown_ready(pool, operations, worker),
-            Event::Probed { worker, result } => {
-                if boot::probed(pool, worker, result) {
-                    lifecycle::shown_ready(pool, operations, worker);
-                }
-            }
+            Event::Probed { worker, result } => lifecycle::probed(pool, operations, worker, result),
             Event::QueueMeasured { worker, queue } => {
                 lifecycle::queue_measured(pool, operations, worker, &queue);
             }
@@ -250,6 +247,8 @@ impl Supervisor {
                 lifecycle::cpu_measured(pool, operations, worker, result);
             }
             Event::MemoryMeasured { worker, result } => limits::measured(pool, worker, result),
+            Event::Examined { worker, result } => health::examined(pool, worker, result),
+            Event::QueueListed { worker, result } => health::listed(pool, worker, result),
             Event::Received { worker, message } => lifecycle::received(pool, operations, worker, message),
             Event::Claimed { conn, caller, claims, message } => {
                 self.claimed(conn, caller, claims, message);
@@ -330,7 +329,7 @@ impl Supervisor {
     fn claimed(&mut self, conn: ConnId, caller: Option<Caller>, claims: Option<Claim>, message: FromWorker) {
         let known = reunion::identify(&mut self.pool, conn, caller, claims, &message);
         let Some(id) = known else { return };
-        if let FromWorker::Online { suspended } = message {
+        if let FromWorker::Online { suspended, .. } = message {
             reunion::reunite(&mut self.pool, &self.operations, id, conn, suspended);
         }
         lifecycle::received(&mut self.pool, &mut self.operations, id, message);

@@ -8,6 +8,7 @@ const { refuseCluster } = require('./cluster.js');
 const { afterPoll } = require('./drain.js');
 const { Exchange, TIMES } = require('./exchange.js');
 const { Gate, refuseRequest } = require('./gate.js');
+const { answerPing } = require('./heartbeat.js');
 const { hasChannel, identify, showTitle } = require('./identity.js');
 const { Service, Standalone, checkListen } = require('./listen.js');
 const { NodesockdError } = require('./protocol.js');
@@ -216,7 +217,7 @@ class Worker extends EventEmitter {
   /** Tells a daemon what it may have missed. */
   async #report() {
     await Promise.all([
-      this.#online && this.#tell('online', { suspended: this.#suspended || undefined }),
+      this.#online && this.#tell('online', { suspended: this.#suspended || undefined, heartbeat: true }),
       this.#broken && this.#tell('broken', this.#broken),
     ]);
   }
@@ -235,6 +236,8 @@ class Worker extends EventEmitter {
         return this.#resumeNow(data.fd);
       case 'shutdown':
         return this.#shutDownNow();
+      case 'ping':
+        return answerPing(data, (pong, callback) => this.#channel.send(pong, callback));
       case 'set-name':
         return this.#rename(data.name);
       case 'detach':

@@ -11,7 +11,7 @@ const { TestDaemon, TestWorker, until } = require('./support.js');
 
 test('an app of the 2.x pattern works unchanged', async (t) => {
   const worker = new TestWorker(t, 'classic.js', { suspended: true });
-  assert.deepEqual((await worker.frame('online')).data, { id: worker.id, pid: worker.process.pid, suspended: true });
+  assert.deepEqual((await worker.frame('online')).data, { id: worker.id, pid: worker.process.pid, suspended: true, heartbeat: true });
   const held = worker.get();
   const early = await Promise.race([held, worker.ask('a round trip')]);
   assert.ok(Array.isArray(early), 'held back by the middleware');
@@ -67,6 +67,30 @@ test('a worker with nothing to do lives until it is shut down, suspended or not'
     worker.tell('shutdown');
     assert.equal((await worker.exited).code, 0);
   }
+});
+
+test('a ping is answered by its number, suspended or not, and by nobody who is asked nothing', async (t) => {
+  for (const suspended of [false, true]) {
+    const worker = new TestWorker(t, 'talk.js', { suspended });
+    await worker.frame('online');
+    worker.tell('ping', { seq: 7 });
+    assert.deepEqual((await worker.frame('pong')).data, { seq: 7 });
+    for (const data of [undefined, {}, { seq: 'x' }, { seq: 1.5 }]) worker.tell('ping', data);
+    worker.tell('ping', { seq: 8 });
+    const pong = await worker.frame('pong', (frame) => frame.data.seq !== 7);
+    assert.equal(pong.data.seq, 8);
+    worker.tell('shutdown');
+    assert.equal((await worker.exited).code, 0);
+  }
+});
+
+test('an answer says that a debugger may stop the worker', async (t) => {
+  const worker = new TestWorker(t, 'talk.js', { env: { NODE_OPTIONS: '--inspect=127.0.0.1:0' } });
+  await worker.frame('online');
+  worker.tell('ping', { seq: 1 });
+  assert.deepEqual((await worker.frame('pong')).data, { seq: 1, inspected: true });
+  worker.tell('shutdown');
+  assert.equal((await worker.exited).code, 0);
 });
 
 test('requests are answered with what the handler returns, and its errors', async (t) => {
@@ -158,7 +182,7 @@ test('when the daemon dies, the worker serves on, finds the next one and tells i
   assert.deepEqual((await first.frame('broken')).data.reason, 'no more disk');
   first.kill();
   const second = new TestDaemon(t, worker.ipcPath);
-  assert.deepEqual((await second.frame('online')).data, { id: worker.id, pid: worker.process.pid });
+  assert.deepEqual((await second.frame('online')).data, { id: worker.id, pid: worker.process.pid, heartbeat: true });
   second.tell('app-req', { request: 'count', data: 2 }, 'r');
   await second.frame('reply', (frame) => frame.requestId === 'r' && frame.done);
   second.tell('shutdown');
@@ -171,14 +195,14 @@ test('a detached worker reports to the daemon it is sent to, still suspended, an
   const next = new TestDaemon(t, path.join(worker.dir, 'next.ipc'));
   worker.tell('detach', { ipcPath: path.join(worker.dir, 'next.ipc') });
   const { data } = await next.frame('online');
-  assert.deepEqual(data, { id: worker.id, pid: worker.process.pid, suspended: true });
+  assert.deepEqual(data, { id: worker.id, pid: worker.process.pid, suspended: true, heartbeat: true });
   worker.process.disconnect();
   next.tell('resume');
   await next.frame('send-app-msg', (frame) => frame.data.message === 'resumed');
   assert.equal((await worker.get()).body, 'classic');
   next.kill();
   const again = new TestDaemon(t, path.join(worker.dir, 'next.ipc'));
-  assert.deepEqual((await again.frame('online')).data, { id: worker.id, pid: worker.process.pid });
+  assert.deepEqual((await again.frame('online')).data, { id: worker.id, pid: worker.process.pid, heartbeat: true });
 });
 
 test('without a channel the worker goes to the IPC socket', async (t) => {

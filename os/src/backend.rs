@@ -13,7 +13,7 @@ use std::time::Duration;
 use nodesockd_core::action::{SpawnOrder, WorkerSignal};
 use nodesockd_core::config::{Companion, Config, DevAddress, Problem, SocketPattern, Symlinks};
 use nodesockd_core::env_file::EnvFile;
-use nodesockd_core::event::{CpuTime, Dying, ExitStatus, Failure, Memory, Queue};
+use nodesockd_core::event::{CpuTime, Dying, ExitStatus, Failure, Memory, Queue, Vitals};
 use nodesockd_core::frame::Decoder;
 use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
@@ -69,6 +69,7 @@ use crate::processes::servers::{self, Told};
 use crate::processes::spawn;
 use crate::processes::survivors;
 use crate::processes::survivors::{LastLook, Places};
+use crate::processes::vitals;
 use crate::processes::worker_locks::WorkerLocks;
 use crate::signals;
 
@@ -591,6 +592,11 @@ impl nodesockd_core::backend::Backend for Backend {
         }
     }
 
+    fn examine(&mut self, worker: WorkerId, process: Process) -> Result<Vitals, Failure> {
+        let found = self.worker(worker, process).ok_or_else(|| Failure("the process is gone".into()))?;
+        vitals::of(found.pid, process)
+    }
+
     async fn reap(&mut self, worker: WorkerId, process: Process) {
         let Some(found) = self.worker(worker, process) else { return };
         let exited = found.watch.noticed.get().copied();
@@ -643,6 +649,12 @@ impl nodesockd_core::backend::Backend for Backend {
     fn measure_queue(&mut self, worker: WorkerId, socket: &str) -> Queue {
         self.expect_first_signs(worker);
         self.queues.measure(socket, &self.sockets.path(socket))
+    }
+
+    fn list_queue(&mut self, _worker: WorkerId, socket: &str) -> Result<Vec<u64>, Failure> {
+        self.queues
+            .list(socket, &self.sockets.path(socket))
+            .map_err(|error| Failure(format!("UNIX_DIAG: {error}")))
     }
 
     fn measure_cpu(&mut self, _worker: WorkerId, process: Process) -> Result<CpuTime, Failure> {

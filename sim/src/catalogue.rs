@@ -38,7 +38,11 @@ pub const CATALOGUE: [Fault; 36] = [
         Played(&["ignores shutdown", "ignores SIGTERM", "wrapped"]),
     ),
     fault(5, "a worker is stopped by SIGSTOP", Played(&["stopped"])),
-    fault(6, "a worker's event loop is blocked", Played(&["busy"])),
+    fault(
+        6,
+        "a worker's event loop is blocked",
+        Played(&["busy", "hangs in a loop", "hangs asleep", "hangs stopped"]),
+    ),
     fault(7, "a worker closes its channel, but lives", Played(&["closes channel"])),
     fault(8, "a worker's children outlive it", Played(&["child", "escaped child"])),
     fault(9, "workers are killed, as for want of memory", Played(&["killed", "all killed"])),

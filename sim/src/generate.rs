@@ -12,7 +12,7 @@ use crate::faults::{
     Call, CallFault, Errno, ExternalFault, ExternalFaultKind, FaultPlan, Trouble, WorkerFault,
 };
 use crate::scenario::{
-    Act, Ask, Behaviour, Death, Load, Readiness, Release, Scenario, Settings, Signal, Step,
+    Act, Ask, Behaviour, Death, Hang, Load, Readiness, Release, Scenario, Settings, Signal, Step,
 };
 
 /// A client that has read a link connects within this time, or may find that the worker has gone: a little less than an
@@ -89,6 +89,7 @@ impl Swarm {
         disguise(&mut Rng::with_seed(seed.rotate_left(56)), &mut faults);
         clean(&mut Rng::with_seed(seed.rotate_left(40)), &mut faults);
         deploying(&mut Rng::with_seed(seed.rotate_left(8)), &mut scenario, &mut faults);
+        hangs(&mut Rng::with_seed(seed.rotate_left(20)), &mut scenario, &mut faults);
         (scenario, faults)
     }
 
@@ -295,6 +296,31 @@ fn clean(rng: &mut Rng, plan: &mut FaultPlan) {
     }
     if chance(rng, 30) {
         plan.calls.push(CallFault { call: Call::Restore, nth: 0, trouble: trouble(rng) });
+    }
+}
+
+/// In some histories event loops stand still.
+fn hangs(rng: &mut Rng, scenario: &mut Scenario, plan: &mut FaultPlan) {
+    if !chance(rng, 20) {
+        return;
+    }
+    scenario.settings.hang_timeout_ms = *pick(rng, &[Some(1000), Some(1000), Some(5000), Some(0), None]);
+    if chance(rng, 70) {
+        scenario.settings.dev_server = None;
+    }
+    for _ in 0..rng.u32(1..5) {
+        let after_ms = rng.u64(0..10_000);
+        let how = *pick(rng, &[Hang::Loops, Hang::Sleeps, Hang::Stopped]);
+        let behaviour = Behaviour::Hangs { after_ms, how };
+        plan.workers.push(WorkerFault { nth: rng.u32(0..8), behaviour });
+    }
+    if chance(rng, 30) {
+        let at_ms = rng.u64(0..scenario.length_ms);
+        let suspend = Ask::Restart { suspended: true, attempts: None, wait: false, until_swap: false };
+        scenario.script.push(Step { at_ms, act: ask(rng, suspend) });
+        let at_ms = at_ms + rng.u64(500..8000);
+        scenario.script.push(Step { at_ms, act: ask(rng, Ask::Resume) });
+        scenario.script.sort_by_key(|step| step.at_ms);
     }
 }
 

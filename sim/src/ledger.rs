@@ -33,6 +33,8 @@ pub enum Cause {
     BacklogFull,
     /// Somebody had removed the link, or the socket.
     Removed,
+    /// The worker's event loop stood still for longer than `health.hangTimeout` allows.
+    Hung,
     /// A daemon died while it could not write its state file, and its successor did not know who had inherited the socket.
     Forgotten,
 }
@@ -51,6 +53,7 @@ impl Cause {
             Self::NeverResumed => "never resumed",
             Self::IgnoredSuspension => "ignored suspension",
             Self::BacklogFull => "backlog full",
+            Self::Hung => "worker hung",
             Self::Removed => "link or socket removed",
             Self::Forgotten => "state not written",
         }

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nodesockd_core::config::{
-    Config, Env, Limits, Listen, Options, PatternError, Program, Ready, SocketPattern, Symlinks, Upgrade,
+    Config, Env, Health, Limits, Listen, Options, PatternError, Program, Ready, SocketPattern, Symlinks,
+    Upgrade,
 };
 use nodesockd_core::event::DaemonSignal;
 use nodesockd_core::wire::{DeployOptions, Json, Request, StartOptions};
@@ -78,6 +79,9 @@ pub struct Settings {
     /// `options.boots`; any number if 0, as in histories that are older than the key.
     #[serde(default)]
     pub boots: u32,
+    /// `health.hangTimeout`
+    #[serde(default)]
+    pub hang_timeout_ms: Option<u64>,
 }
 
 fn default_retiring() -> u32 {
@@ -129,6 +133,7 @@ impl Default for Settings {
             respawn: false,
             retiring: default_retiring(),
             boots: 0,
+            hang_timeout_ms: None,
         }
     }
 }
@@ -162,6 +167,10 @@ impl Settings {
             dev_server: self.dev_server.map(Into::into),
             debug: false,
             limits: Limits::default(),
+            health: Health {
+                hang_timeout: self.hang_timeout_ms.map(Duration::from_millis),
+                ..Health::default()
+            },
             options: Options {
                 spawn_timeout: Duration::from_millis(self.spawn_timeout_ms),
                 online_timeout: Duration::from_millis(self.online_timeout_ms),
@@ -274,6 +283,24 @@ pub enum Behaviour {
         /// For how long, in ms.
         for_ms: u64,
     },
+    /// Its event loop stands still for good, so long after it has booted.
+    Hangs {
+        /// In ms.
+        after_ms: u64,
+        /// How.
+        how: Hang,
+    },
+}
+
+/// How an event loop stands still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Hang {
+    /// It computes for ever.
+    Loops,
+    /// It waits for something that does not happen.
+    Sleeps,
+    /// Somebody has sent SIGSTOP.
+    Stopped,
 }
 
 /// How a process ends.

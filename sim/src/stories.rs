@@ -4,7 +4,7 @@ use crate::faults::{
     Call, CallFault, Errno, ExternalFault, ExternalFaultKind, FaultPlan, Trouble, WorkerFault,
 };
 use crate::scenario::{
-    Act, Ask, Behaviour, Death, Load, Readiness, Release, Scenario, Settings, Signal, Step,
+    Act, Ask, Behaviour, Death, Hang, Load, Readiness, Release, Scenario, Settings, Signal, Step,
 };
 
 /// A history with a name.
@@ -45,6 +45,10 @@ pub fn stories() -> Vec<Story> {
         upgrade_by_respawn(),
         upgrade_that_fails(),
         cleaner(),
+        hang_with_a_standby(),
+        hang_without_a_heartbeat(),
+        hang_of_the_standby(),
+        resume_of_a_hung_worker(),
     ]
 }
 
@@ -253,6 +257,51 @@ fn stop_and_start() -> Story {
     story.scenario.load.users = 1;
     story.scenario.load.pause_ms = 300;
     story
+}
+
+/// A worker loops; a standby takes its slot, and the worker is ended.
+fn hang_with_a_standby() -> Story {
+    let mut story = story("hang_with_a_standby", 10_000, Vec::new());
+    story.scenario.settings = Settings { standby: 1, hang_timeout_ms: Some(2000), ..Settings::default() };
+    story.scenario.load = Load { users: 1, pause_ms: 400, ..Load::default() };
+    story.faults.workers = vec![hangs(0, 1000, Hang::Loops)];
+    story
+}
+
+/// A worker that has no heartbeat takes nothing from its accept queue any more, and is replaced.
+fn hang_without_a_heartbeat() -> Story {
+    let mut story = story("hang_without_a_heartbeat", 12_000, Vec::new());
+    story.scenario.settings = Settings { hang_timeout_ms: Some(2000), ..Settings::default() };
+    story.scenario.load = Load { users: 1, pause_ms: 400, ..Load::default() };
+    story.faults.strangers = 100;
+    story.faults.workers = vec![hangs(0, 1000, Hang::Sleeps)];
+    story
+}
+
+/// The standby is stopped when it is needed: a new worker is started for the slot.
+fn hang_of_the_standby() -> Story {
+    let mut story = story("hang_of_the_standby", 12_000, Vec::new());
+    story.scenario.settings =
+        Settings { workers: 1, standby: 1, hang_timeout_ms: Some(2000), ..Settings::default() };
+    story.scenario.load = Load { users: 1, pause_ms: 400, upstreams: 1, ..Load::default() };
+    story.faults.workers = vec![hangs(1, 500, Hang::Stopped)];
+    story.faults.external = vec![ExternalFault { at_ms: 1000, what: ExternalFaultKind::Kill { nth: 0 } }];
+    story
+}
+
+/// `resume` names the worker that hangs; that one is replaced.
+fn resume_of_a_hung_worker() -> Story {
+    let restart = ask(Ask::Restart { suspended: true, attempts: None, wait: false, until_swap: false });
+    let steps = vec![(500, restart), (2000, ask(Ask::Resume))];
+    let mut story = story("resume_of_a_hung_worker", 20_000, steps);
+    story.scenario.settings.hang_timeout_ms = Some(8000);
+    story.scenario.load = Load { users: 1, pause_ms: 800, ..Load::default() };
+    story.faults.workers = vec![hangs(2, 500, Hang::Sleeps)];
+    story
+}
+
+fn hangs(nth: u32, after_ms: u64, how: Hang) -> WorkerFault {
+    WorkerFault { nth, behaviour: Behaviour::Hangs { after_ms, how } }
 }
 
 /// The daemon is ended while a worker is stopped and requests wait for it.

@@ -2,7 +2,9 @@
 
 use std::num::NonZeroU32;
 
+use nodesockd_core::id::WorkerId;
 use nodesockd_core::wire::Request;
+use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::client::Client;
@@ -14,8 +16,21 @@ pub(super) async fn resume<S: AsyncRead + AsyncWrite + Unpin>(
     client: &mut Client<S>,
     console: &mut Console,
 ) -> Result<Exit, Failure> {
-    client.request(&Request::Resume).await?;
-    said(console, "Resumed: no worker in a slot is suspended.")
+    #[derive(Deserialize, Default)]
+    struct Resumed {
+        #[serde(default)]
+        unconfirmed: Vec<WorkerId>,
+    }
+    let data = client.request(&Request::Resume).await?;
+    let resumed = data.and_then(|data| serde_json::from_str(data.get()).ok());
+    let Resumed { unconfirmed } = resumed.unwrap_or_default();
+    console.err.line("Resumed: no worker in a slot is suspended.")?;
+    if !unconfirmed.is_empty() {
+        let names: Vec<String> = unconfirmed.iter().map(|id| id.short().to_string()).collect();
+        let names = names.join(", ");
+        console.err.line(&format!("Told, but unable to confirm it, having no heartbeat: {names}."))?;
+    }
+    Ok(Exit::Done)
 }
 
 /// Stops the workers.

@@ -82,13 +82,17 @@ fn worker_row(worker: &WorkerView, now: u64) -> Vec<Cell> {
     let pid = worker.pid.map_or_else(|| Cell::painted("-", DIM), |pid| Cell::plain(pid.to_string()));
     let generation =
         worker.generation.map_or_else(|| Cell::painted("-", DIM), |number| Cell::plain(number.to_string()));
+    let since = ago(worker.state_ts, now);
     vec![
         place,
         Cell::painted(escape(short(&worker.id), 5), BOLD),
         pid,
         generation,
         Cell::painted(escape(&worker.state, WORD), paint(worker)),
-        Cell::plain(ago(worker.state_ts, now)),
+        Cell::plain(worker.reason.as_ref().map_or(since.clone(), |reason| {
+            let reason = escape(reason, SENTENCE);
+            format!("{since}: {reason}")
+        })),
     ]
 }
 

@@ -3,10 +3,12 @@
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
+use super::health;
 use super::layer::{Layer, OptionsLayer};
 use super::paths::{Surroundings, join, plain, shown};
 use super::placeholder;
 use super::problem::{Place, Problem};
+use super::request_path::request_path;
 use super::section::{Given, Report, Set};
 use super::setting::{Command, EnvFiles, OutputTo, Workers};
 use super::{
@@ -27,7 +29,7 @@ pub(super) fn config(
 ) -> Option<Config> {
     let Layer { schema: _, extends: _, script, command, node, node_args, .. } = layer;
     let Layer { tmp_dir, name, socket_file, ipc_file, .. } = layer;
-    let Layer { workers, standby, env, env_file, dev_server, debug, limits, options, .. } = layer;
+    let Layer { workers, standby, env, env_file, dev_server, debug, limits, health, options, .. } = layer;
     let first = files.first()?;
     let base = Base { folder: first.parent().unwrap_or(first), file: Place::whole(&shown(first, around)) };
 
@@ -58,6 +60,7 @@ pub(super) fn config(
         dev_server: dev_server.value()?.0,
         debug: debug.value()?,
         limits: Limits { memory: limits.memory.value(), age: limits.age.value() },
+        health: health::build(health, options.as_ref()?.listen, report)?,
         options: options?,
     })
 }
@@ -170,7 +173,8 @@ impl Base<'_> {
         let listen = layer.listen.value();
         let ready =
             layer.ready.get().zip(listen).and_then(|(ready, listen)| readiness(ready, listen, report));
-        let ready_path = layer.ready_path.get().and_then(|path| request_path(path, report));
+        let ready_path =
+            layer.ready_path.get().and_then(|path| request_path("options.readyPath", path, report));
         let stdout = layer.stdout.value().map_or(Output::Inherit, output);
         Some(Options {
             spawn_timeout: layer.spawn_timeout.value()?,
@@ -236,21 +240,6 @@ fn readiness(set: Set<Ready>, listen: Listen, report: &mut Report) -> Option<Rea
              worker does, and the worker that is to be replaced answers on it, too"
         ),
         help: Some("let workers say it: \"report\" or \"notify\"".to_owned()),
-    });
-    None
-}
-
-/// `readyPath` as it can stand in a request line (RFC 9112, section 3.2.1).
-fn request_path(set: Set<String>, report: &mut Report) -> Option<String> {
-    let path = &set.value;
-    if path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Some(set.value);
-    }
-    report.problems.push(Problem {
-        place: set.place,
-        message: "`options.readyPath` must start with `/` and have no spaces or other characters than those of a URL"
-            .to_owned(),
-        help: Some("for example \"/healthy\"; write anything else as %20 and the like".to_owned()),
     });
     None
 }

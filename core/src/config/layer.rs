@@ -8,7 +8,7 @@ use super::setting::{Command, DevServer, EnvFiles, OutputTo, Workers};
 use super::source::Source;
 use super::tree::Node;
 use super::{
-    Age, Config, Env, Limits, Listen, MemoryLimit, Options, Output, Program, Ready, Symlinks, Upgrade,
+    Age, Config, Env, Health, Limits, Listen, MemoryLimit, Options, Output, Program, Ready, Symlinks, Upgrade,
 };
 
 section! {
@@ -56,6 +56,8 @@ section! {
         debug: "debug" => Given<bool> = false,
         /// What a worker may come to before it is replaced, without losing a request.
         limits: "limits" => LimitsLayer = LimitsLayer::defaults(),
+        /// When a worker counts as hung or ill, and is replaced.
+        health: "health" => HealthLayer = HealthLayer::defaults(),
         /// How workers are started, watched and replaced.
         options: "options" => OptionsLayer = OptionsLayer::defaults(),
     }
@@ -69,6 +71,24 @@ section! {
         memory: "memory" => Given<MemoryLimit>,
         /// How old a worker may become, such as `"24h"`. Up to a tenth is taken off, so that workers do not go together.
         age: "age" => Given<Age>,
+    }
+}
+
+section! {
+    /// When a worker counts as hung or ill, and is replaced.
+    struct HealthLayer {
+        /// Milliseconds without a sign of life after which a worker counts as hung; 0 turns that off. Without the key it is
+        /// 30000 for workers that report with our library, and off for others, which are judged by their accept queues. Off with
+        /// `devServer`.
+        hang_timeout: "hangTimeout" => Given<Duration>,
+        /// What each active worker is sent a GET for, through its own socket. A worker that answers with 2xx or 3xx is fit.
+        path: "path" => Given<String>,
+        /// Milliseconds from one GET to the next.
+        interval: "interval" => Given<Duration> = Health::default().interval,
+        /// Milliseconds in which a GET has to be answered.
+        timeout: "timeout" => Given<Duration> = Health::default().timeout,
+        /// After so many failures in a row the worker is replaced.
+        failures: "failures" => Given<NonZeroU32> = Health::default().failures,
     }
 }
 
@@ -156,6 +176,7 @@ impl From<&Config> for Layer {
             dev_server: DevServer(config.dev_server).into(),
             debug: config.debug.into(),
             limits: LimitsLayer::from(&config.limits),
+            health: HealthLayer::from(&config.health),
             options: OptionsLayer::from(&config.options),
         }
     }
@@ -166,6 +187,18 @@ impl From<&Limits> for LimitsLayer {
         Self {
             memory: limits.memory.map_or(Given::Unset, Given::from),
             age: limits.age.map_or(Given::Unset, Given::from),
+        }
+    }
+}
+
+impl From<&Health> for HealthLayer {
+    fn from(health: &Health) -> Self {
+        Self {
+            hang_timeout: health.hang_timeout.map_or(Given::Unset, Given::from),
+            path: health.path.clone().map_or(Given::Unset, Given::from),
+            interval: health.interval.into(),
+            timeout: health.timeout.into(),
+            failures: health.failures.into(),
         }
     }
 }

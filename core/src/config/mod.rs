@@ -6,6 +6,7 @@
 mod build;
 mod companion;
 mod dev_address;
+mod health;
 mod layer;
 mod limits;
 mod load;
@@ -14,6 +15,7 @@ mod paths;
 mod pattern;
 mod placeholder;
 mod problem;
+mod request_path;
 mod salvage;
 mod section;
 mod setting;
@@ -49,6 +51,9 @@ pub const MAX_WORKERS: u32 = 4096;
 /// So many workers may boot at a time on any machine: one that waits for something holds up no other then.
 pub const LEAST_BOOTS: NonZeroU32 = NonZeroU32::MIN.saturating_add(1);
 
+/// `health.hangTimeout` of workers with a heartbeat, where the key is not set.
+const HANG_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// The configuration in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -83,6 +88,8 @@ pub struct Config {
     pub debug: bool,
     /// `limits`
     pub limits: Limits,
+    /// `health`
+    pub health: Health,
     /// `options`
     pub options: Options,
 }
@@ -92,6 +99,15 @@ impl Config {
     #[must_use]
     pub fn separate_socket_dir(&self) -> Option<PathBuf> {
         (self.socket_dir != self.tmp_dir).then(|| self.socket_dir.clone())
+    }
+
+    /// How long a worker may give no sign of life; `None` if that is not watched.
+    #[must_use]
+    pub fn hang_timeout(&self, heartbeat: bool) -> Option<Duration> {
+        let default = heartbeat.then_some(HANG_TIMEOUT);
+        let limit = self.health.hang_timeout.or(default);
+        // Code under development stands still for good reasons.
+        limit.filter(|limit| !limit.is_zero() && self.dev_server.is_none())
     }
 }
 
@@ -118,6 +134,33 @@ pub struct Env {
     pub pass: Vec<String>,
     /// Names and values.
     pub set: Vec<(String, String)>,
+}
+
+/// `health`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// `hangTimeout`; zero: workers may be silent for as long as they like.
+    pub hang_timeout: Option<Duration>,
+    /// `path`
+    pub path: Option<String>,
+    /// `interval`
+    pub interval: Duration,
+    /// `timeout`
+    pub timeout: Duration,
+    /// `failures`
+    pub failures: NonZeroU32,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            hang_timeout: None,
+            path: None,
+            interval: Duration::from_millis(10_000),
+            timeout: Duration::from_millis(5000),
+            failures: NonZeroU32::new(3).unwrap_or(NonZeroU32::MIN),
+        }
+    }
 }
 
 /// `options`

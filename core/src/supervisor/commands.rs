@@ -7,7 +7,7 @@ use crate::id::RequestRef;
 use crate::wire::{Body, Reply, Request, StartOptions};
 
 use super::goal::Life;
-use super::operation::{Operations, Requester, begin, deploy, done};
+use super::operation::{Operations, Requester, begin, deploy, done, resume};
 use super::pool::Pool;
 use super::{relay, status};
 
@@ -41,7 +41,7 @@ pub(super) fn requested(pool: &mut Pool, operations: &mut Operations, to: Reques
         Request::Deploy(options) => deploy::begin(pool, operations, to, options),
         Request::AttachDeploy { progress } => deploy::attach(pool, operations, to, progress),
         Request::Start(options) => begin::start(pool, operations, to, &options),
-        Request::Resume => begin::resume(pool, operations, to),
+        Request::Resume => resume::resume(pool, operations, to),
         Request::SetWorkers { count } => begin::set_workers(pool, operations, to, count.get()),
         Request::SetStandby { count } => begin::set_standby(pool, operations, to, count),
         Request::Reload => {

@@ -12,7 +12,7 @@ use crate::text::escape;
 use crate::wire::{FromWorker, ToWorker};
 
 use super::operation::{Operations, begin, deploy, replace};
-use super::pool::{Pool, boot, limits, remains, retire, vacancies};
+use super::pool::{Pool, boot, checks, health, limits, remains, retire, vacancies};
 use super::timer::Timer;
 use super::worker::{Channel, Role, State, Worker};
 
@@ -46,15 +46,18 @@ pub(super) fn spawned(
 /// A worker sent a message.
 pub(super) fn received(pool: &mut Pool, operations: &mut Operations, id: WorkerId, message: FromWorker) {
     match message {
-        FromWorker::Online { suspended } => {
-            pool.workers.change(id, Worker::reports);
+        FromWorker::Online { suspended, heartbeat } => {
+            let now = pool.now();
+            pool.workers.change(id, |worker| worker.reports(now, heartbeat));
             // Where readiness is shown by other means, that is what counts. But a worker that holds requests back until it
             // is resumed could not show it.
             let reports = |worker: &Worker| worker.start().ready_by == Ready::Report;
             if suspended || pool.workers.get(id).is_some_and(reports) {
                 online(pool, operations, id, suspended);
             }
+            health::begin(pool, id);
         }
+        FromWorker::Pong { seq, inspected } => health::answered(pool, id, seq, inspected),
         FromWorker::Broken { reason } => {
             let reason = reason.as_deref().unwrap_or("it gave no reason");
             broken(pool, operations, id, &format!("it is broken: {}", escape(reason, REASON)));
@@ -64,6 +67,22 @@ pub(super) fn received(pool: &mut Pool, operations: &mut Operations, id: WorkerI
             pool.requests.answered(&mut pool.effects, id, &request, answer, done);
         }
         FromWorker::NodeHandle => pool.tell(id, ToWorker::NodeHandleAck),
+    }
+}
+
+/// A worker answered a GET, or did not: it boots, or it is checked while it serves.
+pub(super) fn probed(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    id: WorkerId,
+    result: Result<u16, Failure>,
+) {
+    if pool.workers.get(id).is_some_and(Worker::is_ready) {
+        if let Some(reason) = checks::answered(pool, id, &result) {
+            broken(pool, operations, id, &reason);
+        }
+    } else if boot::probed(pool, id, result) {
+        shown_ready(pool, operations, id);
     }
 }
 
@@ -83,6 +102,7 @@ fn online(pool: &mut Pool, operations: &mut Operations, id: WorkerId, suspended:
         boot::Online::Accepted => limits::watch(pool, id),
         boot::Online::Refused(reason) => fail_and_retire(pool, operations, id, reason),
     }
+    health::begin(pool, id);
 }
 
 /// A worker asks to be replaced, or has to be.
@@ -235,6 +255,18 @@ pub(super) fn due(pool: &mut Pool, operations: &mut Operations, id: WorkerId, ti
         Timer::Online => boot::late(pool, id),
         Timer::Ready => boot::look(pool, id),
         Timer::Look => retire::look(pool, id),
+        Timer::Heartbeat if defect!(HangIgnored) => {}
+        Timer::Heartbeat => {
+            if let Some(reason) = health::due(pool, id) {
+                broken(pool, operations, id, &reason);
+            }
+        }
+        Timer::Check => {
+            if let Some(reason) = checks::due(pool, id) {
+                broken(pool, operations, id, &reason);
+            }
+        }
+        Timer::Sign => health::misses(pool, id),
         Timer::Drain if defect!(DrainTimeoutIgnored) => {}
         Timer::Drain => retire::drain_timed_out(pool, id),
         Timer::Shutdown if defect!(KillInsteadOfTerminate) => retire::kill(pool, id),
@@ -247,6 +279,7 @@ pub(super) fn due(pool: &mut Pool, operations: &mut Operations, id: WorkerId, ti
         Timer::Removal => remains::remove_socket(pool, id),
         Timer::Restart
         | Timer::Promotion
+        | Timer::Confirm
         | Timer::Link
         | Timer::Watch
         | Timer::Persist

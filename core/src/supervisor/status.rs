@@ -59,6 +59,7 @@ pub(super) fn status(pool: &Pool, operations: &Operations) -> Status {
             standby,
             kept: worker.is_kept(),
             generation: Some(worker.start().generation).filter(|generation| *generation > 0),
+            reason: worker.ailment().map(str::to_owned),
         };
         (rank, slot.or(worker.slot()).unwrap_or(SlotIndex(0)), row)
     };

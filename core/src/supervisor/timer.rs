@@ -13,6 +13,14 @@ pub enum Timer {
     Online,
     /// A worker that does not report is looked at: it may be ready.
     Ready,
+    /// A worker is asked for a sign of life, or has given none for too long (`health.hangTimeout`).
+    Heartbeat,
+    /// A worker is sent a GET for `health.path`, or has not answered it in time.
+    Check,
+    /// A standby that may be promoted has to give a sign of life.
+    Sign,
+    /// A worker that was told to resume has to have confirmed it.
+    Confirm,
     /// The accept queue of a draining worker is looked at again.
     Look,
     /// A draining worker is not waited for any longer (`drainTimeout`).

@@ -134,6 +134,13 @@ fn message(kind: &str, frame: &Frame<'_>) -> Result<Incoming, Rejection> {
     #[serde(default)]
     struct Online {
         suspended: Option<bool>,
+        heartbeat: Option<bool>,
+    }
+    #[derive(Deserialize)]
+    struct Pong {
+        seq: u64,
+        #[serde(default)]
+        inspected: Option<bool>,
     }
     #[derive(Deserialize, Default)]
     #[serde(default)]
@@ -148,12 +155,19 @@ fn message(kind: &str, frame: &Frame<'_>) -> Result<Incoming, Rejection> {
     let unusable = |(_, error)| Rejection::Unusable(error);
     let message = match kind {
         "online" => {
-            let Online { suspended } = data(kind, frame).map_err(unusable)?;
-            FromWorker::Online { suspended: suspended.unwrap_or(false) }
+            let Online { suspended, heartbeat } = data(kind, frame).map_err(unusable)?;
+            FromWorker::Online {
+                suspended: suspended.unwrap_or(false),
+                heartbeat: heartbeat.unwrap_or(false),
+            }
         }
         "broken" => {
             let Broken { reason } = data(kind, frame).map_err(unusable)?;
             FromWorker::Broken { reason }
+        }
+        "pong" => {
+            let Pong { seq, inspected } = required(kind, frame).map_err(unusable)?;
+            FromWorker::Pong { seq, inspected: inspected.unwrap_or(false) }
         }
         "reply" => {
             let Some(request) = frame.request_id.clone() else {
@@ -353,10 +367,16 @@ mod tests {
     fn a_worker_says_what_it_has_to_say_in_few_words() {
         let said = |line: &str| decode(line, Sender::Worker);
         let message = |message| Ok(Incoming::Message(message));
-        let online = |suspended| message(FromWorker::Online { suspended });
+        let online = |suspended| message(FromWorker::Online { suspended, heartbeat: false });
         assert_eq!(said(r#"{"type":"online"}"#), online(false));
         assert_eq!(said(r#"{"type":"online","data":null}"#), online(false));
         assert_eq!(said(r#"{"type":"online","data":{"suspended":true}}"#), online(true));
+        let beats = FromWorker::Online { suspended: false, heartbeat: true };
+        assert_eq!(said(r#"{"type":"online","data":{"heartbeat":true}}"#), message(beats));
+        let pong = |inspected| message(FromWorker::Pong { seq: 3, inspected });
+        assert_eq!(said(r#"{"type":"pong","data":{"seq":3}}"#), pong(false));
+        assert_eq!(said(r#"{"type":"pong","data":{"seq":3,"inspected":true}}"#), pong(true));
+        assert!(matches!(said(r#"{"type":"pong"}"#), Err(Rejection::Unusable(_))));
         let reason = Some("no memory".to_owned());
         assert_eq!(
             said(r#"{"type":"broken","data":{"reason":"no memory"}}"#),

@@ -90,6 +90,13 @@ pub enum Body {
         /// What it was before it upgraded itself for this request.
         upgraded_from: Option<String>,
     },
+    /// Of `resume-workers`.
+    Resumed {
+        /// The daemon's process id.
+        pid: u32,
+        /// Workers that were told, and cannot confirm it: their library has no heartbeat.
+        unconfirmed: Vec<WorkerId>,
+    },
     /// On the way there, for clients that asked: `{progress: {…}}`.
     Progress(Progress),
     /// Of `send-app-req`: one worker's answer.
@@ -126,6 +133,15 @@ impl Body {
                 }
                 let upgraded_from = upgraded_from.as_deref();
                 Json::of(&Daemon { pid: *pid, upgrading: *upgrading, upgraded_from })
+            }
+            Self::Resumed { pid, unconfirmed } => {
+                #[derive(Serialize)]
+                struct Resumed<'a> {
+                    pid: u32,
+                    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+                    unconfirmed: &'a [WorkerId],
+                }
+                Json::of(&Resumed { pid: *pid, unconfirmed })
             }
             Self::Progress(progress) => Json::of(&json!({ "progress": progress })),
             Self::Deploy(news) => Json::of(&json!({ "deploy": news })),
@@ -216,6 +232,8 @@ pub struct WorkerStatus {
     pub kept: bool,
     /// The number of its generation, if that is known.
     pub generation: Option<u32>,
+    /// Why it is being replaced, if that is because it hangs.
+    pub reason: Option<String>,
 }
 
 /// A worker's state on the wire.
@@ -301,6 +319,9 @@ impl Status {
                 }
                 if let Some(generation) = worker.generation {
                     row.insert("generation".into(), json!(generation));
+                }
+                if let Some(reason) = &worker.reason {
+                    row.insert("reason".into(), json!(reason));
                 }
                 Value::Object(row)
             })
@@ -511,6 +532,7 @@ mod tests {
             standby: false,
             kept: false,
             generation: Some(2),
+            reason: Some("it hangs".into()),
         };
         let slot = VacantSlot { slot: SlotIndex(1), failures: 2, retry: Some(since), reason: None };
         let mut status = Status {
@@ -542,7 +564,9 @@ mod tests {
         let expected = json!({
             "version": "3.0.0", "pid": 6, "name": "app", "startTs": 1000, "suspended": false,
             "generation": 3, "release": "/srv/releases/3",
-            "workers": [{"id": id, "idx": 0, "pid": 7, "state": "online", "stateTs": 1002, "generation": 2}],
+            "workers": [
+                {"id": id, "idx": 0, "pid": 7, "state": "online", "stateTs": 1002, "generation": 2, "reason": "it hangs"},
+            ],
             "vacant": [{"idx": 1, "failures": 2, "retryTs": 1002}],
             "failingStandby": {"missing": 1, "failures": 3, "reason": "it exited"},
             "failures": [{"idx": 0, "count": 5, "lastTs": 1002, "reason": "it broke"}],

@@ -22,6 +22,8 @@ pub enum FromWorker {
     Online {
         /// It waits for `resume` before it does anything.
         suspended: bool,
+        /// It answers [`ToWorker::Ping`] from its event loop.
+        heartbeat: bool,
     },
     /// `broken`: it wants to be replaced.
     Broken {
@@ -40,6 +42,13 @@ pub enum FromWorker {
         errors: Vec<String>,
         /// Whether it is the last part.
         done: bool,
+    },
+    /// `pong`: its event loop turns.
+    Pong {
+        /// The number of the `ping` that it answers.
+        seq: u64,
+        /// A debugger may stop it at any time.
+        inspected: bool,
     },
     /// `process.send(message, handle)` in Node, which sends nothing more until it is acknowledged.
     NodeHandle,
@@ -65,6 +74,11 @@ pub enum ToWorker {
     },
     /// `shutdown`: finish what was begun, then exit.
     Shutdown,
+    /// `ping`: to be answered by [`FromWorker::Pong`] as soon as the event loop turns.
+    Ping {
+        /// Counts the questions to this worker.
+        seq: u64,
+    },
     /// `app-msg`
     AppMessage {
         /// The message's name.
@@ -111,6 +125,7 @@ impl ToWorker {
             Self::SetName { name } => json!({"type": "set-name", "data": {"name": name}}).to_string(),
             Self::Detach { ipc_path } => json!({"type": "detach", "data": {"ipcPath": ipc_path}}).to_string(),
             Self::Shutdown => json!({"type": "shutdown"}).to_string(),
+            Self::Ping { seq } => json!({"type": "ping", "data": {"seq": seq}}).to_string(),
             Self::NodeHandleAck => json!({"cmd": "NODE_HANDLE_ACK"}).to_string(),
             Self::AppMessage { message, data } => {
                 let data = App { message: Some(message), request: None, data: data.as_ref() };

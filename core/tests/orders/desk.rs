@@ -118,7 +118,9 @@ impl Desk {
     pub fn online(&mut self, worker: WorkerId) {
         let Some((ready, suspended)) = self.ready.get(&worker).copied() else { panic!("it was not started") };
         self.hear(match ready {
-            Ready::Report => Event::Received { worker, message: FromWorker::Online { suspended } },
+            Ready::Report => {
+                Event::Received { worker, message: FromWorker::Online { suspended, heartbeat: false } }
+            }
             Ready::Notify => Event::Notified { worker },
             Ready::Listen => Event::QueueMeasured { worker, queue: Queue::Length(0) },
             Ready::Http => Event::Probed { worker, result: Ok(200) },
@@ -188,6 +190,13 @@ impl Desk {
         }
         if let Action::MeasureCpu { worker, .. } = action {
             return Some(Event::CpuMeasured { worker, result: Err(Failure("not told here".into())) });
+        }
+        if let Action::ListQueue { worker, .. } = action {
+            return Some(Event::QueueListed { worker, result: Ok(Vec::new()) });
+        }
+        if let Action::Examine { worker, .. } = action {
+            let result = Err(Failure("nothing is known of it".into()));
+            return Some(Event::Examined { worker, result });
         }
         if let Action::Tell { worker, message: ToWorker::Shutdown, .. } = action {
             return Some(Event::Exited { worker, status: ExitStatus::Code(0) });

@@ -11,6 +11,7 @@ mod deploy;
 mod desk;
 mod dying;
 mod handoff;
+mod health;
 mod limits;
 mod log;
 mod manager;

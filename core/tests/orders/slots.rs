@@ -40,7 +40,7 @@ fn a_standby_takes_over_as_the_app_is() {
     let mut active = up("standby = 1");
     active.exit(active.worker(0));
     let orders = active.story();
-    assert_eq!(orders[0], "link 0 to b");
+    assert!(orders.contains(&"link 0 to b".to_owned()));
     assert!(orders.contains(&"tell b resume".to_owned()));
 
     let mut waiting = Desk::up("standby = 1");
@@ -49,27 +49,23 @@ fn a_standby_takes_over_as_the_app_is() {
     waiting.story();
     waiting.exit(waiting.worker(2));
     let orders = waiting.story();
-    assert_eq!(orders[0], "link 0 to d");
+    assert!(orders.contains(&"link 0 to d".to_owned()));
     assert!(!orders.contains(&"tell d resume".to_owned()));
 
     // One that knows nothing of suspension does as well, where nobody minds.
     let mut active = Desk::new("standby = 1");
     active.online(active.worker(0));
-    let message = FromWorker::Online { suspended: false };
+    let message = FromWorker::Online { suspended: false, heartbeat: false };
     active.hear(Event::Received { worker: active.worker(1), message });
     assert_eq!(active.supervisor.pending(), None);
     active.orders.clear();
     active.exit(active.worker(0));
-    assert_eq!(active.story()[0], "link 0 to b");
+    assert!(active.story().contains(&"link 0 to b".to_owned()));
 }
 
 #[test]
 fn a_link_that_cannot_be_swapped_is_tried_again_for_the_same_worker() {
-    // Until then it leads nowhere, if the socket was the dead worker's own.
-    let dead = vec!["remove link 0".to_owned()];
-    for (keys, meanwhile) in
-        [("standby = 1", dead), ("standby = 1\n[options]\nlisten = 'daemon'", Vec::new())]
-    {
+    for keys in ["standby = 1", "standby = 1\n[options]\nlisten = 'daemon'"] {
         let mut desk = up(keys);
         desk.leaves = is_publish;
         desk.exit(desk.worker(0));
@@ -79,7 +75,7 @@ fn a_link_that_cannot_be_swapped_is_tried_again_for_the_same_worker() {
         assert_eq!(desk.story(), ["link 0 to b"]);
         desk.hear(not_swapped(&desk, 1));
         desk.pass(Duration::from_millis(99));
-        assert_eq!(desk.story(), meanwhile);
+        assert!(desk.story().is_empty());
         desk.pass(Duration::from_millis(1));
         assert_eq!(desk.story(), ["link 0 to b"]);
     }

@@ -115,6 +115,9 @@ fn told(message: &ToWorker) {
             assert_eq!(told, (&"detach".into(), &ipc_path.as_str().into()));
         }
         ToWorker::Shutdown => assert_eq!(value["type"], "shutdown"),
+        ToWorker::Ping { seq } => {
+            assert_eq!((&value["type"], value["data"]["seq"].as_u64()), (&"ping".into(), Some(*seq)));
+        }
         ToWorker::NodeHandleAck => assert_eq!(value["cmd"], "NODE_HANDLE_ACK"),
         ToWorker::SetName { name } => {
             assert_eq!((&value["type"], &value["data"]["name"]), (&"set-name".into(), &name.as_str().into()));
@@ -152,6 +155,11 @@ fn replied(id: &str, reply: &Reply) {
             assert_eq!(data["pid"], *pid);
             assert_eq!(data.get("upgrading").is_some(), *upgrading);
             assert_eq!(data["upgradedFrom"].as_str(), upgraded_from.as_deref());
+        }
+        Some(Body::Resumed { pid, unconfirmed }) => {
+            assert_eq!(data["pid"], *pid);
+            let count = data["unconfirmed"].as_array().map_or(0, Vec::len);
+            assert_eq!(count, unconfirmed.len());
         }
         Some(Body::Progress(progress)) => {
             assert_eq!(serde_json::from_value(data["progress"].clone()).ok().as_ref(), Some(progress));
@@ -252,6 +260,9 @@ fn body(input: &mut Input<'_>) -> Body {
     match input.below(7) {
         0 => Body::Status(Box::new(status(input))),
         1 => Body::Config(Json::of(&config::schema())),
+        2 if input.flag() => {
+            Body::Resumed { pid: input.number(), unconfirmed: vec![worker(input); input.below(3)] }
+        }
         2 => Body::Daemon { pid: input.number(), upgrading: input.flag(), upgraded_from: input.maybe_text() },
         3 => {
             let stages = [Stage::Starting, Stage::Serving, Stage::Failed, Stage::Gone];
@@ -295,6 +306,7 @@ fn status(input: &mut Input<'_>) -> Status {
         standby: input.flag(),
         kept: input.flag(),
         generation: input.flag().then(|| input.number()),
+        reason: input.maybe_text(),
     };
     let vacant = |input: &mut Input<'_>| VacantSlot {
         slot: SlotIndex(input.number()),

@@ -111,11 +111,14 @@ impl Noise<'_> {
     /// A fact about a worker.
     fn about(&mut self, worker: WorkerId) -> Event {
         let process = Process { pid: self.input.byte().into(), started: 1 };
-        match self.input.below(15) {
+        match self.input.below(17) {
             0 => Event::Spawned { worker, result: self.failure().map(|()| process) },
             1 => Event::Exited { worker, status: ExitStatus::Code(self.input.byte().into()) },
             2 => Event::Reaped { worker },
-            3 | 4 => Event::Received { worker, message: FromWorker::Online { suspended: self.input.flag() } },
+            3 | 4 => Event::Received {
+                worker,
+                message: FromWorker::Online { suspended: self.input.flag(), heartbeat: self.input.flag() },
+            },
             5 => Event::Received { worker, message: FromWorker::Broken { reason: self.input.maybe_text() } },
             6 => {
                 let (request, errors) = (self.input.text(), self.input.texts());
@@ -127,17 +130,25 @@ impl Noise<'_> {
             7 => Event::ChannelClosed { worker },
             8 => Event::QueueMeasured { worker, queue: Queue::Length(u32::from(self.input.byte() % 2)) },
             9 => Event::QueueMeasured { worker, queue: Queue::Closed },
-            12 => Event::CpuMeasured { worker, result: Err(Failure("nobody asked".into())) },
+            14 => Event::CpuMeasured { worker, result: Err(Failure("nobody asked".into())) },
             10 => Event::Removed { worker, result: self.failure() },
             11 => {
                 // What comes by the connection of a worker that is known is about that one, whatever it says.
                 let own = self.known.contains(&worker);
                 let conn = ConnId(if own { u64::from(self.input.byte() % 4) } else { 99 });
-                let message = FromWorker::Online { suspended: self.input.flag() };
+                let message = FromWorker::Online { suspended: self.input.flag(), heartbeat: false };
                 let claims = Some(Claim { worker, pid: Some(process.pid) });
                 Event::Claimed { conn, caller: Some(unconfirmed(process)), claims, message }
             }
-            13 => Event::Dying { worker, cause: Dying::DumpsCore },
+            12 => Event::Received {
+                worker,
+                message: FromWorker::Pong { seq: self.input.byte().into(), inspected: self.input.flag() },
+            },
+            13 if self.input.flag() => {
+                Event::QueueListed { worker, result: Ok(vec![self.input.byte().into()]) }
+            }
+            13 => Event::Examined { worker, result: Err(Failure("as chosen".into())) },
+            15 => Event::Dying { worker, cause: Dying::DumpsCore },
             _ => Event::Published { slot: self.slot(), worker, result: self.failure() },
         }
     }

@@ -10,7 +10,7 @@ use nodesockd_core::action::{SpawnOrder, WorkerSignal};
 use nodesockd_core::backend::Backend;
 use nodesockd_core::config::{Config, DevAddress, Named, Problem, SocketPattern, Symlinks};
 use nodesockd_core::env_file::EnvFile;
-use nodesockd_core::event::{CpuTime, DaemonSignal, Event, ExitStatus, Failure, Memory, Queue};
+use nodesockd_core::event::{CpuTime, DaemonSignal, Event, ExitStatus, Failure, Memory, Queue, Vitals};
 use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
 use nodesockd_core::release::{Release, ReleaseLink};
@@ -65,6 +65,8 @@ struct Proc {
     leaving: bool,
     /// Application requests it has not answered.
     requests: Vec<String>,
+    /// The last question that it has not answered.
+    pings: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -291,10 +293,13 @@ impl Proc {
 
     fn reports(&mut self, worker: WorkerId, suspended: bool) -> Option<Event> {
         self.online = true;
-        self.says(worker, FromWorker::Online { suspended })
+        self.says(worker, FromWorker::Online { suspended, heartbeat: true })
     }
 
     fn answers(&mut self, worker: WorkerId) -> Option<Event> {
+        if let Some(seq) = self.pings.take() {
+            return self.says(worker, FromWorker::Pong { seq, inspected: false });
+        }
         let request = self.requests.pop().unwrap_or_else(|| "nobody's".into());
         self.says(
             worker,
@@ -368,6 +373,7 @@ impl Backend for World<'_> {
             channel: true,
             leaving: false,
             requests: Vec::new(),
+            pings: None,
         };
         assert!(self.processes.insert(order.worker, proc).is_none(), "{} is started twice", order.worker);
         Ok(process)
@@ -393,6 +399,14 @@ impl Backend for World<'_> {
         let Some(found) = found else { panic!("a signal to {worker}, which never was {process:?}") };
         assert_ne!(found.stage, Stage::Reaped, "a signal to {worker}, whose pid may be another's");
         found.leaving = true;
+    }
+
+    fn examine(&mut self, worker: WorkerId, _process: Process) -> Result<Vitals, Failure> {
+        assert!(self.processes.contains_key(&worker), "{worker} is looked at, but never was");
+        self.fails()?;
+        let state = self.input.one(&['R', 'S', 'T']).unwrap_or('S');
+        let cpu = Duration::from_millis(self.input.byte().into());
+        Ok(Vitals { state, cpu, waits_in: None, traced: self.input.flag() })
     }
 
     async fn reap(&mut self, worker: WorkerId, process: Process) {
@@ -425,6 +439,11 @@ impl Backend for World<'_> {
         self.fails()?;
         self.links.remove(link);
         Ok(())
+    }
+
+    fn list_queue(&mut self, _worker: WorkerId, _socket: &str) -> Result<Vec<u64>, Failure> {
+        self.fails()?;
+        Ok((0..self.input.below(3)).map(|_| self.input.byte().into()).collect())
     }
 
     fn measure_queue(&mut self, _worker: WorkerId, _socket: &str) -> Queue {
@@ -507,6 +526,7 @@ impl Backend for World<'_> {
             | ToWorker::Detach { .. }
             | ToWorker::AppMessage { .. }
             | ToWorker::NodeHandleAck => {}
+            ToWorker::Ping { seq } => process.pings = Some(*seq),
         }
     }
 

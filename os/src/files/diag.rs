@@ -23,14 +23,20 @@ const AF_UNIX: u8 = 1;
 const LISTENING: u32 = 1 << 10;
 const UDIAG_SHOW_NAME: u32 = 0x1;
 const UDIAG_SHOW_VFS: u32 = 0x2;
+const UDIAG_SHOW_ICONS: u32 = 0x8;
 const UDIAG_SHOW_RQLEN: u32 = 0x10;
+/// What is asked about listening sockets.
+const LISTENER: u32 = UDIAG_SHOW_NAME | UDIAG_SHOW_VFS | UDIAG_SHOW_RQLEN;
 const UNIX_DIAG_NAME: u16 = 0;
 const UNIX_DIAG_VFS: u16 = 1;
+const UNIX_DIAG_ICONS: u16 = 3;
 const UNIX_DIAG_RQLEN: u16 = 4;
+/// So many of the connections that wait are listed.
+pub(crate) const FIRST: usize = 16;
 const HEADER: usize = 16;
 /// The kernel sends at most 32 KiB at once.
 const BUFFER: usize = 64 << 10;
-/// One socket takes some hundred bytes: its name has at most 108.
+/// One socket takes some hundred bytes, as its name has at most 108; if what waits is not asked for.
 const BUFFER_FOR_ONE: usize = 1 << 10;
 
 /// A netlink socket.
@@ -80,6 +86,8 @@ pub(crate) struct Listener {
     pub(crate) path: Option<PathBuf>,
     /// Connections waiting to be accepted.
     pub(crate) queue: u32,
+    /// The first of them, if these were asked for: the inode numbers of the clients' sockets.
+    waiting: Vec<u64>,
 }
 
 impl Diag {
@@ -98,13 +106,31 @@ impl Diag {
     ///
     /// ENOENT: the kernel has no `unix_diag`.
     pub(crate) fn listeners(&mut self) -> io::Result<Vec<Listener>> {
-        self.ask(None)
+        self.ask(None, LISTENER)
     }
 
     /// The length of the accept queue of a socket; `None` when it is closed.
     pub(crate) fn queue(&mut self, id: SocketId) -> io::Result<Option<u32>> {
-        match self.ask(Some(id)) {
-            Ok(found) => Ok(found.first().map(|listener| listener.queue)),
+        self.about(id, LISTENER).map(|found| found.map(|listener| listener.queue))
+    }
+
+    /// The first connections that wait in the accept queue of a socket, by the inode numbers of the clients' sockets; 0: the
+    /// client has gone. Nothing, when the socket is closed.
+    pub(crate) fn waiting(&mut self, id: SocketId) -> io::Result<Vec<u64>> {
+        let found = match self.about(id, UDIAG_SHOW_ICONS) {
+            // A long queue does not fit into the answer about one socket, on some kernels.
+            Err(error) if error.raw_os_error() == Some(nix::libc::EMSGSIZE) => {
+                self.ask(None, UDIAG_SHOW_ICONS)?.into_iter().find(|listener| listener.id == id)
+            }
+            found => found?,
+        };
+        Ok(found.map(|listener| listener.waiting).unwrap_or_default())
+    }
+
+    /// A socket; `None` when it is closed.
+    fn about(&mut self, id: SocketId, show: u32) -> io::Result<Option<Listener>> {
+        match self.ask(Some(id), show) {
+            Ok(found) => Ok(found.into_iter().next()),
             // ESTALE: the inode number is another socket's by now.
             Err(error) if matches!(error.raw_os_error(), Some(nix::libc::ENOENT | nix::libc::ESTALE)) => {
                 Ok(None)
@@ -114,11 +140,12 @@ impl Diag {
     }
 
     /// Asks about one socket, or all that listen. The kernel answers within `send`, so nothing here waits.
-    fn ask(&mut self, about: Option<SocketId>) -> io::Result<Vec<Listener>> {
+    fn ask(&mut self, about: Option<SocketId>, show: u32) -> io::Result<Vec<Listener>> {
         self.sequence = self.sequence.wrapping_add(1);
-        send(&self.socket, &request(self.sequence, about), SendFlags::empty())?;
+        send(&self.socket, &request(self.sequence, about, show), SendFlags::empty())?;
         let mut found = Vec::new();
-        let mut buffer = vec![0; if about.is_some() { BUFFER_FOR_ONE } else { BUFFER }];
+        let short = about.is_some() && show == LISTENER;
+        let mut buffer = vec![0; if short { BUFFER_FOR_ONE } else { BUFFER }];
         loop {
             let (length, _) = recv(&self.socket, buffer.as_mut_slice(), RecvFlags::DONTWAIT)?;
             let mut rest = &buffer[..length];
@@ -142,11 +169,10 @@ impl Diag {
 }
 
 /// `struct nlmsghdr`, then `struct unix_diag_req`.
-fn request(sequence: u32, about: Option<SocketId>) -> Vec<u8> {
+fn request(sequence: u32, about: Option<SocketId>, show: u32) -> Vec<u8> {
     let flags = if about.is_some() { NLM_F_REQUEST } else { NLM_F_REQUEST | NLM_F_DUMP };
     let SocketId { inode, cookie } = about.unwrap_or(SocketId { inode: 0, cookie: [0; 2] });
     let mut body = vec![AF_UNIX, 0, 0, 0];
-    let show = UDIAG_SHOW_NAME | UDIAG_SHOW_VFS | UDIAG_SHOW_RQLEN;
     for word in [LISTENING, inode, show, cookie[0], cookie[1]] {
         body.extend(word.to_ne_bytes());
     }
@@ -179,7 +205,7 @@ impl Listener {
     /// `struct unix_diag_msg`, then attributes.
     fn read(message: &[u8]) -> Option<Self> {
         let id = SocketId { inode: word(message, 4)?, cookie: [word(message, 8)?, word(message, 12)?] };
-        let mut listener = Self { id, file: None, path: None, queue: 0 };
+        let mut listener = Self { id, file: None, path: None, queue: 0, waiting: Vec::new() };
         let mut rest = message.get(16..)?;
         while let (Some(length), Some(kind)) = (half(rest, 0), half(rest, 2)) {
             let length = usize::from(length);
@@ -192,6 +218,10 @@ impl Listener {
                 }
                 UNIX_DIAG_VFS => {
                     listener.file = Some(FileId { inode: word(value, 0)?, device: word(value, 4)? });
+                }
+                UNIX_DIAG_ICONS => {
+                    let inodes = (0..FIRST).map_while(|nth| word(value, 4 * nth));
+                    listener.waiting = inodes.map(u64::from).collect();
                 }
                 UNIX_DIAG_RQLEN => listener.queue = word(value, 0)?,
                 _ => {}

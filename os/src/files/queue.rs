@@ -71,6 +71,20 @@ impl Queues {
         }
     }
 
+    /// The first connections that wait in that queue, each by the inode number of its client's socket; 0 if the client has gone.
+    ///
+    /// # Errors
+    ///
+    /// The kernel does not tell.
+    pub(crate) fn list(&mut self, name: &str, path: &Path) -> io::Result<Vec<u64>> {
+        let Some(diag) = &mut self.diag else { return Err(Errno::OPNOTSUPP.into()) };
+        let id = match self.seen.get(name) {
+            Some(id) => Some(*id),
+            None => find(diag, &mut self.listed, path)?.map(|(id, _)| id),
+        };
+        id.map_or(Ok(Vec::new()), |id| diag.waiting(id))
+    }
+
     /// The inode number of the socket that listens on `path`, or did when it was first seen: by that it is known in
     /// `/proc/PID/fd`.
     pub(crate) fn inode(&mut self, name: &str, path: &Path) -> Option<u64> {
@@ -190,7 +204,10 @@ mod tests {
     use std::os::fd::AsRawFd;
     use std::os::unix::net::{UnixListener, UnixStream};
 
+    use rustix::fs::fstat;
+
     use super::*;
+    use crate::files::diag::FIRST;
 
     /// Both ways of asking, about the same sockets.
     #[test]
@@ -216,5 +233,26 @@ mod tests {
         assert_eq!(both(), [Queue::Length(3), Queue::Length(3)]);
         drop(listener);
         assert_eq!(both(), [Queue::Closed, Queue::Closed]);
+    }
+
+    #[test]
+    fn queue_is_listed_in_the_order_in_which_it_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let mut queues = Queues::new();
+        assert_eq!(queues.list("a", &path).unwrap(), [] as [u64; 0]);
+        let listener = UnixListener::bind(&path).unwrap();
+        assert_eq!(queues.list("a", &path).unwrap(), [] as [u64; 0]);
+        let mut clients: Vec<_> = (0..3).map(|_| UnixStream::connect(&path).unwrap()).collect();
+        let inodes: Vec<u64> = clients.iter().map(|client| fstat(client).unwrap().st_ino).collect();
+        assert_eq!(queues.list("a", &path).unwrap(), inodes);
+        let _accepted = listener.accept().unwrap();
+        assert_eq!(queues.list("a", &path).unwrap(), inodes[1..]);
+        // One that has gone waits on.
+        clients.remove(1);
+        assert_eq!(queues.list("a", &path).unwrap(), [0, inodes[2]]);
+        clients.extend((0..30).map(|_| UnixStream::connect(&path).unwrap()));
+        let listed = queues.list("a", &path).unwrap();
+        assert_eq!((listed.len(), &listed[..2]), (FIRST, &[0, inodes[2]][..]));
     }
 }

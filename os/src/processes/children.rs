@@ -247,6 +247,8 @@ pub(crate) fn about(pid: Pid, file: &str) -> io::Result<Vec<u8>> {
 /// What we need of `/proc/PID/stat` (`proc(5)`).
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Stat {
+    /// As one letter.
+    pub(crate) state: char,
     pub(crate) exited: bool,
     pub(crate) parent: Option<Pid>,
     pub(crate) group: Option<Pid>,
@@ -263,7 +265,8 @@ impl Stat {
     /// The second field is the process's own choice, in parentheses, and may hold anything, even parentheses.
     fn parse(line: &str) -> Option<Self> {
         let mut fields = line[line.rfind(')')? + 1..].split_ascii_whitespace();
-        let ended = matches!(fields.next()?, "Z" | "X");
+        let state = fields.next()?.chars().next()?;
+        let ended = matches!(state, 'Z' | 'X');
         let parent = fields.next().and_then(pid);
         let group = fields.next().and_then(pid);
         // Until its last thread has ended, too, a process keeps its sockets, and cannot be collected.
@@ -272,7 +275,7 @@ impl Stat {
         let threads: Option<u32> = fields.nth(2).and_then(|count| count.parse().ok());
         let exited = ended && threads.is_none_or(|count| count <= 1);
         let started = fields.nth(1).and_then(|ticks| ticks.parse().ok());
-        Some(Self { exited, parent, group, started, cpu_ticks })
+        Some(Self { state, exited, parent, group, started, cpu_ticks })
     }
 }
 
@@ -284,6 +287,7 @@ mod tests {
     fn stat_parser_ignores_parentheses_in_the_name() {
         let line = "4711 (x) Z 1 (y) 9) S 1 4700 4600 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 0 0";
         let stat = Stat {
+            state: 'S',
             exited: false,
             parent: Pid::from_raw(1),
             group: Pid::from_raw(4700),

@@ -14,4 +14,5 @@ pub(crate) mod servers;
 pub(crate) mod spawn;
 pub(crate) mod survivors;
 pub(crate) mod trampoline;
+pub(crate) mod vitals;
 pub(crate) mod worker_locks;

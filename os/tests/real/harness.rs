@@ -8,7 +8,7 @@ use std::time::Duration;
 use nodesockd_core::Event;
 use nodesockd_core::action::SpawnOrder;
 use nodesockd_core::backend::Backend as _;
-use nodesockd_core::config::{Config, Env, Limits, Options, Output, Program, Ready, SocketPattern};
+use nodesockd_core::config::{Config, Env, Health, Limits, Options, Output, Program, Ready, SocketPattern};
 use nodesockd_core::event::ExitStatus;
 use nodesockd_core::id::{Ids, Process, WorkerId};
 use nodesockd_os::{Backend, Setup};
@@ -125,6 +125,7 @@ pub fn config(folder: &Path) -> Config {
         dev_server: None,
         debug: false,
         limits: Limits::default(),
+        health: Health::default(),
         options: Options::default(),
     }
 }

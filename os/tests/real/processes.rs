@@ -30,7 +30,8 @@ async fn node_worker_uses_its_channel() {
     };
     assert_eq!((from.peer, from.id.as_str()), (Peer::Worker(worker), "r1"));
     assert!(matches!(request, Request::SendMessage { message, .. } if message == "hi"));
-    let online = Event::Received { worker, message: FromWorker::Online { suspended: true } };
+    let online =
+        Event::Received { worker, message: FromWorker::Online { suspended: true, heartbeat: false } };
     harness.until(|event| (*event == online).then_some(())).await;
 
     let data = Some(Json::parse("\"ünï\"").unwrap());
@@ -198,7 +199,10 @@ for part in [b'\n', b'\xff\xfe\n', b'{"type":\n', b'x' * (3 << 20) + b'\n', b'[1
     while heard.len() < 3 {
         heard.push(harness.backend.next(Some(deadline)).await.unwrap());
     }
-    assert_eq!(heard[0], Event::Received { worker, message: FromWorker::Online { suspended: false } });
+    assert_eq!(
+        heard[0],
+        Event::Received { worker, message: FromWorker::Online { suspended: false, heartbeat: false } }
+    );
     assert!(heard.contains(&Event::ChannelClosed { worker }));
     assert!(heard.contains(&Event::Exited { worker, status: ExitStatus::Code(0) }));
     harness.backend.reap(worker, process).await;

@@ -8,7 +8,7 @@ use nodesockd_core::action::{SpawnOrder, WorkerSignal};
 use nodesockd_core::backend::Backend;
 use nodesockd_core::config::{Config, DevAddress, Problem, SocketPattern, Symlinks};
 use nodesockd_core::env_file::EnvFile;
-use nodesockd_core::event::{CpuTime, Event, Failure, Memory, Queue};
+use nodesockd_core::event::{CpuTime, Event, Failure, Memory, Queue, Vitals};
 use nodesockd_core::id::{ConnId, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
 use nodesockd_core::release::{Release, ReleaseLink};
@@ -51,6 +51,10 @@ impl Backend for World {
         World::signal(self, worker, process, signal);
     }
 
+    fn examine(&mut self, worker: WorkerId, process: Process) -> Result<Vitals, Failure> {
+        World::examine(self, worker, process)
+    }
+
     async fn reap(&mut self, worker: WorkerId, process: Process) {
         World::reap(self, worker, process);
     }
@@ -67,6 +71,10 @@ impl Backend for World {
 
     fn withdraw(&mut self, link: &str) -> Result<(), Failure> {
         World::withdraw(self, link)
+    }
+
+    fn list_queue(&mut self, worker: WorkerId, socket: &str) -> Result<Vec<u64>, Failure> {
+        World::list_queue(self, worker, socket)
     }
 
     fn measure_queue(&mut self, worker: WorkerId, socket: &str) -> Queue {

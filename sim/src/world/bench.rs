@@ -105,7 +105,9 @@ impl Bench for World {
         let worker = self.files.follow(link);
         let process = worker.and_then(|worker| self.processes.get_mut(worker));
         let Some(queue) = process.and_then(|process| process.traffic.queue.as_mut()) else { return false };
-        queue.push_back(u64::MAX);
+        // No user's.
+        let number = u64::MAX - 1 - queue.len() as u64;
+        queue.push_back(number);
         true
     }
 }

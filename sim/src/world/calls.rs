@@ -103,6 +103,16 @@ impl World {
         queue
     }
 
+    /// What waits in the accept queue that a worker accepts from.
+    pub fn list_queue(&mut self, id: WorkerId, socket: &str) -> Result<Vec<u64>, Failure> {
+        let called = self.call(Call::MeasureQueue);
+        let worker = self.processes.named(id);
+        let waiting = called.map(|()| self.queue(worker, socket));
+        let name = worker.map_or_else(|| id.to_string(), |worker| worker.to_string());
+        self.trace.line(self.agenda.now(), "daemon", format_args!("list the queue of {name} → {waiting:?}"));
+        waiting
+    }
+
     /// What a worker that is not ready in time has done so far. One that boots works, or would if it were let; one that has
     /// booted waits for something.
     pub fn measure_cpu(&mut self, id: WorkerId, process: Process) -> Result<CpuTime, Failure> {

@@ -211,7 +211,10 @@ impl World {
         // Workers that another operation has started are running: nothing is left to be done.
         let started = self.oracle.wanted || self.oracle.lifting > 1;
         let idle = overlaps && started && matches!(request, Request::Start(_));
-        self.promise_on_reply(number, &request, reply.errors.is_empty() && !leaves && !idle);
+        // The app is resumed, whether or not every worker has confirmed it.
+        let unconfirmed = request == Request::Resume && reply.code == Some(Code::TimeOut);
+        let done = reply.errors.is_empty() || unconfirmed;
+        self.promise_on_reply(number, &request, done && !leaves && !idle);
     }
 
     /// How the last request that was answered ended.
@@ -247,6 +250,7 @@ impl World {
             }
         } else if suspended && *request == Request::Resume {
             self.marks.count("a suspended app is resumed");
+            self.check_resumed();
         }
     }
 

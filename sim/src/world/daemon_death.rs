@@ -320,7 +320,7 @@ impl World {
             } else {
                 "online, over the control socket"
             };
-            self.say(worker, FromWorker::Online { suspended }, word);
+            self.say(worker, FromWorker::Online { suspended, heartbeat: true }, word);
         }
         if broken {
             self.say(worker, FromWorker::Broken { reason: Some("out of memory soon".into()) }, "broken");

@@ -7,6 +7,7 @@ mod calls;
 mod clients;
 mod daemon_death;
 mod files;
+mod health;
 mod manager;
 mod network;
 mod oracle;

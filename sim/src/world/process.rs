@@ -11,7 +11,7 @@ use nodesockd_core::id::{ConnId, Process, WorkerId};
 use super::WorkerStep;
 use super::oracle::known::Known;
 use crate::ledger::RequestNo;
-use crate::scenario::Behaviour;
+use crate::scenario::{Behaviour, Hang};
 
 /// A worker of this history, numbered in the order of spawning; people read it as `w1`, `w2`, ….
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +37,10 @@ pub(crate) struct Proc {
     pub dying: bool,
     /// It is stopped by SIGSTOP; what it would have done is done when it goes on.
     pub stopped: bool,
+    /// Its event loop will not turn again.
+    pub hangs: bool,
+    /// Since when, and until when it was last.
+    pub stands_still: Option<Standstill>,
     pub deferred: VecDeque<WorkerStep>,
     pub sockets: Sockets,
     pub traffic: Traffic,
@@ -60,6 +64,15 @@ pub(crate) struct Proc {
     /// Children of its own that live: escaped from its group or not.
     pub children: Vec<bool>,
     pub known: Known,
+}
+
+/// A time in which a worker's event loop did not turn.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Standstill {
+    pub since: Time,
+    /// None: until now.
+    pub until: Option<Time>,
+    pub how: Hang,
 }
 
 /// How a worker goes if nobody interferes.

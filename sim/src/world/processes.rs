@@ -12,11 +12,11 @@ use nodesockd_core::wire::ToWorker;
 
 use super::agenda::{Happening, Lane};
 use super::oracle::known::Known;
-use super::process::{Channel, Plan, Proc, Server, Sockets, State, Traffic};
+use super::process::{Channel, Plan, Proc, Server, Sockets, Standstill, State, Traffic};
 use super::{Worker, WorkerStep, World, ms};
 use crate::faults::Call;
 use crate::ledger::Cause;
-use crate::scenario::{Behaviour, Death};
+use crate::scenario::{Behaviour, Death, Hang};
 
 /// A process that is gone by then is not reported as dying.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -73,6 +73,8 @@ impl World {
             state: State::Booting,
             dying: false,
             stopped: false,
+            hangs: false,
+            stands_still: None,
             deferred: VecDeque::new(),
             sockets: Sockets {
                 own: path.rsplit('/').next().filter(|_| order.listeners.is_empty()).map(str::to_owned),
@@ -135,6 +137,14 @@ impl World {
             Behaviour::Stops { after_ms, for_ms } => {
                 ("busy", Some((ms(after_ms), WorkerStep::Stop(ms(for_ms)))))
             }
+            Behaviour::Hangs { after_ms, how } => {
+                let kind = match how {
+                    Hang::Loops => "hangs in a loop",
+                    Hang::Sleeps => "hangs asleep",
+                    Hang::Stopped => "hangs stopped",
+                };
+                (kind, Some((boot + ms(after_ms), WorkerStep::Hang(how))))
+            }
         };
         self.tally.count(kind);
         if let Some((delay, step)) = plan {
@@ -164,7 +174,7 @@ impl World {
         let (now, decided) = (self.agenda.now(), self.agenda.busy_since());
         let Some(process) = self.processes.get_mut(worker) else { return };
         if let ToWorker::Resume { fd } = message {
-            process.known.told_resume = true;
+            process.known.told_resume = Some(decided);
             process.known.told_socket = process.socket_at(*fd).cloned();
             self.succeed(worker);
         }
@@ -196,8 +206,14 @@ impl World {
     /// SIGSTOP, and SIGCONT later.
     pub(super) fn stop(&mut self, worker: Worker, duration: Duration) {
         let end = Time::ZERO + ms(self.faults.until_ms);
+        let now = self.agenda.now();
         let Some(process) = self.processes.get_mut(worker).filter(|process| process.alive()) else { return };
+        if process.hangs_for_good() {
+            return;
+        }
         process.stopped = true;
+        let since = process.silent_since().unwrap_or(now);
+        process.stands_still = Some(Standstill { since, until: None, how: Hang::Stopped });
         self.deaths.kept.remove(&worker);
         self.trace.line(
             self.agenda.now(),
@@ -209,8 +225,13 @@ impl World {
     }
 
     pub(super) fn go_on(&mut self, worker: Worker) {
+        let (now, over) = (self.agenda.now(), self.faults_over());
         let Some(process) = self.processes.get_mut(worker) else { return };
-        process.stopped = false;
+        if process.hangs_for_good() && !over {
+            return;
+        }
+        (process.stopped, process.hangs) = (false, false);
+        process.stands_still = process.stands_still.map(|still| Standstill { until: Some(now), ..still });
         for step in std::mem::take(&mut process.deferred) {
             self.after(Duration::ZERO, Happening::Worker(worker, step));
         }
@@ -398,6 +419,7 @@ fn words(message: &ToWorker) -> String {
         ToWorker::SetName { name } => format!("set-name {name}"),
         ToWorker::Detach { .. } => "detach".into(),
         ToWorker::Shutdown => "shutdown".into(),
+        ToWorker::Ping { seq } => format!("ping {seq}"),
         ToWorker::AppMessage { message, .. } => format!("app-msg {message}"),
         ToWorker::AppRequest { request, .. } => format!("app-req {request}"),
         ToWorker::NodeHandleAck => "acknowledge the handle".into(),

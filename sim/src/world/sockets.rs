@@ -149,6 +149,13 @@ impl World {
         self.processes.get(worker?)?.traffic.queue.as_ref().map(VecDeque::len)
     }
 
+    /// The connections that wait there, by numbers that no two have in common.
+    pub(super) fn queue(&self, worker: Option<Worker>, socket: &str) -> Vec<u64> {
+        let own = || self.processes.get(worker?)?.traffic.queue.as_ref();
+        let queue = self.listeners.get(socket).map(|listener| &listener.queue).or_else(own);
+        queue.into_iter().flatten().map(|request| request + 1).collect()
+    }
+
     /// A worker closes what it inherited but `socket`.
     pub(super) fn let_go_of_others(&mut self, worker: Worker, socket: &str) {
         if let Some(process) = self.processes.get_mut(worker) {

@@ -12,7 +12,7 @@ use super::agenda::{Happening, Lane};
 use super::process::{Channel, Proc, State};
 use super::{Worker, World, clients, ms};
 use crate::ledger::{Cause, RequestNo};
-use crate::scenario::{Ask, Behaviour, Death};
+use crate::scenario::{Ask, Behaviour, Death, Hang};
 
 /// What a worker does when its time comes.
 #[derive(Debug)]
@@ -41,6 +41,8 @@ pub(crate) enum WorkerStep {
     Babble,
     /// It is stopped for so long.
     Stop(Duration),
+    /// Its event loop does not turn any more.
+    Hang(Hang),
     /// It takes what waits in its accept queue.
     Accept,
     /// It answers a user's request.
@@ -65,7 +67,11 @@ impl World {
             }
             return;
         }
-        if process.stopped {
+        let looping =
+            process.stands_still.is_some_and(|still| still.until.is_none() && still.how == Hang::Loops);
+        // A signal without a handler ends a process that loops.
+        let ends = matches!(step, WorkerStep::Term(_)) && looping && process.speaks();
+        if process.stopped && !ends {
             process.deferred.push_back(step);
             return;
         }
@@ -93,6 +99,7 @@ impl World {
             }
             WorkerStep::Babble => self.babble(worker),
             WorkerStep::Stop(duration) => self.stop(worker, duration),
+            WorkerStep::Hang(how) => self.hang(worker, how),
             WorkerStep::Accept => self.accept(worker),
             WorkerStep::Answer(request) => self.answer(worker, request),
             WorkerStep::AnswerProbe => self.answer_probe(worker),
@@ -153,7 +160,7 @@ impl World {
         }
         let word = if suspended { "online, suspended" } else { "online" };
         for _ in 0..=u32::from(twice) {
-            self.say(worker, FromWorker::Online { suspended }, word);
+            self.say(worker, FromWorker::Online { suspended, heartbeat: self.has_library(worker) }, word);
         }
     }
 
@@ -227,6 +234,10 @@ impl World {
                     "answers the application request",
                 );
             }
+            ToWorker::Ping { seq } => {
+                let pong = FromWorker::Pong { seq, inspected: false };
+                self.say(worker, pong, &format!("pong {seq}"));
+            }
             ToWorker::AppRequest { .. }
             // It finds the next daemon as it would without that word.
             | ToWorker::Detach { .. }
@@ -261,7 +272,7 @@ impl World {
         let Some((victim, claimed)) = victim.map(|(victim, process)| (victim, process.id)) else { return };
         let caller = Self::caller(liar);
         let claims = Some(Claim { worker: claimed, pid: Some(liar.process.pid) });
-        let message = FromWorker::Online { suspended: liar.holds };
+        let message = FromWorker::Online { suspended: liar.holds, heartbeat: false };
         self.trace.line(self.agenda.now(), worker, format_args!("says that it is {victim}"));
         let conn = self.clients.open_for_lie();
         let event = Event::Claimed { conn, caller: Some(caller), claims, message };

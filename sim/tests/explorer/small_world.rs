@@ -275,7 +275,7 @@ impl SmallWorld {
         if std::mem::take(&mut process.orphan) {
             process.conn = Some(ConnId(1 + nth as u64));
         }
-        self.says(nth, FromWorker::Online { suspended })
+        self.says(nth, FromWorker::Online { suspended, heartbeat: false })
     }
 
     fn says(&mut self, nth: usize, message: FromWorker) -> Result<(), String> {
@@ -346,12 +346,17 @@ impl SmallWorld {
                 self.links.remove(&link);
                 Some(Event::Withdrawn { slot, link, result: Ok(()) })
             }
+            Action::ListQueue { worker, .. } => Some(Event::QueueListed { worker, result: Ok(Vec::new()) }),
             Action::MeasureQueue { worker, .. } => {
                 Some(Event::QueueMeasured { worker, queue: Queue::Length(0) })
             }
             Action::MeasureCpu { worker, .. } => {
                 let result = Err(Failure("not told here".into()));
                 Some(Event::CpuMeasured { worker, result })
+            }
+            Action::Examine { worker, .. } => {
+                let result = Err(Failure("nobody hangs here".into()));
+                Some(Event::Examined { worker, result })
             }
             Action::Tell { worker, message, .. } => {
                 self.told(worker, &message)?;
@@ -453,6 +458,7 @@ impl SmallWorld {
             | ToWorker::Detach { .. }
             | ToWorker::AppMessage { .. }
             | ToWorker::AppRequest { .. }
+            | ToWorker::Ping { .. }
             | ToWorker::NodeHandleAck => {}
         }
         Ok(())

@@ -32,7 +32,10 @@ pub async fn a_worker_reports_and_its_exit_is_told_once(stage: &mut impl Stage) 
         let order = stage.order(Part::Serves, suspended);
         let worker = order.worker;
         let process = stage.backend().spawn(&order).expect("a process");
-        assert_eq!(stage.next().await, Event::Received { worker, message: FromWorker::Online { suspended } });
+        assert_eq!(
+            stage.next().await,
+            Event::Received { worker, message: FromWorker::Online { suspended, heartbeat: true } }
+        );
         assert!(stage.holds(&pattern().socket(worker)), "online, and does not listen");
         stage.backend().tell(worker, None, &ToWorker::Shutdown);
         assert_eq!(stage.end(worker, process).await, ExitStatus::Code(0));
@@ -126,6 +129,30 @@ pub async fn messages_reach_the_worker_and_answers_come_back(stage: &mut impl St
     assert_eq!(stage.end(worker, process).await, ExitStatus::Code(0));
 }
 
+pub async fn pings_are_answered_by_their_numbers(stage: &mut impl Stage) {
+    let (worker, process) = stage.online(Part::Serves).await;
+    for seq in [1, 2, 7] {
+        stage.backend().tell(worker, None, &ToWorker::Ping { seq });
+    }
+    for seq in [1, 2, 7] {
+        let pong = FromWorker::Pong { seq, inspected: false };
+        assert_eq!(stage.next().await, Event::Received { worker, message: pong });
+    }
+    stage.backend().tell(worker, None, &ToWorker::Shutdown);
+    assert_eq!(stage.end(worker, process).await, ExitStatus::Code(0));
+}
+
+pub async fn the_kernel_tells_what_a_process_does(stage: &mut impl Stage) {
+    let (worker, process) = stage.online(Part::Serves).await;
+    let vitals = stage.backend().examine(worker, process).expect("it lives");
+    assert!(matches!(vitals.state, 'R' | 'S' | 'D') && !vitals.traced, "{vitals:?}");
+    let other = Process { started: process.started + 1, ..process };
+    stage.backend().examine(worker, other).expect_err("another process, which is not there");
+    stage.backend().tell(worker, None, &ToWorker::Shutdown);
+    assert_eq!(stage.end(worker, process).await, ExitStatus::Code(0));
+    stage.backend().examine(worker, process).expect_err("it is gone");
+}
+
 pub async fn a_closed_channel_is_told_once(stage: &mut impl Stage) {
     let (worker, process) = stage.spawn(Part::ClosesChannel);
     let closed = Event::ChannelClosed { worker };
@@ -148,7 +175,7 @@ pub async fn facts_of_one_worker_come_in_order(stage: &mut impl Stage) {
     let reason = Some("out of memory soon".to_owned());
     assert_eq!(
         life[..2],
-        [said(FromWorker::Online { suspended: false }), said(FromWorker::Broken { reason })]
+        [said(FromWorker::Online { suspended: false, heartbeat: true }), said(FromWorker::Broken { reason })]
     );
     // Which of the two is noticed first, nobody can tell.
     assert_eq!(life.len(), 4, "{life:?}");
@@ -243,6 +270,26 @@ pub async fn the_kernel_knows_the_queue(stage: &mut impl Stage) {
     stage.backend().signal(worker, process, KillGroup);
     stage.end(worker, process).await;
     assert_eq!(stage.backend().measure_queue(worker, &socket), Queue::Closed);
+}
+
+pub async fn the_kernel_tells_who_waits_in_a_queue(stage: &mut impl Stage) {
+    let nobody = stage.worker();
+    assert_eq!(stage.backend().list_queue(nobody, &pattern().socket(nobody)), Ok(Vec::new()));
+    let (worker, process) = stage.online(Part::Serves).await;
+    let socket = pattern().socket(worker);
+    stage.backend().publish("app.0.sock", &socket, Relative).expect("a link");
+    let mut before = Vec::new();
+    for length in 0..4 {
+        let waiting = stage.backend().list_queue(worker, &socket).expect("the kernel tells");
+        assert_eq!(waiting.len(), length);
+        assert!(waiting.starts_with(&before), "{waiting:?} after {before:?}");
+        assert!(length == 0 || !before.contains(&waiting[length - 1]), "each has its own number");
+        before = waiting;
+        assert!(stage.connect("app.0.sock"));
+    }
+    stage.backend().signal(worker, process, KillGroup);
+    stage.end(worker, process).await;
+    assert_eq!(stage.backend().list_queue(worker, &socket), Ok(Vec::new()));
 }
 
 pub async fn the_kernel_knows_what_a_worker_has_used(stage: &mut impl Stage) {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Once;
 
 use nix::sys::stat::{Mode, SFlag, mknod};
-use nodesockd_core::config::{Config, Env, Limits, Options, Program};
+use nodesockd_core::config::{Config, Env, Health, Limits, Options, Program};
 use nodesockd_core::id::Ids;
 use nodesockd_os::{Backend, Setup};
 use nodesockd_sim::Left;
@@ -31,7 +31,7 @@ if part == "ignores-sigterm":
 server = socket.socket(socket.AF_UNIX)
 server.bind(os.environ["NODESOCKD_SOCKET_PATH"])
 server.listen(16)
-say(type="online", data={"suspended": os.environ["NODESOCKD_SUSPENDED"] == "true"})
+say(type="online", data={"suspended": os.environ["NODESOCKD_SUSPENDED"] == "true", "heartbeat": True})
 if part == "breaks":
     say(type="broken", data={"reason": "out of memory soon"})
     sys.exit(3)
@@ -39,6 +39,8 @@ for line in channel.makefile():
     frame = json.loads(line)
     if frame["type"] == "app-req":
         say(type="reply", requestId=frame["id"], data={"data": 1}, done=True)
+    elif frame["type"] == "ping":
+        say(type="pong", data={"seq": frame["data"]["seq"]})
     elif frame["type"] == "shutdown":
         sys.exit(0)
 "#;
@@ -71,6 +73,7 @@ impl Real {
             dev_server: None,
             debug: false,
             limits: Limits::default(),
+            health: Health::default(),
             options: Options::default(),
         };
         let load = config.clone();

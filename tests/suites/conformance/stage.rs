@@ -93,7 +93,8 @@ pub trait Stage {
     /// A worker that has reported online.
     async fn online(&mut self, part: Part) -> (WorkerId, Process) {
         let (worker, process) = self.spawn(part);
-        let online = Event::Received { worker, message: FromWorker::Online { suspended: false } };
+        let online =
+            Event::Received { worker, message: FromWorker::Online { suspended: false, heartbeat: true } };
         self.until(|event| *event == online).await;
         (worker, process)
     }

@@ -4,6 +4,7 @@
 
 mod boots;
 mod descriptors;
+mod hangs;
 mod invalid_file;
 mod limits;
 mod links;

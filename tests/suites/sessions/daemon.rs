@@ -8,11 +8,11 @@ use std::time::Duration;
 use nodesockd_core::action::{SpawnOrder, WorkerSignal};
 use nodesockd_core::backend::Backend;
 use nodesockd_core::config::{
-    Config, DevAddress, Env, Limits, Options, Problem, Program, SocketPattern, Symlinks,
+    Config, DevAddress, Env, Health, Limits, Options, Problem, Program, SocketPattern, Symlinks,
 };
 use nodesockd_core::driver::{Driver, Step};
 use nodesockd_core::env_file::EnvFile;
-use nodesockd_core::event::{CpuTime, ExitStatus, Failure, Memory, Queue};
+use nodesockd_core::event::{CpuTime, ExitStatus, Failure, Memory, Queue, Vitals};
 use nodesockd_core::id::{BootId, ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
 use nodesockd_core::release::{Release, ReleaseLink};
@@ -99,6 +99,7 @@ fn config() -> Config {
         dev_server: None,
         debug: false,
         limits: Limits::default(),
+        health: Health::default(),
         options: Options::default(),
     }
 }
@@ -125,8 +126,10 @@ impl Backend for Crew {
     fn spawn(&mut self, order: &SpawnOrder) -> Result<Process, Failure> {
         self.pids += 1;
         let suspended = order.set.contains(&("NODESOCKD_SUSPENDED".into(), "true".into()));
-        self.soon
-            .push_back(Event::Received { worker: order.worker, message: FromWorker::Online { suspended } });
+        self.soon.push_back(Event::Received {
+            worker: order.worker,
+            message: FromWorker::Online { suspended, heartbeat: false },
+        });
         Ok(Process { pid: 100 + self.pids, started: self.pids.into() })
     }
 
@@ -149,6 +152,10 @@ impl Backend for Crew {
         self.soon.push_back(Event::Exited { worker, status: ExitStatus::Signal(15) });
     }
 
+    fn examine(&mut self, _worker: WorkerId, _process: Process) -> Result<Vitals, Failure> {
+        Err(Failure("nobody hangs here".into()))
+    }
+
     async fn reap(&mut self, _worker: WorkerId, _process: Process) {}
 
     fn mark_serving(&mut self, _worker: WorkerId, _process: Process) {}
@@ -163,6 +170,10 @@ impl Backend for Crew {
 
     fn withdraw(&mut self, _link: &str) -> Result<(), Failure> {
         Ok(())
+    }
+
+    fn list_queue(&mut self, _worker: WorkerId, _socket: &str) -> Result<Vec<u64>, Failure> {
+        Ok(Vec::new())
     }
 
     fn measure_queue(&mut self, _worker: WorkerId, _socket: &str) -> Queue {
@@ -240,6 +251,7 @@ impl Backend for Crew {
             | ToWorker::Detach { .. }
             | ToWorker::SetName { .. }
             | ToWorker::AppMessage { .. }
+            | ToWorker::Ping { .. }
             | ToWorker::NodeHandleAck => {}
         }
     }

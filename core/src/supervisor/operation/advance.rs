@@ -3,12 +3,14 @@
 use crate::id::WorkerId;
 use crate::supervisor::pool::Pool;
 
-use super::{Operation, Operations, Phase, begin, deploy, done, replace, retirement};
+use super::{Operation, Operations, Phase, begin, deploy, done, replace, resume, retirement};
 
 /// Takes the operation in progress as far as it goes now, and what is left of earlier ones.
 pub(in crate::supervisor) fn advance(pool: &mut Pool, operations: &mut Operations) {
-    let gone = std::mem::take(&mut pool.workers.touched().gone);
-    forget_gone(operations, &gone);
+    let touched = pool.workers.touched();
+    let gone = std::mem::take(&mut touched.gone);
+    let resumed = std::mem::take(&mut touched.resumed);
+    forget(operations, &gone, &resumed);
     retirement::advance(pool, &mut operations.retirements, &gone);
     while let Some(phase) = operations.current().map(|operation| &operation.phase) {
         if !is_over(pool, phase) {
@@ -43,6 +45,10 @@ pub(in crate::supervisor) fn advance(pool: &mut Pool, operations: &mut Operation
                 deploy::rolled_back(pool, operations, requesters, rollback);
                 begin::next(pool, operations);
             }
+            Phase::Resuming(confirmations) => {
+                resume::answer(pool, requesters, &confirmations);
+                begin::next(pool, operations);
+            }
             Phase::Retiring { .. } => {
                 tracing::info!("{} is complete", kind.words());
                 requesters.into_iter().for_each(|requester| done(pool, requester));
@@ -62,15 +68,34 @@ fn is_over(pool: &Pool, phase: &Phase) -> bool {
         Phase::Swapping(_, swap) | Phase::Reverting(_, swap) => swap.is_complete(),
         Phase::Watching(watch) => watch.until <= pool.now(),
         Phase::RollingBack(rollback) => rollback.pending.is_empty(),
+        Phase::Resuming(confirmations) => confirmations.is_over(pool.now()),
         Phase::Retiring { leaving } => leaving.is_empty() || defect!(CompleteBeforeOldGone),
         Phase::Loading { .. } | Phase::Locating(_) | Phase::Upgrading { .. } => false,
     }
 }
 
-fn forget_gone(operations: &mut Operations, gone: &[WorkerId]) {
-    if let Some(Operation { phase: Phase::Retiring { leaving }, .. }) = &mut operations.current {
-        for id in gone {
-            leaving.remove(id);
+/// Nobody has to wait any more for workers that are gone, or have confirmed that they were resumed.
+fn forget(operations: &mut Operations, gone: &[WorkerId], resumed: &[WorkerId]) {
+    match operations.current.as_mut().map(|operation| &mut operation.phase) {
+        Some(Phase::Retiring { leaving }) => {
+            for id in gone {
+                leaving.remove(id);
+            }
         }
+        Some(Phase::Resuming(confirmations)) => {
+            confirmations.forget(gone);
+            confirmations.forget(resumed);
+        }
+        Some(
+            Phase::Loading { .. }
+            | Phase::Locating(_)
+            | Phase::Upgrading { .. }
+            | Phase::Starting(_)
+            | Phase::Swapping(..)
+            | Phase::Reverting(..)
+            | Phase::Watching(_)
+            | Phase::RollingBack(_),
+        )
+        | None => {}
     }
 }

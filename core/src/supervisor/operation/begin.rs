@@ -7,7 +7,7 @@ use crate::config::{Config, MAX_WORKERS, Problem};
 use crate::handoff::Fixed;
 use crate::id::{RequestRef, SlotIndex, WorkerId};
 use crate::supervisor::goal::{Desired, Life};
-use crate::supervisor::pool::{Pool, links, retire, surplus};
+use crate::supervisor::pool::{Pool, retire, surplus};
 use crate::supervisor::worker::{Place, Worker};
 use crate::wire::{Code, Reply, StartOptions};
 
@@ -93,19 +93,6 @@ fn replace_all(
         config: Arc::clone(&pool.config),
     };
     locate::begin(pool, operations, kind, requesters, plan);
-}
-
-/// Ends the suspension of all workers in slots.
-pub(in crate::supervisor) fn resume(pool: &mut Pool, operations: &Operations, to: RequestRef) {
-    if refuse_while_busy(pool, operations, &to) {
-        return;
-    }
-    pool.desired.suspended = false;
-    let owners: Vec<WorkerId> = pool.slots.iter().filter_map(|(_, slot)| slot.owner()).collect();
-    for owner in owners.into_iter().filter(|_| !defect!(ResumeTellsNobody)) {
-        links::resume(pool, owner);
-    }
-    done(pool, Requester::new(to, &StartOptions::default()));
 }
 
 /// Changes the number of slots that are served.
@@ -277,8 +264,7 @@ fn needs_new_workers(old: &Config, new: &Config) -> bool {
 pub(in crate::supervisor) fn stop(pool: &mut Pool, operations: &mut Operations, to: RequestRef) {
     let requester = Requester::new(to, &StartOptions::default());
     if operations.is(Kind::Stop) {
-        let stopping = operations.current.iter_mut();
-        return stopping.for_each(|operation| operation.requesters.push(requester.clone()));
+        return operations.join(requester);
     }
     preempt(pool, operations, Kind::Stop);
     pool.desired.running = false;
@@ -336,7 +322,11 @@ fn preempt(pool: &mut Pool, operations: &mut Operations, kind: Kind) {
             watch::let_go(pool, &watch);
             operations.deployment = None;
         }
-        Phase::Loading { .. } | Phase::Locating(_) | Phase::RollingBack(_) | Phase::Retiring { .. } => {}
+        Phase::Loading { .. }
+        | Phase::Locating(_)
+        | Phase::RollingBack(_)
+        | Phase::Resuming(_)
+        | Phase::Retiring { .. } => {}
     }
     release_link::undo(pool, operations);
     let words = format!("{} was ended by {}", operation.kind.words(), kind.words());

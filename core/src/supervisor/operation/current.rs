@@ -13,6 +13,7 @@ use crate::supervisor::timer::Timer;
 use crate::time::Time;
 use crate::wire::{Reply, StartOptions};
 
+use super::confirmations::Confirmations;
 use super::deployment::Deployment;
 use super::kind::Kind;
 use super::plan::Plan;
@@ -69,6 +70,8 @@ pub(in crate::supervisor) enum Phase {
     Watching(Watch),
     /// A new worker failed; links are being swapped back to the old ones.
     RollingBack(Rollback),
+    /// Workers were told to resume, and have to confirm that.
+    Resuming(Confirmations),
     /// Nothing else may begin until these workers are gone: all of them, or all that are active in a suspended app.
     Retiring { leaving: BTreeSet<WorkerId> },
 }
@@ -136,7 +139,9 @@ impl Operations {
             Phase::Watching(_) | Phase::RollingBack(_) | Phase::Retiring { .. } => {
                 Audience::OfAllWorkers(audience)
             }
-            Phase::Loading { .. } | Phase::Locating(_) | Phase::Upgrading { .. } => Audience::Nobody,
+            Phase::Loading { .. } | Phase::Locating(_) | Phase::Upgrading { .. } | Phase::Resuming(_) => {
+                Audience::Nobody
+            }
         });
         self.current = Some(Operation { kind, requesters, phase });
     }
@@ -151,6 +156,13 @@ impl Operations {
     pub(super) fn take_locating(&mut self, requests: &mut Requests) -> Option<Operation> {
         let phase = self.current.as_ref().map(|operation| &operation.phase);
         if matches!(phase, Some(Phase::Locating(_))) { self.take(requests) } else { None }
+    }
+
+    /// Somebody else asks for what is in progress.
+    pub(super) fn join(&mut self, requester: Requester) {
+        if let Some(operation) = &mut self.current {
+            operation.requesters.push(requester);
+        }
     }
 
     /// Links are being swapped, all of them or none.
@@ -171,6 +183,7 @@ impl Operations {
             | Phase::Upgrading { .. }
             | Phase::Watching(_)
             | Phase::RollingBack(_)
+            | Phase::Resuming(_)
             | Phase::Retiring { .. } => None,
         }
     }
@@ -183,8 +196,18 @@ impl Operations {
 
     /// When the operation in progress goes on by itself.
     pub fn next_deadline(&self) -> Option<(Time, Timer)> {
-        let Phase::Watching(Watch { until, .. }) = &self.current.as_ref()?.phase else { return None };
-        Some((*until, Timer::Watch))
+        match &self.current.as_ref()?.phase {
+            Phase::Watching(watch) => Some((watch.until, Timer::Watch)),
+            Phase::Resuming(confirmations) => Some((confirmations.until, Timer::Confirm)),
+            Phase::Loading { .. }
+            | Phase::Locating(_)
+            | Phase::Upgrading { .. }
+            | Phase::Starting(_)
+            | Phase::Swapping(..)
+            | Phase::Reverting(..)
+            | Phase::RollingBack(_)
+            | Phase::Retiring { .. } => None,
+        }
     }
 
     /// What a daemon has to know that follows this one, about the deploy in progress.

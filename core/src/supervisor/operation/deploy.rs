@@ -193,6 +193,7 @@ pub(in crate::supervisor) fn worker_failed(
             | Phase::Reverting(..)
             | Phase::Watching(_)
             | Phase::RollingBack(_)
+            | Phase::Resuming(_)
             | Phase::Retiring { .. },
         )
         | None => return,

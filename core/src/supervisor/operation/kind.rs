@@ -10,6 +10,7 @@ pub(in crate::supervisor) enum Kind {
     SetStandby,
     Reload,
     Upgrade,
+    Resume,
     Stop,
     Quit,
 }
@@ -25,6 +26,7 @@ impl Kind {
             Self::SetStandby => "a change of the number of standbys",
             Self::Reload => "a reload",
             Self::Upgrade => "an upgrade",
+            Self::Resume => "a resume",
             Self::Stop => "a stop",
             Self::Quit => "the daemon's own end",
         }

@@ -6,11 +6,13 @@
 //! | `plan` | what is to be rolled out |
 //! | `rollout` | the set of new workers, and the links that are swapped to them |
 //! | `deployment`, `watch` | what a deploy is about, and the watch over its new workers while the old ones are kept |
+//! | `confirmations` | whose word a `resume` waits for |
 //! | `current` | the operation in progress, and what waits for its end |
 //! | `retirement` | what is left of an operation whose new workers serve |
 //! | `release_link` | switches the symlink of a deploy back |
 //! | `replace` | replaces or adds workers as a set |
 //! | `locate` | finds the release that a new generation runs |
+//! | `resume` | ends a suspension, and waits until workers have confirmed that |
 //! | `upgrade` | replaces the daemon under running workers |
 //! | `begin` | starts operations, those that have waited included, and ends them before they are done |
 //! | `deploy` | switches the release, and goes back if the new workers fail |
@@ -18,6 +20,7 @@
 
 pub(super) mod advance;
 pub(super) mod begin;
+mod confirmations;
 mod current;
 pub(super) mod deploy;
 mod deployment;
@@ -27,6 +30,7 @@ mod plan;
 pub(super) mod release_link;
 pub(super) mod replace;
 mod requester;
+pub(super) mod resume;
 pub(super) mod retirement;
 pub(super) mod rollout;
 pub(super) mod upgrade;

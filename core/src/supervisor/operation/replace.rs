@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::config::Output;
 use crate::id::{SlotIndex, WorkerId};
 use crate::supervisor::generation::Generation;
-use crate::supervisor::pool::{Pool, boot, limits, links, retire, sockets, surplus};
+use crate::supervisor::pool::{Pool, boot, health, limits, links, retire, sockets, surplus};
 use crate::supervisor::requests::Audience;
 use crate::supervisor::worker::{Place, Role, Worker};
 use crate::wire::{Body, Code, FailedWorker, Reply, Stage, ToWorker};
@@ -92,6 +92,7 @@ pub(in crate::supervisor) fn worker_failed(
             | Phase::Loading { .. }
             | Phase::Locating(_)
             | Phase::Upgrading { .. }
+            | Phase::Resuming(_)
             | Phase::Retiring { .. },
         )
         | None => return Progress::GoesOn,
@@ -180,6 +181,9 @@ pub(in crate::supervisor) fn commit(
     let Rollout { workers, suspended, replaces, desired, config, generation, .. } = rollout;
     let renamed = config.name != pool.config.name;
     let before = std::mem::replace(&mut pool.config, config);
+    if before.health != pool.config.health || before.dev_server != pool.config.dev_server {
+        health::begin_all(pool);
+    }
     pool.remember_names(&before.socket_file);
     if pool.config.limits != before.limits {
         limits::watch_all(pool);

@@ -10,7 +10,7 @@ use crate::supervisor::slot::{LinkChange, Removed};
 use crate::supervisor::worker::Worker;
 use crate::wire::{Stage, ToWorker};
 
-use super::{Pool, retire, sockets};
+use super::{Pool, health, retire, sockets};
 
 /// What became of a swap.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,13 +122,22 @@ pub(in crate::supervisor) fn resume(pool: &mut Pool, id: WorkerId) {
         return;
     }
     let pid = worker.process().map(|process| process.pid);
+    let limit = pool.config.hang_timeout(worker.health().has_heartbeat());
     if worker.channel().is_open() {
         let fd = worker.serving_fd().filter(|_| !defect!(ResumeNamesNoSocket));
         pool.tell(id, ToWorker::Resume { fd });
     }
     tracing::info!(worker = %id.short(), pid, "worker resumed");
     let now = pool.now();
-    pool.workers.change(id, |worker| worker.reports_suspended(now, false));
+    let question = pool.workers.change(id, |worker| {
+        let question = worker.is_reachable().then(|| worker.health_mut().is_resumed(now, limit));
+        worker.reports_suspended(now, false);
+        question.flatten()
+    });
+    if let Some(seq) = question {
+        pool.tell(id, ToWorker::Ping { seq });
+    }
+    health::begin(pool, id);
 }
 
 /// Orders the removal of a slot's link; its owner is retired when that is done.

@@ -6,6 +6,8 @@
 //! | --- | --- |
 //! | `sockets` | which of the daemon's listening sockets is whose, and who needs it |
 //! | `retire` | takes a worker out of service without losing a request |
+//! | `checks` | sends workers that serve a GET for `health.path` |
+//! | `health` | asks ready workers for signs of life |
 //! | `boot` | starts a worker and sees that it gets ready |
 //! | `links` | swaps and removes links |
 //! | `limits` | replaces workers that are too old or have too much memory |
@@ -14,6 +16,8 @@
 //! | `surplus` | retires workers and removes links that have no place |
 
 pub(super) mod boot;
+pub(super) mod checks;
+pub(super) mod health;
 pub(super) mod limits;
 pub(super) mod links;
 pub(super) mod look;

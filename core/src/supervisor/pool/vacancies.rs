@@ -9,17 +9,18 @@ use std::time::Duration;
 
 use crate::id::{SlotIndex, WorkerId};
 use crate::supervisor::slot::table::Service;
+use crate::supervisor::worker::health::Answer;
 use crate::supervisor::worker::{Place, Role, Worker};
 use crate::time::Time;
 
-use super::{Pool, boot, links, sockets};
+use super::{Pool, boot, health, links, sockets};
 
 /// A worker that boots for a slot, as at the daemon's own start, is given this long before a standby takes the slot:
 /// the two usually come up together, and one of them would have booted in vain.
 const OWN_WORKER_FIRST: Duration = Duration::from_secs(1);
 
 /// What a slot needs that ought to be served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Need {
     /// Its link is being changed.
     Wait,
@@ -27,6 +28,8 @@ enum Need {
     Nothing { rename: Option<WorkerId> },
     /// This worker can take it over.
     Takeover(WorkerId),
+    /// These standbys have to give a sign of life first; or others have been asked already.
+    Sign(Vec<WorkerId>),
     /// A link could not be swapped, and is tried again later.
     LaterTakeover,
     /// Nobody can take it over. `start`: a worker has to be started for it.
@@ -47,6 +50,10 @@ fn fill_slot(pool: &mut Pool, index: SlotIndex, slots_ahead: u32) {
     let rename = match need {
         // It is in the table from now on, even if nothing can be done for it yet.
         Need::Wait | Need::LaterTakeover => return pool.slots.change(index, |_| ()),
+        Need::Sign(standbys) => {
+            pool.slots.change(index, |_| ());
+            return health::ask(pool, &standbys);
+        }
         Need::Takeover(successor) => return links::publish(pool, index, successor, &config),
         Need::Nothing { rename } => {
             pool.slots.change(index, |slot| slot.worker_tried());
@@ -91,8 +98,9 @@ fn need(pool: &Pool, index: SlotIndex) -> Need {
         return Need::Nothing { rename };
     }
     match successor(pool, index, owner.map(|(id, _)| id)) {
-        Some(successor) if may_swap => Need::Takeover(successor),
-        Some(_) => Need::LaterTakeover,
+        Some(Successor::Ready(successor)) if may_swap => Need::Takeover(successor),
+        Some(Successor::HasToAnswer(standbys)) if may_swap => Need::Sign(standbys),
+        Some(Successor::Ready(_) | Successor::HasToAnswer(_)) => Need::LaterTakeover,
         None => {
             let coming = own_workers(pool, index).any(|(_, worker)| worker.is_coming());
             let permitted = slot.is_none_or(|slot| slot.worker_failures().permits(now));
@@ -101,20 +109,46 @@ fn need(pool: &Pool, index: SlotIndex) -> Need {
     }
 }
 
+/// Who can take a slot over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Successor {
+    Ready(WorkerId),
+    /// A standby, once it has given a sign of life. Those that have not been asked for one.
+    HasToAnswer(Vec<WorkerId>),
+}
+
 /// Who can take a slot over now.
-fn successor(pool: &Pool, index: SlotIndex, owner: Option<WorkerId>) -> Option<WorkerId> {
+fn successor(pool: &Pool, index: SlotIndex, owner: Option<WorkerId>) -> Option<Successor> {
     let not_owner = |(id, _): &(WorkerId, &Worker)| Some(*id) != owner;
     let own = own_workers(pool, index).filter(not_owner).find(|(_, worker)| worker.is_healthy());
     let standby = || {
-        let mut standbys = pool.workers.holding(Place::Standby).filter(not_owner);
-        let standby = standbys.find(|(_, worker)| may_be_promoted(pool, worker, index));
-        standby.filter(|_| promotable_at(pool, index).is_none_or(|at| at <= pool.now()))
+        let in_time = promotable_at(pool, index).is_none_or(|at| at <= pool.now());
+        standby(pool, index, owner).filter(|_| in_time)
     };
     let former = || {
         let mut own = own_workers(pool, index).filter(not_owner);
         own.find(|(_, worker)| worker.is_ready() && !worker.has_lost_socket()).filter(|_| owner.is_none())
     };
-    own.or_else(standby).or_else(former).map(|(id, _)| id)
+    let ready = |(id, _): (WorkerId, &Worker)| Successor::Ready(id);
+    own.map(ready).or_else(standby).or_else(|| former().map(ready))
+}
+
+/// The first standby that has just given a sign of life; else those that have to be asked for one.
+fn standby(pool: &Pool, index: SlotIndex, owner: Option<WorkerId>) -> Option<Successor> {
+    let mut unasked = Vec::new();
+    let mut awaited = false;
+    for (id, worker) in pool.workers.holding(Place::Standby) {
+        if Some(id) == owner || !may_be_promoted(pool, worker, index) {
+            continue;
+        }
+        match worker.answer(pool.now()) {
+            Answer::Given => return Some(Successor::Ready(id)),
+            Answer::Unasked => unasked.push(id),
+            Answer::Awaited => awaited = true,
+            Answer::Missing => {}
+        }
+    }
+    (awaited || !unasked.is_empty()).then_some(Successor::HasToAnswer(unasked))
 }
 
 fn own_workers(pool: &Pool, index: SlotIndex) -> impl Iterator<Item = (WorkerId, &Worker)> {

@@ -14,7 +14,7 @@ use crate::state::{DeployRecord, Leftovers, RecordedStage, State, Survivor, Work
 use crate::supervisor::generation::Generation;
 use crate::supervisor::goal::Desired;
 use crate::supervisor::operation::{Operations, release_link};
-use crate::supervisor::pool::{Pool, retire};
+use crate::supervisor::pool::{Pool, health, retire};
 use crate::supervisor::worker::{Adopted, Channel, Exposure, Place, Protocol, Role, Start, Worker};
 
 use super::links::{OwnedLink, adopt_links, adopt_listeners};
@@ -217,6 +217,7 @@ pub(super) fn adopt_worker(
         worker.speaks_by(speaker);
     }
     pool.workers.insert(id, worker);
+    health::begin(pool, id);
     if let Some(slot) = owned.filter(|_| !leaving) {
         pool.slots.change(slot, |slot| slot.set_owner(Some(id)));
     }

@@ -7,7 +7,7 @@ use crate::supervisor::announce::Announcements;
 use crate::supervisor::goal::Desired;
 use crate::supervisor::operation::{Kind, Operations, Requester, begin};
 use crate::supervisor::pace::Pace;
-use crate::supervisor::pool::{Pool, boot};
+use crate::supervisor::pool::{Pool, boot, health};
 use crate::supervisor::requests::Relay;
 use crate::supervisor::worker::Worker;
 
@@ -122,6 +122,7 @@ pub(in crate::supervisor) fn take_over(
         *announcements = announced.into();
     }
     boot::look_again(pool);
+    health::begin_all(pool);
     match restart {
         Some(RestartRecord { askers, options }) => {
             let askers = askers.into_iter().filter(|_| !defect!(HandoffForgetsAskers));

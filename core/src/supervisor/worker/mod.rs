@@ -8,10 +8,13 @@
 //! `Exited`. Transitions are methods that change this one worker and return what follows from that; whoever calls them
 //! gives the orders.
 
+pub(super) mod check;
 pub(super) mod drain;
+pub(super) mod health;
 pub(super) mod limits;
 pub(super) mod order;
 mod record;
+pub(super) mod silence;
 pub(super) mod table;
 pub(super) mod watch;
 
@@ -25,7 +28,9 @@ use crate::wire::WorkerState;
 
 use super::backoff::Backoff;
 use super::timer::Timer;
+use check::Check;
 use drain::Drain;
+use health::{Answer, Health};
 use limits::Looks;
 use watch::Watch;
 
@@ -60,6 +65,9 @@ pub(super) struct Worker {
     died_in: Option<Place>,
     /// When it is looked at as long as it is well.
     looks: Looks,
+    health: Health,
+    /// While it is active, if `health.path` is set.
+    check: Option<Check>,
 }
 
 /// How a worker was started.
@@ -200,7 +208,7 @@ pub(super) enum Farewell {
     Drained,
     /// No link has ever named it: it may be told at once.
     ShutDown,
-    /// It is ended by SIGTERM, soon followed by SIGKILL: it never served.
+    /// It is ended by SIGTERM, soon followed by SIGKILL: it never served, or it hangs and hears nothing else.
     Terminate,
     /// It hears nothing but SIGTERM, and has the time of a shutdown to finish.
     TerminateGently(Process),
@@ -242,6 +250,8 @@ impl Worker {
             lost_socket: false,
             died_in: None,
             looks: Looks::default(),
+            health: Health::default(),
+            check: None,
         }
     }
 
@@ -270,11 +280,12 @@ impl Worker {
         let ready = matches!(state, State::Ready { .. }).then_some(now);
         let (protocol, channel) = talk;
         let (socket, listeners) = accepts;
-        let lost_socket = false;
+        let health = Health::default();
+        let (since, check, lost_socket) = (now, None, false);
         Self {
             role,
             state,
-            since: now,
+            since,
             start,
             ready,
             protocol,
@@ -287,6 +298,8 @@ impl Worker {
             lost_socket,
             died_in: None,
             looks: Looks::default(),
+            health,
+            check,
         }
     }
 
@@ -390,6 +403,11 @@ impl Worker {
         matches!(self.state, State::Ready { suspended: true, .. })
     }
 
+    /// It is suspended, or was told to resume and has not confirmed that.
+    pub fn is_unresumed(&self) -> bool {
+        self.is_suspended() || self.is_ready() && self.health.owes_confirmation()
+    }
+
     /// It will be ready, or fail.
     pub fn is_coming(&self) -> bool {
         self.is_waiting() || self.is_booting()
@@ -442,7 +460,8 @@ impl Worker {
             State::Reaped { removal } => removal.retry_at().map(|at| (at, Timer::Removal)),
             State::Ready { broken, .. } => {
                 let look = self.looks.next().filter(|_| !broken);
-                self.channel_deadline().into_iter().chain(look).min()
+                let check = self.check.as_ref().and_then(Check::deadline).map(|at| (at, Timer::Check));
+                [self.channel_deadline(), look, self.health.deadline(), check].into_iter().flatten().min()
             }
             State::Waiting | State::Unwanted | State::Killed { .. } | State::Exited => None,
         }
@@ -466,6 +485,45 @@ impl Worker {
 
     pub fn set_looks(&mut self, looks: Looks) {
         self.looks = looks;
+    }
+
+    // Whether it still works.
+
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
+    pub fn health_mut(&mut self) -> &mut Health {
+        &mut self.health
+    }
+
+    pub fn check(&self) -> Option<&Check> {
+        self.check.as_ref()
+    }
+
+    pub fn check_mut(&mut self) -> Option<&mut Check> {
+        self.check.as_mut()
+    }
+
+    pub fn set_check(&mut self, check: Option<Check>) {
+        self.check = check;
+    }
+
+    /// Why it is being replaced, if that is for its health.
+    pub fn ailment(&self) -> Option<&str> {
+        self.health.hang().or(self.check.as_ref().and_then(Check::reason))
+    }
+
+    /// Whether a standby may be promoted, as far as its health is concerned. One that outlived its daemon and has not
+    /// reported to this one could not be resumed.
+    pub fn answer(&self, now: Time) -> Answer {
+        let cut_off = self.speaks() && self.is_suspended() && !self.channel.is_open();
+        if cut_off { Answer::Missing } else { self.health.answer(now) }
+    }
+
+    /// It is ready, and its event loop does not turn.
+    pub fn hangs(&self) -> bool {
+        self.is_ready() && self.health.hang().is_some()
     }
 
     // How to talk to it.
@@ -657,8 +715,9 @@ impl Worker {
     }
 
     /// It reported: it speaks, whatever it was started as.
-    pub fn reports(&mut self) {
+    pub fn reports(&mut self, now: Time, heartbeat: bool) {
         self.protocol = Protocol::Speaks;
+        self.health.reports(now, heartbeat);
     }
 
     /// From now on `process` speaks for it.
@@ -676,6 +735,8 @@ impl Worker {
 
     pub fn set_channel(&mut self, channel: Channel) {
         self.channel = channel;
+        // What was asked over another channel is not answered over this one.
+        self.health.out_of_reach();
     }
 
     /// It takes the slot: it accepts from `socket`, if that was not decided before.
@@ -747,6 +808,11 @@ impl Worker {
         let nothing_waits = around.shared || self.socket.is_none();
         let reachable = self.channel == Channel::Open;
         match self.state {
+            State::Ready { .. } if self.hangs() => {
+                // It takes nothing any more.
+                self.drained();
+                Farewell::Terminate
+            }
             State::Waiting => Farewell::Forgotten,
             State::Spawning { .. } => {
                 self.enter(now, State::Unwanted);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::handoff::{ChannelRecord, DrainRecord, SeatRecord, StateRecord, WatchRecord, WorkerRecord};
 use crate::supervisor::worker::drain::Drain;
+use crate::supervisor::worker::health::Health;
 use crate::supervisor::worker::watch::Watch;
 
 use super::limits::Looks;
@@ -29,6 +30,9 @@ impl From<&Worker> for WorkerRecord {
             lost_socket: _,
             died_in: _,
             looks: _,
+            health,
+            // Checks begin anew.
+            check: _,
         } = worker;
         let Start { ordered, suspended, ready_by, ready_path, online_timeout, stderr, generation } = start;
         let (seat, in_rollout) = match *role {
@@ -58,6 +62,8 @@ impl From<&Worker> for WorkerRecord {
             disbelieved: disbelieved.clone(),
             stderr: stderr.clone(),
             generation: *generation,
+            heartbeat: health.has_heartbeat(),
+            asked: health.seq(),
         }
     }
 }
@@ -85,6 +91,8 @@ impl From<WorkerRecord> for Worker {
             disbelieved,
             stderr,
             generation,
+            heartbeat,
+            asked,
         } = record;
         let place = |place| if in_rollout { Role::Joining(place) } else { Role::Holding(place) };
         Self {
@@ -119,6 +127,9 @@ impl From<WorkerRecord> for Worker {
             lost_socket: false,
             died_in: None,
             looks: Looks::default(),
+            // Its time begins anew: the other program may have been in the way of its answers.
+            health: Health::restored(heartbeat, asked),
+            check: None,
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::id::{ConnId, SlotIndex, WorkerId};
 use crate::supervisor::timer::{Deadlines, Timer};
 use crate::time::Time;
 
+use super::health::Health;
 use super::{Place, Role, State, Worker};
 
 /// All workers.
@@ -47,6 +48,8 @@ pub(in crate::supervisor) struct Touched {
     pub listeners: BTreeSet<String>,
     /// Workers whose process is gone.
     pub gone: Vec<WorkerId>,
+    /// Workers that were suspended, or had not confirmed that they were resumed.
+    pub resumed: Vec<WorkerId>,
     /// The workers themselves.
     pub workers: BTreeSet<WorkerId>,
 }
@@ -78,8 +81,10 @@ struct Facts {
     joining_healthy: bool,
     coming: bool,
     alive: bool,
-    /// What matters of a standby to a slot that it could take: that it is healthy, and suspended.
-    standby: Option<(bool, bool)>,
+    /// It is suspended, or has not confirmed that it was resumed.
+    unresumed: bool,
+    /// What matters of a standby to a slot that it could take: that it is healthy, and suspended; and its signs of life.
+    standby: Option<(bool, bool, Health)>,
 }
 
 impl Facts {
@@ -94,7 +99,10 @@ impl Facts {
             joining_healthy: worker.is_joining() && worker.is_healthy(),
             coming: worker.is_coming(),
             alive: !worker.is_gone(),
-            standby: worker.is_standby().then(|| (worker.is_healthy(), worker.is_suspended())),
+            unresumed: worker.is_unresumed(),
+            standby: worker
+                .is_standby()
+                .then(|| (worker.is_healthy(), worker.is_suspended(), worker.health().clone())),
         }
     }
 }
@@ -259,7 +267,11 @@ impl Workers {
         if alive(was) && !alive(is) {
             self.touched.gone.push(id);
         }
-        let standby = |facts: Option<&Facts>| facts.and_then(|facts| facts.standby);
+        let unresumed = |facts: Option<&Facts>| facts.is_some_and(|facts| facts.unresumed);
+        if unresumed(was) && !unresumed(is) {
+            self.touched.resumed.push(id);
+        }
+        let standby = |facts: Option<&Facts>| facts.and_then(|facts| facts.standby.clone());
         self.touched.standbys_health |= standby(was) != standby(is);
 
         let spawn = |facts: Option<&Facts>| match facts.and_then(|facts| facts.deadline) {

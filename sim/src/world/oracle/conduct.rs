@@ -99,6 +99,7 @@ impl World {
             | ToWorker::SetName { .. }
             | ToWorker::AppMessage { .. }
             | ToWorker::AppRequest { .. }
+            | ToWorker::Ping { .. }
             | ToWorker::NodeHandleAck => {}
         }
     }
@@ -154,7 +155,7 @@ impl World {
         if self.processes.get(worker).is_some_and(Proc::ignores_suspension) {
             return;
         }
-        let served = self.processes.get(worker).is_some_and(|process| process.known.told_resume);
+        let served = self.processes.get(worker).is_some_and(|process| process.known.told_resume.is_some());
         let links: Vec<&Slot> = self.oracle.slots.values().filter(|slot| slot.socket == socket).collect();
         let (stuck, spoiled) = (&self.oracle.stuck, &self.oracle.spoiled);
         let stuck = links.iter().any(|slot| stuck.contains(&slot.link) || spoiled.contains(&slot.link));
@@ -208,13 +209,16 @@ impl World {
             return None;
         }
         if process.known.published && !process.ignores_suspension() && !self.oracle.kill_allowed() {
+            let hung = self.counts_as_hung(worker);
             let since = |at: Option<Time>| at.map(|at| self.agenda.now().since(at));
             let shutdown = self.oracle.shutdown;
-            let delay = if process.speaks() { KILL_DELAY } else { shutdown + KILL_DELAY };
+            let delay = if process.speaks() || hung { KILL_DELAY } else { shutdown + KILL_DELAY };
             let unheard = process.is_orphaned() && !process.known.reunited;
             match signal {
                 // Those that serve got it in time and have ended; now their wrapper does.
                 WorkerSignal::Terminate if process.server == Some(Server::Gone) => {}
+                // A hung one would not hear `shutdown`, and what waits in its queue waits in vain.
+                WorkerSignal::Terminate if hung => {}
                 WorkerSignal::Terminate if unheard || !process.reachable() || !process.speaks() => {
                     self.check_retired(worker, "sent SIGTERM")
                 }

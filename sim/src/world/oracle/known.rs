@@ -11,6 +11,8 @@ pub(crate) struct Known {
     pub reunited: bool,
     /// When the daemon learned that its end has begun.
     pub dying: Option<Time>,
+    /// When the daemon learned last that its event loop turned.
+    pub heard: Option<Time>,
     /// The daemon has learned that it ended.
     pub exited: bool,
     pub reaped: bool,
@@ -24,8 +26,8 @@ pub(crate) struct Known {
     pub draining: bool,
     /// Since when the kernel could not be asked about its accept queue.
     pub blind_since: Option<Time>,
-    /// The daemon has told it to resume.
-    pub told_resume: bool,
+    /// When the daemon decided last to tell it to resume.
+    pub told_resume: Option<Time>,
     /// The inherited socket from which it was told to accept.
     pub told_socket: Option<String>,
     /// Another one was told to accept from that socket since: this one may go at any time.

@@ -139,8 +139,10 @@ impl World {
         }
         let before = before.worker.and_then(|worker| self.processes.get(worker));
         let ended = before.filter(|before| before.known.exited).and_then(Proc::ended_at);
-        if ended.is_some_and(|at| process.plan.spawned < at) {
+        // One that has been in a slot before goes back there: its deploy is rolled back.
+        if ended.is_some_and(|at| process.plan.spawned < at) && !process.known.published {
             self.marks.count("a standby takes over");
+            self.check_promoted(worker);
         }
     }
 

@@ -43,6 +43,9 @@ impl World {
         if self.oracle.kill_allowed() {
             return Some(Cause::KilledByOperator);
         }
+        if self.counts_as_hung(worker) {
+            return Some(Cause::Hung);
+        }
         match process.known.drained_since() {
             Some(at) if self.agenda.now().since(at) >= self.oracle.drain => Some(Cause::DrainTimeout),
             Some(_) if process.is_unseen(self.agenda.now()) => Some(Cause::QueueUnseen),
@@ -54,6 +57,9 @@ impl World {
     /// Why the daemon may end a worker by a signal although it holds requests.
     pub(crate) fn cause_of_signal(&self, worker: Worker) -> Option<Cause> {
         let process = self.processes.get(worker)?;
+        if self.counts_as_hung(worker) {
+            return Some(Cause::Hung);
+        }
         // One that cannot be told has its time as well.
         let stranger = process.is_orphaned() && !process.reachable();
         let told = process.known.told_shutdown.or(process.known.unlinked.filter(|_| stranger));
@@ -87,8 +93,11 @@ impl World {
             self.processes.iter().any(|(_, process)| process.inherits(socket) && process.known.online);
         let died =
             self.processes.iter().any(|(_, process)| process.inherits(socket) && process.died_by_itself());
+        let hung = (self.processes.iter())
+            .any(|(worker, process)| process.inherits(socket) && self.counts_as_hung(worker));
         match listener.drained_since() {
             _ if self.oracle.kill_allowed() => Some(Cause::KilledByOperator),
+            _ if hung => Some(Cause::Hung),
             Some(at) if self.agenda.now().since(at) >= self.oracle.drain => Some(Cause::DrainTimeout),
             _ if self
                 .oracle

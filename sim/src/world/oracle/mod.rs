@@ -32,6 +32,8 @@ pub(crate) struct Oracle {
     /// The shortest time-outs that were in force.
     pub drain: Duration,
     pub shutdown: Duration,
+    /// The shortest time without a sign of life after which a worker counted as hung; `None`: it never did.
+    pub hang_timeout: Option<Duration>,
     /// How many operations may retire workers at a time without haste, at least.
     pub retiring: usize,
     /// Workers are meant to run: no stop was asked for since the last start succeeded.
@@ -89,6 +91,7 @@ impl Oracle {
             patterns: vec![config.socket_file.clone()],
             drain: config.options.drain_timeout,
             shutdown: config.options.shutdown_timeout,
+            hang_timeout: config.hang_timeout(true),
             retiring: retiring(config),
             wanted: true,
             stops_open: 0,
@@ -217,6 +220,19 @@ fn retiring(config: &Config) -> usize {
 impl World {
     /// The daemon takes in a fact: from now on it knows.
     pub(crate) fn heard(&mut self, event: &Event) {
+        if let Event::Received { worker, message: FromWorker::Online { .. } | FromWorker::Pong { .. } } =
+            event
+        {
+            self.heard_of(*worker);
+        }
+        if let Event::Claimed {
+            claims: Some(claim),
+            message: FromWorker::Online { .. } | FromWorker::Pong { .. },
+            ..
+        } = event
+        {
+            self.heard_of(claim.worker);
+        }
         match event {
             Event::Received { worker, message: FromWorker::Online { .. } }
             | Event::Notified { worker }
@@ -261,6 +277,7 @@ impl World {
             | Event::Spawned { .. }
             | Event::Probed { .. }
             | Event::CpuMeasured { .. }
+            | Event::Examined { .. }
             | Event::Listening { .. }
             | Event::Unlistened { .. }
             | Event::Reaped { .. }
@@ -270,6 +287,7 @@ impl World {
             | Event::Published { .. }
             | Event::Withdrawn { .. }
             | Event::QueueMeasured { .. }
+            | Event::QueueListed { .. }
             | Event::MemoryMeasured { .. }
             | Event::Removed { .. }
             | Event::Swept { .. }
@@ -383,6 +401,7 @@ impl World {
         let oracle = &mut self.oracle;
         oracle.drain = oracle.drain.min(config.options.drain_timeout);
         oracle.shutdown = oracle.shutdown.min(config.options.shutdown_timeout);
+        oracle.hang_timeout = oracle.hang_timeout.into_iter().chain(config.hang_timeout(true)).min();
         oracle.retiring = oracle.retiring.min(retiring(config));
         oracle.attempts = oracle.attempts.max(config.options.max_start_attempts.get());
         oracle.boots = oracle.boots.max(config.options.boots.get());

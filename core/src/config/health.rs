@@ -1,0 +1,65 @@
+//! `health`: what is valid.
+
+use std::time::Duration;
+
+use super::layer::HealthLayer;
+use super::problem::Problem;
+use super::request_path::request_path;
+use super::section::{Given, Report, Set};
+use super::{Health, Listen};
+
+/// What the files say, if nothing is wrong with it; reports what is.
+pub(super) fn build(layer: HealthLayer, listen: Listen, report: &mut Report) -> Option<Health> {
+    let HealthLayer { hang_timeout, path, interval, timeout, failures } = layer;
+    // Shorter than this, a worker that only collects garbage would count as hung.
+    let why = "collecting garbage alone may take longer; 0 turns it off";
+    let hang = at_least(1000, "hangTimeout", &hang_timeout, why, report);
+    let why = "more often than that, the checks would be a load of their own";
+    let often = at_least(100, "interval", &interval, why, report);
+    let long = at_least(1, "timeout", &timeout, "leave out `health.path` to have no checks", report);
+    let path = match path {
+        Given::Unset => None,
+        Given::Bad => return None,
+        Given::Set(set) => Some(own_path(set, listen, report)?),
+    };
+    if !(hang && often && long) {
+        return None;
+    }
+    Some(Health {
+        hang_timeout: hang_timeout.value(),
+        path,
+        interval: interval.value()?,
+        timeout: timeout.value()?,
+        failures: failures.value()?,
+    })
+}
+
+/// Whether a time is as long as it has to be. `hangTimeout` may be 0.
+fn at_least(ms: u64, key: &str, given: &Given<Duration>, why: &str, report: &mut Report) -> bool {
+    let Given::Set(Set { value, place }) = given else { return true };
+    let zero = key == "hangTimeout" && value.is_zero();
+    if zero || *value >= Duration::from_millis(ms) {
+        return true;
+    }
+    let zero = if key == "hangTimeout" { "0 or " } else { "" };
+    report.problems.push(Problem {
+        place: place.clone(),
+        message: format!("`health.{key}` must be {zero}at least {ms}"),
+        help: Some(why.to_owned()),
+    });
+    false
+}
+
+/// What answers on a socket that workers share says nothing about one of them.
+fn own_path(set: Set<String>, listen: Listen, report: &mut Report) -> Option<String> {
+    if listen == Listen::Worker {
+        return request_path("health.path", set, report);
+    }
+    report.problems.push(Problem {
+        place: set.place,
+        message: "`health.path` cannot be checked with `options.listen = \"daemon\"`: any worker of the slot may answer"
+            .to_owned(),
+        help: Some("leave it out; `health.hangTimeout` works".to_owned()),
+    });
+    None
+}

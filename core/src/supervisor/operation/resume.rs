@@ -1,0 +1,68 @@
+//! `resume`: workers are told that they may begin, and confirm it.
+//!
+//! The app counts as resumed at once: whoever takes over from now on is resumed as well. What is waited for is the word of
+//! those who were suspended, so that whoever asked learns of a worker that hangs, or that cannot be reached.
+
+use std::collections::BTreeSet;
+
+use crate::id::{RequestRef, WorkerId};
+use crate::supervisor::pool::{Pool, links};
+use crate::supervisor::worker::Worker;
+use crate::wire::{Body, Code, Reply, StartOptions};
+
+use super::begin::refuse_while_busy;
+use super::confirmations::{CONFIRM, Confirmations};
+use super::{Kind, Operations, Phase, Requester};
+
+/// Ends the suspension of all workers in slots.
+pub(in crate::supervisor) fn resume(pool: &mut Pool, operations: &mut Operations, to: RequestRef) {
+    let requester = Requester::new(to, &StartOptions::default());
+    if operations.is(Kind::Resume) {
+        return operations.join(requester);
+    }
+    if refuse_while_busy(pool, operations, &requester.to) {
+        return;
+    }
+    pool.desired.suspended = false;
+    let suspended = |id: &WorkerId| pool.workers.get(*id).is_some_and(Worker::is_suspended);
+    let owners: Vec<WorkerId> =
+        pool.slots.iter().filter_map(|(_, slot)| slot.owner()).filter(suspended).collect();
+    for owner in owners.iter().filter(|_| !defect!(ResumeTellsNobody)) {
+        links::resume(pool, *owner);
+    }
+    let unresumed = |id: &WorkerId| pool.workers.get(*id).is_some_and(Worker::is_unresumed);
+    let (waiting, told): (BTreeSet<WorkerId>, BTreeSet<WorkerId>) = owners.into_iter().partition(unresumed);
+    let silent = |id: &WorkerId| pool.workers.get(*id).is_some_and(Worker::speaks);
+    let unconfirmed = told.into_iter().filter(silent).collect();
+    let confirmations = Confirmations { waiting, unconfirmed, until: pool.now() + CONFIRM };
+    operations.enter(&mut pool.requests, Kind::Resume, vec![requester], Phase::Resuming(confirmations));
+}
+
+/// Answers those who asked for it.
+pub(in crate::supervisor) fn answer(pool: &mut Pool, requesters: Vec<Requester>, end: &Confirmations) {
+    let waiting: Vec<String> = end.waiting.iter().filter_map(|id| complaint(pool, *id)).collect();
+    let reply = if waiting.is_empty() || defect!(ResumeNotConfirmed) {
+        tracing::info!("the app is resumed");
+        let body = Body::Resumed { pid: pool.daemon.pid, unconfirmed: end.unconfirmed.clone() };
+        Reply::done(Some(body))
+    } else {
+        tracing::warn!("the app is resumed, but {}", waiting.join("; "));
+        Reply::failed(Some(Code::TimeOut), waiting)
+    };
+    super::reply_to_all(pool, requesters, &reply);
+}
+
+/// What is wrong with a worker that has not confirmed.
+fn complaint(pool: &Pool, id: WorkerId) -> Option<String> {
+    let worker = pool.workers.get(id)?;
+    let pid = worker.process().map_or_else(String::new, |process| format!(", pid {}", process.pid));
+    let slot = worker.slot().map_or_else(String::new, |slot| format!(" of slot {slot}"));
+    let what = if worker.is_suspended() {
+        "could not be told to resume: it lost its channel with an earlier daemon and has not reported to this one; it is \
+         resumed when it does, and replaced if it does not"
+    } else {
+        "was told to resume and has not confirmed it: its event loop may hang (health.hangTimeout)"
+    };
+    let limit = CONFIRM.as_millis();
+    Some(format!("worker {}{slot}{pid} {what} (waited {limit} ms)", id.short()))
+}

@@ -1,0 +1,181 @@
+//! Whether a worker that serves is fit to: every `health.interval` it is sent a GET for `health.path`, which it has to answer
+//! in time.
+//!
+//! There is one question at a time. One that is not answered counts as another failure each time the next would be due.
+
+use std::time::Duration;
+
+use crate::config::Health;
+use crate::event::Failure;
+use crate::time::Time;
+
+/// A daemon that comes so much too late was starved or stopped itself, and the worker may have been, too.
+const LATE: Duration = Duration::from_millis(500);
+
+/// The checks of one worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::supervisor) struct Check {
+    step: Step,
+    /// In a row.
+    failures: u32,
+    /// Why it has to be replaced.
+    reason: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// It is asked then.
+    Rests { ask: Time },
+    /// It was asked, and has until `due`.
+    Asked { sent: Time, due: Time },
+    /// It has not answered in time, which is counted again at `due`.
+    Overdue { due: Time },
+    /// It has failed too often.
+    Failed,
+}
+
+/// What has to be done.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(in crate::supervisor) enum Todo {
+    #[default]
+    Nothing,
+    Ask,
+    Replace(String),
+}
+
+impl Check {
+    /// The first question comes after one interval.
+    pub fn begin(now: Time, health: &Health) -> Self {
+        Self { step: Step::Rests { ask: now + health.interval }, failures: 0, reason: None }
+    }
+
+    pub fn deadline(&self) -> Option<Time> {
+        match self.step {
+            Step::Rests { ask } => Some(ask),
+            Step::Asked { due, .. } | Step::Overdue { due } => Some(due),
+            Step::Failed => None,
+        }
+    }
+
+    /// Why it has to be replaced, if it has to be.
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
+    /// Its deadline has passed.
+    pub fn due(&mut self, now: Time, health: &Health) -> Todo {
+        let late = self.deadline().is_some_and(|at| now.since(at) > LATE);
+        match self.step {
+            Step::Rests { ask } if ask <= now => {
+                self.step = Step::Asked { sent: now, due: now + health.timeout };
+                Todo::Ask
+            }
+            Step::Asked { sent, due } if due <= now => {
+                if late {
+                    self.step = Step::Asked { sent, due: now + health.timeout };
+                    return Todo::Nothing;
+                }
+                self.step = Step::Overdue { due: (sent + health.interval).max(now + health.timeout) };
+                self.failed(health, &format!("it was not answered within {} ms", health.timeout.as_millis()))
+            }
+            Step::Overdue { due } if due <= now => {
+                self.step = Step::Overdue { due: now + health.interval };
+                self.failed(health, "it is still not answered")
+            }
+            Step::Rests { .. } | Step::Asked { .. } | Step::Overdue { .. } | Step::Failed => Todo::Nothing,
+        }
+    }
+
+    /// It answered, or the connection has ended.
+    pub fn answered(&mut self, now: Time, result: &Result<u16, Failure>, health: &Health) -> Todo {
+        match self.step {
+            Step::Asked { sent, .. } => self.step = Step::Rests { ask: (sent + health.interval).max(now) },
+            // That has been counted already.
+            Step::Overdue { due } => {
+                self.step = Step::Rests { ask: due };
+                return Todo::Nothing;
+            }
+            Step::Rests { .. } | Step::Failed => return Todo::Nothing,
+        }
+        match result {
+            Ok(200..=399) => {
+                self.failures = 0;
+                Todo::Nothing
+            }
+            Ok(status) => self.failed(health, &format!("it was answered with {status}")),
+            Err(failure) => self.failed(health, &failure.0),
+        }
+    }
+
+    fn failed(&mut self, health: &Health, what: &str) -> Todo {
+        self.failures += 1;
+        if self.failures < health.failures.get() {
+            return Todo::Nothing;
+        }
+        let path = health.path.as_deref().unwrap_or("/");
+        let times =
+            if self.failures == 1 { String::new() } else { format!(" {} times in a row", self.failures) };
+        let reason = format!("GET {path} failed{times} (health.path): {what}");
+        self.step = Step::Failed;
+        self.reason = Some(reason.clone());
+        Todo::Replace(reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn health() -> Health {
+        Health { path: Some("/fit".to_owned()), ..Health::default() }
+    }
+
+    fn at(ms: u64) -> Time {
+        Time::from_nanos(ms * 1_000_000)
+    }
+
+    #[test]
+    fn answers_in_between_begin_the_count_anew() {
+        let mut check = Check::begin(at(0), &health());
+        for (nth, status) in (1..).zip([503, 500, 302, 404, 503]) {
+            assert_eq!(check.due(at(10_000 * nth), &health()), Todo::Ask);
+            assert_eq!(
+                check.answered(at(10_000 * nth + 5), &Ok(status), &health()),
+                Todo::Nothing,
+                "{status}"
+            );
+        }
+        assert_eq!(check.due(at(60_000), &health()), Todo::Ask);
+        let Todo::Replace(reason) = check.answered(at(60_005), &Ok(503), &health()) else {
+            panic!("no verdict")
+        };
+        assert_eq!(reason, "GET /fit failed 3 times in a row (health.path): it was answered with 503");
+        assert_eq!(check.deadline(), None);
+    }
+
+    #[test]
+    fn question_without_an_answer_is_counted_each_time() {
+        let mut check = Check::begin(at(0), &health());
+        let mut step = |ms| {
+            assert_eq!(check.deadline(), Some(at(ms)));
+            check.due(at(ms), &health())
+        };
+        assert_eq!(step(10_000), Todo::Ask);
+        assert_eq!(step(15_000), Todo::Nothing);
+        assert_eq!(step(20_000), Todo::Nothing);
+        let reason = "GET /fit failed 3 times in a row (health.path): it is still not answered".to_owned();
+        assert_eq!(step(30_000), Todo::Replace(reason));
+    }
+
+    #[test]
+    fn late_answer_ends_the_question_and_a_late_daemon_counts_nothing() {
+        let mut check = Check::begin(at(0), &health());
+        check.due(at(10_000), &health());
+        check.due(at(15_000), &health());
+        assert_eq!(check.answered(at(16_000), &Ok(200), &health()), Todo::Nothing);
+        assert_eq!(check.deadline(), Some(at(20_000)));
+        check.due(at(20_000), &health());
+        assert_eq!(check.due(at(90_000), &health()), Todo::Nothing);
+        assert_eq!(check.deadline(), Some(at(95_000)));
+    }
+}

@@ -1,0 +1,186 @@
+//! A time in which a worker has given no sign of life: when it is looked at, and what is said about it in the end.
+
+use std::time::Duration;
+
+use crate::event::Vitals;
+use crate::time::Time;
+
+/// From the last look at a silent worker to the verdict: what is in its channel is read in that time.
+pub(super) const LAST_WORD: Duration = Duration::from_millis(250);
+/// The daemon comes so much too late that it may not have read in time what is in the channels.
+pub(super) const BUSY: Duration = Duration::from_millis(50);
+/// A daemon that comes so much too late was starved or stopped itself, and workers may have been, too.
+pub(super) const LATE: Duration = Duration::from_millis(500);
+
+/// What has to be done about a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(in crate::supervisor) enum Todo {
+    #[default]
+    Nothing,
+    /// It is asked this question.
+    Ask(u64),
+    /// What waits in its accept queue is asked for.
+    List,
+    /// Its process is looked at.
+    Look,
+    /// It hangs, for this reason.
+    Replace(String),
+}
+
+/// A time without a sign of life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Silence {
+    since: Time,
+    /// How long it may last.
+    limit: Duration,
+    /// What has waited in its accept queue since then, if that is what it is watched by: see [`is_untouched`].
+    line: Option<Vec<u64>>,
+    step: Step,
+    /// When the next step is due.
+    due: Time,
+    /// What the process was found doing, and when.
+    before: Option<(Time, Vitals)>,
+    after: Option<(Time, Vitals)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Asked,
+    Doubted,
+    Judged,
+}
+
+impl Silence {
+    /// It has not answered since `since`.
+    pub fn begin(now: Time, since: Time, limit: Duration) -> Self {
+        let left = (since + limit).since(now);
+        Self { since, limit, line: None, step: Step::Asked, due: now + left / 2, before: None, after: None }
+    }
+
+    /// These connections wait in its accept queue.
+    pub fn queue(now: Time, limit: Duration, line: Vec<u64>) -> Self {
+        Self { line: Some(line), ..Self::begin(now, now, limit) }
+    }
+
+    pub fn due(&self) -> Time {
+        self.due
+    }
+
+    /// Whether the accept queue is what it is watched by, and nothing was taken from it by the time when these waited.
+    pub fn is_confirmed_by(&self, waiting: &[u64]) -> bool {
+        self.line.as_ref().is_some_and(|line| is_untouched(line, waiting))
+    }
+
+    /// Its deadline has passed. `inspected`: a debugger may stop it at any time.
+    pub fn goes_on(&mut self, now: Time, inspected: bool) -> Todo {
+        let late = now.since(self.due);
+        if late > LATE || inspected {
+            self.starts_over(now);
+            Todo::Nothing
+        } else if late > BUSY && self.step == Step::Judged {
+            self.due = now + LAST_WORD;
+            Todo::Nothing
+        } else {
+            self.next(now)
+        }
+    }
+
+    /// It may last so long from now on.
+    pub fn may_last(&mut self, now: Time, limit: Duration) {
+        if limit != self.limit {
+            let line = self.line.take();
+            *self = Self { line, ..Self::begin(now, self.since, limit) };
+        }
+    }
+
+    /// The worker gets its time again.
+    fn starts_over(&mut self, now: Time) {
+        let line = self.line.take();
+        *self = Self { line, ..Self::begin(now, now, self.limit) };
+    }
+
+    /// The next step is due.
+    fn next(&mut self, now: Time) -> Todo {
+        match self.step {
+            Step::Asked => {
+                self.step = Step::Doubted;
+                self.due = (self.since + self.limit).max(now);
+                Todo::Look
+            }
+            Step::Doubted => {
+                self.step = Step::Judged;
+                self.due = now + LAST_WORD;
+                Todo::Look
+            }
+            Step::Judged if self.after.as_ref().is_some_and(|(_, vitals)| vitals.traced) => {
+                self.starts_over(now);
+                Todo::Nothing
+            }
+            Step::Judged => Todo::Replace(self.words(now)),
+        }
+    }
+
+    /// Its process was looked at.
+    pub fn examined(&mut self, now: Time, vitals: Option<Vitals>) {
+        let found = vitals.map(|vitals| (now, vitals));
+        match self.step {
+            Step::Asked => {}
+            Step::Doubted => self.before = found,
+            Step::Judged => self.after = found,
+        }
+    }
+
+    /// What it did instead of giving a sign of life.
+    fn words(&self, now: Time) -> String {
+        let limit = self.limit.as_millis();
+        let missing = match self.line {
+            None => "its event loop has not answered",
+            Some(_) => "requests wait, and nothing was taken from its accept queue",
+        };
+        let found = match (&self.before, &self.after) {
+            (_, Some((_, Vitals { state: 'T' | 't', .. }))) => "it is stopped (SIGSTOP)".to_owned(),
+            (Some((then, before)), Some((at, after))) => {
+                let (time, used) = (at.since(*then), after.cpu.saturating_sub(before.cpu));
+                // One that wants to run and gets no CPU does not sleep.
+                let runs = before.state == 'R' && after.state == 'R';
+                let loops = runs || used >= time / 2;
+                let what = if loops { "it loops" } else { "it sleeps" };
+                let place = after.waits_in.as_ref().filter(|_| !loops);
+                let place = place.map_or_else(String::new, |place| format!(" in `{place}`"));
+                let (used, time) = (seconds(used), seconds(time));
+                format!("{what}{place}: state {}, {used} s of CPU in the last {time} s", after.state)
+            }
+            (_, None) | (None, _) => "the kernel does not tell what it does".to_owned(),
+        };
+        let silent = seconds(now.since(self.since));
+        format!("it hangs: {missing} for {silent} s (health.hangTimeout = {limit}); {found}")
+    }
+}
+
+/// Whether nothing was taken from a queue that was `before` by the time when it was `after`. Connections are taken in their
+/// order, and new ones come behind. A client that has gone is 0 from then on, and stays in the queue.
+fn is_untouched(before: &[u64], after: &[u64]) -> bool {
+    !before.is_empty()
+        && after.len() >= before.len()
+        && before.iter().zip(after).all(|(was, is)| was == is || *is == 0)
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{:.1}", duration.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queue_is_untouched_as_long_as_its_first_connections_are_the_same() {
+        assert!(is_untouched(&[7], &[7]));
+        assert!(is_untouched(&[7, 8], &[7, 8, 9]));
+        assert!(is_untouched(&[7, 8], &[0, 8, 9]), "a client that has given up waits for nothing, but waits");
+        assert!(!is_untouched(&[7, 8, 9], &[8, 9, 10]));
+        assert!(!is_untouched(&[7, 8], &[7]));
+        assert!(!is_untouched(&[0, 8], &[8, 9]));
+        assert!(!is_untouched(&[], &[7]));
+    }
+}

@@ -1,0 +1,272 @@
+//! Workers that hang, standbys that give no sign of life, and workers that do not confirm `resume`.
+
+use std::time::Duration;
+
+use nodesockd_core::action::WorkerSignal;
+use nodesockd_core::event::ExitStatus;
+use nodesockd_core::id::WorkerId;
+use nodesockd_core::wire::{Body, Code, FromWorker, Request, StartOptions, ToWorker, WorkerState};
+use nodesockd_core::{Action, Event};
+
+use crate::desk::Desk;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MOMENT: Duration = Duration::from_millis(10);
+
+impl Desk {
+    /// All workers that were started have reported, and answer questions from now on.
+    fn with_heartbeats(keys: &str) -> Self {
+        let mut desk = Self::new(keys);
+        let slots = desk.config.workers.get();
+        for (nth, worker) in (0..).zip(desk.spawned.clone()) {
+            desk.reports_with_heartbeat(worker, nth >= slots);
+        }
+        desk.orders.clear();
+        desk
+    }
+
+    fn reports_with_heartbeat(&mut self, worker: WorkerId, suspended: bool) {
+        let message = FromWorker::Online { suspended, heartbeat: true };
+        self.hear(Event::Received { worker, message });
+    }
+
+    /// The numbers of the questions that the worker was asked.
+    fn pings(&self, of: WorkerId) -> Vec<u64> {
+        let ping = |order: &Action| match order {
+            Action::Tell { worker, message: ToWorker::Ping { seq }, .. } if *worker == of => Some(*seq),
+            _ => None,
+        };
+        self.orders.iter().filter_map(ping).collect()
+    }
+
+    fn answers(&mut self, worker: WorkerId) {
+        let Some(seq) = self.pings(worker).pop() else { panic!("it was not asked") };
+        self.hear(Event::Received { worker, message: FromWorker::Pong { seq, inspected: false } });
+    }
+
+    fn is_terminated(&self, of: WorkerId) -> bool {
+        self.orders.iter().any(terminates(of))
+    }
+
+    fn was_told(&self, of: WorkerId, what: &ToWorker) -> bool {
+        self.orders.iter().any(
+            |order| matches!(order, Action::Tell { worker, message, .. } if *worker == of && message == what),
+        )
+    }
+
+    fn position(&self, what: impl Fn(&Action) -> bool) -> usize {
+        let Some(position) = self.orders.iter().position(what) else { panic!("it was not ordered") };
+        position
+    }
+
+    fn serves(&self, slot: usize) -> WorkerId {
+        self.supervisor.status().workers[slot].id
+    }
+}
+
+fn terminates(of: WorkerId) -> impl Fn(&Action) -> bool {
+    move |order| matches!(order, Action::Terminate { worker, .. } if *worker == of)
+}
+
+fn publishes(of: WorkerId) -> impl Fn(&Action) -> bool {
+    move |order| matches!(order, Action::Publish { worker, .. } if *worker == of)
+}
+
+#[test]
+fn hung_worker_loses_its_link_first_and_is_ended_by_a_signal() {
+    let mut desk = Desk::with_heartbeats("standby = 1");
+    let [hung, standby] = desk.spawned[..] else { panic!() };
+    for _ in 0..3 {
+        desk.pass(10 * SECOND);
+        desk.answers(standby);
+    }
+    assert_eq!(desk.pings(hung), [1], "one question is enough");
+    desk.pass(Duration::from_millis(300));
+    assert_eq!(desk.supervisor.status().workers[0].state, WorkerState::Broken);
+    let reason = desk.supervisor.status().workers[0].reason.clone().unwrap();
+    assert!(reason.starts_with("it hangs: its event loop has not answered for 30."), "{reason}");
+    assert!(!desk.is_terminated(hung), "it has its link until the standby has answered");
+    desk.answers(standby);
+    assert_eq!(desk.serves(0), standby);
+    assert!(desk.position(publishes(standby)) < desk.position(terminates(hung)));
+    assert!(desk.is_terminated(hung));
+    assert!(!desk.was_told(hung, &ToWorker::Shutdown));
+    let measured = desk.orders.iter().any(|order| matches!(order, Action::MeasureQueue { .. }));
+    assert!(!measured, "nothing is taken from its accept queue any more");
+    desk.pass(5 * SECOND);
+    let kill = |order: &Action| matches!(order, Action::Signal { worker, signal: WorkerSignal::KillGroup, .. } if *worker == hung);
+    assert!(desk.orders.iter().any(kill));
+}
+
+#[test]
+fn worker_without_heartbeat_and_worker_under_development_are_not_asked() {
+    for (keys, heartbeat) in
+        [("workers = 1", false), ("devServer = true", true), ("[health]\nhangTimeout = 0", true)]
+    {
+        let mut desk = Desk::new(keys);
+        let worker = desk.spawned[0];
+        let message = FromWorker::Online { suspended: false, heartbeat };
+        desk.hear(Event::Received { worker, message });
+        desk.orders.clear();
+        desk.pass(100 * SECOND);
+        assert_eq!(desk.orders, [], "{keys}");
+    }
+}
+
+#[test]
+fn worker_without_heartbeat_is_replaced_when_nothing_is_taken_from_its_queue() {
+    let mut desk = Desk::up("[health]\nhangTimeout = 5000");
+    let hung = desk.spawned[0];
+    let lists = |order: &Action| matches!(order, Action::ListQueue { worker, .. } if *worker == hung);
+    desk.leaves = |action| matches!(action, Action::ListQueue { .. });
+    desk.pass(SECOND);
+    assert_eq!(desk.orders.iter().filter(|order| lists(order)).count(), 1);
+    for _ in 0..7 {
+        desk.hear(Event::QueueListed { worker: hung, result: Ok(vec![7, 8]) });
+        desk.pass(SECOND);
+    }
+    let reason = desk.supervisor.status().workers[0].reason.clone().unwrap();
+    assert!(
+        reason.starts_with("it hangs: requests wait, and nothing was taken from its accept queue"),
+        "{reason}"
+    );
+    let new = desk.spawned[1];
+    desk.online(new);
+    assert_eq!(desk.serves(0), new);
+    assert!(desk.position(publishes(new)) < desk.position(terminates(hung)));
+    assert!(!desk.was_told(hung, &ToWorker::Shutdown));
+}
+
+#[test]
+fn queue_of_a_suspended_worker_may_wait() {
+    let mut desk = Desk::up("[health]\nhangTimeout = 5000");
+    let suspended = StartOptions { suspended: true, ..StartOptions::default() };
+    desk.ask("1", Request::Restart { options: suspended, version: None });
+    let new = desk.spawned[1];
+    desk.hear(Event::Received {
+        worker: new,
+        message: FromWorker::Online { suspended: true, heartbeat: false },
+    });
+    desk.pass(20 * SECOND);
+    desk.orders.clear();
+    desk.pass(20 * SECOND);
+    assert_eq!(desk.orders, []);
+    desk.ask("2", Request::Resume);
+    desk.pass(SECOND);
+    assert!(
+        desk.orders.iter().any(|order| matches!(order, Action::ListQueue { worker, .. } if *worker == new))
+    );
+}
+
+#[test]
+fn standbys_are_asked_together_and_the_first_to_answer_is_promoted() {
+    let mut desk = Desk::with_heartbeats("standby = 2");
+    let [crashed, silent, standby] = desk.spawned[..] else { panic!() };
+    desk.pass(SECOND);
+    desk.hear(Event::Exited { worker: crashed, status: ExitStatus::Signal(9) });
+    assert_eq!((desk.pings(silent).len(), desk.pings(standby).len()), (1, 1));
+    assert!(!desk.orders.iter().any(|order| matches!(order, Action::Publish { .. })), "nobody has answered");
+    assert_eq!(desk.spawned.len(), 3, "nobody is started while an answer may come");
+    desk.answers(standby);
+    assert_eq!(desk.serves(0), standby);
+    assert!(desk.was_told(standby, &ToWorker::Resume { fd: None }));
+}
+
+#[test]
+fn slot_gets_a_new_worker_when_no_standby_answers() {
+    let mut desk = Desk::with_heartbeats("standby = 1");
+    let [crashed, silent] = desk.spawned[..] else { panic!() };
+    desk.pass(SECOND);
+    desk.hear(Event::Exited { worker: crashed, status: ExitStatus::Signal(9) });
+    desk.pass(Duration::from_millis(999));
+    assert_eq!(desk.spawned.len(), 2);
+    desk.pass(MOMENT);
+    let [.., new] = desk.spawned[..] else { panic!() };
+    assert_ne!(new, silent);
+    desk.reports_with_heartbeat(new, false);
+    assert_eq!(desk.serves(0), new);
+    desk.pass(60 * SECOND);
+    assert!(desk.is_terminated(silent), "a standby that hangs is replaced");
+}
+
+#[test]
+fn standby_that_answers_late_is_promoted_then() {
+    let mut desk = Desk::with_heartbeats("standby = 1");
+    let [crashed, late] = desk.spawned[..] else { panic!() };
+    desk.pass(SECOND);
+    desk.hear(Event::Exited { worker: crashed, status: ExitStatus::Signal(9) });
+    desk.pass(2 * SECOND);
+    desk.answers(late);
+    assert_eq!(desk.serves(0), late);
+}
+
+#[test]
+fn resume_waits_for_the_word_of_each_worker() {
+    let mut desk = Desk::with_heartbeats("workers = 2");
+    let suspended = StartOptions { suspended: true, ..StartOptions::default() };
+    desk.ask("1", Request::Restart { options: suspended, version: None });
+    let new = desk.spawned[2..].to_vec();
+    new.iter().for_each(|worker| desk.reports_with_heartbeat(*worker, true));
+    desk.pass(SECOND);
+    desk.orders.clear();
+    assert!(desk.ask("2", Request::Resume).is_empty(), "nobody has confirmed");
+    assert!(new.iter().all(|worker| desk.was_told(*worker, &ToWorker::Resume { fd: None })));
+    desk.answers(new[0]);
+    assert!(desk.replies("2").is_empty());
+    desk.answers(new[1]);
+    let body = Some(Body::Resumed { pid: 1, unconfirmed: Vec::new() });
+    assert_eq!(desk.replies("2").pop().map(|reply| reply.body), Some(body));
+}
+
+#[test]
+fn resume_names_who_did_not_confirm() {
+    let mut desk = Desk::with_heartbeats("workers = 2");
+    let suspended = StartOptions { suspended: true, ..StartOptions::default() };
+    desk.ask("1", Request::Restart { options: suspended, version: None });
+    let new = desk.spawned[2..].to_vec();
+    desk.reports_with_heartbeat(new[0], true);
+    // One of 2.x.
+    desk.online(new[1]);
+    desk.pass(SECOND);
+    desk.ask("2", Request::Resume);
+    // Whoever asks meanwhile is told the same.
+    desk.ask("3", Request::Resume);
+    desk.pass(5 * SECOND);
+    for id in ["2", "3"] {
+        let reply = desk.replies(id).pop().unwrap();
+        assert_eq!((reply.code, reply.errors.len()), (Some(Code::TimeOut), 1));
+        assert!(reply.errors[0].contains(&new[0].short()) && reply.errors[0].contains("has not confirmed"));
+    }
+    assert!(!desk.supervisor.status().suspended, "the app is resumed all the same");
+}
+
+#[test]
+fn resume_tells_who_cannot_confirm() {
+    let mut desk = Desk::up("workers = 1");
+    let suspended = StartOptions { suspended: true, ..StartOptions::default() };
+    desk.ask("1", Request::Restart { options: suspended, version: None });
+    let new = desk.spawned[1];
+    desk.online(new);
+    let reply = desk.ask("2", Request::Resume).pop().unwrap();
+    assert_eq!(reply.body, Some(Body::Resumed { pid: 1, unconfirmed: vec![new] }));
+}
+
+#[test]
+fn worker_that_fails_its_checks_is_replaced_as_a_broken_one() {
+    let mut desk = Desk::up("[health]\npath = '/fit'\nfailures = 2");
+    let unfit = desk.spawned[0];
+    let asked = |order: &Action| matches!(order, Action::Probe { path, .. } if path == "/fit");
+    for _ in 0..2 {
+        desk.orders.clear();
+        desk.pass(10 * SECOND);
+        assert_eq!(desk.orders.iter().filter(|order| asked(order)).count(), 1);
+        desk.hear(Event::Probed { worker: unfit, result: Ok(503) });
+    }
+    let row = desk.supervisor.status().workers[0].clone();
+    let reason = "GET /fit failed 2 times in a row (health.path): it was answered with 503";
+    assert_eq!((row.state, row.reason.as_deref()), (WorkerState::Broken, Some(reason)));
+    let new = desk.spawned[1];
+    desk.online(new);
+    assert_eq!(desk.serves(0), new);
+    assert!(!desk.is_terminated(unfit), "it is drained and told to shut down");
+}

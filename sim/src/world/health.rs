@@ -1,0 +1,125 @@
+//! Workers whose event loop stands still, and what can be seen of that from outside.
+
+use std::time::Duration;
+
+use nodesockd_core::Time;
+use nodesockd_core::event::{Failure, Vitals};
+use nodesockd_core::id::{Process, WorkerId};
+
+use super::agenda::Happening;
+use super::process::{Proc, Standstill};
+use super::{Worker, World, ms};
+use crate::scenario::Hang;
+
+impl Proc {
+    /// Its event loop stands still, and will not turn again before all faults are over.
+    pub(super) fn hangs_for_good(&self) -> bool {
+        self.stopped && self.hangs
+    }
+
+    /// Since when its event loop has not turned, or has not been heard of since it turned again.
+    pub(super) fn silent_since(&self) -> Option<Time> {
+        let answered = |until: Time| self.known.heard.is_some_and(|at| at > until);
+        self.stands_still.filter(|still| !still.until.is_some_and(answered)).map(|still| still.since)
+    }
+}
+
+impl World {
+    /// The worker's event loop does not turn any more.
+    pub(super) fn hang(&mut self, worker: Worker, how: Hang) {
+        let now = self.agenda.now();
+        let Some(process) = self.processes.get_mut(worker) else { return };
+        (process.stopped, process.hangs) = (true, true);
+        let since = process.silent_since().unwrap_or(now);
+        process.stands_still = Some(Standstill { since, until: None, how });
+        self.deaths.kept.remove(&worker);
+        self.trace.line(now, "fault", format_args!("{worker} hangs: {how:?}"));
+        // What nobody watches would keep users waiting for ever.
+        let end = Time::ZERO + ms(self.faults.until_ms);
+        self.schedule(end.max(now), Happening::Continue(worker));
+    }
+
+    /// What the kernel says of a process.
+    pub fn examine(&mut self, id: WorkerId, target: Process) -> Result<Vitals, Failure> {
+        let now = self.agenda.now();
+        let Some(worker) = self.processes.named(id) else {
+            self.violated(format_args!("{id} is looked at, but was never spawned"));
+            return Err(Failure("there is no such process".into()));
+        };
+        let found = self.processes.get(worker).filter(|process| process.process == target && process.alive());
+        let found = found.ok_or_else(|| Failure("the process is gone".into()))?;
+        let still = found.stands_still.filter(|still| still.until.is_none());
+        let vitals = Vitals {
+            state: match still.map(|still| still.how) {
+                Some(Hang::Loops) => 'R',
+                Some(Hang::Stopped) => 'T',
+                Some(Hang::Sleeps) | None => 'S',
+            },
+            cpu: match still {
+                Some(Standstill { since, how: Hang::Loops, .. }) => now.since(since),
+                Some(_) | None => Duration::ZERO,
+            },
+            waits_in: None,
+            traced: false,
+        };
+        self.trace.line(now, "daemon", format_args!("look at {worker} → {}", vitals.state));
+        Ok(vitals)
+    }
+
+    /// Its event loop has stood still for so long that it may count as hung, and it has not answered since. From the last
+    /// answer to the next question a third of the time may pass, or a little more.
+    pub(crate) fn counts_as_hung(&self, worker: Worker) -> bool {
+        let Some(process) = self.processes.get(worker) else { return false };
+        let Some(still) = process.stands_still else { return false };
+        let Some(limit) = self.oracle.hang_timeout else { return false };
+        let end = still.until.unwrap_or(self.agenda.now());
+        end.since(still.since) >= limit / 2 && process.silent_since().is_some()
+    }
+
+    /// A standby takes over: it has given a sign of life a moment ago.
+    pub(crate) fn check_promoted(&mut self, worker: Worker) {
+        // That one has died is another matter.
+        let Some(process) = self.processes.get(worker).filter(|process| process.alive()) else { return };
+        let Some(still) = process.stands_still.filter(|still| still.until.is_none()) else { return };
+        // A rollout swaps to workers that have all reported, some of them a while ago.
+        let rollout = self.state.as_ref().is_none_or(|state| state.rollout.is_some()) || self.deaths.stale;
+        let asked = process.speaks() && self.has_library(worker) || still.how == Hang::Stopped;
+        let decided = self.agenda.busy_since();
+        // A daemon that was busy hears late what a worker said before it hung.
+        let heard = process.known.heard.is_some_and(|at| decided.since(at) <= SIGN);
+        if !rollout && asked && !heard && decided.since(still.since) > SIGN {
+            let ms = decided.since(still.since).as_millis();
+            self.violated(format_args!(
+                "{worker} is promoted although its event loop has stood still for {ms} ms"
+            ));
+        }
+    }
+
+    /// `resume` is done: whoever was told had to confirm it, and one whose event loop stands still since before cannot have.
+    pub(crate) fn check_resumed(&mut self) {
+        let silent = |worker: Worker, process: &Proc| {
+            let Some(told) = process.known.told_resume else { return false };
+            let still =
+                process.stands_still.is_some_and(|still| still.until.is_none() && still.since <= told);
+            let heard = process.known.heard.is_some_and(|at| at >= told);
+            let stays = process.alive() && !process.retiring() && !process.known.told_to_go();
+            still && !heard && stays && process.speaks() && self.has_library(worker)
+        };
+        let found = self.processes.iter().find(|(worker, process)| silent(*worker, process));
+        let found = found.map(|(worker, _)| worker).filter(|_| self.deaths.count == 0);
+        if let Some(worker) = found {
+            self.violated(format_args!("`resume` is done, but {worker} has not confirmed it and hangs"));
+        }
+    }
+
+    /// The daemon learned that a worker's event loop turned.
+    pub(crate) fn heard_of(&mut self, worker: WorkerId) {
+        let now = self.agenda.now();
+        if let Some(process) = self.processes.named(worker).and_then(|w| self.processes.get_mut(w)) {
+            process.known.heard = Some(now);
+        }
+    }
+}
+
+/// A sign of life is as old as this when a standby is promoted, and has been on its way for a moment.
+const SIGN: Duration = Duration::from_millis(110);
