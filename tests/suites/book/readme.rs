@@ -87,7 +87,10 @@ fn readme_can_be_followed() {
 
     let first = desk.terminal("", nginx);
     let path = "export PATH=../../target/debug:$PATH\n";
-    let script = format!("{path}{}{}", until_served("localhost:8080"), second.text);
+    // Who types the next line gives the standby the moment that it needs.
+    let (before, after) = second.text.rsplit_once("nodesockd status").unwrap();
+    let moment = "until nodesockd status --check > /dev/null; do sleep 0.1; done\n";
+    let script = format!("{path}{}{before}{moment}nodesockd status{after}", until_served("localhost:8080"));
     let said = desk.must("examples/hello", &script);
     assert_eq!(said.matches(" online ").count(), 4, "{said}");
     desk.must(
