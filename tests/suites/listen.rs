@@ -48,7 +48,7 @@ fn queued_requests_survive_the_only_worker() {
     for _ in 0..5 {
         let process = daemon.settled().slot(0).process();
         // It accepts nothing more, but connections still come in.
-        process.signal(Signal::SIGSTOP);
+        process.freeze();
         let waiting = send(&app, 200);
         process.signal(Signal::SIGKILL);
         for request in waiting {
@@ -136,7 +136,7 @@ fn workers_keep_sockets_of_a_dead_daemon() {
 
     // A spare has the socket as well: it answers what waits.
     let victim = after.slot(1).process();
-    victim.signal(Signal::SIGSTOP);
+    victim.freeze();
     let waiting: Vec<_> = (0..50).map(|_| http::ask(&app.link(1), "/").unwrap()).collect();
     victim.signal(Signal::SIGKILL);
     let spare = before.standbys()[0].process().pid;
@@ -186,7 +186,7 @@ fn accept_queue_is_as_long_as_the_kernel_allows() {
     let most: usize =
         std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap().trim().parse().unwrap();
     let process = daemon.status().slot(0).process();
-    process.signal(Signal::SIGSTOP);
+    process.freeze();
     // Node's own backlog would be 511.
     let waiting = send(&app, most.min(700));
     process.signal(Signal::SIGCONT);
@@ -207,7 +207,7 @@ fn worker_without_library_inherits_the_socket() {
     assert_eq!(http::get(&app.link(0), "/").body, second.to_string());
 
     let process = daemon.status().slot(0).process();
-    process.signal(Signal::SIGSTOP);
+    process.freeze();
     let waiting = send(&app, 50);
     process.signal(Signal::SIGKILL);
     for request in waiting {
