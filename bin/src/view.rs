@@ -32,6 +32,9 @@ pub struct StatusView {
     /// Slots that nobody serves; since 3.0.
     #[serde(default)]
     pub vacant: Vec<VacantView>,
+    /// Slots beyond the number of workers (key `slots`); since 3.0.
+    #[serde(default)]
+    pub spare: Vec<SpareView>,
     /// Standbys that are missing because they fail; since 3.0.
     pub failing_standby: Option<FailingStandbyView>,
     /// What has failed in the slots there are; since 3.0.
@@ -103,6 +106,18 @@ pub struct VacantView {
     pub retry_ts: Option<u64>,
     /// How the last one failed.
     pub reason: Option<String>,
+    /// The worker of another slot that serves it meanwhile; since 3.0.
+    pub served_by: Option<String>,
+}
+
+/// A slot without a worker of its own, in [`StatusView`].
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SpareView {
+    /// Which.
+    pub idx: u32,
+    /// The worker of another slot that serves it.
+    pub served_by: Option<String>,
 }
 
 /// Standbys that are missing because they fail, in [`StatusView`].

@@ -74,6 +74,10 @@ defects! {
     BootsUnbounded,
     /// Workers that are killed although they work are started anew as fast as before.
     PaceStays,
+    /// A worker is retired while links of other slots name it.
+    RetiredWithGuests,
+    /// The link of a slot without a worker is removed although others can serve.
+    VacantLinksWithdrawn,
     /// A link is removed before it is swapped.
     LinkRemovedBeforeSwap,
     /// The old link of a renamed slot is left.

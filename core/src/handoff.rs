@@ -204,6 +204,9 @@ pub(crate) enum ChannelRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SlotRecord {
     pub owner: Option<WorkerId>,
+    /// The worker of another slot that the link names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub neighbour: Option<WorkerId>,
     pub link: Option<String>,
     pub target: Option<String>,
     pub backoff: BackoffRecord,

@@ -67,7 +67,7 @@ use dev_server::DevServer;
 use goal::Life;
 use operation::{Operations, Step, advance, begin, deploy, locate, replace, upgrade};
 use pool::look::Look;
-use pool::{Pool, boot, health, limits, links, remains, retire, sockets, surplus, vacancies};
+use pool::{Pool, boot, health, limits, links, neighbours, remains, retire, sockets, surplus, vacancies};
 use record::state_file::StateFile;
 use record::{adopt, handoff, reunion};
 use upkeep::Upkeep;
@@ -313,7 +313,7 @@ impl Supervisor {
 
     fn published(&mut self, slot: SlotIndex, id: WorkerId, result: Result<(), Failure>) {
         match links::published(&mut self.pool, slot, id, result) {
-            links::Swap::Unknown => {}
+            links::Swap::Unknown | links::Swap::Lent => {}
             links::Swap::Failed(reason) => {
                 replace::published(&mut self.operations, slot, Some(&reason));
             }
@@ -408,6 +408,7 @@ impl Supervisor {
     /// Starts and promotes what is missing, then retires and removes what has no place.
     fn fill_and_clear(&mut self, look: &mut Look) {
         let ahead = self.operations.slots_ahead(&self.pool);
+        neighbours::note_hosts(&mut self.pool, &look.slots);
         if self.pool.is_serving() {
             vacancies::fill(&mut self.pool, &look.slots, ahead);
             look.extend(&mut self.pool, false);
@@ -418,7 +419,10 @@ impl Supervisor {
         look.extend(&mut self.pool, false);
         surplus::retire_surplus(&mut self.pool, &look.slots, look.standbys);
         look.extend(&mut self.pool, false);
+        neighbours::note_hosts(&mut self.pool, &look.slots);
+        look.extend(&mut self.pool, false);
         surplus::clear_links(&mut self.pool, &look.slots);
+        neighbours::spread(&mut self.pool);
     }
 
     fn advance(&mut self) {

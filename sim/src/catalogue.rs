@@ -122,7 +122,7 @@ pub const OTHERS: [&str; 7] =
     ["load-config", "reopen-logs", "serve-dev", "starved", "slow machine", "dies slowly", "releases pruned"];
 
 /// Situations worth reaching; each of them is counted under its name.
-pub const SITUATIONS: [&str; 23] = [
+pub const SITUATIONS: [&str; 24] = [
     "a deploy is done",
     "a deploy is rolled back",
     "a command is pre-empted",
@@ -139,6 +139,7 @@ pub const SITUATIONS: [&str; 23] = [
     "a standby takes over",
     "a link is swapped back",
     "a link gets another name",
+    "a link names a neighbour",
     "a drain has to wait",
     "a connection arrives after the swap",
     "SIGTERM is needed",

@@ -90,6 +90,7 @@ impl Swarm {
         clean(&mut Rng::with_seed(seed.rotate_left(40)), &mut faults);
         deploying(&mut Rng::with_seed(seed.rotate_left(8)), &mut scenario, &mut faults);
         hangs(&mut Rng::with_seed(seed.rotate_left(20)), &mut scenario, &mut faults);
+        slots(&mut Rng::with_seed(seed.rotate_left(12)), &mut scenario);
         (scenario, faults)
     }
 
@@ -321,6 +322,23 @@ fn hangs(rng: &mut Rng, scenario: &mut Scenario, plan: &mut FaultPlan) {
         let at_ms = at_ms + rng.u64(500..8000);
         scenario.script.push(Step { at_ms, act: ask(rng, Ask::Resume) });
         scenario.script.sort_by_key(|step| step.at_ms);
+    }
+}
+
+/// In some histories nginx lists more links than there are workers.
+fn slots(rng: &mut Rng, scenario: &mut Scenario) {
+    if !chance(rng, 25) {
+        return;
+    }
+    let slots = scenario.settings.workers + rng.u32(0..4);
+    scenario.settings.slots = slots;
+    scenario.load.upstreams = slots;
+    for step in &mut scenario.script {
+        if let Act::Edit(settings) = &mut step.act
+            && chance(rng, 80)
+        {
+            settings.slots = slots;
+        }
     }
 }
 

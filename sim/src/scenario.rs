@@ -76,6 +76,9 @@ pub struct Settings {
     /// `options.retiring`
     #[serde(default = "default_retiring")]
     pub retiring: u32,
+    /// `slots`; as many as `workers` if 0.
+    #[serde(default)]
+    pub slots: u32,
     /// `options.boots`; any number if 0, as in histories that are older than the key.
     #[serde(default)]
     pub boots: u32,
@@ -132,6 +135,7 @@ impl Default for Settings {
             ready: Readiness::Report,
             respawn: false,
             retiring: default_retiring(),
+            slots: 0,
             boots: 0,
             hang_timeout_ms: None,
         }
@@ -161,6 +165,7 @@ impl Settings {
             tmp_dir,
             socket_file: SocketPattern::parse(&self.socket_file)?,
             workers: at_least_one(self.workers),
+            slots: NonZeroU32::new(self.slots).map(|slots| slots.max(at_least_one(self.workers))),
             standby: self.standby,
             env: Env::default(),
             env_files: Vec::new(),

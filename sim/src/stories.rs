@@ -38,6 +38,8 @@ pub fn stories() -> Vec<Story> {
         slow_death(),
         failed_restart(),
         scale(),
+        scale_within_slots(),
+        neighbour_serves(),
         reload(),
         stop_and_start(),
         terminate_under_load(),
@@ -232,6 +234,21 @@ fn failed_restart() -> Story {
 /// One more worker, then two fewer.
 fn scale() -> Story {
     story("scale", 1500, vec![(300, workers(3)), (800, workers(1))])
+}
+
+/// nginx lists four links; the number of workers moves below that, and no link ever leads nowhere.
+fn scale_within_slots() -> Story {
+    let mut story = story("scale_within_slots", 2000, vec![(300, workers(3)), (1000, workers(1))]);
+    story.scenario.settings.slots = 4;
+    story.scenario.load.upstreams = 4;
+    story
+}
+
+/// A worker is killed and there is no standby: its neighbour serves behind both links until a new worker is ready.
+fn neighbour_serves() -> Story {
+    let mut story = story("neighbour_serves", 1000, Vec::new());
+    story.faults.external.push(ExternalFault { at_ms: 400, what: ExternalFaultKind::Kill { nth: 0 } });
+    story
 }
 
 /// A configuration that cannot be read changes nothing; a good one changes what it has to.

@@ -139,6 +139,9 @@ pub struct Status {
     /// Slots that nobody serves.
     #[serde(default)]
     pub vacant: Vec<Vacant>,
+    /// Slots beyond the number of workers.
+    #[serde(default)]
+    pub spare: Vec<Spare>,
     /// Standbys that are missing because they fail.
     pub failing_standby: Option<FailingStandby>,
     /// What has failed in the slots there are.
@@ -197,6 +200,19 @@ pub struct Vacant {
     pub retry_ts: Option<u64>,
     /// How the last one failed.
     pub reason: Option<String>,
+    /// The worker of another slot that serves it.
+    #[serde(default)]
+    pub served_by: Option<String>,
+}
+
+/// A slot beyond the number of workers.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Spare {
+    /// Which.
+    pub idx: u32,
+    /// The worker of another slot that serves it.
+    pub served_by: Option<String>,
 }
 
 /// Standbys that are missing because they fail.

@@ -8,7 +8,7 @@ use nodesockd_core::text::escape;
 use super::table::{Cell, table};
 use super::{BOLD, CYAN, DIM, GREEN, RED, YELLOW, ago, span};
 use crate::out::Style;
-use crate::view::{FailuresView, StatusView, WorkerView, short};
+use crate::view::{FailingStandbyView, FailuresView, StatusView, VacantView, WorkerView, short};
 
 /// Characters of a word from the daemon that are shown.
 const WORD: usize = 40;
@@ -24,6 +24,9 @@ pub fn status(view: &StatusView, now: u64, style: Style) -> String {
     } else {
         text.push('\n');
         text.push_str(&table(&rows(view, now), style));
+    }
+    if let Some(spare) = spare(view) {
+        let _ = write!(text, "\n{spare}.\n");
     }
     if !view.failures.is_empty() {
         text.push('\n');
@@ -65,14 +68,8 @@ fn rows(view: &StatusView, now: u64) -> Vec<Vec<Cell>> {
     // Stable: within a kind, the daemon's order is kept.
     workers.sort_by_key(|worker| worker.rank());
     rows.extend(workers.into_iter().map(|worker| worker_row(worker, now)));
-    rows.extend(view.vacant.iter().map(|slot| {
-        let what = row_of_failures(slot.failures, slot.retry_ts, slot.reason.as_deref(), now);
-        missing_row(Cell::plain(slot.idx.to_string()), "vacant", what)
-    }));
-    rows.extend(view.failing_standby.iter().map(|standby| {
-        let what = row_of_failures(standby.failures, standby.retry_ts, standby.reason.as_deref(), now);
-        missing_row(Cell::painted("standby", DIM), "failing", what)
-    }));
+    rows.extend(view.vacant.iter().map(|slot| vacant_row(slot, now)));
+    rows.extend(view.failing_standby.iter().map(|standby| standby_row(standby, now)));
     rows
 }
 
@@ -109,15 +106,52 @@ fn paint(worker: &WorkerView) -> Paint {
     }
 }
 
-/// What is not there, and why.
-fn missing_row(place: Cell, state: &str, what: String) -> Vec<Cell> {
-    let dash = || Cell::painted("-", DIM);
-    vec![place, dash(), dash(), dash(), Cell::painted(state, RED), Cell::plain(what)]
+/// Which slots have no worker of their own because there are more links than workers, and who serves there.
+fn spare(view: &StatusView) -> Option<String> {
+    let (first, last) = view.spare.first().zip(view.spare.last())?;
+    let slots = match view.spare.len() {
+        1 => format!("Slot {} is spare", first.idx),
+        _ => format!("Slots {} to {} are spare", first.idx, last.idx),
+    };
+    let everywhere = view.spare.iter().all(|slot| slot.served_by.is_some());
+    let by = if everywhere { "the workers above serve there as well" } else { "nobody serves there now" };
+    Some(format!("{slots}: {by}"))
 }
 
-fn row_of_failures(failures: u32, retry: Option<u64>, reason: Option<&str>, now: u64) -> String {
+fn vacant_row(slot: &VacantView, now: u64) -> Vec<Cell> {
+    let (state, nothing) = match &slot.served_by {
+        None => (Cell::painted("vacant", RED), "nobody serves it"),
+        Some(neighbour) => {
+            let state = format!("served by {}", escape(short(neighbour), 5));
+            (Cell::painted(state, YELLOW), "its own worker is missing")
+        }
+    };
+    let what = row_of_failures(nothing, slot.failures, slot.retry_ts, slot.reason.as_deref(), now);
+    missing_row(Cell::plain(slot.idx.to_string()), state, what)
+}
+
+fn standby_row(standby: &FailingStandbyView, now: u64) -> Vec<Cell> {
+    let FailingStandbyView { failures, retry_ts, reason, .. } = standby;
+    let what = row_of_failures("it is missing", *failures, *retry_ts, reason.as_deref(), now);
+    missing_row(Cell::painted("standby", DIM), Cell::painted("failing", RED), what)
+}
+
+/// What is not there, and why.
+fn missing_row(place: Cell, state: Cell, what: String) -> Vec<Cell> {
+    let dash = || Cell::painted("-", DIM);
+    vec![place, dash(), dash(), dash(), state, Cell::plain(what)]
+}
+
+/// `nothing` is what there is to say when nothing has failed.
+fn row_of_failures(
+    nothing: &str,
+    failures: u32,
+    retry: Option<u64>,
+    reason: Option<&str>,
+    now: u64,
+) -> String {
     let mut what = match failures {
-        0 => String::from("nobody serves it"),
+        0 => nothing.to_owned(),
         1 => String::from("failed once"),
         times => format!("failed {times} times in a row"),
     };

@@ -3,7 +3,7 @@
 use nodesockd_core::text::escape;
 
 use super::{because, span};
-use crate::view::{StatusView, WorkerView};
+use crate::view::{StatusView, VacantView, WorkerView};
 
 /// Characters of a reason that are shown.
 const REASON: usize = 200;
@@ -17,7 +17,7 @@ pub fn troubles(view: &StatusView, now: u64) -> Vec<String> {
     let vacant = view
         .vacant
         .iter()
-        .map(|slot| format!("nobody serves slot {}{}", slot.idx, because(slot.reason.as_deref(), REASON)));
+        .map(|slot| format!("{}{}", unserved(slot), because(slot.reason.as_deref(), REASON)));
     let serving = view.workers.iter().filter_map(|worker| slot(worker, view.suspended));
     let standby = view.failing_standby.as_ref().map(|standby| {
         let missing = match standby.missing {
@@ -27,6 +27,13 @@ pub fn troubles(view: &StatusView, now: u64) -> Vec<String> {
         format!("{missing}{}", because(standby.reason.as_deref(), REASON))
     });
     vacant.chain(serving).chain(standby).chain(suspended(view, now)).collect()
+}
+
+fn unserved(slot: &VacantView) -> String {
+    match &slot.served_by {
+        None => format!("nobody serves slot {}", slot.idx),
+        Some(_) => format!("slot {} has no worker, another slot's serves it as well", slot.idx),
+    }
 }
 
 /// What is wrong with a worker that has a slot.
@@ -75,13 +82,17 @@ mod tests {
     fn each_trouble_is_named() {
         let status = serde_json::json!({
             "workers": [worker(0, "broken")],
-            "vacant": [{ "idx": 1, "failures": 3, "reason": "it exited" }],
+            "vacant": [
+                { "idx": 1, "failures": 3, "reason": "it exited" },
+                { "idx": 2, "failures": 0, "servedBy": "x" },
+            ],
             "failingStandby": { "missing": 1, "failures": 2, "reason": "it threw" },
         });
         assert_eq!(
             troubles_of(status, 0),
             [
                 "nobody serves slot 1: it exited",
+                "slot 2 has no worker, another slot's serves it as well",
                 "the worker of slot 0 is broken",
                 "a standby is missing: it threw",
             ]

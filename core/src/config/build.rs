@@ -29,7 +29,8 @@ pub(super) fn config(
 ) -> Option<Config> {
     let Layer { schema: _, extends: _, script, command, node, node_args, .. } = layer;
     let Layer { tmp_dir, name, socket_file, ipc_file, .. } = layer;
-    let Layer { workers, standby, env, env_file, dev_server, debug, limits, health, options, .. } = layer;
+    let Layer { workers, slots, standby, env, env_file, dev_server, debug, limits, health, options, .. } =
+        layer;
     let first = files.first()?;
     let base = Base { folder: first.parent().unwrap_or(first), file: Place::whole(&shown(first, around)) };
 
@@ -40,6 +41,14 @@ pub(super) fn config(
     }
     let names = base.names(tmp_dir, socket_file, ipc_file, report);
     let options = base.options(options, around.cpus, report);
+    let workers = workers.value().map(|workers| match workers {
+        Workers::Auto => around.cpus,
+        Workers::Count(count) => count,
+    });
+    let slots = slots.get();
+    if let Some((slots, workers)) = slots.as_ref().zip(workers) {
+        enough_slots(slots, workers, report);
+    }
     let Names { tmp_dir, socket_dir, socket_file, ipc_file } = names?;
     Some(Config {
         files: files.to_vec(),
@@ -50,10 +59,8 @@ pub(super) fn config(
         socket_file,
         socket_dir,
         ipc_file,
-        workers: match workers.value()? {
-            Workers::Auto => around.cpus,
-            Workers::Count(count) => count,
-        },
+        workers: workers?,
+        slots: slots.map(|slots| slots.value),
         standby: standby.value()?,
         env: env?.value,
         env_files: base.env_files(env_file.value()?),
@@ -63,6 +70,17 @@ pub(super) fn config(
         health: health::build(health, options.as_ref()?.listen, report)?,
         options: options?,
     })
+}
+
+/// Each worker has a link of its own.
+fn enough_slots(slots: &Set<NonZeroU32>, workers: NonZeroU32, report: &mut Report) {
+    if slots.value < workers {
+        report.problems.push(Problem {
+            place: slots.place.clone(),
+            message: format!("`slots` is {}, but there are {workers} `workers`", slots.value),
+            help: Some(format!("each worker needs a slot: set it to {workers} or more, or leave it out")),
+        });
+    }
 }
 
 /// What paths are relative to, and what to blame for what is missing.

@@ -40,6 +40,9 @@ section! {
         ipc_file: "ipcFile" => Given<String> = "nodesockd.ipc".to_owned(),
         /// How many workers serve at a time; `auto` is the number of usable CPUs.
         workers: "workers" => Given<Workers> = Workers::Count(NonZeroU32::MIN),
+        /// How many links there are, which is what nginx lists: not fewer than `workers`. A link without a worker of its
+        /// own leads to one of another slot. Without it, as many as workers.
+        slots: "slots" => Given<NonZeroU32>,
         /// How many spare workers wait to take over from one that fails.
         standby: "standby" => Given<u32> = 0,
         /// What workers get from the daemon's environment (a list of names), or are given (a table of names and
@@ -170,6 +173,7 @@ impl From<&Config> for Layer {
             socket_file: written(&config.socket_dir.join(config.socket_file.to_string())),
             ipc_file: written(&config.ipc_file),
             workers: Workers::Count(config.workers).into(),
+            slots: config.slots.map_or(Given::Unset, Given::from),
             standby: config.standby.into(),
             env: config.env.clone().into(),
             env_file: EnvFiles::from(&config.env_files).into(),

@@ -76,6 +76,8 @@ pub struct Config {
     pub ipc_file: PathBuf,
     /// `workers`
     pub workers: NonZeroU32,
+    /// `slots`, if it is given: not fewer than `workers`.
+    pub slots: Option<NonZeroU32>,
     /// `standby`
     pub standby: u32,
     /// `env`
@@ -95,6 +97,12 @@ pub struct Config {
 }
 
 impl Config {
+    /// How many links there are, which is what nginx lists: `slots`, or one a worker.
+    #[must_use]
+    pub fn links(&self) -> NonZeroU32 {
+        self.slots.map_or(self.workers, |slots| slots.max(self.workers))
+    }
+
     /// The folder of links and sockets, if it is another one than `tmpDir`.
     #[must_use]
     pub fn separate_socket_dir(&self) -> Option<PathBuf> {

@@ -7,7 +7,7 @@ use crate::id::{SlotIndex, WorkerId};
 use crate::wire::WorkerState;
 
 use super::operation::Operations;
-use super::pool::{Pool, sockets};
+use super::pool::{Pool, neighbours, sockets};
 use super::slot::LinkChange;
 use super::worker::{Exposure, State, Worker};
 
@@ -44,13 +44,17 @@ pub(super) fn check(pool: &Pool, operations: &Operations) -> Result<(), Violatio
 /// itself keeps open.
 fn check_links(pool: &Pool) -> Result<(), Violation> {
     for (index, slot) in pool.slots.iter() {
-        if let (Some(id), false) = (slot.owner(), slot.is_changing()) {
-            let worker = pool.workers.get(id);
-            let alive =
-                worker.is_some_and(|worker| worker.ready_at().is_some() && worker.process().is_some());
+        if let (Some(id), false) = (slot.owner().or(slot.neighbour()), slot.is_changing()) {
+            let serves = |worker: &Worker| worker.ready_at().is_some() && worker.process().is_some();
+            // Whoever takes over the link of another slot may accept from the socket that this link names, too.
+            let accepting = |socket: &str| pool.workers.accepting_from(socket).any(|(_, its)| serves(its));
+            let alive = pool.workers.get(id).is_some_and(serves)
+                || slot.linked_to().is_some_and(|socket| accepting(socket));
             // The daemon's own socket keeps what comes. A link that could not be removed is tried again.
-            let retried = slot.removal_failures().retry_at().is_some();
-            ensure(alive || sockets::keeps_requests(pool, index) || retried, 1, || {
+            let tries = [slot.removal_failures(), slot.swap_failures()];
+            let retried = tries.iter().any(|tries| tries.retry_at().is_some());
+            let kept = sockets::keeps_requests(pool, index) || neighbours::keeps_requests(pool, index);
+            ensure(alive || kept || retried, 1, || {
                 format!("slot {index} names {}, which is not online", id.short())
             })?;
         }
@@ -66,8 +70,8 @@ fn check_links(pool: &Pool) -> Result<(), Violation> {
 fn check_owners(pool: &Pool) -> Result<(), Violation> {
     let mut owned: BTreeMap<WorkerId, SlotIndex> = BTreeMap::new();
     for (index, slot) in pool.slots.iter() {
-        let Some(id) = slot.owner() else { continue };
-        let other = owned.insert(id, index);
+        let Some(id) = slot.owner().or(slot.neighbour()) else { continue };
+        let other = slot.owner().and_then(|id| owned.insert(id, index));
         ensure(other.is_none(), 3, || format!("{} owns the slots {other:?} and {index}", id.short()))?;
         let told = pool.workers.get(id).is_some_and(|worker| {
             matches!(
@@ -76,7 +80,7 @@ fn check_owners(pool: &Pool) -> Result<(), Violation> {
             )
         });
         ensure(!told || slot.is_changing(), 2, || {
-            format!("{} is retired but still owns slot {index}", id.short())
+            format!("{} is retired but the link of slot {index} still names it", id.short())
         })?;
     }
     Ok(())

@@ -12,7 +12,7 @@ use crate::text::escape;
 use crate::wire::{FromWorker, ToWorker};
 
 use super::operation::{Operations, begin, deploy, replace};
-use super::pool::{Pool, boot, checks, health, limits, remains, retire, vacancies};
+use super::pool::{Pool, boot, checks, health, limits, neighbours, remains, retire, vacancies};
 use super::timer::Timer;
 use super::worker::{Channel, Role, State, Worker};
 
@@ -143,6 +143,7 @@ pub(super) fn socket_lost(pool: &mut Pool, operations: &mut Operations, id: Work
         State::Booting { .. } => pool.workers.change(id, Worker::loses_socket),
         State::Ready { .. } => {
             pool.workers.change(id, Worker::loses_socket);
+            neighbours::lost(pool, id);
             let reason = format!(
                 "its socket `{path}` is gone, removed by somebody or closed by the app: nobody can connect"
             );
@@ -169,6 +170,7 @@ pub(super) fn exited(
 ) -> Option<Process> {
     let accounted = pool.workers.get(id).is_some_and(Worker::is_broken);
     let died_in = pool.workers.get(id).and_then(Worker::died_in);
+    neighbours::lost(pool, id);
     let process = remains::exited(pool, id, status)?;
     let reason = format!("it {status}");
     if let Some(place) = died_in {
@@ -193,6 +195,7 @@ pub(super) fn dying(pool: &mut Pool, operations: &mut Operations, id: WorkerId, 
     }
     let now = pool.now();
     pool.workers.change(id, |worker| worker.dies(now, process));
+    neighbours::lost(pool, id);
     pool.requests.worker_is_gone(&mut pool.effects, id, &reason);
 }
 

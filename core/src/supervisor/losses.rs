@@ -54,7 +54,7 @@ fn link_seen(pool: &mut Pool, index: SlotIndex, name: &str, sight: &Sight) {
     if lost == slot.is_lost() || defect!(LostLinkIgnored) {
         return;
     }
-    if lost && pool.is_wanted(index) {
+    if lost && pool.is_linked(index) {
         let path = pool.config.socket_dir.join(name);
         let (path, slot) = (path.display(), index.0);
         match sight {
@@ -84,6 +84,7 @@ fn socket_lost(pool: &mut Pool, operations: &mut Operations, name: &str) {
         );
         pool.listeners.desert(name);
         pool.slots.touch([slot]);
+        pool.slots.touch_naming(name);
         pool.settled.touch_standbys();
     }
     let path = pool.config.socket_dir.join(name).display().to_string();

@@ -74,6 +74,7 @@ pub(super) fn status(pool: &Pool, operations: &Operations) -> Status {
         generation: pool.generation.number,
         release: pool.generation.release.as_ref().map(|release| release.dir.to_string_lossy().into_owned()),
         vacant: vacant(pool),
+        spare: spare(pool),
         failing_standby: failing_standby(pool),
         failures: failures(pool),
         suspended: pool.desired.suspended,
@@ -102,9 +103,20 @@ fn vacant(pool: &Pool) -> Vec<VacantSlot> {
             failures: failures.map_or(0, |failures| failures.failures()),
             retry: failures.and_then(|failures| failures.retry_at()),
             reason: failures.and_then(|failures| failures.reason()).map(str::to_owned),
+            served_by: served_by(pool, slot),
         }
     };
     vacant.map(row).collect()
+}
+
+/// The worker of another slot that serves this one.
+fn served_by(pool: &Pool, slot: SlotIndex) -> Option<WorkerId> {
+    pool.slots.get(slot)?.neighbour().filter(|id| pool.slots.is_host(*id))
+}
+
+fn spare(pool: &Pool) -> Vec<(SlotIndex, Option<WorkerId>)> {
+    let links = if pool.is_serving() { pool.links() } else { 0 };
+    (pool.desired.slots..links).map(SlotIndex).map(|slot| (slot, served_by(pool, slot))).collect()
 }
 
 /// Standbys that are missing, if that is because they fail. While one boots again, it is not known to be well.
@@ -149,6 +161,11 @@ pub(super) fn pending(pool: &Pool, operations: &Operations) -> Option<Pending> {
     }
     if !pool.is_serving() {
         return pool.slots.iter().next().map(|(slot, _)| Pending::Link(slot));
+    }
+    let astray =
+        (pool.desired.slots..pool.links()).map(SlotIndex).find(|slot| served_by(pool, *slot).is_none());
+    if let Some(slot) = astray {
+        return Some(Pending::Link(slot));
     }
     let unserved = (0..pool.desired.slots).map(SlotIndex).find(|slot| pool.owner(*slot).is_none());
     if let Some(slot) = unserved {

@@ -199,8 +199,10 @@ pub struct Status {
     pub generation: u32,
     /// The working directory of its workers, without a symlink on the way.
     pub release: Option<String>,
-    /// Slots nobody serves.
+    /// Slots without the worker that they ought to have.
     pub vacant: Vec<VacantSlot>,
+    /// Slots beyond the number of workers (`slots`), and the worker of another slot that serves each.
+    pub spare: Vec<(SlotIndex, Option<WorkerId>)>,
     /// Standbys that are missing because they fail.
     pub failing_standby: Option<FailingStandby>,
     /// What has failed in slots that there are, served or not.
@@ -256,7 +258,7 @@ pub enum WorkerState {
     Dead,
 }
 
-/// A slot that nobody serves, as `status` shows it.
+/// A slot without the worker that it ought to have, as `status` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VacantSlot {
     /// Which.
@@ -267,6 +269,8 @@ pub struct VacantSlot {
     pub retry: Option<Time>,
     /// How the last one failed.
     pub reason: Option<String>,
+    /// The worker of another slot that serves it meanwhile.
+    pub served_by: Option<WorkerId>,
 }
 
 /// Standbys that are missing because they fail, as `status` shows them.
@@ -339,6 +343,9 @@ impl Status {
                 if let Some(reason) = &slot.reason {
                     row.insert("reason".into(), json!(reason));
                 }
+                if let Some(worker) = slot.served_by {
+                    row.insert("servedBy".into(), json!(worker));
+                }
                 Value::Object(row)
             })
             .collect();
@@ -370,6 +377,11 @@ impl Status {
         }
         if !vacant.is_empty() {
             status.insert("vacant".into(), Value::Array(vacant));
+        }
+        if !self.spare.is_empty() {
+            let row =
+                |(slot, worker): &(SlotIndex, Option<WorkerId>)| json!({ "idx": slot, "servedBy": worker });
+            status.insert("spare".into(), Value::Array(self.spare.iter().map(row).collect()));
         }
         if let Some(standby) = failing_standby {
             status.insert("failingStandby".into(), standby);
@@ -534,7 +546,8 @@ mod tests {
             generation: Some(2),
             reason: Some("it hangs".into()),
         };
-        let slot = VacantSlot { slot: SlotIndex(1), failures: 2, retry: Some(since), reason: None };
+        let slot =
+            VacantSlot { slot: SlotIndex(1), failures: 2, retry: Some(since), reason: None, served_by: None };
         let mut status = Status {
             version: "3.0.0".into(),
             pid: 6,
@@ -544,6 +557,7 @@ mod tests {
             vacant: vec![slot],
             generation: 3,
             release: Some("/srv/releases/3".into()),
+            spare: vec![(SlotIndex(2), Some(id))],
             failing_standby: Some(FailingStandby {
                 missing: 1,
                 failures: 3,
@@ -568,6 +582,7 @@ mod tests {
                 {"id": id, "idx": 0, "pid": 7, "state": "online", "stateTs": 1002, "generation": 2, "reason": "it hangs"},
             ],
             "vacant": [{"idx": 1, "failures": 2, "retryTs": 1002}],
+            "spare": [{"idx": 2, "servedBy": id}],
             "failingStandby": {"missing": 1, "failures": 3, "reason": "it exited"},
             "failures": [{"idx": 0, "count": 5, "lastTs": 1002, "reason": "it broke"}],
         });

@@ -210,7 +210,7 @@ fn without_a_state_file_the_links_say_who_serves() {
     };
     // One is named, the other is not: it may have served a moment ago.
     let mut desk = adopt(&before, &before.config, lost());
-    assert_eq!(desk.story(), ["look at b", "start c"]);
+    assert_eq!(desk.story(), ["look at b", "link 1 to a", "start c"]);
     assert_eq!(states(&desk)[0], (Some(0), WorkerState::Online));
     report(&mut desk, 0, false);
     desk.ask("s", Request::Stop);
@@ -243,6 +243,19 @@ fn a_worker_that_may_have_served_is_drained_before_it_goes() {
     desk.story();
     desk.ask("s", Request::SetStandby { count: 0 });
     assert_eq!(desk.story(), ["tell b shutdown", "reap b", "remove socket of b"]);
+}
+
+#[test]
+fn a_mute_worker_that_a_link_names_counts_as_resumed() {
+    // Its daemon has died between link and resume, and it will never report.
+    let before = Desk::up("workers = 1\nslots = 2");
+    let worker = before.worker(0);
+    let mut desk = follow(&before, |state| {
+        stage(state, worker, RecordedStage::Suspended);
+        state.workers.iter_mut().for_each(|record| record.mute = true);
+    });
+    assert_eq!(states(&desk), [(Some(0), WorkerState::Online)]);
+    assert_eq!(desk.story(), ["link 1 to a"]);
 }
 
 #[test]

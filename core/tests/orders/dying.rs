@@ -25,6 +25,18 @@ fn standby_takes_over_before_the_process_is_gone() {
 }
 
 #[test]
+fn neighbour_serves_before_the_process_is_gone() {
+    let mut desk = Desk::up("workers = 2");
+    desk.story();
+    dumps_core(&mut desk, 0);
+    assert_eq!(desk.story(), ["link 0 to b", "start c"]);
+    desk.hear(Event::Exited { worker: desk.worker(0), status: ExitStatus::Signal(11) });
+    assert_eq!(desk.story(), ["reap a", "remove socket of a"]);
+    desk.online(desk.worker(2));
+    assert_eq!(desk.story(), ["link 0 to c"]);
+}
+
+#[test]
 fn slow_death_is_one_failure_whose_reason_is_the_exit() {
     let mut desk = Desk::up("");
     dumps_core(&mut desk, 0);

@@ -15,6 +15,7 @@ mod health;
 mod limits;
 mod log;
 mod manager;
+mod neighbours;
 mod operations;
 mod overlap;
 mod relay;

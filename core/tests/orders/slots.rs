@@ -117,7 +117,7 @@ fn a_worker_that_boots_for_a_slot_that_is_to_go_goes_as_well() {
     desk.exit(desk.worker(1));
     desk.story();
     desk.ask("w", set_workers(1));
-    assert_eq!(desk.story(), ["SIGTERM to c"]);
+    assert_eq!(desk.story(), ["SIGTERM to c", "remove link 1"]);
 
     // Nor does one stay that is being created.
     let mut desk = up("");

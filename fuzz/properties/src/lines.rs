@@ -313,7 +313,9 @@ fn status(input: &mut Input<'_>) -> Status {
         failures: input.number(),
         retry: input.flag().then(|| time(input)),
         reason: input.maybe_text(),
+        served_by: input.flag().then(|| worker(input)),
     };
+    let spare = |input: &mut Input<'_>| (SlotIndex(input.number()), input.flag().then(|| worker(input)));
     let standby = |input: &mut Input<'_>| FailingStandby {
         missing: input.number(),
         failures: input.number(),
@@ -335,6 +337,7 @@ fn status(input: &mut Input<'_>) -> Status {
         vacant: (0..input.below(3)).map(|_| vacant(input)).collect(),
         generation: input.number(),
         release: input.maybe_text(),
+        spare: (0..input.below(3)).map(|_| spare(input)).collect(),
         failing_standby: input.flag().then(|| standby(input)),
         failures: (0..input.below(3)).map(|_| failures(input)).collect(),
         suspended: input.flag(),

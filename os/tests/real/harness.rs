@@ -119,6 +119,7 @@ pub fn config(folder: &Path) -> Config {
         socket_dir: folder.to_owned(),
         ipc_file: folder.join("nodesockd.ipc"),
         workers: NonZeroU32::MIN,
+        slots: None,
         standby: 0,
         env: Env::default(),
         env_files: Vec::new(),

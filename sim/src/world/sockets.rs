@@ -130,14 +130,18 @@ impl World {
             !listener.held && !self.processes.iter().any(|(_, process)| holds(process, socket))
         });
         let abandoned: Vec<String> = abandoned.map(|(socket, _)| socket.clone()).collect();
+        let mut cut_off = Vec::new();
         for socket in abandoned {
             let cause = cause.or_else(|| self.cause_of_unlistening(&socket));
             let cause = cause.or(self.deaths.forgot.then_some(Cause::Forgotten));
-            let Some(listener) = self.listeners.remove(&socket) else { continue };
+            cut_off.extend(self.listeners.remove(&socket).map(|listener| (listener, cause)));
+            self.closed.insert(socket, cause);
+        }
+        // Whoever is cut off may come again by another link, which may have named one of these sockets, too.
+        for (listener, cause) in cut_off {
             for request in &listener.queue {
                 self.lose(*request, cause, format_args!("nobody holds {listener} any more"));
             }
-            self.closed.insert(socket, cause);
         }
     }
 

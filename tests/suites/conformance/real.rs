@@ -67,6 +67,7 @@ impl Real {
             socket_dir: folder.path().to_owned(),
             ipc_file: folder.path().join("nodesockd.ipc"),
             workers: NonZeroU32::MIN,
+            slots: None,
             standby: 0,
             env: Env::default(),
             env_files: Vec::new(),

@@ -9,6 +9,7 @@ mod invalid_file;
 mod limits;
 mod links;
 mod log;
+mod neighbours;
 mod own;
 mod second_daemon;
 mod slow_deaths;

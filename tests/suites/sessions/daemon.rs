@@ -93,6 +93,7 @@ fn config() -> Config {
         tmp_dir: folder,
         socket_file: SocketPattern::parse("app.{worker}.sock").expect("a pattern"),
         workers: NonZeroU32::new(3).expect("not 0"),
+        slots: None,
         standby: 1,
         env: Env::default(),
         env_files: Vec::new(),

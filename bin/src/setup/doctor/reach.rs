@@ -47,7 +47,7 @@ pub(crate) fn look(config: &Config, daemon: &Account, nginx: &Account) -> Vec<Fi
         .into_iter()
         .collect();
     if findings.is_empty() {
-        findings.extend((0..config.workers.get()).find_map(|slot| socket(config, slot, nginx)));
+        findings.extend((0..config.links().get()).find_map(|slot| socket(config, slot, nginx)));
     }
     if findings.is_empty() {
         let (nginx, shown) = (render::word(&nginx.name), render::path(folder));

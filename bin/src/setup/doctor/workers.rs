@@ -13,7 +13,7 @@ use crate::VERSION;
 use crate::render;
 use crate::setup::check::Finding;
 use crate::setup::check::socket::Running;
-use crate::view::StatusView;
+use crate::view::{StatusView, VacantView};
 
 /// How long a worker may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
@@ -62,9 +62,11 @@ fn slots(status: &StatusView, config: &Config) -> Option<Finding> {
     let served = status.workers.iter().filter_map(|worker| worker.idx);
     let slots = served.chain(status.vacant.iter().map(|slot| slot.idx)).max().map_or(0, |last| last + 1);
     (slots > 0 && slots != config.workers.get()).then(|| {
+        // With `slots`, nginx lists links for any number of workers.
+        let nginx = if config.slots.is_some() { "" } else { ", and nginx" };
         Finding::warning(
             format!("the daemon serves {slots} slots, `workers` is {}", config.workers),
-            "`nodesockd reload` goes by the configuration; or change `workers`, and nginx",
+            format!("`nodesockd reload` goes by the configuration; or change `workers`{nginx}"),
         )
     })
 }
@@ -73,9 +75,17 @@ fn states(status: &StatusView) -> Option<Finding> {
     if status.workers.is_empty() && status.vacant.is_empty() {
         return Some(Finding::bad("no workers are running", "`nodesockd start` starts them"));
     }
-    if let Some(slot) = status.vacant.first() {
+    let alone = |slot: &&VacantView| slot.served_by.is_none();
+    if let Some(slot) = status.vacant.iter().find(alone).or(status.vacant.first()) {
         let reason = render::because(slot.reason.as_deref(), render::SENTENCE);
-        return Some(Finding::bad(format!("nobody serves slot {}{reason}", slot.idx), "see the app's log"));
+        let help = "see the app's log";
+        return Some(match &slot.served_by {
+            None => Finding::bad(format!("nobody serves slot {}{reason}", slot.idx), help),
+            Some(_) => Finding::warning(
+                format!("slot {} has no worker, another slot's serves it as well{reason}", slot.idx),
+                help,
+            ),
+        });
     }
     status.suspended.then(|| {
         Finding::warning(

@@ -26,6 +26,7 @@ pub(super) fn text(app: &App, tmp_dir: &Path) -> String {
         "\n# Sockets of the workers and of the daemon. nginx has to get in, and deploys must not replace it: in production a\n\
          # folder such as /run/{name} is best.\ntmpDir = {tmp_dir}\n\n\
          # How many workers serve at a time; \"auto\" is one for each CPU. nginx lists a server for each.\nworkers = 2\n\n\
+         # How many servers nginx lists, if the number of workers is to change without a change of nginx.\n# slots = 8\n\n\
          # How many spare workers wait to take over from one that fails.\n# standby = 1\n\n\
          # What workers get from the daemon's environment, besides NODE_ENV, PATH, HOME, LANG and TZ.\n\
          # env = [\"DATABASE_URL\"]\n\n\

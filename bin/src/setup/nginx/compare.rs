@@ -30,8 +30,10 @@ pub struct Served {
     pub socket_dir: PathBuf,
     /// `socketFile`
     pub socket_file: SocketPattern,
-    /// `workers`
+    /// `slots`, or `workers` without it.
     pub slots: u32,
+    /// Which of the two it is.
+    pub slots_key: &'static str,
     /// `options.shutdownTimeout`
     pub shutdown_timeout: Duration,
     /// After which a worker closes an idle connection.
@@ -48,7 +50,8 @@ impl Served {
         Self {
             socket_dir: config.socket_dir.clone(),
             socket_file: config.socket_file.clone(),
-            slots: config.workers.get(),
+            slots: config.links().get(),
+            slots_key: if config.slots.is_some() { "slots" } else { "workers" },
             shutdown_timeout: config.options.shutdown_timeout,
             keep_alive: WORKER_KEEP_ALIVE,
             answers_kept: config.options.ready == Ready::Report,
@@ -157,12 +160,13 @@ impl Group<'_> {
                 }
                 Some(Named::Link(SlotIndex(slot))) => findings.push(Finding::bad(
                     format!(
-                        "{}: nginx tries slot {slot}, but `workers` is {}, so there are slots 0 to {} only",
+                        "{}: nginx tries slot {slot}, but `{}` is {}, so there are slots 0 to {} only",
                         server.place,
+                        self.served.slots_key,
                         self.served.slots,
                         self.served.slots - 1
                     ),
-                    "remove this `server`, or raise `workers`",
+                    format!("remove this `server`, or raise `{}`", self.served.slots_key),
                 )),
                 Some(Named::Socket(_) | Named::TemporaryLink) | None => findings.push(Finding::bad(
                     format!(
@@ -381,6 +385,7 @@ mod tests {
             socket_dir: "/run/shop".into(),
             socket_file: SocketPattern::parse("app.{worker}.sock").unwrap(),
             slots: 2,
+            slots_key: "workers",
             shutdown_timeout: Duration::from_secs(10),
             keep_alive: WORKER_KEEP_ALIVE,
             answers_kept: true,

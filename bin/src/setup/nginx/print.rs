@@ -18,11 +18,12 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 pub fn print(config: &Config, args: &NginxArgs) -> String {
     let upstream = plain::name(&config.name, '-');
     let connection = format!("${}_connection", plain::name(&config.name, '_').replace(['-', '.'], "_"));
-    let slots = config.workers.get();
+    let slots = config.links().get();
     // Workers that are told by SIGTERM close what nginx keeps, maybe while it sends a request.
     let keeps = config.options.ready == Ready::Report;
     let idle =
         KEEPALIVE_TIMEOUT.min(config.options.shutdown_timeout / 2).max(Duration::from_secs(1)).as_secs();
+    let key = if config.slots.is_some() { "`slots`" } else { "`workers`" };
     let kept = slots.saturating_mul(2).max(16);
     let mut text = format!(
         "# Made by `nodesockd nginx`, for the `http` block: /etc/nginx/conf.d/{upstream}.conf, say.\n\n"
@@ -40,7 +41,7 @@ pub fn print(config: &Config, args: &NginxArgs) -> String {
         text,
         "# WebSockets get their connection upgraded; {others}\n\
          map $http_upgrade {connection} {{\n  default upgrade;\n  \"\" {value};\n}}\n\n\
-         upstream {upstream} {{\n  # One server for each slot: as many as `workers` says. max_fails=0, because after a\n  \
+         upstream {upstream} {{\n  # One server for each slot: as many as {key} says. max_fails=0, because after a\n  \
          # failure another worker has the slot.\n"
     );
     for slot in 0..slots {

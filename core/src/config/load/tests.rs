@@ -70,6 +70,15 @@ fn two_lines_are_enough() {
 }
 
 #[test]
+fn fewer_slots_than_workers_are_refused() {
+    let text = |slots: u32| format!("{MINIMAL}workers = 3\nslots = {slots}\n");
+    let config = Files::of([("nodesockd.toml", text(3).as_str())]).search().unwrap();
+    assert_eq!((config.links().get(), config.workers.get()), (3, 3));
+    let problems = Files::of([("nodesockd.toml", text(2).as_str())]).search().unwrap_err();
+    assert_eq!(problems[0].message, "`slots` is 2, but there are 3 `workers`");
+}
+
+#[test]
 fn of_all_names_the_first_that_exists_wins_and_no_other_is_read() {
     let names: Vec<_> =
         STEMS.iter().flat_map(|stem| ENDINGS.map(|(ending, _)| format!("{stem}.{ending}"))).collect();

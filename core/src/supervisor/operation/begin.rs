@@ -124,6 +124,15 @@ fn scale(pool: &mut Pool, operations: &mut Operations, kind: Kind, to: RequestRe
         let reply = Reply::failed(Some(Code::Usage), vec![words]);
         return pool.requests.reply(&mut pool.effects, &to, reply);
     }
+    if let Some(slots) = pool.config.slots.filter(|slots| desired.slots > slots.get().max(pool.desired.slots))
+    {
+        let words = format!(
+            "{} workers are more than there are links for nginx ({slots}, key `slots`); raise `slots`, add the links to nginx, and reload both",
+            desired.slots
+        );
+        let reply = Reply::failed(Some(Code::Usage), vec![words]);
+        return pool.requests.reply(&mut pool.effects, &to, reply);
+    }
     if refuse_while_busy(pool, operations, &to) {
         return;
     }

@@ -6,7 +6,7 @@ use crate::action::Action;
 use crate::config::Config;
 use crate::event::Failure;
 use crate::id::{SlotIndex, WorkerId};
-use crate::supervisor::slot::{LinkChange, Removed};
+use crate::supervisor::slot::{LinkChange, Relation, Removed, Slot};
 use crate::supervisor::worker::Worker;
 use crate::wire::{Stage, ToWorker};
 
@@ -17,15 +17,16 @@ use super::{Pool, health, retire, sockets};
 pub(in crate::supervisor) enum Swap {
     /// Nobody had ordered it.
     Unknown,
-    /// The link names the worker now, instead of `before`.
+    /// The link names its slot's worker now, instead of `before`.
     Done { before: Option<WorkerId> },
+    /// The link names a worker of another slot now.
+    Lent,
     /// The link is what it was.
     Failed(String),
 }
 
 /// Orders a slot's link to name a worker, under `config`.
 pub(in crate::supervisor) fn publish(pool: &mut Pool, index: SlotIndex, id: WorkerId, config: &Config) {
-    let (link, symlinks) = (config.socket_file.link(index), config.options.symlinks);
     let Some(worker) = pool.workers.get(id) else { return };
     let inherited = sockets::socket_for(pool, worker, index, config).map(Arc::from);
     let promoted = worker.is_standby();
@@ -35,17 +36,29 @@ pub(in crate::supervisor) fn publish(pool: &mut Pool, index: SlotIndex, id: Work
         }
         worker.takes_slot(index, inherited);
     });
-    let Some(socket) = pool.workers.get(id).and_then(Worker::socket).cloned() else { return };
-    let (to, target) = (link.clone(), Arc::clone(&socket));
-    pool.slots.change(index, |slot| {
-        slot.swaps(LinkChange::To { worker: id, link: to, socket: target, promoted });
-    });
     if promoted {
         pool.settled.touch_standbys();
     }
     if defect!(StandbyResumedBeforeSwap) && promoted && !pool.desired.suspended {
         resume(pool, id);
     }
+    let relation = if promoted { Relation::Standby } else { Relation::Own };
+    swap(pool, index, id, relation, config);
+}
+
+/// Orders the link of a slot without a worker of its own to name one that serves another slot.
+pub(in crate::supervisor) fn lend(pool: &mut Pool, index: SlotIndex, id: WorkerId) {
+    let config = Arc::clone(&pool.config);
+    swap(pool, index, id, Relation::Neighbour, &config);
+}
+
+fn swap(pool: &mut Pool, index: SlotIndex, id: WorkerId, relation: Relation, config: &Config) {
+    let (link, symlinks) = (config.socket_file.link(index), config.options.symlinks);
+    let Some(socket) = pool.workers.get(id).and_then(Worker::socket).cloned() else { return };
+    let (to, target) = (link.clone(), Arc::clone(&socket));
+    pool.slots.change(index, |slot| {
+        slot.swaps(LinkChange::To { worker: id, relation, link: to, socket: target });
+    });
     if defect!(LinkRemovedBeforeSwap) {
         pool.effects.order(Action::Withdraw { slot: index, link: link.clone() });
     }
@@ -61,10 +74,12 @@ pub(in crate::supervisor) fn published(
     result: Result<(), Failure>,
 ) -> Swap {
     let change = pool.slots.get(index).and_then(|slot| slot.change().cloned());
-    let Some(LinkChange::To { worker, link, socket, promoted }) = change else { return Swap::Unknown };
+    let Some(LinkChange::To { worker, relation, link, socket }) = change else { return Swap::Unknown };
     if worker != id {
         return Swap::Unknown;
     }
+    pool.slots.touch_homeless();
+    let promoted = relation == Relation::Standby;
     if promoted {
         pool.settled.touch_standbys();
     }
@@ -75,6 +90,7 @@ pub(in crate::supervisor) fn published(
         if promoted && pool.workers.get(id).is_some_and(Worker::is_ready) {
             pool.workers.change(id, Worker::demoted);
         }
+        retire::left_by_guest(pool, id);
         return Swap::Failed(failure.0);
     }
     if let Some(worker) = pool.workers.get(id) {
@@ -83,7 +99,8 @@ pub(in crate::supervisor) fn published(
         }
         pool.workers.change(id, Worker::named);
     }
-    let swapped = pool.slots.change(index, |slot| slot.swapped(id, link, socket));
+    touch_named_socket(pool, index);
+    let swapped = pool.slots.change(index, |slot| slot.swapped(id, relation, link, socket));
     if let Some(before) = swapped.before.and_then(|before| Some((before, pool.workers.get(before)?))) {
         // Its slot has another owner now.
         let slot = before.1.slot();
@@ -92,7 +109,17 @@ pub(in crate::supervisor) fn published(
     if let Some(link) = swapped.former_link.filter(|_| !defect!(OldLinkLeft)) {
         pool.effects.order(Action::Withdraw { slot: index, link });
     }
-    Swap::Done { before: swapped.before }
+    if let Some(left) = swapped.left {
+        retire::left_by_guest(pool, left);
+    }
+    if relation != Relation::Neighbour {
+        return Swap::Done { before: swapped.before };
+    }
+    tracing::info!(worker = %id.short(), slot = index.0, "worker serves this slot as well");
+    if let Some(before) = swapped.before {
+        retire::retire(pool, before);
+    }
+    Swap::Lent
 }
 
 /// `id` serves the slot now, in place of `before`.
@@ -147,6 +174,12 @@ pub(in crate::supervisor) fn withdraw(pool: &mut Pool, index: SlotIndex) {
     }
 }
 
+/// The socket that a slot's link names may not be needed any more: it may be another slot's.
+fn touch_named_socket(pool: &mut Pool, index: SlotIndex) {
+    let named = pool.slots.get(index).and_then(Slot::linked_to).map(ToString::to_string);
+    pool.listeners.touch(named.filter(|name| pool.listeners.get(name).is_some()));
+}
+
 /// A link was removed, or could not be.
 pub(in crate::supervisor) fn withdrawn(
     pool: &mut Pool,
@@ -156,12 +189,15 @@ pub(in crate::supervisor) fn withdrawn(
 ) {
     let now = pool.now();
     let failure = result.err().map(|failure| failure.0);
+    touch_named_socket(pool, index);
     let removed = pool.slots.change(index, |slot| slot.removed(now, link, failure.as_deref()));
     if let Some(failure) = failure {
         let former = if removed == Removed::FormerLink { "old " } else { "" };
         tracing::warn!(slot = index.0, "cannot remove the {former}link {link}: {failure}");
     }
-    if let Removed::Released(owner) = removed {
-        retire::retire(pool, owner);
+    match removed {
+        Removed::Released(owner) => retire::retire(pool, owner),
+        Removed::Left(neighbour) => retire::left_by_guest(pool, neighbour),
+        Removed::FormerLink | Removed::Unowned | Removed::Again => {}
     }
 }

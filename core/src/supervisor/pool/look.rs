@@ -88,7 +88,7 @@ fn notice(pool: &mut Pool, swapping: bool) {
     }
     if pool.settled.aim(pool.desired, pool.life, swapping, &pool.config) {
         pool.settled.touch_standbys();
-        pool.slots.touch_all(pool.desired.slots);
+        pool.slots.touch_all(pool.links());
         pool.listeners.touch_all();
     }
 }

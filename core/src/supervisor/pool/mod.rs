@@ -12,6 +12,7 @@
 //! | `links` | swaps and removes links |
 //! | `limits` | replaces workers that are too old or have too much memory |
 //! | `remains` | cleans up after a worker whose process has ended |
+//! | `neighbours` | has links without a worker of their own name another slot's |
 //! | `vacancies` | starts and promotes workers for what is vacant |
 //! | `surplus` | retires workers and removes links that have no place |
 
@@ -21,6 +22,7 @@ pub(super) mod health;
 pub(super) mod limits;
 pub(super) mod links;
 pub(super) mod look;
+pub(super) mod neighbours;
 mod over_limit;
 pub(super) mod remains;
 pub(super) mod retire;
@@ -29,6 +31,7 @@ pub(super) mod sockets;
 pub(super) mod surplus;
 pub(super) mod vacancies;
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use crate::action::Action;
@@ -130,11 +133,27 @@ impl Pool {
         self.is_serving() && slot.0 < self.desired.slots
     }
 
+    /// How many links there ought to be: `slots`, or one a worker.
+    pub fn links(&self) -> u32 {
+        // `set-workers` may want more workers than the configuration, or fewer.
+        self.config.slots.map_or(0, NonZeroU32::get).max(self.desired.slots)
+    }
+
+    /// The slot is one of those whose link ought to lead to somebody, of the slot or not.
+    pub fn is_linked(&self, slot: SlotIndex) -> bool {
+        self.is_serving() && slot.0 < self.links()
+    }
+
     /// The worker that owns `slot`, if its process still runs for all we know.
     pub fn owner(&self, slot: SlotIndex) -> Option<(WorkerId, &Worker)> {
         let id = self.slots.get(slot)?.owner()?;
         let worker = self.workers.get(id)?;
         worker.process().map(|_| (id, worker))
+    }
+
+    /// The slot's own worker serves it. One that is dying does not, nor does one whose socket was removed.
+    pub fn is_served_by_its_own(&self, slot: SlotIndex) -> bool {
+        self.owner(slot).is_some_and(|(_, owner)| owner.is_ready() && !owner.has_lost_socket())
     }
 
     /// Whether a link names the worker, or named it last.

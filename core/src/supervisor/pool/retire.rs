@@ -18,8 +18,17 @@ use super::{Pool, sockets};
 /// From SIGTERM to SIGKILL.
 const KILL_AFTER: Duration = Duration::from_millis(5000);
 
-/// Takes a worker out of service; no link may name it any more.
+/// Takes a worker out of service; its own slot's link may not name it any more. Links of other slots that do are led
+/// elsewhere first.
 pub(in crate::supervisor) fn retire(pool: &mut Pool, id: WorkerId) {
+    if pool.workers.get(id).is_none() {
+        return;
+    }
+    if pool.slots.has_guests(id) && !defect!(RetiredWithGuests) {
+        let guests: Vec<_> = pool.slots.guests(id).collect();
+        pool.slots.touch(guests);
+        return pool.workers.change(id, Worker::unseat);
+    }
     let Some(worker) = pool.workers.get(id) else { return };
     let around = Surroundings {
         shared: sockets::is_shared(pool, id, worker),
@@ -37,6 +46,14 @@ pub(in crate::supervisor) fn retire(pool: &mut Pool, id: WorkerId) {
         Some(Farewell::TerminateGently(process)) => terminate_gently(pool, id, process),
         Some(Farewell::Forgotten) => pool.workers.remove(id),
         Some(Farewell::Cancelled | Farewell::UnderWay) | None => {}
+    }
+}
+
+/// A link of another slot does not name the worker any more, or could not be led to it.
+pub(in crate::supervisor) fn left_by_guest(pool: &mut Pool, id: WorkerId) {
+    let waits = |worker: &Worker| worker.is_retired() && worker.is_ready();
+    if !pool.slots.has_guests(id) && pool.workers.get(id).is_some_and(waits) {
+        retire(pool, id);
     }
 }
 

@@ -70,6 +70,7 @@ pub(in crate::supervisor) fn listening(
 fn forget(pool: &mut Pool, socket: &str) {
     let slot = pool.listeners.remove(socket);
     pool.slots.touch(slot);
+    pool.slots.touch_naming(socket);
     pool.settled.touch_standbys();
 }
 
@@ -86,6 +87,7 @@ pub(in crate::supervisor) fn close_unneeded(pool: &mut Pool, sockets: &BTreeSet<
     for socket in due {
         if let Some(slot) = pool.listeners.closes(&socket) {
             pool.slots.touch([slot]);
+            pool.slots.touch_naming(&socket);
             pool.settled.touch_standbys();
             pool.effects.order(Action::Unlisten { slot, socket });
         }
@@ -131,9 +133,10 @@ fn is_foreign(pool: &Pool, socket: &str) -> bool {
 }
 
 /// The slot's link names another socket, of a worker's own or of an earlier daemon's. Connections to this one would wait for
-/// nobody.
+/// nobody. While the link names a neighbour's, this one waits for the slot's next worker, and so does what came before.
 fn is_served_by_another(pool: &Pool, slot: SlotIndex, socket: &str) -> bool {
-    linked_to(pool, slot).is_some_and(|linked| linked != socket)
+    let lent = pool.slots.get(slot).is_some_and(|slot| slot.neighbour().is_some());
+    !lent && linked_to(pool, slot).is_some_and(|linked| linked != socket)
 }
 
 /// A link named the worker's socket for a moment, and the worker is never resumed. Whoever connected then is turned away

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use crate::id::{SlotIndex, WorkerId};
+use crate::supervisor::slot::Slot;
 use crate::supervisor::worker::{Place, Role, Worker};
 
-use super::{Pool, links, retire, sockets};
+use super::{Pool, links, neighbours, retire, sockets};
 
 /// Retires, of the workers of `slots`, those that have no place: of slots that are served by others or not wanted. With
 /// `standbys`, standbys beyond the wanted number as well. Owners stay until their link is gone.
@@ -60,27 +61,35 @@ fn has_place(pool: &Pool, id: WorkerId, worker: &Worker, index: SlotIndex) -> bo
     owns || pool.is_wanted(index) && !served && (worker.is_coming() || worker.is_ready())
 }
 
-/// Removes, of the links of `slots`, those that lead nowhere: of slots that ought not to be served, and those whose worker
-/// is gone without a successor at hand, unless the socket keeps what comes.
+/// Sees to the links of `slots` whose worker is gone without a successor at hand, and of those that ought to have none: they
+/// name a neighbour, or are removed if there is none, unless the socket keeps what comes. Links of no use are removed.
 pub(in crate::supervisor) fn clear_links(pool: &mut Pool, slots: &BTreeSet<SlotIndex>) {
     for index in slots {
-        let Some(slot) = pool.slots.get(*index) else { continue };
-        if slot.is_changing() {
-            continue;
+        clear_link(pool, *index);
+    }
+}
+
+fn clear_link(pool: &mut Pool, index: SlotIndex) {
+    if pool.slots.get(index).is_some_and(Slot::is_changing) {
+        return;
+    }
+    let one_less = SlotIndex(index.0 - u32::from(defect!(SlotTooMany) && index.0 > 0));
+    let (wanted, linked) = (pool.is_wanted(one_less), pool.is_linked(one_less));
+    let owned = pool.owner(index).is_some();
+    if linked && !(wanted && pool.is_served_by_its_own(index)) && neighbours::lend(pool, index) {
+        return;
+    }
+    let Some(slot) = pool.slots.get(index) else { return };
+    let served = || owned || sockets::keeps_requests(pool, index);
+    if slot.link().is_none() {
+        if linked {
+            pool.slots.change(index, Slot::is_vacated);
+        } else {
+            pool.slots.remove(index);
         }
-        let one_less = SlotIndex(index.0 - u32::from(defect!(SlotTooMany) && index.0 > 0));
-        let wanted = pool.is_wanted(one_less);
-        let served = || pool.owner(*index).is_some() || sockets::keeps_requests(pool, *index);
-        if slot.link().is_none() {
-            if wanted {
-                pool.slots.change(*index, |slot| slot.set_owner(None));
-            } else {
-                pool.slots.remove(*index);
-            }
-        } else if slot.removal_failures().permits(pool.now())
-            && (!wanted && !defect!(StopLeavesLinks) || !served())
-        {
-            links::withdraw(pool, *index);
-        }
+    } else if slot.removal_failures().permits(pool.now())
+        && (!wanted && !defect!(StopLeavesLinks) || !served())
+    {
+        links::withdraw(pool, index);
     }
 }

@@ -13,7 +13,7 @@ use crate::supervisor::worker::health::Answer;
 use crate::supervisor::worker::{Place, Role, Worker};
 use crate::time::Time;
 
-use super::{Pool, boot, health, links, sockets};
+use super::{Pool, boot, health, links, neighbours, sockets};
 
 /// A worker that boots for a slot, as at the daemon's own start, is given this long before a standby takes the slot:
 /// the two usually come up together, and one of them would have booted in vain.
@@ -46,6 +46,10 @@ pub(in crate::supervisor) fn fill(pool: &mut Pool, slots: &BTreeSet<SlotIndex>, 
 
 fn fill_slot(pool: &mut Pool, index: SlotIndex, slots_ahead: u32) {
     let need = need(pool, index);
+    if matches!(need, Need::Worker { .. }) && !pool.is_served_by_its_own(index) {
+        // Before a process is started, which takes longer.
+        neighbours::lend(pool, index);
+    }
     let config = Arc::clone(&pool.config);
     let rename = match need {
         // It is in the table from now on, even if nothing can be done for it yet.

@@ -14,7 +14,7 @@ use crate::state::{DeployRecord, Leftovers, RecordedStage, State, Survivor, Work
 use crate::supervisor::generation::Generation;
 use crate::supervisor::goal::Desired;
 use crate::supervisor::operation::{Operations, release_link};
-use crate::supervisor::pool::{Pool, health, retire};
+use crate::supervisor::pool::{Pool, health, links, retire};
 use crate::supervisor::worker::{Adopted, Channel, Exposure, Place, Protocol, Role, Start, Worker};
 
 use super::links::{OwnedLink, adopt_links, adopt_listeners};
@@ -160,6 +160,7 @@ pub(super) fn adopt_worker(
         (None, Some(_)) => Role::Holding(Place::Standby),
         (None, None) => Role::Retired { from: None },
     };
+    let named = owned.is_some() || pool.slots.has_guests(id);
     let outdated = fate == Fate::Replaced;
     let now = pool.now();
     let options = &pool.config.options;
@@ -167,8 +168,8 @@ pub(super) fn adopt_worker(
     let speaks = record.map_or(options.ready == Ready::Report, |record| !record.mute);
     let channel = Channel::Expected { until: now + REUNION };
     let adopted = match stage {
-        // A link names it, so it was ready.
-        RecordedStage::Booting | RecordedStage::BootingSuspended if owned.is_some() => {
+        // A link names it, of its own slot or another, so it was ready.
+        RecordedStage::Booting | RecordedStage::BootingSuspended if named => {
             Adopted::Ready { broken: outdated }
         }
         RecordedStage::Booting | RecordedStage::BootingSuspended => Adopted::Booting,
@@ -198,7 +199,7 @@ pub(super) fn adopt_worker(
     let listeners = record.map(|record| record.listeners.clone()).unwrap_or_default();
     let exposure = if leaving {
         Exposure::Drained
-    } else if stage.is_booting() && owned.is_none() {
+    } else if stage.is_booting() && !named {
         Exposure::Unseen
     } else {
         Exposure::Named
@@ -220,6 +221,10 @@ pub(super) fn adopt_worker(
     health::begin(pool, id);
     if let Some(slot) = owned.filter(|_| !leaving) {
         pool.slots.change(slot, |slot| slot.set_owner(Some(id)));
+        if !speaks && !pool.desired.suspended {
+            // The earlier daemon has died between link and resume. This worker will never report.
+            links::resume(pool, id);
+        }
     }
     if leaving && !speaks {
         retire::terminate_again(pool, id, process);

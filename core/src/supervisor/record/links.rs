@@ -13,7 +13,8 @@ use crate::supervisor::pool::Pool;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OwnedLink {
     pub slot: SlotIndex,
-    /// The worker that serves behind it; none if a worker has inherited the socket that may.
+    /// The worker of the slot that serves behind it; none if that is a neighbour, or a worker has inherited the socket that
+    /// may.
     pub owner: Option<WorkerId>,
 }
 
@@ -37,15 +38,24 @@ pub(super) fn adopt_links(pool: &mut Pool, left: &Leftovers) -> Vec<OwnedLink> {
     found.sort_by_key(|link| (link.slot, link.name != pool.config.socket_file.link(link.slot)));
     let mut kept: Vec<OwnedLink> = Vec::new();
     for FoundLink { slot, name, socket } in found {
-        let owner = owner_of(pool, &socket, left);
+        let named = owner_of(pool, &socket, left);
+        let of_another = |id: &WorkerId| {
+            let home = left.record(*id).and_then(|record| record.slot);
+            home.is_some_and(|home| home != slot) || kept.iter().any(|kept| kept.owner == Some(*id))
+        };
+        let neighbour = named.filter(of_another);
+        let owner = named.filter(|_| neighbour.is_none());
         let awaited =
             left.holders(&socket).any(|holder| holder.slot.is_none_or(|its| its == slot) && !holder.new);
         let taken = kept.last().is_some_and(|kept| kept.slot == slot);
-        if !taken && (owner.is_some() || awaited) && !defect!(AdoptionForgetsLinks) {
+        if !taken && (named.is_some() || awaited) && !defect!(AdoptionForgetsLinks) {
             let target = Arc::from(socket);
-            pool.slots.change(slot, |slot| slot.is_found(name, target));
+            pool.slots.change(slot, |slot| {
+                slot.is_found(name, target);
+                neighbour.into_iter().for_each(|id| slot.is_lent(id));
+            });
             kept.push(OwnedLink { slot, owner });
-        } else if owner.is_some() || pool.listeners.get(&socket).is_some() {
+        } else if named.is_some() || pool.listeners.get(&socket).is_some() {
             pool.effects.order(Action::Withdraw { slot, link: name });
         }
     }

@@ -166,6 +166,8 @@ fn record(pool: &Pool, id: WorkerId, worker: &Worker) -> Option<WorkerRecord> {
             RecordedStage::BootingSuspended
         }
         worker::State::Spawning { .. } | worker::State::Booting { .. } => RecordedStage::Booting,
+        // It goes as soon as no link of another slot names it.
+        worker::State::Ready { .. } if worker.is_retired() => RecordedStage::Draining,
         worker::State::Ready { broken: true, .. } => RecordedStage::Broken,
         worker::State::Ready { suspended, .. } if *suspended || untold => RecordedStage::Suspended,
         worker::State::Ready { .. } => RecordedStage::Online,

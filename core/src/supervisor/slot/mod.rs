@@ -1,5 +1,6 @@
 //! One slot: the link that nginx follows, whose socket it names, and what has failed about it.
 
+pub(super) mod neighbours;
 pub(super) mod table;
 
 use std::sync::Arc;
@@ -18,8 +19,10 @@ pub(super) const LAST_TRIES: u32 = 5;
 /// A slot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Slot {
-    /// The worker whose socket the link names.
+    /// The worker of the slot whose socket the link names.
     owner: Option<WorkerId>,
+    /// The worker of another slot whose socket the link names, while the slot has none of its own.
+    neighbour: Option<WorkerId>,
     /// The link's file name, if it exists.
     link: Option<String>,
     /// The file name of the socket that the link names, or named last.
@@ -55,10 +58,21 @@ impl History {
 /// A change of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum LinkChange {
-    /// The link is going to name the socket of this worker, which was a standby if `promoted`.
-    To { worker: WorkerId, link: String, socket: Arc<str>, promoted: bool },
+    /// The link is going to name the socket of this worker.
+    To { worker: WorkerId, relation: Relation, link: String, socket: Arc<str> },
     /// The link is being removed.
     Removal,
+}
+
+/// What the worker that a link is going to name is to the slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Relation {
+    /// It was started for the slot.
+    Own,
+    /// It was a standby.
+    Standby,
+    /// It serves another slot, and goes on with that.
+    Neighbour,
 }
 
 /// What became of the removal of a link.
@@ -69,6 +83,8 @@ pub(super) enum Removed {
     FormerLink,
     /// The link is gone, or given up; this worker owned it.
     Released(WorkerId),
+    /// The link is gone, or given up; it named this worker of another slot.
+    Left(WorkerId),
     /// The link is gone, or given up, and nobody owned it.
     Unowned,
     /// The removal failed and is tried again.
@@ -78,8 +94,10 @@ pub(super) enum Removed {
 /// A link that names another socket now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Swapped {
-    /// Who was named before.
+    /// The worker of the slot that was named before.
     pub before: Option<WorkerId>,
+    /// The worker of another slot that was named before.
+    pub left: Option<WorkerId>,
     /// The link by an earlier `socketFile`, which nobody looks for any more.
     pub former_link: Option<String>,
 }
@@ -94,6 +112,11 @@ impl Slot {
     /// The worker whose socket the link names.
     pub fn owner(&self) -> Option<WorkerId> {
         self.owner
+    }
+
+    /// The worker of another slot whose socket the link names.
+    pub fn neighbour(&self) -> Option<WorkerId> {
+        self.neighbour
     }
 
     /// The link's file name, if it exists.
@@ -137,7 +160,7 @@ impl Slot {
 
     /// The link is going to name a worker that was a standby.
     pub fn is_promoting(&self) -> bool {
-        matches!(self.change, Some(LinkChange::To { promoted: true, .. }))
+        matches!(self.change, Some(LinkChange::To { relation: Relation::Standby, .. }))
     }
 
     pub fn worker_failures(&self) -> &Backoff {
@@ -159,6 +182,16 @@ impl Slot {
 
     pub fn set_owner(&mut self, owner: Option<WorkerId>) {
         self.owner = owner;
+    }
+
+    /// An earlier daemon had the link name this worker of another slot.
+    pub fn is_lent(&mut self, neighbour: WorkerId) {
+        self.neighbour = Some(neighbour);
+    }
+
+    /// It has no link, and so nobody is named.
+    pub fn is_vacated(&mut self) {
+        (self.owner, self.neighbour) = (None, None);
     }
 
     /// A worker of the slot failed after having worked for `worked`.
@@ -201,14 +234,25 @@ impl Slot {
     }
 
     /// The link was swapped to name `worker`.
-    pub fn swapped(&mut self, worker: WorkerId, link: String, socket: Arc<str>) -> Swapped {
+    pub fn swapped(
+        &mut self,
+        worker: WorkerId,
+        relation: Relation,
+        link: String,
+        socket: Arc<str>,
+    ) -> Swapped {
         self.change = None;
         self.lost = false;
         self.swap_failures.succeeded();
         self.target = Some(socket);
-        let before = self.owner.replace(worker).filter(|before| *before != worker);
+        let (owner, neighbour) = match relation {
+            Relation::Own | Relation::Standby => (Some(worker), None),
+            Relation::Neighbour => (None, Some(worker)),
+        };
+        let before = std::mem::replace(&mut self.owner, owner).filter(|before| *before != worker);
+        let left = std::mem::replace(&mut self.neighbour, neighbour).filter(|left| *left != worker);
         let former_link = self.link.replace(link.clone()).filter(|former| *former != link);
-        Swapped { before, former_link }
+        Swapped { before, left, former_link }
     }
 
     /// The link could not be swapped.
@@ -242,26 +286,22 @@ impl Slot {
         if self.link.is_some() && !self.is_given_up() {
             return Removed::Again;
         }
-        self.owner.take().map_or(Removed::Unowned, Removed::Released)
+        match (self.owner.take(), self.neighbour.take()) {
+            (Some(owner), _) => Removed::Released(owner),
+            (None, Some(neighbour)) => Removed::Left(neighbour),
+            (None, None) => Removed::Unowned,
+        }
     }
 }
 
 impl From<&Slot> for SlotRecord {
     fn from(slot: &Slot) -> Self {
         // A hand-off happens between two orders: no link is being changed. The next program looks at links by itself.
-        let Slot {
-            owner,
-            link,
-            target,
-            lost: _,
-            change: _,
-            worker_failures,
-            swap_failures,
-            removal_failures,
-            history,
-        } = slot;
+        let Slot { owner, neighbour, link, target, lost: _, change: _, .. } = slot;
+        let Slot { worker_failures, swap_failures, removal_failures, history, .. } = slot;
         Self {
             owner: *owner,
+            neighbour: *neighbour,
             link: link.clone(),
             target: target.as_ref().map(ToString::to_string),
             backoff: worker_failures.into(),
@@ -277,6 +317,7 @@ impl From<SlotRecord> for Slot {
     fn from(record: SlotRecord) -> Self {
         let SlotRecord {
             owner,
+            neighbour,
             link,
             target,
             backoff,
@@ -287,6 +328,7 @@ impl From<SlotRecord> for Slot {
         } = record;
         Self {
             owner,
+            neighbour,
             link,
             target: target.map(Arc::from),
             lost: false,

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::id::SlotIndex;
+use crate::id::{SlotIndex, WorkerId};
 use crate::supervisor::timer::{Deadlines, Timer};
 use crate::time::Time;
 
 use super::Slot;
+use super::neighbours::{Host, Neighbours};
 
 /// All slots that ought to be served, and those whose link is not gone yet.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +25,7 @@ pub(in crate::supervisor) struct Slots {
     promotion_of: BTreeMap<SlotIndex, Time>,
     /// The sockets that links name.
     named: BTreeMap<Arc<str>, BTreeSet<SlotIndex>>,
+    neighbours: Neighbours,
     changing: usize,
     promoting: usize,
     touched: BTreeSet<SlotIndex>,
@@ -91,6 +93,57 @@ impl Slots {
     /// Whether a link names this socket.
     pub fn names(&self, socket: &str) -> bool {
         self.named.contains_key(socket)
+    }
+
+    /// The slots whose links name the socket.
+    pub fn naming(&self, socket: &str) -> impl Iterator<Item = SlotIndex> + '_ {
+        self.named.get(socket).into_iter().flatten().copied()
+    }
+
+    /// Slots whose links name the socket are to be looked at.
+    pub fn touch_naming(&mut self, socket: &str) {
+        self.touched.extend(self.named.get(socket).into_iter().flatten());
+    }
+
+    /// The slots whose link names this worker of another slot, or is going to.
+    pub fn guests(&self, worker: WorkerId) -> impl Iterator<Item = SlotIndex> + '_ {
+        self.neighbours.guests(worker)
+    }
+
+    /// A link of another slot names the worker, or is going to.
+    pub fn has_guests(&self, worker: WorkerId) -> bool {
+        self.guests(worker).next().is_some()
+    }
+
+    /// Links of other slots may name the worker.
+    pub fn is_host(&self, worker: WorkerId) -> bool {
+        self.neighbours.is_host(worker)
+    }
+
+    /// The worker that the link of another slot is to name next.
+    pub fn next_host(&self) -> Option<WorkerId> {
+        self.neighbours.next_host()
+    }
+
+    /// The link of a slot leads nowhere until there is a host.
+    pub fn needs_host(&mut self, index: SlotIndex) {
+        self.neighbours.needs_host(index);
+    }
+
+    /// Slots that have asked for a host in vain are to be looked at again.
+    pub fn touch_homeless(&mut self) {
+        let homeless = self.neighbours.take_homeless();
+        self.touch(homeless);
+    }
+
+    /// Who may be named by links of other slots because it serves this one. Returns the slots to which that matters.
+    pub fn set_host(&mut self, index: SlotIndex, host: Option<Host>) -> BTreeSet<SlotIndex> {
+        self.neighbours.set_host(index, host)
+    }
+
+    /// Two workers of which the second one ought to be named by a link that names the first one.
+    pub fn unequal_hosts(&self) -> Option<(WorkerId, WorkerId)> {
+        self.neighbours.unequal()
     }
 
     /// Something about the slot may have changed that is not in the slot itself.
@@ -183,6 +236,7 @@ impl Slots {
     }
 
     fn update(&mut self, index: SlotIndex, before: Option<&Slot>, after: Option<&Slot>) {
+        self.neighbours.update(index, before, after);
         let changing = |slot: Option<&Slot>| usize::from(slot.is_some_and(Slot::is_changing));
         self.changing = self.changing + changing(after) - changing(before);
         let promoting = |slot: Option<&Slot>| usize::from(slot.is_some_and(Slot::is_promoting));

@@ -240,6 +240,7 @@ impl World {
 
     /// The daemon has nothing to do but wait: all exits it knows of are collected, and no more workers boot than may.
     pub(crate) fn check_idle(&mut self) {
+        self.check_links_lead();
         let zombie = self.processes.iter().find(|(_, process)| process.known.exited && !process.known.reaped);
         if let Some((worker, _)) = zombie {
             self.violated(format_args!("{worker} has exited, the daemon knows it, and does not reap it"));

@@ -19,7 +19,7 @@ pub(crate) struct Deploy {
     pub release: Option<usize>,
     asked: Time,
     watch: Duration,
-    /// Who served, by slot.
+    /// Who served one slot only, by slot.
     former: BTreeMap<SlotIndex, Worker>,
     /// What the symlink named before.
     pub before: usize,
@@ -42,13 +42,17 @@ impl World {
         }
         self.releases.deployed(true);
         self.releases.deploys(release);
-        let served = self.oracle.slots.iter().filter_map(|(slot, its)| Some((*slot, its.worker?)));
+        // Of several links that name one worker, all but its own slot's go elsewhere as they like.
+        let slots = &self.oracle.slots;
+        let alone = |worker: Worker| slots.values().filter(|its| its.worker == Some(worker)).count() == 1;
+        let served = slots.iter().filter_map(|(slot, its)| Some((*slot, its.worker?)));
+        let served: BTreeMap<_, _> = served.filter(|(_, worker)| alone(*worker)).collect();
         self.oracle.deploy = Some(Deploy {
             to: to.clone(),
             release,
             asked: self.agenda.now(),
             watch: options.watch,
-            former: served.collect(),
+            former: served,
             before: self.releases.current(),
             moved: false,
             watching: None,

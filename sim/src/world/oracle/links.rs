@@ -16,6 +16,9 @@ const TAKEOVER: Duration = Duration::from_millis(20);
 /// A worker that has been ready for so long, and serves no slot, is a standby and no part of a restart.
 const SETTLED: Duration = Duration::from_secs(2);
 
+/// So long a link may lead nowhere while somebody could serve behind it: the daemon has other things to do, too.
+const ASTRAY: Duration = Duration::from_millis(100);
+
 impl World {
     /// A link is swapped.
     pub fn published(&mut self, link: &str, socket: &str) {
@@ -72,10 +75,22 @@ impl World {
         if let Some(before) = before.filter(|before| before.socket != socket) {
             self.unlinked(&before);
         }
-        let others = self.oracle.slots.iter().find(|(other, its)| **other != slot && its.socket == socket);
-        if let Some((other, _)) = others {
-            let other = *other;
-            self.violated(format_args!("{socket} serves two slots, {other} and {slot}"));
+        let shared = self.oracle.slots.iter().any(|(other, its)| *other != slot && its.socket == socket);
+        if shared {
+            self.marks.count("a link names a neighbour");
+            self.check_neighbour(slot);
+        }
+    }
+
+    /// A link names a worker that serves another slot as well: one that the state of the app allows.
+    fn check_neighbour(&mut self, slot: SlotIndex) {
+        let named = self.oracle.slots.get(&slot).and_then(|slot| slot.worker);
+        let process = named.and_then(|worker| self.processes.get(worker).map(|process| (worker, process)));
+        let Some((worker, process)) = process else { return };
+        if self.oracle.suspended && self.oracle.lifting == 0 && !process.suspended {
+            self.violated(format_args!(
+                "the link of slot {slot} is led to {worker}, which is not suspended in a suspended app"
+            ));
         }
     }
 
@@ -192,7 +207,9 @@ impl World {
         let named = worker.and_then(|worker| self.processes.get(worker));
         let of_use = current.is_some_and(|slot| self.is_of_use(&slot.socket));
         let died = named.map_or(!of_use, |process| process.dying || process.died_by_itself());
-        let known = !died && !self.deaths.forgot && !self.oracle.given_up.contains(&slot);
+        // Without the file of its socket, the link leads nowhere anyway.
+        let astray = current.is_some_and(|slot| self.files.get(&slot.socket).is_none());
+        let known = !died && !astray && !self.deaths.forgot && !self.oracle.given_up.contains(&slot);
         if self.oracle.wanted && slot.0 < self.oracle.floor() && known {
             self.violated(format_args!("{link} is withdrawn although slot {slot} is to be served"));
         }
@@ -206,12 +223,63 @@ impl World {
         }
     }
 
+    /// The daemon waits. No link names a worker of which the daemon knows that it is dead while another one could serve
+    /// behind the link, unless the daemon could not help that.
+    pub(crate) fn check_links_lead(&mut self) {
+        let now = self.agenda.now();
+        let astray = self.links_astray();
+        self.oracle.astray.retain(|slot, _| astray.contains(slot));
+        for slot in astray {
+            let since = *self.oracle.astray.entry(slot).or_insert(now);
+            if now.since(since) >= ASTRAY {
+                let millis = ASTRAY.as_millis();
+                self.violated(format_args!(
+                    "the link of slot {slot} has led nowhere for {millis} ms while another worker could serve"
+                ));
+            }
+        }
+    }
+
+    fn links_astray(&self) -> Vec<SlotIndex> {
+        let oracle = &self.oracle;
+        let unclear = oracle.stops_open > 0 || oracle.lifting > 0 || self.deaths.count > 0 || oracle.quitting;
+        if !oracle.wanted || unclear || !oracle.slots.values().any(|slot| self.could_serve(slot)) {
+            return Vec::new();
+        }
+        let dead = |slot: &Slot| {
+            let process = slot.worker.and_then(|worker| self.processes.get(worker));
+            let helpless = oracle.unswapped.contains(&slot.link) || oracle.stuck.contains(&slot.link);
+            let gone = process.is_some_and(|process| process.known.exited || process.known.dying.is_some());
+            gone && !helpless && !oracle.is_removed(slot)
+        };
+        let promised = |slot: &SlotIndex| slot.0 < oracle.fewest_links.max(oracle.floor());
+        let slots = oracle.slots.iter().filter(|(index, slot)| promised(index) && dead(slot));
+        slots.map(|(index, _)| *index).collect()
+    }
+
+    /// Its worker serves, as far as the daemon knows, and is as the app is.
+    fn could_serve(&self, slot: &Slot) -> bool {
+        let process = slot.worker.and_then(|worker| self.processes.get(worker));
+        process.is_some_and(|process| {
+            let goes = process.known.exited || process.known.told_to_go() || process.asks_to_go();
+            process.alive()
+                && !process.dying
+                && !goes
+                && process.known.online
+                && process.suspended == self.oracle.suspended
+        })
+    }
+
     /// It accepts from the socket because it was told to.
     fn is_told(&self, worker: Worker, socket: &str) -> bool {
         self.processes.get(worker).is_some_and(|process| process.known.told_socket.as_deref() == Some(socket))
     }
 
     fn unlinked(&mut self, slot: &Slot) {
+        // Others name it still.
+        if self.oracle.slots.values().any(|other| other.socket == slot.socket) {
+            return;
+        }
         let now = self.agenda.now();
         if let Some(listener) = self.listeners.get_mut(&slot.socket) {
             listener.unlinked = Some(now);

@@ -49,6 +49,11 @@ pub(crate) struct Oracle {
     pub attempts: u32,
     /// The most workers that may boot at a time.
     pub boots: u32,
+    /// The fewest links that there ought to be by any configuration, and the most.
+    pub fewest_links: u32,
+    pub most_links: u32,
+    /// Since when the link of a slot names a dead worker although others could serve behind it.
+    pub astray: BTreeMap<SlotIndex, Time>,
     /// When workers were ordered lately; when starts ended, or reloads began, that let others begin; and when sockets could
     /// not be opened, without which standbys are of no use.
     pub orders: VecDeque<Time>,
@@ -100,6 +105,9 @@ impl Oracle {
             most_standby: config.standby,
             attempts: config.options.max_start_attempts.get(),
             boots: config.options.boots.get(),
+            fewest_links: config.slots.map_or(0, NonZeroU32::get),
+            most_links: config.links().get(),
+            astray: BTreeMap::new(),
             orders: VecDeque::new(),
             starts: VecDeque::new(),
             unopened: VecDeque::new(),
@@ -404,6 +412,8 @@ impl World {
         oracle.hang_timeout = oracle.hang_timeout.into_iter().chain(config.hang_timeout(true)).min();
         oracle.retiring = oracle.retiring.min(retiring(config));
         oracle.attempts = oracle.attempts.max(config.options.max_start_attempts.get());
+        oracle.fewest_links = oracle.fewest_links.min(config.slots.map_or(0, NonZeroU32::get));
+        oracle.most_links = oracle.most_links.max(config.links().get());
         oracle.boots = oracle.boots.max(config.options.boots.get());
         oracle.counts.insert(config.workers.get(), heard + 1);
         oracle.most = oracle.most.max(config.workers.get());

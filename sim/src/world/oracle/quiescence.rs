@@ -1,6 +1,6 @@
 //! When the faults have stopped, and when the daemon has quit: what is still not as it ought to be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nodesockd_core::id::SlotIndex;
 
@@ -16,8 +16,9 @@ impl World {
             let served = self.served();
             if !self.oracle.counts.contains_key(&served) {
                 let counts: Vec<String> = self.oracle.counts.keys().map(u32::to_string).collect();
-                wrong.push(format!("{served} slots are served, not {}", counts.join(" or ")));
+                wrong.push(format!("{served} workers serve, not {}", counts.join(" or ")));
             }
+            wrong.extend(self.astray());
         }
         wrong.extend(self.litter().into_iter().map(|name| format!("nobody owns {name}")));
         wrong.extend(self.misnamed());
@@ -43,20 +44,37 @@ impl World {
         double.chain(former.map(|(_, name)| format!("{name} is a link of a former name"))).collect()
     }
 
-    /// So many slots, from the first one on, are served.
+    /// So many workers serve behind the links of the slots, from the first one on.
     fn served(&self) -> u32 {
-        let serves = |slot: &u32| {
-            let slot = SlotIndex(*slot);
-            let link = self.oracle.link(slot);
-            let target = link.and_then(|link| self.files.target(link));
-            if let Some(socket) = target.filter(|socket| self.files.get(socket) == Some(&Entry::Ours)) {
-                return self.is_ours(socket) && self.is_tended(socket, None);
-            }
-            let named = link.and_then(|link| self.files.follow(link));
-            let process = named.and_then(|worker| self.processes.get(worker));
-            process.is_some_and(|process| process.known.online && process.traffic.queue.is_some())
-        };
-        u32::try_from((0..self.oracle.most).take_while(serves).count()).unwrap_or(u32::MAX)
+        let links = self.oracle.most.max(self.oracle.most_links);
+        let mut sockets = BTreeSet::new();
+        for slot in 0..links {
+            match self.serves(SlotIndex(slot)) {
+                Some(socket) => sockets.insert(socket),
+                None => break,
+            };
+        }
+        u32::try_from(sockets.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Links that lead nowhere although workers serve.
+    fn astray(&self) -> Vec<String> {
+        let links = (0..self.oracle.fewest_links).map(SlotIndex);
+        let astray = links.filter(|slot| self.serves(*slot).is_none());
+        astray.map(|slot| format!("the link of slot {slot} leads nowhere")).collect()
+    }
+
+    /// The socket behind a slot's link, if somebody serves there.
+    fn serves(&self, slot: SlotIndex) -> Option<String> {
+        let link = self.oracle.link(slot);
+        let target = link.and_then(|link| self.files.target(link));
+        if let Some(socket) = target.filter(|socket| self.files.get(socket) == Some(&Entry::Ours)) {
+            return (self.is_ours(socket) && self.is_tended(socket, None)).then(|| socket.to_owned());
+        }
+        let named = link.and_then(|link| self.files.follow(link));
+        let process = named.and_then(|worker| self.processes.get(worker));
+        let process = process.filter(|process| process.known.online && process.traffic.queue.is_some());
+        process.map(|process| process.id.to_string())
     }
 
     /// All is quiet: no operation is in progress, nor one whose asker has hung up before it was answered.

@@ -1,0 +1,187 @@
+//! Links without a worker of their own lead to one that serves another slot.
+
+use std::num::NonZeroU32;
+
+use nodesockd_core::event::{ExitStatus, Failure};
+use nodesockd_core::id::SlotIndex;
+use nodesockd_core::survey::{Sight, Survey};
+use nodesockd_core::wire::{Code, Request, StartOptions};
+use nodesockd_core::{Action, Event};
+
+use crate::desk::{Desk, restart, suspended};
+
+fn up(keys: &str) -> Desk {
+    let mut desk = Desk::up(keys);
+    desk.orders.clear();
+    desk
+}
+
+fn set_workers(count: u32) -> Request {
+    Request::SetWorkers { count: NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN) }
+}
+
+/// Which worker each link names, by the orders so far.
+fn links(desk: &mut Desk, now: &mut Vec<(u32, char)>) -> String {
+    for line in desk.story() {
+        let words: Vec<&str> = line.split(' ').collect();
+        match words.as_slice() {
+            ["link", slot, "to", worker] => {
+                let slot = slot.parse().unwrap_or_default();
+                now.retain(|(its, _)| *its != slot);
+                now.push((slot, worker.chars().next().unwrap_or('?')));
+            }
+            ["remove", "link", slot] => now.retain(|(its, _)| its.to_string() != *slot),
+            _ => {}
+        }
+    }
+    now.sort_unstable();
+    now.iter().map(|(_, worker)| worker).collect()
+}
+
+#[test]
+fn neighbour_serves_behind_the_link_of_a_worker_that_died() {
+    let mut desk = up("workers = 2");
+    desk.exit(desk.worker(0));
+    // The link first: to start a process takes longer.
+    assert_eq!(desk.story()[..2], ["link 0 to b", "start c"]);
+    let vacant = desk.supervisor.status().vacant;
+    assert_eq!(vacant.iter().map(|slot| slot.served_by).collect::<Vec<_>>(), [Some(desk.worker(1))]);
+    desk.online(desk.worker(2));
+    assert_eq!(desk.story(), ["link 0 to c"]);
+    assert_eq!(desk.supervisor.pending(), None);
+}
+
+#[test]
+fn neighbour_serves_for_a_worker_whose_socket_was_removed() {
+    let mut desk = up("workers = 2");
+    let socket = desk.config.socket_file.socket(desk.worker(0));
+    desk.hear(Event::Surveyed(Survey { entries: [(socket, Sight::Nothing)].into(), ..Survey::default() }));
+    assert_eq!(desk.story()[..2], ["link 0 to b", "start c"]);
+    desk.online(desk.worker(2));
+    assert_eq!(desk.story()[0], "link 0 to c");
+}
+
+#[test]
+fn without_another_worker_the_link_is_removed() {
+    let mut desk = up("workers = 2");
+    desk.exit(desk.worker(0));
+    desk.story();
+    desk.exit(desk.worker(1));
+    let orders = desk.story();
+    assert!(orders.contains(&"remove link 0".to_owned()) && orders.contains(&"remove link 1".to_owned()));
+    // Whoever is ready first serves behind both.
+    desk.online(desk.worker(3));
+    assert_eq!(desk.story(), ["link 1 to d", "link 0 to d"]);
+}
+
+#[test]
+fn links_are_spread_evenly_and_follow_the_number_of_workers() {
+    let (mut desk, mut now) = (Desk::up("workers = 2\nslots = 8"), Vec::new());
+    let count = |links: &str, worker: char| links.chars().filter(|its| *its == worker).count();
+    let all = links(&mut desk, &mut now);
+    assert_eq!((all.len(), count(&all, 'a'), count(&all, 'b')), (8, 4, 4));
+    desk.ask("more", set_workers(4));
+    desk.all_online();
+    let end = desk.end("more").map(|(code, _)| code);
+    let all = links(&mut desk, &mut now);
+    let counts = ['a', 'b', 'c', 'd'].map(|worker| count(&all, worker));
+    assert_eq!((end, counts), (Some(None), [2; 4]));
+    desk.ask("fewer", set_workers(1));
+    assert_eq!(desk.end("fewer").map(|(code, _)| code), Some(None));
+    assert_eq!(links(&mut desk, &mut now), "aaaaaaaa");
+    assert_eq!(desk.supervisor.pending(), None);
+}
+
+#[test]
+fn worker_is_retired_only_when_no_link_names_it() {
+    let mut desk = up("workers = 1\nslots = 3");
+    desk.ask("r", restart(StartOptions::default()));
+    desk.leaves = |action| matches!(action, Action::Publish { slot: SlotIndex(2), .. });
+    desk.online(desk.worker(1));
+    let before = desk.story();
+    assert!(before.contains(&"link 1 to b".to_owned()), "{before:?}");
+    assert!(!before.iter().any(|order| order == "look at a"), "{before:?}");
+    desk.hear(Event::Published { slot: SlotIndex(2), worker: desk.worker(1), result: Ok(()) });
+    assert_eq!(desk.story()[0], "look at a");
+}
+
+#[test]
+fn link_that_cannot_be_led_elsewhere_keeps_its_worker_until_it_can() {
+    let mut desk = up("workers = 1\nslots = 2");
+    desk.ask("r", restart(StartOptions::default()));
+    desk.leaves = |action| matches!(action, Action::Publish { slot: SlotIndex(1), .. });
+    desk.online(desk.worker(1));
+    let failed = |desk: &Desk| Event::Published {
+        slot: SlotIndex(1),
+        worker: desk.worker(1),
+        result: Err(Failure("ENOSPC".into())),
+    };
+    desk.hear(failed(&desk));
+    desk.hear(failed(&desk));
+    assert!(!desk.story().iter().any(|order| order == "look at a" || order == "remove link 1"));
+    desk.leaves = |_| false;
+    desk.pass(std::time::Duration::from_millis(100));
+    let orders = desk.story();
+    assert_eq!(orders[..2], ["link 1 to b", "look at a"]);
+}
+
+#[test]
+fn no_link_is_led_to_a_worker_of_a_rollout_before_the_swap() {
+    let mut desk = up("workers = 2\nslots = 4");
+    desk.ask("r", restart(suspended()));
+    desk.online(desk.worker(2));
+    desk.exit(desk.worker(0));
+    let orders = desk.story();
+    let links: Vec<&String> = orders.iter().filter(|order| order.starts_with("link")).collect();
+    assert!(!links.is_empty() && links.iter().all(|link| link.ends_with("to b")), "{orders:?}");
+}
+
+#[test]
+fn daemon_keeps_a_slot_s_own_socket_while_a_neighbour_serves() {
+    let mut desk = up("workers = 2\n[options]\nlisten = 'daemon'");
+    desk.exit(desk.worker(0));
+    let orders = desk.story();
+    assert!(
+        orders.contains(&"link 0 to b".to_owned()) && !orders.contains(&"close 0".to_owned()),
+        "{orders:?}"
+    );
+    desk.online(desk.worker(2));
+    assert_eq!(desk.story(), ["link 0 to c", "tell c resume"]);
+    assert_eq!(desk.supervisor.pending(), None);
+}
+
+#[test]
+fn more_workers_than_links_are_refused_in_words() {
+    let mut desk = up("workers = 2\nslots = 3");
+    desk.ask("w", set_workers(4));
+    let words = "4 workers are more than there are links for nginx (3, key `slots`); raise `slots`, add the links to nginx, and reload both";
+    assert_eq!(desk.end("w"), Some((Some(Code::Usage), words.to_owned())));
+}
+
+#[test]
+fn stop_removes_all_links() {
+    let mut desk = up("workers = 1\nslots = 3");
+    desk.ask("s", Request::Stop);
+    let orders = desk.story();
+    let removed = orders.iter().filter(|order| order.starts_with("remove link")).count();
+    assert_eq!((removed, desk.supervisor.pending()), (3, None));
+}
+
+#[test]
+fn neighbours_are_known_to_the_next_program() {
+    let mut desk = up("workers = 1\nslots = 2");
+    let (handoff, config) = (desk.hand_off(), desk.config.clone());
+    let daemon = nodesockd_core::supervisor::Daemon {
+        version: "99.0.0".into(),
+        pid: 1,
+        boot: nodesockd_core::id::BootId(2),
+        manager: None,
+        release: None,
+    };
+    let next = nodesockd_core::Supervisor::take_over(config.clone(), daemon, handoff, desk.now);
+    let mut next = Desk::after(&desk, next, config);
+    next.obey();
+    assert!(!next.story().iter().any(|order| order.starts_with("link")), "nothing is led elsewhere");
+    next.hear(Event::Exited { worker: desk.worker(0), status: ExitStatus::Code(1) });
+    assert!(next.story().contains(&"remove link 1".to_owned()));
+}
