@@ -273,7 +273,7 @@ impl World {
         })
     }
 
-    fn reachable(&self, peer: &Peer) -> bool {
+    pub(super) fn reachable(&self, peer: &Peer) -> bool {
         match peer {
             Peer::Client(conn) => self.clients.connections.values().any(|open| open == conn),
             Peer::Worker(id) => self

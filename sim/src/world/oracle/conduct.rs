@@ -157,8 +157,8 @@ impl World {
         }
         let served = self.processes.get(worker).is_some_and(|process| process.known.told_resume.is_some());
         let links: Vec<&Slot> = self.oracle.slots.values().filter(|slot| slot.socket == socket).collect();
-        let (stuck, spoiled) = (&self.oracle.stuck, &self.oracle.spoiled);
-        let stuck = links.iter().any(|slot| stuck.contains(&slot.link) || spoiled.contains(&slot.link));
+        let stuck =
+            links.iter().any(|slot| self.oracle.stuck.contains(&slot.link) || self.oracle.is_removed(slot));
         let drained =
             listener.drained_since().is_none_or(|at| self.agenda.now().since(at) >= self.oracle.drain);
         let (linked, waiting, unseen) = (!links.is_empty(), listener.queue.len(), listener.unseen);
@@ -177,7 +177,8 @@ impl World {
     pub(crate) fn may_be_hastened(&self, old: &Known) -> bool {
         let leaves = |process: &&Proc| {
             let known = &process.known;
-            !known.reaped && (known.unlinked.is_some() || known.draining || known.told_to_go())
+            let replaced = known.unlinked.is_some() || known.succeeded;
+            !known.reaped && (replaced || known.draining || known.told_to_go())
         };
         let leaving = self.processes.iter().map(|(_, process)| process).filter(leaves).count();
         old.told_shutdown.is_some() && leaving > self.oracle.retiring

@@ -58,6 +58,10 @@ impl World {
             watching: None,
             confirmed: false,
         });
+        if !self.reachable(&to.peer) {
+            // It had hung up before the daemon heard of it.
+            self.deploy_left(to.peer);
+        }
     }
 
     /// The client of a deploy is told a step of it.
