@@ -25,7 +25,7 @@ pub struct Options {
 /// What is done to one worker of an app.
 type Trouble = fn(&Stage);
 
-const TROUBLES: [(&str, Trouble); 8] = [
+const TROUBLES: [(&str, Trouble); 11] = [
     ("a link is removed", |stage| fs::remove_file(stage.link()).unwrap()),
     ("a link is replaced by somebody else's", Stage::replace_link),
     ("a worker's socket is removed", |stage| fs::remove_file(stage.socket()).unwrap()),
@@ -33,8 +33,17 @@ const TROUBLES: [(&str, Trouble); 8] = [
     ("`tmpDir` is moved away", |stage| fs::rename(stage.app.run(), stage.app.path("moved")).unwrap()),
     ("`kill -9` of a worker", |stage| stage.signal(Signal::SIGKILL)),
     ("SIGSEGV of a worker", |stage| stage.signal(Signal::SIGSEGV)),
+    ("SIGSTOP of a worker", |stage| stage.signal(Signal::SIGSTOP)),
+    ("a worker loops", |stage| stage.signal(Signal::SIGUSR2)),
+    ("`kill -9` of a worker, SIGSTOP of the standby", Stage::kill_with_a_stopped_standby),
     ("`kill -9` of the daemon", |_| {}),
 ];
+
+/// As short as the configuration allows.
+const HANG_TIMEOUT: i64 = 1000;
+
+/// Its event loop does not turn any more after SIGUSR2.
+const APP: &str = concat!(include_str!("../apps/app.js"), "\nprocess.on('SIGUSR2', () => { for (;;); });\n");
 
 /// Runs the bench.
 pub fn run(options: &Options) {
@@ -44,7 +53,8 @@ pub fn run(options: &Options) {
         if options.only.as_ref().is_some_and(|only| !name.contains(only)) {
             continue;
         }
-        for standby in [0, 1] {
+        let least = u32::from(name.ends_with("of the standby"));
+        for standby in least..=1 {
             // Of an app of its own: one that loses workers again and again starts them later each time.
             let once = || Stage::new(standby).measure(name, trouble);
             let times: Vec<Duration> = (0..options.rounds).map(|_| once()).collect();
@@ -61,7 +71,8 @@ struct Stage {
 
 impl Stage {
     fn new(standby: u32) -> Self {
-        let app = app().workers(2).standby(standby);
+        let app = app().workers(2).standby(standby).set("health.hangTimeout", HANG_TIMEOUT);
+        app.write("app.js", APP);
         let daemon = app.start();
         Self { app, daemon }
     }
@@ -100,6 +111,11 @@ impl Stage {
         for entry in fs::read_dir(self.app.run()).unwrap() {
             let _ = fs::remove_file(entry.unwrap().path());
         }
+    }
+
+    fn kill_with_a_stopped_standby(&self) {
+        self.daemon.status().standbys().iter().for_each(|standby| standby.process().freeze());
+        self.signal(Signal::SIGKILL);
     }
 
     fn signal(&self, signal: Signal) {
