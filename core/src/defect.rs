@@ -62,6 +62,8 @@ defects! {
     StandbyTakenTwice,
     /// A worker that hangs is not replaced.
     HangIgnored,
+    /// A worker that has too much memory is not replaced.
+    LimitIgnored,
     /// A standby is promoted without a sign of life.
     StandbyPromotedUnasked,
     /// `resume` is answered before workers have confirmed it.

@@ -45,7 +45,11 @@ pub const CATALOGUE: [Fault; 36] = [
     ),
     fault(7, "a worker closes its channel, but lives", Played(&["closes channel"])),
     fault(8, "a worker's children outlive it", Played(&["child", "escaped child"])),
-    fault(9, "workers are killed, as for want of memory", Played(&["killed", "all killed"])),
+    fault(
+        9,
+        "workers are killed, as for want of memory",
+        Played(&["killed", "all killed", "grows too large"]),
+    ),
     fault(10, "the daemon is killed at any step", Played(&["daemon dies", "torn swap"])),
     fault(11, "the daemon's upgrade fails", Played(&["preflight", "hand-off"])),
     fault(12, "two daemons are started at once", Elsewhere("the lock, tried with real processes")),

@@ -91,6 +91,7 @@ impl Swarm {
         deploying(&mut Rng::with_seed(seed.rotate_left(8)), &mut scenario, &mut faults);
         hangs(&mut Rng::with_seed(seed.rotate_left(20)), &mut scenario, &mut faults);
         slots(&mut Rng::with_seed(seed.rotate_left(12)), &mut scenario);
+        limits(&mut Rng::with_seed(seed.rotate_left(28)), &mut scenario, &mut faults);
         (scenario, faults)
     }
 
@@ -322,6 +323,24 @@ fn hangs(rng: &mut Rng, scenario: &mut Scenario, plan: &mut FaultPlan) {
         let at_ms = at_ms + rng.u64(500..8000);
         scenario.script.push(Step { at_ms, act: ask(rng, Ask::Resume) });
         scenario.script.sort_by_key(|step| step.at_ms);
+    }
+}
+
+/// In some histories workers have limits, and come to them.
+fn limits(rng: &mut Rng, scenario: &mut Scenario, plan: &mut FaultPlan) {
+    if !chance(rng, 10) {
+        return;
+    }
+    let age = *pick(rng, &[None, None, Some(30_000)]);
+    for _ in 0..rng.u32(1..5) {
+        let behaviour = Behaviour::Grows { after_ms: rng.u64(0..20_000) };
+        plan.workers.push(WorkerFault { nth: rng.u32(0..8), behaviour });
+    }
+    (scenario.settings.limit_memory, scenario.settings.limit_age_ms) = (true, age);
+    for step in &mut scenario.script {
+        if let Act::Edit(settings) = &mut step.act {
+            (settings.limit_memory, settings.limit_age_ms) = (true, age);
+        }
     }
 }
 

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nodesockd_core::config::{
-    Config, Env, Health, Limits, Listen, Options, PatternError, Program, Ready, SocketPattern, Symlinks,
-    Upgrade,
+    Age, Config, Env, Health, Limits, Listen, MemoryLimit, Options, PatternError, Program, Ready,
+    SocketPattern, Symlinks, Upgrade,
 };
 use nodesockd_core::event::DaemonSignal;
 use nodesockd_core::wire::{DeployOptions, Json, Request, StartOptions};
@@ -85,7 +85,16 @@ pub struct Settings {
     /// `health.hangTimeout`
     #[serde(default)]
     pub hang_timeout_ms: Option<u64>,
+    /// `limits.memory` is set, to 1 GiB.
+    #[serde(default)]
+    pub limit_memory: bool,
+    /// `limits.age`
+    #[serde(default)]
+    pub limit_age_ms: Option<u64>,
 }
+
+/// So much memory a worker may have where that is limited, in bytes.
+pub const MAY_HAVE: u64 = 1 << 30;
 
 fn default_retiring() -> u32 {
     Options::default().retiring.get()
@@ -138,6 +147,8 @@ impl Default for Settings {
             slots: 0,
             boots: 0,
             hang_timeout_ms: None,
+            limit_memory: false,
+            limit_age_ms: None,
         }
     }
 }
@@ -171,7 +182,10 @@ impl Settings {
             env_files: Vec::new(),
             dev_server: self.dev_server.map(Into::into),
             debug: false,
-            limits: Limits::default(),
+            limits: Limits {
+                memory: self.limit_memory.then_some(MemoryLimit::Bytes(MAY_HAVE)),
+                age: self.limit_age_ms.map(|age| Age(Duration::from_millis(age))),
+            },
             health: Health {
                 hang_timeout: self.hang_timeout_ms.map(Duration::from_millis),
                 ..Health::default()
@@ -287,6 +301,11 @@ pub enum Behaviour {
         after_ms: u64,
         /// For how long, in ms.
         for_ms: u64,
+    },
+    /// It has more memory than it may, so long after it was spawned.
+    Grows {
+        /// In ms.
+        after_ms: u64,
     },
     /// Its event loop stands still for good, so long after it has booted.
     Hangs {

@@ -50,6 +50,7 @@ pub fn stories() -> Vec<Story> {
         hang_with_a_standby(),
         hang_without_a_heartbeat(),
         hang_of_the_standby(),
+        limit_of_memory(),
         resume_of_a_hung_worker(),
     ]
 }
@@ -292,6 +293,16 @@ fn hang_without_a_heartbeat() -> Story {
     story.scenario.load = Load { users: 1, pause_ms: 400, ..Load::default() };
     story.faults.strangers = 100;
     story.faults.workers = vec![hangs(0, 1000, Hang::Sleeps)];
+    story
+}
+
+/// Both workers have too much memory: the standby takes the place of one, and a new worker that of the other, one at a time.
+fn limit_of_memory() -> Story {
+    let mut story = story("limit_of_memory", 25_000, Vec::new());
+    story.scenario.settings = Settings { standby: 1, limit_memory: true, ..Settings::default() };
+    story.scenario.load = Load { users: 1, pause_ms: 400, ..Load::default() };
+    let grows = |nth| WorkerFault { nth, behaviour: Behaviour::Grows { after_ms: 1000 } };
+    story.faults.workers = vec![grows(0), grows(1)];
     story
 }
 

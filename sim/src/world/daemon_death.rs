@@ -76,7 +76,9 @@ impl World {
 
     /// Workers that serve and have no reason to go.
     fn untroubled(&self) -> BTreeSet<Worker> {
-        if !self.oracle.wanted || self.oracle.in_doubt() {
+        // An age may be reached at any time.
+        let aging = self.in_force.limit_age_ms.is_some();
+        if !self.oracle.wanted || self.oracle.in_doubt() || aging {
             return BTreeSet::new();
         }
         let fine = |(worker, process): (Worker, &Proc)| {

@@ -9,6 +9,7 @@ mod daemon_death;
 mod files;
 mod health;
 mod manager;
+mod memory;
 mod network;
 mod oracle;
 mod process;

@@ -137,6 +137,7 @@ impl World {
             Behaviour::Stops { after_ms, for_ms } => {
                 ("busy", Some((ms(after_ms), WorkerStep::Stop(ms(for_ms)))))
             }
+            Behaviour::Grows { .. } => ("grows too large", None),
             Behaviour::Hangs { after_ms, how } => {
                 let kind = match how {
                     Hang::Loops => "hangs in a loop",

@@ -60,7 +60,7 @@ pub(in crate::supervisor) fn measured(pool: &mut Pool, id: WorkerId, result: Res
     pool.workers.change(id, |worker| worker.set_looks(Looks { memory: Some(next), ..worker.looks() }));
     let Ok(Memory { resident, room }) = result else { return };
     let limit = limit.bytes(room);
-    if resident > limit {
+    if resident > limit && !defect!(LimitIgnored) {
         let (has, may) = (resident >> 20, limit >> 20);
         reached(pool, id, format!("it has {has} MiB of memory and may have {may} MiB (limits.memory)"));
     }

@@ -24,6 +24,7 @@ impl World {
         wrong.extend(self.misnamed());
         wrong.extend(self.imbalance());
         wrong.extend(self.half_deployed());
+        wrong.extend(self.oversized());
         wrong
     }
 
