@@ -42,7 +42,7 @@ rm -f /etc/nginx/sites-enabled/default
 # Runs a daemon until all its workers are there.
 serve() {
   setsid "$@" >> daemon.log 2>&1 &
-  until nodesockd status 2> /dev/null | grep -q '^1 .* online '; do kill -0 $! && sleep 0.1; done
+  until nodesockd status --check > /dev/null 2>&1; do kill -0 $! && sleep 0.1; done
 }
 # The next command that needs a daemon finds one.
 serving() { nodesockd status > /dev/null 2>&1 || serve nodesockd daemon; }
