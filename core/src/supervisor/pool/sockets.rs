@@ -222,6 +222,13 @@ pub(in crate::supervisor) fn can_take(pool: &Pool, worker: &Worker, slot: SlotIn
     }
 }
 
+/// The slot that the socket was opened for has lost its worker: whoever takes the slot over answers what waits there, although
+/// the link leads to a neighbour meanwhile.
+fn is_vacant(pool: &Pool, socket: &str) -> bool {
+    let slot = pool.listeners.get(socket).map(Listener::slot).filter(|slot| pool.is_wanted(*slot));
+    slot.is_some_and(|slot| !pool.owner(slot).is_some_and(|(_, owner)| owner.is_healthy()))
+}
+
 /// A standby has what it takes to serve every slot, and is not in the way. One that was started before a slot was added
 /// has not; one that holds a socket of an earlier daemon's from which nobody accepts any more keeps those waiting who
 /// ought to be turned away.
@@ -232,7 +239,10 @@ pub(in crate::supervisor) fn can_take_any(pool: &Pool, standby: &Worker) -> bool
     let missing = |slot| listener(pool, slot, &pool.config).is_some() && !can_take(pool, standby, slot);
     let deserted = |socket: &String| {
         pool.listeners.get(socket).is_some_and(Listener::is_deserted)
-            || is_foreign(pool, socket) && !pool.slots.names(socket) && !is_accepted_from(pool, socket)
+            || is_foreign(pool, socket)
+                && !pool.slots.names(socket)
+                && !is_accepted_from(pool, socket)
+                && !is_vacant(pool, socket)
     };
     !(0..pool.desired.slots).map(SlotIndex).any(missing) && !standby.listeners().iter().any(deserted)
 }

@@ -514,11 +514,17 @@ impl Worker {
         self.health.hang().or(self.check.as_ref().and_then(Check::reason))
     }
 
-    /// Whether a standby may be promoted, as far as its health is concerned. One that outlived its daemon and has not
-    /// reported to this one could not be resumed.
+    /// Whether a standby may be promoted, as far as its health is concerned. One that outlived its daemon has to report to
+    /// this one first: it could not be resumed.
     pub fn answer(&self, now: Time) -> Answer {
-        let cut_off = self.speaks() && self.is_suspended() && !self.channel.is_open();
-        if cut_off { Answer::Missing } else { self.health.answer(now) }
+        let has_to_hear = self.speaks() && self.is_suspended();
+        if !has_to_hear || self.channel.is_open() {
+            self.health.answer(now)
+        } else if matches!(self.channel, Channel::Expected { .. }) {
+            Answer::Awaited
+        } else {
+            Answer::Missing
+        }
     }
 
     /// It is ready, and its event loop does not turn.

@@ -11,7 +11,7 @@ use crate::supervisor::timer::{Deadlines, Timer};
 use crate::time::Time;
 
 use super::health::Health;
-use super::{Place, Role, State, Worker};
+use super::{Channel, Place, Role, State, Worker};
 
 /// All workers.
 #[derive(Debug, Clone, Default)]
@@ -83,8 +83,9 @@ struct Facts {
     alive: bool,
     /// It is suspended, or has not confirmed that it was resumed.
     unresumed: bool,
-    /// What matters of a standby to a slot that it could take: that it is healthy, and suspended; and its signs of life.
-    standby: Option<(bool, bool, Health)>,
+    /// What matters of a standby to a slot that it could take: that it is healthy, and suspended; how it can be reached; and its
+    /// signs of life.
+    standby: Option<(bool, bool, Channel, Health)>,
 }
 
 impl Facts {
@@ -100,9 +101,9 @@ impl Facts {
             coming: worker.is_coming(),
             alive: !worker.is_gone(),
             unresumed: worker.is_unresumed(),
-            standby: worker
-                .is_standby()
-                .then(|| (worker.is_healthy(), worker.is_suspended(), worker.health().clone())),
+            standby: worker.is_standby().then(|| {
+                (worker.is_healthy(), worker.is_suspended(), worker.channel(), worker.health().clone())
+            }),
         }
     }
 }
