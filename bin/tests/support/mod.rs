@@ -74,8 +74,9 @@ impl Site {
             let status = self.run("status --json");
             let status: serde_json::Value = serde_json::from_str(&status.out).ok()?;
             let workers = status["workers"].as_array()?;
-            let ready = workers.iter().filter(|worker| worker["state"] == "online").count();
-            (ready == 2).then_some(())
+            // One that is online has its slot a moment later.
+            let serves = |worker: &&serde_json::Value| worker["state"] == "online" && worker["idx"].is_u64();
+            (workers.iter().filter(serves).count() == 2).then_some(())
         });
         daemon
     }
