@@ -8,6 +8,7 @@ use nodesockd_core::wire::{Request, StartOptions, WorkerState};
 use nodesockd_core::{Action, Event};
 
 use crate::desk::{Desk, is_spawn, restart};
+use crate::handoff::upgraded;
 
 fn states(desk: &Desk) -> Vec<WorkerState> {
     let mut states: Vec<_> = desk.supervisor.status().workers.iter().map(|worker| worker.state).collect();
@@ -80,18 +81,9 @@ fn worker_that_waits_for_its_turn_is_ordered_anew_by_the_next_program() {
     let mut desk = Desk::new("workers = 2\noptions.boots = 1");
     desk.online(desk.worker(0));
     desk.exit(desk.worker(0));
-    let (handoff, config) = (desk.hand_off(), desk.config.clone());
-    let daemon = nodesockd_core::supervisor::Daemon {
-        version: "99.0.0".into(),
-        pid: 1,
-        boot: nodesockd_core::id::BootId(2),
-        manager: None,
-        release: None,
-    };
-    let next = nodesockd_core::Supervisor::take_over(config.clone(), daemon, handoff, desk.now);
-    let mut next = Desk::after(&desk, next, config);
-    next.obey();
-    next.online(desk.worker(1));
+    let (first, config) = (desk.worker(1), desk.config.clone());
+    let mut next = upgraded(desk, config);
+    next.online(first);
     next.online(next.worker(2));
     assert_eq!(next.supervisor.pending(), None);
 }

@@ -321,6 +321,17 @@ pub fn release(number: &str) -> Release {
     Release { dir: Path::new("/srv/releases").join(number), script_dir: None, env: Vec::new() }
 }
 
+/// All workers are online, and what led there is forgotten.
+pub fn up(keys: &str) -> Desk {
+    let mut desk = Desk::up(keys);
+    desk.orders.clear();
+    desk
+}
+
+pub fn set_workers(count: u32) -> Request {
+    Request::SetWorkers { count: NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN) }
+}
+
 pub fn suspended() -> StartOptions {
     StartOptions { suspended: true, ..StartOptions::default() }
 }

@@ -111,7 +111,6 @@ fn what_any_version_has_handed_off_is_taken_over() {
     }
 }
 
-/// The next version in the place of this one.
 /// The daemon that follows after an upgrade.
 pub fn upgraded(mut desk: Desk, config: Config) -> Desk {
     let handoff = desk.hand_off();

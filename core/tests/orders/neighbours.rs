@@ -1,24 +1,13 @@
 //! Links without a worker of their own lead to one that serves another slot.
 
-use std::num::NonZeroU32;
-
 use nodesockd_core::event::{ExitStatus, Failure};
 use nodesockd_core::id::SlotIndex;
 use nodesockd_core::survey::{Sight, Survey};
 use nodesockd_core::wire::{Code, Request, StartOptions};
 use nodesockd_core::{Action, Event};
 
-use crate::desk::{Desk, restart, suspended};
-
-fn up(keys: &str) -> Desk {
-    let mut desk = Desk::up(keys);
-    desk.orders.clear();
-    desk
-}
-
-fn set_workers(count: u32) -> Request {
-    Request::SetWorkers { count: NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN) }
-}
+use crate::desk::{Desk, restart, set_workers, suspended, up};
+use crate::handoff::upgraded;
 
 /// Which worker each link names, by the orders so far.
 fn links(desk: &mut Desk, now: &mut Vec<(u32, char)>) -> String {
@@ -169,19 +158,10 @@ fn stop_removes_all_links() {
 
 #[test]
 fn neighbours_are_known_to_the_next_program() {
-    let mut desk = up("workers = 1\nslots = 2");
-    let (handoff, config) = (desk.hand_off(), desk.config.clone());
-    let daemon = nodesockd_core::supervisor::Daemon {
-        version: "99.0.0".into(),
-        pid: 1,
-        boot: nodesockd_core::id::BootId(2),
-        manager: None,
-        release: None,
-    };
-    let next = nodesockd_core::Supervisor::take_over(config.clone(), daemon, handoff, desk.now);
-    let mut next = Desk::after(&desk, next, config);
-    next.obey();
+    let desk = up("workers = 1\nslots = 2");
+    let (worker, config) = (desk.worker(0), desk.config.clone());
+    let mut next = upgraded(desk, config);
     assert!(!next.story().iter().any(|order| order.starts_with("link")), "nothing is led elsewhere");
-    next.hear(Event::Exited { worker: desk.worker(0), status: ExitStatus::Code(1) });
+    next.hear(Event::Exited { worker, status: ExitStatus::Code(1) });
     assert!(next.story().contains(&"remove link 1".to_owned()));
 }

@@ -1,6 +1,5 @@
 //! Slots and their links: who takes over, and what has to go.
 
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use nodesockd_core::event::{DaemonSignal, Failure};
@@ -8,19 +7,9 @@ use nodesockd_core::id::{Process, SlotIndex};
 use nodesockd_core::wire::{FromWorker, Request, StartOptions, WorkerState};
 use nodesockd_core::{Action, Event};
 
-use super::desk::{Desk, config, is_spawn, restart, suspended};
+use super::desk::{Desk, config, is_spawn, restart, set_workers, suspended, up};
 
 const NOTHING: [&str; 0] = [];
-
-fn up(keys: &str) -> Desk {
-    let mut desk = Desk::up(keys);
-    desk.orders.clear();
-    desk
-}
-
-fn set_workers(count: u32) -> Request {
-    Request::SetWorkers { count: NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN) }
-}
 
 fn is_publish(action: &Action) -> bool {
     matches!(action, Action::Publish { .. })

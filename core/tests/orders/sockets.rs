@@ -8,7 +8,7 @@ use nodesockd_core::id::SlotIndex;
 use nodesockd_core::wire::{Request, StartOptions, ToWorker};
 use nodesockd_core::{Action, Event};
 
-use super::desk::{Desk, config};
+use super::desk::{Desk, config, set_workers};
 
 const DAEMON: &str = "[options]\nlisten = 'daemon'";
 
@@ -16,10 +16,6 @@ fn desk(keys: &str) -> Desk {
     let mut desk = Desk::up(&format!("{keys}\n{DAEMON}"));
     desk.orders.clear();
     desk
-}
-
-fn set_workers(count: u32) -> Request {
-    Request::SetWorkers { count: NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN) }
 }
 
 fn restart() -> Request {
