@@ -117,13 +117,9 @@ impl World {
     /// booted waits for something.
     pub fn measure_cpu(&mut self, id: WorkerId, process: Process) -> Result<CpuTime, Failure> {
         let now = self.agenda.now();
-        let worker = self.processes.named(id);
-        let found = worker.and_then(|worker| self.processes.get(worker));
-        let found = found.filter(|found| found.process == process && found.alive());
-        let Some(found) = found else { return Err(Failure(format!("process {} is gone", process.pid))) };
+        let (worker, found) = self.living(id, process)?;
         let worked = now.min(found.plan.boots_at).since(found.plan.spawned);
-        let name = worker.map_or_else(String::new, |worker| worker.to_string());
-        let words = format_args!("measure the CPU time of {name} → {} ms", worked.as_millis());
+        let words = format_args!("measure the CPU time of {worker} → {} ms", worked.as_millis());
         self.trace.line(now, "daemon", words);
         Ok(CpuTime { used: worked / 2, waited: worked / 2 })
     }

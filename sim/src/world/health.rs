@@ -42,12 +42,7 @@ impl World {
     /// What the kernel says of a process.
     pub fn examine(&mut self, id: WorkerId, target: Process) -> Result<Vitals, Failure> {
         let now = self.agenda.now();
-        let Some(worker) = self.processes.named(id) else {
-            self.violated(format_args!("{id} is looked at, but was never spawned"));
-            return Err(Failure("there is no such process".into()));
-        };
-        let found = self.processes.get(worker).filter(|process| process.process == target && process.alive());
-        let found = found.ok_or_else(|| Failure("the process is gone".into()))?;
+        let (worker, found) = self.living(id, target)?;
         let still = found.stands_still.filter(|still| still.until.is_none());
         let vitals = Vitals {
             state: match still.map(|still| still.how) {

@@ -11,12 +11,7 @@ impl World {
     /// What the kernel says of a worker and its descendants.
     pub fn measure_memory(&mut self, id: WorkerId, target: Process) -> Result<Memory, Failure> {
         let now = self.agenda.now();
-        let Some(worker) = self.processes.named(id) else {
-            self.violated(format_args!("the memory of {id} is measured, but it was never spawned"));
-            return Err(Failure("there is no such process".into()));
-        };
-        let found = self.processes.get_mut(worker).filter(|its| its.process == target && its.alive());
-        let process = found.ok_or_else(|| Failure("the process is gone".into()))?;
+        let (worker, process) = self.living(id, target)?;
         let spawned = process.plan.spawned;
         let grown = |behaviour: &Behaviour| matches!(behaviour, Behaviour::Grows { after_ms } if spawned + ms(*after_ms) <= now);
         let large = process.plan.behaviours.iter().any(grown);

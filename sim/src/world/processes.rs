@@ -379,6 +379,17 @@ impl World {
         }
     }
 
+    /// The worker about which the kernel is asked, if that is its process and lives.
+    pub(super) fn living(&mut self, id: WorkerId, target: Process) -> Result<(Worker, &mut Proc), Failure> {
+        let Some(worker) = self.processes.named(id) else {
+            self.violated(format_args!("the kernel is asked about {id}, which was never spawned"));
+            return Err(Failure(format!("there is no process {}", target.pid)));
+        };
+        let found = self.processes.get_mut(worker).filter(|its| its.process == target && its.alive());
+        let found = found.ok_or_else(|| Failure(format!("process {} is gone", target.pid)))?;
+        Ok((worker, found))
+    }
+
     /// Collects an ended worker and what it left behind.
     pub fn reap(&mut self, id: WorkerId, target: Process) {
         let took = self.draw_us(100);
