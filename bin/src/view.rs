@@ -29,7 +29,7 @@ pub struct StatusView {
     pub generation: Option<u32>,
     /// The folder that its workers run; since 3.0.
     pub release: Option<String>,
-    /// Slots that nobody serves; since 3.0.
+    /// Slots without the worker that they ought to have; since 3.0.
     #[serde(default)]
     pub vacant: Vec<VacantView>,
     /// Slots beyond the number of workers (key `slots`); since 3.0.
@@ -68,7 +68,7 @@ pub struct WorkerView {
     pub kept: bool,
     /// The number of its generation, if that is known; since 3.0.
     pub generation: Option<u32>,
-    /// Why it is being replaced, if that is because it hangs.
+    /// Why it is being replaced, if that is because it hangs or fails its checks.
     #[serde(default)]
     pub reason: Option<String>,
 }
@@ -93,7 +93,7 @@ impl WorkerView {
     }
 }
 
-/// A slot that nobody serves, in [`StatusView`].
+/// A slot without the worker that it ought to have, in [`StatusView`].
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VacantView {
@@ -108,6 +108,17 @@ pub struct VacantView {
     pub reason: Option<String>,
     /// The worker of another slot that serves it meanwhile; since 3.0.
     pub served_by: Option<String>,
+}
+
+impl VacantView {
+    /// What is missing, in a few words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match &self.served_by {
+            None => format!("nobody serves slot {}", self.idx),
+            Some(_) => format!("slot {} has no worker, another slot's serves it as well", self.idx),
+        }
+    }
 }
 
 /// A slot without a worker of its own, in [`StatusView`].

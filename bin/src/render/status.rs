@@ -6,7 +6,7 @@ use anstyle::Style as Paint;
 use nodesockd_core::text::escape;
 
 use super::table::{Cell, table};
-use super::{BOLD, CYAN, DIM, GREEN, RED, YELLOW, ago, span};
+use super::{BOLD, CYAN, DIM, GREEN, RED, YELLOW, ago, because, span};
 use crate::out::Style;
 use crate::view::{FailingStandbyView, FailuresView, StatusView, VacantView, WorkerView, short};
 
@@ -86,10 +86,7 @@ fn worker_row(worker: &WorkerView, now: u64) -> Vec<Cell> {
         pid,
         generation,
         Cell::painted(escape(&worker.state, WORD), paint(worker)),
-        Cell::plain(worker.reason.as_ref().map_or(since.clone(), |reason| {
-            let reason = escape(reason, SENTENCE);
-            format!("{since}: {reason}")
-        })),
+        Cell::plain(format!("{since}{}", because(worker.reason.as_deref(), SENTENCE))),
     ]
 }
 

@@ -3,7 +3,7 @@
 use nodesockd_core::text::escape;
 
 use super::{because, span};
-use crate::view::{StatusView, VacantView, WorkerView};
+use crate::view::{StatusView, WorkerView};
 
 /// Characters of a reason that are shown.
 const REASON: usize = 200;
@@ -14,10 +14,8 @@ pub fn troubles(view: &StatusView, now: u64) -> Vec<String> {
     if view.workers.is_empty() && view.vacant.is_empty() {
         return vec!["no workers are running".to_owned()];
     }
-    let vacant = view
-        .vacant
-        .iter()
-        .map(|slot| format!("{}{}", unserved(slot), because(slot.reason.as_deref(), REASON)));
+    let vacant =
+        view.vacant.iter().map(|slot| format!("{}{}", slot.words(), because(slot.reason.as_deref(), REASON)));
     let serving = view.workers.iter().filter_map(|worker| slot(worker, view.suspended));
     let standby = view.failing_standby.as_ref().map(|standby| {
         let missing = match standby.missing {
@@ -27,13 +25,6 @@ pub fn troubles(view: &StatusView, now: u64) -> Vec<String> {
         format!("{missing}{}", because(standby.reason.as_deref(), REASON))
     });
     vacant.chain(serving).chain(standby).chain(suspended(view, now)).collect()
-}
-
-fn unserved(slot: &VacantView) -> String {
-    match &slot.served_by {
-        None => format!("nobody serves slot {}", slot.idx),
-        Some(_) => format!("slot {} has no worker, another slot's serves it as well", slot.idx),
-    }
 }
 
 /// What is wrong with a worker that has a slot.

@@ -108,7 +108,7 @@ fn troubles(board: &Board, status: &StatusView, paint: Paint) -> Vec<Line<'stati
     }
     lines.extend(status.vacant.iter().map(|slot| {
         let reason = because(slot.reason.as_deref(), SENTENCE);
-        Line::from(paint.colour(Color::Red, format!("nobody serves slot {}{reason}", slot.idx)))
+        Line::from(paint.colour(Color::Red, format!("{}{reason}", slot.words())))
     }));
     if let Some(standby) = &status.failing_standby {
         let reason = because(standby.reason.as_deref(), SENTENCE);

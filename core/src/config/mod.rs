@@ -103,6 +103,12 @@ impl Config {
         self.slots.map_or(self.workers, |slots| slots.max(self.workers))
     }
 
+    /// The key that says how many links there are.
+    #[must_use]
+    pub fn links_key(&self) -> &'static str {
+        if self.slots.is_some() { "slots" } else { "workers" }
+    }
+
     /// The folder of links and sockets, if it is another one than `tmpDir`.
     #[must_use]
     pub fn separate_socket_dir(&self) -> Option<PathBuf> {

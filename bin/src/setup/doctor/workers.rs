@@ -78,14 +78,8 @@ fn states(status: &StatusView) -> Option<Finding> {
     let alone = |slot: &&VacantView| slot.served_by.is_none();
     if let Some(slot) = status.vacant.iter().find(alone).or(status.vacant.first()) {
         let reason = render::because(slot.reason.as_deref(), render::SENTENCE);
-        let help = "see the app's log";
-        return Some(match &slot.served_by {
-            None => Finding::bad(format!("nobody serves slot {}{reason}", slot.idx), help),
-            Some(_) => Finding::warning(
-                format!("slot {} has no worker, another slot's serves it as well{reason}", slot.idx),
-                help,
-            ),
-        });
+        let finding = if alone(&slot) { Finding::bad } else { Finding::warning };
+        return Some(finding(format!("{}{reason}", slot.words()), "see the app's log"));
     }
     status.suspended.then(|| {
         Finding::warning(

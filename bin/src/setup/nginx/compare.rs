@@ -51,7 +51,7 @@ impl Served {
             socket_dir: config.socket_dir.clone(),
             socket_file: config.socket_file.clone(),
             slots: config.links().get(),
-            slots_key: if config.slots.is_some() { "slots" } else { "workers" },
+            slots_key: config.links_key(),
             shutdown_timeout: config.options.shutdown_timeout,
             keep_alive: WORKER_KEEP_ALIVE,
             answers_kept: config.options.ready == Ready::Report,

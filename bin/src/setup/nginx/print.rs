@@ -23,7 +23,7 @@ pub fn print(config: &Config, args: &NginxArgs) -> String {
     let keeps = config.options.ready == Ready::Report;
     let idle =
         KEEPALIVE_TIMEOUT.min(config.options.shutdown_timeout / 2).max(Duration::from_secs(1)).as_secs();
-    let key = if config.slots.is_some() { "`slots`" } else { "`workers`" };
+    let key = config.links_key();
     let kept = slots.saturating_mul(2).max(16);
     let mut text = format!(
         "# Made by `nodesockd nginx`, for the `http` block: /etc/nginx/conf.d/{upstream}.conf, say.\n\n"
@@ -41,7 +41,7 @@ pub fn print(config: &Config, args: &NginxArgs) -> String {
         text,
         "# WebSockets get their connection upgraded; {others}\n\
          map $http_upgrade {connection} {{\n  default upgrade;\n  \"\" {value};\n}}\n\n\
-         upstream {upstream} {{\n  # One server for each slot: as many as {key} says. max_fails=0, because after a\n  \
+         upstream {upstream} {{\n  # One server for each slot: as many as `{key}` says. max_fails=0, because after a\n  \
          # failure another worker has the slot.\n"
     );
     for slot in 0..slots {
