@@ -185,7 +185,6 @@ impl Supervisor {
             pool.slots.next_deadline(now, serving),
             pool.listeners.next_deadline(now),
             standby.map(|at| (at, Timer::Restart)),
-            self.operations.next_deadline(),
             self.state_file.next_deadline(),
             self.operations.next_deadline(),
             self.upkeep.next_deadline(),

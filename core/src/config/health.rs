@@ -13,10 +13,12 @@ pub(super) fn build(layer: HealthLayer, listen: Listen, report: &mut Report) -> 
     let HealthLayer { hang_timeout, path, interval, timeout, failures } = layer;
     // Shorter than this, a worker that only collects garbage would count as hung.
     let why = "collecting garbage alone may take longer; 0 turns it off";
-    let hang = at_least(1000, "hangTimeout", &hang_timeout, why, report);
+    let off = matches!(&hang_timeout, Given::Set(Set { value, .. }) if value.is_zero());
+    let hang = off || at_least(1000, "`health.hangTimeout` must be 0 or", &hang_timeout, why, report);
     let why = "more often than that, the checks would be a load of their own";
-    let often = at_least(100, "interval", &interval, why, report);
-    let long = at_least(1, "timeout", &timeout, "leave out `health.path` to have no checks", report);
+    let often = at_least(100, "`health.interval` must be", &interval, why, report);
+    let why = "leave out `health.path` to have no checks";
+    let long = at_least(1, "`health.timeout` must be", &timeout, why, report);
     let path = match path {
         Given::Unset => None,
         Given::Bad => return None,
@@ -34,17 +36,15 @@ pub(super) fn build(layer: HealthLayer, listen: Listen, report: &mut Report) -> 
     })
 }
 
-/// Whether a time is as long as it has to be. `hangTimeout` may be 0.
-fn at_least(ms: u64, key: &str, given: &Given<Duration>, why: &str, report: &mut Report) -> bool {
+/// Whether a time is as long as it has to be; `must` begins the message if it is not.
+fn at_least(ms: u64, must: &str, given: &Given<Duration>, why: &str, report: &mut Report) -> bool {
     let Given::Set(Set { value, place }) = given else { return true };
-    let zero = key == "hangTimeout" && value.is_zero();
-    if zero || *value >= Duration::from_millis(ms) {
+    if *value >= Duration::from_millis(ms) {
         return true;
     }
-    let zero = if key == "hangTimeout" { "0 or " } else { "" };
     report.problems.push(Problem {
         place: place.clone(),
-        message: format!("`health.{key}` must be {zero}at least {ms}"),
+        message: format!("{must} at least {ms}"),
         help: Some(why.to_owned()),
     });
     false

@@ -234,7 +234,7 @@ pub struct WorkerStatus {
     pub kept: bool,
     /// The number of its generation, if that is known.
     pub generation: Option<u32>,
-    /// Why it is being replaced, if that is because it hangs.
+    /// Why it is being replaced, if that is because it hangs or fails its checks.
     pub reason: Option<String>,
 }
 

@@ -76,26 +76,13 @@ fn is_over(pool: &Pool, phase: &Phase) -> bool {
 
 /// Nobody has to wait any more for workers that are gone, or have confirmed that they were resumed.
 fn forget(operations: &mut Operations, gone: &[WorkerId], resumed: &[WorkerId]) {
-    match operations.current.as_mut().map(|operation| &mut operation.phase) {
-        Some(Phase::Retiring { leaving }) => {
-            for id in gone {
-                leaving.remove(id);
-            }
+    if let Some(Operation { phase: Phase::Retiring { leaving }, .. }) = &mut operations.current {
+        for id in gone {
+            leaving.remove(id);
         }
-        Some(Phase::Resuming(confirmations)) => {
-            confirmations.forget(gone);
-            confirmations.forget(resumed);
-        }
-        Some(
-            Phase::Loading { .. }
-            | Phase::Locating(_)
-            | Phase::Upgrading { .. }
-            | Phase::Starting(_)
-            | Phase::Swapping(..)
-            | Phase::Reverting(..)
-            | Phase::Watching(_)
-            | Phase::RollingBack(_),
-        )
-        | None => {}
+    }
+    if let Some(Operation { phase: Phase::Resuming(confirmations), .. }) = &mut operations.current {
+        confirmations.forget(gone);
+        confirmations.forget(resumed);
     }
 }

@@ -21,7 +21,7 @@ pub(in crate::supervisor) fn begin(pool: &mut Pool, id: WorkerId) {
         worker.is_ready() && if heartbeat { worker.is_reachable() } else { !worker.is_suspended() }
     };
     let Some(worker) = pool.workers.get(id).filter(watchable) else { return };
-    let limit = pool.config.hang_timeout(worker.health().has_heartbeat());
+    let limit = pool.hang_timeout(worker);
     pool.workers.change(id, |worker| worker.health_mut().watch(now, limit));
 }
 
@@ -29,8 +29,7 @@ pub(in crate::supervisor) fn begin(pool: &mut Pool, id: WorkerId) {
 pub(in crate::supervisor) fn begin_all(pool: &mut Pool) {
     let now = pool.now();
     for id in pool.workers.ids() {
-        let heartbeat = pool.workers.get(id).is_some_and(|worker| worker.health().has_heartbeat());
-        let limit = pool.config.hang_timeout(heartbeat);
+        let limit = pool.workers.get(id).and_then(|worker| pool.hang_timeout(worker));
         pool.workers.change(id, |worker| worker.health_mut().limit_changes(now, limit));
         begin(pool, id);
     }
@@ -39,8 +38,7 @@ pub(in crate::supervisor) fn begin_all(pool: &mut Pool) {
 /// It is time to ask a worker, or to look at one that is silent. Returns the reason if it hangs.
 pub(in crate::supervisor) fn due(pool: &mut Pool, id: WorkerId) -> Option<String> {
     let now = pool.now();
-    let heartbeat = pool.workers.get(id)?.health().has_heartbeat();
-    let limit = pool.config.hang_timeout(heartbeat);
+    let limit = pool.hang_timeout(pool.workers.get(id)?);
     let todo = pool.workers.change(id, |worker| worker.health_mut().due(now, limit));
     let reason = act(pool, id, todo)?;
     pool.workers.change(id, |worker| worker.health_mut().hangs(&reason));
@@ -51,7 +49,7 @@ pub(in crate::supervisor) fn due(pool: &mut Pool, id: WorkerId) -> Option<String
 pub(in crate::supervisor) fn answered(pool: &mut Pool, id: WorkerId, seq: u64, inspected: bool) {
     let now = pool.now();
     let Some(worker) = pool.workers.get(id).filter(|worker| worker.is_ready()) else { return };
-    let limit = pool.config.hang_timeout(worker.health().has_heartbeat());
+    let limit = pool.hang_timeout(worker);
     if pool.workers.change(id, |worker| worker.health_mut().answers(now, seq, inspected, limit)) {
         tracing::info!(worker = %id.short(), "worker answers again; it is being replaced all the same");
     }
@@ -77,8 +75,7 @@ pub(in crate::supervisor) fn examined(pool: &mut Pool, id: WorkerId, result: Res
 pub(in crate::supervisor) fn ask(pool: &mut Pool, standbys: &[WorkerId]) {
     let now = pool.now();
     for id in standbys {
-        let heartbeat = pool.workers.get(*id).is_some_and(|worker| worker.health().has_heartbeat());
-        let limit = pool.config.hang_timeout(heartbeat);
+        let limit = pool.workers.get(*id).and_then(|worker| pool.hang_timeout(worker));
         let todo = pool.workers.change(*id, |worker| worker.health_mut().is_needed(now, limit));
         act(pool, *id, todo);
     }

@@ -149,7 +149,7 @@ pub(in crate::supervisor) fn resume(pool: &mut Pool, id: WorkerId) {
         return;
     }
     let pid = worker.process().map(|process| process.pid);
-    let limit = pool.config.hang_timeout(worker.health().has_heartbeat());
+    let limit = pool.hang_timeout(worker);
     if worker.channel().is_open() {
         let fd = worker.serving_fd().filter(|_| !defect!(ResumeNamesNoSocket));
         pool.tell(id, ToWorker::Resume { fd });

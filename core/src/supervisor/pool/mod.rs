@@ -33,6 +33,7 @@ pub(super) mod vacancies;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::action::Action;
 use crate::config::{Config, SocketPattern};
@@ -153,7 +154,17 @@ impl Pool {
 
     /// The slot's own worker serves it. One that is dying does not, nor does one whose socket was removed.
     pub fn is_served_by_its_own(&self, slot: SlotIndex) -> bool {
-        self.owner(slot).is_some_and(|(_, owner)| owner.is_ready() && !owner.has_lost_socket())
+        self.owner(slot).is_some_and(|(_, owner)| owner.can_serve())
+    }
+
+    /// The slot's own worker is healthy.
+    pub fn is_well(&self, slot: SlotIndex) -> bool {
+        self.owner(slot).is_some_and(|(_, owner)| owner.is_healthy())
+    }
+
+    /// How long this worker may give no sign of life; `None` if that is not watched.
+    pub fn hang_timeout(&self, worker: &Worker) -> Option<Duration> {
+        self.config.hang_timeout(worker.health().has_heartbeat())
     }
 
     /// Whether a link names the worker, or named it last.

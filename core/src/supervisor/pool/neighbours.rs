@@ -26,7 +26,7 @@ pub(in crate::supervisor) fn note_hosts(pool: &mut Pool, slots: &BTreeSet<SlotIn
 fn host(pool: &Pool, index: SlotIndex) -> Option<Host> {
     let (worker, owner) = pool.owner(index).filter(|_| pool.is_wanted(index))?;
     let fits = owner.is_suspended() == pool.desired.suspended;
-    let serves = owner.holds(Place::Slot(index)) && owner.is_ready() && fits && !owner.has_lost_socket();
+    let serves = owner.holds(Place::Slot(index)) && owner.can_serve() && fits;
     serves.then(|| Host { worker, broken: !owner.is_healthy() })
 }
 
@@ -43,9 +43,8 @@ pub(super) fn lend(pool: &mut Pool, index: SlotIndex) -> bool {
         return true;
     }
     // Whoever is named goes on until another is.
-    let serves = |worker: &Worker| worker.is_ready() && !worker.has_lost_socket();
     let named_by = slot.and_then(|slot| slot.owner().or(slot.neighbour()));
-    let leads = named_by.and_then(|id| pool.workers.get(id)).is_some_and(serves)
+    let leads = named_by.and_then(|id| pool.workers.get(id)).is_some_and(Worker::can_serve)
         && slot.and_then(Slot::link).is_some();
     let may_swap = slot.is_none_or(|slot| slot.swap_failures().permits(pool.now()));
     match pool.slots.next_host() {
@@ -80,7 +79,7 @@ fn is_about_to_lead(pool: &Pool, index: SlotIndex) -> bool {
     let socket = pool.slots.get(index).and_then(Slot::linked_to);
     let serves = |worker: &Worker| {
         let fits = worker.is_suspended() || !pool.desired.suspended;
-        worker.is_ready() && !worker.is_retired() && !worker.has_lost_socket() && fits
+        worker.can_serve() && !worker.is_retired() && fits
     };
     socket.is_some_and(|socket| pool.workers.accepting_from(socket).any(|(_, worker)| serves(worker)))
 }

@@ -226,7 +226,7 @@ pub(in crate::supervisor) fn can_take(pool: &Pool, worker: &Worker, slot: SlotIn
 /// the link leads to a neighbour meanwhile.
 fn is_vacant(pool: &Pool, socket: &str) -> bool {
     let slot = pool.listeners.get(socket).map(Listener::slot).filter(|slot| pool.is_wanted(*slot));
-    slot.is_some_and(|slot| !pool.owner(slot).is_some_and(|(_, owner)| owner.is_healthy()))
+    slot.is_some_and(|slot| !pool.is_well(slot))
 }
 
 /// A standby has what it takes to serve every slot, and is not in the way. One that was started before a slot was added

@@ -57,8 +57,7 @@ fn keep_standby(pool: &Pool, worker: &Worker, wanted: &mut u32) -> bool {
 /// Whether a worker for `index` owns the slot, is about to, or may have to.
 fn has_place(pool: &Pool, id: WorkerId, worker: &Worker, index: SlotIndex) -> bool {
     let owns = pool.slots.get(index).is_some_and(|slot| slot.is_taken_by(id));
-    let served = pool.owner(index).is_some_and(|(_, owner)| owner.is_healthy());
-    owns || pool.is_wanted(index) && !served && (worker.is_coming() || worker.is_ready())
+    owns || pool.is_wanted(index) && !pool.is_well(index) && (worker.is_coming() || worker.is_ready())
 }
 
 /// Sees to the links of `slots` whose worker is gone without a successor at hand, and of those that ought to have none: they

@@ -92,9 +92,7 @@ fn need(pool: &Pool, index: SlotIndex) -> Need {
     // is a worker for it to name.
     let link = slot.filter(|slot| !slot.is_lost()).and_then(|slot| slot.link());
     let named = link == Some(pool.config.socket_file.link(index).as_str());
-    let rename = owner
-        .filter(|(_, owner)| !named && may_swap && owner.is_ready() && !owner.has_lost_socket())
-        .map(|(id, _)| id);
+    let rename = owner.filter(|(_, owner)| !named && may_swap && owner.can_serve()).map(|(id, _)| id);
     if slot.is_some_and(|slot| slot.is_changing()) {
         return Need::Wait;
     }
@@ -131,7 +129,7 @@ fn successor(pool: &Pool, index: SlotIndex, owner: Option<WorkerId>) -> Option<S
     };
     let former = || {
         let mut own = own_workers(pool, index).filter(not_owner);
-        own.find(|(_, worker)| worker.is_ready() && !worker.has_lost_socket()).filter(|_| owner.is_none())
+        own.find(|(_, worker)| worker.can_serve()).filter(|_| owner.is_none())
     };
     let ready = |(id, _): (WorkerId, &Worker)| Successor::Ready(id);
     own.map(ready).or_else(standby).or_else(|| former().map(ready))

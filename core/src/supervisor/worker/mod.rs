@@ -403,6 +403,11 @@ impl Worker {
         matches!(self.state, State::Ready { suspended: true, .. })
     }
 
+    /// It is ready, and who connects reaches it.
+    pub fn can_serve(&self) -> bool {
+        self.is_ready() && !self.has_lost_socket()
+    }
+
     /// It is suspended, or was told to resume and has not confirmed that.
     pub fn is_unresumed(&self) -> bool {
         self.is_suspended() || self.is_ready() && self.health.owes_confirmation()

@@ -272,8 +272,8 @@ impl Workers {
         if unresumed(was) && !unresumed(is) {
             self.touched.resumed.push(id);
         }
-        let standby = |facts: Option<&Facts>| facts.and_then(|facts| facts.standby.clone());
-        self.touched.standbys_health |= standby(was) != standby(is);
+        let before = was.and_then(|facts| facts.standby.as_ref());
+        self.touched.standbys_health |= before != is.and_then(|facts| facts.standby.as_ref());
 
         let spawn = |facts: Option<&Facts>| match facts.and_then(|facts| facts.deadline) {
             Some((at, Timer::Spawn)) => Some(at),
