@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use nodesockd_core::asker::Asker;
 use nodesockd_core::wire::{DeployNews, FailedWorker, Json, Progress};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -25,6 +26,8 @@ pub struct StatusView {
     /// The app is suspended; since 3.0.
     #[serde(default)]
     pub suspended: bool,
+    /// Since when, and by whom; since 3.0.
+    pub suspension: Option<SuspensionView>,
     /// The number of the generation in force; since 3.0.
     pub generation: Option<u32>,
     /// The folder that its workers run; since 3.0.
@@ -44,6 +47,22 @@ pub struct StatusView {
     pub operation: Option<String>,
     /// What became of an operation that an earlier daemon had begun; since 3.0.
     pub note: Option<String>,
+}
+
+/// The suspension in [`StatusView`].
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SuspensionView {
+    /// When it was asked for, in milliseconds since the epoch.
+    pub since_ts: u64,
+    /// By whom, if that is known.
+    pub by: Option<Asker>,
+    /// How many requests wait for its end, as far as that is known.
+    #[serde(default)]
+    pub waiting: u32,
+    /// Slots whose accept queue is full.
+    #[serde(default)]
+    pub full: Vec<u32>,
 }
 
 /// A worker in [`StatusView`].

@@ -190,8 +190,8 @@ fn a_suspended_restart_waits_for_resume() {
     assert_eq!(said.exit, Some(0), "{said:?}");
     assert!(said.err.ends_with("requests wait until `nodesockd resume`.\n"), "{said:?}");
     let status = site.run("status").out;
-    assert_eq!(status.matches(" suspended ").count(), 2, "{status}");
-    assert!(status.contains("The app is suspended"), "{status}");
+    assert_eq!(status.matches("  suspended ").count(), 2, "{status}");
+    assert!(status.contains("The app has been suspended for"), "{status}");
     assert_eq!(site.run("resume").exit, Some(0));
     assert_eq!(site.run("status").out.matches(" online ").count(), 2);
 }

@@ -43,6 +43,7 @@ fn eventful() -> StatusView {
     };
     serde_json::from_value(json!({
         "version": "3.0.0", "pid": 4711, "name": "shop", "startTs": NOW - 180_000, "suspended": true,
+        "suspension": { "sinceTs": NOW - 90_000, "by": { "pid": 4700, "uid": 0, "command": "deploy \u{1b}[2J" }, "waiting": 3, "full": [1] },
         "generation": 7, "release": "/srv/shop/releases/42",
         "workers": [
             worker("aaaa1", json!({ "idx": 0, "pid": 4712, "state": "online", "generation": 7 })),

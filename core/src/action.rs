@@ -45,6 +45,13 @@ pub enum Action {
         /// The file name of its socket in `tmpDir`.
         socket: String,
     },
+    /// Ask the kernel how much waits for a suspended worker → [`Event::WaitingCounted`](crate::Event::WaitingCounted).
+    CountWaiting {
+        /// The worker.
+        worker: WorkerId,
+        /// The file name of its socket in `tmpDir`.
+        socket: String,
+    },
     /// Ask the kernel what waits in a worker's accept queue → [`Event::QueueListed`](crate::Event::QueueListed).
     ListQueue {
         /// The worker.

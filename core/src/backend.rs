@@ -125,6 +125,9 @@ pub trait Backend {
     /// The accept queue of the process listening on `socket`, from the kernel, even if the file is gone.
     fn measure_queue(&mut self, worker: WorkerId, socket: &str) -> Queue;
 
+    /// The accept queue of a suspended worker at `socket`, from the kernel, whoever else accepts from it.
+    fn count_waiting(&mut self, worker: WorkerId, socket: &str) -> Queue;
+
     /// The first connections that wait in the accept queue of the process listening on `socket`, as
     /// [`Event::QueueListed`] says. At least 16 of them, if there are so many.
     ///

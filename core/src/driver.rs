@@ -112,6 +112,10 @@ impl<B: Backend> Driver<B> {
                 let queue = backend.measure_queue(*worker, socket);
                 Some(Event::QueueMeasured { worker: *worker, queue })
             }
+            Action::CountWaiting { worker, socket } => {
+                let queue = backend.count_waiting(*worker, socket);
+                Some(Event::WaitingCounted { worker: *worker, queue })
+            }
             Action::ListQueue { worker, socket } => {
                 let result = backend.list_queue(*worker, socket);
                 Some(Event::QueueListed { worker: *worker, result })

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::asker::Asker;
 use crate::config::{Config, DevAddress, Problem};
 use crate::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
 use crate::release::{Release, ReleaseLink};
@@ -147,6 +148,13 @@ pub enum Event {
         /// What the kernel says.
         queue: Queue,
     },
+    /// Completes [`Action::CountWaiting`](crate::Action::CountWaiting).
+    WaitingCounted {
+        /// The suspended worker.
+        worker: WorkerId,
+        /// What the kernel says.
+        queue: Queue,
+    },
     /// Completes [`Action::MeasureCpu`](crate::Action::MeasureCpu).
     CpuMeasured {
         /// The worker that was asked about.
@@ -249,6 +257,8 @@ pub enum Event {
     Requested {
         /// Who asked, and by which id.
         from: RequestRef,
+        /// The process that did, if that is known.
+        asker: Option<Asker>,
         /// What for.
         request: Request,
     },
@@ -300,6 +310,7 @@ impl Event {
             | Self::Received { worker, .. }
             | Self::ChannelClosed { worker }
             | Self::QueueMeasured { worker, .. }
+            | Self::WaitingCounted { worker, .. }
             | Self::QueueListed { worker, .. }
             | Self::CpuMeasured { worker, .. }
             | Self::MemoryMeasured { worker, .. }
@@ -466,6 +477,8 @@ pub struct Vitals {
 pub enum Queue {
     /// This many connections wait to be accepted.
     Length(u32),
+    /// So do these, and the kernel refuses more (`listen(2)`: the backlog, `net.core.somaxconn`).
+    Full(u32),
     /// Nobody listens on that socket any more.
     Closed,
     /// The kernel cannot be asked; the reason.

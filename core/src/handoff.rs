@@ -14,9 +14,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::asker::Asker;
 use crate::config::{Config, DevAddress, MAX_WORKERS, Output, Ready};
 use crate::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
 use crate::release::Release;
+use crate::state::SuspensionRecord;
 use crate::time::Time;
 use crate::wire::StartOptions;
 
@@ -49,6 +51,9 @@ pub struct Handoff {
     pub(crate) relays: BTreeMap<String, RelayRecord>,
     /// Requests that have not had their final reply.
     pub(crate) open: BTreeSet<RequestRef>,
+    /// Who made them, where that is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) askers: Vec<(RequestRef, Asker)>,
     /// Restarts that wait for their turn.
     pub(crate) queue: Vec<QueuedRecord>,
     /// What the dev server was told last: its port, and the links it goes to.
@@ -89,12 +94,15 @@ pub(crate) struct Fixed {
 }
 
 /// What ought to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DesiredRecord {
     pub running: bool,
     pub slots: u32,
     pub standby: u32,
     pub suspended: bool,
+    /// Since when, and by whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspension: Option<SuspensionRecord>,
 }
 
 /// A row of failures.

@@ -43,6 +43,7 @@
 pub mod defect;
 
 pub mod action;
+pub mod asker;
 pub mod backend;
 pub mod config;
 pub mod driver;

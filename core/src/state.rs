@@ -15,9 +15,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::asker::Asker;
 use crate::config::{MAX_WORKERS, SocketPattern};
 use crate::id::{Process, SlotIndex, WorkerId};
 use crate::release::{Release, ReleaseLink};
+use crate::time::Time;
 
 /// The version of the file's format. Fields may be added under the same version; a reader skips those it does not know.
 pub const VERSION: u32 = 1;
@@ -40,6 +42,9 @@ pub struct State {
     pub standby: u32,
     /// The app is suspended.
     pub suspended: bool,
+    /// Since when, and by whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspension: Option<SuspensionRecord>,
     /// The folder of links and sockets, if it is another one than `tmpDir`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub socket_dir: Option<PathBuf>,
@@ -169,12 +174,26 @@ pub struct RolloutRecord {
     pub standby: u32,
     /// [`State::suspended`] from then on.
     pub suspended: bool,
+    /// [`State::suspension`] from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspension: Option<SuspensionRecord>,
     /// [`State::generation`] from then on.
     #[serde(default, skip_serializing_if = "is_unknown")]
     pub generation: u32,
     /// [`State::release`] from then on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<Release>,
+}
+
+/// A suspension of the app, in the state file and in a hand-off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SuspensionRecord {
+    /// When it was asked for.
+    pub since: Time,
+    /// By whom, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Asker>,
 }
 
 /// A deploy in the state file.

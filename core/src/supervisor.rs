@@ -67,7 +67,9 @@ use dev_server::DevServer;
 use goal::Life;
 use operation::{Operations, Step, advance, begin, deploy, locate, replace, upgrade};
 use pool::look::Look;
-use pool::{Pool, boot, health, limits, links, neighbours, remains, retire, sockets, surplus, vacancies};
+use pool::{
+    Pool, boot, health, limits, links, neighbours, remains, retire, sockets, surplus, suspension, vacancies,
+};
 use record::state_file::StateFile;
 use record::{adopt, handoff, reunion};
 use upkeep::Upkeep;
@@ -188,6 +190,7 @@ impl Supervisor {
             self.state_file.next_deadline(),
             self.operations.next_deadline(),
             self.upkeep.next_deadline(),
+            pool.suspension_watch.next_deadline(),
             self.announcements.as_ref().and_then(|announcements| announcements.next_deadline(pool)),
         ];
         deadlines.into_iter().flatten().min()
@@ -242,6 +245,7 @@ impl Supervisor {
             Event::QueueMeasured { worker, queue } => {
                 lifecycle::queue_measured(pool, operations, worker, &queue);
             }
+            Event::WaitingCounted { worker, queue } => suspension::counted(pool, worker, &queue),
             Event::CpuMeasured { worker, result } => {
                 lifecycle::cpu_measured(pool, operations, worker, result);
             }
@@ -265,7 +269,9 @@ impl Supervisor {
                 let progress = upgrade::not_handed_off(pool, operations, &failure);
                 begin::next_if_ended(pool, operations, progress);
             }
-            Event::Requested { from, request } => commands::requested(pool, operations, from, request),
+            Event::Requested { from, asker, request } => {
+                commands::requested(pool, operations, from, asker, request);
+            }
             Event::Disconnected { conn } => self.disconnected(conn),
             Event::Signalled { signal } => commands::signalled(pool, operations, signal),
             Event::ReleaseLocated { named } => locate::located(pool, operations, named),
@@ -398,6 +404,7 @@ impl Supervisor {
         boot::start_waiting(&mut self.pool, new.map(|rollout| (&rollout.config, &rollout.generation)), slots);
         look.extend(&mut self.pool, self.operations.is_swapping());
         sockets::close_unneeded(&mut self.pool, &look.listeners);
+        suspension::follow(&mut self.pool);
         self.dev_server.update(&mut self.pool);
         vacancies::note_service(&mut self.pool, &look.slots);
         self.announce();

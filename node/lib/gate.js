@@ -17,11 +17,16 @@ class Gate {
     return this.#state === 'open';
   }
 
-  /** Calls one of the two: at once, or when it is decided. */
-  enter(pass, refuse) {
+  /** How many requests wait whose sender is still there. */
+  get held() {
+    return this.#held.filter(({ sender }) => !sender.destroyed).length;
+  }
+
+  /** Calls `pass` or `refuse`: at once, or when it is decided. The request has come by `sender`, a socket or a stream. */
+  enter(sender, pass, refuse) {
     if (this.#state === 'open') pass();
     else if (this.#state === 'refusing') refuse();
-    else this.#held.push({ pass, refuse });
+    else this.#held.push({ sender, pass, refuse });
   }
 
   /** Lets pass what waits and what comes. */

@@ -154,6 +154,7 @@ class Traffic {
     if (gate.isOpen) return pass();
     const handOver = keep(stream);
     gate.enter(
+      stream,
       () => stream.destroyed || handOver(pass),
       () => handOver(() => refuseStream(stream)),
     );
@@ -179,6 +180,7 @@ class Traffic {
     if (this.#last) makeLast(res);
     // A sender that has gone away meanwhile does not need an answer any more.
     gate.enter(
+      req.socket,
       () => req.socket.destroyed || pass(),
       () => refuseRequest(req, res),
     );
@@ -195,6 +197,7 @@ class Traffic {
     // Node has let go of the socket, the application has not got it yet: an error is nobody's.
     socket.on('error', ignore);
     gate.enter(
+      socket,
       () => {
         if (socket.destroyed) return;
         pass();

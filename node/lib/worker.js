@@ -82,7 +82,7 @@ class Worker extends EventEmitter {
         refuseRequest(req, res);
         resolve();
       };
-      this.gate.enter(pass, refuse);
+      this.gate.enter(req.socket, pass, refuse);
     });
   }
 
@@ -237,7 +237,7 @@ class Worker extends EventEmitter {
       case 'shutdown':
         return this.#shutDownNow();
       case 'ping':
-        return answerPing(data, (pong, callback) => this.#channel.send(pong, callback));
+        return answerPing(data, this.gate.held, (pong, callback) => this.#channel.send(pong, callback));
       case 'set-name':
         return this.#rename(data.name);
       case 'detach':

@@ -84,6 +84,26 @@ test('a ping is answered by its number, suspended or not, and by nobody who is a
   }
 });
 
+test('an answer says how many requests the suspended worker holds', async (t) => {
+  const worker = new TestWorker(t, 'http.js', { suspended: true });
+  await worker.frame('online');
+  const held = [worker.get('/1'), worker.get('/2')];
+  const count = async (seq) => {
+    worker.tell('ping', { seq });
+    return (await worker.frame('pong', (frame) => frame.data.seq === seq)).data.held;
+  };
+  let seq = 1;
+  while ((await count(seq)) !== held.length) seq += 1;
+  const impatient = net.connect(worker.socketPath);
+  impatient.write('GET /3 HTTP/1.1\r\nHost: x\r\n\r\n');
+  while ((await count(seq)) !== held.length + 1) seq += 1;
+  impatient.destroy();
+  while ((await count(seq)) !== held.length) seq += 1;
+  worker.tell('resume');
+  await Promise.all(held);
+  assert.equal(await count(seq + 1), undefined);
+});
+
 test('an answer says that a debugger may stop the worker', async (t) => {
   const worker = new TestWorker(t, 'talk.js', { env: { NODE_OPTIONS: '--inspect=127.0.0.1:0' } });
   await worker.frame('online');

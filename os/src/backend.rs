@@ -651,6 +651,10 @@ impl nodesockd_core::backend::Backend for Backend {
         self.queues.measure(socket, &self.sockets.path(socket))
     }
 
+    fn count_waiting(&mut self, _worker: WorkerId, socket: &str) -> Queue {
+        self.queues.measure(socket, &self.sockets.path(socket))
+    }
+
     fn list_queue(&mut self, _worker: WorkerId, socket: &str) -> Result<Vec<u64>, Failure> {
         self.queues
             .list(socket, &self.sockets.path(socket))

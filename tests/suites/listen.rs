@@ -1,6 +1,7 @@
 //! Sockets that the daemon holds, and workers that know nothing of it, with real processes.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use nodesockd_tests::http::{self, Answer};
 use nodesockd_tests::{App, Connections, Daemon, Load, Upstream, Visitors, until};
@@ -179,17 +180,42 @@ fn reload_changes_who_owns_the_sockets() {
     }
 }
 
+/// How many connections the kernel lets wait at a socket that asks for as many as possible.
+fn longest_queue() -> usize {
+    std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap().trim().parse().unwrap()
+}
+
 #[test]
 fn accept_queue_is_as_long_as_the_kernel_allows() {
     let app = held();
     let daemon = app.start();
-    let most: usize =
-        std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap().trim().parse().unwrap();
+    let most = longest_queue();
     let process = daemon.status().slot(0).process();
     process.freeze();
     // Node's own backlog would be 511.
     let waiting = send(&app, most.min(700));
     process.signal(Signal::SIGCONT);
+    for request in waiting {
+        assert_eq!(request.answer().unwrap().status, 200);
+    }
+}
+
+#[test]
+fn accept_queue_of_a_suspended_worker_that_is_full_is_told() {
+    let app = held();
+    let daemon = app.start();
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+    assert_eq!(app.cli(&["restart", "--suspended"]).code, 0);
+    let most = longest_queue();
+    // The kernel takes one more than the backlog.
+    let waiting = send(&app, most + 1);
+    daemon.until_logged("and no more fit into its accept queue");
+    let told = app.cli(&["status", "--json"]).json()["suspension"].clone();
+    assert_eq!((told["waiting"].as_u64(), &told["full"][0]), (Some(most as u64 + 1), &0.into()), "{told}");
+    let shown = app.cli(&["status"]);
+    assert!(shown.stdout.contains("the accept queue of slot 0 is full"), "{shown}");
+    assert_eq!(app.cli(&["resume"]).code, 0);
     for request in waiting {
         assert_eq!(request.answer().unwrap().status, 200);
     }

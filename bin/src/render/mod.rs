@@ -5,6 +5,7 @@ mod failure;
 mod json;
 mod progress;
 mod status;
+mod suspension;
 mod table;
 mod time;
 mod troubles;
@@ -14,6 +15,7 @@ pub use failure::{failure, log_end};
 pub use json::json_line;
 pub use progress::Transcript;
 pub use status::status;
+pub use suspension::suspension;
 pub use time::{ago, span};
 pub use troubles::troubles;
 

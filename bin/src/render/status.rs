@@ -6,7 +6,7 @@ use anstyle::Style as Paint;
 use nodesockd_core::text::escape;
 
 use super::table::{Cell, table};
-use super::{BOLD, CYAN, DIM, GREEN, RED, YELLOW, ago, because, span};
+use super::{BOLD, CYAN, DIM, GREEN, RED, YELLOW, ago, because, span, suspension};
 use crate::out::Style;
 use crate::view::{FailingStandbyView, FailuresView, StatusView, VacantView, WorkerView, short};
 
@@ -32,9 +32,9 @@ pub fn status(view: &StatusView, now: u64, style: Style) -> String {
         text.push('\n');
         view.failures.iter().for_each(|slot| text.push_str(&failures(slot, now)));
     }
-    if view.suspended {
-        let word = style.paint(YELLOW, "suspended");
-        let _ = write!(text, "\nThe app is {word}: requests wait until `nodesockd resume`.\n");
+    if let Some(words) = suspension(view, now) {
+        let words = style.paint(YELLOW, &words);
+        let _ = write!(text, "\nThe app {words}. `nodesockd resume` lets requests through.\n");
     }
     if let Some(operation) = &view.operation {
         let _ = write!(text, "\nIn progress: {}\n", style.paint(CYAN, &escape(operation, SENTENCE)));

@@ -2,7 +2,7 @@
 
 use nodesockd_core::text::escape;
 
-use super::{because, span};
+use super::{because, suspension};
 use crate::view::{StatusView, WorkerView};
 
 /// Characters of a reason that are shown.
@@ -24,7 +24,7 @@ pub fn troubles(view: &StatusView, now: u64) -> Vec<String> {
         };
         format!("{missing}{}", because(standby.reason.as_deref(), REASON))
     });
-    vacant.chain(serving).chain(standby).chain(suspended(view, now)).collect()
+    vacant.chain(serving).chain(standby).chain(held(view, now)).collect()
 }
 
 /// What is wrong with a worker that has a slot.
@@ -37,14 +37,9 @@ fn slot(worker: &WorkerView, suspended: bool) -> Option<String> {
     }
 }
 
-fn suspended(view: &StatusView, now: u64) -> Option<String> {
-    let slots = view.workers.iter().filter(|worker| worker.idx.is_some() && worker.state == "suspended");
-    let since = slots.map(|worker| worker.state_ts).min().filter(|_| view.suspended)?;
-    let lasting = std::time::Duration::from_millis(now.saturating_sub(since));
-    Some(format!(
-        "the app has been suspended for {}: `nodesockd resume` lets requests through",
-        span(lasting)
-    ))
+fn held(view: &StatusView, now: u64) -> Option<String> {
+    let words = suspension(view, now)?;
+    Some(format!("the app {words}; `nodesockd resume` lets requests through"))
 }
 
 #[cfg(test)]
@@ -94,8 +89,10 @@ mod tests {
 
     #[test]
     fn suspension_is_told_with_its_age() {
-        let status = serde_json::json!({ "workers": [worker(0, "suspended")], "suspended": true });
-        let told = "the app has been suspended for 10 min: `nodesockd resume` lets requests through";
+        let suspension = serde_json::json!({ "sinceTs": 0, "waiting": 1 });
+        let workers = [worker(0, "suspended")];
+        let status = serde_json::json!({ "workers": workers, "suspended": true, "suspension": suspension });
+        let told = "the app has been suspended for 10 min; 1 request waits; `nodesockd resume` lets requests through";
         assert_eq!(troubles_of(status, 600_000), [told]);
     }
 }

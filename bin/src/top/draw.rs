@@ -10,7 +10,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Cell, Paragraph, Row as Cells, Sparkline, Table};
 
 use super::board::{Board, Order, Row, Sums};
-use crate::render::{SENTENCE, ago, because, sentence, span, word};
+use crate::render::{SENTENCE, ago, because, sentence, span, suspension, word};
 use crate::view::{StatusView, short};
 
 /// Lines of the last changes, if there is room.
@@ -99,9 +99,8 @@ fn troubles(board: &Board, status: &StatusView, paint: Paint) -> Vec<Line<'stati
             paint.colour(Color::Red, format!("what follows is old: {}", sentence(trouble))),
         ));
     }
-    if status.suspended {
-        let words = "the app is suspended: requests wait until `nodesockd resume`";
-        lines.push(Line::from(paint.colour(Color::Yellow, words.to_owned())));
+    if let Some(words) = suspension(status, board.look.as_ref().map_or(0, |look| look.now)) {
+        lines.push(Line::from(paint.colour(Color::Yellow, format!("the app {words} (`nodesockd resume`)"))));
     }
     if let Some(operation) = &status.operation {
         lines.push(Line::from(paint.colour(Color::Cyan, format!("in progress: {}", sentence(operation)))));

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::health;
 use super::layer::{Layer, OptionsLayer};
@@ -201,6 +202,7 @@ impl Base<'_> {
             shutdown_timeout: layer.shutdown_timeout.value()?,
             max_start_attempts: layer.max_start_attempts.value()?,
             retiring: layer.retiring.value()?,
+            suspend_warning: suspend_warning(layer.suspend_warning, report)?,
             boots: layer.boots.value().unwrap_or_else(|| cpus.max(LEAST_BOOTS)),
             symlinks: layer.symlinks.value()?,
             stderr: layer.stderr.value().map_or_else(|| stdout.clone(), output),
@@ -260,6 +262,13 @@ fn readiness(set: Set<Ready>, listen: Listen, report: &mut Report) -> Option<Rea
         help: Some("let workers say it: \"report\" or \"notify\"".to_owned()),
     });
     None
+}
+
+fn suspend_warning(given: Given<Duration>, report: &mut Report) -> Option<Duration> {
+    let off = matches!(&given, Given::Set(Set { value, .. }) if value.is_zero());
+    let why = "more often than that, the log would be full of it; 0 turns it off";
+    let rare = off || health::at_least(1000, "`options.suspendWarning` must be 0 or", &given, why, report);
+    given.value().filter(|_| rare)
 }
 
 fn short_enough(path: &Path, length: usize, key: &str, place: Option<Place>, report: &mut Report) {

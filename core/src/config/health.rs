@@ -37,7 +37,7 @@ pub(super) fn build(layer: HealthLayer, listen: Listen, report: &mut Report) -> 
 }
 
 /// Whether a time is as long as it has to be; `must` begins the message if it is not.
-fn at_least(ms: u64, must: &str, given: &Given<Duration>, why: &str, report: &mut Report) -> bool {
+pub(super) fn at_least(ms: u64, must: &str, given: &Given<Duration>, why: &str, report: &mut Report) -> bool {
     let Given::Set(Set { value, place }) = given else { return true };
     if *value >= Duration::from_millis(ms) {
         return true;

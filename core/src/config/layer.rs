@@ -112,6 +112,9 @@ section! {
         /// How many sets of old workers may finish at a time, each of an operation of its own; beyond that, the oldest
         /// set gets SIGTERM.
         retiring: "retiring" => Given<NonZeroU32> = Options::default().retiring,
+        /// Milliseconds for which the app may be suspended before the log says so, and from then on how often it is said
+        /// again; 0 for never.
+        suspend_warning: "suspendWarning" => Given<Duration> = Options::default().suspend_warning,
         /// How many workers may boot at a time, slots before standbys. Without it, the number of usable CPUs, and at
         /// least 2.
         boots: "boots" => Given<NonZeroU32>,
@@ -221,6 +224,7 @@ impl From<&Options> for OptionsLayer {
             shutdown_timeout: options.shutdown_timeout.into(),
             max_start_attempts: options.max_start_attempts.into(),
             retiring: options.retiring.into(),
+            suspend_warning: options.suspend_warning.into(),
             boots: options.boots.into(),
             symlinks: options.symlinks.into(),
             stdout: to(&options.stdout),

@@ -192,6 +192,8 @@ pub struct Options {
     pub max_start_attempts: NonZeroU32,
     /// `retiring`
     pub retiring: NonZeroU32,
+    /// `suspendWarning`; zero: never
+    pub suspend_warning: Duration,
     /// `boots`
     pub boots: NonZeroU32,
     /// `symlinks`
@@ -221,6 +223,7 @@ impl Default for Options {
             shutdown_timeout: Duration::from_millis(10_000),
             max_start_attempts: NonZeroU32::MIN,
             retiring: const { NonZeroU32::new(3).unwrap() },
+            suspend_warning: Duration::from_secs(300),
             boots: LEAST_BOOTS,
             symlinks: Symlinks::Relative,
             stdout: Output::Inherit,

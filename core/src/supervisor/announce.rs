@@ -131,7 +131,7 @@ fn in_words(pool: &Pool, operations: &Operations) -> String {
         1 => "1 slot is served".to_owned(),
         served => format!("{served} slots are served"),
     };
-    if pool.desired.suspended {
+    if pool.desired.is_suspended() {
         words.push_str(", suspended");
     }
     if let Some(operation) = operations.words() {

@@ -1,9 +1,10 @@
 //! Requests of clients and workers, and signals to the daemon.
 
 use crate::action::Action;
+use crate::asker::Asker;
 use crate::config::resolved;
 use crate::event::DaemonSignal;
-use crate::id::RequestRef;
+use crate::id::{Peer, RequestRef};
 use crate::wire::{Body, Reply, Request, StartOptions};
 
 use super::goal::Life;
@@ -12,8 +13,22 @@ use super::pool::Pool;
 use super::{relay, status};
 
 /// Does what was asked for, or answers why not.
-pub(super) fn requested(pool: &mut Pool, operations: &mut Operations, to: RequestRef, request: Request) {
-    if !pool.requests.open(&mut pool.effects, &to) {
+pub(super) fn requested(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    to: RequestRef,
+    asker: Option<Asker>,
+    request: Request,
+) {
+    let asker = if let Peer::Worker(id) = to.peer { Some(Asker::worker(id)) } else { asker };
+    if let Some(asker) = &asker {
+        let name = request.name();
+        match request.changes_something() {
+            true => tracing::info!("`{name}` was asked for by {asker}"),
+            false => tracing::debug!("`{name}` was asked for by {asker}"),
+        }
+    }
+    if !pool.requests.open(&mut pool.effects, &to, asker) {
         return;
     }
     match request {

@@ -1,7 +1,11 @@
 //! What ought to be.
 
+use crate::asker::Asker;
+use crate::state::SuspensionRecord;
+use crate::time::Time;
+
 /// How many workers there ought to be, and whether they work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Desired {
     /// Workers run; not so between `stop` and `start`.
     pub running: bool,
@@ -10,7 +14,38 @@ pub(super) struct Desired {
     /// How many standbys there are.
     pub standby: u32,
     /// The app is suspended: workers in slots wait for `resume`, and so do those that replace them.
-    pub suspended: bool,
+    pub suspension: Option<Suspension>,
+}
+
+/// Why the app is suspended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Suspension {
+    /// When that was asked for; when this daemon found the app suspended, if that is not known.
+    pub since: Time,
+    /// By whom, if that is known.
+    pub by: Option<Asker>,
+}
+
+impl Desired {
+    /// The app is suspended.
+    pub fn is_suspended(&self) -> bool {
+        self.suspension.is_some()
+    }
+}
+
+impl Suspension {
+    /// From what was recorded of it: that it is there, and perhaps more.
+    pub fn recorded(suspended: bool, record: Option<SuspensionRecord>, now: Time) -> Option<Self> {
+        let unknown = Self { since: now, by: None };
+        suspended.then(|| record.map_or(unknown, |SuspensionRecord { since, by }| Self { since, by }))
+    }
+}
+
+impl From<&Suspension> for SuspensionRecord {
+    fn from(suspension: &Suspension) -> Self {
+        let Suspension { since, by } = suspension.clone();
+        Self { since, by }
+    }
 }
 
 /// How far the daemon has got in its own life.

@@ -115,7 +115,7 @@ fn check_population(pool: &Pool, operations: &Operations) -> Result<(), Violatio
 
 /// 7: in a suspended app no worker that serves a slot, or is meant to, runs unsuspended.
 fn check_suspension(pool: &Pool, operations: &Operations) -> Result<(), Violation> {
-    if !pool.desired.suspended {
+    if !pool.desired.is_suspended() {
         return Ok(());
     }
     for (id, worker) in pool.workers.iter() {

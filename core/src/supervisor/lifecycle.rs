@@ -12,7 +12,7 @@ use crate::text::escape;
 use crate::wire::{FromWorker, ToWorker};
 
 use super::operation::{Operations, begin, deploy, replace};
-use super::pool::{Pool, boot, checks, health, limits, neighbours, remains, retire, vacancies};
+use super::pool::{Pool, boot, checks, health, limits, neighbours, remains, retire, suspension, vacancies};
 use super::timer::Timer;
 use super::worker::{Channel, Role, State, Worker};
 
@@ -57,7 +57,10 @@ pub(super) fn received(pool: &mut Pool, operations: &mut Operations, id: WorkerI
             }
             health::begin(pool, id);
         }
-        FromWorker::Pong { seq, inspected } => health::answered(pool, id, seq, inspected),
+        FromWorker::Pong { seq, inspected, held } => {
+            health::answered(pool, id, seq, inspected);
+            suspension::holds(pool, id, held);
+        }
         FromWorker::Broken { reason } => {
             let reason = reason.as_deref().unwrap_or("it gave no reason");
             broken(pool, operations, id, &format!("it is broken: {}", escape(reason, REASON)));
@@ -97,7 +100,7 @@ fn online(pool: &mut Pool, operations: &mut Operations, id: WorkerId, suspended:
     let joining = pool.workers.get(id).is_some_and(Worker::is_joining);
     // A worker that knows nothing of suspension does no harm, unless a migration is being prepared, or goes on.
     let migration = operations.starting().is_some_and(|rollout| rollout.suspended);
-    let strict = pool.desired.suspended && !joining || migration;
+    let strict = pool.desired.is_suspended() && !joining || migration;
     match boot::online(pool, id, suspended, strict) {
         boot::Online::Accepted => limits::watch(pool, id),
         boot::Online::Refused(reason) => fail_and_retire(pool, operations, id, reason),
@@ -283,6 +286,7 @@ pub(super) fn due(pool: &mut Pool, operations: &mut Operations, id: WorkerId, ti
         Timer::Restart
         | Timer::Promotion
         | Timer::Confirm
+        | Timer::Suspension
         | Timer::Link
         | Timer::Watch
         | Timer::Persist

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::action::Action;
+use crate::asker::Asker;
 use crate::id::{Peer, RequestRef, WorkerId};
 use crate::wire::{Body, Code, Json, Progress, Reply, Stage};
 
@@ -17,8 +18,8 @@ const OPEN_PER_WORKER: usize = 1024;
 /// All requests that wait for something.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Requests {
-    /// Requests that have not had their final reply.
-    open: BTreeSet<RequestRef>,
+    /// Requests that have not had their final reply, and who made each.
+    open: BTreeMap<RequestRef, Option<Asker>>,
     /// Who is told how an operation proceeds.
     audience: Audience,
     /// Who is told what becomes of old workers that finish.
@@ -52,9 +53,11 @@ pub(super) type Answer = Option<(Option<Json>, Vec<String>)>;
 
 impl Requests {
     /// Takes a request in. A peer that uses an id twice at the same time is refused; then this returns `false`.
-    pub fn open(&mut self, effects: &mut Effects, to: &RequestRef) -> bool {
-        let fresh = self.open.insert(to.clone()) || defect!(DuplicateRequestAccepted);
-        if !fresh {
+    pub fn open(&mut self, effects: &mut Effects, to: &RequestRef, asker: Option<Asker>) -> bool {
+        let fresh = !self.open.contains_key(to) || defect!(DuplicateRequestAccepted);
+        if fresh {
+            self.open.insert(to.clone(), asker);
+        } else {
             let reply =
                 Reply::failed(Some(Code::Usage), vec!["a request with this id is open already".into()]);
             effects.order(Action::Reply { to: to.clone(), reply });
@@ -65,7 +68,7 @@ impl Requests {
     /// Answers a request, unless it has had its final reply or its peer is gone.
     pub fn reply(&mut self, effects: &mut Effects, to: &RequestRef, reply: Reply) {
         let last = reply.done && !defect!(AnsweredTwice);
-        let open = if last { self.open.remove(to) } else { self.open.contains(to) };
+        let open = if last { self.open.remove(to).is_some() } else { self.open.contains_key(to) };
         if open {
             effects.order(Action::Reply { to: to.clone(), reply });
         }
@@ -73,7 +76,17 @@ impl Requests {
 
     /// All requests that have not had their final reply.
     pub fn all_open(&self) -> impl Iterator<Item = &RequestRef> {
-        self.open.iter()
+        self.open.keys()
+    }
+
+    /// Who made an open request, if that is known.
+    pub fn asker(&self, to: &RequestRef) -> Option<&Asker> {
+        self.open.get(to)?.as_ref()
+    }
+
+    /// Who made each open request, where that is known.
+    pub fn askers(&self) -> impl Iterator<Item = (&RequestRef, &Asker)> {
+        self.open.iter().filter_map(|(to, asker)| Some((to, asker.as_ref()?)))
     }
 
     /// From now on these are told how the operation proceeds.
@@ -108,7 +121,8 @@ impl Requests {
     pub fn forget(&mut self, peer: Peer) {
         let first = RequestRef { peer, id: String::new() };
         let theirs = |to: &&RequestRef| to.peer == peer;
-        let open: Vec<RequestRef> = self.open.range(&first..).take_while(theirs).cloned().collect();
+        let open = self.open.range(&first..).map(|(to, _)| to);
+        let open: Vec<RequestRef> = open.take_while(theirs).cloned().collect();
         for to in &open {
             self.open.remove(to);
         }
@@ -192,8 +206,16 @@ impl Requests {
     }
 
     /// Goes on with the requests of a predecessor.
-    pub fn restore(&mut self, open: BTreeSet<RequestRef>, relays: impl IntoIterator<Item = (String, Relay)>) {
-        self.open = open;
+    pub fn restore(
+        &mut self,
+        open: BTreeSet<RequestRef>,
+        askers: Vec<(RequestRef, Asker)>,
+        relays: impl IntoIterator<Item = (String, Relay)>,
+    ) {
+        self.open = open.into_iter().map(|to| (to, None)).collect();
+        for (to, asker) in askers {
+            self.open.entry(to).and_modify(|of| *of = Some(asker));
+        }
         for (id, relay) in relays {
             self.relay(id, relay);
         }

@@ -6,7 +6,7 @@ use crate::id::{SlotIndex, WorkerId};
 use crate::wire::{FailingStandby, SlotFailures, Status, VacantSlot, WorkerState, WorkerStatus};
 
 use super::operation::Operations;
-use super::pool::Pool;
+use super::pool::{Pool, suspension};
 use super::slot::Slot;
 use super::worker::drain::BLIND;
 use super::worker::{Place, Worker};
@@ -77,7 +77,8 @@ pub(super) fn status(pool: &Pool, operations: &Operations) -> Status {
         spare: spare(pool),
         failing_standby: failing_standby(pool),
         failures: failures(pool),
-        suspended: pool.desired.suspended,
+        suspended: pool.desired.is_suspended(),
+        suspension: suspension::status(pool),
         note: operations.note().map(str::to_owned).or_else(|| unseen_queues(pool)),
         operation: operations.words().map(str::to_owned),
     }

@@ -19,6 +19,8 @@ pub enum Timer {
     Check,
     /// A standby that may be promoted has to give a sign of life.
     Sign,
+    /// What waits for the end of a suspension is counted, or the suspension is said again.
+    Suspension,
     /// A worker that was told to resume has to have confirmed it.
     Confirm,
     /// The accept queue of a draining worker is looked at again.

@@ -141,6 +141,8 @@ fn message(kind: &str, frame: &Frame<'_>) -> Result<Incoming, Rejection> {
         seq: u64,
         #[serde(default)]
         inspected: Option<bool>,
+        #[serde(default)]
+        held: Option<u32>,
     }
     #[derive(Deserialize, Default)]
     #[serde(default)]
@@ -166,8 +168,8 @@ fn message(kind: &str, frame: &Frame<'_>) -> Result<Incoming, Rejection> {
             FromWorker::Broken { reason }
         }
         "pong" => {
-            let Pong { seq, inspected } = required(kind, frame).map_err(unusable)?;
-            FromWorker::Pong { seq, inspected: inspected.unwrap_or(false) }
+            let Pong { seq, inspected, held } = required(kind, frame).map_err(unusable)?;
+            FromWorker::Pong { seq, inspected: inspected.unwrap_or(false), held: held.unwrap_or(0) }
         }
         "reply" => {
             let Some(request) = frame.request_id.clone() else {
@@ -373,7 +375,7 @@ mod tests {
         assert_eq!(said(r#"{"type":"online","data":{"suspended":true}}"#), online(true));
         let beats = FromWorker::Online { suspended: false, heartbeat: true };
         assert_eq!(said(r#"{"type":"online","data":{"heartbeat":true}}"#), message(beats));
-        let pong = |inspected| message(FromWorker::Pong { seq: 3, inspected });
+        let pong = |inspected| message(FromWorker::Pong { seq: 3, inspected, held: 0 });
         assert_eq!(said(r#"{"type":"pong","data":{"seq":3}}"#), pong(false));
         assert_eq!(said(r#"{"type":"pong","data":{"seq":3,"inspected":true}}"#), pong(true));
         assert!(matches!(said(r#"{"type":"pong"}"#), Err(Rejection::Unusable(_))));

@@ -11,6 +11,7 @@ mod decode;
 mod oversized;
 mod reply;
 mod request;
+mod suspension;
 mod worker;
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,7 @@ pub use reply::{
     Status, VacantSlot, WorkerState, WorkerStatus,
 };
 pub use request::{DEFAULT_WATCH, DeployOptions, LONGEST_WATCH, Request, StartOptions};
+pub use suspension::SuspensionStatus;
 pub use worker::{Claim, FromWorker, ToWorker};
 
 /// A line longer than this many bytes is refused: see [`decode_oversized`].

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::Json;
+use super::{Json, SuspensionStatus};
 use crate::id::{SlotIndex, WorkerId};
 use crate::time::Time;
 
@@ -209,6 +209,8 @@ pub struct Status {
     pub failures: Vec<SlotFailures>,
     /// The app is suspended: from a suspended restart until `resume`, `restart` or `stop`.
     pub suspended: bool,
+    /// Since when, by whom, and what waits for its end.
+    pub suspension: Option<SuspensionStatus>,
     /// What the daemon is busy with, in words.
     pub operation: Option<String>,
     /// What became of an operation that an earlier daemon had begun, in words.
@@ -371,6 +373,9 @@ impl Status {
         status.insert("startTs".into(), json!(wall(self.started)));
         status.insert("workers".into(), Value::Array(workers));
         status.insert("suspended".into(), json!(self.suspended));
+        if let Some(suspension) = &self.suspension {
+            status.insert("suspension".into(), suspension.json(&wall));
+        }
         status.insert("generation".into(), json!(self.generation));
         if let Some(release) = &self.release {
             status.insert("release".into(), json!(release));
@@ -571,6 +576,7 @@ mod tests {
                 reason: "it broke".into(),
             }],
             suspended: false,
+            suspension: None,
             note: None,
             operation: None,
         };

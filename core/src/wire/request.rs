@@ -133,6 +133,27 @@ impl Request {
         }
     }
 
+    /// Whether it may change what runs, or how.
+    #[must_use]
+    pub fn changes_something(&self) -> bool {
+        match self {
+            Self::Start(_)
+            | Self::Restart { .. }
+            | Self::Deploy(_)
+            | Self::Resume
+            | Self::Stop
+            | Self::SetWorkers { .. }
+            | Self::SetStandby { .. }
+            | Self::Reload
+            | Self::Terminate => true,
+            Self::Status
+            | Self::Config
+            | Self::AttachDeploy { .. }
+            | Self::SendMessage { .. }
+            | Self::SendRequest { .. } => false,
+        }
+    }
+
     /// The line to send, with its newline; `id` is what the replies will name.
     #[must_use]
     pub fn encode(&self, id: &str) -> String {

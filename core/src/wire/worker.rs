@@ -49,6 +49,8 @@ pub enum FromWorker {
         seq: u64,
         /// A debugger may stop it at any time.
         inspected: bool,
+        /// How many requests it holds until it is resumed.
+        held: u32,
     },
     /// `process.send(message, handle)` in Node, which sends nothing more until it is acknowledged.
     NodeHandle,

@@ -413,6 +413,7 @@ fn a_worker_that_waits_to_be_resumed_is_or_makes_the_app_suspended() {
     before.ask("r", restart(suspended()));
     before.all_online();
     let mut desk = follow(&before, |_| {});
+    desk.story();
     report(&mut desk, 2, true);
     assert_eq!(desk.story(), NOTHING);
     assert!(desk.supervisor.status().suspended);

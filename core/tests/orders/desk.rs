@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nodesockd_core::action::WorkerSignal;
+use nodesockd_core::asker::Asker;
 use nodesockd_core::config::{Config, Ready, Sources, Start, Surroundings, load};
 use nodesockd_core::event::{DaemonSignal, ExitStatus, Failure, Queue};
 use nodesockd_core::id::{BootId, ConnId, Peer, Process, RequestRef, WorkerId};
@@ -243,7 +244,7 @@ impl Desk {
     /// A client asks; the replies it has got at once.
     pub fn ask(&mut self, id: &str, request: Request) -> Vec<Reply> {
         let from = RequestRef { peer: Peer::Client(ConnId(1)), id: id.into() };
-        self.hear(Event::Requested { from, request });
+        self.hear(Event::Requested { from, asker: Some(asker()), request });
         self.replies(id)
     }
 
@@ -314,6 +315,11 @@ impl Desk {
     pub fn count(&self, fits: impl Fn(&Action) -> bool) -> usize {
         self.orders.iter().filter(|action| fits(action)).count()
     }
+}
+
+/// Who asks.
+pub fn asker() -> Asker {
+    Asker { pid: Some(4711), uid: Some(0), command: Some("nodesockd restart -s".into()), ..Asker::default() }
 }
 
 /// A release of the app.

@@ -35,7 +35,7 @@ fn logged(level: tracing::Level, deeds: impl FnOnce()) -> Vec<String> {
     String::from_utf8_lossy(&bytes).lines().map(|line| line.trim_start().to_owned()).collect()
 }
 
-fn warnings(deeds: impl FnOnce()) -> Vec<String> {
+pub(super) fn warnings(deeds: impl FnOnce()) -> Vec<String> {
     logged(tracing::Level::WARN, deeds)
 }
 

@@ -22,4 +22,5 @@ mod relay;
 mod releases;
 mod slots;
 mod sockets;
+mod suspension;
 mod workers;

@@ -341,6 +341,7 @@ fn status(input: &mut Input<'_>) -> Status {
         failing_standby: input.flag().then(|| standby(input)),
         failures: (0..input.below(3)).map(|_| failures(input)).collect(),
         suspended: input.flag(),
+        suspension: None,
         operation: input.maybe_text(),
         note: input.maybe_text(),
     }

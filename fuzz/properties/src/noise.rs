@@ -128,6 +128,9 @@ impl Noise<'_> {
             }
             7 if self.input.flag() => Event::ServersEnded { worker },
             7 => Event::ChannelClosed { worker },
+            8 if self.input.flag() => {
+                Event::WaitingCounted { worker, queue: Queue::Full(self.input.byte().into()) }
+            }
             8 => Event::QueueMeasured { worker, queue: Queue::Length(u32::from(self.input.byte() % 2)) },
             9 => Event::QueueMeasured { worker, queue: Queue::Closed },
             14 => Event::CpuMeasured { worker, result: Err(Failure("nobody asked".into())) },
@@ -142,7 +145,11 @@ impl Noise<'_> {
             }
             12 => Event::Received {
                 worker,
-                message: FromWorker::Pong { seq: self.input.byte().into(), inspected: self.input.flag() },
+                message: FromWorker::Pong {
+                    seq: self.input.byte().into(),
+                    inspected: self.input.flag(),
+                    held: self.input.byte().into(),
+                },
             },
             13 if self.input.flag() => {
                 Event::QueueListed { worker, result: Ok(vec![self.input.byte().into()]) }
@@ -172,7 +179,7 @@ impl Noise<'_> {
             10 => Request::AttachDeploy { progress: self.input.flag() },
             _ => Request::SendRequest { request: "r".into(), data: None, workers: self.input.maybe_text() },
         };
-        Event::Requested { from: RequestRef { peer, id: self.input.text() }, request }
+        Event::Requested { from: RequestRef { peer, id: self.input.text() }, asker: None, request }
     }
 
     fn general(&mut self) -> Event {

@@ -142,6 +142,16 @@ impl<'a> World<'a> {
         }
     }
 
+    fn queue(&mut self) -> Queue {
+        match self.input.below(8) {
+            0..=3 => Queue::Length(0),
+            4 => Queue::Length(self.input.byte().into()),
+            5 => Queue::Full(self.input.byte().into()),
+            6 => Queue::Closed,
+            _ => Queue::Unknown("as chosen".into()),
+        }
+    }
+
     fn fails(&mut self) -> Result<(), Failure> {
         if self.input.rarely(8) { Err(Failure("as chosen".into())) } else { Ok(()) }
     }
@@ -228,7 +238,7 @@ impl<'a> World<'a> {
         }
         let from = RequestRef { peer, id: self.requests.to_string() };
         self.asked.entry(from.clone()).or_default().0 += 1;
-        Event::Requested { from, request }
+        Event::Requested { from, asker: None, request }
     }
 
     fn request(&mut self) -> Request {
@@ -298,7 +308,7 @@ impl Proc {
 
     fn answers(&mut self, worker: WorkerId) -> Option<Event> {
         if let Some(seq) = self.pings.take() {
-            return self.says(worker, FromWorker::Pong { seq, inspected: false });
+            return self.says(worker, FromWorker::Pong { seq, inspected: false, held: 0 });
         }
         let request = self.requests.pop().unwrap_or_else(|| "nobody's".into());
         self.says(
@@ -447,12 +457,11 @@ impl Backend for World<'_> {
     }
 
     fn measure_queue(&mut self, _worker: WorkerId, _socket: &str) -> Queue {
-        match self.input.below(8) {
-            0..=3 => Queue::Length(0),
-            4 | 5 => Queue::Length(self.input.byte().into()),
-            6 => Queue::Closed,
-            _ => Queue::Unknown("as chosen".into()),
-        }
+        self.queue()
+    }
+
+    fn count_waiting(&mut self, _worker: WorkerId, _socket: &str) -> Queue {
+        self.queue()
     }
 
     fn measure_cpu(&mut self, _worker: WorkerId, _process: Process) -> Result<CpuTime, Failure> {

@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use nodesockd_core::event::Queue;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with,
 };
@@ -86,6 +87,8 @@ pub(crate) struct Listener {
     pub(crate) path: Option<PathBuf>,
     /// Connections waiting to be accepted.
     pub(crate) queue: u32,
+    /// With more than so many, the kernel refuses further ones (`sk_max_ack_backlog`).
+    backlog: u32,
     /// The first of them, if these were asked for: the inode numbers of the clients' sockets.
     waiting: Vec<u64>,
 }
@@ -109,9 +112,9 @@ impl Diag {
         self.ask(None, LISTENER)
     }
 
-    /// The length of the accept queue of a socket; `None` when it is closed.
-    pub(crate) fn queue(&mut self, id: SocketId) -> io::Result<Option<u32>> {
-        self.about(id, LISTENER).map(|found| found.map(|listener| listener.queue))
+    /// The accept queue of a socket.
+    pub(crate) fn queue(&mut self, id: SocketId) -> io::Result<Queue> {
+        self.about(id, LISTENER).map(|found| found.map_or(Queue::Closed, |listener| listener.accept_queue()))
     }
 
     /// The first connections that wait in the accept queue of a socket, by the inode numbers of the clients' sockets; 0: the
@@ -202,10 +205,17 @@ impl<'a> Message<'a> {
 }
 
 impl Listener {
+    /// How long its accept queue is, and whether more fits into it.
+    pub(crate) fn accept_queue(&self) -> Queue {
+        let of_length = if self.queue > self.backlog { Queue::Full } else { Queue::Length };
+        of_length(self.queue)
+    }
+
     /// `struct unix_diag_msg`, then attributes.
     fn read(message: &[u8]) -> Option<Self> {
         let id = SocketId { inode: word(message, 4)?, cookie: [word(message, 8)?, word(message, 12)?] };
-        let mut listener = Self { id, file: None, path: None, queue: 0, waiting: Vec::new() };
+        let mut listener =
+            Self { id, file: None, path: None, queue: 0, backlog: u32::MAX, waiting: Vec::new() };
         let mut rest = message.get(16..)?;
         while let (Some(length), Some(kind)) = (half(rest, 0), half(rest, 2)) {
             let length = usize::from(length);
@@ -223,7 +233,10 @@ impl Listener {
                     let inodes = (0..FIRST).map_while(|nth| word(value, 4 * nth));
                     listener.waiting = inodes.map(u64::from).collect();
                 }
-                UNIX_DIAG_RQLEN => listener.queue = word(value, 0)?,
+                UNIX_DIAG_RQLEN => {
+                    listener.queue = word(value, 0)?;
+                    listener.backlog = word(value, 4)?;
+                }
                 _ => {}
             }
             rest = rest.get(aligned(length)..).unwrap_or_default();

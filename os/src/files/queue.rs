@@ -57,18 +57,16 @@ impl Queues {
         let Some(diag) = &mut self.diag else { return from_table(path) };
         let measured = match self.seen.get(name) {
             Some(id) => diag.queue(*id),
-            None if !self.listed.contains_key(path) && is_absent(path) => Ok(None),
-            None => find(diag, &mut self.listed, path).map(|found| {
-                let (id, length) = found?;
-                self.seen.insert(name.to_owned(), id);
-                Some(length)
+            None if !self.listed.contains_key(path) && is_absent(path) => Ok(Queue::Closed),
+            None => find(diag, &mut self.listed, path).map(|found| match found {
+                Some((id, queue)) => {
+                    self.seen.insert(name.to_owned(), id);
+                    queue
+                }
+                None => Queue::Closed,
             }),
         };
-        match measured {
-            Ok(Some(length)) => Queue::Length(length),
-            Ok(None) => Queue::Closed,
-            Err(error) => Queue::Unknown(format!("UNIX_DIAG: {error}")),
-        }
+        measured.unwrap_or_else(|error| Queue::Unknown(format!("UNIX_DIAG: {error}")))
     }
 
     /// The first connections that wait in that queue, each by the inode number of its client's socket; 0 if the client has gone.
@@ -119,24 +117,25 @@ pub(crate) fn answers(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// The socket that listens on `path`, and the length of its queue: by the name that it was bound to, else by its file. On some file
+/// The socket that listens on `path`, and its accept queue: by the name that it was bound to, else by its file. On some file
 /// systems (overlayfs) the kernel and `stat(2)` disagree about inode numbers, and a new file may have the number of one that was
 /// removed. Names are worker ids, so they cannot mislead.
 fn find(
     diag: &mut Diag,
     listed: &mut BTreeMap<PathBuf, SocketId>,
     path: &Path,
-) -> io::Result<Option<(SocketId, u32)>> {
+) -> io::Result<Option<(SocketId, Queue)>> {
     if let Some(id) = listed.get(path)
-        && let Some(length) = diag.queue(*id)?
+        && let queue = diag.queue(*id)?
+        && queue != Queue::Closed
     {
-        return Ok(Some((*id, length)));
+        return Ok(Some((*id, queue)));
     }
     let file = file_id(path).ok();
     let listeners = diag.listeners()?;
     let by_path = listeners.iter().find(|listener| listener.path.as_deref() == Some(path));
     let by_file = || listeners.iter().find(|listener| file.is_some() && listener.file == file);
-    let found = by_path.or_else(by_file).map(|listener| (listener.id, listener.queue));
+    let found = by_path.or_else(by_file).map(|listener| (listener.id, listener.accept_queue()));
     let beside = |listener: &Listener| listener.path.as_deref().and_then(Path::parent) == path.parent();
     let ours = listeners.into_iter().filter(beside);
     *listed = ours.filter_map(|listener| Some((listener.path?, listener.id))).collect();
@@ -154,7 +153,7 @@ fn from_table(path: &Path) -> Queue {
             Queue::Closed if answers(path).unwrap_or(false) => {
                 Queue::Unknown(format!("{} listens by another name", path.display()))
             }
-            queue @ (Queue::Length(_) | Queue::Closed | Queue::Unknown(_)) => queue,
+            queue @ (Queue::Length(_) | Queue::Full(_) | Queue::Closed | Queue::Unknown(_)) => queue,
         },
         Err(error) => Queue::Unknown(format!("{TABLE}: {error}")),
     }

@@ -46,7 +46,7 @@ impl AcceptQueues {
     pub fn length(&mut self, link: &Path) -> Option<u32> {
         let socket = link.canonicalize().ok()?;
         match self.0.measure(&socket.to_string_lossy(), &socket) {
-            Queue::Length(length) => Some(length),
+            Queue::Length(length) | Queue::Full(length) => Some(length),
             Queue::Closed | Queue::Unknown(_) => None,
         }
     }

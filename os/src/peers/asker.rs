@@ -1,5 +1,6 @@
 //! Who asks the daemon for something.
 
+use nodesockd_core::asker::Asker as Named;
 use nodesockd_core::text::escape;
 use nodesockd_core::wire::Request;
 use rustix::process::Pid;
@@ -26,38 +27,15 @@ impl Asker {
         Some(Self { pid, uid: Some(peer.uid()) })
     }
 
-    /// Says in the log what it asks for. What changes nothing is said to those who look for mistakes only.
-    pub(crate) fn log(self, request: &Request) {
-        let (name, words) = (request.name(), self.words());
-        match request {
-            Request::Status
-            | Request::Config
-            | Request::AttachDeploy { .. }
-            | Request::SendMessage { .. }
-            | Request::SendRequest { .. } => {
-                tracing::debug!("`{name}` was asked for by {words}")
-            }
-            Request::Start(_)
-            | Request::Restart { .. }
-            | Request::Deploy(_)
-            | Request::Resume
-            | Request::Stop
-            | Request::SetWorkers { .. }
-            | Request::SetStandby { .. }
-            | Request::Reload
-            | Request::Terminate => tracing::info!("`{name}` was asked for by {words}"),
-        }
-    }
-
-    /// The process with its user and its command, which it waits with until there is an answer.
-    fn words(self) -> String {
-        let user = self.uid.map_or_else(|| "an unknown user".to_owned(), |uid| format!("user {uid}"));
-        let Some(pid) = self.pid else { return format!("a process of {user} outside of our pid namespace") };
-        let command = command(pid).map(|command| format!(": `{command}`")).unwrap_or_default();
-        format!("process {pid} of {user}{command}")
+    /// With its command, if the request may change something: that is what people want to know of it later.
+    pub(crate) fn named(self, request: &Request) -> Named {
+        let Self { pid, uid } = self;
+        let command = pid.filter(|_| request.changes_something()).and_then(command);
+        Named { worker: None, pid, uid, command }
     }
 }
 
+/// The command line of a process, which waits with that until there is an answer.
 fn command(pid: u32) -> Option<String> {
     let arguments = about(Pid::from_raw(pid.cast_signed())?, "cmdline").ok()?;
     let words: Vec<_> = arguments.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();

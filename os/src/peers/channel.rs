@@ -66,7 +66,7 @@ fn hear(worker: WorkerId, line: Line<'_>, bad_lines: &mut u64) -> Heard {
     match line.decode(Sender::Worker) {
         Ok(Incoming::Request { id, request }) => {
             let from = RequestRef { peer: Peer::Worker(worker), id };
-            Heard::Fact(Fact::Event(Event::Requested { from, request }))
+            Heard::Fact(Fact::Event(Event::Requested { from, asker: None, request }))
         }
         Ok(Incoming::Message(message)) => Heard::Fact(Fact::Event(Event::Received { worker, message })),
         // On its own channel nobody has to say who it is.

@@ -144,11 +144,9 @@ fn hear(conn: ConnId, asker: Option<Asker>, sender: &mut Sender, line: Line<'_>)
     let pid = asker.and_then(|asker| asker.pid);
     match line.decode(*sender) {
         Ok(Incoming::Request { id, request }) => {
-            if let Some(asker) = asker {
-                asker.log(&request);
-            }
+            let asker = asker.map(|asker| asker.named(&request));
             let from = RequestRef { peer: Peer::Client(conn), id };
-            Heard::Fact(Fact::Event(Event::Requested { from, request }))
+            Heard::Fact(Fact::Event(Event::Requested { from, asker, request }))
         }
         Ok(Incoming::Introduction { claim, message }) => {
             *sender = Sender::Survivor;

@@ -68,7 +68,7 @@ async fn garbage_gets_one_answer_then_close() {
         let from = RequestRef { peer: Peer::Client(ConnId(1)), id: "1".into() };
         assert_eq!(
             until_disconnected(&mut inbox).await,
-            [Event::Requested { from, request: Request::Status }]
+            [Event::Requested { from, asker: None, request: Request::Status }]
         );
         let text = reading.await.unwrap().unwrap();
         assert_eq!(text.lines().count(), 1, "{text}");
@@ -91,7 +91,7 @@ async fn connection_survives_bad_request() {
     };
     let ((), events) = tokio::join!(talking, until_disconnected(&mut inbox));
     let from = RequestRef { peer: Peer::Client(ConnId(1)), id: "3".into() };
-    assert_eq!(events, [Event::Requested { from, request: Request::Stop }]);
+    assert_eq!(events, [Event::Requested { from, asker: None, request: Request::Stop }]);
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 2);
     assert_eq!(

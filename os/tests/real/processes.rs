@@ -25,7 +25,7 @@ async fn node_worker_uses_its_channel() {
         process.send({ type: 'send-app-msg', id: 'r1', data: { message: 'hi' } });
         process.send({ type: 'online', data: { suspended: !process.stdin.read() } });";
     let (worker, process) = harness.spawn(&["node", "-e", script]);
-    let Event::Requested { from, request } = harness.until(|event| Some(event.clone())).await else {
+    let Event::Requested { from, request, .. } = harness.until(|event| Some(event.clone())).await else {
         panic!()
     };
     assert_eq!((from.peer, from.id.as_str()), (Peer::Worker(worker), "r1"));

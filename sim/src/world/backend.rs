@@ -81,6 +81,10 @@ impl Backend for World {
         World::measure_queue(self, worker, socket)
     }
 
+    fn count_waiting(&mut self, worker: WorkerId, socket: &str) -> Queue {
+        World::count_waiting(self, worker, socket)
+    }
+
     fn measure_cpu(&mut self, worker: WorkerId, process: Process) -> Result<CpuTime, Failure> {
         World::measure_cpu(self, worker, process)
     }

@@ -56,6 +56,22 @@ impl World {
         Ok(())
     }
 
+    /// How many connections wait for a suspended worker.
+    pub fn count_waiting(&mut self, id: WorkerId, socket: &str) -> Queue {
+        let worker = self.processes.named(id);
+        let queue = match self.waiting(worker, socket) {
+            Some(length) if length >= self.scenario.load.backlog => Queue::Full(count_of(length)),
+            Some(length) => Queue::Length(count_of(length)),
+            None => Queue::Closed,
+        };
+        self.trace.line(
+            self.agenda.now(),
+            "daemon",
+            format_args!("count what waits at {socket} → {queue:?}"),
+        );
+        queue
+    }
+
     /// The length of the accept queue that a worker accepts from.
     pub fn measure_queue(&mut self, id: WorkerId, socket: &str) -> Queue {
         let called = self.call(Call::MeasureQueue);
@@ -86,7 +102,7 @@ impl World {
         }
         let queue = match (called, waiting) {
             (Err(failure), _) => Queue::Unknown(failure.to_string()),
-            (Ok(()), Some(length)) => Queue::Length(u32::try_from(length).unwrap_or(u32::MAX)),
+            (Ok(()), Some(length)) => Queue::Length(count_of(length)),
             (Ok(()), None) => Queue::Closed,
         };
         let name = worker.map_or_else(|| id.to_string(), |worker| worker.to_string());
@@ -95,7 +111,7 @@ impl World {
         }
         let words = match &queue {
             Queue::Length(0) => "empty".into(),
-            Queue::Length(length) => format!("{length} waiting"),
+            Queue::Length(length) | Queue::Full(length) => format!("{length} waiting"),
             Queue::Closed => "closed".into(),
             Queue::Unknown(reason) => format!("unknown, {reason}"),
         };
@@ -246,4 +262,8 @@ impl World {
         }
         self.bound(socket).map_or_else(|| socket.to_owned(), |(worker, _)| worker.to_string())
     }
+}
+
+fn count_of(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use nodesockd_core::asker::Asker;
 use nodesockd_core::event::Event;
 use nodesockd_core::id::{ConnId, Peer, RequestRef};
 use nodesockd_core::wire::{Body, Code, Reply, Request};
@@ -122,7 +123,8 @@ impl World {
         clients.requests += 1;
         let from = RequestRef { peer: Peer::Client(conn), id: format!("r{}", clients.requests) };
         self.trace.line(self.agenda.now(), format_args!("client {client}"), words);
-        let event = Event::Requested { from: from.clone(), request: request.clone() };
+        let asker = Some(Asker { pid: Some(client), ..Asker::default() });
+        let event = Event::Requested { from: from.clone(), asker, request: request.clone() };
         self.deliver(Some(Lane::Client(conn)), ms(0), event.clone());
         (from, event)
     }

@@ -193,7 +193,7 @@ impl World {
         let id = process.id;
         let from = RequestRef { peer: Peer::Worker(id), id: format!("{worker}-{}", self.agenda.sequence()) };
         self.trace.line(self.agenda.now(), worker, format_args!("asks: {}", clients::name(ask)));
-        let event = Event::Requested { from, request: ask.request() };
+        let event = Event::Requested { from, asker: None, request: ask.request() };
         self.deliver(Some(Lane::Worker(id)), Duration::ZERO, event);
     }
 
@@ -235,7 +235,7 @@ impl World {
                 );
             }
             ToWorker::Ping { seq } => {
-                let pong = FromWorker::Pong { seq, inspected: false };
+                let pong = FromWorker::Pong { seq, inspected: false, held: 0 };
                 self.say(worker, pong, &format!("pong {seq}"));
             }
             ToWorker::AppRequest { .. }

@@ -265,7 +265,7 @@ impl SmallWorld {
         if matches!(&request, Request::Restart { options, .. } if options.suspended) {
             self.suspending.push(from.clone());
         }
-        self.hear(Event::Requested { from, request })
+        self.hear(Event::Requested { from, asker: None, request })
     }
 
     fn reports(&mut self, nth: usize) -> Result<(), String> {
@@ -347,6 +347,9 @@ impl SmallWorld {
                 Some(Event::Withdrawn { slot, link, result: Ok(()) })
             }
             Action::ListQueue { worker, .. } => Some(Event::QueueListed { worker, result: Ok(Vec::new()) }),
+            Action::CountWaiting { worker, .. } => {
+                Some(Event::WaitingCounted { worker, queue: Queue::Length(0) })
+            }
             Action::MeasureQueue { worker, .. } => {
                 Some(Event::QueueMeasured { worker, queue: Queue::Length(0) })
             }

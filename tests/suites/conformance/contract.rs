@@ -135,7 +135,7 @@ pub async fn pings_are_answered_by_their_numbers(stage: &mut impl Stage) {
         stage.backend().tell(worker, None, &ToWorker::Ping { seq });
     }
     for seq in [1, 2, 7] {
-        let pong = FromWorker::Pong { seq, inspected: false };
+        let pong = FromWorker::Pong { seq, inspected: false, held: 0 };
         assert_eq!(stage.next().await, Event::Received { worker, message: pong });
     }
     stage.backend().tell(worker, None, &ToWorker::Shutdown);
@@ -262,6 +262,7 @@ pub async fn the_kernel_knows_the_queue(stage: &mut impl Stage) {
     for length in 1..=3 {
         assert!(stage.connect("app.0.sock"));
         assert_eq!(stage.backend().measure_queue(worker, &socket), Queue::Length(length));
+        assert_eq!(stage.backend().count_waiting(worker, &socket), Queue::Length(length));
     }
     // The file goes, the queue stays.
     stage.take(&socket);
@@ -346,6 +347,7 @@ pub async fn a_state_file_is_replaced_and_removed(stage: &mut impl Stage) {
         slots: 2,
         standby: 0,
         suspended: false,
+        suspension: None,
         socket_dir: None,
         socket_files: Vec::new(),
         generation: 1,

@@ -14,4 +14,5 @@ mod own;
 mod second_daemon;
 mod slow_deaths;
 mod sockets;
+mod suspensions;
 mod truth;

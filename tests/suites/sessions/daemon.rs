@@ -69,7 +69,7 @@ pub async fn run(trace: Trace, most: u64, seed: u64) -> turmoil::Result {
 
 /// What the supervisor hears from and about clients.
 fn tell(trace: &Trace, event: &Event) {
-    if let Event::Requested { from: RequestRef { peer: Peer::Client(conn), .. }, request } = event {
+    if let Event::Requested { from: RequestRef { peer: Peer::Client(conn), .. }, request, .. } = event {
         let what = if let Request::SendRequest { request, .. } = request {
             request.clone()
         } else {
@@ -178,6 +178,10 @@ impl Backend for Crew {
     }
 
     fn measure_queue(&mut self, _worker: WorkerId, _socket: &str) -> Queue {
+        Queue::Length(0)
+    }
+
+    fn count_waiting(&mut self, _worker: WorkerId, _socket: &str) -> Queue {
         Queue::Length(0)
     }
 

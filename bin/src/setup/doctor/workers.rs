@@ -13,7 +13,7 @@ use crate::VERSION;
 use crate::render;
 use crate::setup::check::Finding;
 use crate::setup::check::socket::Running;
-use crate::view::{StatusView, VacantView};
+use crate::view::{self, StatusView, VacantView};
 
 /// How long a worker may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
@@ -81,12 +81,8 @@ fn states(status: &StatusView) -> Option<Finding> {
         let finding = if alone(&slot) { Finding::bad } else { Finding::warning };
         return Some(finding(format!("{}{reason}", slot.words()), "see the app's log"));
     }
-    status.suspended.then(|| {
-        Finding::warning(
-            "the app is suspended: requests wait",
-            "`nodesockd resume` when the migration is over",
-        )
-    })
+    let words = render::suspension(status, view::now())?;
+    Some(Finding::warning(format!("the app {words}"), "`nodesockd resume` when the migration is over"))
 }
 
 fn standby(status: &StatusView) -> Option<Finding> {

@@ -6,7 +6,7 @@ use crate::action::Action;
 use crate::config::{Config, MAX_WORKERS, Problem};
 use crate::handoff::Fixed;
 use crate::id::{RequestRef, SlotIndex, WorkerId};
-use crate::supervisor::goal::{Desired, Life};
+use crate::supervisor::goal::{Desired, Life, Suspension};
 use crate::supervisor::pool::{Pool, retire, surplus};
 use crate::supervisor::worker::{Place, Worker};
 use crate::wire::{Code, Reply, StartOptions};
@@ -84,15 +84,22 @@ fn replace_all(
     options: &StartOptions,
 ) {
     let Desired { slots, standby, .. } = pool.desired;
+    let suspension = suspension(pool, &requesters, options.suspended);
     let plan = Plan {
         places: all_places(slots, standby),
         suspended: options.suspended,
         attempts: options.max_attempts.unwrap_or(pool.config.options.max_start_attempts).get(),
         replaces: true,
-        desired: Desired { running: true, slots, standby, suspended: options.suspended },
+        desired: Desired { running: true, slots, standby, suspension },
         config: Arc::clone(&pool.config),
     };
     locate::begin(pool, operations, kind, requesters, plan);
+}
+
+/// The suspension that somebody asks for now, if it is one.
+fn suspension(pool: &Pool, requesters: &[Requester], suspended: bool) -> Option<Suspension> {
+    let by = requesters.first().and_then(|requester| pool.requests.asker(&requester.to)).cloned();
+    suspended.then(|| Suspension { since: pool.now(), by })
 }
 
 /// Changes the number of slots that are served.
@@ -102,7 +109,7 @@ pub(in crate::supervisor) fn set_workers(
     to: RequestRef,
     count: u32,
 ) {
-    let desired = Desired { slots: count, ..pool.desired };
+    let desired = Desired { slots: count, ..pool.desired.clone() };
     scale(pool, operations, Kind::SetWorkers, to, desired);
 }
 
@@ -113,7 +120,7 @@ pub(in crate::supervisor) fn set_standby(
     to: RequestRef,
     count: u32,
 ) {
-    let desired = Desired { standby: count, ..pool.desired };
+    let desired = Desired { standby: count, ..pool.desired.clone() };
     scale(pool, operations, Kind::SetStandby, to, desired);
 }
 
@@ -138,8 +145,8 @@ fn scale(pool: &mut Pool, operations: &mut Operations, kind: Kind, to: RequestRe
     }
     let requesters = vec![Requester::new(to, &StartOptions::default())];
     let plan = Plan {
-        places: if desired.running { added_places(pool.desired, desired) } else { Vec::new() },
-        suspended: desired.suspended,
+        places: if desired.running { added_places(&pool.desired, &desired) } else { Vec::new() },
+        suspended: desired.is_suspended(),
         attempts: pool.config.options.max_start_attempts.get(),
         replaces: false,
         desired,
@@ -149,7 +156,7 @@ fn scale(pool: &mut Pool, operations: &mut Operations, kind: Kind, to: RequestRe
 }
 
 /// The places that there are in `after` and were not in `before`.
-fn added_places(before: Desired, after: Desired) -> Vec<Place> {
+fn added_places(before: &Desired, after: &Desired) -> Vec<Place> {
     let slots = (before.slots..after.slots).map(|slot| Place::Slot(SlotIndex(slot)));
     slots.chain((before.standby..after.standby).map(|_| Place::Standby)).collect()
 }
@@ -236,23 +243,26 @@ pub(in crate::supervisor) fn apply(
 ) {
     let restart = options.is_some();
     let replaces = restart || needs_new_workers(&pool.config, &config);
-    let before = pool.desired;
+    let before = pool.desired.clone();
     let desired = Desired {
         running: before.running || restart,
         slots: config.workers.get(),
         standby: config.standby,
-        suspended: options.as_ref().map_or(before.suspended, |options| options.suspended),
+        suspension: match &options {
+            Some(options) => suspension(pool, &requesters, options.suspended),
+            None => before.suspension.clone(),
+        },
     };
     let places = if !desired.running {
         Vec::new()
     } else if replaces {
         all_places(desired.slots, desired.standby)
     } else {
-        added_places(before, desired)
+        added_places(&before, &desired)
     };
     let attempts = options.and_then(|options| options.max_attempts);
     let attempts = attempts.unwrap_or(config.options.max_start_attempts).get();
-    let suspended = desired.suspended;
+    let suspended = desired.is_suspended();
     let plan = Plan { places, suspended, attempts, replaces, desired, config };
     locate::begin(pool, operations, kind, requesters, plan);
 }
@@ -277,7 +287,7 @@ pub(in crate::supervisor) fn stop(pool: &mut Pool, operations: &mut Operations, 
     }
     preempt(pool, operations, Kind::Stop);
     pool.desired.running = false;
-    pool.desired.suspended = false;
+    pool.desired.suspension = None;
     retire_everything(pool, operations, Kind::Stop, vec![requester]);
 }
 

@@ -43,8 +43,8 @@ pub(in crate::supervisor) fn begin(
     if refuse_while_busy(pool, operations, &to) {
         return;
     }
-    let Desired { running, slots, standby, suspended } = pool.desired;
-    let refusal = match (running, suspended) {
+    let Desired { running, slots, standby, .. } = pool.desired;
+    let refusal = match (running, pool.desired.is_suspended()) {
         (false, _) => {
             Some("the app is stopped; `nodesockd start` starts it, with what the working directory names")
         }
@@ -61,7 +61,7 @@ pub(in crate::supervisor) fn begin(
         suspended: false,
         attempts: max_attempts.unwrap_or(pool.config.options.max_start_attempts).get(),
         replaces: true,
-        desired: pool.desired,
+        desired: pool.desired.clone(),
         config: Arc::clone(&pool.config),
     };
     operations.deployment = Some(Deployment { watch, link: None, swapped: false });

@@ -276,7 +276,7 @@ pub(in crate::supervisor) fn abandon(
     failure: Option<String>,
 ) {
     if defect!(FailedRestartKeepsConfig) {
-        (pool.config, pool.desired) = (Arc::clone(&rollout.config), rollout.desired);
+        (pool.config, pool.desired) = (Arc::clone(&rollout.config), rollout.desired.clone());
     }
     if !defect!(AbandonedWorkersStay) {
         release(pool, &rollout);
@@ -307,7 +307,7 @@ pub(in crate::supervisor) fn release(pool: &mut Pool, rollout: &Rollout) {
         let Some(worker) = pool.workers.get(id) else { continue };
         let served = worker.has_served();
         pool.workers.change(id, Worker::joined);
-        if served && !rollout.desired.suspended {
+        if served && !rollout.desired.is_suspended() {
             links::resume(pool, id);
         } else if served {
             sockets::desert(pool, id);

@@ -23,7 +23,7 @@ pub(in crate::supervisor) fn resume(pool: &mut Pool, operations: &mut Operations
     if refuse_while_busy(pool, operations, &requester.to) {
         return;
     }
-    pool.desired.suspended = false;
+    pool.desired.suspension = None;
     let suspended = |id: &WorkerId| pool.workers.get(*id).is_some_and(Worker::is_suspended);
     let owners: Vec<WorkerId> =
         pool.slots.iter().filter_map(|(_, slot)| slot.owner()).filter(suspended).collect();

@@ -79,7 +79,7 @@ pub(in crate::supervisor) fn replace_next(pool: &mut Pool, calm: bool) {
         return;
     }
     let busy = pool.over_limit.leaving.is_some_and(|id| pool.workers.get(id).is_some());
-    let well = calm && pool.is_serving() && !pool.desired.suspended && pool.slots.unwell().is_empty();
+    let well = calm && pool.is_serving() && !pool.desired.is_suspended() && pool.slots.unwell().is_empty();
     if busy || !well {
         return;
     }

@@ -39,7 +39,7 @@ pub(in crate::supervisor) fn publish(pool: &mut Pool, index: SlotIndex, id: Work
     if promoted {
         pool.settled.touch_standbys();
     }
-    if defect!(StandbyResumedBeforeSwap) && promoted && !pool.desired.suspended {
+    if defect!(StandbyResumedBeforeSwap) && promoted && !pool.desired.is_suspended() {
         resume(pool, id);
     }
     let relation = if promoted { Relation::Standby } else { Relation::Own };
@@ -134,7 +134,7 @@ pub(in crate::supervisor) fn took_over(
     }
     tracing::info!(worker = %id.short(), slot = index.0, "worker serves");
     pool.progress(id, Stage::Serving, None);
-    if !pool.desired.suspended || defect!(SuccessorResumedInSuspendedApp) {
+    if !pool.desired.is_suspended() || defect!(SuccessorResumedInSuspendedApp) {
         resume(pool, id);
     }
     if let Some(before) = before {

@@ -86,7 +86,7 @@ fn notice(pool: &mut Pool, swapping: bool) {
         let unwell = pool.slots.unwell().clone();
         pool.slots.touch(unwell);
     }
-    if pool.settled.aim(pool.desired, pool.life, swapping, &pool.config) {
+    if pool.settled.aim(&pool.desired, pool.life, swapping, &pool.config) {
         pool.settled.touch_standbys();
         pool.slots.touch_all(pool.links());
         pool.listeners.touch_all();

@@ -29,6 +29,8 @@ pub(super) mod retire;
 pub(super) mod settled;
 pub(super) mod sockets;
 pub(super) mod surplus;
+pub(super) mod suspension;
+mod suspension_watch;
 pub(super) mod vacancies;
 
 use std::num::NonZeroU32;
@@ -55,6 +57,7 @@ use super::worker::Worker;
 use super::worker::table::Workers;
 use over_limit::OverLimit;
 use settled::Settled;
+use suspension_watch::SuspensionWatch;
 
 /// The tables, and what everybody has to know.
 #[derive(Debug, Clone)]
@@ -85,6 +88,8 @@ pub(super) struct Pool {
     pub unseen_queues: Option<String>,
     /// Workers that have reached a limit.
     pub over_limit: OverLimit,
+    /// What is done about a suspension while it lasts.
+    pub suspension_watch: SuspensionWatch,
     /// What the passes have seen to already.
     pub settled: Settled,
 }
@@ -101,7 +106,7 @@ impl Pool {
                 running: true,
                 slots: config.workers.get(),
                 standby: config.standby,
-                suspended: false,
+                suspension: None,
             },
             config: Arc::new(config),
             life: Life::Serving,
@@ -116,6 +121,7 @@ impl Pool {
             adopted_by_links: false,
             unseen_queues: None,
             over_limit: OverLimit::default(),
+            suspension_watch: SuspensionWatch::default(),
             settled: Settled::default(),
         }
     }

@@ -25,7 +25,7 @@ pub(in crate::supervisor) fn note_hosts(pool: &mut Pool, slots: &BTreeSet<SlotIn
 /// or does not although it ought to — may not, and one of a rollout may not before that is complete.
 fn host(pool: &Pool, index: SlotIndex) -> Option<Host> {
     let (worker, owner) = pool.owner(index).filter(|_| pool.is_wanted(index))?;
-    let fits = owner.is_suspended() == pool.desired.suspended;
+    let fits = owner.is_suspended() == pool.desired.is_suspended();
     let serves = owner.holds(Place::Slot(index)) && owner.can_serve() && fits;
     serves.then(|| Host { worker, broken: !owner.is_healthy() })
 }
@@ -78,7 +78,7 @@ pub(in crate::supervisor) fn keeps_requests(pool: &Pool, index: SlotIndex) -> bo
 fn is_about_to_lead(pool: &Pool, index: SlotIndex) -> bool {
     let socket = pool.slots.get(index).and_then(Slot::linked_to);
     let serves = |worker: &Worker| {
-        let fits = worker.is_suspended() || !pool.desired.suspended;
+        let fits = worker.is_suspended() || !pool.desired.is_suspended();
         worker.can_serve() && !worker.is_retired() && fits
     };
     socket.is_some_and(|socket| pool.workers.accepting_from(socket).any(|(_, worker)| serves(worker)))
@@ -89,7 +89,7 @@ fn is_about_to_lead(pool: &Pool, index: SlotIndex) -> bool {
 fn may_stay(pool: &Pool, index: SlotIndex) -> bool {
     let neighbour = pool.slots.get(index).and_then(Slot::neighbour);
     let worker = neighbour.and_then(|id| pool.workers.get(id));
-    worker.is_some_and(|worker| worker.is_suspended() || !pool.desired.suspended)
+    worker.is_some_and(|worker| worker.is_suspended() || !pool.desired.is_suspended())
 }
 
 /// The slot ought to have no worker of its own, while others ought to have one.

@@ -86,7 +86,7 @@ pub(in crate::supervisor) fn queue_measured(pool: &mut Pool, id: WorkerId, queue
     let now = pool.now();
     pool.unseen_queues = match queue {
         Queue::Unknown(reason) => Some(reason.clone()),
-        Queue::Length(_) | Queue::Closed => None,
+        Queue::Length(_) | Queue::Full(_) | Queue::Closed => None,
     };
     let measured = |worker: &mut Worker| worker.drain_mut().map(|drain| drain.measured(now, queue));
     match pool.workers.change(id, measured) {

@@ -15,11 +15,11 @@ pub(in crate::supervisor) struct Settled {
 
 impl Settled {
     /// Notes what ought to be now. Returns whether that is something else than before.
-    pub fn aim(&mut self, desired: Desired, life: Life, swapping: bool, config: &Arc<Config>) -> bool {
+    pub fn aim(&mut self, desired: &Desired, life: Life, swapping: bool, config: &Arc<Config>) -> bool {
         let same = self.goal.as_ref().is_some_and(|(before, lived, of, swapped)| {
-            (*before, *lived, *swapped) == (desired, life, swapping) && Arc::ptr_eq(of, config)
+            (before, *lived, *swapped) == (desired, life, swapping) && Arc::ptr_eq(of, config)
         });
-        self.goal = Some((desired, life, Arc::clone(config), swapping));
+        self.goal = Some((desired.clone(), life, Arc::clone(config), swapping));
         !same
     }
 

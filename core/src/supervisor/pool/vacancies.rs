@@ -70,7 +70,7 @@ fn fill_slot(pool: &mut Pool, index: SlotIndex, slots_ahead: u32) {
         Need::Worker { start: true, rename } => {
             pool.slots.change(index, |slot| slot.worker_tried());
             let role = Role::Holding(Place::Slot(index));
-            let suspended = pool.desired.suspended && !defect!(ReplacementNotSuspended);
+            let suspended = pool.desired.is_suspended() && !defect!(ReplacementNotSuspended);
             let generation = pool.generation.clone();
             boot::spawn(pool, role, suspended, &config, &generation, slots_ahead);
             rename
@@ -160,7 +160,7 @@ fn own_workers(pool: &Pool, index: SlotIndex) -> impl Iterator<Item = (WorkerId,
 /// A healthy standby that can take the slot, and does not run ahead of a suspended app.
 fn may_be_promoted(pool: &Pool, worker: &Worker, slot: SlotIndex) -> bool {
     worker.is_healthy()
-        && (worker.is_suspended() || !pool.desired.suspended)
+        && (worker.is_suspended() || !pool.desired.is_suspended())
         && sockets::can_take(pool, worker, slot)
 }
 

@@ -12,7 +12,7 @@ use crate::config::Ready;
 use crate::id::SlotIndex;
 use crate::state::{DeployRecord, Leftovers, RecordedStage, State, Survivor, WorkerRecord};
 use crate::supervisor::generation::Generation;
-use crate::supervisor::goal::Desired;
+use crate::supervisor::goal::{Desired, Suspension};
 use crate::supervisor::operation::{Operations, release_link};
 use crate::supervisor::pool::{Pool, health, links, retire};
 use crate::supervisor::worker::{Adopted, Channel, Exposure, Place, Protocol, Role, Start, Worker};
@@ -78,7 +78,8 @@ fn adopt_desired(
         running: state.running,
         slots: state.slots,
         standby: state.standby,
-        suspended: state.suspended && !defect!(AdoptionForgetsSuspension),
+        suspension: Suspension::recorded(state.suspended, state.suspension.clone(), pool.now())
+            .filter(|_| !defect!(AdoptionForgetsSuspension)),
     };
     if state.generation > 0 {
         pool.generation = Generation { number: state.generation, release: state.release.clone() };
@@ -122,7 +123,7 @@ fn adopt_rollout(pool: &mut Pool, operations: &mut Operations, state: &State, li
             running: true,
             slots: rollout.slots,
             standby: rollout.standby,
-            suspended: rollout.suspended,
+            suspension: Suspension::recorded(rollout.suspended, rollout.suspension.clone(), pool.now()),
         };
         if rollout.generation > 0 {
             pool.generation = Generation { number: rollout.generation, release: rollout.release.clone() };
@@ -221,7 +222,7 @@ pub(super) fn adopt_worker(
     health::begin(pool, id);
     if let Some(slot) = owned.filter(|_| !leaving) {
         pool.slots.change(slot, |slot| slot.set_owner(Some(id)));
-        if !speaks && !pool.desired.suspended {
+        if !speaks && !pool.desired.is_suspended() {
             // The earlier daemon has died between link and resume. This worker will never report.
             links::resume(pool, id);
         }

@@ -4,7 +4,7 @@ use crate::config::{DevAddress, SocketPattern};
 use crate::handoff::{DesiredRecord, Fixed, Handoff, RelayRecord, RestartRecord, VERSION};
 use crate::id::WorkerId;
 use crate::supervisor::announce::Announcements;
-use crate::supervisor::goal::Desired;
+use crate::supervisor::goal::{Desired, Suspension};
 use crate::supervisor::operation::{Kind, Operations, Requester, begin};
 use crate::supervisor::pace::Pace;
 use crate::supervisor::pool::{Pool, boot, health};
@@ -20,7 +20,7 @@ pub(in crate::supervisor) fn hand_off(
     announcements: Option<&Announcements>,
     dev_server: Option<&(DevAddress, Vec<String>)>,
 ) -> Handoff {
-    let Desired { running, slots, standby, suspended } = pool.desired;
+    let Desired { running, slots, standby, suspension } = pool.desired.clone();
     let (queue, reload_wanted) = operations.waiting();
     let relay = |relay: &Relay| {
         let Relay { origin, worker, pid } = relay.clone();
@@ -31,7 +31,13 @@ pub(in crate::supervisor) fn hand_off(
         from: pool.daemon.version.clone(),
         fixed: Fixed::of(&pool.config),
         started: pool.started,
-        desired: DesiredRecord { running, slots, standby, suspended },
+        desired: DesiredRecord {
+            running,
+            slots,
+            standby,
+            suspended: suspension.is_some(),
+            suspension: suspension.as_ref().map(Into::into),
+        },
         socket_files: socket_files(pool, operations),
         workers: handed_off(pool).map(|(id, worker)| (id, worker.into())).collect(),
         slots: pool.slots.iter().map(|(index, slot)| (index, slot.into())).collect(),
@@ -40,6 +46,7 @@ pub(in crate::supervisor) fn hand_off(
         strain: pool.pace.strain(),
         relays: pool.requests.relays().iter().map(|(id, of)| (id.clone(), relay(of))).collect(),
         open: pool.requests.all_open().cloned().collect(),
+        askers: pool.requests.askers().map(|(to, asker)| (to.clone(), asker.clone())).collect(),
         queue,
         dev_server: dev_server.cloned(),
         reload_wanted,
@@ -70,7 +77,7 @@ pub(in crate::supervisor) fn take_over(
         from,
         fixed: _,
         started,
-        desired: DesiredRecord { running, slots: wanted, standby, suspended },
+        desired: DesiredRecord { running, slots: wanted, standby, suspended, suspension },
         socket_files,
         workers,
         slots,
@@ -79,6 +86,7 @@ pub(in crate::supervisor) fn take_over(
         strain,
         relays,
         open,
+        askers,
         queue,
         dev_server,
         reload_wanted,
@@ -92,8 +100,9 @@ pub(in crate::supervisor) fn take_over(
     let patterns = socket_files.iter().filter_map(|name| SocketPattern::parse(name).ok());
     pool.former_patterns = patterns.filter(|pattern| *pattern != pool.config.socket_file).collect();
     pool.started = started;
-    let suspended = suspended && !defect!(HandoffForgetsSuspension);
-    pool.desired = Desired { running, slots: wanted, standby, suspended };
+    let suspension = Suspension::recorded(suspended, suspension, pool.now())
+        .filter(|_| !defect!(HandoffForgetsSuspension));
+    pool.desired = Desired { running, slots: wanted, standby, suspension };
     for (id, worker) in workers.into_iter().filter(|_| !defect!(HandoffForgetsWorkers)) {
         pool.workers.insert(id, worker.into());
     }
@@ -111,6 +120,7 @@ pub(in crate::supervisor) fn take_over(
     let relays = relays.into_iter().filter(|_| !defect!(HandoffLosesRelays));
     pool.requests.restore(
         if defect!(HandoffLosesRequests) { Default::default() } else { open },
+        askers,
         relays.map(|(id, RelayRecord { origin, worker, pid })| (id, Relay { origin, worker, pid })),
     );
     let queue = if defect!(HandoffLosesQueue) { Vec::new() } else { queue };

@@ -11,6 +11,7 @@ use crate::action::Action;
 use crate::event::Caller;
 use crate::id::{ConnId, WorkerId};
 use crate::state::{RecordedStage, Survivor, WorkerRecord};
+use crate::supervisor::goal::Suspension;
 use crate::supervisor::operation::Operations;
 use crate::supervisor::pool::{Pool, links};
 use crate::supervisor::slot::Slot;
@@ -170,13 +171,13 @@ pub(in crate::supervisor) fn reunite(
         Some(State::Ready { .. }) => {
             // The state file may be missing, or not the latest.
             if serves && suspended && pool.adopted_by_links {
-                pool.desired.suspended = true;
+                pool.desired.suspension = Suspension::recorded(true, None, now);
             }
-            if serves && !suspended && pool.desired.suspended && operations.is_complete() {
+            if serves && !suspended && pool.desired.is_suspended() && operations.is_complete() {
                 tracing::warn!(worker = %id.short(), "resume was not recorded; treating the app as resumed");
-                pool.desired.suspended = false;
+                pool.desired.suspension = None;
             }
-            if serves && (!pool.desired.suspended || defect!(ReunionResumes)) {
+            if serves && (!pool.desired.is_suspended() || defect!(ReunionResumes)) {
                 links::resume(pool, id);
             }
         }

@@ -132,13 +132,15 @@ pub(in crate::supervisor) fn socket_files(pool: &Pool, operations: &Operations) 
 
 /// All but the workers.
 fn header(pool: &Pool, operations: &Operations) -> State {
+    let suspension = pool.desired.suspension.as_ref().filter(|_| !defect!(StateForgetsSuspension));
     State {
         version: VERSION,
         boot_id: None,
         running: pool.desired.running,
         slots: pool.desired.slots,
         standby: pool.desired.standby,
-        suspended: pool.desired.suspended && !defect!(StateForgetsSuspension),
+        suspended: suspension.is_some(),
+        suspension: suspension.map(Into::into),
         socket_dir: pool.config.separate_socket_dir(),
         socket_files: socket_files(pool, operations),
         workers: Vec::new(),
@@ -150,7 +152,8 @@ fn header(pool: &Pool, operations: &Operations) -> State {
             replaces: rollout.replaces,
             slots: rollout.desired.slots,
             standby: rollout.desired.standby,
-            suspended: rollout.desired.suspended,
+            suspended: rollout.desired.is_suspended(),
+            suspension: rollout.desired.suspension.as_ref().map(Into::into),
             generation: rollout.generation.number,
             release: rollout.generation.release.clone(),
         }),

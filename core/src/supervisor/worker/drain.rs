@@ -86,7 +86,7 @@ impl Drain {
                 let quiet = now.since(since) >= QUIET || defect!(DrainEndsAtFirstEmptyQueue);
                 if quiet { Verdict::Drained } else { Verdict::Wait }
             }
-            Queue::Length(waiting) => {
+            Queue::Length(waiting) | Queue::Full(waiting) => {
                 self.empty_since = None;
                 self.blind_since = None;
                 self.waiting = *waiting;

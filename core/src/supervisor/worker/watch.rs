@@ -77,11 +77,11 @@ impl Watch {
     /// The kernel was asked whether somebody listens on the worker's socket.
     pub fn measured(&mut self, now: Time, ready_by: Ready, queue: &Queue) -> Sight {
         match queue {
-            Queue::Length(_) if ready_by == Ready::Http => {
+            Queue::Length(_) | Queue::Full(_) if ready_by == Ready::Http => {
                 self.listens = true;
                 Sight::Listens
             }
-            Queue::Length(_) => Sight::Ready,
+            Queue::Length(_) | Queue::Full(_) => Sight::Ready,
             Queue::Closed => self.not_yet(now, "nobody listens on its socket".into()),
             Queue::Unknown(reason) => {
                 self.not_yet(now, format!("it cannot be seen whether it listens: {reason}"))

@@ -268,7 +268,7 @@ impl World {
                     process.known.dying.get_or_insert(now);
                 }
             }
-            Event::Requested { from, request } => self.heard_request(&from.clone(), &request.clone()),
+            Event::Requested { from, request, .. } => self.heard_request(&from.clone(), &request.clone()),
             Event::Signalled { signal } => {
                 self.may_go();
                 if *signal == DaemonSignal::Hangup {
@@ -295,6 +295,7 @@ impl World {
             | Event::Published { .. }
             | Event::Withdrawn { .. }
             | Event::QueueMeasured { .. }
+            | Event::WaitingCounted { .. }
             | Event::QueueListed { .. }
             | Event::MemoryMeasured { .. }
             | Event::Removed { .. }

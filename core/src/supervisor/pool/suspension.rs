@@ -1,0 +1,88 @@
+//! While the app is suspended: what waits for its end is counted, and it is said again and again, so that nobody forgets it.
+
+use crate::action::Action;
+use crate::event::Queue;
+use crate::id::WorkerId;
+use crate::supervisor::goal::Suspension;
+use crate::supervisor::worker::Worker;
+use crate::wire::SuspensionStatus;
+
+use super::Pool;
+use super::suspension_watch::{SuspensionWatch, Waiting};
+
+/// Begins, goes on with or ends the watch over a suspension.
+pub(in crate::supervisor) fn follow(pool: &mut Pool) {
+    let (now, warning) = (pool.now(), pool.config.options.suspend_warning);
+    let Some(suspension) = pool.desired.suspension.as_ref().filter(|_| pool.is_serving()) else {
+        pool.suspension_watch = SuspensionWatch::default();
+        return;
+    };
+    pool.suspension_watch.goes_on(suspension.since, warning, now);
+    if pool.suspension_watch.has_to_be_said(warning, now) {
+        say(pool, suspension);
+    }
+    if pool.suspension_watch.has_to_be_counted(now) {
+        count(pool);
+    }
+}
+
+fn say(pool: &Pool, Suspension { since, by }: &Suspension) {
+    let minutes = pool.now().since(*since).as_secs_f64() / 60.0;
+    let by = by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+    let waiting = pool.suspension_watch.total();
+    tracing::warn!(
+        "the app has been suspended for {minutes:.1} min{by}, and {waiting} requests wait: `nodesockd resume` lets them \
+         through, `nodesockd restart` replaces the suspended workers"
+    );
+}
+
+/// Asks the kernel how much waits for each suspended worker that serves a slot.
+fn count(pool: &mut Pool) {
+    let suspended = |id: &WorkerId| pool.workers.get(*id).is_some_and(Worker::is_suspended);
+    let owners: Vec<WorkerId> =
+        pool.slots.iter().filter_map(|(_, slot)| slot.owner()).filter(suspended).collect();
+    pool.suspension_watch.retain(&owners);
+    for worker in owners {
+        let socket = pool.workers.get(worker).and_then(Worker::socket).map(ToString::to_string);
+        if let Some(socket) = socket {
+            pool.effects.order(Action::CountWaiting { worker, socket });
+        }
+    }
+}
+
+/// The kernel told how many connections wait in the accept queue of a suspended worker.
+pub(in crate::supervisor) fn counted(pool: &mut Pool, id: WorkerId, queue: &Queue) {
+    let Some(waiting) = waiting(pool, id) else { return };
+    let was_full = std::mem::replace(&mut waiting.full, matches!(queue, Queue::Full(_)));
+    waiting.queued = match queue {
+        Queue::Length(length) | Queue::Full(length) => *length,
+        Queue::Closed | Queue::Unknown(_) => 0,
+    };
+    if let (false, Queue::Full(length)) = (was_full, queue) {
+        tracing::warn!(
+            worker = %id.short(),
+            "{length} connections wait for the suspended worker, and no more fit into its accept queue: nginx answers \
+             further requests with 502; `nodesockd resume` lets them through, a higher net.core.somaxconn makes room"
+        );
+    }
+}
+
+/// A suspended worker said how many requests it holds.
+pub(in crate::supervisor) fn holds(pool: &mut Pool, id: WorkerId, held: u32) {
+    if let Some(waiting) = waiting(pool, id) {
+        waiting.held = held;
+    }
+}
+
+/// What waits for the worker, if it is suspended and serves a slot.
+fn waiting(pool: &mut Pool, id: WorkerId) -> Option<&mut Waiting> {
+    let suspended = pool.workers.get(id).is_some_and(Worker::is_suspended) && pool.owns_its_slot(id);
+    suspended.then(|| pool.suspension_watch.waiting_mut(id)).flatten()
+}
+
+/// What `status` says of the suspension.
+pub(in crate::supervisor) fn status(pool: &Pool) -> Option<SuspensionStatus> {
+    let Suspension { since, by } = pool.desired.suspension.clone()?;
+    let slots = pool.suspension_watch.full().filter_map(|id| pool.workers.get(id)?.slot());
+    Some(SuspensionStatus { since, by, waiting: pool.suspension_watch.total(), full: slots.collect() })
+}

@@ -1,0 +1,91 @@
+//! What is done about a suspension while it lasts, and what is known of those who wait for its end.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::id::WorkerId;
+use crate::supervisor::timer::Timer;
+use crate::time::Time;
+
+/// How often the accept queues of suspended workers are looked at.
+const COUNTED_EVERY: Duration = Duration::from_secs(5);
+
+/// The watch over a suspension.
+#[derive(Debug, Clone, Default)]
+pub(in crate::supervisor) struct SuspensionWatch {
+    /// Since when the app is suspended, if it is.
+    since: Option<Time>,
+    /// When what waits is counted next.
+    count_at: Option<Time>,
+    /// When the suspension is said next; `None`: never (`options.suspendWarning`).
+    say_at: Option<Time>,
+    /// What waits for each suspended worker that serves a slot.
+    waiting: BTreeMap<WorkerId, Waiting>,
+}
+
+/// What waits for a suspended worker.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Waiting {
+    /// Connections in its accept queue.
+    pub queued: u32,
+    /// No more fit into that.
+    pub full: bool,
+    /// Requests that it has accepted and holds.
+    pub held: u32,
+}
+
+impl SuspensionWatch {
+    /// Goes on with the watch over the suspension that began at `since`, or begins it. It is said every so often (`warning`).
+    pub(super) fn goes_on(&mut self, since: Time, warning: Duration, now: Time) {
+        if self.since != Some(since) {
+            let left = warning.saturating_sub(now.since(since));
+            let say_at = (!warning.is_zero()).then(|| now + left);
+            *self = Self { since: Some(since), count_at: Some(now), say_at, waiting: BTreeMap::new() };
+        }
+    }
+
+    /// Whether it is time to say the suspension; then that comes again after `warning`.
+    pub(super) fn has_to_be_said(&mut self, warning: Duration, now: Time) -> bool {
+        let due = self.say_at.is_some_and(|at| at <= now);
+        if due {
+            self.say_at = Some(now + warning);
+        }
+        due
+    }
+
+    /// Whether it is time to count what waits; then that comes again.
+    pub(super) fn has_to_be_counted(&mut self, now: Time) -> bool {
+        let due = self.count_at.is_some_and(|at| at <= now);
+        if due {
+            self.count_at = Some(now + COUNTED_EVERY);
+        }
+        due
+    }
+
+    /// From now on only these wait.
+    pub(super) fn retain(&mut self, workers: &[WorkerId]) {
+        self.waiting.retain(|id, _| workers.contains(id));
+    }
+
+    /// What waits for a suspended worker that serves a slot; `None` if the app is not suspended.
+    pub(super) fn waiting_mut(&mut self, id: WorkerId) -> Option<&mut Waiting> {
+        self.since.is_some().then(|| self.waiting.entry(id).or_default())
+    }
+
+    /// How many connections and requests wait, as far as that is known.
+    pub(super) fn total(&self) -> u32 {
+        let sum =
+            |sum: u32, waiting: &Waiting| sum.saturating_add(waiting.queued).saturating_add(waiting.held);
+        self.waiting.values().fold(0, sum)
+    }
+
+    /// Workers whose accept queue is full.
+    pub(super) fn full(&self) -> impl Iterator<Item = WorkerId> {
+        self.waiting.iter().filter(|(_, waiting)| waiting.full).map(|(id, _)| *id)
+    }
+
+    /// When something is done next.
+    pub fn next_deadline(&self) -> Option<(Time, Timer)> {
+        [self.count_at, self.say_at].into_iter().flatten().min().map(|at| (at, Timer::Suspension))
+    }
+}

@@ -1,0 +1,35 @@
+//! What `status` says of a suspension.
+
+use serde_json::{Map, Value, json};
+
+use crate::asker::Asker;
+use crate::id::SlotIndex;
+use crate::time::Time;
+
+/// The suspension of the app, as `status` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SuspensionStatus {
+    /// When it was asked for.
+    pub since: Time,
+    /// By whom, if that is known.
+    pub by: Option<Asker>,
+    /// How many connections and requests wait for its end, as far as that is known; counted every 5 s.
+    pub waiting: u32,
+    /// Slots whose accept queue is full: the kernel refuses further connections.
+    pub full: Vec<SlotIndex>,
+}
+
+impl SuspensionStatus {
+    pub(super) fn json(&self, wall: impl Fn(Time) -> u64) -> Value {
+        let mut row = Map::new();
+        row.insert("sinceTs".into(), json!(wall(self.since)));
+        if let Some(by) = &self.by {
+            row.insert("by".into(), json!(by));
+        }
+        row.insert("waiting".into(), json!(self.waiting));
+        if !self.full.is_empty() {
+            row.insert("full".into(), json!(self.full));
+        }
+        Value::Object(row)
+    }
+}
