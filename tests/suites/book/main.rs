@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests stop a test as well")]
 
 mod commands;
+mod deploying;
 mod doctor;
 mod from_2;
 mod npm;
@@ -15,9 +16,10 @@ use crate::story::Story;
 use nodesockd_tests::chapter::Chapter;
 
 /// Whose commands are run here.
-const STORIES: [&Story; 10] = [
+const STORIES: [&Story; 11] = [
     &quick_start::STORY,
     &setup::STORY,
+    &deploying::STORY,
     &commands::PROTOCOL,
     &commands::COMMANDS,
     &npm::INTEGRATION,
