@@ -4,17 +4,21 @@
 //! nothing else about a machine stays as it is.
 #![expect(clippy::expect_used, reason = "a bench that cannot go on stops, and says where")]
 
+pub mod starve;
 pub mod supervisors;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::sys::signal::Signal;
 use nodesockd_tests::nginx::KEEPALIVE_TIMEOUT;
-use nodesockd_tests::{App, cli, http, wait};
+use nodesockd_tests::{App, Process, cli, http, until, wait};
 
 /// The folder of the benches.
 #[must_use]
@@ -88,7 +92,7 @@ pub fn answers(socket: &Path) {
     while !http::try_get(socket, "/1").is_ok_and(|answer| answer.status == 200) {
         assert!(begun.elapsed() < wait::WAIT_LIMIT, "{} does not answer", socket.display());
         // Often enough to measure by, and seldom enough not to take a core away from who is being measured.
-        std::thread::sleep(Duration::from_micros(100));
+        thread::sleep(Duration::from_micros(100));
     }
 }
 
@@ -122,6 +126,53 @@ impl Links {
             }
         }
     }
+}
+
+/// Sees whom links lead to.
+#[derive(Debug)]
+pub struct Led(Arc<Mutex<BTreeSet<PathBuf>>>);
+
+impl Led {
+    /// Notes from now on whom any link of `app` leads to.
+    ///
+    /// # Panics
+    ///
+    /// When inotify(7) is not to be had.
+    #[must_use]
+    pub fn watch(app: &App) -> Self {
+        let inotify = Inotify::init(InitFlags::empty()).expect("inotify(7)");
+        inotify.add_watch(&app.run(), AddWatchFlags::IN_MOVED_TO).expect("inotify(7)");
+        let (targets, run) = (Arc::<Mutex<BTreeSet<PathBuf>>>::default(), app.run());
+        let noted = Arc::clone(&targets);
+        // Ends with the folder.
+        thread::spawn(move || {
+            while run.is_dir() {
+                let events = inotify.read_events().unwrap_or_default();
+                let names = events.iter().filter_map(|event| event.name.as_deref());
+                let new = names.filter_map(|name| fs::read_link(run.join(name)).ok());
+                noted.lock().unwrap_or_else(PoisonError::into_inner).extend(new);
+            }
+        });
+        Self(targets)
+    }
+
+    /// Whether a link has led to this worker since.
+    #[must_use]
+    pub fn to(&self, worker: &str) -> bool {
+        let targets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        targets.iter().any(|target| target.to_string_lossy().contains(worker))
+    }
+}
+
+/// Sends a process a signal that ends it. Returns when it was gone.
+///
+/// # Panics
+///
+/// When it does not end.
+pub fn ends(process: Process, signal: Signal) -> Instant {
+    process.signal(signal);
+    until("the process ends", || !process.is_alive());
+    Instant::now()
 }
 
 /// How long something takes.

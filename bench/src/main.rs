@@ -7,6 +7,7 @@
 )]
 
 mod figures;
+mod hangs;
 mod held;
 mod recovery;
 mod scale;
@@ -26,6 +27,8 @@ enum Bench {
     Sigterm(sigterm::Options),
     /// Requests lost in rollbacks and when the only worker is killed
     Held(held::Options),
+    /// Whether hung standbys are promoted, and whether a starved machine raises false alarms
+    Hangs(hangs::Options),
     /// How long a slot does not answer after links, sockets, folders and workers are taken away
     Recovery(recovery::Options),
     /// Start-up, restarts, memory and CPU time with many workers
@@ -38,6 +41,7 @@ fn main() {
         Bench::ZeroLoss(options) => zero_loss::run(&options),
         Bench::Sigterm(options) => sigterm::run(&options),
         Bench::Held(options) => held::run(&options),
+        Bench::Hangs(options) => hangs::run(&options),
         Bench::Recovery(options) => recovery::run(&options),
         Bench::Scale(options) => scale::run(&options),
     }

@@ -1,15 +1,13 @@
 //! What is lost while deploying: `cargo run --release -p nodesockd-bench -- zero-loss`
 
 use std::fmt;
-use std::hint::spin_loop;
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use nodesockd_bench::folder;
+use nodesockd_bench::starve::Busy;
 use nodesockd_bench::supervisors::{Integration, Kind, Supervisor};
 use nodesockd_tests::Load;
 use nodesockd_tests::load::{Ledger, Method};
@@ -160,7 +158,7 @@ impl Variant {
             upstream = upstream.default_max_fails();
         }
         let nginx = upstream.start();
-        let _busy = self.starved.then(Busy::start);
+        let _busy = self.starved.then(|| Busy::start(0));
 
         let begun = Instant::now();
         let load = Load::start(&nginx.front(), options.clients);
@@ -177,29 +175,5 @@ impl Variant {
             eprintln!("{self}: {ledger}{}", nginx.log());
         }
         (ledger, deployed)
-    }
-}
-
-/// A busy loop for each core.
-struct Busy(Arc<AtomicBool>);
-
-impl Busy {
-    fn start() -> Self {
-        let stop = Arc::<AtomicBool>::default();
-        for _ in 0..thread::available_parallelism().map_or(1, Into::into) {
-            let stop = Arc::clone(&stop);
-            thread::spawn(move || {
-                while !stop.load(Relaxed) {
-                    spin_loop();
-                }
-            });
-        }
-        Self(stop)
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.store(true, Relaxed);
     }
 }
