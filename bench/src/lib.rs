@@ -29,16 +29,20 @@ pub fn folder() -> &'static Path {
 /// Where Linux has a file system in memory, which `tmpDir` is meant to be on: `/run` is one, but root's.
 const MEMORY: &str = "/dev/shm";
 
-/// The app of the benches, to be run by nodesockd. `app.js` and `cluster.js` are in its folder, which is in memory where that
-/// can be.
-///
-/// # Panics
-///
-/// When a temporary folder cannot be written.
+/// The app of the benches, to be run by nodesockd, in memory where that can be. `app.js` and `cluster.js` are in its folder.
 #[must_use]
 pub fn app() -> App {
     let memory = Path::new(MEMORY);
-    let app = if memory.is_dir() { App::within(memory) } else { App::new() };
+    prepared(if memory.is_dir() { App::within(memory) } else { App::new() })
+}
+
+/// The same on a disk.
+#[must_use]
+pub fn app_on_disk() -> App {
+    prepared(App::new())
+}
+
+fn prepared(app: App) -> App {
     let app = app.env("UPSTREAM_KEEP_ALIVE", &(KEEPALIVE_TIMEOUT * 1000).to_string());
     app.write("app.js", include_str!("../apps/app.js"));
     app.write("cluster.js", include_str!("../apps/cluster.js"));

@@ -1,124 +1,89 @@
-//! How long nobody is served after what machines and people do: `cargo run --release -p nodesockd-bench -- recovery`
+//! What happens to users after what machines and people do: `cargo run --release -p nodesockd-bench -- recovery`
 
-use std::fs;
-use std::os::unix::fs::symlink;
+mod build;
+mod outage;
+mod stage;
+mod storm;
+mod troubles;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use nix::sys::signal::Signal;
-use nodesockd_bench::{Sample, answers, app, time};
-use nodesockd_tests::{App, Daemon};
+use nodesockd_bench::Sample;
 
-/// Takes something away from a running app and measures until its slot answers again; prints a Markdown table.
+use build::Build;
+use stage::{Outcome, Stage};
+use troubles::{TROUBLES, Trouble};
+
+/// Does something to a running app and measures what is lost, and how long a slot does not answer; prints a Markdown table.
 #[derive(Debug, Args)]
 pub struct Options {
     /// How often each.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 5)]
     rounds: usize,
 
     /// Only what has this in its name.
     #[arg(long)]
     only: Option<String>,
+
+    /// A checkout of another version, built with `cargo build --release`, that is measured in turns with this one.
+    #[arg(long, value_name = "FOLDER")]
+    against: Option<PathBuf>,
+
+    /// What takes longer than this many seconds is not waited for; start-ups are given three times as long.
+    #[arg(long, default_value_t = 60)]
+    limit: u64,
 }
-
-/// What is done to one worker of an app.
-type Trouble = fn(&Stage);
-
-const TROUBLES: [(&str, Trouble); 11] = [
-    ("a link is removed", |stage| fs::remove_file(stage.link()).unwrap()),
-    ("a link is replaced by somebody else's", Stage::replace_link),
-    ("a worker's socket is removed", |stage| fs::remove_file(stage.socket()).unwrap()),
-    ("everything in `tmpDir` is removed", Stage::clean),
-    ("`tmpDir` is moved away", |stage| fs::rename(stage.app.run(), stage.app.path("moved")).unwrap()),
-    ("`kill -9` of a worker", |stage| stage.signal(Signal::SIGKILL)),
-    ("SIGSEGV of a worker", |stage| stage.signal(Signal::SIGSEGV)),
-    ("SIGSTOP of a worker", |stage| stage.signal(Signal::SIGSTOP)),
-    ("a worker loops", |stage| stage.signal(Signal::SIGUSR2)),
-    ("`kill -9` of a worker, SIGSTOP of the standby", Stage::kill_with_a_stopped_standby),
-    ("`kill -9` of the daemon", |_| {}),
-];
-
-/// As short as the configuration allows.
-const HANG_TIMEOUT: i64 = 1000;
-
-/// Its event loop does not turn any more after SIGUSR2.
-const APP: &str = concat!(include_str!("../apps/app.js"), "\nprocess.on('SIGUSR2', () => { for (;;); });\n");
 
 /// Runs the bench.
 pub fn run(options: &Options) {
-    println!("| what happens | standbys | the slot does not answer for: median (range) |");
-    println!("| --- | ---: | --- |");
-    for (name, trouble) in TROUBLES {
-        if options.only.as_ref().is_some_and(|only| !name.contains(only)) {
-            continue;
-        }
-        let least = u32::from(name.ends_with("of the standby"));
-        for standby in least..=1 {
-            // Of an app of its own: one that loses workers again and again starts them later each time.
-            let once = || Stage::new(standby).measure(name, trouble);
-            let times: Vec<Duration> = (0..options.rounds).map(|_| once()).collect();
-            println!("| {name} | {standby} | {} |", Sample::of(times).show());
-        }
+    let builds = Build::all(options.against.as_deref());
+    let columns =
+        |what: &str| builds.iter().map(|build| format!(" {what}, {} |", build.name())).collect::<String>();
+    let (lost, away) = (columns("lost"), columns("a slot does not answer for"));
+    println!("| what happens | standbys |{lost}{away}");
+    println!("| --- | ---: |{}{}", " ---: |".repeat(builds.len()), " --- |".repeat(builds.len()));
+    let wanted = |name: &str| options.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
+    for trouble in TROUBLES.iter().filter(|trouble| wanted(trouble.name)) {
+        row(trouble, &in_turns(&builds, trouble, options));
+    }
+    if wanted(storm::NAME) {
+        let limit = Duration::from_secs(3 * options.limit);
+        let took: String = builds.iter().map(|build| format!(" {} |", storm::play(build, limit))).collect();
+        println!("| {} | 0 |{}{took}", storm::NAME, " |".repeat(builds.len()));
     }
 }
 
-/// An app of two workers.
-struct Stage {
-    app: App,
-    daemon: Daemon,
+/// What happens with each build, round after round. What is not over within the limit is not tried again.
+fn in_turns(builds: &[Build], trouble: &Trouble, options: &Options) -> Vec<Vec<Outcome>> {
+    let limit = Duration::from_secs(options.limit);
+    let mut all: Vec<Vec<Outcome>> = builds.iter().map(|_| Vec::new()).collect();
+    for _ in 0..options.rounds {
+        for (build, outcomes) in builds.iter().zip(&mut all) {
+            if outcomes.last().is_none_or(|outcome| outcome.away.is_some()) {
+                outcomes.extend(Stage::new(build, trouble).play(limit));
+            }
+        }
+    }
+    all
 }
 
-impl Stage {
-    fn new(standby: u32) -> Self {
-        let app = app().workers(2).standby(standby).set("health.hangTimeout", HANG_TIMEOUT);
-        app.write("app.js", APP);
-        let daemon = app.start();
-        Self { app, daemon }
-    }
-
-    /// From the trouble to the next answer of slot 0.
-    fn measure(mut self, name: &str, trouble: Trouble) -> Duration {
-        let link = self.link();
-        answers(&link);
-        if name.ends_with("of the daemon") {
-            self.daemon.die();
-            let took = time(|| answers(&link));
-            self.daemon.follow(self.app.launch());
-            return took;
-        }
-        time(|| {
-            trouble(&self);
-            answers(&link);
-        })
-    }
-
-    fn link(&self) -> PathBuf {
-        self.app.link(0)
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.link().canonicalize().unwrap()
-    }
-
-    fn replace_link(&self) {
-        let other = self.app.path("other");
-        symlink("/nonexistent", &other).unwrap();
-        fs::rename(other, self.link()).unwrap();
-    }
-
-    fn clean(&self) {
-        for entry in fs::read_dir(self.app.run()).unwrap() {
-            let _ = fs::remove_file(entry.unwrap().path());
-        }
-    }
-
-    fn kill_with_a_stopped_standby(&self) {
-        self.daemon.status().standbys().iter().for_each(|standby| standby.process().freeze());
-        self.signal(Signal::SIGKILL);
-    }
-
-    fn signal(&self, signal: Signal) {
-        self.daemon.status().slot(0).process().signal(signal);
-    }
+fn row(trouble: &Trouble, builds: &[Vec<Outcome>]) {
+    let lost = builds.iter().map(|rounds| {
+        let sum = |count: fn(&Outcome) -> usize| rounds.iter().map(count).sum::<usize>();
+        format!(" {} + {} of {} |", sum(|it| it.with_it), sum(|it| it.beyond), sum(|it| it.requests))
+    });
+    let away = builds.iter().map(|rounds| {
+        let over: Option<Vec<Duration>> = rounds.iter().map(|outcome| outcome.away).collect();
+        let times = match over {
+            Some(times) if times.is_empty() => "cannot be tried here".to_owned(),
+            Some(times) => Sample::of(times).show(),
+            None => "not within the limit".to_owned(),
+        };
+        let note = rounds.last().and_then(|outcome| outcome.note).map(|note| format!("; {note}"));
+        format!(" {times}{} |", note.unwrap_or_default())
+    });
+    let cells: String = lost.chain(away).collect();
+    println!("| {} | {} |{cells}", trouble.name, trouble.standbys);
 }

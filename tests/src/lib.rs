@@ -21,10 +21,12 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on stops, and says where")]
 
 pub mod app;
+pub mod cgroup;
 pub mod chapter;
 pub mod cli;
 pub mod connections;
 pub mod daemon;
+pub mod fifo;
 pub mod http;
 pub mod ipc;
 pub mod load;
@@ -37,9 +39,11 @@ pub mod visitors;
 pub mod wait;
 
 pub use app::App;
+pub use cgroup::Cgroup;
 pub use cli::Output;
 pub use connections::Connections;
 pub use daemon::Daemon;
+pub use fifo::Fifo;
 pub use ipc::{Connection, Reply, Status, Worker};
 pub use load::Load;
 pub use machine::Machine;

@@ -31,6 +31,7 @@ pub struct Load {
 #[derive(Debug, Default)]
 struct Shared {
     stop: AtomicBool,
+    rest: Duration,
     sent: AtomicU64,
     /// By each client.
     answered: Vec<AtomicU64>,
@@ -88,8 +89,14 @@ impl Load {
     /// Sets `clients` to work on the unix socket `front`: the even ones GET, the odd ones POST.
     #[must_use]
     pub fn start(front: &Path, clients: usize) -> Self {
+        Self::gently(front, clients, Duration::ZERO)
+    }
+
+    /// The same, each client resting for `rest` between an answer and its next request.
+    #[must_use]
+    pub fn gently(front: &Path, clients: usize, rest: Duration) -> Self {
         let answered = (0..clients).map(|_| AtomicU64::new(0)).collect();
-        let shared = Arc::new(Shared { answered, ..Shared::default() });
+        let shared = Arc::new(Shared { rest, answered, ..Shared::default() });
         let client = |index: usize| {
             let method = if index.is_multiple_of(2) { Method::Get } else { Method::Post };
             let (shared, front) = (Arc::clone(&shared), front.to_owned());
@@ -210,6 +217,9 @@ impl Client {
                     let (method, ended) = (self.method, Instant::now());
                     ledger.failures.push(Failure { number, method, sent, ended, why: error.to_string() });
                 }
+            }
+            if !shared.rest.is_zero() {
+                thread::sleep(shared.rest);
             }
         }
         ledger

@@ -1,6 +1,7 @@
 //! Processes, as `/proc` shows them.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -117,6 +118,15 @@ impl Process {
     pub fn resident(self) -> u64 {
         let text = self.status("VmRSS");
         text.trim_end_matches(" kB").parse().expect("proc(5): kB")
+    }
+
+    /// The CPU time that it has used, all its threads together.
+    #[must_use]
+    pub fn cpu(self) -> Duration {
+        let ticks = |field: &String| field.parse().unwrap_or(0);
+        let used: u64 = stat(self.pid).iter().flat_map(|stat| stat[11..=12].iter().map(ticks)).sum();
+        // A tick of proc(5) is a hundredth of a second on all machines that we know of.
+        Duration::from_millis(10 * used)
     }
 
     fn file(self, name: &str) -> String {

@@ -1,30 +1,23 @@
 //! A log that nobody reads.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::Read;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use nix::libc::O_NONBLOCK;
 use nix::sys::signal::Signal;
-use nix::sys::stat::Mode;
-use nodesockd_tests::{App, Daemon, Load, Upstream, http};
+use nodesockd_tests::fifo::FILLING;
+use nodesockd_tests::{App, Daemon, Fifo, Load, Upstream, http};
 
-/// A line that fills the FIFO before the daemon comes.
-const FILLING: &str = "a line of somebody else";
-
-/// A FIFO that is full and that nobody reads, and its reading end.
+/// A FIFO that is full and that nobody reads: its reading end, and a writing end.
 fn full_fifo(app: &App) -> (File, File) {
-    let path = app.path("stderr.fifo");
-    nix::unistd::mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
-    let reader = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(&path).unwrap();
-    let mut filler = OpenOptions::new().write(true).custom_flags(O_NONBLOCK).open(&path).unwrap();
-    while writeln!(filler, "{FILLING}").is_ok() {}
-    // The daemon is given a description of its own, which waits.
-    (reader, OpenOptions::new().write(true).open(&path).unwrap())
+    let fifo = Fifo::of(app);
+    fifo.fill();
+    let writer = fifo.writer();
+    (fifo.into_reader(), writer)
 }
 
 /// Reads on, and keeps what it reads.

@@ -1,0 +1,208 @@
+//! What machines and people do.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use nodesockd_bench::ends;
+use nodesockd_tests::{Cgroup, Process, http, until};
+
+use super::stage::{Stage, Until};
+
+/// Something that is done to an app.
+pub struct Trouble {
+    pub name: &'static str,
+    pub workers: u32,
+    pub standbys: u32,
+    /// Whether `health.hangTimeout` is short.
+    pub hangs: bool,
+    /// How much memory each worker holds beside its own, in MiB.
+    pub ballast: u32,
+    /// Whether the daemon's standard error is a full pipe that nobody reads.
+    pub unread_log: bool,
+    pub place: Where,
+    /// Returns when it has happened; `None` where it cannot be tried.
+    pub what: fn(&mut Stage<'_>) -> Option<(Until, Option<&'static str>)>,
+}
+
+/// Where the app is.
+#[derive(Debug, Clone, Copy)]
+pub enum Where {
+    Memory,
+    Disk,
+}
+
+const PLAIN: Trouble = Trouble {
+    name: "",
+    workers: 2,
+    standbys: 1,
+    hangs: false,
+    ballast: 0,
+    unread_log: false,
+    place: Where::Memory,
+    what: |_| None,
+};
+
+/// All of it.
+pub const TROUBLES: &[Trouble] = &[
+    Trouble {
+        name: "a link is removed",
+        what: |stage| done(fs::remove_file(stage.link()).unwrap()),
+        ..PLAIN
+    },
+    Trouble { name: "all links are removed", what: remove_links, ..PLAIN },
+    Trouble { name: "a link is replaced by somebody else's", what: replace_link, ..PLAIN },
+    Trouble {
+        name: "a worker's socket is removed",
+        what: |stage| done(fs::remove_file(stage.socket()).unwrap()),
+        ..PLAIN
+    },
+    Trouble { name: "everything in `tmpDir` is removed", what: clean, ..PLAIN },
+    Trouble {
+        name: "`tmpDir` is moved away",
+        what: |stage| done(fs::rename(stage.app.run(), stage.app.path("moved")).unwrap()),
+        ..PLAIN
+    },
+    Trouble { name: "`kill -9` of a worker", standbys: 0, what: kill, ..PLAIN },
+    Trouble { name: "`kill -9` of a worker", what: kill, ..PLAIN },
+    Trouble { name: "`kill -9` of the only worker", workers: 1, what: kill, ..PLAIN },
+    Trouble {
+        name: "SIGSTOP of the standby, `kill -9` of a worker",
+        what: kill_beside_a_stopped_standby,
+        ..PLAIN
+    },
+    Trouble { name: "SIGSTOP of a worker", standbys: 0, hangs: true, what: stop, ..PLAIN },
+    Trouble { name: "SIGSTOP of a worker", hangs: true, what: stop, ..PLAIN },
+    Trouble { name: "a GET that loops, and that nginx repeats", hangs: true, what: repeat_a_loop, ..PLAIN },
+    Trouble {
+        name: "SIGSEGV of the only worker, with a core dump of 1 GB",
+        workers: 1,
+        ballast: 1024,
+        place: Where::Disk,
+        what: dump,
+        ..PLAIN
+    },
+    Trouble { name: "a worker leaks until the kernel kills it", what: leak, ..PLAIN },
+    Trouble {
+        name: "nobody reads the daemon's log, `kill -9` of the only worker",
+        workers: 1,
+        unread_log: true,
+        what: kill_with_a_full_log,
+        ..PLAIN
+    },
+    Trouble {
+        name: "a second daemon with another control socket comes and goes",
+        what: second_of_another_socket,
+        ..PLAIN
+    },
+    Trouble {
+        name: "lock and control socket are removed, a second daemon comes and goes",
+        what: second_without_lock,
+        ..PLAIN
+    },
+];
+
+type Happened = Option<(Until, Option<&'static str>)>;
+
+#[expect(clippy::unnecessary_wraps, reason = "what can be tried everywhere")]
+fn done((): ()) -> Happened {
+    Some((Until::Never, None))
+}
+
+fn remove_links(stage: &mut Stage<'_>) -> Happened {
+    done((0..2).for_each(|slot| fs::remove_file(stage.app.link(slot)).unwrap()))
+}
+
+fn replace_link(stage: &mut Stage<'_>) -> Happened {
+    let other = stage.app.path("other");
+    symlink("/nonexistent", &other).unwrap();
+    done(fs::rename(other, stage.link()).unwrap())
+}
+
+fn clean(stage: &mut Stage<'_>) -> Happened {
+    for entry in fs::read_dir(stage.app.run()).unwrap() {
+        // The daemon makes again what was removed before.
+        let _ = fs::remove_file(entry.unwrap().path());
+    }
+    done(())
+}
+
+fn kill(stage: &mut Stage<'_>) -> Happened {
+    Some((Until::Gone(ends(stage.worker(), Signal::SIGKILL)), None))
+}
+
+fn kill_beside_a_stopped_standby(stage: &mut Stage<'_>) -> Happened {
+    stage.daemon.status().standbys().iter().for_each(|standby| standby.process().freeze());
+    kill(stage)
+}
+
+fn kill_with_a_full_log(stage: &mut Stage<'_>) -> Happened {
+    let worker = stage.worker();
+    stage.fifo.as_ref()?.fill();
+    Some((Until::Gone(ends(worker, Signal::SIGKILL)), None))
+}
+
+fn stop(stage: &mut Stage<'_>) -> Happened {
+    stage.worker().freeze();
+    Some((Until::Answered, None))
+}
+
+fn repeat_a_loop(stage: &mut Stage<'_>) -> Happened {
+    let workers = stage.daemon.status().pids();
+    let _lost = http::ask(&stage.nginx.front(), "/loop").unwrap();
+    let loops = || workers.iter().any(|pid| stage.app.path(&format!("{pid}.loops")).exists());
+    until("a worker loops", loops);
+    Some((Until::Answered, None))
+}
+
+/// The kernel writes the core dump to the working directory, if `core_pattern` says nothing else. In the meantime the worker
+/// is there, and does not answer.
+fn dump(stage: &mut Stage<'_>) -> Happened {
+    let worker = stage.worker();
+    worker.signal(Signal::SIGSEGV);
+    until("the worker dumps core", || worker.status("CoreDumping") == "1");
+    Some((Until::Answered, None))
+}
+
+/// In a control group of its own, so that it is the only one to be killed.
+fn leak(stage: &mut Stage<'_>) -> Happened {
+    let cgroup = Cgroup::new(200)?;
+    let worker = stage.worker();
+    fs::write(cgroup.members(), worker.pid.to_string()).ok()?;
+    let _lost = http::ask(&stage.socket(), "/leak").unwrap();
+    until("the kernel kills it", || !worker.is_alive());
+    // Before, the kernel has kept it waiting for memory.
+    stage.begin();
+    Some((Until::Gone(Instant::now()), None))
+}
+
+fn second_of_another_socket(stage: &mut Stage<'_>) -> Happened {
+    let toml = stage.app.read("nodesockd.toml");
+    stage.app.write("second.toml", &format!("ipcFile = \"second.ipc\"\n{toml}"));
+    second(stage, "second.toml")
+}
+
+fn second_without_lock(stage: &mut Stage<'_>) -> Happened {
+    for name in ["nodesockd.ipc.lock", "nodesockd.ipc"] {
+        fs::remove_file(stage.app.run().join(name)).unwrap();
+    }
+    second(stage, "nodesockd.toml")
+}
+
+/// How long a second daemon stays, unless it is refused.
+const STAY: Duration = Duration::from_secs(10);
+
+fn second(stage: &Stage<'_>, config: &str) -> Happened {
+    let mut second = stage.build.second(&stage.app, config);
+    let begun = Instant::now();
+    let has_ended = move |second: &mut Child| second.try_wait().unwrap().is_some();
+    until("the second daemon is refused, or has stayed", || has_ended(&mut second) || begun.elapsed() > STAY);
+    if has_ended(&mut second) {
+        return Some((Until::Never, Some("the second is refused")));
+    }
+    Process::of(second.id())?.signal(Signal::SIGTERM);
+    second.wait().unwrap();
+    Some((Until::Never, Some("the second serves")))
+}
