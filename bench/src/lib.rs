@@ -72,6 +72,16 @@ impl Plain {
         Self { child, socket }
     }
 
+    /// Its process.
+    ///
+    /// # Panics
+    ///
+    /// When it has ended.
+    #[must_use]
+    pub fn process(&self) -> Process {
+        Process::of(self.child.id()).expect("the app runs")
+    }
+
     /// Waits for its first answer.
     pub fn answers(&self) {
         answers(&self.socket);

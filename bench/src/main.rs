@@ -9,6 +9,7 @@
 mod figures;
 mod hangs;
 mod held;
+mod idle;
 mod recovery;
 mod scale;
 mod sigterm;
@@ -29,8 +30,10 @@ enum Bench {
     Held(held::Options),
     /// Whether hung standbys are promoted, and whether a starved machine raises false alarms
     Hangs(hangs::Options),
-    /// How long a slot does not answer after links, sockets, folders and workers are taken away
+    /// Requests lost, and how long a slot does not answer, after what machines and people do
     Recovery(recovery::Options),
+    /// Wake-ups of a daemon and its workers when nobody asks for anything
+    Idle(idle::Options),
     /// Start-up, restarts, memory and CPU time with many workers
     Scale(scale::Options),
 }
@@ -43,6 +46,7 @@ fn main() {
         Bench::Held(options) => held::run(&options),
         Bench::Hangs(options) => hangs::run(&options),
         Bench::Recovery(options) => recovery::run(&options),
+        Bench::Idle(options) => idle::run(&options),
         Bench::Scale(options) => scale::run(&options),
     }
 }

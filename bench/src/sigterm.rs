@@ -15,6 +15,10 @@ pub struct Options {
     #[arg(long, default_value_t = 60_000)]
     requests: u64,
 
+    /// How many restarts there are at least, each time.
+    #[arg(long, default_value_t = 10)]
+    restarts: u32,
+
     /// Clients, each with one request under way on a connection that it keeps: half of them GET, half POST.
     #[arg(long, default_value_t = 32)]
     clients: usize,
@@ -71,14 +75,18 @@ fn measure(
     let nginx = printed(&app, edit);
     let load = Load::start(&nginx.front(), options.clients);
     let mut restarts = 0;
-    while load.answered() < requests {
+    while load.answered() < requests || restarts < options.restarts {
         let next = Instant::now() + Duration::from_millis(options.every);
         let restarted = app.cli(&["restart"]);
         assert_eq!(restarted.code, 0, "{restarted}");
         restarts += 1;
         thread::sleep(next.saturating_duration_since(Instant::now()));
     }
-    (load.finish(), restarts)
+    let ledger = load.finish();
+    if !ledger.failures.is_empty() {
+        eprintln!("{}: {ledger}{}", server.name(), nginx.log());
+    }
+    (ledger, restarts)
 }
 
 fn row(server: Server, nginx: &str, (ledger, restarts): &(Ledger, u32)) {

@@ -129,6 +129,17 @@ impl Process {
         Duration::from_millis(10 * used)
     }
 
+    /// How often its threads have waited for something that happened then.
+    #[must_use]
+    pub fn wake_ups(self) -> u64 {
+        let of = |thread: u32| {
+            let text = std::fs::read_to_string(format!("/proc/{}/task/{thread}/status", self.pid)).ok()?;
+            let line = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+            line.trim().parse::<u64>().ok()
+        };
+        threads(self.pid).filter_map(of).sum()
+    }
+
     fn file(self, name: &str) -> String {
         format!("/proc/{}/{name}", self.pid)
     }
