@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -68,7 +68,7 @@ fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn watch(link: &PathBuf, seen: &Mutex<Seen>) {
+fn watch(link: &Path, seen: &Mutex<Seen>) {
     loop {
         let sent = Instant::now();
         let patience = sent.saturating_duration_since(lock(seen).answered) / 10;

@@ -10,7 +10,7 @@ use nodesockd_tests::{App, Daemon, Fifo, Load, Process, Upstream};
 
 use super::build::Build;
 use super::outage::Watcher;
-use super::troubles::{Trouble, Where};
+use super::troubles::{Happened, Trouble, Where};
 
 /// As short as the configuration allows.
 const HANG_TIMEOUT: i64 = 1000;
@@ -93,30 +93,26 @@ impl<'a> Stage<'a> {
     }
 
     /// Lets it happen, and waits until all slots answer; `None` where it cannot be tried.
-    pub fn play(mut self, limit: Duration) -> Option<Outcome> {
+    pub fn play(self, limit: Duration) -> Option<Outcome> {
         let load = Load::gently(&self.nginx.front(), CLIENTS, REST);
         load.flows();
         thread::sleep(BEFORE);
         self.begin();
-        let (what, begun) = (self.trouble.what, Instant::now());
-        let (until, note) = what(&mut self)?;
+        let begun = Instant::now();
+        let Happened { until, note } = (self.trouble.what)(&self)?;
         let happened = match until {
             Until::Gone(gone) => gone,
             Until::Never | Until::Answered => Instant::now(),
         };
-        let mut answered: Option<Instant>;
-        while {
+        let answered = loop {
+            let slots = self.watchers.iter().map(|slot| slot.answered_since(happened));
             // Of the slots that answer again, the last one.
-            answered = self
-                .watchers
-                .iter()
-                .map(|slot| slot.answered_since(happened))
-                .collect::<Option<Vec<_>>>()
-                .and_then(|slots| slots.into_iter().max());
-            answered.is_none() && begun.elapsed() < limit
-        } {
+            let all = slots.collect::<Option<Vec<_>>>().and_then(|slots| slots.into_iter().max());
+            if all.is_some() || begun.elapsed() > limit {
+                break all;
+            }
             thread::sleep(PAUSE);
-        }
+        };
         thread::sleep(AFTERWARDS);
         let longest = self.watchers.iter().map(Watcher::longest).max();
         let ledger = load.finish();

@@ -24,7 +24,23 @@ pub struct Trouble {
     pub unread_log: bool,
     pub place: Where,
     /// Returns when it has happened; `None` where it cannot be tried.
-    pub what: fn(&mut Stage<'_>) -> Option<(Until, Option<&'static str>)>,
+    pub what: fn(&Stage<'_>) -> Option<Happened>,
+}
+
+/// That it has happened.
+pub struct Happened {
+    pub until: Until,
+    /// What else there is to say.
+    pub note: Option<&'static str>,
+}
+
+impl Happened {
+    const NOBODY_DIED: Self = Self { until: Until::Never, note: None };
+    const NOBODY_ANSWERS: Self = Self { until: Until::Answered, note: None };
+
+    fn gone(at: Instant) -> Self {
+        Self { until: Until::Gone(at), note: None }
+    }
 }
 
 /// Where the app is.
@@ -47,24 +63,12 @@ const PLAIN: Trouble = Trouble {
 
 /// All of it.
 pub const TROUBLES: &[Trouble] = &[
-    Trouble {
-        name: "a link is removed",
-        what: |stage| done(fs::remove_file(stage.link()).unwrap()),
-        ..PLAIN
-    },
+    Trouble { name: "a link is removed", what: remove_link, ..PLAIN },
     Trouble { name: "all links are removed", what: remove_links, ..PLAIN },
     Trouble { name: "a link is replaced by somebody else's", what: replace_link, ..PLAIN },
-    Trouble {
-        name: "a worker's socket is removed",
-        what: |stage| done(fs::remove_file(stage.socket()).unwrap()),
-        ..PLAIN
-    },
+    Trouble { name: "a worker's socket is removed", what: remove_socket, ..PLAIN },
     Trouble { name: "everything in `tmpDir` is removed", what: clean, ..PLAIN },
-    Trouble {
-        name: "`tmpDir` is moved away",
-        what: |stage| done(fs::rename(stage.app.run(), stage.app.path("moved")).unwrap()),
-        ..PLAIN
-    },
+    Trouble { name: "`tmpDir` is moved away", what: move_away, ..PLAIN },
     Trouble { name: "`kill -9` of a worker", standbys: 0, what: kill, ..PLAIN },
     Trouble { name: "`kill -9` of a worker", what: kill, ..PLAIN },
     Trouble { name: "`kill -9` of the only worker", workers: 1, what: kill, ..PLAIN },
@@ -104,70 +108,80 @@ pub const TROUBLES: &[Trouble] = &[
     },
 ];
 
-type Happened = Option<(Until, Option<&'static str>)>;
-
-#[expect(clippy::unnecessary_wraps, reason = "what can be tried everywhere")]
-fn done((): ()) -> Happened {
-    Some((Until::Never, None))
+fn remove_link(stage: &Stage<'_>) -> Option<Happened> {
+    fs::remove_file(stage.link()).ok()?;
+    Some(Happened::NOBODY_DIED)
 }
 
-fn remove_links(stage: &mut Stage<'_>) -> Happened {
-    done((0..2).for_each(|slot| fs::remove_file(stage.app.link(slot)).unwrap()))
+fn remove_links(stage: &Stage<'_>) -> Option<Happened> {
+    (0..2).try_for_each(|slot| fs::remove_file(stage.app.link(slot))).ok()?;
+    Some(Happened::NOBODY_DIED)
 }
 
-fn replace_link(stage: &mut Stage<'_>) -> Happened {
+fn remove_socket(stage: &Stage<'_>) -> Option<Happened> {
+    fs::remove_file(stage.socket()).ok()?;
+    Some(Happened::NOBODY_DIED)
+}
+
+fn move_away(stage: &Stage<'_>) -> Option<Happened> {
+    fs::rename(stage.app.run(), stage.app.path("moved")).ok()?;
+    Some(Happened::NOBODY_DIED)
+}
+
+fn replace_link(stage: &Stage<'_>) -> Option<Happened> {
     let other = stage.app.path("other");
-    symlink("/nonexistent", &other).unwrap();
-    done(fs::rename(other, stage.link()).unwrap())
+    symlink("/nonexistent", &other).ok()?;
+    fs::rename(other, stage.link()).ok()?;
+    Some(Happened::NOBODY_DIED)
 }
 
-fn clean(stage: &mut Stage<'_>) -> Happened {
+fn clean(stage: &Stage<'_>) -> Option<Happened> {
     for entry in fs::read_dir(stage.app.run()).unwrap() {
         // The daemon makes again what was removed before.
         let _ = fs::remove_file(entry.unwrap().path());
     }
-    done(())
+    Some(Happened::NOBODY_DIED)
 }
 
-fn kill(stage: &mut Stage<'_>) -> Happened {
-    Some((Until::Gone(ends(stage.worker(), Signal::SIGKILL)), None))
+fn kill(stage: &Stage<'_>) -> Option<Happened> {
+    Some(Happened::gone(ends(stage.worker(), Signal::SIGKILL)))
 }
 
-fn kill_beside_a_stopped_standby(stage: &mut Stage<'_>) -> Happened {
+fn kill_beside_a_stopped_standby(stage: &Stage<'_>) -> Option<Happened> {
     stage.daemon.status().standbys().iter().for_each(|standby| standby.process().freeze());
     kill(stage)
 }
 
-fn kill_with_a_full_log(stage: &mut Stage<'_>) -> Happened {
+fn kill_with_a_full_log(stage: &Stage<'_>) -> Option<Happened> {
     let worker = stage.worker();
     stage.fifo.as_ref()?.fill();
-    Some((Until::Gone(ends(worker, Signal::SIGKILL)), None))
+    Some(Happened::gone(ends(worker, Signal::SIGKILL)))
 }
 
-fn stop(stage: &mut Stage<'_>) -> Happened {
+fn stop(stage: &Stage<'_>) -> Option<Happened> {
     stage.worker().freeze();
-    Some((Until::Answered, None))
+    Some(Happened::NOBODY_ANSWERS)
 }
 
-fn repeat_a_loop(stage: &mut Stage<'_>) -> Happened {
+fn repeat_a_loop(stage: &Stage<'_>) -> Option<Happened> {
     let workers = stage.daemon.status().pids();
     let _lost = http::ask(&stage.nginx.front(), "/loop").unwrap();
     let loops = || workers.iter().any(|pid| stage.app.path(&format!("{pid}.loops")).exists());
     until("a worker loops", loops);
-    Some((Until::Answered, None))
+    Some(Happened::NOBODY_ANSWERS)
 }
 
 /// The kernel writes the core dump to the working directory, if `core_pattern` says nothing else. In the meantime the worker
 /// is there, and does not answer.
-fn dump(stage: &mut Stage<'_>) -> Happened {
+fn dump(stage: &Stage<'_>) -> Option<Happened> {
     let worker = stage.worker();
     worker.signal(Signal::SIGSEGV);
     until("the worker dumps core", || worker.status("CoreDumping") == "1");
-    Some((Until::Answered, None))
+    Some(Happened::NOBODY_ANSWERS)
 }
 
 /// In a control group of its own, so that it is the only one to be killed.
-fn leak(stage: &mut Stage<'_>) -> Happened {
+fn leak(stage: &Stage<'_>) -> Option<Happened> {
     let cgroup = Cgroup::new(200)?;
     let worker = stage.worker();
     fs::write(cgroup.members(), worker.pid.to_string()).ok()?;
@@ -175,16 +189,16 @@ fn leak(stage: &mut Stage<'_>) -> Happened {
     until("the kernel kills it", || !worker.is_alive());
     // Before, the kernel has kept it waiting for memory.
     stage.begin();
-    Some((Until::Gone(Instant::now()), None))
+    Some(Happened::gone(Instant::now()))
 }
 
-fn second_of_another_socket(stage: &mut Stage<'_>) -> Happened {
+fn second_of_another_socket(stage: &Stage<'_>) -> Option<Happened> {
     let toml = stage.app.read("nodesockd.toml");
     stage.app.write("second.toml", &format!("ipcFile = \"second.ipc\"\n{toml}"));
     second(stage, "second.toml")
 }
 
-fn second_without_lock(stage: &mut Stage<'_>) -> Happened {
+fn second_without_lock(stage: &Stage<'_>) -> Option<Happened> {
     for name in ["nodesockd.ipc.lock", "nodesockd.ipc"] {
         fs::remove_file(stage.app.run().join(name)).unwrap();
     }
@@ -194,15 +208,15 @@ fn second_without_lock(stage: &mut Stage<'_>) -> Happened {
 /// How long a second daemon stays, unless it is refused.
 const STAY: Duration = Duration::from_secs(10);
 
-fn second(stage: &Stage<'_>, config: &str) -> Happened {
+fn second(stage: &Stage<'_>, config: &str) -> Option<Happened> {
     let mut second = stage.build.second(&stage.app, config);
     let begun = Instant::now();
     let has_ended = move |second: &mut Child| second.try_wait().unwrap().is_some();
     until("the second daemon is refused, or has stayed", || has_ended(&mut second) || begun.elapsed() > STAY);
     if has_ended(&mut second) {
-        return Some((Until::Never, Some("the second is refused")));
+        return Some(Happened { note: Some("the second is refused"), ..Happened::NOBODY_DIED });
     }
     Process::of(second.id())?.signal(Signal::SIGTERM);
     second.wait().unwrap();
-    Some((Until::Never, Some("the second serves")))
+    Some(Happened { note: Some("the second serves"), ..Happened::NOBODY_DIED })
 }

@@ -58,6 +58,8 @@ const UNTRIED: [Story; 4] = [
             ("cargo run --release -p nodesockd-bench -- held", "the same"),
             ("cargo run --release -p nodesockd-bench -- sigterm", "the same"),
             ("cargo run --release -p nodesockd-bench -- recovery", "the same"),
+            ("cargo run --release -p nodesockd-bench -- hangs", "the same"),
+            ("cargo run --release -p nodesockd-bench -- idle", "the same"),
             ("NODESOCKD_CHANGEOVERS=20", "takes minutes; the tests change over once"),
         ],
     },
