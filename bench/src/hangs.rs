@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use nix::sys::signal::Signal;
 use nodesockd_bench::starve::Busy;
-use nodesockd_bench::{Led, app, ends};
+use nodesockd_bench::{Led, Mortal, app};
 use nodesockd_tests::{App, Connections, Load, Upstream, Visitors, Worker, http, until};
 
 /// Kills workers beside standbys that hang, and lets a starved machine run for an hour; prints a Markdown table of each.
@@ -112,7 +112,7 @@ fn promotion(sum: &mut Promotions, index: usize, hang: Hang, count: usize) {
     }
     let slot = u32::from(index / 2 % 2 == 1);
     let killed = before.slot(slot);
-    let gone = ends(killed.process(), Signal::SIGKILL);
+    let gone = Mortal::new(killed.process()).ends_by(rustix::process::Signal::KILL);
     let served = daemon.until("the slot is served again", |status| {
         status
             .workers

@@ -9,6 +9,7 @@ pub mod supervisors;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,9 +17,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use nix::sys::signal::Signal;
 use nodesockd_tests::nginx::KEEPALIVE_TIMEOUT;
-use nodesockd_tests::{App, Process, cli, http, until, wait};
+use nodesockd_tests::{App, Process, cli, http, wait};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// The folder of the benches.
 #[must_use]
@@ -178,15 +180,46 @@ impl Led {
     }
 }
 
-/// Sends a process a signal that ends it. Returns when it was gone.
-///
-/// # Panics
-///
-/// When it does not end.
-pub fn ends(process: Process, signal: Signal) -> Instant {
-    process.signal(signal);
-    until("the process ends", || !process.is_alive());
-    Instant::now()
+/// A process whose end is waited for without a look into `/proc`: such a look keeps the kernel from clearing the process away,
+/// and thereby its parent waiting.
+#[derive(Debug)]
+pub struct Mortal(OwnedFd);
+
+impl Mortal {
+    /// A process that runs.
+    ///
+    /// # Panics
+    ///
+    /// When it is gone.
+    #[must_use]
+    pub fn new(process: Process) -> Self {
+        let pid = process.pid.try_into().ok().and_then(Pid::from_raw).expect("a pid");
+        Self(pidfd_open(pid, PidfdFlags::empty()).expect("a process that runs"))
+    }
+
+    /// Sends it a signal that ends it. Returns when it was gone.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end.
+    #[must_use]
+    pub fn ends_by(&self, signal: Signal) -> Instant {
+        pidfd_send_signal(&self.0, signal).expect("a process of ours");
+        self.ends()
+    }
+
+    /// Waits for its end. Returns when it was gone.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end.
+    #[must_use]
+    pub fn ends(&self) -> Instant {
+        let limit = wait::WAIT_LIMIT.try_into().expect("a minute");
+        let ended = poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&limit));
+        assert_eq!(ended, Ok(1), "the process ends");
+        Instant::now()
+    }
 }
 
 /// How long something takes.

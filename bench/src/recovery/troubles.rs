@@ -5,9 +5,9 @@ use std::os::unix::fs::symlink;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
-use nodesockd_bench::ends;
+use nodesockd_bench::Mortal;
 use nodesockd_tests::{Cgroup, Process, http, until};
+use rustix::process::Signal;
 
 use super::stage::{Stage, Until};
 
@@ -144,7 +144,7 @@ fn clean(stage: &Stage<'_>) -> Option<Happened> {
 }
 
 fn kill(stage: &Stage<'_>) -> Option<Happened> {
-    Some(Happened::gone(ends(stage.worker(), Signal::SIGKILL)))
+    Some(Happened::gone(Mortal::new(stage.worker()).ends_by(Signal::KILL)))
 }
 
 fn kill_beside_a_stopped_standby(stage: &Stage<'_>) -> Option<Happened> {
@@ -155,7 +155,7 @@ fn kill_beside_a_stopped_standby(stage: &Stage<'_>) -> Option<Happened> {
 fn kill_with_a_full_log(stage: &Stage<'_>) -> Option<Happened> {
     let worker = stage.worker();
     stage.fifo.as_ref()?.fill();
-    Some(Happened::gone(ends(worker, Signal::SIGKILL)))
+    Some(Happened::gone(Mortal::new(worker).ends_by(Signal::KILL)))
 }
 
 fn stop(stage: &Stage<'_>) -> Option<Happened> {
@@ -175,7 +175,7 @@ fn repeat_a_loop(stage: &Stage<'_>) -> Option<Happened> {
 /// is there, and does not answer.
 fn dump(stage: &Stage<'_>) -> Option<Happened> {
     let worker = stage.worker();
-    worker.signal(Signal::SIGSEGV);
+    worker.signal(nix::sys::signal::Signal::SIGSEGV);
     until("the worker dumps core", || worker.status("CoreDumping") == "1");
     Some(Happened::NOBODY_ANSWERS)
 }
@@ -185,11 +185,12 @@ fn leak(stage: &Stage<'_>) -> Option<Happened> {
     let cgroup = Cgroup::new(200)?;
     let worker = stage.worker();
     fs::write(cgroup.members(), worker.pid.to_string()).ok()?;
+    let worker = Mortal::new(worker);
     let _lost = http::ask(&stage.socket(), "/leak").unwrap();
-    until("the kernel kills it", || !worker.is_alive());
+    let gone = worker.ends();
     // Before, the kernel has kept it waiting for memory.
     stage.begin();
-    Some(Happened::gone(Instant::now()))
+    Some(Happened::gone(gone))
 }
 
 fn second_of_another_socket(stage: &Stage<'_>) -> Option<Happened> {
@@ -216,7 +217,7 @@ fn second(stage: &Stage<'_>, config: &str) -> Option<Happened> {
     if has_ended(&mut second) {
         return Some(Happened { note: Some("the second is refused"), ..Happened::NOBODY_DIED });
     }
-    Process::of(second.id())?.signal(Signal::SIGTERM);
+    Process::of(second.id())?.signal(nix::sys::signal::Signal::SIGTERM);
     second.wait().unwrap();
     Some(Happened { note: Some("the second serves"), ..Happened::NOBODY_DIED })
 }
