@@ -74,8 +74,8 @@ export SERVER=shop@localhost KEY="$(cat /root/pipeline)" KNOWN_HOSTS="$(ssh-keys
 
 /// The line of `authorized_keys`, with the key in place of the one that is shown.
 fn authorized(blocks: &[Block<'_>]) -> String {
-    let line = blocks.iter().find(|block| block.text.starts_with("restrict,")).expect("a line for the key");
-    let (restriction, _) = line.text.split_once(" ssh-ed25519").expect("a kind of key");
+    let line = blocks.iter().find(|block| block.text.starts_with("restrict,")).unwrap();
+    let (restriction, _) = line.text.split_once(" ssh-ed25519").unwrap();
     format!(
         "echo '{restriction}' \"$(cat /root/pipeline.pub)\" > /srv/shop/.ssh/authorized_keys; chown -R shop: /srv/shop/.ssh\n"
     )
@@ -83,7 +83,7 @@ fn authorized(blocks: &[Block<'_>]) -> String {
 
 /// The commands of a job that are the repository's own.
 fn commands(blocks: &[Block<'_>], file: &str) -> Vec<String> {
-    let text = &blocks.iter().find(|block| block.name == Some(file)).expect("the pipeline's file").text;
+    let text = &blocks.iter().find(|block| block.name == Some(file)).unwrap().text;
     let command = |line: &str| line.trim_start_matches([' ', '-']).trim_start_matches("run: ").to_owned();
     text.lines().map(command).filter(|line| line.starts_with("bin/")).collect()
 }
