@@ -85,6 +85,9 @@ pub struct WorkerView {
     /// It is of the former generation, and kept while a deploy is watched; since 3.0.
     #[serde(default)]
     pub kept: bool,
+    /// It leads; since 3.0.
+    #[serde(default)]
+    pub leader: bool,
     /// The number of its generation, if that is known; since 3.0.
     pub generation: Option<u32>,
     /// Why it is being replaced, if that is because it hangs or fails its checks.

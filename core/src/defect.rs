@@ -220,6 +220,16 @@ defects! {
     LostFilesIgnored,
     /// Failures of workers are not counted.
     FailuresNotCounted,
+    /// A worker is told to lead before the former leader has confirmed that it does not any more.
+    LeaderToldTooEarly,
+    /// A daemon that adopts workers does not know who leads.
+    AdoptionForgetsLeader,
+    /// The state file does not say who leads.
+    StateForgetsLeader,
+    /// A hand-off forgets who leads.
+    HandoffForgetsLeader,
+    /// A suspended worker may lead.
+    SuspendedLeads,
 }
 
 /// Whether this defect is planted.

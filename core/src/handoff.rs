@@ -75,6 +75,9 @@ pub struct Handoff {
     /// The generation in force.
     #[serde(default)]
     pub(crate) generation: GenerationRecord,
+    /// Who leads, or may.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) leadership: LeadershipRecord,
 }
 
 fn is_zero<T: PartialEq + Default>(number: &T) -> bool {
@@ -152,6 +155,9 @@ pub(crate) struct WorkerRecord {
     /// The number of the last `ping`.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub asked: u64,
+    /// It understands what it is told about its slot, and about who leads.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub can_lead: bool,
 }
 
 /// What a worker is for.
@@ -266,6 +272,32 @@ pub(crate) struct GenerationRecord {
     pub number: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<Release>,
+}
+
+/// Who leads, or may.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LeadershipRecord {
+    /// The term of the last word about it to any worker.
+    pub term: u64,
+    pub reign: Option<ReignRecord>,
+    /// Workers that may lead, and are not to any more.
+    pub former: BTreeMap<WorkerId, FormerRecord>,
+}
+
+/// The worker that leads, or is about to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ReignRecord {
+    Chosen(WorkerId),
+    Told(WorkerId),
+    Confirmed(WorkerId),
+}
+
+/// How far a worker has got that is not to lead any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum FormerRecord {
+    Suspected,
+    Untold,
+    Told { term: u64 },
 }
 
 /// What is left of an operation whose new workers serve.

@@ -66,6 +66,32 @@ pub struct State {
     /// A set of new workers that had not taken over yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutRecord>,
+    /// Who leads, or may. A daemon that does not write it has told nobody to lead.
+    #[serde(default, skip_serializing_if = "LeadershipRecord::is_unknown")]
+    pub leadership: LeadershipRecord,
+}
+
+/// Who leads, or may, in the state file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeadershipRecord {
+    /// The term of the last word about it to any worker.
+    pub term: u64,
+    /// The worker that leads, or was about to be told so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<WorkerId>,
+    /// That worker has confirmed that it leads.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub confirmed: bool,
+    /// Workers that are not to lead any more and have not confirmed that they do not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<WorkerId>,
+}
+
+impl LeadershipRecord {
+    fn is_unknown(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A worker in the state file.

@@ -9,6 +9,7 @@
 //! | `slot` | one slot and its link, and the table of all |
 //! | `listener` | the sockets that the daemon keeps for slots |
 //! | `requests` | who waits for an answer |
+//! | `leadership` | who leads the workers, and who may still |
 //! | `effects` | the queue of orders, and which of them must be on disk before which |
 //! | `pool` | all of these together, and what is done to them |
 //! | `operation` | what is in progress, and for whom |
@@ -29,6 +30,7 @@ mod effects;
 mod generation;
 mod goal;
 mod invariants;
+mod leadership;
 mod lifecycle;
 mod listener;
 mod losses;
@@ -68,7 +70,8 @@ use goal::Life;
 use operation::{Operations, Step, advance, begin, deploy, locate, replace, upgrade};
 use pool::look::Look;
 use pool::{
-    Pool, boot, health, limits, links, neighbours, remains, retire, sockets, surplus, suspension, vacancies,
+    Pool, boot, health, leadership as leaders, limits, links, neighbours, remains, retire, sockets, surplus,
+    suspension, vacancies,
 };
 use record::state_file::StateFile;
 use record::{adopt, handoff, reunion};
@@ -261,7 +264,11 @@ impl Supervisor {
             Event::Withdrawn { slot, link, result } => links::withdrawn(pool, slot, &link, result),
             Event::Listening { slot, socket, result } => sockets::listening(pool, slot, &socket, result),
             Event::Unlistened { socket, result, .. } => sockets::unlistened(pool, &socket, result),
-            Event::Persisted { result } => state_file.written(pool.now(), result),
+            Event::Persisted { result } => {
+                if state_file.written(pool.now(), result) {
+                    leaders::recorded(pool);
+                }
+            }
             Event::ConfigLoaded { result } => begin::config_loaded(pool, operations, result),
             Event::Preflighted { result } => self.preflighted(result),
             Event::Frozen => upgrade::paused(operations),
@@ -407,6 +414,7 @@ impl Supervisor {
         suspension::follow(&mut self.pool);
         self.dev_server.update(&mut self.pool);
         vacancies::note_service(&mut self.pool, &look.slots);
+        leaders::settle(&mut self.pool, &look.slots);
         self.announce();
         self.quit_when_done();
     }

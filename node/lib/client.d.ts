@@ -174,6 +174,8 @@ export interface WorkerStatus {
   standby?: boolean;
   /** It is of the former generation, and kept while a deploy is watched. */
   kept?: boolean;
+  /** It leads. */
+  leader?: boolean;
 }
 
 export type WorkerState = 'waiting' | 'running' | 'online' | 'suspended' | 'broken' | 'terminating' | 'dead';

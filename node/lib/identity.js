@@ -8,7 +8,7 @@ const { isMainThread } = require('node:worker_threads');
  *
  * @param {NodeJS.ProcessEnv} env
  * @param {{claims?: boolean}} options whether this process puts its name on the worker, if nobody has yet
- * @returns {{id?: string, name: string, socketPath?: string, ipcPath?: string, suspended: boolean, isWorker: boolean}} `isWorker`: whether a
+ * @returns {{id?: string, name: string, slot?: number, socketPath?: string, ipcPath?: string, suspended: boolean, isWorker: boolean}} `isWorker`: whether a
  *   daemon means this process and thread, and not one that a worker has started
  */
 function identify(env, { claims = true } = {}) {
@@ -16,6 +16,7 @@ function identify(env, { claims = true } = {}) {
   return {
     id,
     name: env.NODESOCKD_APP_NAME || 'app',
+    slot: /^\d+$/.test(env.NODESOCKD_SLOT ?? '') ? Number(env.NODESOCKD_SLOT) : undefined,
     socketPath: env.NODESOCKD_SOCKET_PATH || undefined,
     ipcPath: env.NODESOCKD_IPC_PATH || undefined,
     suspended: env.NODESOCKD_SUSPENDED === 'true',

@@ -9,6 +9,9 @@ export declare const shortId: typeof nodesockd.shortId;
 export declare const socketPath: typeof nodesockd.socketPath;
 /** A live binding: it changes when the worker is resumed. */
 export declare let suspended: boolean;
+/** Live bindings: they change when the worker takes a slot, and when it begins or ends to lead. */
+export declare let slot: number | undefined;
+export declare let leader: boolean;
 export declare const resumed: typeof nodesockd.resumed;
 export declare const suspendMiddleware: typeof nodesockd.suspendMiddleware;
 export declare const listen: typeof nodesockd.listen;

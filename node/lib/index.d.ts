@@ -26,6 +26,18 @@ declare namespace nodesockd {
     /** Whether the worker must not *do* anything yet: it may listen, and requests may wait. */
     readonly suspended: boolean;
 
+    /**
+     * The number of the slot that the worker serves, from 0. Undefined for a standby until it is promoted, and without a daemon.
+     * While a worker finishes its last requests, the one that follows it has the same number: what must not run twice asks `leader`.
+     */
+    readonly slot: number | undefined;
+
+    /**
+     * Whether this worker leads. Of all workers of an app that serve and are not suspended, the daemon has one lead, and at no time
+     * two. Without a daemon nobody does.
+     */
+    readonly leader: boolean;
+
     /** Resolves when the worker is told to resume; at once if it was not suspended, or has no daemon. */
     readonly resumed: Promise<void>;
 
@@ -95,9 +107,15 @@ declare namespace nodesockd {
     on(event: 'message', listener: (message: string, data: any) => unknown): this;
     /** Finish what you have begun. `listen` has seen to the server. */
     on(event: 'shutdown', listener: () => unknown): this;
+    /**
+     * The worker begins to lead, or ends. Another one leads only when what the listeners return has settled, or this process is
+     * dead: return a promise of the job that you are to finish first. Not emitted for what was so before the listener was added.
+     */
+    on(event: 'leader', listener: (leads: boolean) => unknown): this;
     on<E extends string & keyof NodesockdWorkerEvents>(event: E, listener: (...args: NodesockdWorkerEvents[E]) => unknown): this;
     once(event: 'message', listener: (message: string, data: any) => unknown): this;
     once(event: 'shutdown', listener: () => unknown): this;
+    once(event: 'leader', listener: (leads: boolean) => unknown): this;
     once<E extends string & keyof NodesockdWorkerEvents>(event: E, listener: (...args: NodesockdWorkerEvents[E]) => unknown): this;
 
     /** Takes a listener away, without one all of the event, and without an event all. */
@@ -179,6 +197,7 @@ declare namespace nodesockd {
     [event: string]: any[];
     message: [message: string, data?: JsonObject];
     shutdown: [];
+    leader: [leads: boolean];
   }
   type ApplicationMessage = protocol.ApplicationMessage;
   type ApplicationRequest = protocol.ApplicationRequest;

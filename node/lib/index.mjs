@@ -21,5 +21,6 @@ export const {
   sendAppRequest,
 } = nodesockd;
 
-export let { suspended } = nodesockd;
+export let { suspended, slot, leader } = nodesockd;
 resumed.then(() => (suspended = nodesockd.suspended));
+nodesockd.watch(() => ({ slot, leader } = nodesockd));

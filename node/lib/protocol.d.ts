@@ -21,7 +21,8 @@ export interface IpcMessageMap {
 
 /** What a worker tells and asks its daemon. */
 export interface WorkerIpcOutgoingMap extends IpcMessageMap {
-  'online': [data: { id: string; pid: number; suspended?: boolean }, reply: void];
+  'online': [data: { id: string; pid: number; suspended?: boolean; leader?: boolean }, reply: void];
+  'leader': [data: { id: string; pid: number; leader: boolean; term: number }, reply: void];
   'broken': [data: { id: string; pid: number; reason?: string }, reply: void];
   'send-app-msg': [data: ApplicationMessage & { workers?: string }, reply: void];
   'send-app-req': [data: ApplicationRequest & { workers?: string }, reply: AsyncIterableIterator<DaemonApplicationRequestReply>];
@@ -35,4 +36,6 @@ export interface WorkerIpcIncomingMap extends IpcMessageMap {
   'detach': [data: { ipcPath: string }, reply: void];
   'shutdown': [data: undefined, reply: void];
   'set-name': [data: { name: string }, reply: void];
+  'slot': [data: { slot: number }, reply: void];
+  'leader': [data: { leader: boolean; term: number }, reply: void];
 }

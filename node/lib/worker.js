@@ -10,6 +10,7 @@ const { Exchange, TIMES } = require('./exchange.js');
 const { Gate, refuseRequest } = require('./gate.js');
 const { answerPing } = require('./heartbeat.js');
 const { hasChannel, identify, showTitle } = require('./identity.js');
+const { Leadership } = require('./leadership.js');
 const { Service, Standalone, checkListen } = require('./listen.js');
 const { NodesockdError } = require('./protocol.js');
 const { Replies } = require('./replies.js');
@@ -25,6 +26,15 @@ class Worker extends EventEmitter {
   #channel;
   #exchange;
   #responder = new Responder((frame, callback) => this.#channel.send(frame, callback));
+  #leadership = new Leadership(
+    (leads) => {
+      this.#tellWatchers();
+      return this.#dispatch('leader', leads);
+    },
+    (data) => this.#tell('leader', data),
+  );
+  #slot;
+  #watchers = [];
   #suspended;
   #resume;
   #requesting = false;
@@ -46,6 +56,7 @@ class Worker extends EventEmitter {
     this.shortId = this.id?.slice(-5);
     this.socketPath = identity.socketPath;
     this.#name = identity.name;
+    this.#slot = identity.slot;
     this.#suspended = identity.suspended;
     this.#isWorker = identity.isWorker;
     const isGiven = identity.isWorker && hasChannel(env);
@@ -63,6 +74,21 @@ class Worker extends EventEmitter {
   /** Whether the worker must not do anything yet. */
   get suspended() {
     return this.#suspended;
+  }
+
+  /** The number of the slot that it serves; undefined for a standby, and without a daemon. */
+  get slot() {
+    return this.#slot;
+  }
+
+  /** Whether it is the one that leads of all workers of the app. */
+  get leader() {
+    return this.#leadership.leads;
+  }
+
+  /** Calls `callback` when `slot` or `leader` has changed, before any listener. For the exports of `index.mjs`. */
+  watch(callback) {
+    this.#watchers.push(callback);
   }
 
   /** There for apps that call it, as some did with 2.x: the worker runs already. */
@@ -217,7 +243,7 @@ class Worker extends EventEmitter {
   /** Tells a daemon what it may have missed. */
   async #report() {
     await Promise.all([
-      this.#online && this.#tell('online', { suspended: this.#suspended || undefined, heartbeat: true }),
+      this.#online && this.#tell('online', { suspended: this.#suspended || undefined, heartbeat: true, leader: this.leader }),
       this.#broken && this.#tell('broken', this.#broken),
     ]);
   }
@@ -238,6 +264,10 @@ class Worker extends EventEmitter {
         return this.#shutDownNow();
       case 'ping':
         return answerPing(data, this.gate.held, (pong, callback) => this.#channel.send(pong, callback));
+      case 'slot':
+        return this.#takeSlot(data.slot);
+      case 'leader':
+        return this.#leadership.hear(data);
       case 'set-name':
         return this.#rename(data.name);
       case 'detach':
@@ -266,6 +296,7 @@ class Worker extends EventEmitter {
   #shutDownNow() {
     if (this.#shutDown) return;
     this.#shutDown = true;
+    this.#leadership.end();
     this.gate.refuse();
     this.#channel?.close();
     this.#drain();
@@ -279,16 +310,31 @@ class Worker extends EventEmitter {
     }
   }
 
-  /** Calls the application's listeners. An error in one is its own. */
+  /**
+   * Calls the application's listeners. An error in one is its own.
+   *
+   * @returns {Promise<void>[]} one for each, until what it does is done; none of them rejects
+   */
   #dispatch(event, ...args) {
-    for (const listener of this.rawListeners(event)) {
-      const complain = (error) => warn(`a listener for '${event}' failed`, error);
+    return this.rawListeners(event).map(async (listener) => {
       try {
-        Promise.resolve(listener.apply(this, args)).catch(complain);
+        await listener.apply(this, args);
       } catch (error) {
-        complain(error);
+        warn(`a listener for '${event}' failed`, error);
       }
-    }
+    });
+  }
+
+  #takeSlot(slot) {
+    if (!Number.isSafeInteger(slot) || slot < 0) return;
+    this.#slot = slot;
+    // So do the threads and processes that the worker starts from now on.
+    process.env.NODESOCKD_SLOT = String(slot);
+    this.#tellWatchers();
+  }
+
+  #tellWatchers() {
+    for (const callback of this.#watchers) callback();
   }
 
   #rename(name) {

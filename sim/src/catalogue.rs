@@ -35,7 +35,7 @@ pub const CATALOGUE: [Fault; 36] = [
     fault(
         4,
         "a worker ignores what ends it, or a wrapper keeps it from the worker",
-        Played(&["ignores shutdown", "ignores SIGTERM", "wrapped"]),
+        Played(&["ignores shutdown", "ignores SIGTERM", "wrapped", "leads on"]),
     ),
     fault(5, "a worker is stopped by SIGSTOP", Played(&["stopped"])),
     fault(
@@ -122,11 +122,19 @@ pub const CATALOGUE: [Fault; 36] = [
 ];
 
 /// Kinds that belong to no number: what an operator's machine adds.
-pub const OTHERS: [&str; 7] =
-    ["load-config", "reopen-logs", "serve-dev", "starved", "slow machine", "dies slowly", "releases pruned"];
+pub const OTHERS: [&str; 8] = [
+    "load-config",
+    "reopen-logs",
+    "serve-dev",
+    "starved",
+    "slow machine",
+    "dies slowly",
+    "releases pruned",
+    "cannot lead",
+];
 
 /// Situations worth reaching; each of them is counted under its name.
-pub const SITUATIONS: [&str; 24] = [
+pub const SITUATIONS: [&str; 26] = [
     "a deploy is done",
     "a deploy is rolled back",
     "a command is pre-empted",
@@ -144,6 +152,8 @@ pub const SITUATIONS: [&str; 24] = [
     "a link is swapped back",
     "a link gets another name",
     "a link names a neighbour",
+    "another worker leads",
+    "a leader goes on under the next daemon",
     "a drain has to wait",
     "a connection arrives after the swap",
     "SIGTERM is needed",

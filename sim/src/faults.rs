@@ -23,6 +23,8 @@ pub struct FaultPlan {
     pub deaths: Vec<DaemonDeath>,
     /// Percentage of workers that speak to no other daemon than their first, as those without our library.
     pub strangers: u32,
+    /// Percentage of workers that do not understand what they are told about who leads.
+    pub unaware: u32,
     /// So many workers can boot at the same time without delaying each other; any number of them if 0.
     pub cores: u32,
     /// Workers boot so many times slower than those who wrote them think, to the end and beyond; not so if 0.

@@ -92,6 +92,7 @@ impl Swarm {
         hangs(&mut Rng::with_seed(seed.rotate_left(20)), &mut scenario, &mut faults);
         slots(&mut Rng::with_seed(seed.rotate_left(12)), &mut scenario);
         limits(&mut Rng::with_seed(seed.rotate_left(28)), &mut scenario, &mut faults);
+        leading(&mut Rng::with_seed(seed.rotate_left(44)), &mut faults);
         (scenario, faults)
     }
 
@@ -340,6 +341,19 @@ fn limits(rng: &mut Rng, scenario: &mut Scenario, plan: &mut FaultPlan) {
     for step in &mut scenario.script {
         if let Act::Edit(settings) = &mut step.act {
             (settings.limit_memory, settings.limit_age_ms) = (true, age);
+        }
+    }
+}
+
+/// In some histories workers cannot lead, or do not stop when they are told to.
+fn leading(rng: &mut Rng, plan: &mut FaultPlan) {
+    if chance(rng, 15) {
+        plan.unaware = *pick(rng, &[30, 60, 100]);
+    }
+    if chance(rng, 15) {
+        for _ in 0..rng.u32(1..6) {
+            let for_ms = *pick(rng, &[None, Some(20), Some(1000), Some(20_000)]);
+            plan.workers.push(WorkerFault { nth: rng.u32(0..8), behaviour: Behaviour::LeadsOn { for_ms } });
         }
     }
 }

@@ -19,7 +19,7 @@
 //! | `world/oracle` | what was promised, held against what the daemon does |
 //! | `alarm` | an error that is logged fails a history |
 //! | `catalogue` | all faults, and how each is played; situations that ought to be reached |
-//! | `ledger`, `trace` | what became of users' requests; what people read |
+//! | `ledger`, `leaderless`, `trace` | what became of users' requests; how long nobody led; what people read |
 //!
 //! Not modelled: what the kernel does inside one call, the bytes of the protocol (sessions have their own tests), memory
 //! and disks, more than one network namespace. Of CPU: a boot takes longer when many boot.
@@ -32,6 +32,7 @@ mod daemon_death;
 mod faults;
 mod generate;
 mod history;
+mod leaderless;
 mod ledger;
 pub mod model;
 mod runner;
@@ -47,6 +48,7 @@ pub use faults::{
 };
 pub use generate::{Swarm, generate};
 pub use history::History;
+pub use leaderless::{Hindrance, Leaderless};
 pub use ledger::{Cause, Ledger};
 pub use runner::{Outcome, Stats, run, trace};
 pub use scenario::{Act, Ask, Behaviour, Death, Load, Release, Scenario, Settings, Signal, Step};

@@ -20,6 +20,9 @@ struct Arguments {
     /// Run so many seeds
     #[arg(long, default_value_t = 1000)]
     seeds: u64,
+    /// Run seeds until so many hours are simulated, however many that takes
+    #[arg(long, conflicts_with_all = ["seeds", "seed", "replay"])]
+    hours: Option<u64>,
     /// Begin with this one
     #[arg(long, default_value_t = 0)]
     from: u64,
@@ -118,7 +121,9 @@ fn one(history: History, arguments: &Arguments) -> std::io::Result<bool> {
 
 /// Runs seeds, each one twice when its turn comes: one in twenty.
 fn many(arguments: &Arguments) -> std::io::Result<bool> {
-    let Arguments { from, seeds, fail_fast, hash, .. } = *arguments;
+    let Arguments { from, fail_fast, hash, hours, .. } = *arguments;
+    let seeds = if hours.is_some() { u64::MAX } else { arguments.seeds };
+    let enough = |nanos: u64| hours.is_some_and(|hours| nanos / 3_600_000_000_000 >= hours);
     let started = Instant::now();
     let mut total = Stats::default();
     let (mut played, mut violations, mut mismatches) = (0, 0, 0);
@@ -141,7 +146,7 @@ fn many(arguments: &Arguments) -> std::io::Result<bool> {
         }
         total.add(&outcome.stats);
         bar.inc(1);
-        if fail_fast && violations + mismatches > 0 {
+        if fail_fast && violations + mismatches > 0 || enough(total.nanos) {
             break;
         }
     }
@@ -166,11 +171,13 @@ fn summary(seeds: u64, stats: &Stats, started: Instant, violations: u64, mismatc
     let simulated = stats.nanos as f64 / 1e9;
     format!(
         "{seeds} seeds · {} steps · {} events ({:.0}/s) · {simulated:.0} s simulated in {wall:.1} s ({:.0}×) · \
-         faults: {} · {} of {} situations · requests: {} · {mismatches} run-twice mismatches · {violations} violations",
+         {:.2} h · without a leader: {} · faults: {} · {} of {} situations · requests: {} · {mismatches} run-twice mismatches · {violations} violations",
         stats.steps,
         stats.events,
         stats.events as f64 / wall,
         simulated / wall,
+        simulated / 3600.0,
+        stats.leaderless,
         stats.faults,
         stats.situations.iter().count(),
         SITUATIONS.len(),

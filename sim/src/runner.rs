@@ -13,6 +13,7 @@ use nodesockd_core::{Action, Supervisor, Time};
 use crate::alarm::Alarm;
 use crate::daemon_death::{self, DaemonDeath};
 use crate::faults::{FaultPlan, Tally};
+use crate::leaderless::Leaderless;
 use crate::ledger::Ledger;
 use crate::scenario::{Ask, Scenario};
 use crate::world::{World, ms};
@@ -55,6 +56,8 @@ pub struct Stats {
     pub situations: Tally,
     /// Users' requests.
     pub requests: Ledger,
+    /// How long nobody led.
+    pub leaderless: Leaderless,
 }
 
 impl Stats {
@@ -68,6 +71,7 @@ impl Stats {
         self.faults.add(&other.faults);
         self.situations.add(&other.situations);
         self.requests.add(&other.requests);
+        self.leaderless.add(&other.leaderless);
     }
 }
 
@@ -270,6 +274,7 @@ impl Run {
         self.stats.faults = world.tally.clone();
         self.stats.situations = world.marks.clone();
         self.stats.requests = world.ledger.clone();
+        self.stats.leaderless = world.leaderless_times();
         Outcome {
             violation: world.violation().map(str::to_owned),
             hash: world.trace.hash(),

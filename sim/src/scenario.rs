@@ -302,6 +302,11 @@ pub enum Behaviour {
         /// For how long, in ms.
         for_ms: u64,
     },
+    /// It goes on with what it does as the leader for so long after it was told that it does not lead any more.
+    LeadsOn {
+        /// In ms; for ever if `None`.
+        for_ms: Option<u64>,
+    },
     /// It has more memory than it may, so long after it was spawned.
     Grows {
         /// In ms.

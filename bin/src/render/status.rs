@@ -80,13 +80,14 @@ fn worker_row(worker: &WorkerView, now: u64) -> Vec<Cell> {
     let generation =
         worker.generation.map_or_else(|| Cell::painted("-", DIM), |number| Cell::plain(number.to_string()));
     let since = ago(worker.state_ts, now);
+    let leads = if worker.leader { ", leads" } else { "" };
     vec![
         place,
         Cell::painted(escape(short(&worker.id), 5), BOLD),
         pid,
         generation,
         Cell::painted(escape(&worker.state, WORD), paint(worker)),
-        Cell::plain(format!("{since}{}", because(worker.reason.as_deref(), SENTENCE))),
+        Cell::plain(format!("{since}{leads}{}", because(worker.reason.as_deref(), SENTENCE))),
     ]
 }
 

@@ -12,7 +12,9 @@ use crate::text::escape;
 use crate::wire::{FromWorker, ToWorker};
 
 use super::operation::{Operations, begin, deploy, replace};
-use super::pool::{Pool, boot, checks, health, limits, neighbours, remains, retire, suspension, vacancies};
+use super::pool::{
+    Pool, boot, checks, health, leadership, limits, neighbours, remains, retire, suspension, vacancies,
+};
 use super::timer::Timer;
 use super::worker::{Channel, Role, State, Worker};
 
@@ -46,9 +48,10 @@ pub(super) fn spawned(
 /// A worker sent a message.
 pub(super) fn received(pool: &mut Pool, operations: &mut Operations, id: WorkerId, message: FromWorker) {
     match message {
-        FromWorker::Online { suspended, heartbeat } => {
+        FromWorker::Online { suspended, heartbeat, leads } => {
             let now = pool.now();
-            pool.workers.change(id, |worker| worker.reports(now, heartbeat));
+            pool.workers.change(id, |worker| worker.reports(now, heartbeat, leads.is_some()));
+            leadership::reported(pool, id, leads);
             // Where readiness is shown by other means, that is what counts. But a worker that holds requests back until it
             // is resumed could not show it.
             let reports = |worker: &Worker| worker.start().ready_by == Ready::Report;
@@ -61,6 +64,7 @@ pub(super) fn received(pool: &mut Pool, operations: &mut Operations, id: WorkerI
             health::answered(pool, id, seq, inspected);
             suspension::holds(pool, id, held);
         }
+        FromWorker::Leader { leads, term } => leadership::answered(pool, id, leads, term),
         FromWorker::Broken { reason } => {
             let reason = reason.as_deref().unwrap_or("it gave no reason");
             broken(pool, operations, id, &format!("it is broken: {}", escape(reason, REASON)));
@@ -242,6 +246,10 @@ fn out_of_reach(pool: &mut Pool, operations: &mut Operations, id: WorkerId) {
     pool.workers.change(id, |worker| worker.set_channel(Channel::Closed));
     if pool.workers.get(id).is_some_and(Worker::is_suspended) && !defect!(OutOfReachStays) {
         let reason = "it is broken: it has no channel to the daemon, so that it cannot be resumed";
+        return broken(pool, operations, id, reason);
+    }
+    if pool.leadership.is_in_doubt(id) {
+        let reason = "it is broken: it has no channel to the daemon, and nobody else can lead before it is known that it does not";
         return broken(pool, operations, id, reason);
     }
     tracing::warn!(

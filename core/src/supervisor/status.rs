@@ -58,6 +58,7 @@ pub(super) fn status(pool: &Pool, operations: &Operations) -> Status {
             since: worker.since(),
             standby,
             kept: worker.is_kept(),
+            leader: pool.leadership.leads(id),
             generation: Some(worker.start().generation).filter(|generation| *generation > 0),
             reason: worker.ailment().map(str::to_owned),
         };

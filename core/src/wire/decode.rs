@@ -135,6 +135,7 @@ fn message(kind: &str, frame: &Frame<'_>) -> Result<Incoming, Rejection> {
     struct Online {
         suspended: Option<bool>,
         heartbeat: Option<bool>,
+        leader: Option<bool>,
     }
     #[derive(Deserialize)]
     struct Pong {
@@ -143,6 +144,11 @@ fn message(kind: &str, frame: &Frame<'_>) -> Result<Incoming, Rejection> {
         inspected: Option<bool>,
         #[serde(default)]
         held: Option<u32>,
+    }
+    #[derive(Deserialize)]
+    struct Leader {
+        leader: bool,
+        term: u64,
     }
     #[derive(Deserialize, Default)]
     #[serde(default)]
@@ -157,10 +163,11 @@ fn message(kind: &str, frame: &Frame<'_>) -> Result<Incoming, Rejection> {
     let unusable = |(_, error)| Rejection::Unusable(error);
     let message = match kind {
         "online" => {
-            let Online { suspended, heartbeat } = data(kind, frame).map_err(unusable)?;
+            let Online { suspended, heartbeat, leader } = data(kind, frame).map_err(unusable)?;
             FromWorker::Online {
                 suspended: suspended.unwrap_or(false),
                 heartbeat: heartbeat.unwrap_or(false),
+                leads: leader,
             }
         }
         "broken" => {
@@ -170,6 +177,10 @@ fn message(kind: &str, frame: &Frame<'_>) -> Result<Incoming, Rejection> {
         "pong" => {
             let Pong { seq, inspected, held } = required(kind, frame).map_err(unusable)?;
             FromWorker::Pong { seq, inspected: inspected.unwrap_or(false), held: held.unwrap_or(0) }
+        }
+        "leader" => {
+            let Leader { leader: leads, term } = required(kind, frame).map_err(unusable)?;
+            FromWorker::Leader { leads, term }
         }
         "reply" => {
             let Some(request) = frame.request_id.clone() else {
@@ -369,12 +380,17 @@ mod tests {
     fn a_worker_says_what_it_has_to_say_in_few_words() {
         let said = |line: &str| decode(line, Sender::Worker);
         let message = |message| Ok(Incoming::Message(message));
-        let online = |suspended| message(FromWorker::Online { suspended, heartbeat: false });
+        let online = |suspended| message(FromWorker::Online { suspended, heartbeat: false, leads: None });
         assert_eq!(said(r#"{"type":"online"}"#), online(false));
         assert_eq!(said(r#"{"type":"online","data":null}"#), online(false));
         assert_eq!(said(r#"{"type":"online","data":{"suspended":true}}"#), online(true));
-        let beats = FromWorker::Online { suspended: false, heartbeat: true };
+        let beats = FromWorker::Online { suspended: false, heartbeat: true, leads: None };
         assert_eq!(said(r#"{"type":"online","data":{"heartbeat":true}}"#), message(beats));
+        let follows = FromWorker::Online { suspended: false, heartbeat: false, leads: Some(false) };
+        assert_eq!(said(r#"{"type":"online","data":{"leader":false}}"#), message(follows));
+        let leads = FromWorker::Leader { leads: true, term: 7 };
+        assert_eq!(said(r#"{"type":"leader","data":{"leader":true,"term":7}}"#), message(leads));
+        assert!(matches!(said(r#"{"type":"leader","data":{"leader":true}}"#), Err(Rejection::Unusable(_))));
         let pong = |inspected| message(FromWorker::Pong { seq: 3, inspected, held: 0 });
         assert_eq!(said(r#"{"type":"pong","data":{"seq":3}}"#), pong(false));
         assert_eq!(said(r#"{"type":"pong","data":{"seq":3,"inspected":true}}"#), pong(true));

@@ -234,6 +234,8 @@ pub struct WorkerStatus {
     pub standby: bool,
     /// It is of the former generation, and kept while a deploy is watched.
     pub kept: bool,
+    /// It leads.
+    pub leader: bool,
     /// The number of its generation, if that is known.
     pub generation: Option<u32>,
     /// Why it is being replaced, if that is because it hangs or fails its checks.
@@ -322,6 +324,9 @@ impl Status {
                 }
                 if worker.kept {
                     row.insert("kept".into(), json!(true));
+                }
+                if worker.leader {
+                    row.insert("leader".into(), json!(true));
                 }
                 if let Some(generation) = worker.generation {
                     row.insert("generation".into(), json!(generation));
@@ -548,6 +553,7 @@ mod tests {
             since,
             standby: false,
             kept: false,
+            leader: true,
             generation: Some(2),
             reason: Some("it hangs".into()),
         };
@@ -585,7 +591,7 @@ mod tests {
             "version": "3.0.0", "pid": 6, "name": "app", "startTs": 1000, "suspended": false,
             "generation": 3, "release": "/srv/releases/3",
             "workers": [
-                {"id": id, "idx": 0, "pid": 7, "state": "online", "stateTs": 1002, "generation": 2, "reason": "it hangs"},
+                {"id": id, "idx": 0, "pid": 7, "state": "online", "stateTs": 1002, "leader": true, "generation": 2, "reason": "it hangs"},
             ],
             "vacant": [{"idx": 1, "failures": 2, "retryTs": 1002}],
             "spare": [{"idx": 2, "servedBy": id}],

@@ -24,6 +24,9 @@ pub enum FromWorker {
         suspended: bool,
         /// It answers [`ToWorker::Ping`] from its event loop.
         heartbeat: bool,
+        /// Whether it leads, as far as it knows; `None`: it does not understand [`ToWorker::Leader`] and
+        /// [`ToWorker::Slot`], and is not told either.
+        leads: Option<bool>,
     },
     /// `broken`: it wants to be replaced.
     Broken {
@@ -51,6 +54,14 @@ pub enum FromWorker {
         inspected: bool,
         /// How many requests it holds until it is resumed.
         held: u32,
+    },
+    /// `leader`: by the last [`ToWorker::Leader`] that it has heeded, it leads or does not. If not, all that it did as the
+    /// leader is done.
+    Leader {
+        /// It leads.
+        leads: bool,
+        /// The term of that word.
+        term: u64,
     },
     /// `process.send(message, handle)` in Node, which sends nothing more until it is acknowledged.
     NodeHandle,
@@ -80,6 +91,18 @@ pub enum ToWorker {
     Ping {
         /// Counts the questions to this worker.
         seq: u64,
+    },
+    /// `slot`: it serves this slot from now on.
+    Slot {
+        /// Which.
+        slot: u32,
+    },
+    /// `leader`: it leads from now on, or does not any more; answered by [`FromWorker::Leader`].
+    Leader {
+        /// It leads.
+        leads: bool,
+        /// Only grows: the worker heeds no word of a lower term than it has heard.
+        term: u64,
     },
     /// `app-msg`
     AppMessage {
@@ -128,6 +151,10 @@ impl ToWorker {
             Self::Detach { ipc_path } => json!({"type": "detach", "data": {"ipcPath": ipc_path}}).to_string(),
             Self::Shutdown => json!({"type": "shutdown"}).to_string(),
             Self::Ping { seq } => json!({"type": "ping", "data": {"seq": seq}}).to_string(),
+            Self::Slot { slot } => json!({"type": "slot", "data": {"slot": slot}}).to_string(),
+            Self::Leader { leads, term } => {
+                json!({"type": "leader", "data": {"leader": leads, "term": term}}).to_string()
+            }
             Self::NodeHandleAck => json!({"cmd": "NODE_HANDLE_ACK"}).to_string(),
             Self::AppMessage { message, data } => {
                 let data = App { message: Some(message), request: None, data: data.as_ref() };

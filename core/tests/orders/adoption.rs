@@ -13,7 +13,7 @@ use nodesockd_core::{Action, Event, Supervisor};
 use super::desk::{Desk, config, restart, suspended};
 
 /// What a daemon leaves that dies now.
-fn left(desk: &Desk) -> Leftovers {
+pub fn left(desk: &Desk) -> Leftovers {
     let state = desk.state_file().unwrap_or_else(|| panic!("no state file"));
     let survivor = |record: &nodesockd_core::state::WorkerRecord| {
         record.process.map(|process| Survivor { id: record.id, process })
@@ -28,7 +28,7 @@ fn left(desk: &Desk) -> Leftovers {
 }
 
 /// The next daemon. Its workers have the names that they had.
-fn adopt(before: &Desk, config: &Config, left: Leftovers) -> Desk {
+pub fn adopt(before: &Desk, config: &Config, left: Leftovers) -> Desk {
     let daemon = Daemon { version: "3.0.0".into(), pid: 2, boot: BootId(2), manager: None, release: None };
     let supervisor = Supervisor::adopt(config.clone(), daemon, left, before.now);
     let mut desk = Desk::after(before, supervisor, config.clone());
@@ -63,12 +63,17 @@ fn caller(pid: u32) -> Caller {
 
 /// A worker reports to the daemon that is not its first.
 fn report(desk: &mut Desk, nth: usize, suspended: bool) {
+    says(desk, nth, FromWorker::Online { suspended, heartbeat: false, leads: None });
+}
+
+/// The same, in these words.
+pub fn says(desk: &mut Desk, nth: usize, message: FromWorker) {
     let (worker, pid) = (desk.worker(nth), u32::try_from(nth).unwrap_or(0) + 101);
     desk.hear(Event::Claimed {
         conn: ConnId(10 + u64::from(pid)),
         caller: Some(caller(pid)),
         claims: Some(Claim { worker, pid: Some(pid) }),
-        message: FromWorker::Online { suspended, heartbeat: false },
+        message,
     });
 }
 

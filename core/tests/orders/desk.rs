@@ -46,7 +46,7 @@ pub struct Desk {
     pub files: Vec<Option<State>>,
     pub spawned: Vec<WorkerId>,
     /// How each of them shows that it is ready, and whether it was started suspended.
-    ready: BTreeMap<WorkerId, (Ready, bool)>,
+    pub ready: BTreeMap<WorkerId, (Ready, bool)>,
     /// Orders that are left to the test to complete.
     pub leaves: fn(&Action) -> bool,
     /// The release that the working directory names.
@@ -119,9 +119,10 @@ impl Desk {
     pub fn online(&mut self, worker: WorkerId) {
         let Some((ready, suspended)) = self.ready.get(&worker).copied() else { panic!("it was not started") };
         self.hear(match ready {
-            Ready::Report => {
-                Event::Received { worker, message: FromWorker::Online { suspended, heartbeat: false } }
-            }
+            Ready::Report => Event::Received {
+                worker,
+                message: FromWorker::Online { suspended, heartbeat: false, leads: None },
+            },
             Ready::Notify => Event::Notified { worker },
             Ready::Listen => Event::QueueMeasured { worker, queue: Queue::Length(0) },
             Ready::Http => Event::Probed { worker, result: Ok(200) },
@@ -169,6 +170,9 @@ impl Desk {
         }
         if (self.leaves)(&action) {
             return None;
+        }
+        if let Action::Persist { .. } = action {
+            return Some(Event::Persisted { result: Ok(()) });
         }
         if let Action::Spawn(order) = action {
             let process = Process { pid: 100 + u32::try_from(self.spawned.len()).unwrap_or(0), started: 1 };

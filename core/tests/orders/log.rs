@@ -48,6 +48,7 @@ fn failure() -> Result<(), Failure> {
 #[test]
 fn a_state_file_that_cannot_be_written_is_spoken_of_once_until_it_can() {
     let mut desk = Desk::up("");
+    desk.leaves = |action| matches!(action, Action::Persist { .. });
     let lines = logged(tracing::Level::INFO, || {
         for result in [failure(), failure(), failure(), Ok(()), Ok(())] {
             desk.hear(Event::Persisted { result });
@@ -199,7 +200,7 @@ fn a_stranger_that_speaks_as_a_worker_is_spoken_of() {
             conn: ConnId(9),
             caller: None,
             claims: None,
-            message: FromWorker::Online { suspended: false, heartbeat: false },
+            message: FromWorker::Online { suspended: false, heartbeat: false, leads: None },
         });
     });
     assert_eq!(lines, ["WARN a process that is none of our workers speaks as one"]);

@@ -12,6 +12,7 @@ mod desk;
 mod dying;
 mod handoff;
 mod health;
+mod leadership;
 mod limits;
 mod log;
 mod manager;

@@ -118,6 +118,19 @@ fn told(message: &ToWorker) {
         ToWorker::Ping { seq } => {
             assert_eq!((&value["type"], value["data"]["seq"].as_u64()), (&"ping".into(), Some(*seq)));
         }
+        ToWorker::Slot { slot } => {
+            assert_eq!(
+                (&value["type"], value["data"]["slot"].as_u64()),
+                (&"slot".into(), Some(u64::from(*slot)))
+            );
+        }
+        ToWorker::Leader { leads, term } => {
+            assert_eq!(value["type"], "leader");
+            assert_eq!(
+                (value["data"]["leader"].as_bool(), value["data"]["term"].as_u64()),
+                (Some(*leads), Some(*term))
+            );
+        }
         ToWorker::NodeHandleAck => assert_eq!(value["cmd"], "NODE_HANDLE_ACK"),
         ToWorker::SetName { name } => {
             assert_eq!((&value["type"], &value["data"]["name"]), (&"set-name".into(), &name.as_str().into()));
@@ -305,6 +318,7 @@ fn status(input: &mut Input<'_>) -> Status {
         since: time(input),
         standby: input.flag(),
         kept: input.flag(),
+        leader: input.flag(),
         generation: input.flag().then(|| input.number()),
         reason: input.maybe_text(),
     };

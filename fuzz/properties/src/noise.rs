@@ -117,7 +117,11 @@ impl Noise<'_> {
             2 => Event::Reaped { worker },
             3 | 4 => Event::Received {
                 worker,
-                message: FromWorker::Online { suspended: self.input.flag(), heartbeat: self.input.flag() },
+                message: FromWorker::Online {
+                    suspended: self.input.flag(),
+                    heartbeat: self.input.flag(),
+                    leads: self.input.flag().then(|| self.input.flag()),
+                },
             },
             5 => Event::Received { worker, message: FromWorker::Broken { reason: self.input.maybe_text() } },
             6 => {
@@ -139,7 +143,8 @@ impl Noise<'_> {
                 // What comes by the connection of a worker that is known is about that one, whatever it says.
                 let own = self.known.contains(&worker);
                 let conn = ConnId(if own { u64::from(self.input.byte() % 4) } else { 99 });
-                let message = FromWorker::Online { suspended: self.input.flag(), heartbeat: false };
+                let message =
+                    FromWorker::Online { suspended: self.input.flag(), heartbeat: false, leads: None };
                 let claims = Some(Claim { worker, pid: Some(process.pid) });
                 Event::Claimed { conn, caller: Some(unconfirmed(process)), claims, message }
             }
@@ -150,6 +155,10 @@ impl Noise<'_> {
                     inspected: self.input.flag(),
                     held: self.input.byte().into(),
                 },
+            },
+            13 if self.input.rarely(3) => Event::Received {
+                worker,
+                message: FromWorker::Leader { leads: true, term: self.input.byte().into() },
             },
             13 if self.input.flag() => {
                 Event::QueueListed { worker, result: Ok(vec![self.input.byte().into()]) }

@@ -67,6 +67,10 @@ struct Proc {
     requests: Vec<String>,
     /// The last question that it has not answered.
     pings: Option<u64>,
+    /// It was told to lead, and has not confirmed that it does not any more.
+    leads: bool,
+    /// What it was told last about that, and has not answered.
+    leadership: Option<(bool, u64)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -284,7 +288,7 @@ impl<'a> World<'a> {
                 if process.channel && !process.online {
                     return process.reports(*worker, process.suspended);
                 }
-                if process.channel && !process.requests.is_empty() {
+                if process.channel && (!process.requests.is_empty() || process.leadership.is_some()) {
                     return process.answers(*worker);
                 }
             }
@@ -303,12 +307,16 @@ impl Proc {
 
     fn reports(&mut self, worker: WorkerId, suspended: bool) -> Option<Event> {
         self.online = true;
-        self.says(worker, FromWorker::Online { suspended, heartbeat: true })
+        self.says(worker, FromWorker::Online { suspended, heartbeat: true, leads: Some(self.leads) })
     }
 
     fn answers(&mut self, worker: WorkerId) -> Option<Event> {
         if let Some(seq) = self.pings.take() {
             return self.says(worker, FromWorker::Pong { seq, inspected: false, held: 0 });
+        }
+        if let Some((leads, term)) = self.leadership.take() {
+            self.leads = leads;
+            return self.says(worker, FromWorker::Leader { leads, term });
         }
         let request = self.requests.pop().unwrap_or_else(|| "nobody's".into());
         self.says(
@@ -384,6 +392,8 @@ impl Backend for World<'_> {
             leaving: false,
             requests: Vec::new(),
             pings: None,
+            leads: false,
+            leadership: None,
         };
         assert!(self.processes.insert(order.worker, proc).is_none(), "{} is started twice", order.worker);
         Ok(process)
@@ -520,10 +530,17 @@ impl Backend for World<'_> {
     }
 
     fn tell(&mut self, worker: WorkerId, _over: Option<ConnId>, message: &ToWorker) {
+        let other = |(id, its): (&WorkerId, &Proc)| *id != worker && its.stage == Stage::Running && its.leads;
+        let led = self.processes.iter().any(other);
         let Some(process) = self.processes.get_mut(&worker) else {
             panic!("{worker} is told something, but never was")
         };
         match message {
+            ToWorker::Leader { leads, term } => {
+                assert!(!leads || !led, "{worker} is told to lead while another one does");
+                process.leads |= leads;
+                process.leadership = Some((*leads, *term));
+            }
             ToWorker::Shutdown => {
                 let named = self.links.values().any(|named| *named == worker);
                 assert!(!named, "{worker} is told to shut down while a link names it");
@@ -534,6 +551,7 @@ impl Backend for World<'_> {
             | ToWorker::SetName { .. }
             | ToWorker::Detach { .. }
             | ToWorker::AppMessage { .. }
+            | ToWorker::Slot { .. }
             | ToWorker::NodeHandleAck => {}
             ToWorker::Ping { seq } => process.pings = Some(*seq),
         }

@@ -30,8 +30,10 @@ async fn node_worker_uses_its_channel() {
     };
     assert_eq!((from.peer, from.id.as_str()), (Peer::Worker(worker), "r1"));
     assert!(matches!(request, Request::SendMessage { message, .. } if message == "hi"));
-    let online =
-        Event::Received { worker, message: FromWorker::Online { suspended: true, heartbeat: false } };
+    let online = Event::Received {
+        worker,
+        message: FromWorker::Online { suspended: true, heartbeat: false, leads: None },
+    };
     harness.until(|event| (*event == online).then_some(())).await;
 
     let data = Some(Json::parse("\"ünï\"").unwrap());
@@ -201,7 +203,10 @@ for part in [b'\n', b'\xff\xfe\n', b'{"type":\n', b'x' * (3 << 20) + b'\n', b'[1
     }
     assert_eq!(
         heard[0],
-        Event::Received { worker, message: FromWorker::Online { suspended: false, heartbeat: false } }
+        Event::Received {
+            worker,
+            message: FromWorker::Online { suspended: false, heartbeat: false, leads: None }
+        }
     );
     assert!(heard.contains(&Event::ChannelClosed { worker }));
     assert!(heard.contains(&Event::Exited { worker, status: ExitStatus::Code(0) }));

@@ -105,7 +105,9 @@ impl World {
             let reachable = process.speaks() && self.has_library(worker) || active;
             // Not so what a daemon has to retire, or to replace after an unfinished rollout, by its own account.
             let going = |stage: RecordedStage| stage == RecordedStage::Broken || stage.is_going();
-            let current = recorded.is_none_or(|record| !going(record.stage));
+            // Nor what may lead, so that nobody else can.
+            let doubtful = !self.has_library(worker) && self.leads_by_record(process.id);
+            let current = recorded.is_none_or(|record| !going(record.stage)) && !doubtful;
             let mut sockets = process.sockets.own.iter().chain(&process.sockets.accepts);
             let spoiled = sockets.any(|socket| self.oracle.has_spoiled(socket));
             (process.alive() && serves && sound && current && needed && reachable && !spoiled)
@@ -314,7 +316,7 @@ impl World {
             return;
         }
         process.channel = Channel::Orphaned(Some(conn));
-        let (reported, broken) = (process.reported, process.broken);
+        let (reported, broken, leads) = (process.reported, process.broken, process.leading.reported());
         if reported {
             let suspended = process.holds;
             let word = if suspended {
@@ -322,7 +324,7 @@ impl World {
             } else {
                 "online, over the control socket"
             };
-            self.say(worker, FromWorker::Online { suspended, heartbeat: true }, word);
+            self.say(worker, FromWorker::Online { suspended, heartbeat: true, leads }, word);
         }
         if broken {
             self.say(worker, FromWorker::Broken { reason: Some("out of memory soon".into()) }, "broken");

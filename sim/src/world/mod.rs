@@ -8,6 +8,7 @@ mod clients;
 mod daemon_death;
 mod files;
 mod health;
+mod leadership;
 mod manager;
 mod memory;
 mod network;
@@ -39,6 +40,7 @@ use self::agenda::{Agenda, Happening, Lane};
 use self::clients::Clients;
 use self::daemon_death::Deaths;
 use self::files::Files;
+use self::leadership::Watched;
 use self::manager::Manager;
 use self::network::Nginx;
 use self::oracle::Oracle;
@@ -90,6 +92,7 @@ pub(crate) struct World {
     clients: Clients,
     oracle: Oracle,
     pub ledger: Ledger,
+    leadership: Watched,
     pub trace: Trace,
     violation: Option<String>,
 }
@@ -125,6 +128,7 @@ impl World {
             clients: Clients::default(),
             oracle: Oracle::new(&config),
             ledger: Ledger::default(),
+            leadership: Watched::default(),
             trace: Trace::new(keep_trace),
             violation: None,
             scenario: scenario.clone(),
@@ -206,6 +210,7 @@ impl World {
         self.check_idle();
         self.check_healed();
         self.check_alive();
+        self.watch_leadership();
         let event = self.wait(deadline);
         self.agenda.wakes();
         event
@@ -340,10 +345,12 @@ impl World {
             return Ok(());
         };
         self.tally.call(call, trouble);
+        self.note_trouble();
         match trouble {
             Trouble::Fails(errno) => Err(Failure(errno.to_string())),
             Trouble::Slow(late) => {
                 self.elapse(ms(late));
+                self.note_trouble();
                 self.removals.postpone(self.agenda.now());
                 Ok(())
             }

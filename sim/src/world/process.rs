@@ -9,6 +9,7 @@ use nodesockd_core::config::Ready;
 use nodesockd_core::id::{ConnId, Process, WorkerId};
 
 use super::WorkerStep;
+use super::leadership::Leading;
 use super::oracle::known::Known;
 use crate::ledger::RequestNo;
 use crate::scenario::{Behaviour, Hang};
@@ -57,6 +58,7 @@ pub(crate) struct Proc {
     pub reported: bool,
     /// It has reported broken.
     pub broken: bool,
+    pub leading: Leading,
     /// It is no child of the daemon there is: init collects it when it ends.
     pub adopted: bool,
     /// Who serves, if its own process is a wrapper.

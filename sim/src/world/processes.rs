@@ -11,6 +11,7 @@ use nodesockd_core::id::{ConnId, Process, WorkerId};
 use nodesockd_core::wire::ToWorker;
 
 use super::agenda::{Happening, Lane};
+use super::leadership::Leading;
 use super::oracle::known::Known;
 use super::process::{Channel, Plan, Proc, Server, Sockets, Standstill, State, Traffic};
 use super::{Worker, WorkerStep, World, ms};
@@ -59,6 +60,7 @@ impl World {
         let boot = (ms(boot) + self.draw_us(boot * 250)) * self.slowness();
         let path = variable(order, "NODESOCKD_SOCKET_PATH");
         let speaks = order.ready == Ready::Report;
+        let understands = speaks && self.understands_leadership(worker);
         self.processes.add(Proc {
             id: order.worker,
             process,
@@ -90,6 +92,7 @@ impl World {
             healthy: false,
             reported: false,
             broken: false,
+            leading: Leading::new(understands),
             adopted: false,
             server: behaviours.iter().any(is_wrapper).then_some(Server::Alive),
             children: Vec::new(),
@@ -138,6 +141,7 @@ impl World {
                 ("busy", Some((ms(after_ms), WorkerStep::Stop(ms(for_ms)))))
             }
             Behaviour::Grows { .. } => ("grows too large", None),
+            Behaviour::LeadsOn { .. } => ("leads on", None),
             Behaviour::Hangs { after_ms, how } => {
                 let kind = match how {
                     Hang::Loops => "hangs in a loop",
@@ -328,6 +332,7 @@ impl World {
         });
         process.traffic.queue = None;
         process.sockets.accepts.clear();
+        process.leading.ended();
         let probes = std::mem::take(&mut process.traffic.probes);
         let lost: BTreeSet<_> = process.traffic.serving.union(&process.traffic.held).copied().collect();
         process.traffic.serving.clear();
@@ -345,6 +350,7 @@ impl World {
         for request in lost {
             self.lose(request, cause, format_args!("{worker} {status}"));
         }
+        self.watch_leadership();
         self.close_abandoned(cause);
         for _ in 0..probes {
             let result = Err(Failure("the connection was reset".into()));
@@ -432,6 +438,9 @@ fn words(message: &ToWorker) -> String {
         ToWorker::Detach { .. } => "detach".into(),
         ToWorker::Shutdown => "shutdown".into(),
         ToWorker::Ping { seq } => format!("ping {seq}"),
+        ToWorker::Slot { slot } => format!("slot {slot}"),
+        ToWorker::Leader { leads: true, .. } => "it leads".into(),
+        ToWorker::Leader { leads: false, .. } => "it does not lead any more".into(),
         ToWorker::AppMessage { message, .. } => format!("app-msg {message}"),
         ToWorker::AppRequest { request, .. } => format!("app-req {request}"),
         ToWorker::NodeHandleAck => "acknowledge the handle".into(),

@@ -25,6 +25,8 @@ pub(crate) enum WorkerStep {
     Dial,
     /// It reports broken.
     Break,
+    /// It has done what it did as the leader, which it was told by this term not to be any more.
+    LeadNoMore(u64),
     /// It ends.
     End(Death, Option<Cause>),
     /// It was killed, and is dead now.
@@ -83,6 +85,7 @@ impl World {
                 process.broken = true;
                 self.say(worker, FromWorker::Broken { reason: Some("out of memory soon".into()) }, "broken");
             }
+            WorkerStep::LeadNoMore(term) => self.leads_no_more(worker, term),
             WorkerStep::End(how, cause) => self.end(worker, how, cause),
             WorkerStep::Die(how, cause) => self.ended(worker, how, cause),
             WorkerStep::ClaimAnother => self.claim_another(worker),
@@ -155,12 +158,17 @@ impl World {
         }
         let Some(process) = self.processes.get(worker).filter(|process| process.speaks()) else { return };
         let (suspended, twice) = (process.holds, process.has(Behaviour::ReportsTwice));
+        let leads = process.leading.reported();
         if let Some(process) = self.processes.get_mut(worker) {
             process.reported = true;
         }
         let word = if suspended { "online, suspended" } else { "online" };
         for _ in 0..=u32::from(twice) {
-            self.say(worker, FromWorker::Online { suspended, heartbeat: self.has_library(worker) }, word);
+            self.say(
+                worker,
+                FromWorker::Online { suspended, heartbeat: self.has_library(worker), leads },
+                word,
+            );
         }
     }
 
@@ -238,11 +246,13 @@ impl World {
                 let pong = FromWorker::Pong { seq, inspected: false, held: 0 };
                 self.say(worker, pong, &format!("pong {seq}"));
             }
+            ToWorker::Leader { leads, term } => self.hears_who_leads(worker, leads, term),
             ToWorker::AppRequest { .. }
             // It finds the next daemon as it would without that word.
             | ToWorker::Detach { .. }
             | ToWorker::SetName { .. }
             | ToWorker::AppMessage { .. }
+            | ToWorker::Slot { .. }
             | ToWorker::NodeHandleAck => {}
         }
     }
@@ -272,7 +282,7 @@ impl World {
         let Some((victim, claimed)) = victim.map(|(victim, process)| (victim, process.id)) else { return };
         let caller = Self::caller(liar);
         let claims = Some(Claim { worker: claimed, pid: Some(liar.process.pid) });
-        let message = FromWorker::Online { suspended: liar.holds, heartbeat: false };
+        let message = FromWorker::Online { suspended: liar.holds, heartbeat: false, leads: None };
         self.trace.line(self.agenda.now(), worker, format_args!("says that it is {victim}"));
         let conn = self.clients.open_for_lie();
         let event = Event::Claimed { conn, caller: Some(caller), claims, message };

@@ -41,6 +41,7 @@ impl World {
     pub(super) fn server_ends(&mut self, worker: Worker) {
         let Some(process) = self.processes.get_mut(worker) else { return };
         let id = process.id;
+        process.leading.ended();
         if process.server.replace(Server::Gone) == Some(Server::Told) {
             self.deliver(Some(Lane::Worker(id)), Duration::ZERO, Event::ServersEnded { worker: id });
         }
@@ -53,7 +54,7 @@ impl World {
         let child = Process { pid: own.pid + STARTED, ..own };
         let caller = Caller { process: child, family: vec![own], leads: false, ..Self::caller(process) };
         let claims = Some(Claim { worker: id, pid: Some(child.pid) });
-        let message = FromWorker::Online { suspended: process.holds, heartbeat: false };
+        let message = FromWorker::Online { suspended: process.holds, heartbeat: false, leads: None };
         self.trace.line(self.agenda.now(), worker, "a child says that it is the worker");
         let conn = self.clients.open_for_lie();
         let event = Event::Claimed { conn, caller: Some(caller), claims, message };

@@ -275,7 +275,7 @@ impl SmallWorld {
         if std::mem::take(&mut process.orphan) {
             process.conn = Some(ConnId(1 + nth as u64));
         }
-        self.says(nth, FromWorker::Online { suspended, heartbeat: false })
+        self.says(nth, FromWorker::Online { suspended, heartbeat: false, leads: None })
     }
 
     fn says(&mut self, nth: usize, message: FromWorker) -> Result<(), String> {
@@ -462,6 +462,8 @@ impl SmallWorld {
             | ToWorker::AppMessage { .. }
             | ToWorker::AppRequest { .. }
             | ToWorker::Ping { .. }
+            | ToWorker::Slot { .. }
+            | ToWorker::Leader { .. }
             | ToWorker::NodeHandleAck => {}
         }
         Ok(())

@@ -34,7 +34,10 @@ pub async fn a_worker_reports_and_its_exit_is_told_once(stage: &mut impl Stage) 
         let process = stage.backend().spawn(&order).expect("a process");
         assert_eq!(
             stage.next().await,
-            Event::Received { worker, message: FromWorker::Online { suspended, heartbeat: true } }
+            Event::Received {
+                worker,
+                message: FromWorker::Online { suspended, heartbeat: true, leads: None }
+            }
         );
         assert!(stage.holds(&pattern().socket(worker)), "online, and does not listen");
         stage.backend().tell(worker, None, &ToWorker::Shutdown);
@@ -175,7 +178,10 @@ pub async fn facts_of_one_worker_come_in_order(stage: &mut impl Stage) {
     let reason = Some("out of memory soon".to_owned());
     assert_eq!(
         life[..2],
-        [said(FromWorker::Online { suspended: false, heartbeat: true }), said(FromWorker::Broken { reason })]
+        [
+            said(FromWorker::Online { suspended: false, heartbeat: true, leads: None }),
+            said(FromWorker::Broken { reason })
+        ]
     );
     // Which of the two is noticed first, nobody can tell.
     assert_eq!(life.len(), 4, "{life:?}");

@@ -93,8 +93,10 @@ pub trait Stage {
     /// A worker that has reported online.
     async fn online(&mut self, part: Part) -> (WorkerId, Process) {
         let (worker, process) = self.spawn(part);
-        let online =
-            Event::Received { worker, message: FromWorker::Online { suspended: false, heartbeat: true } };
+        let online = Event::Received {
+            worker,
+            message: FromWorker::Online { suspended: false, heartbeat: true, leads: None },
+        };
         self.until(|event| *event == online).await;
         (worker, process)
     }

@@ -6,4 +6,5 @@ mod deploying;
 mod deploys;
 mod dev_server;
 mod failures;
+mod leader;
 mod releases;

@@ -129,7 +129,7 @@ impl Backend for Crew {
         let suspended = order.set.contains(&("NODESOCKD_SUSPENDED".into(), "true".into()));
         self.soon.push_back(Event::Received {
             worker: order.worker,
-            message: FromWorker::Online { suspended, heartbeat: false },
+            message: FromWorker::Online { suspended, heartbeat: false, leads: None },
         });
         Ok(Process { pid: 100 + self.pids, started: self.pids.into() })
     }
@@ -257,6 +257,8 @@ impl Backend for Crew {
             | ToWorker::SetName { .. }
             | ToWorker::AppMessage { .. }
             | ToWorker::Ping { .. }
+            | ToWorker::Slot { .. }
+            | ToWorker::Leader { .. }
             | ToWorker::NodeHandleAck => {}
         }
     }

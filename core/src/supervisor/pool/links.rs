@@ -10,7 +10,7 @@ use crate::supervisor::slot::{LinkChange, Relation, Removed, Slot};
 use crate::supervisor::worker::Worker;
 use crate::wire::{Stage, ToWorker};
 
-use super::{Pool, health, retire, sockets};
+use super::{Pool, health, leadership, retire, sockets};
 
 /// What became of a swap.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +98,9 @@ pub(in crate::supervisor) fn published(
             pool.effects.order(Action::MarkServing { worker: id, process });
         }
         pool.workers.change(id, Worker::named);
+    }
+    if promoted {
+        leadership::tell_slot(pool, id);
     }
     touch_named_socket(pool, index);
     let swapped = pool.slots.change(index, |slot| slot.swapped(id, relation, link, socket));

@@ -9,6 +9,7 @@
 //! | `checks` | sends workers that serve a GET for `health.path` |
 //! | `health` | asks ready workers for signs of life |
 //! | `boot` | starts a worker and sees that it gets ready |
+//! | `leadership` | tells workers who leads, and which slot they serve |
 //! | `links` | swaps and removes links |
 //! | `limits` | replaces workers that are too old or have too much memory |
 //! | `remains` | cleans up after a worker whose process has ended |
@@ -19,6 +20,7 @@
 pub(super) mod boot;
 pub(super) mod checks;
 pub(super) mod health;
+pub(super) mod leadership;
 pub(super) mod limits;
 pub(super) mod links;
 pub(super) mod look;
@@ -49,6 +51,7 @@ use super::daemon::Daemon;
 use super::effects::Effects;
 use super::generation::Generation;
 use super::goal::{Desired, Life};
+use super::leadership::Leadership;
 use super::listener::Listeners;
 use super::pace::Pace;
 use super::requests::Requests;
@@ -90,6 +93,7 @@ pub(super) struct Pool {
     pub over_limit: OverLimit,
     /// What is done about a suspension while it lasts.
     pub suspension_watch: SuspensionWatch,
+    pub leadership: Leadership,
     /// What the passes have seen to already.
     pub settled: Settled,
 }
@@ -122,6 +126,7 @@ impl Pool {
             unseen_queues: None,
             over_limit: OverLimit::default(),
             suspension_watch: SuspensionWatch::default(),
+            leadership: Leadership::default(),
             settled: Settled::default(),
         }
     }

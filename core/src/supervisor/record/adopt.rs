@@ -13,8 +13,9 @@ use crate::id::SlotIndex;
 use crate::state::{DeployRecord, Leftovers, RecordedStage, State, Survivor, WorkerRecord};
 use crate::supervisor::generation::Generation;
 use crate::supervisor::goal::{Desired, Suspension};
+use crate::supervisor::leadership::Leadership;
 use crate::supervisor::operation::{Operations, release_link};
-use crate::supervisor::pool::{Pool, health, links, retire};
+use crate::supervisor::pool::{Pool, health, leadership, links, retire};
 use crate::supervisor::worker::{Adopted, Channel, Exposure, Place, Protocol, Role, Start, Worker};
 
 use super::links::{OwnedLink, adopt_links, adopt_listeners};
@@ -56,6 +57,11 @@ pub(in crate::supervisor) fn adopt(pool: &mut Pool, operations: &mut Operations,
             Some(false) | None => Fate::Stays,
         };
         adopt_worker(pool, *survivor, record, link.map(|link| link.slot), fate);
+    }
+    match &left.state {
+        _ if defect!(AdoptionForgetsLeader) => {}
+        Some(state) => pool.leadership = Leadership::adopted(&state.leadership),
+        None => leadership::suspect_all(pool),
     }
 }
 

@@ -56,6 +56,7 @@ pub(in crate::supervisor) fn hand_off(
         restart: operations.restart_after_upgrade(),
         retirements: operations.retirements(),
         generation: (&pool.generation).into(),
+        leadership: (&pool.leadership).into(),
     }
 }
 
@@ -96,6 +97,7 @@ pub(in crate::supervisor) fn take_over(
         restart,
         retirements,
         generation,
+        leadership,
     } = left;
     let patterns = socket_files.iter().filter_map(|name| SocketPattern::parse(name).ok());
     pool.former_patterns = patterns.filter(|pattern| *pattern != pool.config.socket_file).collect();
@@ -114,6 +116,9 @@ pub(in crate::supervisor) fn take_over(
     }
     if generation.number > 0 {
         pool.generation = generation.into();
+    }
+    if !defect!(HandoffForgetsLeader) {
+        pool.leadership = leadership.into();
     }
     pool.standby_failures = standby_backoff.into();
     pool.pace = Pace::of(strain);

@@ -31,6 +31,8 @@ pub(in crate::supervisor) struct StateFile {
     lost: bool,
     /// Failures to write it.
     failures: Backoff,
+    /// How many writes were ordered and are not done.
+    ordered: u32,
 }
 
 impl StateFile {
@@ -90,6 +92,7 @@ impl StateFile {
 
     fn order(&mut self, entry: Option<Entry>) -> Action {
         self.failures.tried();
+        self.ordered += 1;
         Action::Persist { entry }
     }
 
@@ -98,9 +101,12 @@ impl StateFile {
         self.lost = true;
     }
 
-    /// The file was written, or not; then that is tried again, after a while or at the next change.
-    pub fn written(&mut self, now: Time, result: Result<(), Failure>) {
+    /// The file was written, or not; then that is tried again, after a while or at the next change. Returns whether the file
+    /// says all that it was ordered to say.
+    pub fn written(&mut self, now: Time, result: Result<(), Failure>) -> bool {
         let failing = self.failures.failures() > 0;
+        self.ordered = self.ordered.saturating_sub(1);
+        let complete = self.ordered == 0 && result.is_ok();
         match &result {
             Ok(()) => self.failures.succeeded(),
             Err(failure) => self.failures.failed(now, Duration::ZERO, &failure.0),
@@ -114,6 +120,7 @@ impl StateFile {
             Ok(()) if failing => tracing::info!("the state file is written again"),
             Ok(()) | Err(_) => {}
         }
+        complete
     }
 
     /// When a write that failed is tried again.
@@ -157,6 +164,7 @@ fn header(pool: &Pool, operations: &Operations) -> State {
             generation: rollout.generation.number,
             release: rollout.generation.release.clone(),
         }),
+        leadership: if defect!(StateForgetsLeader) { Default::default() } else { pool.leadership.record() },
     }
 }
 

@@ -61,6 +61,8 @@ pub(super) struct Worker {
     exposure: Exposure,
     /// The file of the socket it accepts from is gone. While it boots that may be for a moment only.
     lost_socket: bool,
+    /// It understands what it is told about its slot, and about who leads.
+    can_lead: bool,
     /// Its death was counted as a failure of this place before its exit was known.
     died_in: Option<Place>,
     /// When it is looked at as long as it is well.
@@ -248,6 +250,7 @@ impl Worker {
             listeners: Vec::new(),
             exposure: Exposure::Unseen,
             lost_socket: false,
+            can_lead: false,
             died_in: None,
             looks: Looks::default(),
             health: Health::default(),
@@ -281,7 +284,7 @@ impl Worker {
         let (protocol, channel) = talk;
         let (socket, listeners) = accepts;
         let health = Health::default();
-        let (since, check, lost_socket) = (now, None, false);
+        let (since, check, lost_socket, can_lead) = (now, None, false, false);
         Self {
             role,
             state,
@@ -296,6 +299,7 @@ impl Worker {
             listeners,
             exposure,
             lost_socket,
+            can_lead,
             died_in: None,
             looks: Looks::default(),
             health,
@@ -543,6 +547,11 @@ impl Worker {
         self.protocol == Protocol::Speaks
     }
 
+    /// It understands what it is told about its slot, and about who leads.
+    pub fn can_lead(&self) -> bool {
+        self.can_lead
+    }
+
     pub fn channel(&self) -> Channel {
         self.channel
     }
@@ -726,8 +735,9 @@ impl Worker {
     }
 
     /// It reported: it speaks, whatever it was started as.
-    pub fn reports(&mut self, now: Time, heartbeat: bool) {
+    pub fn reports(&mut self, now: Time, heartbeat: bool, can_lead: bool) {
         self.protocol = Protocol::Speaks;
+        self.can_lead = can_lead;
         self.health.reports(now, heartbeat);
     }
 

@@ -80,6 +80,7 @@ fn overrides(
         ("NODESOCKD_APP_NAME", config.name.clone()),
         ("NODESOCKD_WORKER_ID", id.to_string()),
         ("NODESOCKD_SUSPENDED", suspended.to_owned()),
+        ("NODESOCKD_SLOT", worker.slot().map(|slot| slot.to_string()).unwrap_or_default()),
         ("NODESOCKD_SOCKET_PATH", socket.to_owned()),
         ("NODESOCKD_IPC_PATH", config.ipc_file.to_string_lossy().into_owned()),
         ("NODESOCKD_SHUTDOWN_TIMEOUT", config.options.shutdown_timeout.as_millis().to_string()),

@@ -28,6 +28,7 @@ impl From<&Worker> for WorkerRecord {
             listeners,
             exposure,
             lost_socket: _,
+            can_lead,
             died_in: _,
             looks: _,
             health,
@@ -64,6 +65,7 @@ impl From<&Worker> for WorkerRecord {
             generation: *generation,
             heartbeat: health.has_heartbeat(),
             asked: health.seq(),
+            can_lead: *can_lead,
         }
     }
 }
@@ -93,6 +95,7 @@ impl From<WorkerRecord> for Worker {
             generation,
             heartbeat,
             asked,
+            can_lead,
         } = record;
         let place = |place| if in_rollout { Role::Joining(place) } else { Role::Holding(place) };
         Self {
@@ -125,6 +128,7 @@ impl From<WorkerRecord> for Worker {
                 (false, false) => Exposure::Unseen,
             },
             lost_socket: false,
+            can_lead,
             died_in: None,
             looks: Looks::default(),
             // Its time begins anew: the other program may have been in the way of its answers.

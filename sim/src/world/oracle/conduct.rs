@@ -90,6 +90,7 @@ impl World {
             ToWorker::Resume { .. } if self.is_unnamed(worker) => {
                 self.violated(format_args!("{worker} is told to resume before a link names it"));
             }
+            ToWorker::Leader { leads, .. } => self.check_told_who_leads(worker, *leads),
             ToWorker::Shutdown => {
                 self.check_not_needed(worker, "told to shut down");
                 self.check_retired(worker, "told to shut down");
@@ -100,6 +101,7 @@ impl World {
             | ToWorker::AppMessage { .. }
             | ToWorker::AppRequest { .. }
             | ToWorker::Ping { .. }
+            | ToWorker::Slot { .. }
             | ToWorker::NodeHandleAck => {}
         }
     }

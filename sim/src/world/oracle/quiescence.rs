@@ -19,6 +19,7 @@ impl World {
                 wrong.push(format!("{served} workers serve, not {}", counts.join(" or ")));
             }
             wrong.extend(self.astray());
+            wrong.extend(self.leaderless());
         }
         wrong.extend(self.litter().into_iter().map(|name| format!("nobody owns {name}")));
         wrong.extend(self.misnamed());
