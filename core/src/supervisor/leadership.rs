@@ -53,7 +53,7 @@ pub(super) enum Step {
 /// How far a worker has got that is not to lead any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Former {
-    /// A daemon that left no state file may have told it to lead. Whether it understands such words is not known.
+    /// An earlier daemon may have told it to lead. Whether it understands such words shows when it reports.
     Suspected,
     /// It has to be told.
     Untold,
@@ -69,7 +69,7 @@ impl Leadership {
         Self {
             term: *term,
             reign: leader.map(|worker| Reign { worker, step }),
-            former: former.iter().map(|id| (*id, Former::Untold)).collect(),
+            former: former.iter().map(|id| (*id, Former::Suspected)).collect(),
             candidates: BTreeMap::new(),
         }
     }
@@ -324,6 +324,7 @@ mod tests {
         let mut next = Leadership::adopted(&leadership.record());
         next.set_candidate(SlotIndex(1), Some(b));
         assert_eq!((next.concerned(), chosen(&mut next, 9)), (vec![a], None));
+        next.reports(a, Some(false));
         assert_eq!(next.untold(), [a]);
         assert_eq!(next.told_off(at(9), a), 9);
         assert!(next.answers(a, false, 9));
