@@ -9,13 +9,14 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use nodesockd_core::config::DevAddress;
 use nodesockd_core::wire::Json;
 
 use crate::VERSION;
-use values::{at_least_one, dev_server, duration, json, slots, time};
+use values::{at_least_one, dev_server, duration, json, request_path, slots, time};
 
 pub use crate::setup::args::{
     CheckArgs, CompletionsArgs, DoctorArgs, InitArgs, ManArgs, Manager, NginxArgs, ServiceArgs,
@@ -30,7 +31,7 @@ Exit codes:
   4  the daemon cannot be reached
   5  another operation is in progress
   6  workers failed to start; the old ones still serve
-  7  a deploy was rolled back; the old workers serve again
+  7  a deploy failed after its workers had taken over; it was rolled back unless the message says otherwise
   8  time-out
   9  not permitted
 
@@ -203,9 +204,13 @@ pub enum ClientCommand {
     /// has to be replaced, the links name the old ones again at once, the symlink is switched back, and the exit code is 7. If the new
     /// workers cannot be started, nothing has changed, and the exit code is 6.
     ///
+    /// With --migrate, the new workers wait, suspended, until the old ones are gone; then the command runs, and the new workers are
+    /// resumed when it has succeeded. If it fails, what --revert says is run, and the old release is started again: exit code 7. Where
+    /// that fails, too, the app stays suspended, and `status` says that a person has to decide.
+    ///
     /// The daemon does all this. It goes on if this command is interrupted; --attach shows it again.
     #[command(
-        after_help = "Examples:\n  nodesockd deploy --release /srv/shop/releases/42\n  nodesockd deploy --watch 2m\n  nodesockd deploy --attach"
+        after_help = "Examples:\n  nodesockd deploy --release /srv/shop/releases/42\n  nodesockd deploy --watch 2m\n  nodesockd deploy --release releases/42 --migrate 'npm run migrate' --revert 'npm run migrate:down'\n  nodesockd deploy --attach"
     )]
     Deploy(DeployArgs),
     /// Resume suspended workers
@@ -425,11 +430,23 @@ pub struct DeployArgs {
     /// Watch the new workers for so long before the old ones go; 30s unless given, 0 for not at all
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub watch: Option<Duration>,
+    /// Have each new worker answer GET PATH with 2xx or 3xx while it is watched; not with options.listen = "daemon"
+    #[arg(long, value_name = "PATH", value_parser = request_path)]
+    pub health: Option<String>,
+    /// Run this command, by sh, in the new release while no worker is active; then nothing is watched unless --watch is given
+    #[arg(long, value_name = "CMD", value_parser = NonEmptyStringValueParser::new())]
+    pub migrate: Option<String>,
+    /// Run this command to undo the migration if that, or the release after it, fails
+    #[arg(long, value_name = "CMD", requires = "migrate", value_parser = NonEmptyStringValueParser::new())]
+    pub revert: Option<String>,
+    /// How long each of these commands may take before it gets SIGTERM, and SIGKILL 10 s later; for ever unless given
+    #[arg(long, value_name = "TIME", requires = "migrate", value_parser = duration)]
+    pub migrate_timeout: Option<Duration>,
     /// How often each start is tried; options.maxStartAttempts unless given
     #[arg(short, long, alias = "maxAttempts", value_name = "N", value_parser = at_least_one)]
     pub max_attempts: Option<NonZeroU32>,
     /// Show the deploy in progress, or how the last one ended
-    #[arg(long, conflicts_with_all = ["release", "watch", "max_attempts"])]
+    #[arg(long, conflicts_with_all = ["release", "watch", "health", "migrate", "max_attempts"])]
     pub attach: bool,
     /// Print each step as one line of JSON
     #[arg(long)]

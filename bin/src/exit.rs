@@ -22,7 +22,7 @@ pub enum Exit {
     Busy = 5,
     /// Workers failed to start, the old ones still serve.
     StartFailed = 6,
-    /// A deploy was rolled back, the old workers serve again.
+    /// A deploy failed after its workers had taken over. Most often it was rolled back, and the old workers serve again.
     RolledBack = 7,
     /// It took too long.
     TimeOut = 8,
@@ -43,7 +43,7 @@ impl From<Code> for Exit {
             Code::InvalidConfig => Self::InvalidConfig,
             Code::Busy => Self::Busy,
             Code::StartFailed => Self::StartFailed,
-            Code::RolledBack => Self::RolledBack,
+            Code::RolledBack | Code::NotRolledBack => Self::RolledBack,
             Code::TimeOut => Self::TimeOut,
             Code::NotPermitted => Self::NotPermitted,
         }

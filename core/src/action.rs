@@ -206,6 +206,23 @@ pub enum Action {
         /// What it is to name.
         to: PathBuf,
     },
+    /// Run a command of a deploy → [`Event::CommandStarted`](crate::Event::CommandStarted); then
+    /// [`Event::CommandWrote`](crate::Event::CommandWrote) for what it writes, and
+    /// [`Event::CommandEnded`](crate::Event::CommandEnded), once. There is one at a time.
+    RunCommand(Box<CommandOrder>),
+    /// Go on with a command that an earlier daemon has started: tell what it writes from now on, and its end →
+    /// [`Event::CommandEnded`](crate::Event::CommandEnded); at once, if it has ended already.
+    WatchCommand {
+        /// Its process.
+        process: Process,
+    },
+    /// Send a signal to the process group of a command. That it has ended already is no error.
+    SignalCommand {
+        /// Its process, which must still be the same one.
+        process: Process,
+        /// What to send.
+        signal: CommandSignal,
+    },
     /// Remove what earlier daemons left in `tmpDir` → [`Event::Swept`](crate::Event::Swept).
     Sweep {
         /// `socketFile`, with its placeholder: names that do not match are not ours to touch.
@@ -273,6 +290,36 @@ pub enum WorkerSignal {
     Terminate,
     /// SIGKILL to the worker's whole process group.
     KillGroup,
+}
+
+/// Signals to the whole process group of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommandSignal {
+    /// SIGTERM.
+    Terminate,
+    /// SIGKILL.
+    Kill,
+}
+
+/// Everything a backend needs to run a command of a deploy, by `sh -c`.
+///
+/// The environment is exactly `set` plus those of `pass` that the daemon has, as for a worker. What the command writes goes to a
+/// file beside `ipcFile`: a daemon that dies must not break a pipe under a migration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandOrder {
+    /// The command, for the shell.
+    pub command: String,
+    /// The working directory: the folder of the release.
+    pub cwd: PathBuf,
+    /// Names of variables passed on from the daemon's environment.
+    pub pass: Vec<String>,
+    /// Variables set, name and value; they win over `pass`. In them, [`RELEASE_PLACEHOLDER`](crate::config::RELEASE_PLACEHOLDER)
+    /// stands for the real path of `cwd`.
+    pub set: Vec<(String, String)>,
+    /// Files to read now; what they say wins over `set`.
+    pub env_files: Vec<EnvFile>,
+    /// Variables that win over all others, name and value, as they are.
+    pub overrides: Vec<(String, String)>,
 }
 
 /// Everything a backend needs to start a worker.

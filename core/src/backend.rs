@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::action::{SpawnOrder, WorkerSignal};
+use crate::action::{CommandOrder, CommandSignal, SpawnOrder, WorkerSignal};
 use crate::config::{Config, DevAddress, Problem, SocketPattern, Symlinks};
 use crate::env_file::EnvFile;
 use crate::event::{CpuTime, Event, Failure, Memory, Queue, Vitals};
@@ -237,6 +237,22 @@ pub trait Backend {
     ///
     /// It is what it was before.
     fn switch_release_link(&mut self, path: &Path, from: &Path, to: &Path) -> Result<(), Failure>;
+
+    /// Runs a command in a process group of its own, with empty input, and returns at once. What it writes on either stream goes to a
+    /// file, `<ipcFile>.migration`, from which [`Event::CommandWrote`] is told line by line; so the command never waits for this
+    /// daemon, and does not notice its end. When the command has ended, what is left of its process group is killed, and
+    /// [`Event::CommandEnded`] follows, once, after all that it wrote.
+    ///
+    /// # Errors
+    ///
+    /// There is no process.
+    fn run_command(&mut self, order: &CommandOrder) -> Result<Process, Failure>;
+
+    /// Tells from now on what a command writes that an earlier daemon has started, and its end.
+    fn watch_command(&mut self, process: Process);
+
+    /// Sends a signal to the process group of a command, if that is still the same process.
+    fn signal_command(&mut self, process: Process, signal: CommandSignal);
 
     /// Reads the configuration again from where it was read first.
     ///

@@ -218,6 +218,14 @@ defects! {
     LostSocketIgnored,
     /// The daemon's own files are not made again.
     LostFilesIgnored,
+    /// A migration that fails counts as one that succeeds.
+    MigrationFailureIgnored,
+    /// Workers are active while a migration runs.
+    MigratesActive,
+    /// A deploy that can neither be finished nor undone does not say that it waits for a person.
+    StuckDeploySilent,
+    /// A daemon that follows one that died during a migration does not know of that.
+    MigrationForgotten,
     /// Failures of workers are not counted.
     FailuresNotCounted,
     /// A worker is told to lead before the former leader has confirmed that it does not any more.

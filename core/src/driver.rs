@@ -163,6 +163,15 @@ impl<B: Backend> Driver<B> {
                 let result = backend.switch_release_link(path, from, to);
                 Some(Event::ReleaseLinkSwitched { to: to.clone(), result })
             }
+            Action::RunCommand(order) => Some(Event::CommandStarted { result: backend.run_command(order) }),
+            Action::WatchCommand { process } => {
+                backend.watch_command(*process);
+                None
+            }
+            Action::SignalCommand { process, signal } => {
+                backend.signal_command(*process, *signal);
+                None
+            }
             Action::Sweep { pattern } => Some(Event::Swept { result: backend.sweep(pattern) }),
             Action::Survey => Some(Event::Surveyed(backend.survey())),
             Action::Restore { what } => Some(Event::Restored { what: *what, result: backend.restore(*what) }),

@@ -198,6 +198,25 @@ pub enum Event {
         /// On failure it names what it named before.
         result: Result<(), Failure>,
     },
+    /// Completes [`Action::RunCommand`](crate::Action::RunCommand).
+    CommandStarted {
+        /// On failure there is no process.
+        result: Result<Process, Failure>,
+    },
+    /// A command wrote these lines.
+    CommandWrote {
+        /// Its process.
+        process: Process,
+        /// Without their ends. A line that is long comes in pieces.
+        lines: Vec<String>,
+    },
+    /// A command has ended: all that it wrote is told, and nothing is left of its process group.
+    CommandEnded {
+        /// Its process.
+        process: Process,
+        /// How it ended.
+        status: ExitStatus,
+    },
     /// Completes [`Action::Sweep`](crate::Action::Sweep).
     Swept {
         /// How many files went, or why they could not.
@@ -325,6 +344,9 @@ impl Event {
             | Self::ReleaseChecked { .. }
             | Self::ReleaseLinkFound { .. }
             | Self::ReleaseLinkSwitched { .. }
+            | Self::CommandStarted { .. }
+            | Self::CommandWrote { .. }
+            | Self::CommandEnded { .. }
             | Self::Surveyed(_)
             | Self::Unwatched { .. }
             | Self::Restored { .. }

@@ -65,6 +65,9 @@ pub struct Handoff {
     /// What became of an operation that an earlier daemon had begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) note: Option<String>,
+    /// Why the app is suspended until a person decides about a deploy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) waiting: Option<String>,
     /// What the service manager knows, if there is one.
     pub(crate) announcements: Option<AnnouncementsRecord>,
     /// What the upgrade was for.

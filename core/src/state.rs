@@ -235,6 +235,31 @@ pub struct DeployRecord {
     /// It was being undone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub undone: bool,
+    /// How far its migration had got, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migration: Option<MigrationStage>,
+    /// The process of the migration, or of what undoes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Process>,
+    /// It has ended such that a person has to decide; why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<String>,
+}
+
+/// How far a migration has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MigrationStage {
+    /// It has not begun.
+    Ahead,
+    /// It runs, or is about to.
+    Runs,
+    /// It has succeeded, and workers were resumed.
+    Done,
+    /// It is being undone.
+    Reverts,
+    /// The deploy goes back to the old release.
+    Back,
 }
 
 /// What a daemon finds when it starts.
@@ -246,6 +271,8 @@ pub struct Leftovers {
     pub survivors: Vec<Survivor>,
     /// Links that name sockets, by the `socketFile` of today and by those of [`State::socket_files`].
     pub links: Vec<FoundLink>,
+    /// The command of a deploy that runs, if by [`State::deploy`] there may be one.
+    pub command: Option<Process>,
 }
 
 /// A link that an earlier daemon left.

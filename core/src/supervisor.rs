@@ -67,7 +67,7 @@ pub use timer::Timer;
 use announce::Announcements;
 use dev_server::DevServer;
 use goal::Life;
-use operation::{Operations, Step, advance, begin, deploy, locate, replace, upgrade};
+use operation::{Operations, Step, advance, begin, deploy, locate, migrate, replace, upgrade};
 use pool::look::Look;
 use pool::{
     Pool, boot, health, leadership as leaders, limits, links, neighbours, remains, retire, sockets, surplus,
@@ -289,6 +289,15 @@ impl Supervisor {
             }
             Event::ReleaseLinkSwitched { to, result } => {
                 let progress = deploy::link_switched(pool, operations, &to, result);
+                begin::next_if_ended(pool, operations, progress);
+            }
+            Event::CommandStarted { result } => {
+                let progress = migrate::started(pool, operations, result);
+                begin::next_if_ended(pool, operations, progress);
+            }
+            Event::CommandWrote { process, lines } => migrate::wrote(pool, operations, process, lines),
+            Event::CommandEnded { process, status } => {
+                let progress = migrate::ended(pool, operations, process, status);
                 begin::next_if_ended(pool, operations, progress);
             }
             Event::Surveyed(survey) => self.surveyed(&survey),

@@ -76,7 +76,7 @@ export declare class NodesockdError extends Error {
   readonly errors: string[];
 
   /**
-   * The daemon's: `usage`, `invalid-config`, `busy`, `start-failed`, `rolled-back`, `time-out`, `not-permitted`. Ours: `ERR_CLOSED`, `ERR_PROTOCOL`,
+   * The daemon's: `usage`, `invalid-config`, `busy`, `start-failed`, `rolled-back`, `not-rolled-back`, `time-out`, `not-permitted`. Ours: `ERR_CLOSED`, `ERR_PROTOCOL`,
    * `ERR_TOO_LONG`, `ERR_NOT_CONNECTED`, `ERR_TIMED_OUT`, `ERR_STANDALONE`. Or the operating system's: `ENOENT`, `ECONNREFUSED`, `EACCES`…
    */
   readonly code?: string;
@@ -107,8 +107,16 @@ export interface RestartOptions extends StartOptions {
 export interface DeployOptions {
   /** The folder of the release; what the daemon's working directory leads to unless given. */
   release?: string;
-  /** For how many ms the old workers are kept; 30000 unless given. */
+  /** For how many ms the new workers are watched; 30000 unless given, and 0 with a migration. */
   watch?: number;
+  /** What each new worker has to answer with 2xx or 3xx while it is watched, as the path of a GET. */
+  health?: string;
+  /** A command, for `sh`, that runs in the new release while no worker is active. */
+  migrate?: string;
+  /** A command that undoes that. */
+  revert?: string;
+  /** How many ms each of these may take; for ever unless given. */
+  migrateTimeout?: number;
   /** Instead of `options.maxStartAttempts`. */
   maxAttempts?: number;
   /** Told about each step. */
@@ -118,11 +126,17 @@ export interface DeployOptions {
 }
 
 export interface DeployStep {
-  step: 'switched' | 'watching' | 'confirmed' | 'rolling-back';
+  step: 'switched' | 'migrating' | 'output' | 'migrated' | 'reverting' | 'watching' | 'confirmed' | 'rolling-back';
   /** The release that the step is about. */
   release?: string;
   /** For how many more ms the new workers are watched. */
   watch?: number;
+  /** While they are watched, no old ones are kept. */
+  alone?: boolean;
+  /** The command that runs. */
+  command?: string;
+  /** What the command wrote, control characters escaped. */
+  line?: string;
   /** Why it is rolled back. */
   reason?: string;
 }

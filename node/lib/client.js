@@ -13,7 +13,17 @@ const { startOptions } = require('./start-options.js');
 const LIMITS = { timeout: 'time', partTimeout: 'time' };
 
 /** Options of a deploy. */
-const DEPLOY = { release: 'text', watch: 'countOrNone', maxAttempts: 'count', onStep: 'function', onProgress: 'function' };
+const DEPLOY = {
+  release: 'text',
+  watch: 'countOrNone',
+  health: 'text',
+  migrate: 'text',
+  revert: 'text',
+  migrateTimeout: 'count',
+  maxAttempts: 'count',
+  onStep: 'function',
+  onProgress: 'function',
+};
 
 /** Commands a daemon over its IPC socket. Connects when it has something to say. */
 class NodesockdClient {

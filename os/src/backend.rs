@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use nodesockd_core::action::{SpawnOrder, WorkerSignal};
+use nodesockd_core::action::{CommandOrder, CommandSignal, SpawnOrder, WorkerSignal};
 use nodesockd_core::config::{Companion, Config, DevAddress, Problem, SocketPattern, Symlinks};
 use nodesockd_core::env_file::EnvFile;
 use nodesockd_core::event::{CpuTime, Dying, ExitStatus, Failure, Memory, Queue, Vitals};
@@ -18,7 +18,7 @@ use nodesockd_core::frame::Decoder;
 use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
 use nodesockd_core::release::{Release, ReleaseLink};
-use nodesockd_core::state::{Entry, Leftovers, Survivor};
+use nodesockd_core::state::{Entry, Leftovers, MigrationStage, Survivor};
 use nodesockd_core::supervisor::Handoff;
 use nodesockd_core::survey::{Own, Sight, Survey};
 use nodesockd_core::wire::{Reply, ToWorker};
@@ -58,6 +58,7 @@ use crate::peers::session::{Fact, LAST_WORDS, Paused};
 use crate::processes::cgroup;
 use crate::processes::cgroup::Cgroup;
 use crate::processes::children;
+use crate::processes::command::{self, Running};
 use crate::processes::core_dumps;
 use crate::processes::cpu_time;
 use crate::processes::first_signs;
@@ -108,6 +109,8 @@ pub struct Backend {
     facts: mpsc::Sender<Fact>,
     workers: BTreeMap<WorkerId, Worker>,
     clients: BTreeMap<ConnId, Outbox>,
+    /// The command of a deploy that was started last.
+    command: Option<Running>,
     /// The folder of links and sockets.
     sockets: TmpDir,
     queues: Queues,
@@ -199,6 +202,7 @@ impl Backend {
             facts,
             workers: BTreeMap::new(),
             clients: BTreeMap::new(),
+            command: None,
             logs: Logs::new(&config.tmp_dir),
             sockets,
             patterns: vec![config.socket_file.clone()],
@@ -335,6 +339,7 @@ impl Backend {
             let _ = timeout_at(deadline, client.ended()).await;
         }
         let _ = self.dev_server.serve(None, Vec::new()).await;
+        let _ = std::fs::remove_file(Companion::Migration.path(&self.ipc.0));
         if let Some(manager) = self.manager.take() {
             manager.close().await;
         }
@@ -440,6 +445,9 @@ impl Backend {
                 {
                     outbox.close();
                 }
+                if matches!(&event, Event::CommandEnded { .. }) {
+                    self.command = None;
+                }
                 Some(event)
             }
         }
@@ -513,7 +521,12 @@ impl nodesockd_core::backend::Backend for Backend {
             let survey = self.look_at_all();
             self.backlog.push_back(Event::Surveyed(survey));
         }
-        Leftovers { state, survivors, links }
+        let interrupted = state.as_ref().and_then(|state| state.deploy.as_ref()).is_some_and(|deploy| {
+            matches!(deploy.migration, Some(MigrationStage::Runs | MigrationStage::Reverts))
+        });
+        let command =
+            interrupted.then(|| command::find(&Companion::Migration.path(&config.ipc_file))).flatten();
+        Leftovers { state, survivors, links, command }
     }
 
     fn spawn(&mut self, order: &SpawnOrder) -> Result<Process, Failure> {
@@ -678,6 +691,28 @@ impl nodesockd_core::backend::Backend for Backend {
     fn remove(&mut self, socket: &str) -> Result<(), Failure> {
         self.queues.forget(socket);
         self.take_away(socket, FileType::Socket)
+    }
+
+    fn run_command(&mut self, order: &CommandOrder) -> Result<Process, Failure> {
+        let file = Companion::Migration.path(&self.ipc.0);
+        let command = Running::start(order, &file)?;
+        tokio::spawn(command.follow(&file, self.facts.clone()));
+        Ok(self.command.insert(command).process())
+    }
+
+    fn watch_command(&mut self, process: Process) {
+        let Some(command) = Running::adopt(process) else {
+            return self.backlog.push_back(Event::CommandEnded { process, status: ExitStatus::Unknown });
+        };
+        let file = Companion::Migration.path(&self.ipc.0);
+        tokio::spawn(command.follow(&file, self.facts.clone()));
+        self.command = Some(command);
+    }
+
+    fn signal_command(&mut self, process: Process, signal: CommandSignal) {
+        if let Some(command) = self.command.as_ref().filter(|command| command.process() == process) {
+            command.signal(signal);
+        }
     }
 
     fn survey(&mut self) -> Survey {

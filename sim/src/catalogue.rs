@@ -56,7 +56,11 @@ pub const CATALOGUE: [Fault; 36] = [
     fault(13, "a pid is used again at once", Played(&["pid reused"])),
     fault(14, "exits are noticed late, many at a time", Played(&["exit noticed late", "all killed"])),
     fault(15, "the daemon gets storms of signals", Played(&["signal coalesced"])),
-    fault(16, "no process can be created", Played(&["spawn", "EAGAIN", "ENOMEM", "ENOENT", "EACCES"])),
+    fault(
+        16,
+        "no process can be created",
+        Played(&["spawn", "run-command", "EAGAIN", "ENOMEM", "ENOENT", "EACCES"]),
+    ),
     fault(17, "there are no more descriptors", Played(&["EMFILE"])),
     fault(
         18,
@@ -122,7 +126,7 @@ pub const CATALOGUE: [Fault; 36] = [
 ];
 
 /// Kinds that belong to no number: what an operator's machine adds.
-pub const OTHERS: [&str; 8] = [
+pub const OTHERS: [&str; 9] = [
     "load-config",
     "reopen-logs",
     "serve-dev",
@@ -131,12 +135,17 @@ pub const OTHERS: [&str; 8] = [
     "dies slowly",
     "releases pruned",
     "cannot lead",
+    "command of a deploy",
 ];
 
 /// Situations worth reaching; each of them is counted under its name.
-pub const SITUATIONS: [&str; 26] = [
+pub const SITUATIONS: [&str; 30] = [
     "a deploy is done",
     "a deploy is rolled back",
+    "a migration is done",
+    "a migration is undone",
+    "a deploy waits for a person",
+    "a deploy fails that cannot be undone",
     "a command is pre-empted",
     "a command is refused while another is in progress",
     "a request that makes no sense is refused",

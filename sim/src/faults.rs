@@ -87,11 +87,13 @@ pub enum Call {
     FindReleaseLink,
     /// `Host::switch_release_link`
     SwitchReleaseLink,
+    /// `Host::run_command`
+    RunCommand,
 }
 
 impl Call {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Spawn,
         Self::Publish,
         Self::Withdraw,
@@ -109,6 +111,7 @@ impl Call {
         Self::Restore,
         Self::FindReleaseLink,
         Self::SwitchReleaseLink,
+        Self::RunCommand,
     ];
 
     /// Those that are drawn for a history before all else. Each later one is drawn by itself, so that old seeds keep their
@@ -142,6 +145,7 @@ impl Call {
             Self::HandOff => "hand-off",
             Self::FindReleaseLink => "find-release-link",
             Self::SwitchReleaseLink => "switch-release-link",
+            Self::RunCommand => "run-command",
         }
     }
 }

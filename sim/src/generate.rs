@@ -12,7 +12,8 @@ use crate::faults::{
     Call, CallFault, Errno, ExternalFault, ExternalFaultKind, FaultPlan, Trouble, WorkerFault,
 };
 use crate::scenario::{
-    Act, Ask, Behaviour, Death, Hang, Load, Readiness, Release, Scenario, Settings, Signal, Step,
+    Act, Ask, Behaviour, Death, Errand, Finish, Hang, Load, Purpose, Readiness, Release, Scenario, Settings,
+    Signal, Step,
 };
 
 /// A client that has read a link connects within this time, or may find that the worker has gone: a little less than an
@@ -93,6 +94,7 @@ impl Swarm {
         slots(&mut Rng::with_seed(seed.rotate_left(12)), &mut scenario);
         limits(&mut Rng::with_seed(seed.rotate_left(28)), &mut scenario, &mut faults);
         leading(&mut Rng::with_seed(seed.rotate_left(44)), &mut faults);
+        migrating(&mut Rng::with_seed(seed.rotate_left(52)), &mut scenario, &mut faults);
         (scenario, faults)
     }
 
@@ -238,6 +240,48 @@ fn deploying(rng: &mut Rng, scenario: &mut Scenario, faults: &mut FaultPlan) {
     if chance(rng, 20) {
         let call = *pick(rng, &[Call::FindReleaseLink, Call::SwitchReleaseLink]);
         faults.calls.push(CallFault { call, nth: rng.u32(0..3), trouble: trouble(rng) });
+    }
+}
+
+/// In some histories deploys have migrations, and what is left to a person is decided later.
+fn migrating(rng: &mut Rng, scenario: &mut Scenario, faults: &mut FaultPlan) {
+    if !chance(rng, 15) {
+        return;
+    }
+    for _ in 0..rng.u32(1..4) {
+        let at_ms = rng.u64(0..scenario.length_ms);
+        let finishes = [Finish::Succeeds, Finish::Succeeds, Finish::Fails, Finish::IgnoresSigterm];
+        let errand = |rng: &mut Rng, purpose| Errand {
+            purpose,
+            for_ms: *pick(rng, &[5, 300, 2000, 15_000]),
+            finish: *pick(rng, &finishes),
+        };
+        let migrate = Ask::Migrate {
+            release: rng.usize(0..scenario.releases.len()),
+            watch_ms: *pick(rng, &[0, 0, 500, 5000]),
+            migrate: errand(rng, Purpose::Migrate),
+            revert: rng.bool().then(|| errand(rng, Purpose::Revert)),
+            limit_ms: chance(rng, 30).then(|| rng.u64(1..3000)),
+        };
+        scenario.script.push(Step { at_ms, act: ask(rng, migrate) });
+        if chance(rng, 50) {
+            let at_ms = at_ms + rng.u64(500..20_000);
+            let release = Some(rng.usize(0..scenario.releases.len()));
+            let decisions =
+                [Ask::Resume, Ask::RESTART, Ask::Deploy { release, watch_ms: 500 }, Ask::AttachDeploy];
+            let decision = pick(rng, &decisions).clone();
+            scenario.script.push(Step { at_ms, act: ask(rng, decision) });
+        }
+        if chance(rng, 25) {
+            let at_ms = at_ms + rng.u64(0..3000);
+            let (actions, down_ms) = (rng.u32(0..12), *pick(rng, &[0, 50, 500, 5000]));
+            faults.deaths.push(DaemonDeath { at_ms, actions, down_ms, torn: false });
+        }
+    }
+    scenario.script.sort_by_key(|step| step.at_ms);
+    if chance(rng, 15) {
+        let fault = CallFault { call: Call::RunCommand, nth: rng.u32(0..2), trouble: trouble(rng) };
+        faults.calls.push(fault);
     }
 }
 

@@ -291,6 +291,8 @@ fn completes(action: &Action) -> bool {
         Action::Tell { .. }
             | Action::Probe { .. }
             | Action::Signal { .. }
+            | Action::WatchCommand { .. }
+            | Action::SignalCommand { .. }
             | Action::Reply { .. }
             | Action::Preflight { .. }
             | Action::Freeze

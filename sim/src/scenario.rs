@@ -12,7 +12,7 @@ use nodesockd_core::config::{
     SocketPattern, Symlinks, Upgrade,
 };
 use nodesockd_core::event::DaemonSignal;
-use nodesockd_core::wire::{DeployOptions, Json, Request, StartOptions};
+use nodesockd_core::wire::{DeployOptions, Json, MigrationOptions, Request, StartOptions};
 use serde::{Deserialize, Serialize};
 
 /// Where the simulated `tmpDir` is.
@@ -417,6 +417,19 @@ pub enum Ask {
         /// For how long the new workers are watched, in ms.
         watch_ms: u64,
     },
+    /// `deploy` with a migration
+    Migrate {
+        /// Index in [`Scenario::releases`].
+        release: usize,
+        /// For how long the new workers are watched, in ms.
+        watch_ms: u64,
+        /// `--migrate`
+        migrate: Errand,
+        /// `--revert`
+        revert: Option<Errand>,
+        /// `--migrate-timeout`, in ms
+        limit_ms: Option<u64>,
+    },
     /// `attach-deploy`
     AttachDeploy,
     /// `restart-workers` by a client of a newer version.
@@ -475,9 +488,25 @@ impl Ask {
             Self::Deploy { release, watch_ms } => Request::Deploy(DeployOptions {
                 release: release.map(crate::world::releases::folder),
                 watch: Duration::from_millis(*watch_ms),
+                health: None,
+                migration: None,
                 max_attempts: None,
                 progress: true,
             }),
+            Self::Migrate { release, watch_ms, migrate, revert, limit_ms } => {
+                Request::Deploy(DeployOptions {
+                    release: Some(crate::world::releases::folder(*release)),
+                    watch: Duration::from_millis(*watch_ms),
+                    health: None,
+                    migration: Some(MigrationOptions {
+                        command: migrate.to_string(),
+                        revert: revert.map(|errand| errand.to_string()),
+                        limit: limit_ms.map(Duration::from_millis),
+                    }),
+                    max_attempts: None,
+                    progress: true,
+                })
+            }
             Self::AttachDeploy => Request::AttachDeploy { progress: true },
             Self::Upgrade { suspended } => Request::Restart {
                 options: StartOptions { suspended: *suspended, progress: true, ..StartOptions::default() },
@@ -498,6 +527,57 @@ impl Ask {
                 Request::SendRequest { request: "ping".into(), data: None, workers: workers.clone() }
             }
         }
+    }
+}
+
+/// A command of a deploy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Errand {
+    /// What it is for.
+    pub purpose: Purpose,
+    /// How long it takes, in ms.
+    pub for_ms: u64,
+    /// How it ends.
+    pub finish: Finish,
+}
+
+/// What a command of a deploy is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Purpose {
+    /// `--migrate`
+    Migrate,
+    /// `--revert`
+    Revert,
+}
+
+/// How a command of a deploy ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Finish {
+    /// With status 0.
+    Succeeds,
+    /// With another one.
+    Fails,
+    /// With status 0, and not before.
+    IgnoresSigterm,
+}
+
+impl std::fmt::Display for Errand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { purpose, for_ms, finish } = self;
+        write!(f, "{purpose:?} {for_ms} {finish:?}")
+    }
+}
+
+impl Errand {
+    /// What such a command line means.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let words: Vec<&str> = text.split(' ').collect();
+        let [purpose, for_ms, finish] = words.as_slice() else { return None };
+        let purpose =
+            [Purpose::Migrate, Purpose::Revert].into_iter().find(|its| format!("{its:?}") == *purpose);
+        let all = [Finish::Succeeds, Finish::Fails, Finish::IgnoresSigterm];
+        let finish = all.into_iter().find(|its| format!("{its:?}") == *finish);
+        Some(Self { purpose: purpose?, for_ms: for_ms.parse().ok()?, finish: finish? })
     }
 }
 

@@ -4,7 +4,8 @@ use crate::faults::{
     Call, CallFault, Errno, ExternalFault, ExternalFaultKind, FaultPlan, Trouble, WorkerFault,
 };
 use crate::scenario::{
-    Act, Ask, Behaviour, Death, Hang, Load, Readiness, Release, Scenario, Settings, Signal, Step,
+    Act, Ask, Behaviour, Death, Errand, Finish, Hang, Load, Purpose, Readiness, Release, Scenario, Settings,
+    Signal, Step,
 };
 
 /// A history with a name.
@@ -29,6 +30,10 @@ pub fn stories() -> Vec<Story> {
         deploy_by_the_daemon(),
         deploy_rolled_back(),
         deploy_that_does_not_start(),
+        migration(),
+        migration_that_fails(),
+        migration_undone_after_all(),
+        migration_that_nobody_can_undo(),
         rollback(),
         broken(),
         crash_loop(),
@@ -163,6 +168,48 @@ fn rollback() -> Story {
         ],
     );
     story.scenario.releases.push(Release::good());
+    story
+}
+
+fn errand(purpose: Purpose, for_ms: u64, finish: Finish) -> Errand {
+    Errand { purpose, for_ms, finish }
+}
+
+fn migrating(name: &'static str, migrate: Finish, revert: Option<Finish>) -> Story {
+    let step = ask(Ask::Migrate {
+        release: 1,
+        watch_ms: 600,
+        migrate: errand(Purpose::Migrate, 300, migrate),
+        revert: revert.map(|finish| errand(Purpose::Revert, 200, finish)),
+        limit_ms: None,
+    });
+    let mut story = story(name, 2500, vec![(300, step)]);
+    story.scenario.releases.push(Release { boot_ms: 60, ..Release::good() });
+    story.scenario.load.users = 1;
+    story
+}
+
+/// The new workers wait while the migration of the deploy runs, and are watched after it.
+fn migration() -> Story {
+    migrating("migration", Finish::Succeeds, None)
+}
+
+/// The migration fails: it is undone, and the old release serves again.
+fn migration_that_fails() -> Story {
+    migrating("migration_that_fails", Finish::Fails, Some(Finish::Succeeds))
+}
+
+/// A worker fails after the migration: workers of the old release wait while the migration is undone.
+fn migration_undone_after_all() -> Story {
+    let mut story = migrating("migration_undone_after_all", Finish::Succeeds, Some(Finish::Succeeds));
+    story.faults.workers.push(WorkerFault { nth: 2, behaviour: Behaviour::Breaks { after_ms: 700 } });
+    story
+}
+
+/// The migration fails, and so does what undoes it: a person decides that the new release goes on.
+fn migration_that_nobody_can_undo() -> Story {
+    let mut story = migrating("migration_that_nobody_can_undo", Finish::Fails, Some(Finish::Fails));
+    story.scenario.script.push(Step { at_ms: 2000, act: ask(Ask::Resume) });
     story
 }
 

@@ -25,6 +25,13 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     })
 }
 
+/// The path of a GET.
+pub(super) fn request_path(text: &str) -> Result<String, String> {
+    let wrong =
+        || "it must start with `/` and have no spaces or other characters than those of a URL".to_owned();
+    nodesockd_core::config::is_request_path(text).then(|| text.to_owned()).ok_or_else(wrong)
+}
+
 /// A time that may be none.
 pub(super) fn time(text: &str) -> Result<Duration, String> {
     if text == "0" { Ok(Duration::ZERO) } else { duration(text) }

@@ -1,10 +1,12 @@
 //! `deploy`
 
 use std::path::absolute;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nodesockd_core::text::escape;
-use nodesockd_core::wire::{DEFAULT_WATCH, DeployNews, DeployOptions, DeployStep, Json, Request};
+use nodesockd_core::wire::{
+    DEFAULT_WATCH, DeployNews, DeployOptions, DeployStep, Json, MigrationOptions, Request,
+};
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -59,9 +61,17 @@ fn request(args: &DeployArgs) -> Result<Request, Failure> {
         Failure::new(Exit::Usage, format!("cannot tell which folder --release means: {error}"))
             .help("give an absolute path: the working directory may have been removed")
     })?;
+    let migration = args.migrate.clone().map(|command| MigrationOptions {
+        command,
+        revert: args.revert.clone(),
+        limit: args.migrate_timeout,
+    });
+    let default = if migration.is_some() { Duration::ZERO } else { DEFAULT_WATCH };
     Ok(Request::Deploy(DeployOptions {
         release,
-        watch: args.watch.unwrap_or(DEFAULT_WATCH),
+        watch: args.watch.unwrap_or(default),
+        health: args.health.clone(),
+        migration,
         max_attempts: args.max_attempts,
         progress: true,
     }))
@@ -118,12 +128,15 @@ fn sentence(news: &DeployNews) -> String {
     match news.step {
         DeployStep::Switched => format!("The symlink of the release names {} now.", shown(&news.release)),
         DeployStep::Watching => {
-            let time = span(std::time::Duration::from_millis(news.watch.unwrap_or_default()));
-            format!(
-                "{} serves. Its workers are watched for {time}; the old ones are kept meanwhile.",
-                shown(&news.release)
-            )
+            let time = span(Duration::from_millis(news.watch.unwrap_or_default()));
+            let release = shown(&news.release);
+            let kept = if news.alone { "" } else { "; the old ones are kept meanwhile" };
+            format!("{release} serves. Its workers are watched for {time}{kept}.")
         }
+        DeployStep::Migrating => format!("No worker is active. The migration runs: {}", shown(&news.command)),
+        DeployStep::Output => format!("  {}", shown(&news.line)),
+        DeployStep::Migrated => "The migration is done. The new workers are resumed.".to_owned(),
+        DeployStep::Reverting => format!("The migration is undone: {}", shown(&news.command)),
         DeployStep::Confirmed => "The new workers have done well. The old ones go.".to_owned(),
         DeployStep::RollingBack => format!("Rolling back: {}", shown(&news.reason)),
     }

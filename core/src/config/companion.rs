@@ -14,11 +14,13 @@ pub enum Companion {
     NewState,
     /// Which workers are alive.
     Workers,
+    /// What the command of a deploy writes.
+    Migration,
 }
 
 impl Companion {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Lock, Self::State, Self::NewState, Self::Workers];
+    pub const ALL: [Self; 5] = [Self::Lock, Self::State, Self::NewState, Self::Workers, Self::Migration];
 
     /// What is added to the control socket's name.
     #[must_use]
@@ -28,6 +30,7 @@ impl Companion {
             Self::State => ".state",
             Self::NewState => ".state.new",
             Self::Workers => ".workers",
+            Self::Migration => ".migration",
         }
     }
 
@@ -47,7 +50,8 @@ mod tests {
     #[test]
     fn companions_are_named_after_the_control_socket() {
         let paths = Companion::ALL.map(|companion| companion.path(Path::new("/run/a.ipc")));
-        let expected = ["lock", "state", "state.new", "workers"].map(|it| format!("/run/a.ipc.{it}"));
+        let expected =
+            ["lock", "state", "state.new", "workers", "migration"].map(|it| format!("/run/a.ipc.{it}"));
         assert_eq!(paths, expected.map(PathBuf::from));
     }
 }

@@ -42,6 +42,7 @@ pub use paths::Surroundings;
 pub use pattern::{Named, PatternError, SocketPattern};
 pub use placeholder::{RELEASE_PLACEHOLDER, fill, names_slot};
 pub use problem::{Place, Problem};
+pub use request_path::is_request_path;
 pub use salvage::control_socket;
 pub use show::{resolved, schema};
 

@@ -297,6 +297,7 @@ pub(super) fn due(pool: &mut Pool, operations: &mut Operations, id: WorkerId, ti
         | Timer::Suspension
         | Timer::Link
         | Timer::Watch
+        | Timer::Command
         | Timer::Persist
         | Timer::Repair
         | Timer::Survey
@@ -332,7 +333,8 @@ fn failed(pool: &mut Pool, operations: &mut Operations, id: WorkerId, reason: &s
                 None => tracing::warn!(worker = %id.short(), "standby failed: {reason}"),
             }
             vacancies::worker_failed(pool, place, worked, reason);
-            deploy::worker_failed(pool, operations, id, reason);
+            let progress = deploy::worker_failed(pool, operations, id, reason);
+            begin::next_if_ended(pool, operations, progress);
         }
     }
 }

@@ -80,7 +80,10 @@ pub(super) fn status(pool: &Pool, operations: &Operations) -> Status {
         failures: failures(pool),
         suspended: pool.desired.is_suspended(),
         suspension: suspension::status(pool),
-        note: operations.note().map(str::to_owned).or_else(|| unseen_queues(pool)),
+        note: operations
+            .standing()
+            .or_else(|| operations.note().map(str::to_owned))
+            .or_else(|| unseen_queues(pool)),
         operation: operations.words().map(str::to_owned),
     }
 }

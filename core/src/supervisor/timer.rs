@@ -47,6 +47,8 @@ pub enum Timer {
     Link,
     /// The watch over the new workers of a deploy is over.
     Watch,
+    /// A command of a deploy has taken too long, or did not heed SIGTERM.
+    Command,
     /// The state file could not be written and is tried again.
     Persist,
     /// Something of the daemon's own is made again.

@@ -8,11 +8,12 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
+use crate::config::is_request_path;
 use crate::id::WorkerId;
 
 use super::{
-    Claim, Code, DEFAULT_WATCH, DeployOptions, FromWorker, Json, LONGEST_WATCH, MAX_REQUEST_ID, Request,
-    StartOptions,
+    Claim, Code, DEFAULT_WATCH, DeployOptions, FromWorker, Json, LONGEST_WATCH, MAX_REQUEST_ID,
+    MigrationOptions, Request, StartOptions,
 };
 
 /// Which side of the daemon a line came from; it limits what the line may ask for.
@@ -299,22 +300,50 @@ fn request(kind: &str, frame: &Frame<'_>, from: Sender) -> Result<Request, (Code
 struct Deploy {
     release: Option<String>,
     watch: Option<u64>,
+    health: Option<String>,
+    migrate: Option<String>,
+    revert: Option<String>,
+    migrate_timeout: Option<u64>,
     max_attempts: Option<NonZeroU32>,
     progress: Option<bool>,
 }
 
 fn deploy(asked: Deploy) -> Result<DeployOptions, (Code, String)> {
-    let Deploy { release, watch, max_attempts, progress } = asked;
+    let Deploy { release, watch, health, migrate, revert, migrate_timeout, max_attempts, progress } = asked;
     if let Some(release) = release.as_deref().filter(|path| !path.starts_with('/') || path.contains('\0')) {
         return Err((Code::Usage, format!("`release` is no absolute path: `{}`", shown(release))));
     }
-    let watch = watch.map_or(DEFAULT_WATCH, Duration::from_millis);
+    for (name, command) in [("migrate", &migrate), ("revert", &revert)] {
+        if command.as_deref().is_some_and(|command| command.trim().is_empty() || command.contains('\0')) {
+            return Err((Code::Usage, format!("`{name}` is no command")));
+        }
+    }
+    if migrate.is_none() && (revert.is_some() || migrate_timeout.is_some()) {
+        return Err((
+            Code::Usage,
+            "`revert` and `migrateTimeout` are about `migrate`, which is missing".into(),
+        ));
+    }
+    let limit = migrate_timeout.map(Duration::from_millis);
+    let migration = migrate.map(|command| MigrationOptions { command, revert, limit });
+    // The old workers are gone: whoever wants the new ones to be watched nevertheless says so.
+    let default = if migration.is_some() { Duration::ZERO } else { DEFAULT_WATCH };
+    let watch = watch.map_or(default, Duration::from_millis);
     if watch > LONGEST_WATCH {
         let most = LONGEST_WATCH.as_millis();
         return Err((Code::Usage, format!("`watch` is longer than a day, which is {most} ms")));
     }
+    if let Some(path) = health.as_deref().filter(|path| !is_request_path(path)) {
+        return Err((Code::Usage, format!("`health` is no path of a request: `{}`", shown(path))));
+    }
+    if health.is_some() && watch.is_zero() {
+        return Err((
+            Code::Usage,
+            "`health` is asked for while a deploy is watched, and `watch` is 0".into(),
+        ));
+    }
     let release = release.map(PathBuf::from);
-    Ok(DeployOptions { release, watch, max_attempts, progress: progress.unwrap_or(false) })
+    Ok(DeployOptions { release, watch, health, migration, max_attempts, progress: progress.unwrap_or(false) })
 }
 
 /// `data` of a frame that may do without it.
@@ -446,6 +475,10 @@ mod tests {
         assert_eq!(error, "`release` is no absolute path: `releases/2`");
         let (_, error) = refused(r#"{"type":"deploy","id":"a","data":{"watch":86400001}}"#);
         assert!(error.starts_with("`watch` is longer than a day"), "{error}");
+        let (_, error) = refused(r#"{"type":"deploy","id":"a","data":{"revert":"undo"}}"#);
+        assert!(error.contains("`migrate`, which is missing"), "{error}");
+        let (_, error) = refused(r#"{"type":"deploy","id":"a","data":{"migrate":" "}}"#);
+        assert_eq!(error, "`migrate` is no command");
         let unknown = ("b".to_owned(), "unknown request type `dance\\n`".to_owned());
         assert_eq!(refused(r#"{"type":"dance\n","id":"b"}"#), unknown);
 

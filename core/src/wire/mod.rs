@@ -23,7 +23,7 @@ pub use reply::{
     Body, Code, DeployNews, DeployStep, FailedWorker, FailingStandby, Progress, Reply, SlotFailures, Stage,
     Status, VacantSlot, WorkerState, WorkerStatus,
 };
-pub use request::{DEFAULT_WATCH, DeployOptions, LONGEST_WATCH, Request, StartOptions};
+pub use request::{DEFAULT_WATCH, DeployOptions, LONGEST_WATCH, MigrationOptions, Request, StartOptions};
 pub use suspension::SuspensionStatus;
 pub use worker::{Claim, FromWorker, ToWorker};
 

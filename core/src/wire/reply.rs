@@ -176,6 +176,8 @@ pub enum Code {
     StartFailed,
     /// A deploy was rolled back, the old workers serve again; exit code 7.
     RolledBack,
+    /// A deploy failed after its workers had taken over, and was not rolled back; exit code 7.
+    NotRolledBack,
     /// It took too long; exit code 8.
     TimeOut,
     /// The peer may not ask for that; exit code 9.
@@ -460,9 +462,18 @@ pub struct DeployNews {
     /// For how much longer the new workers are watched, in ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<u64>,
+    /// While they are watched, no old ones are kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub alone: bool,
     /// Why it is rolled back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The command that runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// What the command wrote, escaped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<String>,
 }
 
 /// How far a deploy has got.
@@ -475,7 +486,15 @@ pub enum DeployStep {
     Watching,
     /// They were watched long enough; the old ones go.
     Confirmed,
-    /// A new worker failed; links go back to the old ones.
+    /// Nobody is active any more; the migration begins.
+    Migrating,
+    /// The migration, or what undoes it, wrote a line.
+    Output,
+    /// The migration is done; the new workers are resumed.
+    Migrated,
+    /// What undoes the migration begins.
+    Reverting,
+    /// A new worker failed; links go back to the old ones. After a migration, workers of the old release are started.
     RollingBack,
 }
 
@@ -483,7 +502,7 @@ impl DeployNews {
     /// A step that nothing else has to be said about.
     #[must_use]
     pub fn new(step: DeployStep) -> Self {
-        Self { step, release: None, watch: None, reason: None }
+        Self { step, release: None, watch: None, alone: false, reason: None, command: None, line: None }
     }
 
     /// It is about this release.
@@ -496,6 +515,18 @@ impl DeployNews {
     #[must_use]
     pub fn for_time(self, time: Duration) -> Self {
         Self { watch: u64::try_from(time.as_millis()).ok(), ..self }
+    }
+
+    /// This command runs.
+    #[must_use]
+    pub fn by(self, command: &str) -> Self {
+        Self { command: Some(command.to_owned()), ..self }
+    }
+
+    /// A command wrote this.
+    #[must_use]
+    pub fn line(self, line: String) -> Self {
+        Self { line: Some(line), ..self }
     }
 
     /// This is why.

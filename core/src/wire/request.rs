@@ -99,6 +99,10 @@ pub struct DeployOptions {
     pub release: Option<PathBuf>,
     /// For how long the new workers are watched while the old ones are kept.
     pub watch: Duration,
+    /// What each new worker has to answer while it is watched: the target of a GET.
+    pub health: Option<String>,
+    /// What has to run while nobody is active, after the old workers have gone and before the new ones begin.
+    pub migration: Option<MigrationOptions>,
     /// Instead of `options.maxStartAttempts`.
     pub max_attempts: Option<NonZeroU32>,
     /// Stream what happens before the final reply.
@@ -107,8 +111,26 @@ pub struct DeployOptions {
 
 impl Default for DeployOptions {
     fn default() -> Self {
-        Self { release: None, watch: DEFAULT_WATCH, max_attempts: None, progress: false }
+        Self {
+            release: None,
+            watch: DEFAULT_WATCH,
+            health: None,
+            migration: None,
+            max_attempts: None,
+            progress: false,
+        }
     }
+}
+
+/// The migration of a deploy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MigrationOptions {
+    /// The command, for the shell.
+    pub command: String,
+    /// The command that undoes it, if there is one.
+    pub revert: Option<String>,
+    /// How long each of them may take; for ever if there is none.
+    pub limit: Option<Duration>,
 }
 
 impl Request {
@@ -197,6 +219,21 @@ impl DeployOptions {
             data.insert("release".into(), json!(release.to_string_lossy()));
         }
         data.insert("watch".into(), json!(u64::try_from(self.watch.as_millis()).unwrap_or(u64::MAX)));
+        if let Some(path) = &self.health {
+            data.insert("health".into(), json!(path));
+        }
+        if let Some(MigrationOptions { command, revert, limit }) = &self.migration {
+            data.insert("migrate".into(), json!(command));
+            if let Some(revert) = revert {
+                data.insert("revert".into(), json!(revert));
+            }
+            if let Some(limit) = limit {
+                data.insert(
+                    "migrateTimeout".into(),
+                    json!(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
+                );
+            }
+        }
         if let Some(attempts) = self.max_attempts {
             data.insert("maxAttempts".into(), json!(attempts));
         }
@@ -281,7 +318,13 @@ mod tests {
             Request::Deploy(DeployOptions::default()),
             Request::Deploy(DeployOptions {
                 release: Some("/srv/releases/2".into()),
-                watch: Duration::from_millis(0),
+                watch: Duration::from_millis(1),
+                health: Some("/health?of=all".into()),
+                migration: Some(MigrationOptions {
+                    command: "npm run migrate".into(),
+                    revert: Some("npm run revert".into()),
+                    limit: Some(Duration::from_secs(120)),
+                }),
                 max_attempts: NonZeroU32::new(2),
                 progress: true,
             }),

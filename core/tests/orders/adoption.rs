@@ -24,7 +24,7 @@ pub fn left(desk: &Desk) -> Leftovers {
     let link =
         |(slot, worker)| FoundLink { slot, name: desk.config.socket_file.link(slot), socket: socket(worker) };
     let links = owned.map(link).collect();
-    Leftovers { state: Some(state), survivors, links }
+    Leftovers { state: Some(state), survivors, links, command: None }
 }
 
 /// The next daemon. Its workers have the names that they had.

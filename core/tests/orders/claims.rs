@@ -56,7 +56,7 @@ impl Survivor {
 /// A daemon that has just started, and found links but no workers.
 fn daemon(keys: &str, links: Vec<FoundLink>) -> Desk {
     let daemon = Daemon { version: "3.0.0".into(), pid: 2, boot: BootId(2), manager: None, release: None };
-    let left = Leftovers { state: None, survivors: Vec::new(), links };
+    let left = Leftovers { state: None, survivors: Vec::new(), links, command: None };
     let supervisor = Supervisor::adopt(config(keys), daemon, left, Time::ZERO);
     Desk::of(supervisor, config(keys), Time::ZERO)
 }

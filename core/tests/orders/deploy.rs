@@ -310,3 +310,65 @@ fn a_worker_that_dies_while_the_symlink_is_switched_begins_no_rollout() {
     desk.hear(Event::ReleaseLinkSwitched { to: there().1, result: Ok(()) });
     assert_eq!(folders(&desk), [old.clone(), old, release("2").dir]);
 }
+
+/// Which of the workers is asked, and for what.
+fn asked(desk: &mut Desk) -> Vec<(usize, String)> {
+    let orders = std::mem::take(&mut desk.orders);
+    let probe = |action: &Action| match action {
+        Action::Probe { worker, path, .. } => {
+            Some((desk.spawned.iter().position(|spawned| spawned == worker)?, path.clone()))
+        }
+        _ => None,
+    };
+    orders.iter().filter_map(probe).collect()
+}
+
+fn checked() -> Request {
+    Request::Deploy(DeployOptions {
+        release: Some(release("2").dir),
+        health: Some("/fit".into()),
+        progress: true,
+        ..DeployOptions::default()
+    })
+}
+
+#[test]
+fn new_workers_have_to_answer_while_they_are_watched_and_old_ones_need_not() {
+    let mut desk = Desk::up("health.path = '/lives'");
+    desk.ask("d", checked());
+    desk.online(desk.worker(1));
+    asked(&mut desk);
+    desk.pass(Duration::from_millis(10));
+    assert_eq!(asked(&mut desk), [(1, "/fit".to_owned())], "at once");
+    desk.hear(Event::Probed { worker: desk.worker(1), result: Ok(200) });
+    desk.pass(Duration::from_millis(1100));
+    assert_eq!(asked(&mut desk), [(1, "/fit".to_owned())], "and every second");
+    desk.hear(Event::Probed { worker: desk.worker(1), result: Ok(503) });
+    let (code, words) = desk.end("d").unwrap_or_default();
+    assert_eq!((code, desk.current), (Some(Code::RolledBack), "1"));
+    assert!(words.ends_with("GET /fit failed (--health): it was answered with 503"), "{words}");
+    desk.pass(Duration::from_secs(12));
+    assert!(asked(&mut desk).contains(&(0, "/lives".to_owned())), "what the configuration says counts again");
+}
+
+#[test]
+fn workers_that_answer_are_confirmed() {
+    let mut desk = Desk::up("");
+    desk.ask("d", checked());
+    desk.online(desk.worker(1));
+    for _ in 0..40 {
+        desk.pass(Duration::from_secs(1));
+        if !asked(&mut desk).is_empty() {
+            desk.hear(Event::Probed { worker: desk.worker(1), result: Ok(302) });
+        }
+    }
+    assert_eq!((desk.current, desk.supervisor.pending()), ("2", None));
+    assert_eq!(asked(&mut desk), []);
+}
+
+#[test]
+fn workers_that_share_a_socket_cannot_be_checked() {
+    let mut desk = Desk::up("options.listen = 'daemon'");
+    desk.ask("d", checked());
+    assert_eq!(code(&desk, "d"), Some(Code::Usage));
+}

@@ -26,6 +26,9 @@ impl Sources for File<'_> {
     }
 }
 
+/// The process of a command.
+pub const COMMAND: Process = Process { pid: 77, started: 7 };
+
 /// As many workers as there are in these tests may boot at a time.
 const CPUS: NonZeroU32 = NonZeroU32::MIN.saturating_add(4095);
 
@@ -230,6 +233,9 @@ impl Desk {
             self.current = known.unwrap_or_else(|| panic!("no release {}", to.display()));
             return Some(Event::ReleaseLinkSwitched { to, result: Ok(()) });
         }
+        if let Action::RunCommand(_) = action {
+            return Some(Event::CommandStarted { result: Ok(COMMAND) });
+        }
         (action == Action::LoadConfig)
             .then(|| Event::ConfigLoaded { result: Ok(Box::new(self.config.clone())) })
     }
@@ -312,6 +318,10 @@ impl Desk {
             Action::Watch { worker, .. } => format!("watch {}", name(worker)),
             Action::Reap { worker, .. } => format!("reap {}", name(worker)),
             Action::Remove { worker, .. } => format!("remove socket of {}", name(worker)),
+            Action::RunCommand(order) => format!("run `{}` in {}", order.command, order.cwd.display()),
+            Action::SignalCommand { signal, .. } => format!("{signal:?} the command"),
+            Action::WatchCommand { .. } => "watch the command".to_owned(),
+            Action::SwitchReleaseLink { to, .. } => format!("switch to {}", to.display()),
             _ => return None,
         })
     }

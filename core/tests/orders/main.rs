@@ -16,6 +16,7 @@ mod leadership;
 mod limits;
 mod log;
 mod manager;
+mod migrating;
 mod neighbours;
 mod operations;
 mod overlap;

@@ -9,8 +9,8 @@ use nodesockd_core::id::{BootId, Ids, SlotIndex, WorkerId};
 use nodesockd_core::text::escape;
 use nodesockd_core::wire::{
     Body, Code, DeployNews, DeployOptions, DeployStep, FailedWorker, FailingStandby, Incoming, Json,
-    MAX_FRAME, MAX_REQUEST_ID, Progress, Rejection, Reply, Request, Sender, SlotFailures, Stage,
-    StartOptions, Status, ToWorker, VacantSlot, WorkerState, WorkerStatus, decode,
+    MAX_FRAME, MAX_REQUEST_ID, MigrationOptions, Progress, Rejection, Reply, Request, Sender, SlotFailures,
+    Stage, StartOptions, Status, ToWorker, VacantSlot, WorkerState, WorkerStatus, decode,
 };
 use nodesockd_core::{Time, config};
 use serde_json::Value;
@@ -221,7 +221,13 @@ fn request(input: &mut Input<'_>) -> Request {
         11 => Request::AttachDeploy { progress: input.below(2) == 1 },
         12 => Request::Deploy(DeployOptions {
             release: input.maybe_text().map(|text| format!("/{}", text.replace('\0', "")).into()),
-            watch: Duration::from_millis(u64::from(input.number()) % 86_400_000),
+            watch: Duration::from_millis(1 + u64::from(input.number()) % 86_400_000),
+            health: input.flag().then(|| "/health".to_owned()),
+            migration: input.flag().then(|| MigrationOptions {
+                command: format!("migrate {}", input.text().replace('\0', "")),
+                revert: input.flag().then(|| "revert".to_owned()),
+                limit: input.flag().then(|| Duration::from_millis(u64::from(input.number()))),
+            }),
             max_attempts: NonZeroU32::new(input.number()),
             progress: input.below(2) == 1,
         }),
@@ -258,8 +264,15 @@ fn to_worker(input: &mut Input<'_>) -> ToWorker {
 }
 
 fn reply(input: &mut Input<'_>) -> Reply {
-    let codes =
-        [Code::Usage, Code::Busy, Code::StartFailed, Code::RolledBack, Code::TimeOut, Code::NotPermitted];
+    let codes = [
+        Code::Usage,
+        Code::Busy,
+        Code::StartFailed,
+        Code::RolledBack,
+        Code::NotRolledBack,
+        Code::TimeOut,
+        Code::NotPermitted,
+    ];
     let errors = input.texts();
     Reply {
         body: input.flag().then(|| body(input)),
@@ -291,7 +304,10 @@ fn body(input: &mut Input<'_>) -> Body {
             step: DeployStep::RollingBack,
             release: input.maybe_text(),
             watch: input.flag().then(|| u64::from(input.number())),
+            alone: input.flag(),
             reason: input.maybe_text(),
+            command: input.maybe_text(),
+            line: input.maybe_text(),
         }),
         5 => {
             Body::Answer { id: worker(input), pid: input.number(), data: input.json(), errors: input.texts() }

@@ -9,7 +9,7 @@ use nodesockd_core::event::{Caller, DaemonSignal, Dying, ExitStatus, Failure, Qu
 use nodesockd_core::id::{BootId, ConnId, Ids, Peer, Process, RequestRef, SlotIndex, WorkerId};
 use nodesockd_core::release::ReleaseLink;
 use nodesockd_core::survey::{Own, Sight, Survey};
-use nodesockd_core::wire::{Claim, DeployOptions, FromWorker, Request, ToWorker};
+use nodesockd_core::wire::{Claim, DeployOptions, FromWorker, MigrationOptions, Request, ToWorker};
 use nodesockd_core::{Action, Event, Supervisor, Time};
 
 use crate::events::daemon;
@@ -183,6 +183,11 @@ impl Noise<'_> {
             9 => Request::Deploy(DeployOptions {
                 release: self.input.flag().then(|| "/srv/releases/2".into()),
                 watch: Duration::from_millis(u64::from(self.input.byte())),
+                migration: self.input.flag().then(|| MigrationOptions {
+                    command: "migrate".into(),
+                    revert: self.input.flag().then(|| "revert".into()),
+                    limit: self.input.flag().then(|| Duration::from_millis(u64::from(self.input.byte()))),
+                }),
                 ..DeployOptions::default()
             }),
             10 => Request::AttachDeploy { progress: self.input.flag() },
@@ -192,12 +197,24 @@ impl Noise<'_> {
     }
 
     fn general(&mut self) -> Event {
-        match self.input.below(14) {
+        match self.input.below(17) {
             12 => {
                 let (path, before, after) = ("/srv/app".into(), "before".into(), "after".into());
                 Event::ReleaseLinkFound {
                     result: self.failure().map(|()| ReleaseLink { path, before, after }),
                 }
+            }
+            14 => {
+                let process = Process { pid: 9, started: 9 };
+                Event::CommandStarted { result: self.failure().map(|()| process) }
+            }
+            15 => {
+                let process = Process { pid: 9, started: 9 };
+                Event::CommandWrote { process, lines: vec![self.input.text()] }
+            }
+            16 => {
+                let process = Process { pid: 9, started: 9 };
+                Event::CommandEnded { process, status: ExitStatus::Code(i32::from(self.input.byte())) }
             }
             13 => Event::ReleaseLinkSwitched { to: "after".into(), result: self.failure() },
             0 => Event::Withdrawn { slot: self.slot(), link: "app.0.sock".into(), result: self.failure() },

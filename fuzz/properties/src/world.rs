@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 
-use nodesockd_core::action::{SpawnOrder, WorkerSignal};
+use nodesockd_core::action::{CommandOrder, CommandSignal, SpawnOrder, WorkerSignal};
 use nodesockd_core::backend::Backend;
 use nodesockd_core::config::{Config, DevAddress, Named, Problem, SocketPattern, Symlinks};
 use nodesockd_core::env_file::EnvFile;
@@ -516,6 +516,14 @@ impl Backend for World<'_> {
     fn switch_release_link(&mut self, _path: &Path, _from: &Path, _to: &Path) -> Result<(), Failure> {
         self.fails()
     }
+
+    fn run_command(&mut self, _order: &CommandOrder) -> Result<Process, Failure> {
+        self.fails().map(|()| Process { pid: 9, started: 9 })
+    }
+
+    fn watch_command(&mut self, _process: Process) {}
+
+    fn signal_command(&mut self, _process: Process, _signal: CommandSignal) {}
 
     fn survey(&mut self) -> Survey {
         Survey::default()

@@ -2,6 +2,7 @@
 
 pub(crate) mod cgroup;
 pub(crate) mod children;
+pub(crate) mod command;
 pub(crate) mod core_dumps;
 pub(crate) mod cpu_time;
 pub(crate) mod descendants;

@@ -15,6 +15,7 @@ use std::process::{Child, Command, Stdio};
 
 use nodesockd_core::action::SpawnOrder;
 use nodesockd_core::config::{RELEASE_PLACEHOLDER, Ready};
+use nodesockd_core::env_file::EnvFile;
 use nodesockd_core::event::Failure;
 use nodesockd_core::id::Process;
 use rustix::fs::{Access, access};
@@ -64,7 +65,13 @@ pub(crate) fn start(
     let (channel, theirs) =
         channel().map_err(|error| Failure(format!("cannot make a worker's channel: {error}")))?;
     let sockets = listeners.get(&order.listeners)?;
-    let mut environment = environment(order)?;
+    let mut environment = environment(&Variables {
+        cwd: &order.cwd,
+        pass: &order.pass,
+        set: &order.set,
+        env_files: &order.env_files,
+        overrides: &order.overrides,
+    })?;
     let notices = notices(order, &mut environment)?;
     let lock = lock(order, locks, &mut environment);
     let number = theirs.as_raw_fd().to_string();
@@ -97,22 +104,23 @@ pub(crate) fn start(
     });
     drop(theirs);
     let child = spawned.map_err(|error| explain(name, &order.cwd, &error))?;
+    let (pid, process, pidfd) = take_hold(name, &child)?;
+    descriptors::give(pid);
+    workers.insert(pid);
+    Ok(Started { pid, process, pidfd, channel, notices })
+}
+
+/// Identifies a child that was just started, `name`, in a process group of its own.
+pub(crate) fn take_hold(name: &str, child: &Child) -> Result<(Pid, Process, Pidfd), Failure> {
     let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else {
         return Err(cannot_run(name, "the system gave no process id"));
     };
-    descriptors::give(pid);
-    match identify(pid) {
-        Ok((process, pidfd)) => {
-            workers.insert(pid);
-            Ok(Started { pid, process, pidfd, channel, notices })
-        }
-        Err(error) => {
-            // Nobody could watch it, so it must not be.
-            let _ = kill_process_group(pid, Signal::KILL);
-            let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED);
-            Err(cannot_run(name, error))
-        }
-    }
+    identify(pid).map(|(process, pidfd)| (pid, process, pidfd)).map_err(|error| {
+        // Nobody could watch it, so it must not be.
+        let _ = kill_process_group(pid, Signal::KILL);
+        let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED);
+        cannot_run(name, error)
+    })
 }
 
 /// Calls `spawn` while a child inherits these descriptors.
@@ -174,11 +182,20 @@ fn identify(pid: Pid) -> io::Result<(Process, Pidfd)> {
     Ok((Process { pid: pid.as_raw_nonzero().get().cast_unsigned(), started }, pidfd))
 }
 
-fn environment(order: &SpawnOrder) -> Result<BTreeMap<OsString, OsString>, Failure> {
-    let passed = order.pass.iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?)));
-    let set = order.set.iter().map(|(name, value)| (name.into(), in_release(value, &order.cwd)));
-    let read = variables(&order.env_files)?;
-    let last = read.iter().chain(&order.overrides).map(|(name, value)| (name.into(), value.into()));
+/// Where the variables of a process come from: each of these wins over those before it.
+pub(crate) struct Variables<'a> {
+    pub(crate) cwd: &'a Path,
+    pub(crate) pass: &'a [String],
+    pub(crate) set: &'a [(String, String)],
+    pub(crate) env_files: &'a [EnvFile],
+    pub(crate) overrides: &'a [(String, String)],
+}
+
+pub(crate) fn environment(from: &Variables<'_>) -> Result<BTreeMap<OsString, OsString>, Failure> {
+    let passed = from.pass.iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?)));
+    let set = from.set.iter().map(|(name, value)| (name.into(), in_release(value, from.cwd)));
+    let read = variables(from.env_files)?;
+    let last = read.iter().chain(from.overrides).map(|(name, value)| (name.into(), value.into()));
     Ok(passed.chain(set).chain(last).collect())
 }
 
@@ -199,7 +216,7 @@ fn in_release(text: &str, cwd: &Path) -> OsString {
 
 /// The program's path. Names without a slash are looked up in the worker's own `PATH`, whose relative parts are meant
 /// relative to its working directory.
-fn look_up(name: &str, path: &OsStr, cwd: &Path) -> Result<PathBuf, Failure> {
+pub(crate) fn look_up(name: &str, path: &OsStr, cwd: &Path) -> Result<PathBuf, Failure> {
     if name.contains('/') {
         return Ok(name.into());
     }
@@ -216,7 +233,7 @@ fn look_up(name: &str, path: &OsStr, cwd: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// `posix_spawn` reports a missing program, a missing interpreter and a missing working directory alike.
-fn explain(name: &str, cwd: &Path, error: &io::Error) -> Failure {
+pub(crate) fn explain(name: &str, cwd: &Path, error: &io::Error) -> Failure {
     match std::fs::metadata(cwd) {
         Err(error) => failure("change to the working directory", cwd, error),
         Ok(folder) if !folder.is_dir() => failure("change to the working directory", cwd, "it is no folder"),

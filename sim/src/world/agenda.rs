@@ -34,6 +34,10 @@ pub(crate) enum Happening {
     IdleOut(u64),
     /// The n-th fault from outside of the fault plan.
     ExternalFault(usize),
+    /// The n-th command of a deploy writes something.
+    CommandWrites(usize),
+    /// The n-th command of a deploy ends.
+    CommandEnds(usize),
     /// Somebody asks the daemon's successor what its predecessor was asked.
     AskAgain(Box<Request>),
 }
@@ -43,6 +47,8 @@ pub(crate) enum Happening {
 pub(super) enum Lane {
     Worker(WorkerId),
     Client(ConnId),
+    /// The command of a deploy.
+    Command,
 }
 
 /// Something on the agenda, ordered by time, then by when it was put there.

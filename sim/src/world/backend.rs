@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use nodesockd_core::Time;
-use nodesockd_core::action::{SpawnOrder, WorkerSignal};
+use nodesockd_core::action::{CommandOrder, CommandSignal, SpawnOrder, WorkerSignal};
 use nodesockd_core::backend::Backend;
 use nodesockd_core::config::{Config, DevAddress, Problem, SocketPattern, Symlinks};
 use nodesockd_core::env_file::EnvFile;
@@ -123,6 +123,18 @@ impl Backend for World {
 
     fn switch_release_link(&mut self, _path: &Path, from: &Path, to: &Path) -> Result<(), Failure> {
         World::switch_release_link(self, from, to)
+    }
+
+    fn run_command(&mut self, order: &CommandOrder) -> Result<Process, Failure> {
+        World::run_command(self, order)
+    }
+
+    fn watch_command(&mut self, process: Process) {
+        World::watch_command(self, process);
+    }
+
+    fn signal_command(&mut self, process: Process, signal: CommandSignal) {
+        World::signal_command(self, process, signal);
     }
 
     fn survey(&mut self) -> Survey {

@@ -156,6 +156,7 @@ impl World {
         if let Request::Deploy(options) = request {
             self.may_go();
             self.deploy_asked(from, options);
+            self.migration_asked(from, options);
         } else if is_operation(request) {
             self.may_go();
             self.releases.ask();
@@ -217,6 +218,9 @@ impl World {
         let unconfirmed = request == Request::Resume && reply.code == Some(Code::TimeOut);
         let done = reply.errors.is_empty() || unconfirmed;
         self.promise_on_reply(number, &request, done && !leaves && !idle);
+        if let Request::Deploy(options) = &request {
+            self.migration_answered(to, options, reply);
+        }
     }
 
     /// How the last request that was answered ended.
@@ -312,6 +316,11 @@ pub(super) fn name(ask: &Ask) -> String {
         Ask::Deploy { release, watch_ms } => {
             let release = release.map_or_else(String::new, |number| format!(" --release {number}"));
             format!("deploy{release} --watch {watch_ms}ms")
+        }
+        Ask::Migrate { release, watch_ms, migrate, revert, limit_ms } => {
+            let revert = revert.map_or_else(String::new, |errand| format!(" --revert '{errand}'"));
+            let limit = limit_ms.map_or_else(String::new, |limit| format!(" --migrate-timeout {limit}ms"));
+            format!("deploy --release {release} --migrate '{migrate}'{revert}{limit} --watch {watch_ms}ms")
         }
         Ask::AttachDeploy => "deploy --attach".to_owned(),
         Ask::Upgrade { suspended } => format!("restart --upgrade{}", flag(*suspended, " --suspended")),

@@ -63,6 +63,7 @@ impl World {
         self.deaths.forgot |= self.deaths.stale;
         self.agenda.lose_daemon();
         self.deploy_interrupted();
+        self.migration_interrupted();
         self.clients.forget_all();
         for process in self.processes.iter_mut() {
             process.lose_daemon();
@@ -197,7 +198,7 @@ impl World {
                 self.after(moment, Happening::Worker(worker, WorkerStep::Dial));
             }
         }
-        Leftovers { state: self.state.clone(), survivors, links }
+        Leftovers { state: self.state.clone(), survivors, links, command: self.commands.left() }
     }
 
     /// Names of a `socketFile` that the state file could not say are nobody's to find.
@@ -384,7 +385,7 @@ impl World {
             .map(|(worker, _)| {
                 format!("{worker} is {}suspended, the app is not so", if wanted { "not " } else { "" })
             });
-        orphans.chain(moods).collect()
+        orphans.chain(moods).chain(self.unsaid(status)).collect()
     }
 }
 

@@ -5,6 +5,7 @@ mod backend;
 pub mod bench;
 mod calls;
 mod clients;
+mod commands;
 mod daemon_death;
 mod files;
 mod health;
@@ -38,6 +39,7 @@ pub(crate) use worker_actions::WorkerStep;
 
 use self::agenda::{Agenda, Happening, Lane};
 use self::clients::Clients;
+use self::commands::Commands;
 use self::daemon_death::Deaths;
 use self::files::Files;
 use self::leadership::Watched;
@@ -90,6 +92,7 @@ pub(crate) struct World {
     processes: Processes,
     nginx: Nginx,
     clients: Clients,
+    commands: Commands,
     oracle: Oracle,
     pub ledger: Ledger,
     leadership: Watched,
@@ -126,6 +129,7 @@ impl World {
             processes: Processes::default(),
             nginx: Nginx::default(),
             clients: Clients::default(),
+            commands: Commands::default(),
             oracle: Oracle::new(&config),
             ledger: Ledger::default(),
             leadership: Watched::default(),
@@ -260,6 +264,8 @@ impl World {
             Happening::ConnectToOurs(number, socket) => self.arrive_at_ours(number, &socket),
             Happening::IdleOut(connection) => self.idle_out(connection),
             Happening::ExternalFault(index) => self.external_fault(index),
+            Happening::CommandWrites(nth) => self.command_writes(nth),
+            Happening::CommandEnds(nth) => self.command_ends(nth),
             Happening::AskAgain(request) => self.request(0, "restart --upgrade, again", &request),
         }
     }

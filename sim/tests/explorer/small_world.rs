@@ -388,7 +388,11 @@ impl SmallWorld {
             Action::Sweep { .. } => Some(Event::Swept { result: Ok(0) }),
             Action::LocateRelease { named, .. } => Some(Event::ReleaseLocated { named: Ok(named) }),
             Action::CheckRelease { .. } => Some(Event::ReleaseChecked { stand_in: None }),
-            Action::FindReleaseLink { .. } | Action::SwitchReleaseLink { .. } => {
+            Action::FindReleaseLink { .. }
+            | Action::SwitchReleaseLink { .. }
+            | Action::RunCommand(_)
+            | Action::WatchCommand { .. }
+            | Action::SignalCommand { .. } => {
                 return Err("nobody has asked for a deploy".into());
             }
             Action::Survey | Action::Restore { .. } => {
@@ -518,8 +522,12 @@ impl SmallWorld {
             let socket = self.links.get(&name)?.clone();
             Some(FoundLink { slot, name, socket })
         });
-        let left =
-            Leftovers { state: self.state.clone(), survivors: survivors.collect(), links: links.collect() };
+        let left = Leftovers {
+            state: self.state.clone(),
+            survivors: survivors.collect(),
+            links: links.collect(),
+            command: None,
+        };
         // Links to nobody are swept.
         self.links.retain(|_, socket| self.processes.iter().any(|its| pattern.socket(its.id) == *socket));
         self.supervisor = Supervisor::adopt(config(), daemon(self.lives), left, self.now);

@@ -8,7 +8,7 @@ use nodesockd_core::backend::Backend as _;
 use nodesockd_core::config::Symlinks::{Absolute, Relative};
 use nodesockd_core::event::{ExitStatus, Queue};
 use nodesockd_core::id::Process;
-use nodesockd_core::state::{Changes, Entry, State, VERSION};
+use nodesockd_core::state::{Changes, Entry, LeadershipRecord, State, VERSION};
 use nodesockd_core::survey::{Own, Sight};
 use nodesockd_core::wire::{FromWorker, ToWorker};
 use nodesockd_sim::Left;
@@ -358,6 +358,7 @@ pub async fn a_state_file_is_replaced_and_removed(stage: &mut impl Stage) {
         socket_files: Vec::new(),
         generation: 1,
         release: None,
+        leadership: LeadershipRecord::default(),
         workers: Vec::new(),
         deploy: None,
         rollout: None,

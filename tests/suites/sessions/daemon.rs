@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nodesockd_core::action::{SpawnOrder, WorkerSignal};
+use nodesockd_core::action::{CommandOrder, CommandSignal, SpawnOrder, WorkerSignal};
 use nodesockd_core::backend::Backend;
 use nodesockd_core::config::{
     Config, DevAddress, Env, Health, Limits, Options, Problem, Program, SocketPattern, Symlinks,
@@ -224,6 +224,14 @@ impl Backend for Crew {
     fn switch_release_link(&mut self, _path: &Path, _from: &Path, _to: &Path) -> Result<(), Failure> {
         Ok(())
     }
+
+    fn run_command(&mut self, _order: &CommandOrder) -> Result<Process, Failure> {
+        Err(Failure("no command runs here".into()))
+    }
+
+    fn watch_command(&mut self, _process: Process) {}
+
+    fn signal_command(&mut self, _process: Process, _signal: CommandSignal) {}
 
     fn survey(&mut self) -> Survey {
         Survey::default()

@@ -1,19 +1,26 @@
 //! Taking the operation in progress from phase to phase.
 
 use crate::id::WorkerId;
-use crate::supervisor::pool::Pool;
+use crate::supervisor::pool::{Pool, checks};
 
-use super::{Operation, Operations, Phase, begin, deploy, done, replace, resume, retirement};
+use super::{
+    Kind, Operation, Operations, Phase, begin, deploy, done, migrate, replace, resume, retirement, running,
+};
 
 /// Takes the operation in progress as far as it goes now, and what is left of earlier ones.
 pub(in crate::supervisor) fn advance(pool: &mut Pool, operations: &mut Operations) {
+    running::send_due(pool, operations);
+    operations.no_longer_waits(pool);
+    checks::watch(pool, operations.watched_path());
     let touched = pool.workers.touched();
     let gone = std::mem::take(&mut touched.gone);
     let resumed = std::mem::take(&mut touched.resumed);
     forget(operations, &gone, &resumed);
     retirement::advance(pool, &mut operations.retirements, &gone);
     while let Some(phase) = operations.current().map(|operation| &operation.phase) {
-        if !is_over(pool, phase) {
+        // What was stopped is not at rest before its migration has ended.
+        let called_off = operations.command.is_some() && matches!(phase, Phase::Retiring { .. });
+        if called_off || !is_over(pool, phase) {
             return;
         }
         let Some(Operation { kind, requesters, phase }) = operations.take(&mut pool.requests) else { return };
@@ -45,16 +52,27 @@ pub(in crate::supervisor) fn advance(pool: &mut Pool, operations: &mut Operation
                 deploy::rolled_back(pool, operations, requesters, rollback);
                 begin::next(pool, operations);
             }
+            Phase::Resuming(confirmations) if kind == Kind::Deploy => {
+                let rest = migrate::resumed(pool, operations, requesters, &confirmations);
+                deploy::tell_watch(pool, operations);
+                begin::next_if_ended(pool, operations, rest);
+            }
             Phase::Resuming(confirmations) => {
                 resume::answer(pool, requesters, &confirmations);
                 begin::next(pool, operations);
+            }
+            Phase::Retiring { .. } if kind == Kind::Deploy => {
+                migrate::nobody_is_active(pool, operations, requesters);
             }
             Phase::Retiring { .. } => {
                 tracing::info!("{} is complete", kind.words());
                 requesters.into_iter().for_each(|requester| done(pool, requester));
                 begin::next(pool, operations);
             }
-            phase @ (Phase::Loading { .. } | Phase::Locating(_) | Phase::Upgrading { .. }) => {
+            phase @ (Phase::Loading { .. }
+            | Phase::Locating(_)
+            | Phase::Upgrading { .. }
+            | Phase::Migrating) => {
                 return operations.enter(&mut pool.requests, kind, requesters, phase);
             }
         }
@@ -70,7 +88,7 @@ fn is_over(pool: &Pool, phase: &Phase) -> bool {
         Phase::RollingBack(rollback) => rollback.pending.is_empty(),
         Phase::Resuming(confirmations) => confirmations.is_over(pool.now()),
         Phase::Retiring { leaving } => leaving.is_empty() || defect!(CompleteBeforeOldGone),
-        Phase::Loading { .. } | Phase::Locating(_) | Phase::Upgrading { .. } => false,
+        Phase::Loading { .. } | Phase::Locating(_) | Phase::Upgrading { .. } | Phase::Migrating => false,
     }
 }
 

@@ -14,7 +14,7 @@ use crate::wire::{Code, Reply, StartOptions};
 use super::plan::{Plan, all_places};
 use super::{
     Kind, Operation, Operations, Phase, Progress, Queued, Requester, done, locate, release_link, replace,
-    reply_to_all, upgrade, watch,
+    reply_to_all, running, upgrade, watch,
 };
 
 /// More waiting restarts than this make no sense: each of them replaces the same workers.
@@ -22,7 +22,7 @@ const QUEUE: usize = 16;
 
 /// Starts what has been waiting for the end of the last operation.
 pub(in crate::supervisor) fn next(pool: &mut Pool, operations: &mut Operations) {
-    if pool.life != Life::Serving {
+    if pool.life != Life::Serving || !operations.is_idle() {
         return;
     }
     if defect!(QueuedRestartLost) {
@@ -97,7 +97,7 @@ fn replace_all(
 }
 
 /// The suspension that somebody asks for now, if it is one.
-fn suspension(pool: &Pool, requesters: &[Requester], suspended: bool) -> Option<Suspension> {
+pub(super) fn suspension(pool: &Pool, requesters: &[Requester], suspended: bool) -> Option<Suspension> {
     let by = requesters.first().and_then(|requester| pool.requests.asker(&requester.to)).cloned();
     suspended.then(|| Suspension { since: pool.now(), by })
 }
@@ -308,6 +308,7 @@ pub(in crate::supervisor) fn quit(pool: &mut Pool, operations: &mut Operations, 
             for worker in pool.workers.ids() {
                 retire::kill(pool, worker);
             }
+            running::kill(pool, operations);
         }
         Life::Quitting { interrupted } => {
             pool.life = Life::Quitting { interrupted: interrupted || interrupt };
@@ -331,6 +332,7 @@ fn retire_everything(pool: &mut Pool, operations: &mut Operations, kind: Kind, r
 
 /// Ends the operation in progress without having done it, because of `kind`.
 fn preempt(pool: &mut Pool, operations: &mut Operations, kind: Kind) {
+    running::call_off(pool, operations);
     let Some(operation) = operations.take(&mut pool.requests) else { return };
     match operation.phase {
         Phase::Starting(rollout) | Phase::Swapping(rollout, _) | Phase::Reverting(rollout, _) => {
@@ -344,11 +346,17 @@ fn preempt(pool: &mut Pool, operations: &mut Operations, kind: Kind) {
         Phase::Loading { .. }
         | Phase::Locating(_)
         | Phase::RollingBack(_)
+        | Phase::Migrating
         | Phase::Resuming(_)
         | Phase::Retiring { .. } => {}
     }
+    let migrated = operations.keep_migrated();
     release_link::undo(pool, operations);
     let words = format!("{} was ended by {}", operation.kind.words(), kind.words());
+    let words = migrated.map_or_else(|| words.clone(), |migrated| format!("{words}, {migrated}"));
+    if operation.kind == Kind::Deploy {
+        operations.last_deploy = Some(Reply::failed(Some(Code::Busy), vec![words.clone()]));
+    }
     if !defect!(PreemptedNotAnswered) {
         reply_to_all(pool, operation.requesters, &Reply::failed(Some(Code::Busy), vec![words]));
     }

@@ -4,17 +4,19 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::handoff::{QueuedRecord, RequesterRecord, RestartRecord, RetirementRecord};
-use crate::id::{Peer, RequestRef, WorkerId};
+use crate::id::{Peer, Process, RequestRef, WorkerId};
 use crate::release::ReleaseLink;
 use crate::state::DeployRecord;
+use crate::supervisor::generation::Generation;
 use crate::supervisor::pool::Pool;
 use crate::supervisor::requests::{Audience, Requests};
 use crate::supervisor::timer::Timer;
 use crate::time::Time;
 use crate::wire::{Reply, StartOptions};
 
+use super::command::{Command, Errand};
 use super::confirmations::Confirmations;
-use super::deployment::Deployment;
+use super::deployment::{Course, Deployment, Migration, OldWorkers};
 use super::kind::Kind;
 use super::plan::Plan;
 use super::requester::{Requester, audience};
@@ -35,6 +37,10 @@ pub(in crate::supervisor) struct Operations {
     pub(super) upgrade_wanted: bool,
     /// What the deploy in progress is about.
     pub(super) deployment: Option<Deployment>,
+    /// The command of a deploy that runs, in progress or not: nothing begins beside it.
+    pub(super) command: Option<Command>,
+    /// Why the app is suspended until a person decides: a deploy could neither be finished nor undone.
+    pub(super) waiting: Option<String>,
     /// The symlink of a deploy that was given up is being switched back.
     pub(super) restoring: Option<ReleaseLink>,
     /// How the last deploy ended.
@@ -42,6 +48,9 @@ pub(in crate::supervisor) struct Operations {
     /// What became of an operation that an earlier daemon had begun.
     note: Option<String>,
 }
+
+/// What a person can do where only a person can decide.
+pub(in crate::supervisor) const DECIDE: &str = "when you know what the data is like, `nodesockd resume` goes on with the workers that there are, and `nodesockd deploy --release DIR` replaces them by those of another release";
 
 /// An operation in progress.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,6 +79,8 @@ pub(in crate::supervisor) enum Phase {
     Watching(Watch),
     /// A new worker failed; links are being swapped back to the old ones.
     RollingBack(Rollback),
+    /// Nobody is active, and the command of a deploy runs.
+    Migrating,
     /// Workers were told to resume, and have to confirm that.
     Resuming(Confirmations),
     /// Nothing else may begin until these workers are gone: all of them, or all that are active in a suspended app.
@@ -107,16 +118,17 @@ impl Operations {
 
     /// What is in progress, in words.
     pub fn words(&self) -> Option<&'static str> {
-        self.current.as_ref().map(|operation| operation.kind.words())
+        let operation = self.current.as_ref().map(|operation| operation.kind.words());
+        operation.or_else(|| self.command.as_ref().map(|_| "the migration of a deploy that was interrupted"))
     }
 
     pub fn is_idle(&self) -> bool {
-        self.current.is_none()
+        self.current.is_none() && self.command.is_none()
     }
 
     /// Nothing is in progress, and no worker leaves because of something that was.
     pub fn is_complete(&self) -> bool {
-        self.current.is_none() && self.retirements.is_empty()
+        self.is_idle() && self.retirements.is_empty()
     }
 
     pub fn is(&self, kind: Kind) -> bool {
@@ -136,7 +148,7 @@ impl Operations {
             Phase::Starting(_) | Phase::Swapping(..) | Phase::Reverting(..) => {
                 Audience::OfNewWorkers(audience)
             }
-            Phase::Watching(_) | Phase::RollingBack(_) | Phase::Retiring { .. } => {
+            Phase::Watching(_) | Phase::RollingBack(_) | Phase::Migrating | Phase::Retiring { .. } => {
                 Audience::OfAllWorkers(audience)
             }
             Phase::Loading { .. } | Phase::Locating(_) | Phase::Upgrading { .. } | Phase::Resuming(_) => {
@@ -183,20 +195,100 @@ impl Operations {
             | Phase::Upgrading { .. }
             | Phase::Watching(_)
             | Phase::RollingBack(_)
+            | Phase::Migrating
             | Phase::Resuming(_)
             | Phase::Retiring { .. } => None,
         }
     }
 
-    /// For how long the new workers of the deploy in progress are to be watched, if they are.
+    /// For how long the new workers of the deploy in progress are to be watched from now on, if they are.
     pub(super) fn watch_time(&self) -> Option<Duration> {
-        let watch = self.deployment.as_ref()?.watch;
-        (watch > Duration::ZERO).then_some(watch)
+        let deployment = self.deployment.as_ref()?;
+        let goes_back = deployment.migration.as_ref().and_then(Migration::back).is_some();
+        (deployment.watch > Duration::ZERO && !goes_back).then_some(deployment.watch)
+    }
+
+    /// What the workers of the deploy in progress have to answer now.
+    pub(super) fn watched_path(&self) -> Option<String> {
+        let phase = self.current.as_ref().map(|operation| &operation.phase);
+        let watched = matches!(phase, Some(Phase::Watching(_)));
+        self.deployment.as_ref().filter(|_| watched)?.health.clone()
+    }
+
+    /// The migration of the deploy in progress.
+    pub(super) fn migration(&self) -> Option<&Migration> {
+        self.deployment.as_ref()?.migration.as_ref()
+    }
+
+    pub(super) fn migration_mut(&mut self) -> Option<&mut Migration> {
+        self.deployment.as_mut()?.migration.as_mut()
+    }
+
+    /// The workers of the operation in progress have taken over. Returns what becomes of the old ones if it is a deploy.
+    pub(super) fn taken_over(&mut self, former: &Generation, new: &Generation) -> OldWorkers {
+        let Some(deployment) = &mut self.deployment else { return OldWorkers::Gone };
+        deployment.swapped = true;
+        if let Some(migration) = &mut deployment.migration {
+            migration.generations.get_or_insert_with(|| (former.clone(), new.clone()));
+        }
+        deployment.old
+    }
+
+    /// The deploy in progress is ended by something else. If its migration has begun, the release stays that this is about, and
+    /// people have to know.
+    pub(super) fn keep_migrated(&mut self) -> Option<String> {
+        let deployment = self.deployment.take_if(|deployment| {
+            let begun = |migration: &Migration| migration.course != Course::Ahead;
+            deployment.migration.as_ref().is_some_and(begun)
+        })?;
+        let link =
+            deployment.link.map(|link| format!("; {} names {}", link.path.display(), link.after.display()));
+        let words = format!(
+            "when its migration had begun{}: see what that has done before the app is started again",
+            link.unwrap_or_default()
+        );
+        self.note = Some(format!("a deploy was ended {words}"));
+        Some(words)
+    }
+
+    /// Goes on where an earlier daemon has died: `waiting` for a person, and beside a command that may run still.
+    pub fn go_on_waiting(&mut self, waiting: Option<String>, command: Option<(Errand, Process)>) {
+        if let Some(words) = &waiting {
+            tracing::warn!("{words}");
+        }
+        self.waiting = waiting;
+        self.command = command.map(|(errand, process)| Command::adopted(errand, process));
+    }
+
+    /// Why a person has to decide about a deploy.
+    pub fn waits_for_person(&self) -> Option<&str> {
+        self.waiting.as_deref()
+    }
+
+    /// Nobody waits for a person any more, once the app is not suspended.
+    pub(super) fn no_longer_waits(&mut self, pool: &Pool) {
+        if !pool.desired.is_suspended() || !pool.desired.running {
+            self.waiting = None;
+        }
+    }
+
+    /// Why a person has to decide about a deploy, or that its migration runs.
+    pub fn standing(&self) -> Option<String> {
+        let process = self.command.as_ref().and_then(Command::process);
+        let runs = self.command.as_ref().zip(process).map(|(command, process)| {
+            format!("{} runs as process {}", command.errand().words(), process.pid)
+        });
+        match (&self.waiting, runs) {
+            (Some(words), Some(runs)) => Some(format!("{words}; {runs}")),
+            (Some(words), None) => Some(words.clone()),
+            (None, Some(runs)) => Some(format!("a deploy is in progress: {runs}")),
+            (None, None) => None,
+        }
     }
 
     /// When the operation in progress goes on by itself.
     pub fn next_deadline(&self) -> Option<(Time, Timer)> {
-        match &self.current.as_ref()?.phase {
+        let operation = self.current.as_ref().and_then(|operation| match &operation.phase {
             Phase::Watching(watch) => Some((watch.until, Timer::Watch)),
             Phase::Resuming(confirmations) => Some((confirmations.until, Timer::Confirm)),
             Phase::Loading { .. }
@@ -206,8 +298,11 @@ impl Operations {
             | Phase::Swapping(..)
             | Phase::Reverting(..)
             | Phase::RollingBack(_)
+            | Phase::Migrating
             | Phase::Retiring { .. } => None,
-        }
+        });
+        let command = self.command.as_ref().and_then(Command::next_deadline);
+        command.map(|at| (at, Timer::Command)).into_iter().chain(operation).min()
     }
 
     /// What a daemon has to know that follows this one, about the deploy in progress.
@@ -216,8 +311,15 @@ impl Operations {
         let swapped = self.deployment.as_ref().is_some_and(|deployment| deployment.swapped);
         let link = self.deployment.as_ref().and_then(|deployment| deployment.link.clone());
         let undone = self.restoring.is_some() || matches!(phase, Some(Phase::RollingBack(_)));
-        let record = DeployRecord { link: self.restoring.clone().or(link), swapped, undone };
-        (self.deployment.is_some() || self.restoring.is_some()).then_some(record)
+        let record = DeployRecord {
+            link: self.restoring.clone().or(link),
+            swapped,
+            undone,
+            migration: self.migration().map(Migration::stage),
+            command: self.command.as_ref().and_then(Command::process),
+            waiting: self.waiting.clone(),
+        };
+        (record != DeployRecord::default() || self.deployment.is_some()).then_some(record)
     }
 
     /// The set of new workers that boot.

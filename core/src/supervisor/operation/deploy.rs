@@ -7,13 +7,14 @@
 //! ```
 //!
 //! Up to the swap a deploy is a restart. Its way back needs no worker to be started: the old ones are alive, and links that
-//! name them again are all it takes.
+//! name them again are all it takes. A deploy with a migration is another matter: see `migrate`.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::action::Action;
+use crate::config::Listen;
 use crate::event::Failure;
 use crate::id::{RequestRef, WorkerId};
 use crate::release::{Release, ReleaseLink};
@@ -21,16 +22,18 @@ use crate::supervisor::goal::Desired;
 use crate::supervisor::pool::Pool;
 use crate::supervisor::requests::Audience;
 use crate::supervisor::worker::Worker;
-use crate::wire::{Body, Code, DeployNews, DeployOptions, DeployStep, Reply, StartOptions};
+use crate::wire::{Body, Code, DeployNews, DeployOptions, DeployStep, MigrationOptions, Reply, StartOptions};
 
-use super::begin::refuse_while_busy;
-use super::deployment::Deployment;
+use super::begin::{refuse_while_busy, suspension};
+use super::deployment::{Course, Deployment, Migration, OldWorkers};
+use super::news::{tell, tell_all};
 use super::plan::{Plan, all_places};
 use super::replace::failed_worker;
 use super::requester::audience;
 use super::watch::{Rollback, Watch, let_go, roll_back};
 use super::{
-    Kind, Operation, Operations, Phase, Progress, Requester, locate, release_link, reply_to_all, retirement,
+    Kind, Operation, Operations, Phase, Progress, Requester, locate, migrate, release_link, reply_to_all,
+    retirement,
 };
 
 /// Replaces all workers by those of another release, or of what the working directory names now.
@@ -44,28 +47,48 @@ pub(in crate::supervisor) fn begin(
         return;
     }
     let Desired { running, slots, standby, .. } = pool.desired;
-    let refusal = match (running, pool.desired.is_suspended()) {
-        (false, _) => {
+    let suspended = pool.desired.is_suspended();
+    let refusal = match (running, suspended, operations.waiting.is_some(), options.migration.is_some()) {
+        (false, ..) => {
             Some("the app is stopped; `nodesockd start` starts it, with what the working directory names")
         }
-        (true, true) => Some("the app is suspended; `nodesockd resume` or `nodesockd restart` ends that"),
-        (true, false) => None,
+        (true, true, true, true) => Some(
+            "the app is suspended since an earlier migration; `nodesockd resume`, or `nodesockd deploy` without --migrate, ends that",
+        ),
+        (true, true, false, _) => {
+            Some("the app is suspended; `nodesockd resume` or `nodesockd restart` ends that")
+        }
+        (true, true, true, false) | (true, false, ..) => None,
     };
+    let shared = options.health.is_some() && pool.config.options.listen == Listen::Daemon;
+    let refusal = refusal.or(shared.then_some(
+        "workers cannot be checked by --health where options.listen is `daemon`: any of those that share a socket may answer",
+    ));
     if let Some(words) = refusal {
         let reply = Reply::failed(Some(Code::Usage), vec![words.to_owned()]);
         return pool.requests.reply(&mut pool.effects, &to, reply);
     }
-    let DeployOptions { release, watch, max_attempts, progress } = options;
+    let DeployOptions { release, watch, health, migration, max_attempts, progress } = options;
+    let suspends = migration.is_some();
+    let requesters = vec![Requester::new(to, &StartOptions { progress, ..StartOptions::default() })];
+    let suspension = suspension(pool, &requesters, suspends);
+    let old = if suspended || suspends { OldWorkers::Gone } else { OldWorkers::Kept };
     let plan = Plan {
         places: all_places(slots, standby),
-        suspended: false,
+        suspended: suspends,
         attempts: max_attempts.unwrap_or(pool.config.options.max_start_attempts).get(),
         replaces: true,
-        desired: pool.desired.clone(),
+        desired: Desired { suspension, ..pool.desired.clone() },
         config: Arc::clone(&pool.config),
     };
-    operations.deployment = Some(Deployment { watch, link: None, swapped: false });
-    let requesters = vec![Requester::new(to, &StartOptions { progress, ..StartOptions::default() })];
+    let migration = migration.map(|MigrationOptions { command, revert, limit }| Migration {
+        command,
+        revert,
+        limit,
+        course: Course::Ahead,
+        generations: None,
+    });
+    operations.deployment = Some(Deployment { watch, link: None, swapped: false, old, health, migration });
     let Some(folder) = release else {
         return locate::begin(pool, operations, Kind::Deploy, requesters, plan);
     };
@@ -146,7 +169,9 @@ pub(super) fn tell_watch(pool: &mut Pool, operations: &Operations) {
 fn watch_news(pool: &Pool, operations: &Operations) -> Option<DeployNews> {
     let Phase::Watching(Watch { until, .. }) = &operations.current()?.phase else { return None };
     let release = pool.generation.release.as_ref().map(|release| release.dir.clone()).unwrap_or_default();
-    Some(DeployNews::new(DeployStep::Watching).of(&release).for_time(until.since(pool.now())))
+    let keeps = operations.deployment.as_ref().is_some_and(|deployment| deployment.old == OldWorkers::Kept);
+    let news = DeployNews::new(DeployStep::Watching).of(&release).for_time(until.since(pool.now()));
+    Some(DeployNews { alone: !keeps, ..news })
 }
 
 /// The new workers have been watched long enough: the old ones retire.
@@ -174,15 +199,18 @@ pub(in crate::supervisor) fn worker_failed(
     operations: &mut Operations,
     id: WorkerId,
     reason: &str,
-) {
+) -> Progress {
+    let watched = operations.watch_time().is_some();
     match operations.current.as_mut().map(|operation| &mut operation.phase) {
+        // It had its place, and begins after a migration.
+        Some(Phase::Resuming(_)) if watched => {}
         Some(Phase::Watching(watch)) if watch.new.contains(&id) && !defect!(NewWorkersNotWatched) => {}
         Some(Phase::RollingBack(rollback)) if !rollback.new.contains(&id) => {
             // Nobody is left for the link of its slot; another worker is started.
             if let Some(slot) = pool.workers.get(id).and_then(Worker::slot) {
                 rollback.pending.remove(&slot);
             }
-            return;
+            return Progress::GoesOn;
         }
         Some(
             Phase::Loading { .. }
@@ -193,10 +221,17 @@ pub(in crate::supervisor) fn worker_failed(
             | Phase::Reverting(..)
             | Phase::Watching(_)
             | Phase::RollingBack(_)
+            | Phase::Migrating
             | Phase::Resuming(_)
             | Phase::Retiring { .. },
         )
-        | None => return,
+        | None => return Progress::GoesOn,
+    }
+    let keeps = operations.deployment.as_ref().is_some_and(|deployment| deployment.old == OldWorkers::Kept);
+    if !keeps {
+        let taken = operations.take(&mut pool.requests);
+        let requesters = taken.map(|operation| operation.requesters).unwrap_or_default();
+        return migrate::watch_failed(pool, operations, requesters, id, reason);
     }
     if let Some(Operation { kind, requesters, phase: Phase::Watching(watch) }) =
         operations.take(&mut pool.requests)
@@ -208,6 +243,7 @@ pub(in crate::supervisor) fn worker_failed(
         operations.enter(&mut pool.requests, kind, requesters, Phase::RollingBack(rollback));
         tell_all(pool, operations, &DeployNews::new(DeployStep::RollingBack).because(reason));
     }
+    Progress::GoesOn
 }
 
 /// The links name the old workers again.
@@ -236,33 +272,18 @@ pub(in crate::supervisor) fn attach(
     progress: bool,
 ) {
     if !operations.is(Kind::Deploy) {
-        let none = || {
-            Reply::failed(
-                Some(Code::Usage),
-                vec!["no deploy is in progress, and none has ended since the daemon started".into()],
-            )
-        };
-        let reply = operations.last_deploy.clone().unwrap_or_else(none);
+        let none = "no deploy is in progress, and none has ended since the daemon started";
+        let waits = operations.standing().map(|words| Reply::failed(Some(Code::NotRolledBack), vec![words]));
+        let reply = waits.or_else(|| operations.last_deploy.clone());
+        let reply = reply.unwrap_or_else(|| Reply::failed(Some(Code::Usage), vec![none.into()]));
         return pool.requests.reply(&mut pool.effects, &to, reply);
     }
-    if let Some(news) = watch_news(pool, operations).filter(|_| progress) {
+    let news = watch_news(pool, operations).or_else(|| migrate::news(operations));
+    if let Some(news) = news.filter(|_| progress) {
         pool.requests.reply(&mut pool.effects, &to, Reply::part(Body::Deploy(news)));
     }
     if let Some(Operation { kind, mut requesters, phase }) = operations.take(&mut pool.requests) {
         requesters.push(Requester::new(to, &StartOptions { progress, ..StartOptions::default() }));
         operations.enter(&mut pool.requests, kind, requesters, phase);
-    }
-}
-
-/// Tells those who wait for the deploy in progress, and want to know it, how the deploy goes on.
-fn tell_all(pool: &mut Pool, operations: &Operations, news: &DeployNews) {
-    if let Some(Operation { requesters, .. }) = operations.current() {
-        tell(pool, requesters, news);
-    }
-}
-
-fn tell(pool: &mut Pool, requesters: &[Requester], news: &DeployNews) {
-    for to in audience(requesters) {
-        pool.requests.reply(&mut pool.effects, &to, Reply::part(Body::Deploy(news.clone())));
     }
 }

@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use crate::release::ReleaseLink;
+use crate::state::MigrationStage;
+use crate::supervisor::generation::Generation;
+use crate::wire::FailedWorker;
 
 /// A deploy, from its request until its end.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,4 +16,87 @@ pub(in crate::supervisor) struct Deployment {
     pub link: Option<ReleaseLink>,
     /// The new workers have taken over.
     pub swapped: bool,
+    /// Whether links can name the old workers again.
+    pub old: OldWorkers,
+    /// What the new workers have to answer while they are watched.
+    pub health: Option<String>,
+    /// What has to run while nobody is active.
+    pub migration: Option<Migration>,
+}
+
+/// What becomes of the old workers while the new ones are watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::supervisor) enum OldWorkers {
+    /// They are kept without a link.
+    Kept,
+    /// They are gone: they were suspended, or there was a migration.
+    Gone,
+}
+
+/// The migration of a deploy.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::supervisor) struct Migration {
+    pub command: String,
+    /// What undoes it.
+    pub revert: Option<String>,
+    /// How long each of these may take.
+    pub limit: Option<Duration>,
+    pub course: Course,
+    /// The generation that was in force before the deploy, and the one that the deploy has brought up: known when its workers have
+    /// taken over.
+    pub generations: Option<(Generation, Generation)>,
+}
+
+/// How far it has got.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::supervisor) enum Course {
+    /// It has not begun: new workers boot, or old ones finish.
+    Ahead,
+    /// The command runs.
+    Runs,
+    /// It has succeeded.
+    Done,
+    /// The deploy goes back.
+    Back(Back),
+}
+
+/// Why a deploy goes back, and how far it has got.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::supervisor) struct Back {
+    pub reason: String,
+    /// The worker that has failed, if that is why.
+    pub failed: Option<FailedWorker>,
+    pub step: BackStep,
+}
+
+/// How far a deploy has got on its way back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::supervisor) enum BackStep {
+    /// The migration had succeeded, and workers were active: those of the old release take over, suspended.
+    Suspending,
+    /// The migration is being undone.
+    Reverting,
+    /// Workers of the old release are started, or resumed.
+    Returning,
+}
+
+impl Migration {
+    /// Why the deploy goes back, if it does.
+    pub fn back(&self) -> Option<&Back> {
+        match &self.course {
+            Course::Back(back) => Some(back),
+            Course::Ahead | Course::Runs | Course::Done => None,
+        }
+    }
+
+    /// What a daemon has to know that follows this one.
+    pub fn stage(&self) -> MigrationStage {
+        match &self.course {
+            Course::Ahead => MigrationStage::Ahead,
+            Course::Runs => MigrationStage::Runs,
+            Course::Done => MigrationStage::Done,
+            Course::Back(Back { step: BackStep::Reverting, .. }) => MigrationStage::Reverts,
+            Course::Back(_) => MigrationStage::Back,
+        }
+    }
 }

@@ -16,6 +16,14 @@ pub(super) fn undo(pool: &mut Pool, operations: &mut Operations) {
     }
 }
 
+/// The deploy in progress goes back, and has not ended: its symlink names again what it named before.
+pub(super) fn go_back(pool: &mut Pool, operations: &mut Operations) {
+    let link = operations.deployment.as_mut().and_then(|deployment| deployment.link.take());
+    if let Some(link) = link.filter(|_| !defect!(ReleaseLinkStays)) {
+        restore(pool, operations, link);
+    }
+}
+
 /// Orders the symlink to name what it named before.
 pub(in crate::supervisor) fn restore(pool: &mut Pool, operations: &mut Operations, link: ReleaseLink) {
     let ReleaseLink { path, before, after } = link.clone();

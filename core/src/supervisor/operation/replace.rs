@@ -11,12 +11,13 @@ use crate::supervisor::requests::Audience;
 use crate::supervisor::worker::{Place, Role, Worker};
 use crate::wire::{Body, Code, FailedWorker, Reply, Stage, ToWorker};
 
+use super::deployment::OldWorkers;
 use super::plan::Plan;
 use super::requester::audience;
 use super::rollout::{PendingWorker, Rollout, Swap};
 use super::watch::{self, Watch};
 use super::{
-    Kind, Operation, Operations, Phase, Progress, Requester, release_link, reply_to_all, retirement,
+    Kind, Operation, Operations, Phase, Progress, Requester, answer, release_link, reply_to_all, retirement,
 };
 
 /// Starts the workers of a plan.
@@ -92,6 +93,7 @@ pub(in crate::supervisor) fn worker_failed(
             | Phase::Loading { .. }
             | Phase::Locating(_)
             | Phase::Upgrading { .. }
+            | Phase::Migrating
             | Phase::Resuming(_)
             | Phase::Retiring { .. },
         )
@@ -190,7 +192,8 @@ pub(in crate::supervisor) fn commit(
     }
     pool.desired = desired;
     let former = std::mem::replace(&mut pool.generation, generation);
-    let watch = operations.watch_time();
+    let watch = operations.watch_time().filter(|_| !suspended);
+    let keeps = operations.taken_over(&former, &pool.generation) == OldWorkers::Kept;
     let mut kept = BTreeSet::new();
     pool.requests.tell_progress_to(Audience::OfAllWorkers(audience(&requesters)));
     for PendingWorker { place, worker, .. } in &workers {
@@ -201,7 +204,7 @@ pub(in crate::supervisor) fn commit(
     others.retain(|id| !new.contains(id));
     for id in &others {
         if replaces && !pool.owns_its_slot(*id) {
-            if watch.is_some() && watch::set_aside(pool, *id) {
+            if watch.is_some() && keeps && watch::set_aside(pool, *id) {
                 kept.insert(*id);
             } else {
                 retire::retire(pool, *id);
@@ -215,17 +218,19 @@ pub(in crate::supervisor) fn commit(
     pool.requests.tell_progress_to(Audience::Nobody);
     if let Some(time) = watch {
         let watch = Watch { new, kept, former, until: pool.now() + time };
-        operations.deployment.iter_mut().for_each(|deployment| deployment.swapped = true);
         operations.enter(&mut pool.requests, kind, requesters, Phase::Watching(watch));
         return Progress::GoesOn;
-    }
-    if operations.deployment.take().is_some() {
-        operations.last_deploy = Some(Reply::done(None));
     }
     let leaving: BTreeSet<WorkerId> = others.into_iter().filter(|id| leaves(pool, *id)).collect();
     if suspended {
         operations.enter(&mut pool.requests, kind, requesters, Phase::Retiring { leaving });
         return Progress::GoesOn;
+    }
+    let mut requesters = requesters;
+    if operations.migration().is_some() {
+        answer::went_back(pool, operations, std::mem::take(&mut requesters), Vec::new());
+    } else if operations.deployment.take().is_some() {
+        operations.last_deploy = Some(Reply::done(None));
     }
     retirement::begin(pool, &mut operations.retirements, kind, requesters, leaving);
     Progress::Ended
@@ -281,11 +286,15 @@ pub(in crate::supervisor) fn abandon(
     if !defect!(AbandonedWorkersStay) {
         release(pool, &rollout);
     }
-    release_link::undo(pool, operations);
     let errors: Vec<String> = match failure {
         Some(failure) => vec![failure],
         None => rollout.failed.iter().map(describe).collect(),
     };
+    if operations.migration().is_some_and(|migration| migration.back().is_some()) {
+        let why = format!("the old release cannot be started: {}", errors.join("; "));
+        return answer::stuck(pool, operations, requesters, &why);
+    }
+    release_link::undo(pool, operations);
     tracing::warn!("{} failed, nothing has changed: {}", kind.words(), errors.join("; "));
     let mut reply = Reply::failed(Some(Code::StartFailed), errors);
     reply.body = (!rollout.failed.is_empty()).then_some(Body::Failed(rollout.failed));

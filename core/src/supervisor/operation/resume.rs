@@ -23,6 +23,12 @@ pub(in crate::supervisor) fn resume(pool: &mut Pool, operations: &mut Operations
     if refuse_while_busy(pool, operations, &requester.to) {
         return;
     }
+    let confirmations = lift(pool);
+    operations.enter(&mut pool.requests, Kind::Resume, vec![requester], Phase::Resuming(confirmations));
+}
+
+/// Ends the suspension: workers in slots are told. Returns whose word has to be waited for.
+pub(super) fn lift(pool: &mut Pool) -> Confirmations {
     pool.desired.suspension = None;
     let suspended = |id: &WorkerId| pool.workers.get(*id).is_some_and(Worker::is_suspended);
     let owners: Vec<WorkerId> =
@@ -34,13 +40,12 @@ pub(in crate::supervisor) fn resume(pool: &mut Pool, operations: &mut Operations
     let (waiting, told): (BTreeSet<WorkerId>, BTreeSet<WorkerId>) = owners.into_iter().partition(unresumed);
     let silent = |id: &WorkerId| pool.workers.get(*id).is_some_and(Worker::speaks);
     let unconfirmed = told.into_iter().filter(silent).collect();
-    let confirmations = Confirmations { waiting, unconfirmed, until: pool.now() + CONFIRM };
-    operations.enter(&mut pool.requests, Kind::Resume, vec![requester], Phase::Resuming(confirmations));
+    Confirmations { waiting, unconfirmed, until: pool.now() + CONFIRM }
 }
 
 /// Answers those who asked for it.
 pub(in crate::supervisor) fn answer(pool: &mut Pool, requesters: Vec<Requester>, end: &Confirmations) {
-    let waiting: Vec<String> = end.waiting.iter().filter_map(|id| complaint(pool, *id)).collect();
+    let waiting: Vec<String> = complaints(pool, end).into_iter().map(|(_, words)| words).collect();
     let reply = if waiting.is_empty() || defect!(ResumeNotConfirmed) {
         tracing::info!("the app is resumed");
         let body = Body::Resumed { pid: pool.daemon.pid, unconfirmed: end.unconfirmed.clone() };
@@ -50,6 +55,11 @@ pub(in crate::supervisor) fn answer(pool: &mut Pool, requesters: Vec<Requester>,
         Reply::failed(Some(Code::TimeOut), waiting)
     };
     super::reply_to_all(pool, requesters, &reply);
+}
+
+/// Workers that have not confirmed, and what is wrong with each of them.
+pub(super) fn complaints(pool: &Pool, end: &Confirmations) -> Vec<(WorkerId, String)> {
+    end.waiting.iter().filter_map(|id| Some((*id, complaint(pool, *id)?))).collect()
 }
 
 /// What is wrong with a worker that has not confirmed.

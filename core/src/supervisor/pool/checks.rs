@@ -1,6 +1,10 @@
 //! Sending workers that serve a GET for `health.path`.
 
+use std::num::NonZeroU32;
+use std::time::Duration;
+
 use crate::action::Action;
+use crate::config::Health;
 use crate::event::Failure;
 use crate::id::WorkerId;
 use crate::supervisor::worker::Worker;
@@ -8,25 +12,52 @@ use crate::supervisor::worker::check::{Check, Todo};
 
 use super::Pool;
 
+/// How often the workers of a deploy are asked while it is watched.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// What counts for a worker: where a deploy is watched with a check of its own, that does for its workers.
+fn health_for(pool: &Pool, worker: &Worker) -> Health {
+    let health = pool.config.health.clone();
+    let watched = worker.start().generation == pool.generation.number && !worker.is_kept();
+    match pool.deploy_check.clone().filter(|_| watched) {
+        Some(path) => Health { path: Some(path), interval: INTERVAL, failures: NonZeroU32::MIN, ..health },
+        None => health,
+    }
+}
+
+/// From now on the workers of the generation in force have to answer GET `path`, or what the configuration says counts again.
+pub(in crate::supervisor) fn watch(pool: &mut Pool, path: Option<String>) {
+    if pool.deploy_check == path {
+        return;
+    }
+    pool.deploy_check = path;
+    for id in pool.workers.ids() {
+        pool.workers.change(id, |worker| worker.set_check(None));
+        begin(pool, id);
+    }
+}
+
 /// A worker is ready: it is checked from now on, if it is active. What answers on a shared socket says nothing about it.
 pub(super) fn begin(pool: &mut Pool, id: WorkerId) {
     let now = pool.now();
-    let health = &pool.config.health;
     let Some(worker) = pool.workers.get(id) else { return };
+    let health = health_for(pool, worker);
+    let deploy = pool.deploy_check.is_some() && health.path == pool.deploy_check;
     let active = worker.is_ready() && !worker.is_suspended() && !worker.inherits();
     let checked = active && health.path.is_some();
     if checked == worker.check().is_some() {
         return;
     }
-    let check = checked.then(|| Check::begin(now, health));
+    let check =
+        checked.then(|| if deploy { Check::begin_for_deploy(now) } else { Check::begin(now, &health) });
     pool.workers.change(id, |worker| worker.set_check(check));
 }
 
 /// It is time to ask a worker, or it has not answered. Returns why it has to be replaced.
 pub(in crate::supervisor) fn due(pool: &mut Pool, id: WorkerId) -> Option<String> {
-    let (now, config) = (pool.now(), pool.config.clone());
-    let health = &config.health;
-    let todo = pool.workers.change(id, |worker| worker.check_mut().map(|check| check.due(now, health)));
+    let now = pool.now();
+    let health = health_for(pool, pool.workers.get(id)?);
+    let todo = pool.workers.change(id, |worker| worker.check_mut().map(|check| check.due(now, &health)));
     act(pool, id, todo?)
 }
 
@@ -36,8 +67,9 @@ pub(in crate::supervisor) fn answered(
     id: WorkerId,
     result: &Result<u16, Failure>,
 ) -> Option<String> {
-    let (now, config) = (pool.now(), pool.config.clone());
-    let answered = |check: &mut Check| check.answered(now, result, &config.health);
+    let now = pool.now();
+    let health = health_for(pool, pool.workers.get(id)?);
+    let answered = |check: &mut Check| check.answered(now, result, &health);
     let todo = pool.workers.change(id, |worker| worker.check_mut().map(answered));
     act(pool, id, todo?)
 }
@@ -47,8 +79,9 @@ fn act(pool: &mut Pool, id: WorkerId, todo: Todo) -> Option<String> {
         Todo::Nothing => None,
         Todo::Replace(reason) => Some(reason),
         Todo::Ask => {
-            let socket = pool.workers.get(id).and_then(Worker::socket)?.to_string();
-            let path = pool.config.health.path.clone()?;
+            let worker = pool.workers.get(id)?;
+            let socket = worker.socket()?.to_string();
+            let path = health_for(pool, worker).path?;
             pool.effects.order(Action::Probe { worker: id, socket, path });
             None
         }

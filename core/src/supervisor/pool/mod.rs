@@ -89,6 +89,8 @@ pub(super) struct Pool {
     pub adopted_by_links: bool,
     /// Why the kernel did not tell an accept queue when it was asked last; `None` if it did.
     pub unseen_queues: Option<String>,
+    /// What the workers of a deploy have to answer while it is watched.
+    pub deploy_check: Option<String>,
     /// Workers that have reached a limit.
     pub over_limit: OverLimit,
     /// What is done about a suspension while it lasts.
@@ -124,6 +126,7 @@ impl Pool {
             former_patterns: Vec::new(),
             adopted_by_links: false,
             unseen_queues: None,
+            deploy_check: None,
             over_limit: OverLimit::default(),
             suspension_watch: SuspensionWatch::default(),
             leadership: Leadership::default(),

@@ -8,13 +8,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::Ready;
-use crate::id::SlotIndex;
-use crate::state::{DeployRecord, Leftovers, RecordedStage, State, Survivor, WorkerRecord};
+use crate::action::Action;
+use crate::config::{Companion, Config, Ready};
+use crate::id::{Process, SlotIndex};
+use crate::state::{DeployRecord, Leftovers, MigrationStage, RecordedStage, State, Survivor, WorkerRecord};
 use crate::supervisor::generation::Generation;
 use crate::supervisor::goal::{Desired, Suspension};
 use crate::supervisor::leadership::Leadership;
-use crate::supervisor::operation::{Operations, release_link};
+use crate::supervisor::operation::command::Errand;
+use crate::supervisor::operation::{DECIDE, Operations, release_link};
 use crate::supervisor::pool::{Pool, health, leadership, links, retire};
 use crate::supervisor::worker::{Adopted, Channel, Exposure, Place, Protocol, Role, Start, Worker};
 
@@ -92,7 +94,40 @@ fn adopt_desired(
     }
     let finishes = adopt_rollout(pool, operations, state, links);
     adopt_deploy(pool, operations, state, finishes);
+    adopt_migration(pool, operations, state, left.command);
     finishes
+}
+
+/// A migration that an earlier daemon had begun, and all that led to it or back: how far that has come, only a person can tell. The
+/// app stays as it is, and says so.
+fn adopt_migration(pool: &mut Pool, operations: &mut Operations, state: &State, found: Option<Process>) {
+    let Some(deploy) = state.deploy.as_ref().filter(|_| !defect!(MigrationForgotten)) else { return };
+    let DeployRecord { migration, command, waiting, .. } = deploy.clone();
+    // One that was started when that could not be written down any more.
+    let runs = matches!(migration, Some(MigrationStage::Runs | MigrationStage::Reverts));
+    let command = command.or(found.filter(|_| runs));
+    let (errand, where_it_was) = match migration {
+        Some(MigrationStage::Ahead) => (Errand::Migrate, Some("before its migration began")),
+        Some(MigrationStage::Runs) => (Errand::Migrate, Some("while its migration ran")),
+        Some(MigrationStage::Done) => (Errand::Migrate, Some("after its migration")),
+        Some(MigrationStage::Reverts) => (Errand::Revert, Some("while its migration was being undone")),
+        Some(MigrationStage::Back) => (Errand::Revert, Some("on its way back to the old release")),
+        None => (Errand::Migrate, None),
+    };
+    let words = where_it_was.map(|place| {
+        let output = state_of_output(&pool.config, command.is_some());
+        format!("a deploy was interrupted {place} by the end of an earlier daemon, and the app stays suspended{output}; {DECIDE}")
+    });
+    let waits = waiting.or(words).filter(|_| pool.desired.running && pool.desired.is_suspended());
+    if let Some(process) = command {
+        pool.effects.order(Action::WatchCommand { process });
+    }
+    operations.go_on_waiting(waits, command.map(|process| (errand, process)));
+}
+
+fn state_of_output(config: &Config, ran: bool) -> String {
+    let file = Companion::Migration.path(&config.ipc_file);
+    if ran { format!("; what the command wrote is in {}", file.display()) } else { String::new() }
 }
 
 /// Whether a worker is known not to be of the generation in force.
@@ -102,9 +137,12 @@ fn is_of_another_generation(pool: &Pool, record: Option<&WorkerRecord>) -> bool 
 
 /// Undoes what an interrupted deploy has done to the symlink of the release, unless its workers had taken over.
 fn adopt_deploy(pool: &mut Pool, operations: &mut Operations, state: &State, finishes: bool) {
-    let Some(DeployRecord { link, swapped, undone }) = state.deploy.clone() else { return };
+    let Some(DeployRecord { link, swapped, undone, migration, waiting, .. }) = state.deploy.clone() else {
+        return;
+    };
     let stays = (swapped || finishes) && !undone;
-    if state.rollout.is_none() {
+    let waits = migration.is_some() && pool.desired.is_suspended();
+    if state.rollout.is_none() && waiting.is_none() && !waits {
         let ending = if stays { "its workers stay" } else { "it was undone" };
         let note = format!("a deploy was interrupted by the end of an earlier daemon; {ending}");
         tracing::warn!("{note}");

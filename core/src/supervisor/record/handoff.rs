@@ -52,6 +52,7 @@ pub(in crate::supervisor) fn hand_off(
         reload_wanted,
         guessing: pool.adopted_by_links,
         note: operations.note().map(str::to_owned),
+        waiting: operations.waits_for_person().map(str::to_owned),
         announcements: announcements.map(Into::into),
         restart: operations.restart_after_upgrade(),
         retirements: operations.retirements(),
@@ -93,6 +94,7 @@ pub(in crate::supervisor) fn take_over(
         reload_wanted,
         guessing,
         note,
+        waiting,
         announcements: announced,
         restart,
         retirements,
@@ -131,6 +133,7 @@ pub(in crate::supervisor) fn take_over(
     let queue = if defect!(HandoffLosesQueue) { Vec::new() } else { queue };
     operations.restore(&mut pool.requests, queue, reload_wanted, retirements);
     operations.set_note(note);
+    operations.go_on_waiting(waiting, None);
     pool.adopted_by_links = guessing;
     let announced = announced.filter(|_| !defect!(HandoffForgetsAnnouncements));
     if let (Some(announcements), Some(announced)) = (announcements, announced) {

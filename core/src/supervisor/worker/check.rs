@@ -20,6 +20,8 @@ pub(in crate::supervisor) struct Check {
     failures: u32,
     /// Why it has to be replaced.
     reason: Option<String>,
+    /// What has it checked: a key of the configuration, or an option.
+    origin: &'static str,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +48,13 @@ pub(in crate::supervisor) enum Todo {
 impl Check {
     /// The first question comes after one interval.
     pub fn begin(now: Time, health: &Health) -> Self {
-        Self { step: Step::Rests { ask: now + health.interval }, failures: 0, reason: None }
+        let step = Step::Rests { ask: now + health.interval };
+        Self { step, failures: 0, reason: None, origin: "health.path" }
+    }
+
+    /// A deploy watches the worker: the first question comes at once.
+    pub fn begin_for_deploy(now: Time) -> Self {
+        Self { step: Step::Rests { ask: now }, failures: 0, reason: None, origin: "--health" }
     }
 
     pub fn deadline(&self) -> Option<Time> {
@@ -115,7 +123,7 @@ impl Check {
         let path = health.path.as_deref().unwrap_or("/");
         let times =
             if self.failures == 1 { String::new() } else { format!(" {} times in a row", self.failures) };
-        let reason = format!("GET {path} failed{times} (health.path): {what}");
+        let reason = format!("GET {path} failed{times} ({}): {what}", self.origin);
         self.step = Step::Failed;
         self.reason = Some(reason.clone());
         Todo::Replace(reason)

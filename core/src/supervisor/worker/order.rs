@@ -1,6 +1,6 @@
 //! The order to start a worker: program, arguments, environment.
 
-use crate::action::SpawnOrder;
+use crate::action::{CommandOrder, SpawnOrder};
 use crate::config::{Config, Program, fill};
 use crate::id::WorkerId;
 use crate::release::Release;
@@ -32,15 +32,12 @@ pub(in crate::supervisor) fn spawn_order(
             argv
         }
     };
-    let named = config.env.pass.iter().map(String::as_str);
-    let passed = ALWAYS_PASSED.into_iter().chain(named).filter(|name| !NEVER_PASSED.contains(name));
-    let pass = passed.map(str::to_owned).collect();
     SpawnOrder {
         worker: id,
         argv,
         cwd: release.map_or_else(|| config.cwd.clone(), |release| release.dir.clone()),
-        pass,
-        set: config.env.set.iter().map(|(name, value)| (name.clone(), fill(value, &slot, &socket))).collect(),
+        pass: passed(config),
+        set: set(config, &slot, &socket),
         env_files: if release.is_some() { Vec::new() } else { config.env_files.clone() },
         overrides: overrides(id, worker, config, release, &socket),
         stdout: config.options.stdout.clone(),
@@ -48,6 +45,34 @@ pub(in crate::supervisor) fn spawn_order(
         listeners: worker.listeners().to_vec(),
         ready: config.options.ready,
     }
+}
+
+/// The order to run a command with the environment that workers of `release` get, but for what each of them is told about itself.
+pub(in crate::supervisor) fn command_order(
+    command: &str,
+    config: &Config,
+    release: Option<&Release>,
+) -> CommandOrder {
+    CommandOrder {
+        command: command.to_owned(),
+        cwd: release.map_or_else(|| config.cwd.clone(), |release| release.dir.clone()),
+        pass: passed(config),
+        set: set(config, "migration", ""),
+        env_files: if release.is_some() { Vec::new() } else { config.env_files.clone() },
+        overrides: release.map(|release| release.env.clone()).unwrap_or_default(),
+    }
+}
+
+/// Names of variables that are passed on from the daemon's environment.
+fn passed(config: &Config) -> Vec<String> {
+    let named = config.env.pass.iter().map(String::as_str);
+    let passed = ALWAYS_PASSED.into_iter().chain(named).filter(|name| !NEVER_PASSED.contains(name));
+    passed.map(str::to_owned).collect()
+}
+
+/// Variables that the configuration sets.
+fn set(config: &Config, slot: &str, socket: &str) -> Vec<(String, String)> {
+    config.env.set.iter().map(|(name, value)| (name.clone(), fill(value, slot, socket))).collect()
 }
 
 /// What `{slot}` stands for.

@@ -57,6 +57,9 @@ impl World {
     }
 
     pub(crate) fn check_spawned(&mut self, worker: Worker) {
+        if self.processes.get(worker).is_some_and(|process| !process.suspended) {
+            self.check_may_begin(worker);
+        }
         let Some(process) = self.processes.get(worker) else { return };
         if !process.suspended && self.oracle.suspended && self.oracle.lifting == 0 {
             self.violated(format_args!("{worker} is started unsuspended while the app is suspended"));
@@ -83,6 +86,9 @@ impl World {
     }
 
     pub(crate) fn check_told(&mut self, worker: Worker, message: &ToWorker) {
+        if matches!(message, ToWorker::Resume { .. }) {
+            self.check_may_begin(worker);
+        }
         match message {
             ToWorker::Resume { .. } if self.oracle.suspended && self.oracle.lifting == 0 => {
                 self.violated(format_args!("{worker} is told to resume while the app is suspended"));

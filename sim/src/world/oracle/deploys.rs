@@ -19,6 +19,8 @@ pub(crate) struct Deploy {
     pub release: Option<usize>,
     asked: Time,
     watch: Duration,
+    /// It has a migration: the old workers go before that.
+    migrates: bool,
     /// Who served one slot only, by slot.
     former: BTreeMap<SlotIndex, Worker>,
     /// What the symlink named before.
@@ -36,7 +38,7 @@ impl World {
         let release = options.release.as_deref().and_then(crate::world::releases::number_of);
         self.oracle.unfinished = None;
         // One whose workers serve for good waits for the old ones only, and the next may begin.
-        let open = |deploy: &Deploy| !deploy.confirmed && !deploy.watch.is_zero();
+        let open = |deploy: &Deploy| deploy.migrates || !deploy.confirmed && !deploy.watch.is_zero();
         if self.oracle.deploy.as_ref().is_some_and(open) {
             return;
         }
@@ -52,6 +54,7 @@ impl World {
             release,
             asked: self.agenda.now(),
             watch: options.watch,
+            migrates: options.migration.is_some(),
             former: served,
             before: self.releases.current(),
             moved: false,
@@ -69,7 +72,12 @@ impl World {
         let now = self.agenda.now();
         let Some(deploy) = self.oracle.deploy.as_mut().filter(|deploy| deploy.to == *to) else { return };
         match news.step {
-            DeployStep::Switched | DeployStep::RollingBack => {}
+            DeployStep::Switched
+            | DeployStep::Migrating
+            | DeployStep::Output
+            | DeployStep::Migrated
+            | DeployStep::Reverting
+            | DeployStep::RollingBack => {}
             DeployStep::Watching => deploy.watching = Some(now),
             DeployStep::Confirmed => {
                 deploy.confirmed = true;
@@ -81,6 +89,8 @@ impl World {
 
     fn check_confirmed(&mut self, since: Option<Time>, watch: Duration, asked: Time) {
         let Some(since) = since else { return };
+        // One that broke while it was suspended has gone in favour of another.
+        let migrates = self.oracle.deploy.as_ref().is_some_and(|deploy| deploy.migrates);
         let former = self.oracle.deploy.iter().flat_map(|deploy| deploy.former.values());
         let taken = former.filter_map(|old| self.processes.get(*old)?.known.unlinked).max();
         let took = taken.map(|taken| self.agenda.now().since(taken));
@@ -90,7 +100,8 @@ impl World {
         }
         let died = self.processes.iter().find(|(_, process)| {
             let new = process.plan.spawned >= asked && process.known.unlinked.is_none();
-            let known = process.known.published && process.known.exited;
+            let replaced = migrates && process.known.told_to_go();
+            let known = process.known.published && process.known.exited && !replaced;
             new && known && process.ended_at().is_some_and(|at| at >= since)
         });
         if let Some((worker, _)) = died {
@@ -106,6 +117,10 @@ impl World {
         let Some(deploy) = self.oracle.deploy.take() else { return };
         let failed = matches!(reply.code, Some(Code::StartFailed | Code::RolledBack));
         self.releases.deployed(!failed);
+        if reply.code == Some(Code::NotRolledBack) {
+            // The new release serves on, or a person decides.
+            return;
+        }
         if reply.errors.is_empty() {
             self.marks.count("a deploy is done");
         }
@@ -126,7 +141,7 @@ impl World {
 
     /// The links name the old workers that are well.
     fn check_rolled_back(&mut self, deploy: &Deploy, reply: &Reply) {
-        if reply.code != Some(Code::RolledBack) {
+        if reply.code != Some(Code::RolledBack) || deploy.migrates {
             return;
         }
         self.marks.count("a deploy is rolled back");
@@ -162,7 +177,8 @@ impl World {
     pub(crate) fn check_not_needed(&mut self, worker: Worker, what: &str) {
         let Some(deploy) = &self.oracle.deploy else { return };
         let old = deploy.former.values().any(|old| *old == worker);
-        let open = !deploy.watch.is_zero() && !deploy.confirmed && !self.oracle.in_doubt();
+        let open =
+            !deploy.watch.is_zero() && !deploy.migrates && !deploy.confirmed && !self.oracle.in_doubt();
         let well = self.processes.get(worker).is_some_and(|process| self.is_well(process));
         if old && open && well {
             self.violated(format_args!("{worker} is {what} while it may be needed again"));
@@ -185,7 +201,7 @@ impl World {
             let mut former = deploy.former.values().filter_map(|worker| self.processes.get(*worker));
             former.any(|process| process.plan.release == release)
         };
-        let known = !deploy.moved && !self.deaths.stale && !self.deaths.forgot;
+        let known = !deploy.migrates && !deploy.moved && !self.deaths.stale && !self.deaths.forgot;
         self.oracle.unfinished =
             deploy.release.filter(|release| known && *release != deploy.before && !ran(*release));
     }

@@ -5,6 +5,7 @@ mod deploys;
 pub(crate) mod known;
 mod links;
 mod loss_cause;
+mod migrations;
 mod quiescence;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -18,6 +19,7 @@ use nodesockd_core::id::SlotIndex;
 use nodesockd_core::wire::{FromWorker, Request};
 
 use deploys::Deploy;
+use migrations::Migrations;
 
 use crate::world::files::{Entry, Files};
 use crate::world::process::Processes;
@@ -75,6 +77,8 @@ pub(crate) struct Oracle {
     pub given_up: BTreeSet<SlotIndex>,
     /// The deploy in progress, as far as its client knows.
     pub deploy: Option<Deploy>,
+    /// Migrations of deploys.
+    pub migrations: Migrations,
     /// The release of a deploy during which the daemon died, and nothing was asked for since.
     pub unfinished: Option<usize>,
     /// Links and sockets that somebody else removed, and that the daemon has not made again.
@@ -121,6 +125,7 @@ impl Oracle {
             unswapped: BTreeSet::new(),
             given_up: BTreeSet::new(),
             deploy: None,
+            migrations: Migrations::default(),
             unfinished: None,
             spoiled: BTreeSet::new(),
         }
@@ -304,6 +309,9 @@ impl World {
             | Event::ReleaseChecked { .. }
             | Event::ReleaseLinkFound { .. }
             | Event::ReleaseLinkSwitched { .. }
+            | Event::CommandStarted { .. }
+            | Event::CommandWrote { .. }
+            | Event::CommandEnded { .. }
             | Event::Surveyed(_)
             | Event::Unwatched { .. }
             | Event::Restored { .. }
@@ -321,6 +329,7 @@ impl World {
 
     /// `number`: requests are numbered in the order in which they were made.
     pub(crate) fn promise_on_request(&mut self, number: u64, request: &Request) {
+        self.person_decides(request);
         let oracle = &mut self.oracle;
         if let Request::Start(options) | Request::Restart { options, .. } = request {
             oracle.attempts = oracle.attempts.max(options.max_attempts.map_or(0, NonZeroU32::get));
