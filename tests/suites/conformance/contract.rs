@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use nodesockd_core::Event;
+use nodesockd_core::action::CommandSignal;
 use nodesockd_core::action::WorkerSignal::{KillGroup, Terminate};
 use nodesockd_core::backend::Backend as _;
 use nodesockd_core::config::Symlinks::{Absolute, Relative};
@@ -13,7 +14,7 @@ use nodesockd_core::survey::{Own, Sight};
 use nodesockd_core::wire::{FromWorker, ToWorker};
 use nodesockd_sim::Left;
 
-use crate::stage::{Part, Stage, about, pattern};
+use crate::stage::{Errand, Part, Stage, about, pattern};
 
 /// Nothing more is heard of a worker that has come to its end: not until another one has come and gone.
 async fn is_over(stage: &mut impl Stage, worker: nodesockd_core::id::WorkerId) {
@@ -385,4 +386,33 @@ pub async fn a_deadline_is_kept(stage: &mut impl Stage) {
     assert_eq!(stage.end(worker, process).await, ExitStatus::Code(0));
     let now = stage.backend().now();
     assert_eq!(stage.backend().next(Some(now)).await, None);
+}
+
+pub async fn a_command_tells_what_it_writes_and_then_its_end(stage: &mut impl Stage) {
+    for (errand, code) in [(Errand::Succeeds, 0), (Errand::Fails, 1)] {
+        let process = stage.run(errand);
+        let lines = vec!["half of it is done".to_owned()];
+        let wrote = Event::CommandWrote { process, lines };
+        let ended = Event::CommandEnded { process, status: ExitStatus::Code(code) };
+        assert_eq!(stage.course(process).await, [wrote, ended]);
+    }
+}
+
+pub async fn a_command_is_ended_by_signals(stage: &mut impl Stage) {
+    for (signal, number) in [(CommandSignal::Terminate, 15), (CommandSignal::Kill, 9)] {
+        let process = stage.run(Errand::TakesLong);
+        stage.backend().signal_command(process, signal);
+        let ended = Event::CommandEnded { process, status: ExitStatus::Signal(number) };
+        assert_eq!(stage.course(process).await.last(), Some(&ended));
+        // Nobody gets it any more.
+        stage.backend().signal_command(process, signal);
+    }
+}
+
+pub async fn a_command_that_has_ended_is_told_to_whoever_watches_it(stage: &mut impl Stage) {
+    let process = stage.run(Errand::Succeeds);
+    stage.course(process).await;
+    stage.backend().watch_command(process);
+    let ended = Event::CommandEnded { process, status: ExitStatus::Unknown };
+    assert_eq!(stage.course(process).await, [ended]);
 }

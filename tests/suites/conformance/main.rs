@@ -43,4 +43,7 @@ clauses![
     a_sweep_takes_what_is_of_no_use,
     a_state_file_is_replaced_and_removed,
     a_deadline_is_kept,
+    a_command_tells_what_it_writes_and_then_its_end,
+    a_command_is_ended_by_signals,
+    a_command_that_has_ended_is_told_to_whoever_watches_it,
 ];

@@ -14,7 +14,7 @@ use nodesockd_os::{Backend, Setup};
 use nodesockd_sim::Left;
 use tempfile::TempDir;
 
-use crate::stage::{Part, Stage, ids, pattern};
+use crate::stage::{Errand, Part, Stage, ids, pattern};
 
 /// Plays the parts that talk. Its argument says in which way it deviates.
 const WORKER: &str = r#"
@@ -117,6 +117,15 @@ impl Stage for Real {
             Part::Missing => vec!["./missing".into()],
         };
         (argv, self.folder.path().to_owned())
+    }
+
+    fn command(&self, errand: Errand) -> String {
+        let end = match errand {
+            Errand::Succeeds => "",
+            Errand::Fails => "; exit 1",
+            Errand::TakesLong => "; exec sleep 600",
+        };
+        format!("echo half of it is done{end}")
     }
 
     fn put(&mut self, name: &str, left: Left<'_>) {

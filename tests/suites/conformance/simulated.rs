@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use nodesockd_core::id::Ids;
 use nodesockd_sim::{Behaviour, Bench, Call, Death, Left, Settings, bench};
 
-use crate::stage::{Part, Stage, ids};
+use crate::stage::{Errand, Part, Stage, ids};
 
 pub struct Simulated<B> {
     bench: B,
@@ -46,6 +46,14 @@ impl<B: Bench> Stage for Simulated<B> {
         };
         deviations.into_iter().for_each(|behaviour| self.bench.deviate(behaviour));
         (vec!["node".into()], PathBuf::from("/run/app"))
+    }
+
+    fn command(&self, errand: Errand) -> String {
+        match errand {
+            Errand::Succeeds => "Migrate 6 Succeeds".to_owned(),
+            Errand::Fails => "Migrate 6 Fails".to_owned(),
+            Errand::TakesLong => "Migrate 600000 Succeeds".to_owned(),
+        }
     }
 
     fn put(&mut self, name: &str, left: Left<'_>) {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nodesockd_core::Event;
-use nodesockd_core::action::SpawnOrder;
+use nodesockd_core::action::{CommandOrder, SpawnOrder};
 use nodesockd_core::backend::Backend;
 use nodesockd_core::config::{Output, Ready, SocketPattern};
 use nodesockd_core::event::ExitStatus;
@@ -37,6 +37,17 @@ pub enum Part {
     Missing,
 }
 
+/// What a command of a deploy does; it writes `half of it is done` on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Errand {
+    /// Exits with 0.
+    Succeeds,
+    /// Exits with 1.
+    Fails,
+    /// Takes ten minutes, and heeds SIGTERM.
+    TakesLong,
+}
+
 /// One backend with a `tmpDir` of its own.
 pub trait Stage {
     type Backend: Backend;
@@ -46,6 +57,8 @@ pub trait Stage {
     fn ids(&mut self) -> &mut Ids;
     /// The program that plays a part, and where it runs. What is told here goes for the worker that is spawned next.
     fn casts(&mut self, part: Part) -> (Vec<String>, PathBuf);
+    /// The command, for the shell, that does this.
+    fn command(&self, errand: Errand) -> String;
     /// Somebody else puts a file into `tmpDir`, takes one out of it, looks.
     fn put(&mut self, name: &str, left: Left<'_>);
     fn take(&mut self, name: &str);
@@ -82,6 +95,25 @@ pub trait Stage {
             listeners: Vec::new(),
             ready: Ready::Report,
         }
+    }
+
+    /// A command that runs.
+    fn run(&mut self, errand: Errand) -> Process {
+        let (_, cwd) = self.casts(Part::Serves);
+        let order = CommandOrder {
+            command: self.command(errand),
+            cwd,
+            pass: vec!["PATH".into()],
+            set: Vec::new(),
+            env_files: Vec::new(),
+            overrides: Vec::new(),
+        };
+        self.backend().run_command(&order).expect("a process")
+    }
+
+    /// All facts about a command up to its end.
+    async fn course(&mut self, command: Process) -> Vec<Event> {
+        self.until(|event| matches!(event, Event::CommandEnded { process, .. } if *process == command)).await
     }
 
     fn spawn(&mut self, part: Part) -> (WorkerId, Process) {

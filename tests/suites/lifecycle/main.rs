@@ -7,4 +7,5 @@ mod deploys;
 mod dev_server;
 mod failures;
 mod leader;
+mod migrating;
 mod releases;
