@@ -81,6 +81,24 @@ fn a_worker_that_dies_while_it_is_watched_brings_the_old_one_back() {
 }
 
 #[test]
+fn workers_that_fail_the_check_of_a_deploy_bring_the_old_ones_back() {
+    let app = released();
+    let daemon = start(&app);
+    let old = daemon.status().slot(0).process();
+    let deploy = |path: &str, watch: &str| {
+        app.cli(&["deploy", "--release", "releases/2", "--health", path, "--watch", watch])
+    };
+    let failed = deploy("/nowhere", "1h");
+    assert_eq!(failed.code, 7, "{failed}");
+    assert!(failed.stderr.contains("GET /nowhere") && failed.stderr.contains("404"), "{failed}");
+    assert_eq!((running(&app), current(&app)), (expected(&app, 1), "releases/1".into()));
+    assert_eq!(http::get(&app.link(0), "/").json()["pid"], old.pid);
+    let done = deploy("/", "1s");
+    assert_eq!(done.code, 0, "{done}");
+    assert_eq!((running(&app), current(&app)), (expected(&app, 2), "releases/2".into()));
+}
+
+#[test]
 fn a_release_that_does_not_start_changes_nothing() {
     let app = released();
     let daemon = start(&app);
