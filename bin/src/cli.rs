@@ -31,7 +31,7 @@ Exit codes:
   4  the daemon cannot be reached
   5  another operation is in progress
   6  workers failed to start; the old ones still serve
-  7  a deploy failed after its workers had taken over; it was rolled back unless the message says otherwise
+  7  a deploy failed after its workers had taken over; see its message
   8  time-out
   9  not permitted
 

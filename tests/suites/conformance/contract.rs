@@ -37,7 +37,7 @@ pub async fn a_worker_reports_and_its_exit_is_told_once(stage: &mut impl Stage) 
             stage.next().await,
             Event::Received {
                 worker,
-                message: FromWorker::Online { suspended, heartbeat: true, leads: None }
+                message: FromWorker::Online { suspended, heartbeat: true, leads: Some(false) }
             }
         );
         assert!(stage.holds(&pattern().socket(worker)), "online, and does not listen");
@@ -146,6 +146,17 @@ pub async fn pings_are_answered_by_their_numbers(stage: &mut impl Stage) {
     assert_eq!(stage.end(worker, process).await, ExitStatus::Code(0));
 }
 
+pub async fn words_about_who_leads_are_confirmed_by_their_terms(stage: &mut impl Stage) {
+    let (worker, process) = stage.online(Part::Serves).await;
+    for (leads, term) in [(true, 4), (false, 9)] {
+        stage.backend().tell(worker, None, &ToWorker::Leader { leads, term });
+        let confirmed = FromWorker::Leader { leads, term };
+        assert_eq!(stage.next().await, Event::Received { worker, message: confirmed });
+    }
+    stage.backend().tell(worker, None, &ToWorker::Shutdown);
+    assert_eq!(stage.end(worker, process).await, ExitStatus::Code(0));
+}
+
 pub async fn the_kernel_tells_what_a_process_does(stage: &mut impl Stage) {
     let (worker, process) = stage.online(Part::Serves).await;
     let vitals = stage.backend().examine(worker, process).expect("it lives");
@@ -180,7 +191,7 @@ pub async fn facts_of_one_worker_come_in_order(stage: &mut impl Stage) {
     assert_eq!(
         life[..2],
         [
-            said(FromWorker::Online { suspended: false, heartbeat: true, leads: None }),
+            said(FromWorker::Online { suspended: false, heartbeat: true, leads: Some(false) }),
             said(FromWorker::Broken { reason })
         ]
     );

@@ -29,6 +29,7 @@ clauses![
     a_worker_that_ignores_sigterm_is_killed_with_its_group,
     messages_reach_the_worker_and_answers_come_back,
     pings_are_answered_by_their_numbers,
+    words_about_who_leads_are_confirmed_by_their_terms,
     the_kernel_tells_what_a_process_does,
     a_closed_channel_is_told_once,
     facts_of_one_worker_come_in_order,

@@ -31,7 +31,7 @@ if part == "ignores-sigterm":
 server = socket.socket(socket.AF_UNIX)
 server.bind(os.environ["NODESOCKD_SOCKET_PATH"])
 server.listen(16)
-say(type="online", data={"suspended": os.environ["NODESOCKD_SUSPENDED"] == "true", "heartbeat": True})
+say(type="online", data={"suspended": os.environ["NODESOCKD_SUSPENDED"] == "true", "heartbeat": True, "leader": False})
 if part == "breaks":
     say(type="broken", data={"reason": "out of memory soon"})
     sys.exit(3)
@@ -41,6 +41,8 @@ for line in channel.makefile():
         say(type="reply", requestId=frame["id"], data={"data": 1}, done=True)
     elif frame["type"] == "ping":
         say(type="pong", data={"seq": frame["data"]["seq"]})
+    elif frame["type"] == "leader":
+        say(type="leader", data=frame["data"])
     elif frame["type"] == "shutdown":
         sys.exit(0)
 "#;

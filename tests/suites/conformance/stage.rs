@@ -127,7 +127,7 @@ pub trait Stage {
         let (worker, process) = self.spawn(part);
         let online = Event::Received {
             worker,
-            message: FromWorker::Online { suspended: false, heartbeat: true, leads: None },
+            message: FromWorker::Online { suspended: false, heartbeat: true, leads: Some(false) },
         };
         self.until(|event| *event == online).await;
         (worker, process)

@@ -225,7 +225,7 @@ fn missing_daemon_is_found() {
     host.finds(
         "a migration that was forgotten",
         "daemon",
-        &["suspended: requests wait", "`nodesockd resume`"],
+        &["has been suspended for", "`nodesockd resume`"],
     );
     assert_eq!(host.app.cli(&["resume"]).code, 0);
 
