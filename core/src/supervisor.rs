@@ -420,7 +420,7 @@ impl Supervisor {
         boot::start_waiting(&mut self.pool, new.map(|rollout| (&rollout.config, &rollout.generation)), slots);
         look.extend(&mut self.pool, self.operations.is_swapping());
         sockets::close_unneeded(&mut self.pool, &look.listeners);
-        suspension::follow(&mut self.pool);
+        suspension::follow(&mut self.pool, self.operations.words());
         self.dev_server.update(&mut self.pool);
         vacancies::note_service(&mut self.pool, &look.slots);
         leaders::settle(&mut self.pool, &look.slots);

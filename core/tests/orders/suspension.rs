@@ -5,7 +5,7 @@ use std::time::Duration;
 use nodesockd_core::event::Queue;
 use nodesockd_core::id::{BootId, SlotIndex};
 use nodesockd_core::supervisor::Daemon;
-use nodesockd_core::wire::{FromWorker, Request, SuspensionStatus};
+use nodesockd_core::wire::{FromWorker, Request, StartOptions, SuspensionStatus};
 use nodesockd_core::{Action, Event, Supervisor};
 
 use super::adoption::follow;
@@ -87,6 +87,16 @@ fn a_suspension_is_told_again_and_again() {
     assert!(lines[0].starts_with(first), "{lines:?}");
     desk.ask("q", Request::Resume);
     assert_eq!(warnings(|| desk.pass(10 * MINUTE)), [""; 0]);
+}
+
+#[test]
+fn what_is_in_progress_is_told_in_place_of_a_way_out() {
+    let mut desk = held("options.suspendWarning = 5000");
+    let lines = warnings(|| {
+        desk.ask("q", restart(StartOptions::default()));
+        desk.pass(Duration::from_secs(6));
+    });
+    assert!(lines.iter().any(|line| line.ends_with("requests wait: a restart is in progress")), "{lines:?}");
 }
 
 #[test]

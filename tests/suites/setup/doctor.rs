@@ -222,11 +222,7 @@ fn missing_daemon_is_found() {
     assert_eq!(host.app.cli(&["stop"]).code, 0);
     host.finds("nobody works", "daemon", &["no workers are running", "`nodesockd start`"]);
     assert_eq!(host.app.cli(&["start", "--suspended"]).code, 0);
-    host.finds(
-        "a migration that was forgotten",
-        "daemon",
-        &["has been suspended for", "`nodesockd resume`"],
-    );
+    host.finds("a migration that was forgotten", "daemon", &["has been suspended for", "`nodesockd resume`"]);
     assert_eq!(host.app.cli(&["resume"]).code, 0);
 
     daemon.die();

@@ -10,8 +10,8 @@ use crate::wire::SuspensionStatus;
 use super::Pool;
 use super::suspension_watch::{SuspensionWatch, Waiting};
 
-/// Begins, goes on with or ends the watch over a suspension.
-pub(in crate::supervisor) fn follow(pool: &mut Pool) {
+/// Begins, goes on with or ends the watch over a suspension. `in_progress`: what may end it by itself, in words.
+pub(in crate::supervisor) fn follow(pool: &mut Pool, in_progress: Option<&str>) {
     let (now, warning) = (pool.now(), pool.config.options.suspend_warning);
     let Some(suspension) = pool.desired.suspension.as_ref().filter(|_| pool.is_serving()) else {
         pool.suspension_watch = SuspensionWatch::default();
@@ -19,20 +19,25 @@ pub(in crate::supervisor) fn follow(pool: &mut Pool) {
     };
     pool.suspension_watch.goes_on(suspension.since, warning, now);
     if pool.suspension_watch.has_to_be_said(warning, now) {
-        say(pool, suspension);
+        say(pool, suspension, in_progress);
     }
     if pool.suspension_watch.has_to_be_counted(now) {
         count(pool);
     }
 }
 
-fn say(pool: &Pool, Suspension { since, by }: &Suspension) {
+fn say(pool: &Pool, Suspension { since, by }: &Suspension, in_progress: Option<&str>) {
     let minutes = pool.now().since(*since).as_secs_f64() / 60.0;
     let by = by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
     let waiting = pool.suspension_watch.total();
+    let way_out = match in_progress {
+        Some(words) => format!("{words} is in progress"),
+        None => {
+            "`nodesockd resume` lets them through, `nodesockd restart` replaces the suspended workers".into()
+        }
+    };
     tracing::warn!(
-        "the app has been suspended for {minutes:.1} min{by}, and {waiting} requests wait: `nodesockd resume` lets them \
-         through, `nodesockd restart` replaces the suspended workers"
+        "the app has been suspended for {minutes:.1} min{by}, and {waiting} requests wait: {way_out}"
     );
 }
 
