@@ -265,9 +265,8 @@ fn readiness(set: Set<Ready>, listen: Listen, report: &mut Report) -> Option<Rea
 }
 
 fn suspend_warning(given: Given<Duration>, report: &mut Report) -> Option<Duration> {
-    let off = matches!(&given, Given::Set(Set { value, .. }) if value.is_zero());
     let why = "more often than that, the log would be full of it; 0 turns it off";
-    let rare = off || health::at_least(1000, "`options.suspendWarning` must be 0 or", &given, why, report);
+    let rare = health::off_or_a_second("options.suspendWarning", &given, why, report);
     given.value().filter(|_| rare)
 }
 

@@ -13,8 +13,7 @@ pub(super) fn build(layer: HealthLayer, listen: Listen, report: &mut Report) -> 
     let HealthLayer { hang_timeout, path, interval, timeout, failures } = layer;
     // Shorter than this, a worker that only collects garbage would count as hung.
     let why = "collecting garbage alone may take longer; 0 turns it off";
-    let off = matches!(&hang_timeout, Given::Set(Set { value, .. }) if value.is_zero());
-    let hang = off || at_least(1000, "`health.hangTimeout` must be 0 or", &hang_timeout, why, report);
+    let hang = off_or_a_second("health.hangTimeout", &hang_timeout, why, report);
     let why = "more often than that, the checks would be a load of their own";
     let often = at_least(100, "`health.interval` must be", &interval, why, report);
     let why = "leave out `health.path` to have no checks";
@@ -36,8 +35,14 @@ pub(super) fn build(layer: HealthLayer, listen: Listen, report: &mut Report) -> 
     })
 }
 
+/// Whether a time is 0, which turns off what `key` is for, or at least a second.
+pub(super) fn off_or_a_second(key: &str, given: &Given<Duration>, why: &str, report: &mut Report) -> bool {
+    let off = matches!(given, Given::Set(Set { value, .. }) if value.is_zero());
+    off || at_least(1000, &format!("`{key}` must be 0 or"), given, why, report)
+}
+
 /// Whether a time is as long as it has to be; `must` begins the message if it is not.
-pub(super) fn at_least(ms: u64, must: &str, given: &Given<Duration>, why: &str, report: &mut Report) -> bool {
+fn at_least(ms: u64, must: &str, given: &Given<Duration>, why: &str, report: &mut Report) -> bool {
     let Given::Set(Set { value, place }) = given else { return true };
     if *value >= Duration::from_millis(ms) {
         return true;
