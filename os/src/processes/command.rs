@@ -127,8 +127,8 @@ impl Running {
                 let mut workers = children::workers();
                 pidfd.collect();
                 workers.remove(&pid);
-            }
-            if child {
+                // It looks at the same table.
+                drop(workers);
                 children::collect_orphans();
             }
             tell(tail.as_mut(), process, &facts).await;
