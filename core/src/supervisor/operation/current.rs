@@ -204,8 +204,7 @@ impl Operations {
     /// For how long the new workers of the deploy in progress are to be watched from now on, if they are.
     pub(super) fn watch_time(&self) -> Option<Duration> {
         let deployment = self.deployment.as_ref()?;
-        let goes_back = deployment.migration.as_ref().and_then(Migration::back).is_some();
-        (deployment.watch > Duration::ZERO && !goes_back).then_some(deployment.watch)
+        (deployment.watch > Duration::ZERO && !self.goes_back()).then_some(deployment.watch)
     }
 
     /// What the workers of the deploy in progress have to answer now.
@@ -218,6 +217,11 @@ impl Operations {
     /// The migration of the deploy in progress.
     pub(super) fn migration(&self) -> Option<&Migration> {
         self.deployment.as_ref()?.migration.as_ref()
+    }
+
+    /// The deploy in progress has a migration, and is being undone.
+    pub(super) fn goes_back(&self) -> bool {
+        self.migration().and_then(Migration::back).is_some()
     }
 
     pub(super) fn migration_mut(&mut self) -> Option<&mut Migration> {

@@ -43,8 +43,8 @@ const LINE: usize = 1000;
 
 /// The new workers have taken over, suspended, and nobody else is alive.
 pub(super) fn nobody_is_active(pool: &mut Pool, operations: &mut Operations, requesters: Vec<Requester>) {
-    let back = operations.migration().is_some_and(|migration| migration.back().is_some());
-    run(pool, operations, requesters, if back { Errand::Revert } else { Errand::Migrate });
+    let errand = if operations.goes_back() { Errand::Revert } else { Errand::Migrate };
+    run(pool, operations, requesters, errand);
 }
 
 /// Runs the migration, or what undoes it.
@@ -266,7 +266,7 @@ pub(super) fn resumed(
     end: &Confirmations,
 ) -> Progress {
     let complaints = resume::complaints(pool, end);
-    if operations.migration().is_some_and(|migration| migration.back().is_some()) {
+    if operations.goes_back() {
         let errors = complaints.into_iter().map(|(_, words)| words).collect();
         answer::went_back(pool, operations, requesters, errors);
         return Progress::Ended;

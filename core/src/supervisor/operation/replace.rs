@@ -290,7 +290,7 @@ pub(in crate::supervisor) fn abandon(
         Some(failure) => vec![failure],
         None => rollout.failed.iter().map(describe).collect(),
     };
-    if operations.migration().is_some_and(|migration| migration.back().is_some()) {
+    if operations.goes_back() {
         let why = format!("the old release cannot be started: {}", errors.join("; "));
         return answer::stuck(pool, operations, requesters, &why);
     }

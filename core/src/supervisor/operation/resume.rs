@@ -30,9 +30,7 @@ pub(in crate::supervisor) fn resume(pool: &mut Pool, operations: &mut Operations
 /// Ends the suspension: workers in slots are told. Returns whose word has to be waited for.
 pub(super) fn lift(pool: &mut Pool) -> Confirmations {
     pool.desired.suspension = None;
-    let suspended = |id: &WorkerId| pool.workers.get(*id).is_some_and(Worker::is_suspended);
-    let owners: Vec<WorkerId> =
-        pool.slots.iter().filter_map(|(_, slot)| slot.owner()).filter(suspended).collect();
+    let owners = pool.suspended_owners();
     for owner in owners.iter().filter(|_| !defect!(ResumeTellsNobody)) {
         links::resume(pool, *owner);
     }

@@ -176,6 +176,12 @@ impl Pool {
         self.owner(slot).is_some_and(|(_, owner)| owner.is_healthy())
     }
 
+    /// Suspended workers that own a slot.
+    pub fn suspended_owners(&self) -> Vec<WorkerId> {
+        let suspended = |id: &WorkerId| self.workers.get(*id).is_some_and(Worker::is_suspended);
+        self.slots.iter().filter_map(|(_, slot)| slot.owner()).filter(suspended).collect()
+    }
+
     /// How long this worker may give no sign of life; `None` if that is not watched.
     pub fn hang_timeout(&self, worker: &Worker) -> Option<Duration> {
         self.config.hang_timeout(worker.health().has_heartbeat())

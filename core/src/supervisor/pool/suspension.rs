@@ -43,9 +43,7 @@ fn say(pool: &Pool, Suspension { since, by }: &Suspension, in_progress: Option<&
 
 /// Asks the kernel how much waits for each suspended worker that serves a slot.
 fn count(pool: &mut Pool) {
-    let suspended = |id: &WorkerId| pool.workers.get(*id).is_some_and(Worker::is_suspended);
-    let owners: Vec<WorkerId> =
-        pool.slots.iter().filter_map(|(_, slot)| slot.owner()).filter(suspended).collect();
+    let owners = pool.suspended_owners();
     pool.suspension_watch.retain(&owners);
     for worker in owners {
         let socket = pool.workers.get(worker).and_then(Worker::socket).map(ToString::to_string);
