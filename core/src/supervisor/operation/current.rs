@@ -214,6 +214,11 @@ impl Operations {
         self.deployment.as_ref().filter(|_| watched)?.health.clone()
     }
 
+    /// A deploy is in progress, and links can name its old workers again.
+    pub(super) fn keeps_old_workers(&self) -> bool {
+        self.deployment.as_ref().is_some_and(|deployment| deployment.old == OldWorkers::Kept)
+    }
+
     /// The migration of the deploy in progress.
     pub(super) fn migration(&self) -> Option<&Migration> {
         self.deployment.as_ref()?.migration.as_ref()

@@ -28,7 +28,7 @@ use super::begin::{refuse_while_busy, suspension};
 use super::deployment::{Course, Deployment, Migration, OldWorkers};
 use super::news::{tell, tell_all};
 use super::plan::{Plan, all_places};
-use super::replace::failed_worker;
+use super::replace::{describe_in_place, failed_worker};
 use super::requester::audience;
 use super::watch::{Rollback, Watch, let_go, roll_back};
 use super::{
@@ -169,9 +169,8 @@ pub(super) fn tell_watch(pool: &mut Pool, operations: &Operations) {
 fn watch_news(pool: &Pool, operations: &Operations) -> Option<DeployNews> {
     let Phase::Watching(Watch { until, .. }) = &operations.current()?.phase else { return None };
     let release = pool.generation.release.as_ref().map(|release| release.dir.clone()).unwrap_or_default();
-    let keeps = operations.deployment.as_ref().is_some_and(|deployment| deployment.old == OldWorkers::Kept);
     let news = DeployNews::new(DeployStep::Watching).of(&release).for_time(until.since(pool.now()));
-    Some(DeployNews { alone: !keeps, ..news })
+    Some(DeployNews { alone: !operations.keeps_old_workers(), ..news })
 }
 
 /// The new workers have been watched long enough: the old ones retire.
@@ -227,8 +226,7 @@ pub(in crate::supervisor) fn worker_failed(
         )
         | None => return Progress::GoesOn,
     }
-    let keeps = operations.deployment.as_ref().is_some_and(|deployment| deployment.old == OldWorkers::Kept);
-    if !keeps {
+    if !operations.keeps_old_workers() {
         let taken = operations.take(&mut pool.requests);
         let requesters = taken.map(|operation| operation.requesters).unwrap_or_default();
         return migrate::watch_failed(pool, operations, requesters, id, reason);
@@ -255,8 +253,7 @@ pub(super) fn rolled_back(
 ) {
     release_link::undo(pool, operations);
     let Rollback { failed, errors, .. } = rollback;
-    let place = failed.idx.map_or_else(|| "as a standby".to_owned(), |slot| format!("in slot {slot}"));
-    let words = format!("rolled back: worker {} {place}: {}", failed.id.short(), failed.reason);
+    let words = format!("rolled back: {}", describe_in_place(&failed));
     tracing::warn!("a deploy was {words}; the workers of generation {} serve", pool.generation.number);
     let mut reply = Reply::failed(Some(Code::RolledBack), std::iter::once(words).chain(errors).collect());
     reply.body = Some(Body::Failed(vec![failed]));

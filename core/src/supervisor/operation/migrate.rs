@@ -31,7 +31,7 @@ use super::confirmations::Confirmations;
 use super::deployment::{Back, BackStep, Course, Migration};
 use super::news::{tell, tell_all};
 use super::plan::{Plan, all_places};
-use super::replace::{failed_worker, roll_out};
+use super::replace::{describe_in_place, failed_worker, roll_out};
 use super::watch::Watch;
 use super::{
     Kind, Operation, Operations, Phase, Progress, Requester, answer, begin, done, release_link, resume,
@@ -300,8 +300,7 @@ pub(super) fn watch_failed(
     reason: &str,
 ) -> Progress {
     let failed = failed_worker(pool, id, reason);
-    let place = failed.idx.map_or_else(|| "as a standby".to_owned(), |slot| format!("in slot {slot}"));
-    let reason = format!("worker {} {place}: {reason}", id.short());
+    let reason = describe_in_place(&failed);
     if operations.migration().is_some() {
         return go_back(pool, operations, requesters, reason, Some(failed));
     }
