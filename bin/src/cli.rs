@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::error::ErrorKind;
-use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use nodesockd_core::config::DevAddress;
 use nodesockd_core::wire::Json;
 
@@ -195,7 +195,12 @@ pub enum ClientCommand {
     ///
     /// New workers are started beside the old ones. When all are online they take over, and the old ones finish what
     /// they have begun. If one cannot be started, the old ones stay and the exit code is 6.
-    #[command(after_help = "Example:\n  nodesockd restart --suspended && ./migrate && nodesockd resume")]
+    ///
+    /// With --suspended, the new workers wait until `resume`, so that a migration can run when no old worker is left. --for and --then
+    /// say what becomes of that if nobody comes back.
+    #[command(
+        after_help = "Examples:\n  nodesockd restart\n  nodesockd restart --suspended --for 10m --then rollback && ./migrate && nodesockd resume"
+    )]
     Restart(RestartArgs),
     /// Deploy a release: switch to it, watch it, and go back if its workers fail
     ///
@@ -416,6 +421,21 @@ pub struct RestartArgs {
     /// Return when the new workers serve, and let the old ones finish meanwhile
     #[arg(long, conflicts_with = "suspended")]
     pub no_wait: bool,
+    /// How long the app may stay suspended, from when this command returns: 10m, 90s; for ever unless given
+    #[arg(long = "for", value_name = "TIME", value_parser = duration, requires_all = ["suspended", "then"])]
+    pub expires: Option<Duration>,
+    /// What is done after that: resume the new workers, or go back to the old release
+    #[arg(long, value_name = "resume|rollback", requires = "expires")]
+    pub then: Option<Then>,
+}
+
+/// What ends a suspension that nobody has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Then {
+    /// The suspended workers begin
+    Resume,
+    /// Workers of the release that served before are started
+    Rollback,
 }
 
 /// Arguments of `deploy`.

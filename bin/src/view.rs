@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use nodesockd_core::asker::Asker;
+use nodesockd_core::expiry::Ending;
 use nodesockd_core::wire::{DeployNews, FailedWorker, Json, Progress};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -63,6 +64,12 @@ pub struct SuspensionView {
     /// Slots whose accept queue is full.
     #[serde(default)]
     pub full: Vec<u32>,
+    /// When it ends by itself, in milliseconds since the epoch.
+    #[serde(default)]
+    pub ends_ts: Option<u64>,
+    /// What is done then.
+    #[serde(default)]
+    pub then: Option<Ending>,
 }
 
 /// A worker in [`StatusView`].

@@ -224,6 +224,8 @@ defects! {
     MigratesActive,
     /// A deploy that can neither be finished nor undone does not say that it waits for a person.
     StuckDeploySilent,
+    /// A suspension that nobody ends lasts for ever, whatever was asked for.
+    SuspensionNeverExpires,
     /// A daemon that follows one that died during a migration does not know of that.
     MigrationForgotten,
     /// Failures of workers are not counted.

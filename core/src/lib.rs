@@ -49,6 +49,7 @@ pub mod config;
 pub mod driver;
 pub mod env_file;
 pub mod event;
+pub mod expiry;
 pub mod frame;
 pub mod handoff;
 pub mod id;

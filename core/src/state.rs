@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::asker::Asker;
 use crate::config::{MAX_WORKERS, SocketPattern};
+use crate::expiry::Expiry;
 use crate::id::{Process, SlotIndex, WorkerId};
 use crate::release::{Release, ReleaseLink};
 use crate::time::Time;
@@ -220,6 +221,15 @@ pub struct SuspensionRecord {
     /// By whom, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<Asker>,
+    /// The release that served before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former: Option<Release>,
+    /// How it ends if nobody ends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expiry: Option<Expiry>,
+    /// When that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<Time>,
 }
 
 /// A deploy in the state file.

@@ -67,7 +67,7 @@ pub use timer::Timer;
 use announce::Announcements;
 use dev_server::DevServer;
 use goal::Life;
-use operation::{Operations, Step, advance, begin, deploy, locate, migrate, replace, upgrade};
+use operation::{Operations, Step, advance, begin, deploy, expiry, locate, migrate, replace, upgrade};
 use pool::look::Look;
 use pool::{
     Pool, boot, health, leadership as leaders, limits, links, neighbours, remains, retire, sockets, surplus,
@@ -281,7 +281,10 @@ impl Supervisor {
             }
             Event::Disconnected { conn } => self.disconnected(conn),
             Event::Signalled { signal } => commands::signalled(pool, operations, signal),
-            Event::ReleaseLocated { named } => locate::located(pool, operations, named),
+            Event::ReleaseLocated { named } => {
+                let progress = locate::located(pool, operations, named);
+                begin::next_if_ended(pool, operations, progress);
+            }
             Event::ReleaseChecked { stand_in } => locate::checked(pool, stand_in),
             Event::ReleaseLinkFound { result } => {
                 let progress = deploy::link_found(pool, operations, result);
@@ -407,6 +410,7 @@ impl Supervisor {
         }
         self.upkeep.order(&mut self.pool.effects);
         self.try_installed_program();
+        expiry::expire(&mut self.pool, &mut self.operations);
         limits::replace_next(&mut self.pool, self.operations.words().is_none());
         let mut look = Look::begin(&mut self.pool, self.operations.is_swapping());
         sockets::close_unneeded(&mut self.pool, &look.listeners);

@@ -98,6 +98,10 @@ export interface StartOptions {
 }
 
 export interface RestartOptions extends StartOptions {
+  /** How long the app may stay suspended, in milliseconds, from when this resolves. Only with `suspended` and `then`. */
+  for?: number;
+  /** What is done after that: the new workers are resumed, or the release that served before is started again. */
+  then?: 'resume' | 'rollback';
   /** Upgrade the daemon first if it is older than this library. */
   upgrade?: boolean;
   /** The same, if it is older than this. */

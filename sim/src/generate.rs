@@ -6,6 +6,7 @@
 use std::num::NonZeroU32;
 
 use fastrand::Rng;
+use nodesockd_core::expiry::Ending;
 
 use crate::daemon_death::DaemonDeath;
 use crate::faults::{
@@ -95,6 +96,7 @@ impl Swarm {
         limits(&mut Rng::with_seed(seed.rotate_left(28)), &mut scenario, &mut faults);
         leading(&mut Rng::with_seed(seed.rotate_left(44)), &mut faults);
         migrating(&mut Rng::with_seed(seed.rotate_left(52)), &mut scenario, &mut faults);
+        suspending(&mut Rng::with_seed(seed.rotate_left(36)), &mut scenario);
         (scenario, faults)
     }
 
@@ -369,6 +371,26 @@ fn hangs(rng: &mut Rng, scenario: &mut Scenario, plan: &mut FaultPlan) {
         scenario.script.push(Step { at_ms, act: ask(rng, Ask::Resume) });
         scenario.script.sort_by_key(|step| step.at_ms);
     }
+}
+
+/// In some histories nobody comes back to end a suspension, or comes back late.
+fn suspending(rng: &mut Rng, scenario: &mut Scenario) {
+    if !chance(rng, 8) {
+        return;
+    }
+    for _ in 0..rng.u32(1..4) {
+        let at_ms = rng.u64(0..scenario.length_ms);
+        let release = rng.usize(0..scenario.releases.len());
+        scenario.script.push(Step { at_ms, act: Act::Deploy { release } });
+        let after_ms = *pick(rng, &[1, 500, 3000, 10_000]);
+        let then = *pick(rng, &[Ending::Resume, Ending::Rollback]);
+        scenario.script.push(Step { at_ms: at_ms + 1, act: ask(rng, Ask::Suspend { after_ms, then }) });
+        if chance(rng, 40) {
+            let at_ms = at_ms + rng.u64(1..12_000);
+            scenario.script.push(Step { at_ms, act: ask(rng, Ask::Resume) });
+        }
+    }
+    scenario.script.sort_by_key(|step| step.at_ms);
 }
 
 /// In some histories workers have limits, and come to them.

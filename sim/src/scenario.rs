@@ -12,6 +12,7 @@ use nodesockd_core::config::{
     SocketPattern, Symlinks, Upgrade,
 };
 use nodesockd_core::event::DaemonSignal;
+use nodesockd_core::expiry::{Ending, Expiry};
 use nodesockd_core::wire::{DeployOptions, Json, MigrationOptions, Request, StartOptions};
 use serde::{Deserialize, Serialize};
 
@@ -410,6 +411,13 @@ pub enum Ask {
         #[serde(default)]
         until_swap: bool,
     },
+    /// `restart-workers`, suspended, with an end
+    Suspend {
+        /// `for`, in ms
+        after_ms: u64,
+        /// `then`
+        then: Ending,
+    },
     /// `deploy`
     Deploy {
         /// Index in [`Scenario::releases`]; none: what the symlink names.
@@ -482,6 +490,16 @@ impl Ask {
                     progress: true,
                     wait: *wait,
                     until_swap: *until_swap,
+                    expiry: None,
+                },
+                version: None,
+            },
+            Self::Suspend { after_ms, then } => Request::Restart {
+                options: StartOptions {
+                    suspended: true,
+                    progress: true,
+                    expiry: Some(Expiry { after: Duration::from_millis(*after_ms), then: *then }),
+                    ..StartOptions::default()
                 },
                 version: None,
             },

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use nodesockd_core::expiry::{Ending, Expiry};
 use nodesockd_core::text::escape;
 use nodesockd_core::wire::{Code, Request, Stage, StartOptions};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 
 use crate::VERSION;
-use crate::cli::{RestartArgs, Starting};
+use crate::cli::{RestartArgs, Starting, Then};
 use crate::client::{Client, ClientError, Refusal};
 use crate::exit::{Exit, Failure};
 use crate::live::Live;
@@ -86,7 +87,12 @@ pub(super) async fn restart(
     console: &mut Console,
 ) -> Result<Exit, Failure> {
     let version = args.upgrade.then(|| VERSION.to_owned());
-    let options = StartOptions { wait: args.wait, until_swap: args.no_wait, ..options(&args.starting) };
+    let options = StartOptions {
+        wait: args.wait,
+        until_swap: args.no_wait,
+        expiry: expiry(args),
+        ..options(&args.starting)
+    };
     let request = Request::Restart { options, version };
     let leaving = if args.upgrade { Some(Leaving::of(&mut client, path).await?) } else { None };
     let suspended = args.starting.suspended;
@@ -116,7 +122,15 @@ pub(super) async fn restart(
 
 fn options(starting: &Starting) -> StartOptions {
     let Starting { suspended, max_attempts, .. } = *starting;
-    StartOptions { suspended, max_attempts, progress: true, wait: false, until_swap: false }
+    StartOptions { suspended, max_attempts, progress: true, ..StartOptions::default() }
+}
+
+fn expiry(args: &RestartArgs) -> Option<Expiry> {
+    let then = match args.then? {
+        Then::Resume => Ending::Resume,
+        Then::Rollback => Ending::Rollback,
+    };
+    Some(Expiry { after: args.expires?, then })
 }
 
 /// Sends `request` and shows what comes back until it is done; the new workers are to be suspended, or not.

@@ -12,7 +12,7 @@ pub fn suspension(view: &StatusView, now: u64) -> Option<String> {
     if !view.suspended {
         return None;
     }
-    let Some(SuspensionView { since_ts, by, waiting, full }) = &view.suspension else {
+    let Some(SuspensionView { since_ts, by, waiting, full, ends_ts, then }) = &view.suspension else {
         return Some("is suspended".to_owned());
     };
     let lasting = span(Duration::from_millis(now.saturating_sub(*since_ts)));
@@ -29,6 +29,10 @@ pub fn suspension(view: &StatusView, now: u64) -> Option<String> {
         words.push_str(&format!(
             "; the accept queue of slot {slot} is full, further requests get 502 (net.core.somaxconn)"
         ));
+    }
+    if let (Some(at), Some(then)) = (ends_ts, then) {
+        let left = span(Duration::from_millis(at.saturating_sub(now)));
+        words.push_str(&format!("; if nobody ends that, {then} in {left}"));
     }
     Some(words)
 }
@@ -53,5 +57,9 @@ mod tests {
         let told = "has been suspended for 10 min by process 7 of user 0: `nodesockd restart -s`; 4097 requests \
                     wait; the accept queue of slot 0 is full, further requests get 502 (net.core.somaxconn)";
         assert_eq!(words(many).as_deref(), Some(told));
+        let ends = serde_json::json!({ "sinceTs": 0, "waiting": 0, "endsTs": 660_000, "then": "rollback" });
+        let told =
+            "has been suspended for 10 min; if nobody ends that, the old release is started again in 1 min";
+        assert_eq!(words(ends).as_deref(), Some(told));
     }
 }

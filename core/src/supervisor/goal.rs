@@ -1,6 +1,8 @@
 //! What ought to be.
 
 use crate::asker::Asker;
+use crate::expiry::Expiry;
+use crate::release::Release;
 use crate::state::SuspensionRecord;
 use crate::time::Time;
 
@@ -24,6 +26,12 @@ pub(super) struct Suspension {
     pub since: Time,
     /// By whom, if that is known.
     pub by: Option<Asker>,
+    /// The release that served before.
+    pub former: Option<Release>,
+    /// How it ends if nobody ends it.
+    pub expiry: Option<Expiry>,
+    /// When that is; `None` while something is in progress that may end it.
+    pub ends: Option<Time>,
 }
 
 impl Desired {
@@ -36,15 +44,22 @@ impl Desired {
 impl Suspension {
     /// From what was recorded of it: that it is there, and perhaps more.
     pub fn recorded(suspended: bool, record: Option<SuspensionRecord>, now: Time) -> Option<Self> {
-        let unknown = Self { since: now, by: None };
-        suspended.then(|| record.map_or(unknown, |SuspensionRecord { since, by }| Self { since, by }))
+        let unknown = Self { since: now, by: None, former: None, expiry: None, ends: None };
+        suspended.then(|| record.map_or(unknown, Self::from))
+    }
+}
+
+impl From<SuspensionRecord> for Suspension {
+    fn from(record: SuspensionRecord) -> Self {
+        let SuspensionRecord { since, by, former, expiry, ends } = record;
+        Self { since, by, former, expiry, ends }
     }
 }
 
 impl From<&Suspension> for SuspensionRecord {
     fn from(suspension: &Suspension) -> Self {
-        let Suspension { since, by } = suspension.clone();
-        Self { since, by }
+        let Suspension { since, by, former, expiry, ends } = suspension.clone();
+        Self { since, by, former, expiry, ends }
     }
 }
 

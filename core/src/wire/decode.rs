@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use crate::config::is_request_path;
+use crate::expiry::{Ending, Expiry, LONGEST_EXPIRY};
 use crate::id::WorkerId;
 
 use super::{
@@ -208,6 +209,8 @@ fn request(kind: &str, frame: &Frame<'_>, from: Sender) -> Result<Request, (Code
         progress: Option<bool>,
         wait: Option<bool>,
         until_swap: Option<bool>,
+        r#for: Option<u64>,
+        then: Option<Ending>,
     }
     impl Start {
         fn options(&self) -> StartOptions {
@@ -217,7 +220,36 @@ fn request(kind: &str, frame: &Frame<'_>, from: Sender) -> Result<Request, (Code
                 progress: self.progress.unwrap_or(false),
                 wait: self.wait.unwrap_or(false),
                 until_swap: self.until_swap.unwrap_or(false),
+                expiry: None,
             }
+        }
+
+        /// Those of a restart.
+        fn restart_options(&self) -> Result<StartOptions, (Code, String)> {
+            let refuse = |words: &str| Err((Code::Usage, words.to_owned()));
+            let options = self.options();
+            if options.suspended && options.until_swap {
+                return refuse(
+                    "`untilSwap` does not go with `suspended`: a migration may run only when no active worker is left",
+                );
+            }
+            let expiry = match (self.r#for, self.then) {
+                (None, None) => None,
+                (Some(_), _) | (_, Some(_)) if !options.suspended => {
+                    return refuse("`for` and `then` are about `suspended`, which is missing");
+                }
+                (Some(after), Some(then)) => Some(Expiry { after: Duration::from_millis(after), then }),
+                (Some(_), None) | (None, Some(_)) => {
+                    return refuse(
+                        "`for` and `then` belong together: how long the suspension may last, and what ends it",
+                    );
+                }
+            };
+            if expiry.is_some_and(|expiry| expiry.after > LONGEST_EXPIRY) {
+                let most = LONGEST_EXPIRY.as_millis();
+                return refuse(&format!("`for` is longer than 30 days, which are {most} ms"));
+            }
+            Ok(StartOptions { expiry, ..options })
         }
     }
     #[derive(Deserialize, Default)]
@@ -255,11 +287,7 @@ fn request(kind: &str, frame: &Frame<'_>, from: Sender) -> Result<Request, (Code
         "start-workers" => Request::Start(data::<Start>(kind, frame)?.options()),
         "restart-workers" => {
             let start: Start = data(kind, frame)?;
-            if start.options().suspended && start.options().until_swap {
-                let words = "`untilSwap` does not go with `suspended`: a migration may run only when no active worker is left";
-                return Err((Code::Usage, words.to_owned()));
-            }
-            Request::Restart { options: start.options(), version: start.version }
+            Request::Restart { options: start.restart_options()?, version: start.version }
         }
         "deploy" => Request::Deploy(deploy(data(kind, frame)?)?),
         "attach-deploy" => {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::Json;
+use crate::expiry::Expiry;
 
 /// What a client, or for the last two a worker, can ask for.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,6 +85,9 @@ pub struct StartOptions {
     /// Answer when the new workers serve, and not only when the old ones are gone. Not with `suspended`.
     #[serde(default)]
     pub until_swap: bool,
+    /// How the suspension ends if nobody ends it. Only with `suspended`, and not with `start-workers`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expiry: Option<Expiry>,
 }
 
 /// For how long the new workers of a deploy are watched, unless the client says otherwise.
@@ -262,6 +266,10 @@ impl StartOptions {
         if let Some(attempts) = self.max_attempts {
             data.insert("maxAttempts".into(), json!(attempts));
         }
+        if let Some(Expiry { after, then }) = self.expiry {
+            data.insert("for".into(), json!(u64::try_from(after.as_millis()).unwrap_or(u64::MAX)));
+            data.insert("then".into(), json!(then.name()));
+        }
         if let Some(version) = version {
             data.insert("version".into(), json!(version));
         }
@@ -297,22 +305,32 @@ fn frame(r#type: &'static str, id: &str, data: Option<impl Serialize>) -> String
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::expiry::Ending;
     use crate::wire::{Incoming, Sender, decode};
 
-    const WAITING: StartOptions =
-        StartOptions { suspended: false, max_attempts: None, progress: false, wait: true, until_swap: false };
+    const WAITING: StartOptions = StartOptions {
+        suspended: false,
+        max_attempts: None,
+        progress: false,
+        wait: true,
+        until_swap: false,
+        expiry: None,
+    };
 
     #[test]
     fn what_a_client_encodes_the_daemon_decodes() {
         let data = Some(Json::parse(r#"{"n": 1.0}"#).unwrap());
         let options =
             StartOptions { suspended: true, max_attempts: NonZeroU32::new(3), progress: true, ..WAITING };
+        let expiry = Some(Expiry { after: Duration::from_secs(600), then: Ending::Rollback });
+        let expiring = StartOptions { expiry, ..options.clone() };
         let requests = [
             Request::Status,
             Request::Config,
             Request::Start(StartOptions::default()),
             Request::Start(options.clone()),
             Request::Restart { options: StartOptions::default(), version: None },
+            Request::Restart { options: expiring, version: None },
             Request::Restart { options, version: Some("3.0.0".into()) },
             Request::Restart { options: StartOptions { until_swap: true, ..WAITING }, version: None },
             Request::Deploy(DeployOptions::default()),

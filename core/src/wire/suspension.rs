@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::asker::Asker;
+use crate::expiry::Ending;
 use crate::id::SlotIndex;
 use crate::time::Time;
 
@@ -17,6 +18,8 @@ pub struct SuspensionStatus {
     pub waiting: u32,
     /// Slots whose accept queue is full: the kernel refuses further connections.
     pub full: Vec<SlotIndex>,
+    /// When it ends by itself, and what is done then.
+    pub ends: Option<(Time, Ending)>,
 }
 
 impl SuspensionStatus {
@@ -29,6 +32,10 @@ impl SuspensionStatus {
         row.insert("waiting".into(), json!(self.waiting));
         if !self.full.is_empty() {
             row.insert("full".into(), json!(self.full));
+        }
+        if let Some((at, then)) = self.ends {
+            row.insert("endsTs".into(), json!(wall(at)));
+            row.insert("then".into(), json!(then.name()));
         }
         Value::Object(row)
     }

@@ -10,6 +10,7 @@ mod daemon;
 mod deploy;
 mod desk;
 mod dying;
+mod expiry;
 mod handoff;
 mod health;
 mod leadership;

@@ -248,6 +248,7 @@ pub(crate) fn options(input: &mut Input<'_>) -> StartOptions {
         progress: input.flag(),
         wait: input.flag(),
         until_swap: !suspended && input.flag(),
+        expiry: None,
     }
 }
 

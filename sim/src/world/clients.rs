@@ -313,6 +313,9 @@ pub(super) fn name(ask: &Ask) -> String {
             let (wait, until_swap) = (flag(*wait, " --wait"), flag(*until_swap, " --no-wait"));
             format!("restart{}{}{wait}{until_swap}", flag(*suspended, " --suspended"), option(*attempts))
         }
+        Ask::Suspend { after_ms, then } => {
+            format!("restart --suspended --for {after_ms}ms --then {}", then.name())
+        }
         Ask::Deploy { release, watch_ms } => {
             let release = release.map_or_else(String::new, |number| format!(" --release {number}"));
             format!("deploy{release} --watch {watch_ms}ms")

@@ -254,8 +254,11 @@ impl World {
         if !self.oracle.wanted {
             self.oracle.given_up = self.given_up();
         }
-        self.oracle.adopted(fate.running, fate.suspended);
         let rollout = self.state.as_ref().and_then(|state| state.rollout.as_ref());
+        let recorded = self.state.iter().map(|state| &state.suspension);
+        let mut recorded = recorded.chain(rollout.map(|rollout| &rollout.suspension)).flatten();
+        let ends = recorded.any(|suspension| suspension.expiry.is_some()).then(|| self.agenda.now());
+        self.oracle.adopted(fate.running, fate.suspended, ends);
         let counts = self.state.iter().map(|state| state.slots).chain(rollout.map(|rollout| rollout.slots));
         let counts: Vec<u32> = counts.collect();
         let standby =

@@ -129,7 +129,7 @@ impl World {
             self.violated(format_args!("{worker} is told who leads, and does not understand it"));
         } else if leads && !process.known.published && process.sockets.inherits.is_empty() {
             self.violated(format_args!("{worker} is told to lead before a link names it"));
-        } else if leads && self.oracle.suspended && self.oracle.lifting == 0 {
+        } else if leads && self.oracle.stays_suspended(self.agenda.now()) {
             self.violated(format_args!("{worker} is told to lead while the app is suspended"));
         }
     }

@@ -5,6 +5,7 @@ mod contract;
 mod deploying;
 mod deploys;
 mod dev_server;
+mod expiring;
 mod failures;
 mod leader;
 mod migrating;

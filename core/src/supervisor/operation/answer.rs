@@ -1,4 +1,4 @@
-//! How a deploy with a migration ends that has failed after its workers had taken over.
+//! How a deploy with a migration ends that has failed after its workers had taken over, and a suspension that cannot be ended.
 
 use crate::supervisor::pool::Pool;
 use crate::wire::{Body, Code, FailedWorker, Reply};
@@ -71,4 +71,17 @@ fn fail(
     let reply = Reply { body: failed.map(|failed| Body::Failed(vec![failed])), ..reply };
     operations.last_deploy = Some(reply.clone());
     reply_to_all(pool, requesters, &reply);
+}
+
+/// The old release cannot be started: the suspension goes on, until a person ends it.
+pub(super) fn stays_suspended(pool: &mut Pool, operations: &mut Operations, errors: &[String]) {
+    if let Some(suspension) = &mut pool.desired.suspension {
+        (suspension.expiry, suspension.ends) = (None, None);
+    }
+    let words = format!(
+        "the suspension was to end (--for), and the old release cannot be started: {}; the app stays suspended; {DECIDE}",
+        errors.join("; ")
+    );
+    tracing::warn!("{words}");
+    operations.waiting = Some(words);
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::action::Action;
 use crate::config::{Config, MAX_WORKERS, Problem};
+use crate::expiry::Expiry;
 use crate::handoff::Fixed;
 use crate::id::{RequestRef, SlotIndex, WorkerId};
 use crate::supervisor::goal::{Desired, Life, Suspension};
@@ -84,7 +85,7 @@ fn replace_all(
     options: &StartOptions,
 ) {
     let Desired { slots, standby, .. } = pool.desired;
-    let suspension = suspension(pool, &requesters, options.suspended);
+    let suspension = suspension(pool, &requesters, options.suspended, options.expiry);
     let plan = Plan {
         places: all_places(slots, standby),
         suspended: options.suspended,
@@ -96,10 +97,19 @@ fn replace_all(
     locate::begin(pool, operations, kind, requesters, plan);
 }
 
-/// The suspension that somebody asks for now, if it is one.
-pub(super) fn suspension(pool: &Pool, requesters: &[Requester], suspended: bool) -> Option<Suspension> {
+/// The suspension that somebody asks for now, if it is one. `expiry`: how it ends if nobody ends it.
+pub(super) fn suspension(
+    pool: &Pool,
+    requesters: &[Requester],
+    suspended: bool,
+    expiry: Option<Expiry>,
+) -> Option<Suspension> {
     let by = requesters.first().and_then(|requester| pool.requests.asker(&requester.to)).cloned();
-    suspended.then(|| Suspension { since: pool.now(), by })
+    let former = match &pool.desired.suspension {
+        Some(earlier) => earlier.former.clone(),
+        None => pool.generation.release.clone(),
+    };
+    suspended.then(|| Suspension { since: pool.now(), by, former, expiry, ends: None })
 }
 
 /// Changes the number of slots that are served.
@@ -249,7 +259,7 @@ pub(in crate::supervisor) fn apply(
         slots: config.workers.get(),
         standby: config.standby,
         suspension: match &options {
-            Some(options) => suspension(pool, &requesters, options.suspended),
+            Some(options) => suspension(pool, &requesters, options.suspended, options.expiry),
             None => before.suspension.clone(),
         },
     };

@@ -71,7 +71,7 @@ pub(in crate::supervisor) fn begin(
     let DeployOptions { release, watch, health, migration, max_attempts, progress } = options;
     let suspends = migration.is_some();
     let requesters = vec![Requester::new(to, &StartOptions { progress, ..StartOptions::default() })];
-    let suspension = suspension(pool, &requesters, suspends);
+    let suspension = suspension(pool, &requesters, suspends, None);
     let old = if suspended || suspends { OldWorkers::Gone } else { OldWorkers::Kept };
     let plan = Plan {
         places: all_places(slots, standby),

@@ -5,6 +5,8 @@
 pub(in crate::supervisor) enum Kind {
     Start,
     Restart,
+    /// Workers of the old release are started at the end of a suspension.
+    Rollback,
     Deploy,
     SetWorkers,
     SetStandby,
@@ -21,6 +23,7 @@ impl Kind {
         match self {
             Self::Start => "a start",
             Self::Restart => "a restart",
+            Self::Rollback => "the return to the old release at the end of a suspension",
             Self::Deploy => "a deploy",
             Self::SetWorkers => "a change of the number of workers",
             Self::SetStandby => "a change of the number of standbys",

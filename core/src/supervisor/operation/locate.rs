@@ -7,7 +7,7 @@ use crate::supervisor::pool::Pool;
 
 use super::plan::Plan;
 use super::replace::roll_out;
-use super::{Kind, Operation, Operations, Phase, Requester};
+use super::{Kind, Operation, Operations, Phase, Progress, Requester, former};
 
 /// Carries out a plan. Where all workers are replaced, the new ones are a generation of their own, of the release that the
 /// configuration names now.
@@ -38,14 +38,20 @@ pub(in crate::supervisor) fn located(
     pool: &mut Pool,
     operations: &mut Operations,
     named: Result<Release, Failure>,
-) {
-    if let Some(Operation { kind, requesters, phase: Phase::Locating(plan) }) =
+) -> Progress {
+    if let Some(Operation { kind, mut requesters, phase: Phase::Locating(plan) }) =
         operations.take_locating(&mut pool.requests)
     {
         // Where the names lead nowhere, starting a worker fails, and says why.
-        let generation = pool.generation.next(named.ok());
+        let named = named.ok();
+        let suspension = plan.desired.suspension.as_ref();
+        if former::refuse_without(pool, suspension, named.as_ref(), &mut requesters) {
+            return Progress::Ended;
+        }
+        let generation = pool.generation.next(named);
         roll_out(pool, operations, kind, requesters, *plan, generation);
     }
+    Progress::GoesOn
 }
 
 /// The release in force is still there, or it is not: then workers of its generation run what the configuration names now, which is

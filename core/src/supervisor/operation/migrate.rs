@@ -239,7 +239,7 @@ fn return_to_old(pool: &mut Pool, operations: &mut Operations, requesters: Vec<R
     let former = operations.migration().and_then(|migration| migration.generations.as_ref());
     let release = former.and_then(|(former, _)| former.release.clone());
     let Desired { slots, standby, .. } = pool.desired;
-    let suspension = begin::suspension(pool, &requesters, suspended);
+    let suspension = begin::suspension(pool, &requesters, suspended, None);
     let plan = Plan {
         places: all_places(slots, standby),
         suspended,

@@ -16,6 +16,8 @@
 //! | `answer` | says how a deploy has ended that has failed after its workers had taken over |
 //! | `replace` | replaces or adds workers as a set |
 //! | `locate` | finds the release that a new generation runs |
+//! | `former` | refuses to go back where there is nothing to go back to |
+//! | `expiry` | ends a suspension that nobody has ended in time |
 //! | `resume` | ends a suspension, and waits until workers have confirmed that |
 //! | `upgrade` | replaces the daemon under running workers |
 //! | `begin` | starts operations, those that have waited included, and ends them before they are done |
@@ -31,6 +33,8 @@ mod confirmations;
 mod current;
 pub(super) mod deploy;
 mod deployment;
+pub(super) mod expiry;
+mod former;
 mod kind;
 pub(super) mod locate;
 pub(super) mod migrate;

@@ -294,6 +294,9 @@ pub(in crate::supervisor) fn abandon(
         let why = format!("the old release cannot be started: {}", errors.join("; "));
         return answer::stuck(pool, operations, requesters, &why);
     }
+    if kind == Kind::Rollback {
+        return answer::stays_suspended(pool, operations, &errors);
+    }
     release_link::undo(pool, operations);
     tracing::warn!("{} failed, nothing has changed: {}", kind.words(), errors.join("; "));
     let mut reply = Reply::failed(Some(Code::StartFailed), errors);

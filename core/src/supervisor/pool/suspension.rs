@@ -1,5 +1,7 @@
 //! While the app is suspended: what waits for its end is counted, and it is said again and again, so that nobody forgets it.
 
+use std::time::Duration;
+
 use crate::action::Action;
 use crate::event::Queue;
 use crate::id::WorkerId;
@@ -17,27 +19,40 @@ pub(in crate::supervisor) fn follow(pool: &mut Pool, in_progress: Option<&str>) 
         pool.suspension_watch = SuspensionWatch::default();
         return;
     };
-    pool.suspension_watch.goes_on(suspension.since, warning, now);
+    let ends = match (in_progress, suspension.ends, suspension.expiry) {
+        (None, None, Some(expiry)) if !defect!(SuspensionNeverExpires) => Some(now + expiry.after),
+        (None, ends, _) => ends,
+        (Some(_), ..) => None,
+    };
+    pool.suspension_watch.goes_on(suspension.since, warning, ends, now);
     if pool.suspension_watch.has_to_be_said(warning, now) {
         say(pool, suspension, in_progress);
     }
     if pool.suspension_watch.has_to_be_counted(now) {
         count(pool);
     }
+    if let (None, Some(suspension)) = (in_progress, &mut pool.desired.suspension) {
+        suspension.ends = ends;
+    }
 }
 
-fn say(pool: &Pool, Suspension { since, by }: &Suspension, in_progress: Option<&str>) {
-    let minutes = pool.now().since(*since).as_secs_f64() / 60.0;
+fn say(pool: &Pool, suspension: &Suspension, in_progress: Option<&str>) {
+    let Suspension { since, by, expiry, ends, .. } = suspension;
+    let minutes = |time: Duration| time.as_secs_f64() / 60.0;
+    let lasted = minutes(pool.now().since(*since));
     let by = by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
     let waiting = pool.suspension_watch.total();
-    let way_out = match in_progress {
-        Some(words) => format!("{words} is in progress"),
-        None => {
+    let way_out = match (in_progress, expiry, ends) {
+        (Some(words), ..) => format!("{words} is in progress"),
+        (None, Some(expiry), Some(at)) => {
+            format!("if nobody ends that, {} in {:.1} min", expiry.then, minutes(at.since(pool.now())))
+        }
+        (None, ..) => {
             "`nodesockd resume` lets them through, `nodesockd restart` replaces the suspended workers".into()
         }
     };
     tracing::warn!(
-        "the app has been suspended for {minutes:.1} min{by}, and {waiting} requests wait: {way_out}"
+        "the app has been suspended for {lasted:.1} min{by}, and {waiting} requests wait: {way_out}"
     );
 }
 
@@ -85,7 +100,13 @@ fn waiting(pool: &mut Pool, id: WorkerId) -> Option<&mut Waiting> {
 
 /// What `status` says of the suspension.
 pub(in crate::supervisor) fn status(pool: &Pool) -> Option<SuspensionStatus> {
-    let Suspension { since, by } = pool.desired.suspension.clone()?;
+    let Suspension { since, by, expiry, ends, .. } = pool.desired.suspension.clone()?;
     let slots = pool.suspension_watch.full().filter_map(|id| pool.workers.get(id)?.slot());
-    Some(SuspensionStatus { since, by, waiting: pool.suspension_watch.total(), full: slots.collect() })
+    Some(SuspensionStatus {
+        since,
+        by,
+        waiting: pool.suspension_watch.total(),
+        full: slots.collect(),
+        ends: ends.zip(expiry.map(|expiry| expiry.then)),
+    })
 }

@@ -19,6 +19,8 @@ pub(in crate::supervisor) struct SuspensionWatch {
     count_at: Option<Time>,
     /// When the suspension is said next; `None`: never (`options.suspendWarning`).
     say_at: Option<Time>,
+    /// When it ends by itself; `None`: not before something else has ended.
+    ends: Option<Time>,
     /// What waits for each suspended worker that serves a slot.
     waiting: BTreeMap<WorkerId, Waiting>,
 }
@@ -35,13 +37,15 @@ pub(super) struct Waiting {
 }
 
 impl SuspensionWatch {
-    /// Goes on with the watch over the suspension that began at `since`, or begins it. It is said every so often (`warning`).
-    pub(super) fn goes_on(&mut self, since: Time, warning: Duration, now: Time) {
+    /// Goes on with the watch over the suspension that began at `since`, or begins it. It is said every so often (`warning`), and ends
+    /// by itself at `ends`.
+    pub(super) fn goes_on(&mut self, since: Time, warning: Duration, ends: Option<Time>, now: Time) {
         if self.since != Some(since) {
             let left = warning.saturating_sub(now.since(since));
             let say_at = (!warning.is_zero()).then(|| now + left);
-            *self = Self { since: Some(since), count_at: Some(now), say_at, waiting: BTreeMap::new() };
+            *self = Self { since: Some(since), count_at: Some(now), say_at, ends, waiting: BTreeMap::new() };
         }
+        self.ends = ends;
     }
 
     /// Whether it is time to say the suspension; then that comes again after `warning`.
@@ -86,6 +90,6 @@ impl SuspensionWatch {
 
     /// When something is done next.
     pub fn next_deadline(&self) -> Option<(Time, Timer)> {
-        [self.count_at, self.say_at].into_iter().flatten().min().map(|at| (at, Timer::Suspension))
+        [self.count_at, self.say_at, self.ends].into_iter().flatten().min().map(|at| (at, Timer::Suspension))
     }
 }

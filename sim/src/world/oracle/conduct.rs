@@ -61,7 +61,7 @@ impl World {
             self.check_may_begin(worker);
         }
         let Some(process) = self.processes.get(worker) else { return };
-        if !process.suspended && self.oracle.suspended && self.oracle.lifting == 0 {
+        if !process.suspended && self.oracle.stays_suspended(self.agenda.now()) {
             self.violated(format_args!("{worker} is started unsuspended while the app is suspended"));
         }
         // Those of an earlier daemon may have to go, and cannot be told before they report.
@@ -90,7 +90,7 @@ impl World {
             self.check_may_begin(worker);
         }
         match message {
-            ToWorker::Resume { .. } if self.oracle.suspended && self.oracle.lifting == 0 => {
+            ToWorker::Resume { .. } if self.oracle.stays_suspended(self.agenda.now()) => {
                 self.violated(format_args!("{worker} is told to resume while the app is suspended"));
             }
             ToWorker::Resume { .. } if self.is_unnamed(worker) => {

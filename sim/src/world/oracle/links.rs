@@ -87,7 +87,7 @@ impl World {
         let named = self.oracle.slots.get(&slot).and_then(|slot| slot.worker);
         let process = named.and_then(|worker| self.processes.get(worker).map(|process| (worker, process)));
         let Some((worker, process)) = process else { return };
-        if self.oracle.suspended && self.oracle.lifting == 0 && !process.suspended {
+        if self.oracle.stays_suspended(self.agenda.now()) && !process.suspended {
             self.violated(format_args!(
                 "the link of slot {slot} is led to {worker}, which is not suspended in a suspended app"
             ));

@@ -129,6 +129,9 @@ impl World {
                 | Code::NotPermitted,
             ) => {}
         }
+        if !self.oracle.suspended {
+            self.oracle.expire(None);
+        }
     }
 
     /// The daemon dies. If that is during a migration, the next one leaves the decision to a person.
@@ -146,6 +149,11 @@ impl World {
     pub(crate) fn unsaid(&self, status: &Status) -> Option<String> {
         let waits = self.oracle.migrations.waits && !self.deaths.forgot;
         let says = status.note.as_ref().is_some_and(|note| note.contains("the app stays suspended"));
+        let lost = self.deaths.forgot || self.deaths.stale;
+        let over = self.oracle.expires.is_some_and(|at| at < self.agenda.now()) && !lost;
+        if over && status.suspended && !says {
+            return Some("the app is suspended for longer than was asked for".into());
+        }
         match (waits, status.suspended, says) {
             (false, _, _) | (true, true, true) => None,
             (true, false, _) => {

@@ -64,6 +64,8 @@ pub(crate) struct Oracle {
     /// The app is suspended, unless one of so many open requests ends that.
     pub suspended: bool,
     pub lifting: u32,
+    /// When the suspension may end by itself, which counts among `lifting`.
+    pub expires: Option<Time>,
     pub interrupts: u32,
     /// The daemon was asked to quit; its successor knows nothing of that.
     pub quitting: bool,
@@ -117,6 +119,7 @@ impl Oracle {
             unopened: VecDeque::new(),
             suspended: false,
             lifting: 0,
+            expires: None,
             interrupts: 0,
             quitting: false,
             slots: BTreeMap::new(),
@@ -162,10 +165,26 @@ impl Oracle {
         self.lifting > 0 || self.stops_open > 0 || self.quitting
     }
 
+    /// The suspension ends by itself at that time, or it does not.
+    pub(crate) fn expire(&mut self, at: Option<Time>) {
+        self.lifting -= u32::from(self.expires.is_some());
+        self.lifting += u32::from(at.is_some());
+        self.expires = at;
+    }
+
+    /// Only time ends the suspension, and has not come to that yet. The daemon counts from before its reply, which waits
+    /// for the state file.
+    pub fn stays_suspended(&self, now: Time) -> bool {
+        let early = self.expires.is_some_and(|at| now + Duration::from_secs(8) < at);
+        self.suspended && self.lifting == u32::from(early)
+    }
+
     /// Another daemon is there: nobody waits for the earlier one's replies.
-    pub fn adopted(&mut self, wanted: bool, suspended: bool) {
+    pub fn adopted(&mut self, wanted: bool, suspended: bool, expires: Option<Time>) {
         (self.wanted, self.suspended) = (wanted, suspended);
         (self.lifting, self.stops_open, self.interrupts) = (0, 0, 0);
+        self.expires = self.expires.or(expires).filter(|_| suspended);
+        self.lifting += u32::from(self.expires.is_some());
         self.quitting = false;
     }
 
@@ -368,6 +387,7 @@ impl World {
                 oracle.stops_open -= 1;
                 oracle.lifting -= 1;
                 if done {
+                    oracle.expire(None);
                     oracle.suspended = false;
                     oracle.wanted = false;
                 }
@@ -384,6 +404,7 @@ impl World {
                 if done {
                     oracle.wanted = oracle.stops_open == 0 && !oracle.quitting;
                     oracle.suspended = options.suspended;
+                    oracle.expire(options.expiry.map(|expiry| now + expiry.after));
                     if options.suspended {
                         self.check_suspended();
                     }
@@ -392,6 +413,7 @@ impl World {
             Request::Resume => {
                 oracle.lifting -= 1;
                 if done {
+                    oracle.expire(None);
                     oracle.suspended = false;
                 }
             }

@@ -83,7 +83,7 @@ impl World {
     pub fn settled(&mut self) {
         // Somebody asked for a stop, hung up, and asked for something else since.
         self.oracle.wanted |= self.oracle.stops_open > 0 && self.served() > 0;
-        self.oracle.lifting = 0;
+        self.oracle.lifting = u32::from(self.oracle.expires.is_some());
         self.oracle.stops_open = 0;
         if self.oracle.wanted {
             self.oracle.counts = BTreeMap::from([(self.served(), self.clients.heard())]);
