@@ -99,7 +99,9 @@ impl World {
             self.violated(format_args!("new workers are watched for {took} ms instead of {watch} ms"));
         }
         let died = self.processes.iter().find(|(_, process)| {
-            let new = process.plan.spawned >= asked && process.known.unlinked.is_none();
+            // One that was started late for the former generation has given its place up, too.
+            let gave_up = process.known.unlinked.is_some() || process.known.succeeded;
+            let new = process.plan.spawned >= asked && !gave_up;
             let replaced = migrates && process.known.told_to_go();
             let known = process.known.published && process.known.exited && !replaced;
             new && known && process.ended_at().is_some_and(|at| at >= since)
