@@ -258,6 +258,13 @@ impl Sample {
         let ends = [self.0[0], self.0[self.0.len() - 1]].map(milliseconds);
         format!("{:.1} ms ({:.1} to {:.1})", self.median(), ends[0], ends[1])
     }
+
+    /// The same to the microsecond.
+    #[must_use]
+    pub fn show_finely(&self) -> String {
+        let ends = [self.0[0], self.0[self.0.len() - 1]].map(milliseconds);
+        format!("{:.3} ms ({:.3} to {:.3})", self.median(), ends[0], ends[1])
+    }
 }
 
 fn milliseconds(time: Duration) -> f64 {

@@ -6,10 +6,12 @@
     reason = "a bench that cannot go on stops, and says where"
 )]
 
+mod deploys;
 mod figures;
 mod hangs;
 mod held;
 mod idle;
+mod overlap;
 mod recovery;
 mod scale;
 mod sigterm;
@@ -24,6 +26,8 @@ enum Bench {
     Figures(figures::Options),
     /// Requests lost while deploying, beside PM2 and Node's cluster
     ZeroLoss(zero_loss::Options),
+    /// Requests lost while good and bad releases are deployed, and how fast bad ones are undone
+    Deploys(deploys::Options),
     /// Requests lost while replacing workers that know only SIGTERM: uvicorn, gunicorn, Go, …
     Sigterm(sigterm::Options),
     /// Requests lost in rollbacks and when the only worker is killed
@@ -32,6 +36,8 @@ enum Bench {
     Hangs(hangs::Options),
     /// Requests lost, and how long a slot does not answer, after what machines and people do
     Recovery(recovery::Options),
+    /// Uploads and downloads cut while many generations of workers finish
+    Overlap(overlap::Options),
     /// Wake-ups of a daemon and its workers when nobody asks for anything
     Idle(idle::Options),
     /// Start-up, restarts, memory and CPU time with many workers
@@ -42,10 +48,12 @@ fn main() {
     match Bench::parse() {
         Bench::Figures(options) => figures::run(&options),
         Bench::ZeroLoss(options) => zero_loss::run(&options),
+        Bench::Deploys(options) => deploys::run(&options),
         Bench::Sigterm(options) => sigterm::run(&options),
         Bench::Held(options) => held::run(&options),
         Bench::Hangs(options) => hangs::run(&options),
         Bench::Recovery(options) => recovery::run(&options),
+        Bench::Overlap(options) => overlap::run(&options),
         Bench::Idle(options) => idle::run(&options),
         Bench::Scale(options) => scale::run(&options),
     }
