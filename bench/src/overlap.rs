@@ -122,7 +122,7 @@ impl Variant {
         account.requests += ledger.sent;
         account.failed += ledger.failures.len();
         account.too_many += said("(options.retiring), sending SIGTERM");
-        account.too_long += said("options.shutdownTimeout");
+        account.too_long += said("(options.shutdownTimeout), sending SIGTERM");
         if !ledger.failures.is_empty() {
             eprintln!("{}: {ledger}{}", self.name, nginx.log());
         }

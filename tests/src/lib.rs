@@ -34,6 +34,7 @@ pub mod machine;
 pub mod nginx;
 pub mod process;
 pub mod program;
+pub mod releases;
 pub mod servers;
 pub mod visitors;
 pub mod wait;

@@ -6,16 +6,11 @@ use nix::sys::signal::Signal;
 use nodesockd_tests::cli::{self, Running};
 use nodesockd_tests::{App, Daemon, app, http};
 
-use super::releases::{expected, released, running};
+use super::releases::{current, expected, released, running};
 
 /// The folder of a release.
 fn folder(app: &App, number: u32) -> String {
     app.path(&format!("releases/{number}")).display().to_string()
-}
-
-/// What `current` names.
-fn current(app: &App) -> PathBuf {
-    std::fs::read_link(app.path("current")).unwrap()
 }
 
 /// A deploy of release 2 that is watched for so long.

@@ -1,6 +1,7 @@
 //! What happens to workers when (docs/01-core-concepts.md), with real processes.
 #![expect(clippy::unwrap_used, reason = "the helpers of tests stop a test as well")]
 
+mod clients;
 mod contract;
 mod deploying;
 mod deploys;

@@ -7,7 +7,7 @@ use nodesockd_tests::cli::{self, Running};
 use nodesockd_tests::process::{self, Process};
 use nodesockd_tests::{App, Daemon, Load, Status, Upstream, http, until};
 
-use super::releases::{expected, laid_out, running};
+use super::releases::{current, expected, laid_out, running};
 
 const CLIENTS: usize = 4;
 
@@ -28,11 +28,6 @@ fn serves(answer: &http::Answer) -> PathBuf {
 
 fn start(app: &App) -> Daemon {
     app.launch().within(&app.path("current")).start()
-}
-
-/// What `current` names.
-fn current(app: &App) -> PathBuf {
-    std::fs::read_link(app.path("current")).unwrap()
 }
 
 /// A shell command that writes `name` and waits for the file `go`.

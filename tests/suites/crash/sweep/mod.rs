@@ -13,6 +13,7 @@
 //!
 //! The name of a call instead of `all` does it for all calls of that name.
 
+mod deploy;
 mod stage;
 
 use std::collections::BTreeMap;
@@ -21,7 +22,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
 use nodesockd_tests::App;
+use nodesockd_tests::releases::laid_out;
 
+use self::deploy::{FAILS, SUCCEEDS};
 use self::stage::Stage;
 use super::echo;
 
@@ -86,6 +89,27 @@ fn sweep_of_a_stop() {
 #[test]
 fn sweep_of_an_upgrade() {
     sweep(&Play { name: "an upgrade", app: echo, command: &["restart", "--upgrade"], others: 16 });
+}
+
+#[test]
+fn sweep_of_a_deploy_with_a_migration() {
+    sweep(&Play {
+        name: "a deploy with a migration",
+        app: || laid_out(echo()),
+        command: &SUCCEEDS,
+        others: 8,
+    });
+}
+
+/// The old release answers what was held, for which the sockets have to be the daemon's.
+#[test]
+fn sweep_of_a_deploy_whose_migration_fails() {
+    sweep(&Play {
+        name: "a deploy whose migration fails",
+        app: || laid_out(echo().set("options.listen", "daemon")),
+        command: &FAILS,
+        others: 8,
+    });
 }
 
 /// A moment at which the daemon is killed: on the way into its n-th call of that name.

@@ -1,13 +1,16 @@
 //! An app whose daemon is killed in the midst of an operation, again and again.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use nodesockd_tests::cli::{self, Running};
 use nodesockd_tests::daemon::Launch;
 use nodesockd_tests::program::{self, NEWER};
+use nodesockd_tests::releases::current;
 use nodesockd_tests::{App, Daemon, Process, Status, Visitors, http, until, wait};
 
+use super::deploy::{FAILS, Ran, SUCCEEDS};
 use super::{Play, Point, count};
 use crate::tracer::Tracer;
 use crate::{Crew, assert_in_order, crew};
@@ -37,7 +40,7 @@ impl<'a> Stage<'a> {
         until("the command ends", || command.has_ended());
         self.rests();
         let output = command.finish();
-        assert_eq!(output.code, 0, "{output}{}", self.log());
+        assert_eq!(output.code, self.expected(), "{output}{}", self.log());
         Some(count(tracer.listed(&self.app).into_iter()))
     }
 
@@ -45,6 +48,7 @@ impl<'a> Stage<'a> {
     /// whether it got there.
     pub fn strike(&mut self, point: &Point) -> bool {
         let before = crew(&self.daemon.settled());
+        let (ran, release) = (Ran::of(&self.app), self.deploys().then(|| current(&self.app)));
         let visitors = (!self.stops()).then(|| self.visitors());
         let tracer = Tracer::ambush(&self.app, &self.daemon, &point.call, point.nth);
         let mut command = self.begin();
@@ -57,11 +61,17 @@ impl<'a> Stage<'a> {
         tracer.detach();
         let output = command.finish();
         died |= self.succeeded();
-        assert!(died || output.code == 0, "{output}");
+        assert!(died || output.code == self.expected(), "{output}");
 
         let status = self.settled();
         assert_in_order(&self.app, &self.daemon);
-        self.assert_all_or_nothing(&before, &status, output.code == 0);
+        match release {
+            Some(release) => {
+                let ran = Ran::of(&self.app).since(ran);
+                self.assert_deployed(&before, &release, ran, &status, output.code);
+            }
+            None => self.assert_all_or_nothing(&before, &status, output.code == 0),
+        }
         self.activate(&status);
         self.assert_served();
         if let Some(visitors) = visitors {
@@ -81,6 +91,15 @@ impl<'a> Stage<'a> {
         self.play.command.contains(&"--upgrade")
     }
 
+    fn deploys(&self) -> bool {
+        self.play.command[0] == "deploy"
+    }
+
+    /// The exit code of the command if nobody dies.
+    fn expected(&self) -> i32 {
+        if self.play.command == FAILS { 7 } else { 0 }
+    }
+
     fn stops(&self) -> bool {
         self.play.command == ["stop"]
     }
@@ -90,6 +109,11 @@ impl<'a> Stage<'a> {
         program::install(program, &self.app.path("nodesockd"));
         let mut command = Command::new(program);
         cli::in_folder(command.args(self.play.command), self.app.folder());
+        if self.deploys() {
+            // The one that does not serve.
+            let first = current(&self.app).ends_with("1");
+            command.args(["--release", if first { "releases/2" } else { "releases/1" }]);
+        }
         cli::spawn(&mut command)
     }
 
@@ -154,9 +178,53 @@ impl<'a> Stage<'a> {
         assert!(slots.all(|worker| (worker.state == "suspended") == suspended), "{story}");
     }
 
+    /// The deploy was finished or undone, or it waits for a person; a command of it has run once at most, and the workers are of the
+    /// release that `current` names.
+    fn assert_deployed(&self, before: &Crew, former: &Path, ran: Ran, status: &Status, code: i32) {
+        let after = crew(status);
+        let named = current(&self.app);
+        let story = format!(
+            "before: {before:#?}\nafter: {after:#?}\n{} before, {} now; ran: {ran:?}; exit code {code}; note: {:?}",
+            former.display(),
+            named.display(),
+            status.note
+        );
+        let same = after == *before;
+        assert!(same || after.keys().all(|id| !before.contains_key(id)), "something in between\n{story}");
+        assert!(ran.migrations <= 1 && ran.reverts <= ran.migrations, "{story}");
+        let mut slots = status.workers.iter().filter(|worker| worker.idx.is_some());
+        assert!(slots.all(|worker| (worker.state == "suspended") == status.suspended), "{story}");
+        if status.suspended {
+            assert!(!same && code != 0, "{story}");
+            let says = status.note.as_deref().is_some_and(|note| note.contains("the app stays suspended"));
+            assert!(says, "it waits, and does not say so\n{story}");
+            let attached = self.app.cli(&["deploy", "--attach"]);
+            assert_eq!(attached.code, 7, "{attached}\n{story}");
+        } else if same {
+            assert!(ran.migrations == 0 && named == former && code != 0, "{story}");
+        } else if self.play.command == SUCCEEDS {
+            assert!(ran.migrations == 1 && named != former, "{story}");
+        } else {
+            assert!(ran.migrations == 1 && ran.reverts == 1 && named == former, "{story}");
+        }
+        assert!(status.suspended || self.runs_what_is_named(status), "{story}");
+    }
+
+    /// Whether workers run the release that `current` names.
+    fn runs_what_is_named(&self, status: &Status) -> bool {
+        let folder = self.app.path(&current(&self.app).to_string_lossy());
+        let mut slots = status.workers.iter().filter(|worker| worker.idx.is_some());
+        slots.all(|worker| worker.process().folder() == folder)
+    }
+
     /// Ends a suspension, and starts what was stopped.
     fn activate(&self, status: &Status) {
-        if status.suspended {
+        if self.deploys() && status.suspended && !self.runs_what_is_named(status) {
+            // It was on its way back, and the decision is to go on with that.
+            let output = self.app.cli(&["restart"]);
+            assert_eq!(output.code, 0, "{output}");
+            self.daemon.settled();
+        } else if status.suspended {
             self.daemon.until("all workers are resumed", |_| {
                 let resumed = self.app.cli(&["resume"]).code == 0;
                 resumed && self.daemon.status().workers.iter().all(|worker| worker.state == "online")
@@ -192,6 +260,9 @@ impl<'a> Stage<'a> {
     }
 }
 
+/// In the current release, if it is an app of several.
 fn launch(app: &App) -> Launch {
-    app.launch().from(&app.path("nodesockd"))
+    let launch = app.launch().from(&app.path("nodesockd"));
+    let current = app.path("current");
+    if current.is_symlink() { launch.within(&current) } else { launch }
 }
