@@ -29,7 +29,8 @@ const HANG_TIMEOUT_STARVED: i64 = 10_000;
 const STARVED: &[&str] = &["nice", "-n", "15"];
 const BUSY: u8 = 8;
 
-/// The default. A worker that hangs and of which that is not known yet when it is retired is ended so much later.
+/// The defaults. A worker that hangs and of which that is not known yet when it is retired is ended so much later.
+const DRAIN_TIMEOUT: i64 = 5_000;
 const SHUTDOWN_TIMEOUT: i64 = 10_000;
 
 /// For how long a migration is looked at.
@@ -56,7 +57,8 @@ impl Stage {
         let (run, marks) = (app.run().display().to_string(), app.path("marks"));
         let app = app.set("tmpDir", run).set("health.hangTimeout", hang_timeout);
         let app = app.set("options.spawnTimeout", 50_000);
-        let app = if variant.starved { app } else { app.set("options.shutdownTimeout", SHUTDOWN_TIMEOUT) };
+        let app = app.set("options.drainTimeout", DRAIN_TIMEOUT);
+        let app = app.set("options.shutdownTimeout", SHUTDOWN_TIMEOUT);
         let app = app.env("MARKS", &marks.display().to_string());
         fs::create_dir(&marks).unwrap();
         app.save();
