@@ -231,7 +231,8 @@ pub trait Backend {
     /// There is no symlink on the way, or `folder` does not hold what it has to.
     fn find_release_link(&mut self, named: &Release, folder: &Path) -> Result<ReleaseLink, Failure>;
 
-    /// Makes the symlink `path` name `to`, by a rename, if it names `from` now. There is no moment at which it is missing.
+    /// Makes the symlink `path` name `to`, by a rename, if it names `from` now. There is no moment at which it is missing. If it
+    /// names `to` already, it is done.
     ///
     /// # Errors
     ///

@@ -48,13 +48,17 @@ fn target(path: &Path, before: &Path, release: PathBuf) -> PathBuf {
     inside.filter(|_| before.is_relative()).unwrap_or(release)
 }
 
-/// Makes the symlink name `to`, by a rename, if it names `from` now.
+/// Makes the symlink name `to`, by a rename, if it names `from` now; nothing is to be done if it names `to` already.
 ///
 /// # Errors
 ///
 /// It is what it was before.
 pub(crate) fn switch(path: &Path, from: &Path, to: &Path) -> Result<(), Failure> {
     let now = fs::read_link(path).map_err(|error| failure("read the symlink", path, error))?;
+    if now == to {
+        // The daemon that was to switch it has died before that.
+        return Ok(());
+    }
     if now != from {
         let (path, now, from) = (path.display(), now.display(), from.display());
         return Err(Failure(format!("{path} names {now}, and not {from}: somebody else has switched it")));
@@ -138,6 +142,13 @@ mod tests {
         let error = switch(&current, Path::new("releases/2"), Path::new("releases/3")).unwrap_err();
         assert!(error.0.contains("somebody else has switched it"), "{error}");
         assert_eq!(fs::read_link(&current).unwrap(), Path::new("releases/1"));
+    }
+
+    #[test]
+    fn a_symlink_that_was_never_switched_is_as_good_as_switched_back() {
+        let (_folder, root, _) = site(|_| "releases/1".into());
+        switch(&root.join("current"), Path::new("releases/2"), Path::new("releases/1")).unwrap();
+        assert_eq!(fs::read_link(root.join("current")).unwrap(), Path::new("releases/1"));
     }
 
     #[test]
