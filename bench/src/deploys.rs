@@ -12,7 +12,7 @@ use clap::Args;
 use nodesockd_bench::Sample;
 use nodesockd_bench::supervisors::Integration;
 
-use account::{Account, Loss};
+use account::{Account, Deploy, Loss};
 use release::Kind;
 use stage::Stage;
 
@@ -101,8 +101,9 @@ pub fn run(options: &Options) {
     for kind in Kind::BAD {
         kind_row(kind, &total);
     }
-    let all: Vec<Duration> = total.times(|it| !it.starved && it.kind.is_known_at_once(), |it| it.failed);
-    println!("\nAll that are known at once, not starved: {}", show(all));
+    let known = |it: &Deploy| if it.kind == Kind::Crash { it.died } else { it.failed };
+    let all = total.times(|it| !it.starved && it.kind.is_known_at_once(), known);
+    println!("\nNot starved, from a death, an answer or a report on: {}", show(all));
 }
 
 fn row(name: &str, account: &Account) {

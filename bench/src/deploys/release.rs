@@ -20,7 +20,7 @@ pub enum Kind {
     Crash,
     /// The event loops of its workers stop half a second after their first request.
     Hang,
-    /// Its workers do not answer `--health` with 2xx.
+    /// Its workers answer only the first check of `--health` with 2xx: that one meets cold code.
     Health,
     /// Its workers report broken half a second after their first request.
     Broken,
@@ -127,7 +127,7 @@ fn script() -> String {
     let at = "  const number = req.method === 'POST' ? body : req.url.slice(1);\n";
     assert!(app.contains(at), "the script has changed");
     let more = r"
-  if (number === 'fit' && fault === 'health') {
+  if (number === 'fit' && fault === 'health' && ++checks > 1) {
     failing();
     res.statusCode = 500;
   }
@@ -140,6 +140,7 @@ const release = path.basename(__dirname);
 const fault = release.split('-')[1];
 const { MARKS } = process.env;
 const mark = (what, text) => fs.writeFileSync(`${MARKS}/${worker}.${what}`, text);
+let checks = 0;
 let hasFailed = false;
 const failing = () => {
   const now = process.hrtime.bigint();

@@ -219,16 +219,17 @@ impl<'a> Stage<'a> {
 
     /// Ends a suspension, and starts what was stopped.
     fn activate(&self, status: &Status) {
-        if self.deploys() && status.suspended && !self.runs_what_is_named(status) {
-            // It was on its way back, and the decision is to go on with that.
-            let output = self.app.cli(&["restart"]);
-            assert_eq!(output.code, 0, "{output}");
-            self.daemon.settled();
-        } else if status.suspended {
+        if status.suspended {
             self.daemon.until("all workers are resumed", |_| {
                 let resumed = self.app.cli(&["resume"]).code == 0;
                 resumed && self.daemon.status().workers.iter().all(|worker| worker.state == "online")
             });
+        }
+        if self.deploys() && !self.runs_what_is_named(status) {
+            // The deploy was on its way back, where the symlink comes before the workers.
+            let output = self.app.cli(&["restart"]);
+            assert_eq!(output.code, 0, "{output}");
+            self.daemon.settled();
         }
         if status.workers.is_empty() {
             assert_eq!(self.app.cli(&["start"]).code, 0);
