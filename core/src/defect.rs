@@ -48,6 +48,14 @@ defects! {
     NewWorkersNotWatched,
     /// The symlink of a deploy that is given up stays.
     ReleaseLinkStays,
+    /// A batch does not wait until the old workers of the one before are gone.
+    BatchNotWaitedFor,
+    /// A failing batch leaves earlier ones as they are.
+    EarlierBatchesStay,
+    /// A worker of an earlier batch may fail while later ones begin.
+    EarlierBatchNotWatched,
+    /// The state file does not say that workers are replaced in batches.
+    StateForgetsBatches,
     /// The state file does not say that a deploy is in progress.
     StateForgetsDeploy,
     /// The workers of an abandoned restart stay.

@@ -12,6 +12,7 @@
 use std::path::PathBuf;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +68,9 @@ pub struct State {
     /// A set of new workers that had not taken over yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutRecord>,
+    /// Workers that are being replaced batch by batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batches: Option<BatchesRecord>,
     /// Who leads, or may. A daemon that does not write it has told nobody to lead.
     #[serde(default, skip_serializing_if = "LeadershipRecord::is_unknown")]
     pub leadership: LeadershipRecord,
@@ -212,6 +216,29 @@ pub struct RolloutRecord {
     pub release: Option<Release>,
 }
 
+/// An operation that replaces workers batch by batch, in the state file. [`State::generation`] is the one that its workers get
+/// from the moment on at which the first batch has taken over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchesRecord {
+    /// What it is, in the middle of a sentence.
+    pub what: String,
+    /// How many new workers there may be beside the full set.
+    pub size: NonZeroU32,
+    /// The number of the generation that was in force before.
+    pub former: u32,
+    /// Its release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former_release: Option<Release>,
+    /// [`State::slots`] before.
+    pub slots: u32,
+    /// [`State::standby`] before.
+    pub standby: u32,
+    /// Why workers of the former generation are being started again, if they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub back: Option<String>,
+}
+
 /// A suspension of the app, in the state file and in a hand-off.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -321,7 +348,8 @@ impl State {
         let changes: Result<Vec<Changes>, _> = lines.map(serde_json::from_str).collect();
         state.apply(changes.map_err(|error| error.to_string())?);
         let rollout = state.rollout.iter().flat_map(|rollout| [rollout.slots, rollout.standby]);
-        let most = rollout.chain([state.slots, state.standby]).max().unwrap_or(0);
+        let batches = state.batches.iter().flat_map(|batches| [batches.slots, batches.standby]);
+        let most = rollout.chain(batches).chain([state.slots, state.standby]).max().unwrap_or(0);
         if most > MAX_WORKERS { Err(format!("it wants {most} workers")) } else { Ok(state) }
     }
 

@@ -202,6 +202,7 @@ impl Base<'_> {
             shutdown_timeout: layer.shutdown_timeout.value()?,
             max_start_attempts: layer.max_start_attempts.value()?,
             retiring: layer.retiring.value()?,
+            batch: layer.batch.value()?,
             suspend_warning: suspend_warning(layer.suspend_warning, report)?,
             boots: layer.boots.value().unwrap_or_else(|| cpus.max(LEAST_BOOTS)),
             symlinks: layer.symlinks.value()?,

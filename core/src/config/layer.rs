@@ -112,6 +112,9 @@ section! {
         /// How many sets of old workers may finish at a time, each of an operation of its own; beyond that, the oldest
         /// set gets SIGTERM.
         retiring: "retiring" => Given<NonZeroU32> = Options::default().retiring,
+        /// How many new workers there may be beside the full set while workers are replaced; 0 replaces all of them at
+        /// once.
+        batch: "batch" => Given<u32> = Options::default().batch,
         /// Milliseconds for which the app may be suspended before the log says so, and from then on how often it is said
         /// again; 0 for never.
         suspend_warning: "suspendWarning" => Given<Duration> = Options::default().suspend_warning,
@@ -224,6 +227,7 @@ impl From<&Options> for OptionsLayer {
             shutdown_timeout: options.shutdown_timeout.into(),
             max_start_attempts: options.max_start_attempts.into(),
             retiring: options.retiring.into(),
+            batch: options.batch.into(),
             suspend_warning: options.suspend_warning.into(),
             boots: options.boots.into(),
             symlinks: options.symlinks.into(),

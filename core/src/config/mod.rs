@@ -193,6 +193,8 @@ pub struct Options {
     pub max_start_attempts: NonZeroU32,
     /// `retiring`
     pub retiring: NonZeroU32,
+    /// `batch`; 0: all at once.
+    pub batch: u32,
     /// `suspendWarning`; zero: never
     pub suspend_warning: Duration,
     /// `boots`
@@ -224,6 +226,7 @@ impl Default for Options {
             shutdown_timeout: Duration::from_millis(10_000),
             max_start_attempts: NonZeroU32::MIN,
             retiring: const { NonZeroU32::new(3).unwrap() },
+            batch: 0,
             suspend_warning: Duration::from_secs(300),
             boots: LEAST_BOOTS,
             symlinks: Symlinks::Relative,

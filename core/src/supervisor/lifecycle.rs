@@ -296,6 +296,7 @@ pub(super) fn due(pool: &mut Pool, operations: &mut Operations, id: WorkerId, ti
         | Timer::Confirm
         | Timer::Suspension
         | Timer::Link
+        | Timer::Batch
         | Timer::Watch
         | Timer::Command
         | Timer::Persist
@@ -333,6 +334,8 @@ fn failed(pool: &mut Pool, operations: &mut Operations, id: WorkerId, reason: &s
                 None => tracing::warn!(worker = %id.short(), "standby failed: {reason}"),
             }
             vacancies::worker_failed(pool, place, worked, reason);
+            let progress = replace::earlier_failed(pool, operations, id, reason);
+            begin::next_if_ended(pool, operations, progress);
             let progress = deploy::worker_failed(pool, operations, id, reason);
             begin::next_if_ended(pool, operations, progress);
         }

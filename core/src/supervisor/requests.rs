@@ -95,8 +95,8 @@ impl Requests {
     }
 
     /// From now on these are told what becomes of an old worker, too.
-    pub fn watch(&mut self, worker: WorkerId, audience: Vec<RequestRef>) {
-        self.watchers.entry(worker).or_default().extend(audience);
+    pub fn watch(&mut self, worker: WorkerId, audience: &[RequestRef]) {
+        add_missing(self.watchers.entry(worker).or_default(), audience);
     }
 
     /// Tells those who watch the operation how far a worker has got. `new`: the worker belongs to the new ones that have
@@ -108,9 +108,10 @@ impl Requests {
             Audience::OfNewWorkers(_) | Audience::Nobody => Vec::new(),
         };
         if progress.stage == Stage::Gone {
-            audience.extend(self.watchers.remove(&progress.id).unwrap_or_default());
-        } else {
-            audience.extend(self.watchers.get(&progress.id).into_iter().flatten().cloned());
+            let watchers = self.watchers.remove(&progress.id).unwrap_or_default();
+            add_missing(&mut audience, &watchers);
+        } else if let Some(watchers) = self.watchers.get(&progress.id) {
+            add_missing(&mut audience, watchers);
         }
         for to in audience {
             self.reply(effects, &to, Reply::part(Body::Progress(progress.clone())));
@@ -226,6 +227,14 @@ impl Requests {
         remove_from(&mut self.relays_by_worker, &relay.worker, id);
         remove_from(&mut self.relays_by_origin, &relay.origin, id);
         Some(relay)
+    }
+}
+
+fn add_missing(to: &mut Vec<RequestRef>, all: &[RequestRef]) {
+    for one in all {
+        if !to.contains(one) {
+            to.push(one.clone());
+        }
     }
 }
 

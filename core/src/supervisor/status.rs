@@ -85,6 +85,7 @@ pub(super) fn status(pool: &Pool, operations: &Operations) -> Status {
             .or_else(|| operations.note().map(str::to_owned))
             .or_else(|| unseen_queues(pool)),
         operation: operations.words().map(str::to_owned),
+        batch: operations.batch_status(),
     }
 }
 

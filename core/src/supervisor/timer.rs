@@ -45,6 +45,8 @@ pub enum Timer {
     Promotion,
     /// A link that could not be changed is tried again.
     Link,
+    /// The next batch does not wait any longer for the old workers of the one before.
+    Batch,
     /// The watch over the new workers of a deploy is over.
     Watch,
     /// A command of a deploy has taken too long, or did not heed SIGTERM.

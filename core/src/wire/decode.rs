@@ -211,6 +211,7 @@ fn request(kind: &str, frame: &Frame<'_>, from: Sender) -> Result<Request, (Code
         until_swap: Option<bool>,
         r#for: Option<u64>,
         then: Option<Ending>,
+        batch: Option<u32>,
     }
     impl Start {
         fn options(&self) -> StartOptions {
@@ -221,6 +222,7 @@ fn request(kind: &str, frame: &Frame<'_>, from: Sender) -> Result<Request, (Code
                 wait: self.wait.unwrap_or(false),
                 until_swap: self.until_swap.unwrap_or(false),
                 expiry: None,
+                batch: self.batch,
             }
         }
 
@@ -334,10 +336,12 @@ struct Deploy {
     migrate_timeout: Option<u64>,
     max_attempts: Option<NonZeroU32>,
     progress: Option<bool>,
+    batch: Option<u32>,
 }
 
 fn deploy(asked: Deploy) -> Result<DeployOptions, (Code, String)> {
-    let Deploy { release, watch, health, migrate, revert, migrate_timeout, max_attempts, progress } = asked;
+    let Deploy { release, watch, health, migrate, revert, migrate_timeout, max_attempts, progress, batch } =
+        asked;
     if let Some(release) = release.as_deref().filter(|path| !path.starts_with('/') || path.contains('\0')) {
         return Err((Code::Usage, format!("`release` is no absolute path: `{}`", shown(release))));
     }
@@ -371,7 +375,8 @@ fn deploy(asked: Deploy) -> Result<DeployOptions, (Code, String)> {
         ));
     }
     let release = release.map(PathBuf::from);
-    Ok(DeployOptions { release, watch, health, migration, max_attempts, progress: progress.unwrap_or(false) })
+    let progress = progress.unwrap_or(false);
+    Ok(DeployOptions { release, watch, health, migration, max_attempts, progress, batch })
 }
 
 /// `data` of a frame that may do without it.

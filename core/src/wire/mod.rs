@@ -20,8 +20,8 @@ use serde_json::value::RawValue;
 pub use decode::{Incoming, Rejection, Sender, decode};
 pub use oversized::decode_oversized;
 pub use reply::{
-    Body, Code, DeployNews, DeployStep, FailedWorker, FailingStandby, Progress, Reply, SlotFailures, Stage,
-    Status, VacantSlot, WorkerState, WorkerStatus,
+    BatchStatus, Body, Code, DeployNews, DeployStep, FailedWorker, FailingStandby, Progress, Reply,
+    SlotFailures, Stage, Status, VacantSlot, WorkerState, WorkerStatus,
 };
 pub use request::{DEFAULT_WATCH, DeployOptions, LONGEST_WATCH, MigrationOptions, Request, StartOptions};
 pub use suspension::SuspensionStatus;

@@ -112,6 +112,8 @@ pub enum Body {
     },
     /// How a deploy goes on, for clients that asked: `{deploy: {…}}`.
     Deploy(DeployNews),
+    /// Which batch of workers is being replaced from now on, for clients that asked: `{batch: {…}}`.
+    Batch(BatchStatus),
     /// Which workers could not be started: `{failed: […]}`, beside `errors`.
     Failed(Vec<FailedWorker>),
 }
@@ -145,6 +147,7 @@ impl Body {
             }
             Self::Progress(progress) => Json::of(&json!({ "progress": progress })),
             Self::Deploy(news) => Json::of(&json!({ "deploy": news })),
+            Self::Batch(batch) => Json::of(&json!({ "batch": batch })),
             Self::Failed(workers) => Json::of(&json!({ "failed": workers })),
             Self::Answer { id, pid, data, errors } => {
                 #[derive(Serialize)]
@@ -215,8 +218,22 @@ pub struct Status {
     pub suspension: Option<SuspensionStatus>,
     /// What the daemon is busy with, in words.
     pub operation: Option<String>,
+    /// How far that is, if workers are replaced batch by batch.
+    pub batch: Option<BatchStatus>,
     /// What became of an operation that an earlier daemon had begun, in words.
     pub note: Option<String>,
+}
+
+/// How far an operation is that replaces workers batch by batch (`options.batch`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchStatus {
+    /// Which batch it is, counted from 1; 0 before the first one of a way back.
+    pub number: u32,
+    /// How many there are, as far as that can be told.
+    pub of: u32,
+    /// A batch has failed, and workers of the old release are started again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub back: bool,
 }
 
 /// A worker, as `status` shows it.
@@ -403,6 +420,9 @@ impl Status {
         }
         if let Some(operation) = &self.operation {
             status.insert("operation".into(), json!(operation));
+        }
+        if let Some(batch) = &self.batch {
+            status.insert("batch".into(), json!(batch));
         }
         if let Some(note) = &self.note {
             status.insert("note".into(), json!(note));
@@ -616,6 +636,7 @@ mod tests {
             suspension: None,
             note: None,
             operation: None,
+            batch: None,
         };
         let shown = |status: &Status| status.json(|time| 1000 + time.as_nanos() / 1_000_000);
         let expected = json!({

@@ -88,6 +88,9 @@ pub struct StartOptions {
     /// How the suspension ends if nobody ends it. Only with `suspended`, and not with `start-workers`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expiry: Option<Expiry>,
+    /// Instead of `options.batch`. Not with `suspended`, unless it is 0.
+    #[serde(default)]
+    pub batch: Option<u32>,
 }
 
 /// For how long the new workers of a deploy are watched, unless the client says otherwise.
@@ -111,6 +114,8 @@ pub struct DeployOptions {
     pub max_attempts: Option<NonZeroU32>,
     /// Stream what happens before the final reply.
     pub progress: bool,
+    /// Instead of `options.batch`. Not with `migration`, unless it is 0.
+    pub batch: Option<u32>,
 }
 
 impl Default for DeployOptions {
@@ -122,6 +127,7 @@ impl Default for DeployOptions {
             migration: None,
             max_attempts: None,
             progress: false,
+            batch: None,
         }
     }
 }
@@ -244,6 +250,9 @@ impl DeployOptions {
         if self.progress {
             data.insert("progress".into(), json!(true));
         }
+        if let Some(batch) = self.batch {
+            data.insert("batch".into(), json!(batch));
+        }
         Value::Object(data)
     }
 }
@@ -269,6 +278,9 @@ impl StartOptions {
         if let Some(Expiry { after, then }) = self.expiry {
             data.insert("for".into(), json!(u64::try_from(after.as_millis()).unwrap_or(u64::MAX)));
             data.insert("then".into(), json!(then.name()));
+        }
+        if let Some(batch) = self.batch {
+            data.insert("batch".into(), json!(batch));
         }
         if let Some(version) = version {
             data.insert("version".into(), json!(version));
@@ -315,6 +327,7 @@ mod tests {
         wait: true,
         until_swap: false,
         expiry: None,
+        batch: None,
     };
 
     #[test]
@@ -333,7 +346,9 @@ mod tests {
             Request::Restart { options: expiring, version: None },
             Request::Restart { options, version: Some("3.0.0".into()) },
             Request::Restart { options: StartOptions { until_swap: true, ..WAITING }, version: None },
+            Request::Restart { options: StartOptions { batch: Some(0), ..WAITING }, version: None },
             Request::Deploy(DeployOptions::default()),
+            Request::Deploy(DeployOptions { batch: Some(2), ..DeployOptions::default() }),
             Request::Deploy(DeployOptions {
                 release: Some("/srv/releases/2".into()),
                 watch: Duration::from_millis(1),
@@ -345,6 +360,7 @@ mod tests {
                 }),
                 max_attempts: NonZeroU32::new(2),
                 progress: true,
+                batch: None,
             }),
             Request::AttachDeploy { progress: true },
             Request::Resume,

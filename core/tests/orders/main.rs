@@ -4,6 +4,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "looks for one kind of order among all")]
 
 mod adoption;
+mod batches;
 mod boots;
 mod claims;
 mod daemon;

@@ -4,7 +4,8 @@ use crate::id::WorkerId;
 use crate::supervisor::pool::{Pool, checks};
 
 use super::{
-    Kind, Operation, Operations, Phase, begin, deploy, done, migrate, replace, resume, retirement, running,
+    Kind, Operation, Operations, Phase, batch, begin, deploy, done, migrate, replace, resume, retirement,
+    running,
 };
 
 /// Takes the operation in progress as far as it goes now, and what is left of earlier ones.
@@ -41,16 +42,22 @@ pub(in crate::supervisor) fn advance(pool: &mut Pool, operations: &mut Operation
                 operations.enter(&mut pool.requests, kind, requesters, phase);
             }
             Phase::Reverting(rollout, swap) => {
-                replace::abandon(pool, operations, kind, requesters, rollout, swap.into_failure());
-                begin::next(pool, operations);
+                let failure = swap.into_failure();
+                let rest = replace::abandon(pool, operations, kind, requesters, rollout, failure);
+                begin::next_if_ended(pool, operations, rest);
+            }
+            Phase::Between(rollout, leaving) => {
+                let rest = batch::next(pool, operations, kind, requesters, rollout, leaving);
+                deploy::tell_watch(pool, operations);
+                begin::next_if_ended(pool, operations, rest);
             }
             Phase::Watching(watch) => {
                 deploy::confirm(pool, operations, kind, requesters, &watch);
                 begin::next(pool, operations);
             }
             Phase::RollingBack(rollback) => {
-                deploy::rolled_back(pool, operations, requesters, rollback);
-                begin::next(pool, operations);
+                let rest = deploy::rolled_back(pool, operations, kind, requesters, rollback);
+                begin::next_if_ended(pool, operations, rest);
             }
             Phase::Resuming(confirmations) if kind == Kind::Deploy => {
                 let rest = migrate::resumed(pool, operations, requesters, &confirmations);
@@ -84,6 +91,9 @@ fn is_over(pool: &Pool, phase: &Phase) -> bool {
     match phase {
         Phase::Starting(rollout) => rollout.can_swap(pool),
         Phase::Swapping(_, swap) | Phase::Reverting(_, swap) => swap.is_complete(),
+        Phase::Between(_, leaving) => {
+            leaving.workers.is_empty() || leaving.until <= pool.now() || defect!(BatchNotWaitedFor)
+        }
         Phase::Watching(watch) => watch.until <= pool.now(),
         Phase::RollingBack(rollback) => rollback.pending.is_empty(),
         Phase::Resuming(confirmations) => confirmations.is_over(pool.now()),
@@ -97,6 +107,11 @@ fn forget(operations: &mut Operations, gone: &[WorkerId], resumed: &[WorkerId]) 
     if let Some(Operation { phase: Phase::Retiring { leaving }, .. }) = &mut operations.current {
         for id in gone {
             leaving.remove(id);
+        }
+    }
+    if let Some(Operation { phase: Phase::Between(_, leaving), .. }) = &mut operations.current {
+        for id in gone {
+            leaving.workers.remove(id);
         }
     }
     if let Some(Operation { phase: Phase::Resuming(confirmations), .. }) = &mut operations.current {

@@ -1,5 +1,6 @@
 //! Starting operations, and ending them before they are done.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use crate::action::Action;
@@ -67,6 +68,12 @@ pub(in crate::supervisor) fn restart(
     if !defect!(SecondRestartAccepted) && refuse_while_busy(pool, operations, &to) {
         return;
     }
+    if let Some(words) = refusal(pool, options.batch, options.suspended.then_some("--suspended")) {
+        let reply = Reply::failed(Some(Code::Usage), vec![words]);
+        pool.requests.reply(&mut pool.effects, &to, reply);
+        // It may have waited, and others may still.
+        return next(pool, operations);
+    }
     let requester = Requester::new(to, &options);
     match version {
         Some(version) if upgrade::is_older_than(pool, &version) => {
@@ -91,10 +98,37 @@ fn replace_all(
         suspended: options.suspended,
         attempts: options.max_attempts.unwrap_or(pool.config.options.max_start_attempts).get(),
         replaces: true,
+        batch: batch(pool, options.batch, options.suspended, &pool.config),
         desired: Desired { running: true, slots, standby, suspension },
         config: Arc::clone(&pool.config),
     };
     locate::begin(pool, operations, kind, requesters, plan);
+}
+
+/// Why workers cannot be replaced in batches where `together`, an option of the command line, asks for all of them at once.
+/// `asked`: the size of a batch that somebody asks for.
+pub(super) fn refusal(pool: &Pool, asked: Option<u32>, together: Option<&str>) -> Option<String> {
+    let option = together.filter(|_| pool.desired.running)?;
+    let (size, whose) = match asked {
+        Some(size) => (size, "--batch"),
+        None => (pool.config.options.batch, "options.batch"),
+    };
+    (size > 0 && !pool.desired.is_suspended()).then(|| {
+        format!(
+            "{option} does not go with batches ({whose} is {size}): when it is done no worker of the old code may be active, so that all workers are replaced at once; `--batch 0` does that this once, if there is memory for {} workers",
+            2 * (u64::from(pool.desired.slots) + u64::from(pool.desired.standby))
+        )
+    })
+}
+
+/// How many new workers there may be beside the full set; `None`: workers are replaced all at once, as they are where the app is
+/// suspended, or the names or kinds of sockets change.
+pub(super) fn batch(pool: &Pool, asked: Option<u32>, suspends: bool, config: &Config) -> Option<NonZeroU32> {
+    let size = NonZeroU32::new(asked.unwrap_or(config.options.batch))?;
+    let sockets_differ =
+        pool.config.socket_file != config.socket_file || pool.config.options.listen != config.options.listen;
+    let alone = suspends || pool.desired.is_suspended() || !pool.desired.running || sockets_differ;
+    (!alone).then_some(size)
 }
 
 /// The suspension that somebody asks for now, if it is one. `expiry`: how it ends if nobody ends it.
@@ -159,6 +193,7 @@ fn scale(pool: &mut Pool, operations: &mut Operations, kind: Kind, to: RequestRe
         suspended: desired.is_suspended(),
         attempts: pool.config.options.max_start_attempts.get(),
         replaces: false,
+        batch: None,
         desired,
         config: Arc::clone(&pool.config),
     };
@@ -270,10 +305,13 @@ pub(in crate::supervisor) fn apply(
     } else {
         added_places(&before, &desired)
     };
+    let batch =
+        batch(pool, options.as_ref().and_then(|options| options.batch), desired.is_suspended(), &config);
+    let batch = batch.filter(|_| replaces);
     let attempts = options.and_then(|options| options.max_attempts);
     let attempts = attempts.unwrap_or(config.options.max_start_attempts).get();
     let suspended = desired.is_suspended();
-    let plan = Plan { places, suspended, attempts, replaces, desired, config };
+    let plan = Plan { places, suspended, attempts, replaces, batch, desired, config };
     locate::begin(pool, operations, kind, requesters, plan);
 }
 
@@ -348,6 +386,7 @@ fn preempt(pool: &mut Pool, operations: &mut Operations, kind: Kind) {
         Phase::Starting(rollout) | Phase::Swapping(rollout, _) | Phase::Reverting(rollout, _) => {
             replace::release(pool, &rollout);
         }
+        Phase::Between(..) => {}
         Phase::Upgrading { step, .. } => upgrade::call_off(pool, step),
         Phase::Watching(watch) => {
             watch::let_go(pool, &watch);

@@ -6,14 +6,15 @@ use std::time::Duration;
 use crate::handoff::{QueuedRecord, RequesterRecord, RestartRecord, RetirementRecord};
 use crate::id::{Peer, Process, RequestRef, WorkerId};
 use crate::release::ReleaseLink;
-use crate::state::DeployRecord;
+use crate::state::{BatchesRecord, DeployRecord};
 use crate::supervisor::generation::Generation;
 use crate::supervisor::pool::Pool;
 use crate::supervisor::requests::{Audience, Requests};
 use crate::supervisor::timer::Timer;
 use crate::time::Time;
-use crate::wire::{Reply, StartOptions};
+use crate::wire::{BatchStatus, Reply, StartOptions};
 
+use super::batches::{Batches, Leaving};
 use super::command::{Command, Errand};
 use super::confirmations::Confirmations;
 use super::deployment::{Course, Deployment, Migration, OldWorkers};
@@ -75,6 +76,8 @@ pub(in crate::supervisor) enum Phase {
     Swapping(Rollout, Swap),
     /// A link could not be swapped; those that were are being swapped back.
     Reverting(Rollout, Swap),
+    /// The workers of one batch have taken over, or given up, and the next batch waits for those who leave.
+    Between(Rollout, Leaving),
     /// The new workers of a deploy serve, and are watched; the old ones are kept.
     Watching(Watch),
     /// A new worker failed; links are being swapped back to the old ones.
@@ -145,7 +148,7 @@ impl Operations {
     ) {
         let audience = audience(&requesters);
         requests.tell_progress_to(match &phase {
-            Phase::Starting(_) | Phase::Swapping(..) | Phase::Reverting(..) => {
+            Phase::Starting(_) | Phase::Swapping(..) | Phase::Reverting(..) | Phase::Between(..) => {
                 Audience::OfNewWorkers(audience)
             }
             Phase::Watching(_) | Phase::RollingBack(_) | Phase::Migrating | Phase::Retiring { .. } => {
@@ -193,12 +196,54 @@ impl Operations {
             Phase::Loading { .. }
             | Phase::Locating(_)
             | Phase::Upgrading { .. }
+            | Phase::Between(..)
             | Phase::Watching(_)
             | Phase::RollingBack(_)
             | Phase::Migrating
             | Phase::Resuming(_)
             | Phase::Retiring { .. } => None,
         }
+    }
+
+    /// How far the operation in progress is, if it replaces workers in batches.
+    pub(super) fn batches(&self) -> Option<&Batches> {
+        match &self.current.as_ref()?.phase {
+            Phase::Starting(rollout)
+            | Phase::Swapping(rollout, _)
+            | Phase::Reverting(rollout, _)
+            | Phase::Between(rollout, _) => rollout.batches.as_deref(),
+            Phase::RollingBack(rollback) => rollback.earlier.as_ref().map(|earlier| &*earlier.batches),
+            // Its last batch has taken over.
+            Phase::Watching(_)
+            | Phase::Loading { .. }
+            | Phase::Locating(_)
+            | Phase::Upgrading { .. }
+            | Phase::Migrating
+            | Phase::Resuming(_)
+            | Phase::Retiring { .. } => None,
+        }
+    }
+
+    /// How far it is, for those who ask.
+    pub fn batch_status(&self) -> Option<BatchStatus> {
+        self.batches().map(Batches::status)
+    }
+
+    /// What a daemon has to know that follows this one, about an operation that replaces workers in batches.
+    pub fn batches_record(&self) -> Option<BatchesRecord> {
+        let operation = self.current.as_ref()?;
+        let Batches { size, former, back, .. } = self.batches()?;
+        let rolling_back =
+            if let Phase::RollingBack(rollback) = &operation.phase { Some(rollback.reason()) } else { None };
+        Some(BatchesRecord {
+            what: operation.kind.words().to_owned(),
+            size: *size,
+            former: former.generation.number,
+            former_release: former.generation.release.clone(),
+            slots: former.desired.slots,
+            standby: former.desired.standby,
+            back: back.as_ref().map(|back| back.errors.join("; ")).or(rolling_back),
+        })
     }
 
     /// For how long the new workers of the deploy in progress are to be watched from now on, if they are.
@@ -300,6 +345,7 @@ impl Operations {
         let operation = self.current.as_ref().and_then(|operation| match &operation.phase {
             Phase::Watching(watch) => Some((watch.until, Timer::Watch)),
             Phase::Resuming(confirmations) => Some((confirmations.until, Timer::Confirm)),
+            Phase::Between(_, leaving) => Some((leaving.until, Timer::Batch)),
             Phase::Loading { .. }
             | Phase::Locating(_)
             | Phase::Upgrading { .. }
@@ -319,7 +365,8 @@ impl Operations {
         let phase = self.current.as_ref().map(|operation| &operation.phase);
         let swapped = self.deployment.as_ref().is_some_and(|deployment| deployment.swapped);
         let link = self.deployment.as_ref().and_then(|deployment| deployment.link.clone());
-        let undone = self.restoring.is_some() || matches!(phase, Some(Phase::RollingBack(_)));
+        let goes_back = self.batches().is_some_and(|batches| batches.back.is_some());
+        let undone = self.restoring.is_some() || goes_back || matches!(phase, Some(Phase::RollingBack(_)));
         let record = DeployRecord {
             link: self.restoring.clone().or(link),
             swapped,

@@ -24,16 +24,17 @@ use crate::supervisor::requests::Audience;
 use crate::supervisor::worker::Worker;
 use crate::wire::{Body, Code, DeployNews, DeployOptions, DeployStep, MigrationOptions, Reply, StartOptions};
 
-use super::begin::{refuse_while_busy, suspension};
+use super::batches::Undoing;
+use super::begin::{batch, refusal as batch_refusal, refuse_while_busy, suspension};
 use super::deployment::{Course, Deployment, Migration, OldWorkers};
+use super::failure::{describe_in_place, failed_worker};
 use super::news::{tell, tell_all};
 use super::plan::{Plan, all_places};
-use super::replace::{describe_in_place, failed_worker};
 use super::requester::audience;
-use super::watch::{Rollback, Watch, let_go, roll_back};
+use super::watch::{Earlier, Rollback, Watch, concerns, let_go, roll_back};
 use super::{
-    Kind, Operation, Operations, Phase, Progress, Requester, locate, migrate, release_link, reply_to_all,
-    retirement,
+    Kind, Operation, Operations, Phase, Progress, Requester, go_back, locate, migrate, release_link,
+    reply_to_all, retirement,
 };
 
 /// Replaces all workers by those of another release, or of what the working directory names now.
@@ -64,11 +65,13 @@ pub(in crate::supervisor) fn begin(
     let refusal = refusal.or(shared.then_some(
         "workers cannot be checked by --health where options.listen is `daemon`: any of those that share a socket may answer",
     ));
+    let migrates = options.migration.is_some().then_some("--migrate");
+    let refusal = refusal.map(str::to_owned).or_else(|| batch_refusal(pool, options.batch, migrates));
     if let Some(words) = refusal {
-        let reply = Reply::failed(Some(Code::Usage), vec![words.to_owned()]);
+        let reply = Reply::failed(Some(Code::Usage), vec![words]);
         return pool.requests.reply(&mut pool.effects, &to, reply);
     }
-    let DeployOptions { release, watch, health, migration, max_attempts, progress } = options;
+    let DeployOptions { release, watch, health, migration, max_attempts, progress, batch: asked } = options;
     let suspends = migration.is_some();
     let requesters = vec![Requester::new(to, &StartOptions { progress, ..StartOptions::default() })];
     let suspension = suspension(pool, &requesters, suspends, None);
@@ -78,6 +81,7 @@ pub(in crate::supervisor) fn begin(
         suspended: suspends,
         attempts: max_attempts.unwrap_or(pool.config.options.max_start_attempts).get(),
         replaces: true,
+        batch: batch(pool, asked, suspends, &pool.config),
         desired: Desired { suspension, ..pool.desired.clone() },
         config: Arc::clone(&pool.config),
     };
@@ -203,7 +207,7 @@ pub(in crate::supervisor) fn worker_failed(
     match operations.current.as_mut().map(|operation| &mut operation.phase) {
         // It had its place, and begins after a migration.
         Some(Phase::Resuming(_)) if watched => {}
-        Some(Phase::Watching(watch)) if watch.new.contains(&id) && !defect!(NewWorkersNotWatched) => {}
+        Some(Phase::Watching(watch)) if concerns(watch, id) && !defect!(NewWorkersNotWatched) => {}
         Some(Phase::RollingBack(rollback)) if !rollback.new.contains(&id) => {
             // Nobody is left for the link of its slot; another worker is started.
             if let Some(slot) = pool.workers.get(id).and_then(Worker::slot) {
@@ -218,6 +222,7 @@ pub(in crate::supervisor) fn worker_failed(
             | Phase::Starting(_)
             | Phase::Swapping(..)
             | Phase::Reverting(..)
+            | Phase::Between(..)
             | Phase::Watching(_)
             | Phase::RollingBack(_)
             | Phase::Migrating
@@ -237,20 +242,28 @@ pub(in crate::supervisor) fn worker_failed(
         tracing::warn!("{} is rolled back: worker {}: {reason}", kind.words(), id.short());
         let failed = failed_worker(pool, id, reason);
         let pending = roll_back(pool, &watch);
-        let rollback = Rollback { new: watch.new, pending, failed, errors: Vec::new() };
+        let Watch { new, earlier, .. } = watch;
+        let rollback = Rollback { new, pending, failed, errors: Vec::new(), earlier };
         operations.enter(&mut pool.requests, kind, requesters, Phase::RollingBack(rollback));
         tell_all(pool, operations, &DeployNews::new(DeployStep::RollingBack).because(reason));
     }
     Progress::GoesOn
 }
 
-/// The links name the old workers again.
+/// The links name the old workers again. Workers of earlier batches have to be replaced yet.
 pub(super) fn rolled_back(
     pool: &mut Pool,
     operations: &mut Operations,
+    kind: Kind,
     requesters: Vec<Requester>,
     rollback: Rollback,
-) {
+) -> Progress {
+    if let Some(Earlier { batches, .. }) = rollback.earlier {
+        let reason = describe_in_place(&rollback.failed);
+        let undoing = Undoing { errors: vec![reason], failed: vec![rollback.failed] };
+        go_back::begin(pool, operations, kind, requesters, *batches, undoing);
+        return Progress::GoesOn;
+    }
     release_link::undo(pool, operations);
     let Rollback { failed, errors, .. } = rollback;
     let words = format!("rolled back: {}", describe_in_place(&failed));
@@ -259,6 +272,7 @@ pub(super) fn rolled_back(
     reply.body = Some(Body::Failed(vec![failed]));
     operations.last_deploy = Some(reply.clone());
     reply_to_all(pool, requesters, &reply);
+    Progress::Ended
 }
 
 /// Somebody wants to follow the deploy in progress, or to know how the last one ended.

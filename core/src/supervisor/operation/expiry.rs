@@ -35,6 +35,7 @@ pub(in crate::supervisor) fn expire(pool: &mut Pool, operations: &mut Operations
                 suspended: false,
                 attempts: pool.config.options.max_start_attempts.get(),
                 replaces: true,
+                batch: None,
                 desired: Desired { suspension: None, ..pool.desired.clone() },
                 config: Arc::clone(&pool.config),
             };

@@ -18,6 +18,12 @@ pub(in crate::supervisor) enum Kind {
 }
 
 impl Kind {
+    /// The one of an earlier daemon that replaces workers and is called so.
+    pub fn replacing(words: &str) -> Self {
+        let all = [Self::Deploy, Self::Reload];
+        all.into_iter().find(|kind| kind.words() == words).unwrap_or(Self::Restart)
+    }
+
     /// In the middle of a sentence.
     pub fn words(self) -> &'static str {
         match self {

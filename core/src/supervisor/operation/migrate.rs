@@ -29,9 +29,10 @@ use crate::wire::{DeployNews, DeployStep, FailedWorker, Reply};
 use super::command::{Command, Errand};
 use super::confirmations::Confirmations;
 use super::deployment::{Back, BackStep, Course, Migration};
+use super::failure::{describe_in_place, failed_worker};
 use super::news::{tell, tell_all};
 use super::plan::{Plan, all_places};
-use super::replace::{describe_in_place, failed_worker, roll_out};
+use super::replace::roll_out;
 use super::watch::Watch;
 use super::{
     Kind, Operation, Operations, Phase, Progress, Requester, answer, begin, done, release_link, resume,
@@ -245,6 +246,7 @@ fn return_to_old(pool: &mut Pool, operations: &mut Operations, requesters: Vec<R
         suspended,
         attempts: pool.config.options.max_start_attempts.get(),
         replaces: true,
+        batch: None,
         desired: Desired { suspension, ..pool.desired.clone() },
         config: Arc::clone(&pool.config),
     };
@@ -285,8 +287,8 @@ pub(super) fn resumed(
     tracing::info!("a deploy: its workers are watched for {} ms", time.as_millis());
     let holds = |(id, worker): (WorkerId, &Worker)| matches!(worker.role(), Role::Holding(_)).then_some(id);
     let new: BTreeSet<WorkerId> = pool.workers.iter().filter_map(holds).collect();
-    let watch =
-        Watch { new, kept: BTreeSet::new(), former: pool.generation.clone(), until: pool.now() + time };
+    let (kept, former, until) = (BTreeSet::new(), pool.generation.clone(), pool.now() + time);
+    let watch = Watch { new, kept, former, until, earlier: None };
     operations.enter(&mut pool.requests, Kind::Deploy, requesters, Phase::Watching(watch));
     Progress::GoesOn
 }

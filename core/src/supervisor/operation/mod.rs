@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | `kind`, `requester` | which operations there are, and who waits for one |
 //! | `plan` | what is to be rolled out |
+//! | `failure` | which worker has failed, and how, in words |
+//! | `batches` | how far a rollout is that is done in batches, and whom the next batch replaces |
 //! | `rollout` | the set of new workers, and the links that are swapped to them |
 //! | `deployment`, `watch` | what a deploy is about, and the watch over its new workers while the old ones are kept |
 //! | `command` | the command of a deploy that runs |
@@ -14,6 +16,8 @@
 //! | `news` | tells those who follow a deploy how it goes on |
 //! | `release_link` | switches the symlink of a deploy back |
 //! | `answer` | says how a deploy has ended that has failed after its workers had taken over |
+//! | `in_force` | puts a configuration and a generation in force |
+//! | `go_back` | the way back of an operation of which earlier batches have taken over |
 //! | `replace` | replaces or adds workers as a set |
 //! | `locate` | finds the release that a new generation runs |
 //! | `former` | refuses to go back where there is nothing to go back to |
@@ -21,12 +25,15 @@
 //! | `resume` | ends a suspension, and waits until workers have confirmed that |
 //! | `upgrade` | replaces the daemon under running workers |
 //! | `begin` | starts operations, those that have waited included, and ends them before they are done |
+//! | `batch` | goes from one batch to the next |
 //! | `migrate` | runs the migration of a deploy, and goes back to the old release if that fails |
 //! | `deploy` | switches the release, and goes back if the new workers fail |
 //! | `advance` | takes the operation in progress from phase to phase |
 
 pub(super) mod advance;
 mod answer;
+pub(super) mod batch;
+mod batches;
 pub(super) mod begin;
 pub(super) mod command;
 mod confirmations;
@@ -35,6 +42,9 @@ pub(super) mod deploy;
 mod deployment;
 pub(super) mod expiry;
 mod former;
+mod failure;
+mod go_back;
+mod in_force;
 mod kind;
 pub(super) mod locate;
 pub(super) mod migrate;

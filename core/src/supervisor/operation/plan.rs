@@ -1,5 +1,6 @@
 //! What to roll out, before its workers are started.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use crate::config::Config;
@@ -17,6 +18,8 @@ pub(in crate::supervisor) struct Plan {
     pub attempts: u32,
     /// All other workers go.
     pub replaces: bool,
+    /// How many new workers there may be beside the full set meanwhile, if not all of them.
+    pub batch: Option<NonZeroU32>,
     /// What ought to be, and by which configuration, when it has succeeded.
     pub desired: Desired,
     pub config: Arc<Config>,

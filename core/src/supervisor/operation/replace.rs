@@ -3,21 +3,24 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::config::Output;
 use crate::id::{SlotIndex, WorkerId};
 use crate::supervisor::generation::Generation;
-use crate::supervisor::pool::{Pool, boot, health, limits, links, retire, sockets, surplus};
+use crate::supervisor::pool::{Pool, boot, links, retire, sockets, surplus};
 use crate::supervisor::requests::Audience;
 use crate::supervisor::worker::{Place, Role, Worker};
-use crate::wire::{Body, Code, FailedWorker, Reply, Stage, ToWorker};
+use crate::wire::{BatchStatus, Body, Code, Reply, Stage};
 
+use super::batches::{self, Batches, Former, Turn};
 use super::deployment::OldWorkers;
+use super::failure::{describe, failed_worker};
+use super::go_back::{self, between};
 use super::plan::Plan;
 use super::requester::audience;
 use super::rollout::{PendingWorker, Rollout, Swap};
-use super::watch::{self, Watch};
+use super::watch::{self, Earlier, Watch};
 use super::{
-    Kind, Operation, Operations, Phase, Progress, Requester, answer, release_link, reply_to_all, retirement,
+    Kind, Operation, Operations, Phase, Progress, Requester, answer, in_force, release_link, reply_to_all,
+    retirement,
 };
 
 /// Starts the workers of a plan.
@@ -30,15 +33,60 @@ pub(super) fn roll_out(
     generation: Generation,
 ) {
     operations.set_note(None);
-    let Plan { places, suspended, attempts, replaces, desired, config } = plan;
+    let Plan { places, suspended, attempts, replaces, batch, desired, config } = plan;
     tracing::info!(
         "{} begins: {} new workers{}",
         kind.words(),
         places.len(),
         if suspended { ", suspended" } else { "" }
     );
+    let batches = batch.map(|size| Box::new(Batches::new(size, attempts, Former::of(pool))));
     let (workers, failed) = Default::default();
-    let rollout = Rollout { workers, suspended, replaces, desired, config, generation, failed };
+    let rollout = Rollout { workers, suspended, replaces, desired, config, generation, failed, batches };
+    if let Some(size) = batch {
+        let turn = batches::turn(pool, &rollout.desired, &rollout.generation, size);
+        if turn.ahead > 0 {
+            return begin_batch(pool, operations, kind, requesters, rollout, turn);
+        }
+    }
+    let rollout = Rollout { batches: None, ..rollout };
+    start(pool, operations, kind, requesters, rollout, (places, attempts));
+}
+
+/// The next batch of a rollout begins.
+pub(super) fn begin_batch(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    kind: Kind,
+    requesters: Vec<Requester>,
+    mut rollout: Rollout,
+    turn: Turn,
+) {
+    rollout.workers.clear();
+    let mut attempts = 1;
+    if let Some(batches) = &mut rollout.batches {
+        batches.begin(&turn);
+        attempts = batches.attempts;
+        let status = batches.status();
+        let BatchStatus { number, of, back } = status;
+        let way = if back { ", back to the former generation" } else { "" };
+        tracing::info!("{}: batch {number} of {of}{way}: {} new workers", kind.words(), turn.places.len());
+        for to in audience(&requesters) {
+            pool.requests.reply(&mut pool.effects, &to, Reply::part(Body::Batch(status)));
+        }
+    }
+    start(pool, operations, kind, requesters, rollout, (turn.places, attempts));
+}
+
+/// Starts workers for `places`, each so many times at most.
+fn start(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    kind: Kind,
+    requesters: Vec<Requester>,
+    rollout: Rollout,
+    (places, attempts): (Vec<Place>, u32),
+) {
     // In place before the first worker is ordered, so that its progress finds the requesters.
     operations.enter(&mut pool.requests, kind, requesters, Phase::Starting(rollout));
     for place in places {
@@ -88,6 +136,7 @@ pub(in crate::supervisor) fn worker_failed(
         }
         Some(
             Phase::Reverting(..)
+            | Phase::Between(..)
             | Phase::Watching(_)
             | Phase::RollingBack(_)
             | Phase::Loading { .. }
@@ -102,18 +151,56 @@ pub(in crate::supervisor) fn worker_failed(
     if let Some(Operation { kind, requesters, phase: Phase::Starting(rollout) }) =
         operations.take(&mut pool.requests)
     {
-        abandon(pool, operations, kind, requesters, rollout, None);
+        return abandon(pool, operations, kind, requesters, rollout, None);
     }
     Progress::Ended
 }
 
-pub(super) fn failed_worker(pool: &Pool, id: WorkerId, reason: &str) -> FailedWorker {
-    let worker = pool.workers.get(id);
-    let stderr = worker.and_then(|worker| match &worker.start().stderr {
-        Output::File(path) => Some(path.to_string_lossy().into_owned()),
-        Output::Inherit | Output::Discard => None,
-    });
-    FailedWorker { id, idx: worker.and_then(Worker::slot), reason: reason.to_owned(), stderr }
+/// A worker failed that had its place for good. If that is one of an earlier batch of the operation in progress, that has failed.
+pub(in crate::supervisor) fn earlier_failed(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    id: WorkerId,
+    reason: &str,
+) -> Progress {
+    let of = pool.workers.get(id).map(|worker| worker.start().generation);
+    let ours = |rollout: &Rollout| {
+        let forward = rollout.batches.as_ref().is_some_and(|batches| batches.back.is_none());
+        forward && rollout.has_begun(pool) && of == Some(rollout.generation.number)
+    };
+    match operations.current.as_mut().map(|operation| &mut operation.phase) {
+        _ if defect!(EarlierBatchNotWatched) => return Progress::GoesOn,
+        Some(Phase::Starting(rollout) | Phase::Between(rollout, _)) if ours(rollout) => {
+            rollout.failed.push(failed_worker(pool, id, reason));
+        }
+        Some(Phase::Swapping(rollout, swap)) if ours(rollout) => {
+            swap.failure.get_or_insert_with(|| format!("worker {}: {reason}", id.short()));
+            return Progress::GoesOn;
+        }
+        Some(
+            Phase::Starting(_)
+            | Phase::Between(..)
+            | Phase::Swapping(..)
+            | Phase::Reverting(..)
+            | Phase::Watching(_)
+            | Phase::RollingBack(_)
+            | Phase::Loading { .. }
+            | Phase::Locating(_)
+            | Phase::Upgrading { .. }
+            | Phase::Migrating
+            | Phase::Resuming(_)
+            | Phase::Retiring { .. },
+        )
+        | None => return Progress::GoesOn,
+    }
+    match operations.take(&mut pool.requests) {
+        Some(Operation {
+            kind,
+            requesters,
+            phase: Phase::Starting(rollout) | Phase::Between(rollout, _),
+        }) => abandon(pool, operations, kind, requesters, rollout, None),
+        Some(_) | None => Progress::Ended,
+    }
 }
 
 /// Orders all links to be swapped.
@@ -180,29 +267,28 @@ pub(in crate::supervisor) fn commit(
     requesters: Vec<Requester>,
     rollout: Rollout,
 ) -> Progress {
-    let Rollout { workers, suspended, replaces, desired, config, generation, .. } = rollout;
-    let renamed = config.name != pool.config.name;
-    let before = std::mem::replace(&mut pool.config, config);
-    if before.health != pool.config.health || before.dev_server != pool.config.dev_server {
-        health::begin_all(pool);
-    }
-    pool.remember_names(&before.socket_file);
-    if pool.config.limits != before.limits {
-        limits::watch_all(pool);
-    }
-    pool.desired = desired;
-    let former = std::mem::replace(&mut pool.generation, generation);
-    let watch = operations.watch_time().filter(|_| !suspended);
-    let keeps = operations.taken_over(&former, &pool.generation) == OldWorkers::Kept;
-    let mut kept = BTreeSet::new();
+    let Rollout { desired, config, generation, replaces, suspended, .. } = rollout.clone();
+    let before = in_force::put(pool, Former { generation, desired, config });
+    let keeps = operations.taken_over(&before.generation, &pool.generation) == OldWorkers::Kept;
     pool.requests.tell_progress_to(Audience::OfAllWorkers(audience(&requesters)));
-    for PendingWorker { place, worker, .. } in &workers {
+    for PendingWorker { place, worker, .. } in &rollout.workers {
         joins(pool, *place, *worker);
     }
-    let new: BTreeSet<WorkerId> = workers.iter().map(|pending| pending.worker).collect();
+    let new: BTreeSet<WorkerId> = rollout.workers.iter().map(|pending| pending.worker).collect();
+    let ahead = rollout.batches.as_ref().is_some_and(|batches| {
+        let turn = batches::turn(pool, &pool.desired, &pool.generation, batches.size);
+        !turn.places.is_empty()
+    });
+    let goes = rollout.batches.as_ref().map(|_| {
+        let places = rollout.workers.iter().map(|pending| pending.place);
+        batches::replaced(pool, &new, places, &pool.generation)
+    });
+    let back = rollout.batches.as_ref().is_some_and(|batches| batches.back.is_some());
+    let watch = operations.watch_time().filter(|_| !suspended && !ahead && !back);
+    let mut kept = BTreeSet::new();
     let mut others = pool.workers.ids();
     others.retain(|id| !new.contains(id));
-    for id in &others {
+    for id in others.iter().filter(|id| goes.as_ref().is_none_or(|goes| goes.contains(id))) {
         if replaces && !pool.owns_its_slot(*id) {
             if watch.is_some() && keeps && watch::set_aside(pool, *id) {
                 kept.insert(*id);
@@ -211,13 +297,27 @@ pub(in crate::supervisor) fn commit(
             }
         }
     }
-    if renamed {
-        tell_name(pool);
+    if before.config.name != pool.config.name {
+        in_force::tell_name(pool);
     }
     surplus::retire_all_surplus(pool);
     pool.requests.tell_progress_to(Audience::Nobody);
+    let rollout = match rollout.batches {
+        // The way back has ended when nobody of the generation that was given up is left.
+        Some(_) if ahead || back && !rollout.workers.is_empty() => {
+            between(pool, operations, kind, requesters, rollout);
+            return Progress::GoesOn;
+        }
+        Some(batches) if batches.back.is_some() => {
+            return go_back::answer(pool, operations, kind, requesters, &batches, Vec::new());
+        }
+        Some(_) | None => rollout,
+    };
     if let Some(time) = watch {
-        let watch = Watch { new, kept, former, until: pool.now() + time };
+        let former =
+            rollout.batches.as_ref().map_or(before.generation, |batches| batches.former.generation.clone());
+        let earlier = rollout.batches.map(|batches| Earlier { workers: earlier(pool, &new), batches });
+        let watch = Watch { new, kept, former, until: pool.now() + time, earlier };
         operations.enter(&mut pool.requests, kind, requesters, Phase::Watching(watch));
         return Progress::GoesOn;
     }
@@ -262,16 +362,16 @@ fn leaves(pool: &Pool, id: WorkerId) -> bool {
     })
 }
 
-fn tell_name(pool: &mut Pool) {
-    for worker in pool.workers.ids() {
-        if pool.workers.get(worker).is_some_and(Worker::is_reachable) {
-            let name = pool.config.name.clone();
-            pool.tell(worker, ToWorker::SetName { name });
-        }
-    }
+/// Those of the generation in force that have taken over before `new`.
+fn earlier(pool: &Pool, new: &BTreeSet<WorkerId>) -> BTreeSet<WorkerId> {
+    let earlier = |(id, worker): (WorkerId, &Worker)| {
+        let holds = matches!(worker.role(), Role::Holding(_)) && !new.contains(&id);
+        (holds && worker.start().generation == pool.generation.number).then_some(id)
+    };
+    pool.workers.iter().filter_map(earlier).collect()
 }
 
-/// Gives a rollout up: what was there before stays.
+/// Gives a rollout up: what was there before stays. Where earlier batches have taken over, they are rolled back.
 pub(in crate::supervisor) fn abandon(
     pool: &mut Pool,
     operations: &mut Operations,
@@ -279,7 +379,7 @@ pub(in crate::supervisor) fn abandon(
     requesters: Vec<Requester>,
     rollout: Rollout,
     failure: Option<String>,
-) {
+) -> Progress {
     if defect!(FailedRestartKeepsConfig) {
         (pool.config, pool.desired) = (Arc::clone(&rollout.config), rollout.desired.clone());
     }
@@ -290,12 +390,17 @@ pub(in crate::supervisor) fn abandon(
         Some(failure) => vec![failure],
         None => rollout.failed.iter().map(describe).collect(),
     };
+    if rollout.has_begun(pool) {
+        return go_back::batch_failed(pool, operations, kind, requesters, rollout, errors);
+    }
     if operations.goes_back() {
         let why = format!("the old release cannot be started: {}", errors.join("; "));
-        return answer::stuck(pool, operations, requesters, &why);
+        answer::stuck(pool, operations, requesters, &why);
+        return Progress::Ended;
     }
     if kind == Kind::Rollback {
-        return answer::stays_suspended(pool, operations, &errors);
+        answer::stays_suspended(pool, operations, &errors);
+        return Progress::Ended;
     }
     release_link::undo(pool, operations);
     tracing::warn!("{} failed, nothing has changed: {}", kind.words(), errors.join("; "));
@@ -305,6 +410,7 @@ pub(in crate::supervisor) fn abandon(
         operations.last_deploy = Some(reply.clone());
     }
     reply_to_all(pool, requesters, &reply);
+    Progress::Ended
 }
 
 /// Retires the workers of a rollout. A worker whose link could not be taken from it again is called broken, so that it
@@ -330,18 +436,5 @@ pub(in crate::supervisor) fn release(pool: &mut Pool, rollout: &Rollout) {
         } else {
             retire::retire(pool, id);
         }
-    }
-}
-
-/// A worker that had its place already, and how it has failed.
-pub(super) fn describe_in_place(failed: &FailedWorker) -> String {
-    let place = failed.idx.map_or_else(|| "as a standby".to_owned(), |slot| format!("in slot {slot}"));
-    format!("worker {} {place}: {}", failed.id.short(), failed.reason)
-}
-
-fn describe(failed: &FailedWorker) -> String {
-    match failed.idx {
-        Some(slot) => format!("worker {} for slot {slot}: {}", failed.id.short(), failed.reason),
-        None => format!("standby {}: {}", failed.id.short(), failed.reason),
     }
 }

@@ -51,7 +51,7 @@ impl Retirement {
     pub fn tell_progress(&self, requests: &mut Requests) {
         let audience = audience(&self.requesters);
         for worker in self.leaving.iter().filter(|_| !audience.is_empty()) {
-            requests.watch(*worker, audience.clone());
+            requests.watch(*worker, &audience);
         }
     }
 }
@@ -79,9 +79,9 @@ fn complete(pool: &mut Pool, what: &str, requesters: Vec<Requester>) {
     requesters.into_iter().for_each(|requester| done(pool, requester));
 }
 
-/// Sends SIGTERM to a worker that has been told to shut down: too many operations wait for their old workers. What waits in
+/// Sends SIGTERM to a worker that has been told to shut down: too many operations, or batches, wait for their old workers. What waits in
 /// an accept queue is still answered first.
-fn hasten(pool: &mut Pool, id: WorkerId) {
+pub(super) fn hasten(pool: &mut Pool, id: WorkerId) {
     let told =
         |worker: &Worker| matches!(worker.state(), State::ShuttingDown { .. }) && worker.channel().is_open();
     if pool.workers.get(id).is_some_and(told) {

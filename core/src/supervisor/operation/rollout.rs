@@ -11,6 +11,8 @@ use crate::supervisor::pool::Pool;
 use crate::supervisor::worker::Place;
 use crate::wire::FailedWorker;
 
+use super::batches::Batches;
+
 /// What is being rolled out.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::supervisor) struct Rollout {
@@ -28,6 +30,8 @@ pub(in crate::supervisor) struct Rollout {
     pub generation: Generation,
     /// Workers that could not be started.
     pub(super) failed: Vec<FailedWorker>,
+    /// Where its workers are replaced in batches, how far that is. `workers` are those of one batch then.
+    pub(super) batches: Option<Box<Batches>>,
 }
 
 /// A place and the worker that is to take it.
@@ -55,6 +59,13 @@ impl Rollout {
             Place::Slot(slot) => Some((slot, pending.worker)),
             Place::Standby => None,
         })
+    }
+
+    /// Its workers, of whatever batch, have taken over, and others have not been replaced yet; or earlier ones are rolled back.
+    pub(super) fn has_begun(&self, pool: &Pool) -> bool {
+        let began =
+            |batches: &Batches| batches.back.is_some() || pool.generation.number == self.generation.number;
+        self.batches.as_deref().is_some_and(began)
     }
 
     /// All workers are ready, and no link is under way for another reason.

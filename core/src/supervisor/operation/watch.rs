@@ -9,6 +9,9 @@ use crate::supervisor::worker::Worker;
 use crate::time::Time;
 use crate::wire::FailedWorker;
 
+use super::batches::Batches;
+use super::failure::describe_in_place;
+
 /// The new workers serve and are watched.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::supervisor) struct Watch {
@@ -20,6 +23,20 @@ pub(in crate::supervisor) struct Watch {
     pub(super) former: Generation,
     /// When the deploy is a success.
     pub(super) until: Time,
+    /// Where workers were replaced in batches, those of earlier ones.
+    pub(super) earlier: Option<Earlier>,
+}
+
+/// The workers of earlier batches: nobody is kept whose place they have.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::supervisor) struct Earlier {
+    pub(super) batches: Box<Batches>,
+    pub(super) workers: BTreeSet<WorkerId>,
+}
+
+/// The deploy has failed if this worker fails.
+pub(super) fn concerns(watch: &Watch, id: WorkerId) -> bool {
+    watch.new.contains(&id) || watch.earlier.as_ref().is_some_and(|earlier| earlier.workers.contains(&id))
 }
 
 /// A new worker has failed: the links name the old ones again.
@@ -33,6 +50,15 @@ pub(in crate::supervisor) struct Rollback {
     pub(super) failed: FailedWorker,
     /// Links that could not be swapped at once.
     pub(super) errors: Vec<String>,
+    /// Earlier batches, which are rolled back after that.
+    pub(super) earlier: Option<Earlier>,
+}
+
+impl Rollback {
+    /// Why, in words.
+    pub(super) fn reason(&self) -> String {
+        describe_in_place(&self.failed)
+    }
 }
 
 /// Keeps a worker whose place others have taken. Returns whether it could serve again.

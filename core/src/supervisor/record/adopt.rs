@@ -16,7 +16,7 @@ use crate::supervisor::generation::Generation;
 use crate::supervisor::goal::{Desired, Suspension};
 use crate::supervisor::leadership::Leadership;
 use crate::supervisor::operation::command::Errand;
-use crate::supervisor::operation::{DECIDE, Operations, release_link};
+use crate::supervisor::operation::{DECIDE, Operations, batch, release_link};
 use crate::supervisor::pool::{Pool, health, leadership, links, retire};
 use crate::supervisor::worker::{Adopted, Channel, Exposure, Place, Protocol, Role, Start, Worker};
 
@@ -45,9 +45,11 @@ pub(in crate::supervisor) fn adopt(pool: &mut Pool, operations: &mut Operations,
     let links = adopt_links(pool, left);
     let finishes = adopt_desired(pool, operations, left, &links);
     let rollout = left.state.as_ref().and_then(|state| state.rollout.as_ref());
-    let replaced = finishes && rollout.is_some_and(|rollout| rollout.replaces);
-    let watched =
-        left.state.as_ref().is_some_and(|state| state.deploy.as_ref().is_some_and(|deploy| deploy.swapped));
+    // Those whose turn has not come are replaced by the batches that follow.
+    let at_once = left.state.as_ref().is_some_and(|state| state.batches.is_none());
+    let replaced = finishes && at_once && rollout.is_some_and(|rollout| rollout.replaces);
+    let swapped = |state: &State| state.deploy.as_ref().is_some_and(|deploy| deploy.swapped);
+    let watched = at_once && left.state.as_ref().is_some_and(swapped);
     for survivor in &left.survivors {
         let record = left.record(survivor.id);
         let link = links.iter().find(|link| link.owner == Some(survivor.id));
@@ -59,6 +61,9 @@ pub(in crate::supervisor) fn adopt(pool: &mut Pool, operations: &mut Operations,
             Some(false) | None => Fate::Stays,
         };
         adopt_worker(pool, *survivor, record, link.map(|link| link.slot), fate);
+    }
+    if let Some(state) = &left.state {
+        batch::go_on(pool, operations, state);
     }
     match &left.state {
         _ if defect!(AdoptionForgetsLeader) => {}

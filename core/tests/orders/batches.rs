@@ -1,0 +1,250 @@
+//! Workers are replaced a few at a time.
+
+use std::time::Duration;
+
+use nodesockd_core::Action;
+use nodesockd_core::wire::{
+    BatchStatus, Body, Code, DeployOptions, MigrationOptions, Request, StartOptions, ToWorker,
+};
+
+use super::adoption::follow;
+use super::desk::{Desk, release, restart};
+
+fn batch(size: u32) -> Request {
+    restart(StartOptions { batch: Some(size), progress: true, ..StartOptions::default() })
+}
+
+fn deploy(watch: Duration) -> Request {
+    Request::Deploy(DeployOptions {
+        release: Some(release("2").dir),
+        watch,
+        progress: true,
+        ..DeployOptions::default()
+    })
+}
+
+/// Which batches were begun, as those who asked were told.
+fn batches(desk: &Desk, id: &str) -> Vec<(u32, u32, bool)> {
+    let batch = |body| if let Some(Body::Batch(batch)) = body { Some(batch) } else { None };
+    let told = desk.replies(id).into_iter().filter_map(|reply| batch(reply.body));
+    told.map(|BatchStatus { number, of, back }| (number, of, back)).collect()
+}
+
+/// The generation of who serves each slot.
+fn generations(desk: &Desk) -> Vec<Option<u32>> {
+    let serving = desk.supervisor.status().workers;
+    serving.iter().filter(|row| row.slot.is_some()).map(|row| row.generation).collect()
+}
+
+fn shuts_down(action: &Action) -> bool {
+    matches!(action, Action::Tell { message: ToWorker::Shutdown, .. })
+}
+
+#[test]
+fn a_batch_begins_when_the_old_workers_of_the_one_before_are_gone() {
+    let mut desk = Desk::up("workers = 3\noptions = { batch = 1 }");
+    desk.leaves = shuts_down;
+    desk.story();
+    desk.ask("r", restart(StartOptions { progress: true, ..StartOptions::default() }));
+    assert_eq!(desk.story(), ["start d"]);
+    desk.online(desk.worker(3));
+    assert_eq!(desk.story(), ["link 0 to d", "look at a", "tell a shutdown"]);
+    assert_eq!(desk.supervisor.status().batch, Some(BatchStatus { number: 1, of: 3, back: false }));
+    assert_eq!(generations(&desk), [Some(2), Some(1), Some(1)]);
+    desk.exit(desk.worker(0));
+    assert_eq!(desk.story(), ["reap a", "remove socket of a", "start e"]);
+    desk.online(desk.worker(4));
+    desk.exit(desk.worker(1));
+    desk.online(desk.worker(5));
+    assert_eq!(desk.end("r"), None);
+    desk.exit(desk.worker(2));
+    assert_eq!(desk.end("r"), Some((None, String::new())));
+    assert_eq!(generations(&desk), [Some(2), Some(2), Some(2)]);
+}
+
+#[test]
+fn standbys_are_replaced_in_batches_too() {
+    let mut desk = Desk::up("workers = 2\nstandby = 2\noptions = { batch = 3 }");
+    desk.ask("r", batch(3));
+    assert_eq!(desk.spawned.len(), 7);
+    (4..7).for_each(|nth| desk.online(desk.worker(nth)));
+    assert_eq!(desk.spawned.len(), 8);
+    desk.online(desk.worker(7));
+    assert_eq!(desk.end("r"), Some((None, String::new())));
+    assert_eq!(batches(&desk, "r"), [(1, 2, false), (2, 2, false)]);
+    let rows = desk.supervisor.status().workers;
+    assert_eq!(rows.iter().map(|row| row.generation).collect::<Vec<_>>(), [Some(2); 4]);
+}
+
+#[test]
+fn a_batch_does_not_wait_for_ever_and_too_many_that_finish_get_sigterm() {
+    let keys = "workers = 4\noptions = { batch = 1, shutdownTimeout = 3600000, retiring = 1 }";
+    let mut desk = Desk::up(keys);
+    desk.leaves = shuts_down;
+    desk.ask("r", batch(1));
+    desk.online(desk.worker(4));
+    desk.pass(Duration::from_secs(29));
+    assert_eq!(desk.spawned.len(), 5);
+    desk.pass(Duration::from_secs(2));
+    assert_eq!(desk.spawned.len(), 6);
+    desk.online(desk.worker(5));
+    desk.story();
+    desk.pass(Duration::from_secs(31));
+    let story = desk.story();
+    assert!(story.contains(&"SIGTERM to a".to_owned()), "{story:?}");
+    assert!(!story.contains(&"SIGTERM to b".to_owned()), "{story:?}");
+}
+
+#[test]
+fn a_failing_first_batch_changes_nothing() {
+    let mut desk = Desk::up("workers = 2");
+    desk.ask("r", batch(1));
+    desk.exit(desk.worker(2));
+    assert_eq!(desk.end("r").and_then(|(code, _)| code), Some(Code::StartFailed));
+    assert_eq!(generations(&desk), [Some(1), Some(1)]);
+    assert_eq!(desk.supervisor.pending(), None);
+}
+
+#[test]
+fn a_failing_later_batch_rolls_the_earlier_ones_back() {
+    let mut desk = Desk::up("workers = 3");
+    desk.current = "2";
+    desk.ask("r", batch(1));
+    desk.online(desk.worker(3));
+    desk.online(desk.worker(4));
+    assert_eq!(generations(&desk), [Some(2), Some(2), Some(1)]);
+    desk.exit(desk.worker(5));
+    assert_eq!(desk.supervisor.status().generation, 1);
+    for nth in [6, 7] {
+        let worker = desk.worker(nth);
+        let order = |action: &Action| match action {
+            Action::Spawn(order) if order.worker == worker => Some(order.cwd.clone()),
+            _ => None,
+        };
+        assert_eq!(desk.orders.iter().find_map(order), Some(release("1").dir), "{nth}");
+        assert_eq!(desk.end("r"), None);
+        desk.online(worker);
+    }
+    let (code, words) = desk.end("r").unwrap_or_default();
+    assert_eq!(code, Some(Code::RolledBack));
+    assert!(words.starts_with("rolled back: worker") && words.contains("for slot 2: it exited"), "{words}");
+    assert_eq!(
+        batches(&desk, "r"),
+        [(1, 3, false), (2, 3, false), (3, 3, false), (0, 0, true), (1, 2, true), (2, 2, true)]
+    );
+    assert_eq!(generations(&desk), [Some(1), Some(1), Some(1)]);
+    assert_eq!(desk.supervisor.pending(), None);
+}
+
+#[test]
+fn a_new_worker_that_fails_before_the_last_batch_is_a_failure() {
+    let mut desk = Desk::up("workers = 3");
+    desk.ask("r", batch(1));
+    desk.online(desk.worker(3));
+    desk.exit(desk.worker(3));
+    assert_eq!((desk.supervisor.status().generation, desk.end("r")), (1, None));
+    // The worker of the next batch goes, and the one that takes the place of the dead one is of the old generation.
+    desk.exit(desk.worker(4));
+    desk.online(desk.worker(5));
+    assert_eq!(desk.end("r").and_then(|(code, _)| code), Some(Code::RolledBack));
+    assert_eq!(generations(&desk), [Some(1), Some(1), Some(1)]);
+}
+
+#[test]
+fn a_way_back_that_fails_as_well_is_gone_by_whenever_it_can_be() {
+    let mut desk = Desk::up("workers = 3");
+    desk.ask("r", batch(1));
+    desk.online(desk.worker(3));
+    desk.exit(desk.worker(4));
+    desk.exit(desk.worker(5));
+    let (code, words) = desk.end("r").unwrap_or_default();
+    assert_eq!(code, Some(Code::NotRolledBack));
+    assert!(
+        words.contains("not every worker of generation 1 could be started, which is tried again"),
+        "{words}"
+    );
+    desk.pass(Duration::from_secs(1));
+    desk.online(*desk.spawned.last().unwrap_or(&desk.worker(0)));
+    assert_eq!(generations(&desk), [Some(1), Some(1), Some(1)]);
+}
+
+#[test]
+fn batches_do_not_go_with_a_suspension_or_a_migration() {
+    let mut desk = Desk::up("workers = 2\noptions = { batch = 1 }");
+    let suspended = StartOptions { suspended: true, ..StartOptions::default() };
+    let asked = [
+        restart(suspended.clone()),
+        restart(StartOptions { batch: Some(2), ..suspended.clone() }),
+        Request::Deploy(DeployOptions {
+            migration: Some(MigrationOptions { command: "migrate".into(), revert: None, limit: None }),
+            ..DeployOptions::default()
+        }),
+    ];
+    for (nth, request) in asked.into_iter().enumerate() {
+        let id = format!("r{nth}");
+        desk.ask(&id, request);
+        let (code, words) = desk.end(&id).unwrap_or_default();
+        assert_eq!(code, Some(Code::Usage));
+        assert!(
+            words.contains("`--batch 0` does that this once, if there is memory for 4 workers"),
+            "{words}"
+        );
+    }
+    desk.ask("all", restart(StartOptions { batch: Some(0), ..suspended }));
+    assert_eq!(desk.spawned.len(), 4);
+}
+
+#[test]
+fn a_watched_deploy_in_batches_goes_back_by_renames_and_then_batch_by_batch() {
+    let mut desk = Desk::up("workers = 3\noptions = { batch = 1 }");
+    desk.ask("d", deploy(Duration::from_secs(30)));
+    (3..6).for_each(|nth| desk.online(desk.worker(nth)));
+    assert_eq!((desk.current, generations(&desk)), ("2", vec![Some(2); 3]));
+    assert_eq!(desk.supervisor.status().workers.iter().filter(|row| row.kept).count(), 1);
+    desk.pass(Duration::from_secs(3));
+    desk.story();
+    desk.exit(desk.worker(5));
+    let story = desk.story();
+    assert_eq!(story[0], "link 2 to c", "{story:?}");
+    assert_eq!(desk.supervisor.status().batch, Some(BatchStatus { number: 1, of: 2, back: true }));
+    assert_eq!(desk.end("d"), None);
+    (6..8).for_each(|nth| desk.online(desk.worker(nth)));
+    assert_eq!(desk.end("d").and_then(|(code, _)| code), Some(Code::RolledBack));
+    assert_eq!((desk.current, generations(&desk)), ("1", vec![Some(1); 3]));
+    assert_eq!((desk.supervisor.pending(), desk.supervisor.status().workers.len()), (None, 3));
+}
+
+#[test]
+fn nothing_begins_between_two_batches_and_a_stop_ends_them() {
+    let mut desk = Desk::up("workers = 3");
+    desk.ask("r", batch(1));
+    desk.online(desk.worker(3));
+    desk.ask("second", batch(1));
+    assert_eq!(desk.end("second").and_then(|(code, _)| code), Some(Code::Busy));
+    desk.ask("s", Request::Stop);
+    desk.exit(desk.worker(4));
+    assert_eq!(desk.end("r").and_then(|(code, _)| code), Some(Code::Busy));
+    assert_eq!(desk.end("s"), Some((None, String::new())));
+    desk.pass(Duration::from_secs(60));
+    assert_eq!((desk.spawned.len(), desk.supervisor.pending()), (5, None));
+}
+
+#[test]
+fn the_daemon_that_follows_goes_on_with_the_batches() {
+    let mut desk = Desk::up("workers = 3");
+    desk.current = "2";
+    desk.ask("r", batch(1));
+    desk.online(desk.worker(3));
+    let mut next = follow(&desk, |_| ());
+    // It was booting, and is undone.
+    next.exit(next.worker(4));
+    let before = next.spawned.len();
+    assert_eq!(next.supervisor.status().operation.as_deref(), Some("a restart"));
+    next.online(next.worker(before - 1));
+    // It has not reported to this daemon, and cannot be told before.
+    next.exit(next.worker(1));
+    assert_eq!(next.supervisor.status().operation.as_deref(), Some("a restart"));
+    next.online(next.worker(before));
+    assert_eq!(next.spawned.len(), before + 1, "one at a time");
+    assert_eq!(generations(&next), [Some(2), Some(2), Some(2)]);
+}
