@@ -139,9 +139,10 @@ pub const OTHERS: [&str; 9] = [
 ];
 
 /// Situations worth reaching; each of them is counted under its name.
-pub const SITUATIONS: [&str; 30] = [
+pub const SITUATIONS: [&str; 31] = [
     "a deploy is done",
     "a deploy is rolled back",
+    "a deploy in batches is rolled back",
     "a migration is done",
     "a migration is undone",
     "a deploy waits for a person",

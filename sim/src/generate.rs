@@ -97,6 +97,7 @@ impl Swarm {
         leading(&mut Rng::with_seed(seed.rotate_left(44)), &mut faults);
         migrating(&mut Rng::with_seed(seed.rotate_left(52)), &mut scenario, &mut faults);
         suspending(&mut Rng::with_seed(seed.rotate_left(36)), &mut scenario);
+        batches(&mut Rng::with_seed(seed.rotate_left(60)), &mut scenario, &mut faults);
         (scenario, faults)
     }
 
@@ -285,6 +286,52 @@ fn migrating(rng: &mut Rng, scenario: &mut Scenario, faults: &mut FaultPlan) {
         let fault = CallFault { call: Call::RunCommand, nth: rng.u32(0..2), trouble: trouble(rng) };
         faults.calls.push(fault);
     }
+}
+
+/// In some histories workers are replaced in batches: many of them, or releases that cannot be told from the first ones.
+fn batches(rng: &mut Rng, scenario: &mut Scenario, faults: &mut FaultPlan) {
+    if !chance(rng, 20) {
+        return;
+    }
+    let (batch, workers) = (*pick(rng, &[1, 1, 2, 3]), rng.u32(2..9));
+    let grows = rng.bool();
+    let edits = scenario.script.iter_mut().filter_map(|step| {
+        if let Act::Edit(settings) = &mut step.act { Some(&mut **settings) } else { None }
+    });
+    for settings in std::iter::once(&mut scenario.settings).chain(edits) {
+        settings.batch = batch;
+        if grows {
+            settings.workers = settings.workers.max(workers);
+            settings.slots = if settings.slots > 0 { settings.slots.max(workers) } else { 0 };
+        }
+    }
+    if grows {
+        scenario.load.upstreams = scenario.load.upstreams.max(workers);
+    }
+    for _ in 0..rng.u32(1..4) {
+        let at_ms = rng.u64(0..scenario.length_ms);
+        let release = Some(rng.usize(0..scenario.releases.len()));
+        let watch_ms = *pick(rng, &[0, 0, 1000, 5000]);
+        let asked = [Ask::RESTART, Ask::Deploy { release, watch_ms }];
+        let asked = pick(rng, &asked).clone();
+        scenario.script.push(Step { at_ms, act: ask(rng, asked) });
+        if chance(rng, 40) {
+            let nth = workers + rng.u32(0..2 * workers);
+            let how = Death::Code(1);
+            let behaviours = [
+                Behaviour::Dies { after_ms: rng.u64(0..3000), how },
+                Behaviour::NeverReports,
+                Behaviour::Breaks { after_ms: rng.u64(0..3000) },
+            ];
+            faults.workers.push(WorkerFault { nth, behaviour: pick(rng, &behaviours).clone() });
+        }
+        if chance(rng, 20) {
+            let at_ms = at_ms + rng.u64(0..5000);
+            let (actions, down_ms) = (rng.u32(0..12), *pick(rng, &[0, 50, 500]));
+            faults.deaths.push(DaemonDeath { at_ms, actions, down_ms, torn: false });
+        }
+    }
+    scenario.script.sort_by_key(|step| step.at_ms);
 }
 
 /// In some histories the machine is slow, or workers lie.

@@ -77,6 +77,9 @@ pub struct Settings {
     /// `options.retiring`
     #[serde(default = "default_retiring")]
     pub retiring: u32,
+    /// `options.batch`
+    #[serde(default)]
+    pub batch: u32,
     /// `slots`; as many as `workers` if 0.
     #[serde(default)]
     pub slots: u32,
@@ -145,6 +148,7 @@ impl Default for Settings {
             ready: Readiness::Report,
             respawn: false,
             retiring: default_retiring(),
+            batch: 0,
             slots: 0,
             boots: 0,
             hang_timeout_ms: None,
@@ -198,6 +202,7 @@ impl Settings {
                 shutdown_timeout: Duration::from_millis(self.shutdown_timeout_ms),
                 max_start_attempts: at_least_one(self.max_start_attempts),
                 retiring: at_least_one(self.retiring),
+                batch: self.batch,
                 boots: NonZeroU32::new(self.boots).unwrap_or(NonZeroU32::MAX),
                 symlinks: if self.absolute_links { Symlinks::Absolute } else { Symlinks::Relative },
                 listen: if self.daemon_listens { Listen::Daemon } else { Listen::Worker },
@@ -491,6 +496,7 @@ impl Ask {
                     wait: *wait,
                     until_swap: *until_swap,
                     expiry: None,
+                    batch: suspended.then_some(0),
                 },
                 version: None,
             },
@@ -499,6 +505,7 @@ impl Ask {
                     suspended: true,
                     progress: true,
                     expiry: Some(Expiry { after: Duration::from_millis(*after_ms), then: *then }),
+                    batch: Some(0),
                     ..StartOptions::default()
                 },
                 version: None,
@@ -510,6 +517,7 @@ impl Ask {
                 migration: None,
                 max_attempts: None,
                 progress: true,
+                batch: None,
             }),
             Self::Migrate { release, watch_ms, migrate, revert, limit_ms } => {
                 Request::Deploy(DeployOptions {
@@ -523,11 +531,17 @@ impl Ask {
                     }),
                     max_attempts: None,
                     progress: true,
+                    batch: Some(0),
                 })
             }
             Self::AttachDeploy => Request::AttachDeploy { progress: true },
             Self::Upgrade { suspended } => Request::Restart {
-                options: StartOptions { suspended: *suspended, progress: true, ..StartOptions::default() },
+                options: StartOptions {
+                    suspended: *suspended,
+                    progress: true,
+                    batch: suspended.then_some(0),
+                    ..StartOptions::default()
+                },
                 version: None,
             },
             Self::Resume => Request::Resume,

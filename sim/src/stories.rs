@@ -30,6 +30,8 @@ pub fn stories() -> Vec<Story> {
         deploy_by_the_daemon(),
         deploy_rolled_back(),
         deploy_that_does_not_start(),
+        restart_in_batches(),
+        deploy_in_batches_rolled_back(),
         migration(),
         migration_that_fails(),
         migration_undone_after_all(),
@@ -140,6 +142,27 @@ fn deploy_that_does_not_start() -> Story {
     let mut story = story("deploy_that_does_not_start", 2000, vec![(300, deploy_of(1))]);
     let dies = Behaviour::Dies { after_ms: 10, how: Death::Code(1) };
     story.scenario.releases.push(Release { defects: vec![dies], ..Release::good() });
+    story
+}
+
+/// Three workers and a standby are replaced one by one.
+fn restart_in_batches() -> Story {
+    let mut story = story("restart_in_batches", 2000, vec![(300, ask(Ask::RESTART))]);
+    (story.scenario.settings.workers, story.scenario.settings.standby) = (3, 1);
+    story.scenario.settings.batch = 1;
+    (story.scenario.load.users, story.scenario.load.upstreams) = (1, 3);
+    story
+}
+
+/// The third batch of the new release does not start: the first two are rolled back.
+fn deploy_in_batches_rolled_back() -> Story {
+    let mut story = story("deploy_in_batches_rolled_back", 3000, vec![(300, deploy_of(1))]);
+    story.scenario.settings.workers = 3;
+    story.scenario.settings.batch = 1;
+    story.scenario.releases.push(Release::good());
+    (story.scenario.load.users, story.scenario.load.upstreams) = (1, 3);
+    let dies = Behaviour::Dies { after_ms: 10, how: Death::Code(1) };
+    story.faults.workers.push(WorkerFault { nth: 5, behaviour: dies });
     story
 }
 

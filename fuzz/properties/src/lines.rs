@@ -8,9 +8,9 @@ use nodesockd_core::frame::Decoder;
 use nodesockd_core::id::{BootId, Ids, SlotIndex, WorkerId};
 use nodesockd_core::text::escape;
 use nodesockd_core::wire::{
-    Body, Code, DeployNews, DeployOptions, DeployStep, FailedWorker, FailingStandby, Incoming, Json,
-    MAX_FRAME, MAX_REQUEST_ID, MigrationOptions, Progress, Rejection, Reply, Request, Sender, SlotFailures,
-    Stage, StartOptions, Status, ToWorker, VacantSlot, WorkerState, WorkerStatus, decode,
+    BatchStatus, Body, Code, DeployNews, DeployOptions, DeployStep, FailedWorker, FailingStandby, Incoming,
+    Json, MAX_FRAME, MAX_REQUEST_ID, MigrationOptions, Progress, Rejection, Reply, Request, Sender,
+    SlotFailures, Stage, StartOptions, Status, ToWorker, VacantSlot, WorkerState, WorkerStatus, decode,
 };
 use nodesockd_core::{Time, config};
 use serde_json::Value;
@@ -184,6 +184,9 @@ fn replied(id: &str, reply: &Reply) {
         Some(Body::Deploy(news)) => {
             assert_eq!(serde_json::from_value(data["deploy"].clone()).ok().as_ref(), Some(news));
         }
+        Some(Body::Batch(batch)) => {
+            assert_eq!(serde_json::from_value(data["batch"].clone()).ok().as_ref(), Some(batch));
+        }
         Some(Body::Failed(workers)) => {
             assert_eq!(serde_json::from_value(data["failed"].clone()).ok().as_ref(), Some(workers));
         }
@@ -230,6 +233,7 @@ fn request(input: &mut Input<'_>) -> Request {
             }),
             max_attempts: NonZeroU32::new(input.number()),
             progress: input.below(2) == 1,
+            batch: input.flag().then(|| input.number()),
         }),
         _ => Request::SendRequest { request: input.text(), data: data(input), workers: input.maybe_text() },
     }
@@ -249,6 +253,7 @@ pub(crate) fn options(input: &mut Input<'_>) -> StartOptions {
         wait: input.flag(),
         until_swap: !suspended && input.flag(),
         expiry: None,
+        batch: input.flag().then(|| u32::from(input.byte() % 4)),
     }
 }
 
@@ -374,6 +379,11 @@ fn status(input: &mut Input<'_>) -> Status {
         suspended: input.flag(),
         suspension: None,
         operation: input.maybe_text(),
+        batch: input.flag().then(|| BatchStatus {
+            number: input.number(),
+            of: input.number(),
+            back: input.flag(),
+        }),
         note: input.maybe_text(),
     }
 }

@@ -188,6 +188,7 @@ impl Noise<'_> {
                     revert: self.input.flag().then(|| "revert".into()),
                     limit: self.input.flag().then(|| Duration::from_millis(u64::from(self.input.byte()))),
                 }),
+                batch: self.input.flag().then(|| u32::from(self.input.byte() % 4)),
                 ..DeployOptions::default()
             }),
             10 => Request::AttachDeploy { progress: self.input.flag() },

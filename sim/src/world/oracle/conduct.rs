@@ -19,6 +19,9 @@ use crate::world::{Worker, World};
 /// From SIGTERM to SIGKILL (docs/03-config.md).
 pub(crate) const KILL_DELAY: Duration = Duration::from_secs(5);
 
+/// For so long a batch waits for the old workers of the one before.
+const BATCH_WAITS: Duration = Duration::from_secs(30);
+
 /// Within so long no more workers are ordered than starts and first retries call for.
 const STORM: Duration = Duration::from_millis(50);
 
@@ -81,6 +84,29 @@ impl World {
         if staying > most {
             self.violated(format_args!(
                 "{staying} processes are alive that are not retiring; at most {most} are due"
+            ));
+        }
+        self.check_batches();
+    }
+
+    /// Where workers are replaced in batches, there are never more than the full set, one batch beside it, and the old workers of
+    /// one: besides those that fail, and those that take longer than a batch waits for them.
+    fn check_batches(&mut self) {
+        if self.oracle.at_once || self.deaths.count > 0 {
+            return;
+        }
+        let now = self.agenda.now();
+        let counts = |process: &Proc| {
+            let slow = process.known.unlinked.is_some_and(|at| now.since(at) >= BATCH_WAITS);
+            let fails = process.asks_to_go() || process.dying || !process.plan.behaviours.is_empty();
+            process.alive() && !slow && !fails
+        };
+        let count = self.processes.iter().filter(|(_, process)| counts(process)).count();
+        let (set, batch) = (self.oracle.most + self.oracle.most_standby, self.oracle.batch);
+        let most = (set + 2 * batch) as usize;
+        if count > most {
+            self.violated(format_args!(
+                "{count} processes are alive while workers are replaced in batches of {batch}; at most {most} are due"
             ));
         }
     }

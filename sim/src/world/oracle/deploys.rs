@@ -21,6 +21,8 @@ pub(crate) struct Deploy {
     watch: Duration,
     /// It has a migration: the old workers go before that.
     migrates: bool,
+    /// Workers are replaced in batches: old ones go before the last of them.
+    batched: bool,
     /// Who served one slot only, by slot.
     former: BTreeMap<SlotIndex, Worker>,
     /// What the symlink named before.
@@ -55,6 +57,7 @@ impl World {
             asked: self.agenda.now(),
             watch: options.watch,
             migrates: options.migration.is_some(),
+            batched: self.oracle.batch > 0 && options.migration.is_none(),
             former: served,
             before: self.releases.current(),
             moved: false,
@@ -147,6 +150,9 @@ impl World {
             return;
         }
         self.marks.count("a deploy is rolled back");
+        if deploy.batched {
+            return self.check_no_release_mixed(deploy);
+        }
         let left = deploy.former.iter().find(|(slot, worker)| {
             let named = self.oracle.slots.get(slot);
             let stuck = named.is_some_and(|named| {
@@ -158,6 +164,30 @@ impl World {
         if let Some((slot, worker)) = left.map(|(slot, worker)| (*slot, *worker)) {
             self.violated(format_args!(
                 "a deploy is rolled back, and slot {slot} does not name {worker} again"
+            ));
+        }
+    }
+
+    /// No slot is left to the release that was given up.
+    fn check_no_release_mixed(&mut self, deploy: &Deploy) {
+        let releases =
+            || deploy.former.values().filter_map(|worker| Some(self.processes.get(*worker)?.plan.release));
+        let Some(new) = deploy
+            .release
+            .filter(|new| !deploy.moved && !self.deaths.stale && releases().all(|old| old != *new))
+        else {
+            return;
+        };
+        let named = self.oracle.slots.iter().filter_map(|(slot, its)| Some((*slot, its.worker?)));
+        let mut of_new = named.filter(|(_, worker)| {
+            let process = self.processes.get(*worker);
+            process.is_some_and(|process| process.plan.release == new && self.is_well(process))
+        });
+        let left = of_new.next();
+        self.marks.count("a deploy in batches is rolled back");
+        if let Some((slot, worker)) = left {
+            self.violated(format_args!(
+                "a deploy is rolled back, and slot {slot} names {worker} of the new release"
             ));
         }
     }
@@ -179,8 +209,11 @@ impl World {
     pub(crate) fn check_not_needed(&mut self, worker: Worker, what: &str) {
         let Some(deploy) = &self.oracle.deploy else { return };
         let old = deploy.former.values().any(|old| *old == worker);
-        let open =
-            !deploy.watch.is_zero() && !deploy.migrates && !deploy.confirmed && !self.oracle.in_doubt();
+        let open = !deploy.watch.is_zero()
+            && !deploy.migrates
+            && !deploy.batched
+            && !deploy.confirmed
+            && !self.oracle.in_doubt();
         let well = self.processes.get(worker).is_some_and(|process| self.is_well(process));
         if old && open && well {
             self.violated(format_args!("{worker} is {what} while it may be needed again"));

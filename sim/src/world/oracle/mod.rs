@@ -47,6 +47,10 @@ pub(crate) struct Oracle {
     /// The most workers and standbys that were ever asked for.
     pub most: u32,
     pub most_standby: u32,
+    /// The largest batch in which workers are replaced by any configuration.
+    pub batch: u32,
+    /// Workers may be replaced all at once: by some configuration, or because somebody asked for it.
+    pub at_once: bool,
     /// The most attempts that a start may take.
     pub attempts: u32,
     /// The most workers that may boot at a time.
@@ -109,6 +113,8 @@ impl Oracle {
             counts: BTreeMap::from([(config.workers.get(), 0)]),
             most: config.workers.get(),
             most_standby: config.standby,
+            batch: config.options.batch,
+            at_once: config.options.batch == 0,
             attempts: config.options.max_start_attempts.get(),
             boots: config.options.boots.get(),
             fewest_links: config.slots.map_or(0, NonZeroU32::get),
@@ -353,6 +359,20 @@ impl World {
         if let Request::Start(options) | Request::Restart { options, .. } = request {
             oracle.attempts = oracle.attempts.max(options.max_attempts.map_or(0, NonZeroU32::get));
         }
+        oracle.at_once |= match request {
+            Request::Restart { options, .. } => options.batch == Some(0),
+            Request::Deploy(options) => options.batch == Some(0),
+            Request::Start(_) | Request::SetWorkers { .. } | Request::SetStandby { .. } => true,
+            Request::Status
+            | Request::Config
+            | Request::AttachDeploy { .. }
+            | Request::Resume
+            | Request::Stop
+            | Request::Reload
+            | Request::Terminate
+            | Request::SendMessage { .. }
+            | Request::SendRequest { .. } => false,
+        };
         match request {
             Request::Stop | Request::Terminate => {
                 oracle.wanted = false;
@@ -449,6 +469,9 @@ impl World {
         oracle.boots = oracle.boots.max(config.options.boots.get());
         oracle.counts.insert(config.workers.get(), heard + 1);
         oracle.most = oracle.most.max(config.workers.get());
+        oracle.batch = oracle.batch.max(config.options.batch);
+        // Where the names of sockets or who binds them may change, that is not done in batches.
+        oracle.at_once = true;
         oracle.most_standby = oracle.most_standby.max(config.standby);
         if !oracle.patterns.contains(&config.socket_file) {
             oracle.patterns.push(config.socket_file.clone());
