@@ -427,6 +427,9 @@ pub struct RestartArgs {
     /// What is done after that: resume the new workers, or go back to the old release
     #[arg(long, value_name = "resume|rollback", requires = "expires")]
     pub then: Option<Then>,
+    /// Have at most N new workers beside the full set, 0 for all at once; options.batch unless given
+    #[arg(long, value_name = "N")]
+    pub batch: Option<u32>,
 }
 
 /// What ends a suspension that nobody has ended.
@@ -465,8 +468,11 @@ pub struct DeployArgs {
     /// How often each start is tried; options.maxStartAttempts unless given
     #[arg(short, long, alias = "maxAttempts", value_name = "N", value_parser = at_least_one)]
     pub max_attempts: Option<NonZeroU32>,
+    /// Have at most N new workers beside the full set, 0 for all at once; options.batch unless given
+    #[arg(long, value_name = "N")]
+    pub batch: Option<u32>,
     /// Show the deploy in progress, or how the last one ended
-    #[arg(long, conflicts_with_all = ["release", "watch", "health", "migrate", "max_attempts"])]
+    #[arg(long, conflicts_with_all = ["release", "watch", "health", "migrate", "max_attempts", "batch"])]
     pub attach: bool,
     /// Print each step as one line of JSON
     #[arg(long)]

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use nodesockd_core::asker::Asker;
 use nodesockd_core::expiry::Ending;
-use nodesockd_core::wire::{DeployNews, FailedWorker, Json, Progress};
+use nodesockd_core::wire::{BatchStatus, DeployNews, FailedWorker, Json, Progress};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -46,8 +46,17 @@ pub struct StatusView {
     pub failures: Vec<FailuresView>,
     /// What the daemon is busy with; since 3.0.
     pub operation: Option<String>,
+    /// How far that is, if it replaces workers batch by batch; since 3.0.
+    pub batch: Option<BatchStatus>,
     /// What became of an operation that an earlier daemon had begun; since 3.0.
     pub note: Option<String>,
+}
+
+/// Which batch of workers is being replaced from now on.
+#[derive(Debug, Clone, Deserialize)]
+pub struct BatchView {
+    /// Which, of how many.
+    pub batch: BatchStatus,
 }
 
 /// The suspension in [`StatusView`].

@@ -106,6 +106,8 @@ export interface RestartOptions extends StartOptions {
   upgrade?: boolean;
   /** The same, if it is older than this. */
   version?: string;
+  /** Instead of `options.batch`: at most so many new workers beside the full set; 0 for all at once, which is what `suspended` needs. */
+  batch?: number;
 }
 
 export interface DeployOptions {
@@ -123,6 +125,8 @@ export interface DeployOptions {
   migrateTimeout?: number;
   /** Instead of `options.maxStartAttempts`. */
   maxAttempts?: number;
+  /** Instead of `options.batch`: at most so many new workers beside the full set; 0 for all at once, which is what `migrate` needs. */
+  batch?: number;
   /** Told about each step. */
   onStep?(step: DeployStep): void;
   /** Told about each worker's steps. */

@@ -21,6 +21,7 @@ const DEPLOY = {
   revert: 'text',
   migrateTimeout: 'count',
   maxAttempts: 'count',
+  batch: 'countOrNone',
   onStep: 'function',
   onProgress: 'function',
 };

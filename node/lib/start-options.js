@@ -3,13 +3,13 @@
 const { check, checkCount, checkOptions, isPlainObject, shown, wrong } = require('./arguments.js');
 const { version } = require('../package.json');
 
-const KINDS = { suspended: 'boolean', maxAttempts: 'count', upgrade: 'boolean', version: 'text', wait: 'boolean', for: 'count', then: 'text', onProgress: 'function' };
+const KINDS = { suspended: 'boolean', maxAttempts: 'count', upgrade: 'boolean', version: 'text', batch: 'countOrNone', wait: 'boolean', for: 'count', then: 'text', onProgress: 'function' };
 
 /** Which options each of the methods has, and which of them 2.x takes by their place. */
 const METHODS = {
   startWorkers: { options: ['suspended', 'maxAttempts', 'wait', 'onProgress'], places: ['suspended', 'maxAttempts'] },
   restartWorkers: {
-    options: ['suspended', 'maxAttempts', 'upgrade', 'version', 'wait', 'for', 'then', 'onProgress'],
+    options: ['suspended', 'maxAttempts', 'upgrade', 'version', 'batch', 'wait', 'for', 'then', 'onProgress'],
     places: ['suspended', 'maxAttempts', 'upgrade'],
   },
 };

@@ -28,6 +28,7 @@ test('each method sends its request and returns what is answered', async (t) => 
     ['getConfig', [], 'config', undefined],
     ['startWorkers', [{ suspended: true }], 'start-workers', { suspended: true }],
     ['restartWorkers', [{ maxAttempts: 3, version: '3.1.0' }], 'restart-workers', { maxAttempts: 3, version: '3.1.0' }],
+    ['restartWorkers', [{ batch: 2 }], 'restart-workers', { batch: 2 }],
     ['deploy', [{ release: '/srv/2', watch: 0 }], 'deploy', { release: '/srv/2', watch: 0 }],
     ['resumeWorkers', [], 'resume-workers', undefined],
     ['stopWorkers', [], 'stop-workers', undefined],

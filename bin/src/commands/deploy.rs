@@ -15,8 +15,8 @@ use crate::client::{Client, ClientError, Refusal};
 use crate::exit::{Exit, Failure};
 use crate::live::Live;
 use crate::out::{Console, Out};
-use crate::render::{Transcript, span};
-use crate::view::{self, DeployView, ProgressView};
+use crate::render::{Transcript, batch_line, span};
+use crate::view::{self, BatchView, DeployView, ProgressView};
 
 use super::start::{refused, summary};
 
@@ -74,6 +74,7 @@ fn request(args: &DeployArgs) -> Result<Request, Failure> {
         migration,
         max_attempts: args.max_attempts,
         progress: true,
+        batch: args.batch,
     }))
 }
 
@@ -92,7 +93,10 @@ impl News<'_> {
             (Self::Picture(live), Ok(step)) => live.show(step.progress),
             (Self::Picture(live), Err(_)) => match view::read::<DeployView>(data) {
                 Ok(news) => live.say(&sentence(&news.deploy)),
-                Err(_) => Ok(()),
+                Err(_) => match view::read::<BatchView>(data) {
+                    Ok(news) => live.say(&batch_line(&news.batch)),
+                    Err(_) => Ok(()),
+                },
             },
             (Self::Lines(out, transcript), step) => {
                 if let Ok(step) = step {

@@ -17,9 +17,9 @@ use crate::client::{Client, ClientError, Refusal};
 use crate::exit::{Exit, Failure};
 use crate::live::Live;
 use crate::out::Console;
-use crate::render::{Transcript, log_end, span};
+use crate::render::{Transcript, batch_line, log_end, span};
 use crate::tail::last_lines;
-use crate::view::{self, DaemonView, FailedView, ProgressView, StatusView, WorkerView};
+use crate::view::{self, BatchView, DaemonView, FailedView, ProgressView, StatusView, WorkerView};
 
 use super::succession::Leaving;
 
@@ -87,12 +87,8 @@ pub(super) async fn restart(
     console: &mut Console,
 ) -> Result<Exit, Failure> {
     let version = args.upgrade.then(|| VERSION.to_owned());
-    let options = StartOptions {
-        wait: args.wait,
-        until_swap: args.no_wait,
-        expiry: expiry(args),
-        ..options(&args.starting)
-    };
+    let (wait, until_swap, batch) = (args.wait, args.no_wait, args.batch);
+    let options = StartOptions { wait, until_swap, batch, expiry: expiry(args), ..options(&args.starting) };
     let request = Request::Restart { options, version };
     let leaving = if args.upgrade { Some(Leaving::of(&mut client, path).await?) } else { None };
     let suspended = args.starting.suspended;
@@ -152,7 +148,13 @@ async fn follow<S: AsyncRead + AsyncWrite + Unpin>(
                     begun.set(true);
                     live.show(step.progress)?;
                 }
-                Err(_) => daemon = view::read(&data)?,
+                Err(_) => match view::read::<BatchView>(&data) {
+                    Ok(news) => {
+                        begun.set(true);
+                        live.say(&batch_line(&news.batch))?;
+                    }
+                    Err(_) => daemon = view::read(&data)?,
+                },
             },
             Ok(None) => return Ok((live.finish(), asked.elapsed(), daemon)),
             Err(ClientError::Refused(refusal)) => {

@@ -1,5 +1,6 @@
 //! From facts to text: pure functions, so that every sentence can be read in a snapshot.
 
+mod batch;
 mod config;
 mod failure;
 mod json;
@@ -10,6 +11,7 @@ mod table;
 mod time;
 mod troubles;
 
+pub use batch::batch_line;
 pub use config::config;
 pub use failure::{failure, log_end};
 pub use json::json_line;

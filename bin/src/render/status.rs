@@ -5,6 +5,7 @@ use std::fmt::Write;
 use anstyle::Style as Paint;
 use nodesockd_core::text::escape;
 
+use super::batch::batch_words;
 use super::table::{Cell, table};
 use super::{BOLD, CYAN, DIM, GREEN, RED, YELLOW, ago, because, span, suspension};
 use crate::out::Style;
@@ -37,7 +38,9 @@ pub fn status(view: &StatusView, now: u64, style: Style) -> String {
         let _ = write!(text, "\nThe app {words}. `nodesockd resume` lets requests through.\n");
     }
     if let Some(operation) = &view.operation {
-        let _ = write!(text, "\nIn progress: {}\n", style.paint(CYAN, &escape(operation, SENTENCE)));
+        let batch = view.batch.as_ref().map_or_else(String::new, |batch| format!(", {}", batch_words(batch)));
+        let words = format!("{}{batch}", escape(operation, SENTENCE));
+        let _ = write!(text, "\nIn progress: {}\n", style.paint(CYAN, &words));
     }
     if let Some(note) = &view.note {
         let _ = write!(text, "\nNote: {}\n", style.paint(YELLOW, &escape(note, SENTENCE)));
