@@ -7,6 +7,7 @@
 )]
 
 mod deploys;
+mod batch;
 mod figures;
 mod hangs;
 mod held;
@@ -40,6 +41,8 @@ enum Bench {
     Overlap(overlap::Options),
     /// Wake-ups of a daemon and its workers when nobody asks for anything
     Idle(idle::Options),
+    /// Memory that restarts in batches and all at once need, and requests lost
+    Batch(batch::Options),
     /// Start-up, restarts, memory and CPU time with many workers
     Scale(scale::Options),
 }
@@ -55,6 +58,7 @@ fn main() {
         Bench::Recovery(options) => recovery::run(&options),
         Bench::Overlap(options) => overlap::run(&options),
         Bench::Idle(options) => idle::run(&options),
+        Bench::Batch(options) => batch::run(&options),
         Bench::Scale(options) => scale::run(&options),
     }
 }

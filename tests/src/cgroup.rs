@@ -34,6 +34,14 @@ impl Cgroup {
         set.then_some(cgroup)
     }
 
+    /// The memory that is in use, in bytes: what the limit counts.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        let files = ["memory.current", "memory.usage_in_bytes"];
+        let read = |file: &&str| fs::read_to_string(self.0.join(file)).ok()?.trim().parse().ok();
+        files.iter().find_map(read).unwrap_or_default()
+    }
+
     /// Where a process writes its pid to join.
     #[must_use]
     pub fn members(&self) -> PathBuf {

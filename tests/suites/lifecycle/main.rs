@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests stop a test as well")]
 
 mod clients;
+mod batches;
 mod contract;
 mod deploying;
 mod deploys;
