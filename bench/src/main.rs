@@ -6,8 +6,8 @@
     reason = "a bench that cannot go on stops, and says where"
 )]
 
-mod deploys;
 mod batch;
+mod deploys;
 mod figures;
 mod hangs;
 mod held;

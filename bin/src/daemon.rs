@@ -1,11 +1,13 @@
 //! `daemon`: wires the supervisor to the real world.
 
+use std::io::IsTerminal;
+
 use nodesockd_core::Supervisor;
 use nodesockd_core::backend::Backend as _;
 use nodesockd_core::config::{Config, Problem, Surroundings};
 use nodesockd_core::driver::Driver;
 use nodesockd_core::release::Release;
-use nodesockd_core::supervisor::Daemon;
+use nodesockd_core::supervisor::{Daemon, Terminal};
 use nodesockd_os::{
     Backend, HandoffFile, OpenError, Setup, locate_release, random_boot_id, service_manager, set_title,
     start_over,
@@ -106,6 +108,7 @@ fn identity(config: &Config) -> Daemon {
         manager: service_manager(),
         // A folder that cannot be resolved is a worker that cannot be started: that says why.
         release: locate_release(&Release::named_by(config), &config.env_files).ok(),
+        stderr: if std::io::stderr().is_terminal() { Terminal::Yes } else { Terminal::No },
     }
 }
 

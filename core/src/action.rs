@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::{DevAddress, Output, Ready, SocketPattern, Symlinks};
 use crate::env_file::EnvFile;
 use crate::handoff::Handoff;
@@ -99,6 +101,18 @@ pub enum Action {
         /// Its process.
         process: Process,
     },
+    /// See to it that there is a sink, which takes workers' output: the one that an earlier daemon has started, or a new one →
+    /// [`Event::SinkStarted`](crate::Event::SinkStarted); then [`Event::SinkReady`](crate::Event::SinkReady), or
+    /// [`Event::SinkEnded`](crate::Event::SinkEnded).
+    StartSink,
+    /// Ask the sink what a worker wrote last to its standard error → [`Event::LastLines`](crate::Event::LastLines), unless
+    /// [`Event::SinkEnded`](crate::Event::SinkEnded) comes.
+    AskLastLines {
+        /// The worker.
+        worker: WorkerId,
+    },
+    /// Kill the sink → [`Event::SinkEnded`](crate::Event::SinkEnded).
+    KillSink,
     /// Send a message to a worker. When it cannot be delivered, [`Event::ChannelClosed`](crate::Event::ChannelClosed) follows.
     Tell {
         /// The worker.
@@ -322,6 +336,35 @@ pub struct CommandOrder {
     pub overrides: Vec<(String, String)>,
 }
 
+/// A stream of a worker's output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// Which way a stream goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    /// Straight there.
+    Straight(Output),
+    /// To the sink, which passes on what comes. As long as there is no sink, straight there.
+    Sink(Destination),
+}
+
+/// Where the sink passes on what comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Destination {
+    /// To the daemon's standard error.
+    Stderr,
+    /// Nowhere.
+    Nowhere,
+}
+
 /// Everything a backend needs to start a worker.
 ///
 /// The environment is exactly `set` plus those of `pass` that the daemon has, plus the channel's variables
@@ -345,9 +388,9 @@ pub struct SpawnOrder {
     /// Variables that win over all others, name and value, as they are.
     pub overrides: Vec<(String, String)>,
     /// Standard output.
-    pub stdout: Output,
+    pub stdout: Route,
     /// Standard error.
-    pub stderr: Output,
+    pub stderr: Route,
     /// Sockets opened by [`Action::Listen`] that it inherits as descriptors 3, 4, … (`sd_listen_fds(3)`), by their file
     /// names.
     pub listeners: Vec<String>,

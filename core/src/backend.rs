@@ -197,6 +197,25 @@ pub trait Backend {
     /// The file says what it said before. It is replaced as a whole next.
     fn persist(&mut self, entry: Option<&Entry>) -> Result<(), Failure>;
 
+    // Workers' output.
+
+    /// Finds the sink that an earlier daemon has started, or starts one, and returns at once. The sink takes what workers write by
+    /// pipes, one for each stream that goes to it, and passes that on, whole lines at a time; where nobody takes it, lines are
+    /// dropped and counted. No worker waits for that. It outlives this daemon. [`Event::SinkReady`] follows, or
+    /// [`Event::SinkEnded`]; after that, the sink may be started again, and reads the same pipes.
+    ///
+    /// # Errors
+    ///
+    /// There is no sink.
+    fn start_sink(&mut self) -> Result<(), Failure>;
+
+    /// Asks the sink what the worker wrote last; all counts that it wrote before it ended. [`Event::LastLines`] follows, once,
+    /// unless [`Event::SinkEnded`] comes first, or the sink hangs.
+    fn ask_last_lines(&mut self, worker: WorkerId);
+
+    /// Kills the sink; [`Event::SinkEnded`] follows.
+    fn kill_sink(&mut self);
+
     // Conversations with workers and clients.
 
     /// Sends a GET for `path` to whoever listens on `socket`, and returns at once; [`Event::Probed`] follows, once.

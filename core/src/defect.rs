@@ -248,6 +248,10 @@ defects! {
     HandoffForgetsLeader,
     /// A suspended worker may lead.
     SuspendedLeads,
+    /// An answer waits for the last lines of a worker however long that takes.
+    LastLinesAwaited,
+    /// An answer does not wait for the last lines of a worker.
+    LastLinesForgotten,
 }
 
 /// Whether this defect is planted.

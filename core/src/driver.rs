@@ -108,6 +108,15 @@ impl<B: Backend> Driver<B> {
                 let result = backend.unlisten(socket);
                 Some(Event::Unlistened { slot: *slot, socket: socket.clone(), result })
             }
+            Action::StartSink => Some(Event::SinkStarted { result: backend.start_sink() }),
+            Action::AskLastLines { worker } => {
+                backend.ask_last_lines(*worker);
+                None
+            }
+            Action::KillSink => {
+                backend.kill_sink();
+                None
+            }
             Action::MeasureQueue { worker, socket } => {
                 let queue = backend.measure_queue(*worker, socket);
                 Some(Event::QueueMeasured { worker: *worker, queue })

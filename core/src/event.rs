@@ -176,6 +176,25 @@ pub enum Event {
         /// On failure the file may still be there.
         result: Result<(), Failure>,
     },
+    /// Completes [`Action::StartSink`](crate::Action::StartSink).
+    SinkStarted {
+        /// On failure there is no sink.
+        result: Result<(), Failure>,
+    },
+    /// The sink reads the pipes of all workers that have one.
+    SinkReady,
+    /// There is no sink any more. Pipes that it has read stay open: who writes waits, once they are full.
+    SinkEnded {
+        /// Why.
+        failure: Failure,
+    },
+    /// Follows [`Action::AskLastLines`](crate::Action::AskLastLines).
+    LastLines {
+        /// The worker, which may be gone.
+        worker: WorkerId,
+        /// Few lines of limited length, escaped; none if it wrote nothing, or that is not known.
+        lines: Vec<String>,
+    },
     /// Completes [`Action::LocateRelease`](crate::Action::LocateRelease).
     ReleaseLocated {
         /// What the configuration names now, or why that cannot be told.
@@ -340,6 +359,10 @@ impl Event {
             | Self::Listening { .. }
             | Self::Unlistened { .. }
             | Self::Swept { .. }
+            | Self::SinkStarted { .. }
+            | Self::SinkReady
+            | Self::SinkEnded { .. }
+            | Self::LastLines { .. }
             | Self::ReleaseLocated { .. }
             | Self::ReleaseChecked { .. }
             | Self::ReleaseLinkFound { .. }

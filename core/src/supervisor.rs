@@ -9,6 +9,7 @@
 //! | `slot` | one slot and its link, and the table of all |
 //! | `listener` | the sockets that the daemon keeps for slots |
 //! | `requests` | who waits for an answer |
+//! | `sink` | whether there is a process that takes workers' output, and what it has said |
 //! | `leadership` | who leads the workers, and who may still |
 //! | `effects` | the queue of orders, and which of them must be on disk before which |
 //! | `pool` | all of these together, and what is done to them |
@@ -41,6 +42,7 @@ mod record;
 mod relay;
 mod report;
 mod requests;
+mod sink;
 mod slot;
 mod status;
 mod timer;
@@ -59,7 +61,7 @@ use crate::time::Time;
 use crate::wire::{Claim, FromWorker, Status};
 
 pub use crate::handoff::Handoff;
-pub use daemon::Daemon;
+pub use daemon::{Daemon, Terminal};
 pub use invariants::Violation;
 pub use status::Pending;
 pub use timer::Timer;
@@ -70,8 +72,8 @@ use goal::Life;
 use operation::{Operations, Step, advance, begin, deploy, expiry, locate, migrate, replace, upgrade};
 use pool::look::Look;
 use pool::{
-    Pool, boot, health, leadership as leaders, limits, links, neighbours, remains, retire, sockets, surplus,
-    suspension, vacancies,
+    Pool, boot, health, last_lines, leadership as leaders, limits, links, neighbours, remains, retire,
+    sockets, surplus, suspension, vacancies,
 };
 use record::state_file::StateFile;
 use record::{adopt, handoff, reunion};
@@ -193,6 +195,7 @@ impl Supervisor {
             self.state_file.next_deadline(),
             self.operations.next_deadline(),
             self.upkeep.next_deadline(),
+            pool.sink.next_deadline(),
             pool.suspension_watch.next_deadline(),
             self.announcements.as_ref().and_then(|announcements| announcements.next_deadline(pool)),
         ];
@@ -255,6 +258,10 @@ impl Supervisor {
             Event::MemoryMeasured { worker, result } => limits::measured(pool, worker, result),
             Event::Examined { worker, result } => health::examined(pool, worker, result),
             Event::QueueListed { worker, result } => health::listed(pool, worker, result),
+            Event::SinkStarted { result } => pool.sink.started(pool.effects.now(), result),
+            Event::SinkReady => pool.sink.spoke(),
+            Event::SinkEnded { failure } => pool.sink.ended(pool.effects.now(), &failure),
+            Event::LastLines { worker, lines } => pool.sink.answered(worker, lines),
             Event::Received { worker, message } => lifecycle::received(pool, operations, worker, message),
             Event::Claimed { conn, caller, claims, message } => {
                 self.claimed(conn, caller, claims, message);
@@ -372,6 +379,7 @@ impl Supervisor {
         let progress = upgrade::preflighted(&mut self.pool, &mut self.operations, result);
         begin::next_if_ended(&mut self.pool, &mut self.operations, progress);
         if self.has_detached() && !had_detached {
+            last_lines::answer_all(&mut self.pool);
             self.announce();
             self.pool.effects.order(Action::Quit);
         }
@@ -380,6 +388,7 @@ impl Supervisor {
     /// Tries the installed program, if an upgrade has begun.
     fn try_installed_program(&mut self) {
         if upgrade::step(&self.operations) == Some(Step::Wanted) {
+            last_lines::answer_all(&mut self.pool);
             let handoff = Box::new(self.handoff());
             self.pool.effects.order(Action::Preflight { handoff, limit: upgrade::TRIAL });
             upgrade::enter_step(&mut self.operations, Step::Checking);
@@ -409,6 +418,7 @@ impl Supervisor {
             return;
         }
         self.upkeep.order(&mut self.pool.effects);
+        last_lines::order_sink(&mut self.pool);
         self.try_installed_program();
         expiry::expire(&mut self.pool, &mut self.operations);
         limits::replace_next(&mut self.pool, self.operations.words().is_none());
@@ -429,6 +439,7 @@ impl Supervisor {
         vacancies::note_service(&mut self.pool, &look.slots);
         leaders::settle(&mut self.pool, &look.slots);
         self.announce();
+        last_lines::answer(&mut self.pool);
         self.quit_when_done();
     }
 
@@ -470,6 +481,7 @@ impl Supervisor {
             && (self.operations.is_complete() && remains::nothing_left(&self.pool)
                 || defect!(QuitBeforeWorkersGone))
         {
+            last_lines::answer_all(&mut self.pool);
             self.pool.life = Life::Quit { detached: false };
             self.pool.effects.order(Action::Quit);
         }

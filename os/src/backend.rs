@@ -54,7 +54,7 @@ use crate::peers::manager;
 use crate::peers::notify;
 use crate::peers::outbox::{Outbox, outbox};
 use crate::peers::probe_http;
-use crate::peers::session::{Fact, LAST_WORDS, Paused};
+use crate::peers::session::{Fact, LAST_WORDS, Paused, SinkWord};
 use crate::processes::cgroup;
 use crate::processes::cgroup::Cgroup;
 use crate::processes::children;
@@ -73,6 +73,7 @@ use crate::processes::survivors::{LastLook, Places};
 use crate::processes::vitals;
 use crate::processes::worker_locks::WorkerLocks;
 use crate::signals;
+use crate::sink::keeper::Keeper;
 
 /// By which the kernel ends processes when memory runs out, and others do.
 const SIGKILL: i32 = 9;
@@ -122,6 +123,7 @@ pub struct Backend {
     patterns: Vec<SocketPattern>,
     listeners: Listeners,
     logs: Logs,
+    sink: Keeper,
     dev_server: DevServer,
     manager: Option<manager::Line>,
     /// Those that bring signals.
@@ -204,6 +206,7 @@ impl Backend {
             clients: BTreeMap::new(),
             command: None,
             logs: Logs::new(&config.tmp_dir),
+            sink: Keeper::beside(&config.ipc_file),
             sockets,
             patterns: vec![config.socket_file.clone()],
             state_file: StateFile::beside(&config.ipc_file),
@@ -339,12 +342,25 @@ impl Backend {
             let _ = timeout_at(deadline, client.ended()).await;
         }
         let _ = self.dev_server.serve(None, Vec::new()).await;
+        self.finish_output(deadline).await;
         let _ = std::fs::remove_file(Companion::Migration.path(&self.ipc.0));
         if let Some(manager) = self.manager.take() {
             manager.close().await;
         }
         self.claims.release();
         self.lock.release();
+    }
+
+    /// Has the sink pass on what workers wrote: where the daemon is the first process of a container, nobody outlives it.
+    async fn finish_output(&mut self, deadline: Instant) {
+        if !self.sink.finish() {
+            return;
+        }
+        while let Ok(Some(fact)) = timeout_at(deadline, self.inbox.recv()).await {
+            if matches!(&fact, Fact::Sink(SinkWord(word)) if word.is_last()) {
+                return;
+            }
+        }
     }
 
     /// Removes a name from the folder of links and sockets.
@@ -420,6 +436,7 @@ impl Backend {
                 self.dumps_core(pid);
                 None
             }
+            Fact::Sink(SinkWord(word)) => self.sink.hear(word),
             Fact::Paused(paused) => {
                 self.paused.push(paused);
                 None
@@ -532,7 +549,7 @@ impl nodesockd_core::backend::Backend for Backend {
     fn spawn(&mut self, order: &SpawnOrder) -> Result<Process, Failure> {
         let worker = order.worker;
         let spawn::Started { pid, process, pidfd, channel, notices } =
-            spawn::start(order, &self.listeners, &mut self.logs, &mut self.locks)
+            spawn::start(order, &self.listeners, (&mut self.sink, &mut self.logs), &mut self.locks)
                 .inspect_err(|_| self.locks.release(worker))?;
         oom_order::expose(pid);
         let (outbox, outgoing) = outbox(Vec::new());
@@ -545,6 +562,18 @@ impl nodesockd_core::backend::Backend for Backend {
             .insert(worker, Worker { pid, process, pidfd, child: true, outbox, watch, signs: None, notices });
         self.hear_notices(worker);
         Ok(process)
+    }
+
+    fn start_sink(&mut self) -> Result<(), Failure> {
+        self.sink.start(self.facts.clone())
+    }
+
+    fn ask_last_lines(&mut self, worker: WorkerId) {
+        self.sink.ask(worker);
+    }
+
+    fn kill_sink(&mut self) {
+        self.sink.kill();
     }
 
     fn watch(&mut self, worker: WorkerId, process: Process) {

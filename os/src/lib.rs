@@ -11,6 +11,7 @@
 //! | `processes` | starting workers, noticing and collecting their exits, finding those of an earlier daemon |
 //! | `files` | links and sockets in `tmpDir`, accept queues, log files, the daemon's lock and state |
 //! | `peers` | conversations with workers, clients and the service manager |
+//! | `sink` | the process that takes workers' output |
 //! | `log` | the daemon's own lines on standard error |
 //! | `handoff` | becoming a newer program in the same process |
 //! | `dev_server` | the front server for development |
@@ -36,6 +37,7 @@ mod peers;
 mod processes;
 mod readable;
 mod signals;
+mod sink;
 mod title;
 
 pub use backend::{Backend, Setup, start_over};
@@ -56,4 +58,5 @@ pub use peers::{outbox, session};
 pub use processes::descriptors::descriptor_limit;
 pub use processes::pidfd::Watched;
 pub use processes::trampoline::become_worker_if_asked;
+pub use sink::become_sink_if_asked;
 pub use title::set_title;

@@ -126,7 +126,7 @@ pub const CATALOGUE: [Fault; 36] = [
 ];
 
 /// Kinds that belong to no number: what an operator's machine adds.
-pub const OTHERS: [&str; 9] = [
+pub const OTHERS: [&str; 13] = [
     "load-config",
     "reopen-logs",
     "serve-dev",
@@ -136,6 +136,10 @@ pub const OTHERS: [&str; 9] = [
     "releases pruned",
     "cannot lead",
     "command of a deploy",
+    "start-sink",
+    "sink dies",
+    "sink hangs",
+    "slow sink",
 ];
 
 /// Situations worth reaching; each of them is counted under its name.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nodesockd_core::id::BootId;
 use nodesockd_core::notice::Manager;
-use nodesockd_core::supervisor::Daemon;
+use nodesockd_core::supervisor::{Daemon, Terminal};
 use nodesockd_core::{Supervisor, Time};
 use serde::{Deserialize, Serialize};
 
@@ -42,7 +42,7 @@ impl DaemonDeath {
 pub(crate) const WATCHDOG: Duration = Duration::from_secs(20);
 
 /// The n-th daemon of a history, from 0, as the program of that version. One in eight has no manager that listens.
-pub(crate) fn daemon(jitter: u64, life: u32, program: u32, release: usize) -> Daemon {
+pub(crate) fn daemon(jitter: u64, life: u32, program: u32, release: usize, sink: bool) -> Daemon {
     let low = u64::from(program) << 40 | u64::from(0x5eed + (life << 16));
     Daemon {
         version: version(program),
@@ -50,6 +50,7 @@ pub(crate) fn daemon(jitter: u64, life: u32, program: u32, release: usize) -> Da
         boot: BootId(u128::from(jitter) << 64 | u128::from(low)),
         manager: (!jitter.is_multiple_of(8)).then_some(Manager { watchdog: Some(WATCHDOG) }),
         release: Some(releases::release(release)),
+        stderr: if sink { Terminal::No } else { Terminal::Yes },
     }
 }
 
@@ -99,7 +100,8 @@ impl Run {
         let world = self.world();
         let Some(handoff) = world.handed_over() else { return Ok(()) };
         let config = world.configuration().map_err(|error| error.to_string())?;
-        let daemon = daemon(world.jitter(), life, world.upgrades.version, world.releases.current());
+        let daemon =
+            daemon(world.jitter(), life, world.upgrades.version, world.releases.current(), world.has_sink());
         let supervisor = Supervisor::take_over(config, daemon, handoff, world.time());
         self.driver.succeed(supervisor);
         Ok(())
@@ -113,7 +115,8 @@ impl Run {
         if left.state.is_none() {
             world.releases.ask();
         }
-        let daemon = daemon(world.jitter(), life, world.upgrades.version, world.releases.current());
+        let daemon =
+            daemon(world.jitter(), life, world.upgrades.version, world.releases.current(), world.has_sink());
         world.managed(daemon.manager.is_some());
         let supervisor = Supervisor::adopt(config, daemon, left, world.time());
         supervisor.check().map_err(|violation| format!("after adoption, {violation}"))?;

@@ -35,6 +35,8 @@ pub struct FaultPlan {
     pub first_signs: bool,
     /// Exits are noticed up to so many ms late.
     pub exit_delay_ms: u64,
+    /// The process that takes workers' output says everything so many ms late.
+    pub sink_delay_ms: u64,
     /// From then on, in ms, nothing goes wrong any more.
     pub until_ms: u64,
 }
@@ -89,11 +91,13 @@ pub enum Call {
     SwitchReleaseLink,
     /// `Host::run_command`
     RunCommand,
+    /// `Output::start_sink`
+    StartSink,
 }
 
 impl Call {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Spawn,
         Self::Publish,
         Self::Withdraw,
@@ -112,6 +116,7 @@ impl Call {
         Self::FindReleaseLink,
         Self::SwitchReleaseLink,
         Self::RunCommand,
+        Self::StartSink,
     ];
 
     /// Those that are drawn for a history before all else. Each later one is drawn by itself, so that old seeds keep their
@@ -146,6 +151,7 @@ impl Call {
             Self::FindReleaseLink => "find-release-link",
             Self::SwitchReleaseLink => "switch-release-link",
             Self::RunCommand => "run-command",
+            Self::StartSink => "start-sink",
         }
     }
 }
@@ -267,6 +273,10 @@ pub enum ExternalFaultKind {
     },
     /// Somebody removes everything from `tmpDir`.
     CleanUp,
+    /// The process that takes workers' output dies.
+    SinkDies,
+    /// It does not do anything any more.
+    SinkHangs,
 }
 
 /// How often each kind of fault struck, or each kind of situation came about.

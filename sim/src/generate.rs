@@ -98,6 +98,7 @@ impl Swarm {
         migrating(&mut Rng::with_seed(seed.rotate_left(52)), &mut scenario, &mut faults);
         suspending(&mut Rng::with_seed(seed.rotate_left(36)), &mut scenario);
         batches(&mut Rng::with_seed(seed.rotate_left(60)), &mut scenario, &mut faults);
+        sinking(&mut Rng::with_seed(seed.rotate_left(4)), &mut scenario, &mut faults);
         (scenario, faults)
     }
 
@@ -467,6 +468,27 @@ fn leading(rng: &mut Rng, plan: &mut FaultPlan) {
         for _ in 0..rng.u32(1..6) {
             let for_ms = *pick(rng, &[None, Some(20), Some(1000), Some(20_000)]);
             plan.workers.push(WorkerFault { nth: rng.u32(0..8), behaviour: Behaviour::LeadsOn { for_ms } });
+        }
+    }
+}
+
+/// In some histories workers' output is taken by a process, which may not be well.
+fn sinking(rng: &mut Rng, scenario: &mut Scenario, plan: &mut FaultPlan) {
+    if !chance(rng, 40) {
+        return;
+    }
+    scenario.settings.sink = true;
+    if !chance(rng, 50) {
+        return;
+    }
+    plan.sink_delay_ms = *pick(rng, &[0, 0, 500, 5000, 15_000]);
+    for _ in 0..rng.u32(0..4) {
+        let what = *pick(rng, &[ExternalFaultKind::SinkDies, ExternalFaultKind::SinkHangs]);
+        plan.external.push(ExternalFault { at_ms: rng.u64(0..plan.until_ms.max(1)), what });
+    }
+    if chance(rng, 30) {
+        for nth in 0..rng.u32(1..4) {
+            plan.calls.push(CallFault { call: Call::StartSink, nth, trouble: trouble(rng) });
         }
     }
 }

@@ -128,7 +128,7 @@ impl Run {
     /// The daemon is about to start.
     pub fn new(scenario: &Scenario, faults: &FaultPlan, keep_trace: bool) -> Result<Self, PatternError> {
         let (mut world, config) = World::new(scenario, faults, keep_trace)?;
-        let daemon = daemon_death::daemon(scenario.jitter, 0, 0, 0);
+        let daemon = daemon_death::daemon(scenario.jitter, 0, 0, 0, scenario.settings.sink);
         world.managed(daemon.manager.is_some());
         world.releases.ask();
         let supervisor = Supervisor::new(config, daemon, world.time());

@@ -38,6 +38,19 @@ pub struct Scenario {
     pub jitter: u64,
 }
 
+impl Scenario {
+    /// Somebody ends a daemon, or has it upgraded.
+    pub(crate) fn ends_daemons(&self) -> bool {
+        self.script.iter().any(|step| match &step.act {
+            Act::Ask { ask, .. } | Act::WorkerAsks { ask, .. } => {
+                matches!(ask, Ask::Upgrade { .. } | Ask::Terminate)
+            }
+            Act::Signal(signal) => !matches!(signal, Signal::Hup | Signal::Usr1),
+            Act::Deploy { .. } | Act::Edit(_) | Act::EditBadly => false,
+        })
+    }
+}
+
 /// The configuration, as far as the supervisor's decisions depend on it. Times in ms.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
@@ -95,6 +108,9 @@ pub struct Settings {
     /// `limits.age`
     #[serde(default)]
     pub limit_age_ms: Option<u64>,
+    /// What workers write to stderr goes to a process that takes it.
+    #[serde(default)]
+    pub sink: bool,
 }
 
 /// So much memory a worker may have where that is limited, in bytes.
@@ -154,6 +170,7 @@ impl Default for Settings {
             hang_timeout_ms: None,
             limit_memory: false,
             limit_age_ms: None,
+            sink: false,
         }
     }
 }

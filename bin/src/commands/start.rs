@@ -17,7 +17,7 @@ use crate::client::{Client, ClientError, Refusal};
 use crate::exit::{Exit, Failure};
 use crate::live::Live;
 use crate::out::Console;
-use crate::render::{Transcript, batch_line, log_end, span};
+use crate::render::{Transcript, batch_line, last_lines_of, log_end, span};
 use crate::tail::last_lines;
 use crate::view::{self, BatchView, DaemonView, FailedView, ProgressView, StatusView, WorkerView};
 
@@ -172,9 +172,16 @@ pub(super) fn refused(refusal: Refusal, console: &mut Console) -> Result<Failure
         Some(data) => view::read::<FailedView>(data)?.failed,
         None => Vec::new(),
     };
+    // Most often, all fail for the same reason.
+    let mut shown = BTreeSet::new();
+    for worker in failed.iter().filter(|worker| !worker.lines.is_empty()) {
+        if shown.insert(&worker.lines) {
+            console.err.text(&last_lines_of(worker, console.err.style()))?;
+        }
+    }
     // Most often, workers share their log file.
-    let files: BTreeSet<String> = failed.into_iter().filter_map(|worker| worker.stderr).collect();
-    let lost = files.is_empty();
+    let files: BTreeSet<String> = failed.iter().filter_map(|worker| worker.stderr.clone()).collect();
+    let lost = files.is_empty() && shown.is_empty();
     for file in files {
         let lines = last_lines(file.as_ref(), LAST_LINES).ok();
         let text = log_end(&file, lines.as_deref(), console.err.style());

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use nodesockd_core::text::escape;
+use nodesockd_core::wire::FailedWorker;
 
 use super::{CYAN, DIM, RED};
 use crate::exit::Failure;
@@ -29,13 +30,22 @@ pub fn log_end(file: &str, last_lines: Option<&[String]>, style: Style) -> Strin
     let file = escape(file, 4096);
     match last_lines {
         Some([]) => format!("{file} is empty.\n"),
-        Some(lines) => {
-            let mut text = format!("The end of {file}:\n");
-            for line in lines {
-                let _ = writeln!(text, "  {} {}", style.paint(DIM, "|"), escape(line, 500));
-            }
-            text
-        }
+        Some(lines) => format!("The end of {file}:\n{}", quoted(lines, style)),
         None => format!("What it said is in {file}.\n"),
     }
+}
+
+/// What a worker that could not be started wrote last.
+#[must_use]
+pub fn last_lines_of(worker: &FailedWorker, style: Style) -> String {
+    let place = worker.idx.map_or_else(|| "a standby".to_owned(), |slot| format!("for slot {slot}"));
+    format!("Worker {} ({place}) wrote last, to stderr:\n{}", worker.id.short(), quoted(&worker.lines, style))
+}
+
+fn quoted(lines: &[String], style: Style) -> String {
+    let mut text = String::new();
+    for line in lines {
+        let _ = writeln!(text, "  {} {}", style.paint(DIM, "|"), escape(line, 500));
+    }
+    text
 }

@@ -13,7 +13,7 @@ mod troubles;
 
 pub use batch::batch_line;
 pub use config::config;
-pub use failure::{failure, log_end};
+pub use failure::{failure, last_lines_of, log_end};
 pub use json::json_line;
 pub use progress::Transcript;
 pub use status::status;

@@ -16,11 +16,14 @@ pub enum Companion {
     Workers,
     /// What the command of a deploy writes.
     Migration,
+    /// Where the process listens that takes workers' output.
+    Sink,
 }
 
 impl Companion {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Lock, Self::State, Self::NewState, Self::Workers, Self::Migration];
+    pub const ALL: [Self; 6] =
+        [Self::Lock, Self::State, Self::NewState, Self::Workers, Self::Migration, Self::Sink];
 
     /// What is added to the control socket's name.
     #[must_use]
@@ -31,6 +34,7 @@ impl Companion {
             Self::NewState => ".state.new",
             Self::Workers => ".workers",
             Self::Migration => ".migration",
+            Self::Sink => ".sink",
         }
     }
 
@@ -50,8 +54,8 @@ mod tests {
     #[test]
     fn companions_are_named_after_the_control_socket() {
         let paths = Companion::ALL.map(|companion| companion.path(Path::new("/run/a.ipc")));
-        let expected =
-            ["lock", "state", "state.new", "workers", "migration"].map(|it| format!("/run/a.ipc.{it}"));
+        let expected = ["lock", "state", "state.new", "workers", "migration", "sink"]
+            .map(|it| format!("/run/a.ipc.{it}"));
         assert_eq!(paths, expected.map(PathBuf::from));
     }
 }

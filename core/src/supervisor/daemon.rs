@@ -18,4 +18,15 @@ pub struct Daemon {
     /// The release that the configuration named when the daemon started; `None` if it could not be told. A daemon that
     /// adopts workers, or goes on after an upgrade, goes by the release that those before it had.
     pub release: Option<Release>,
+    /// Whether its standard error is a terminal.
+    pub stderr: Terminal,
+}
+
+/// Whether a stream leads to a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Terminal {
+    /// It does.
+    Yes,
+    /// It leads to a file, a pipe, the journal.
+    No,
 }

@@ -302,6 +302,7 @@ pub(super) fn due(pool: &mut Pool, operations: &mut Operations, id: WorkerId, ti
         | Timer::Persist
         | Timer::Repair
         | Timer::Survey
+        | Timer::Sink
         | Timer::Extend
         | Timer::Watchdog => debug_assert!(false, "no deadline of a worker: {timer:?}"),
     }

@@ -57,6 +57,8 @@ pub enum Timer {
     Repair,
     /// The folders are looked at, because the kernel does not tell what changes in them.
     Survey,
+    /// The process that takes workers' output is started again, or has taken too long to answer.
+    Sink,
     /// The service manager has to be asked for more time.
     Extend,
     /// The service manager has to hear that the daemon is not stuck.

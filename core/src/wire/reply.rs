@@ -569,6 +569,9 @@ pub struct FailedWorker {
     /// The file its standard error goes to, if it goes to a file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stderr: Option<String>,
+    /// The last lines that it wrote there, escaped, where the daemon knows them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<String>,
 }
 
 #[cfg(test)]

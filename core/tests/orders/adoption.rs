@@ -6,7 +6,7 @@ use nodesockd_core::config::Config;
 use nodesockd_core::event::{Caller, DaemonSignal};
 use nodesockd_core::id::{BootId, ConnId, Process, SlotIndex, WorkerId};
 use nodesockd_core::state::{FoundLink, Leftovers, RecordedStage, State, Survivor};
-use nodesockd_core::supervisor::Daemon;
+use nodesockd_core::supervisor::{Daemon, Terminal};
 use nodesockd_core::wire::{Claim, FromWorker, Request, StartOptions, WorkerState};
 use nodesockd_core::{Action, Event, Supervisor};
 
@@ -29,7 +29,14 @@ pub fn left(desk: &Desk) -> Leftovers {
 
 /// The next daemon. Its workers have the names that they had.
 pub fn adopt(before: &Desk, config: &Config, left: Leftovers) -> Desk {
-    let daemon = Daemon { version: "3.0.0".into(), pid: 2, boot: BootId(2), manager: None, release: None };
+    let daemon = Daemon {
+        version: "3.0.0".into(),
+        pid: 2,
+        boot: BootId(2),
+        manager: None,
+        release: None,
+        stderr: Terminal::Yes,
+    };
     let supervisor = Supervisor::adopt(config.clone(), daemon, left, before.now);
     let mut desk = Desk::after(before, supervisor, config.clone());
     desk.obey();

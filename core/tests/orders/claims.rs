@@ -5,7 +5,7 @@ use std::time::Duration;
 use nodesockd_core::event::{Caller, Event};
 use nodesockd_core::id::{BootId, ConnId, Ids, Process, SlotIndex, WorkerId};
 use nodesockd_core::state::{FoundLink, Leftovers};
-use nodesockd_core::supervisor::Daemon;
+use nodesockd_core::supervisor::{Daemon, Terminal};
 use nodesockd_core::wire::{Claim, FromWorker, Request, ToWorker, WorkerState};
 use nodesockd_core::{Action, Supervisor, Time};
 
@@ -55,7 +55,14 @@ impl Survivor {
 
 /// A daemon that has just started, and found links but no workers.
 fn daemon(keys: &str, links: Vec<FoundLink>) -> Desk {
-    let daemon = Daemon { version: "3.0.0".into(), pid: 2, boot: BootId(2), manager: None, release: None };
+    let daemon = Daemon {
+        version: "3.0.0".into(),
+        pid: 2,
+        boot: BootId(2),
+        manager: None,
+        release: None,
+        stderr: Terminal::Yes,
+    };
     let left = Leftovers { state: None, survivors: Vec::new(), links, command: None };
     let supervisor = Supervisor::adopt(config(keys), daemon, left, Time::ZERO);
     Desk::of(supervisor, config(keys), Time::ZERO)

@@ -14,7 +14,7 @@ use nodesockd_core::id::{BootId, ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Manager;
 use nodesockd_core::release::{Release, ReleaseLink};
 use nodesockd_core::state::State;
-use nodesockd_core::supervisor::{Daemon, Handoff};
+use nodesockd_core::supervisor::{Daemon, Handoff, Terminal};
 use nodesockd_core::wire::{Code, FromWorker, Reply, Request, StartOptions, ToWorker};
 use nodesockd_core::{Action, Event, Supervisor, Time};
 
@@ -66,8 +66,14 @@ impl Desk {
     /// Started by a service manager.
     pub fn under(manager: Option<Manager>, keys: &str) -> Self {
         let config = config(keys);
-        let daemon =
-            Daemon { version: "3.0.0".into(), pid: 1, boot: BootId(1), manager, release: Some(release("1")) };
+        let daemon = Daemon {
+            version: "3.0.0".into(),
+            pid: 1,
+            boot: BootId(1),
+            manager,
+            release: Some(release("1")),
+            stderr: Terminal::Yes,
+        };
         let supervisor = Supervisor::new(config.clone(), daemon, Time::ZERO);
         Self::of(supervisor, config, Time::ZERO)
     }

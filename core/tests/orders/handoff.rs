@@ -7,7 +7,7 @@ use std::time::Duration;
 use nodesockd_core::config::Config;
 use nodesockd_core::event::{ExitStatus, Queue};
 use nodesockd_core::id::{BootId, WorkerId};
-use nodesockd_core::supervisor::{Daemon, Handoff};
+use nodesockd_core::supervisor::{Daemon, Handoff, Terminal};
 use nodesockd_core::wire::{FromWorker, Request, StartOptions};
 use nodesockd_core::{Action, Event, Supervisor, Time};
 use serde_json::Value;
@@ -83,8 +83,14 @@ fn what_any_version_has_handed_off_is_taken_over() {
         assert_eq!(handoff.validate(), Ok(()));
         let config = config("workers = 2\nstandby = 1");
         assert_eq!(handoff.refuses(&config), None);
-        let daemon =
-            Daemon { version: "99.0.0".into(), pid: 1, boot: BootId(2), manager: None, release: None };
+        let daemon = Daemon {
+            version: "99.0.0".into(),
+            pid: 1,
+            boot: BootId(2),
+            manager: None,
+            release: None,
+            stderr: Terminal::Yes,
+        };
         let now = Time::ZERO + Duration::from_secs(2);
         let supervisor = Supervisor::take_over(config.clone(), daemon, handoff, now);
         let mut desk = Desk::of(supervisor, config, now);
@@ -117,7 +123,14 @@ fn what_any_version_has_handed_off_is_taken_over() {
 /// The daemon that follows after an upgrade.
 pub fn upgraded(mut desk: Desk, config: Config) -> Desk {
     let handoff = desk.hand_off();
-    let daemon = Daemon { version: "99.0.0".into(), pid: 1, boot: BootId(2), manager: None, release: None };
+    let daemon = Daemon {
+        version: "99.0.0".into(),
+        pid: 1,
+        boot: BootId(2),
+        manager: None,
+        release: None,
+        stderr: Terminal::Yes,
+    };
     let supervisor = Supervisor::take_over(config.clone(), daemon, handoff, desk.now);
     let mut newer = Desk::after(&desk, supervisor, config);
     newer.obey();

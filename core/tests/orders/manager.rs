@@ -5,7 +5,7 @@ use std::time::Duration;
 use nodesockd_core::event::{DaemonSignal, ExitStatus, Failure};
 use nodesockd_core::id::BootId;
 use nodesockd_core::notice::Manager;
-use nodesockd_core::supervisor::Daemon;
+use nodesockd_core::supervisor::{Daemon, Terminal};
 use nodesockd_core::wire::{Request, StartOptions, ToWorker};
 use nodesockd_core::{Action, Event, Supervisor};
 
@@ -177,8 +177,14 @@ fn a_daemon_that_leaves_its_workers_to_the_next_one_says_so() {
 fn a_newer_version_goes_on_with_what_the_manager_knows() {
     let mut desk = up("");
     let handoff = desk.hand_off();
-    let daemon =
-        Daemon { version: "99.0.0".into(), pid: 1, boot: BootId(2), manager: Some(SYSTEMD), release: None };
+    let daemon = Daemon {
+        version: "99.0.0".into(),
+        pid: 1,
+        boot: BootId(2),
+        manager: Some(SYSTEMD),
+        release: None,
+        stderr: Terminal::Yes,
+    };
     let supervisor = Supervisor::take_over(desk.config.clone(), daemon, handoff, desk.now);
     let mut newer = Desk::of(supervisor, desk.config, desk.now);
     assert_eq!(heard(&mut newer), ["STATUS=1 slot is served"]);
@@ -196,8 +202,14 @@ fn only_a_manager_that_is_there_is_told() {
         let mut desk = Desk::under(before, "");
         desk.all_online();
         let handoff = desk.hand_off();
-        let daemon =
-            Daemon { version: "99.0.0".into(), pid: 1, boot: BootId(2), manager: now, release: None };
+        let daemon = Daemon {
+            version: "99.0.0".into(),
+            pid: 1,
+            boot: BootId(2),
+            manager: now,
+            release: None,
+            stderr: Terminal::Yes,
+        };
         let supervisor = Supervisor::take_over(desk.config.clone(), daemon, handoff, desk.now);
         heard(&mut Desk::of(supervisor, desk.config, desk.now))
     };

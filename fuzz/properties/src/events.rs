@@ -10,7 +10,7 @@ use nodesockd_core::backend::Backend;
 use nodesockd_core::driver::{Driver, Step};
 use nodesockd_core::id::BootId;
 use nodesockd_core::notice::Manager;
-use nodesockd_core::supervisor::Daemon;
+use nodesockd_core::supervisor::{Daemon, Terminal};
 
 use crate::input::Input;
 use crate::world::World;
@@ -52,7 +52,14 @@ pub fn core_events(bytes: &[u8]) {
 
 pub(crate) fn daemon() -> Daemon {
     let manager = Manager { watchdog: Some(Duration::from_secs(60)) };
-    Daemon { version: "3.0.0".into(), pid: 1, boot: BootId(1), manager: Some(manager), release: None }
+    Daemon {
+        version: "3.0.0".into(),
+        pid: 1,
+        boot: BootId(1),
+        manager: Some(manager),
+        release: None,
+        stderr: Terminal::Yes,
+    }
 }
 
 fn step(driver: &mut Driver<World<'_>>) -> Step {

@@ -324,6 +324,7 @@ fn body(input: &mut Input<'_>) -> Body {
                 idx: slot(input),
                 reason: input.text(),
                 stderr: input.maybe_text(),
+                lines: (0..input.below(3)).map(|_| input.text()).collect(),
             };
             Body::Failed((0..input.below(3)).map(|_| failed(input)).collect())
         }

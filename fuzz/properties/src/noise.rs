@@ -111,7 +111,7 @@ impl Noise<'_> {
     /// A fact about a worker.
     fn about(&mut self, worker: WorkerId) -> Event {
         let process = Process { pid: self.input.byte().into(), started: 1 };
-        match self.input.below(17) {
+        match self.input.below(21) {
             0 => Event::Spawned { worker, result: self.failure().map(|()| process) },
             1 => Event::Exited { worker, status: ExitStatus::Code(self.input.byte().into()) },
             2 => Event::Reaped { worker },
@@ -217,6 +217,10 @@ impl Noise<'_> {
                 let process = Process { pid: 9, started: 9 };
                 Event::CommandEnded { process, status: ExitStatus::Code(i32::from(self.input.byte())) }
             }
+            17 => Event::SinkStarted { result: self.failure() },
+            18 => Event::SinkReady,
+            19 => Event::SinkEnded { failure: Failure(self.input.text()) },
+            20 => Event::LastLines { worker: self.worker(), lines: vec![self.input.text()] },
             13 => Event::ReleaseLinkSwitched { to: "after".into(), result: self.failure() },
             0 => Event::Withdrawn { slot: self.slot(), link: "app.0.sock".into(), result: self.failure() },
             1 => Event::Swept { result: self.failure().map(|()| 1) },

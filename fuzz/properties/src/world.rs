@@ -525,6 +525,14 @@ impl Backend for World<'_> {
 
     fn signal_command(&mut self, _process: Process, _signal: CommandSignal) {}
 
+    fn start_sink(&mut self) -> Result<(), Failure> {
+        Err(Failure("what workers write goes to a terminal".into()))
+    }
+
+    fn ask_last_lines(&mut self, _worker: WorkerId) {}
+
+    fn kill_sink(&mut self) {}
+
     fn survey(&mut self) -> Survey {
         Survey::default()
     }

@@ -116,6 +116,7 @@ impl Backend {
         let (ipc_file, control) = ipc::from_handoff(&config.ipc_file, group, control, fds.connections)?;
         let mut backend = Self::assemble(setup, sockets, (lock, claims), ipc_file, control)?;
         backend.listeners.take_over(fds.listeners.into_iter().map(|(name, socket)| (name, socket.open())));
+        backend.sink.take_over(fds.pipes);
         backend.logs.take_over(fds.logs.into_iter().map(|(path, file)| (path, file.open())));
         if let Some(server) = fds.dev_server {
             backend.dev_server.take_over(server).map_err(system)?;
@@ -196,6 +197,7 @@ impl Backend {
             listeners: self.listeners.pack(fds),
             logs: self.logs.pack(fds),
             dev_server: self.dev_server.pack(fds),
+            pipes: self.sink.pack(fds),
             lines_missed: log::leave(),
         }
     }

@@ -10,6 +10,8 @@ use nodesockd_core::frame::Rest;
 use nodesockd_core::id::{ConnId, Process, WorkerId};
 use serde::{Deserialize, Serialize};
 
+use crate::sink::Pipe;
+
 /// All that a backend holds. Fields may be added with a default.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -27,6 +29,9 @@ pub(crate) struct HandoffFds {
     pub listeners: BTreeMap<String, FdNumber>,
     pub logs: BTreeMap<PathBuf, FdNumber>,
     pub dev_server: Option<DevServerFds>,
+    /// Pipes of workers' output that the sink reads.
+    #[serde(default)]
+    pub pipes: Vec<PipeFds>,
     /// Lines of the log that could not be written.
     #[serde(default)]
     pub lines_missed: u64,
@@ -65,6 +70,13 @@ pub(crate) struct PausedStream {
     pub unread: Rest,
     /// What has not been written yet.
     pub unwritten: Vec<u8>,
+}
+
+/// The reading end of a pipe.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct PipeFds {
+    pub pipe: Pipe,
+    pub end: FdNumber,
 }
 
 /// A running dev server.

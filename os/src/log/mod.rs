@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use nix::sys::signal::SigSet;
 
-use crate::log::queue::{Piece, Queue};
+use crate::log::queue::{Lines, Piece, Queue};
 use crate::log::target::Target;
 
 /// How long the next program of this process is kept waiting for lines that nobody has read yet.
@@ -51,7 +51,12 @@ impl Log {
         Ok(OURS.get_or_init(|| log).clone())
     }
 
-    fn to(stream: impl AsFd, note: Note) -> io::Result<Self> {
+    /// Starts a log on `stream`.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start), or the stream cannot be looked at.
+    pub(crate) fn to(stream: impl AsFd, note: Note) -> io::Result<Self> {
         let target = Target::of(stream)?;
         let log = Self(Arc::new(Shared {
             target,
@@ -77,9 +82,23 @@ impl Log {
     pub fn text(&self, text: &str) {
         let mut queue = self.0.queue();
         for line in text.lines() {
-            self.0.target.fit(line, |line| queue.push(line));
+            self.0.target.fit(line, |line| queue.push(Lines::one(line)));
         }
         drop(queue);
+        self.0.changed.notify_all();
+    }
+
+    /// Takes in lines as they are, each with its newline, but for the last one if that has none. Never waits for a reader.
+    pub(crate) fn pass_on(&self, text: &[u8]) {
+        let mut queue = self.0.queue();
+        self.0.target.together(text, |text, count| queue.push(Lines { text: text.to_vec(), count }));
+        drop(queue);
+        self.0.changed.notify_all();
+    }
+
+    /// Nothing more comes: the thread ends once all is written.
+    pub(crate) fn end(&self) {
+        self.0.queue().end();
         self.0.changed.notify_all();
     }
 
@@ -115,12 +134,11 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes what comes, for as long as the process lives.
+    /// Writes what comes, until nothing more does.
     fn write(&self) {
-        loop {
-            let piece = self.next();
+        while let Some(piece) = self.next() {
             let written = match &piece {
-                Piece::Line(line) => self.target.write(line.as_bytes()),
+                Piece::Lines(lines) => self.target.write(&lines.text),
                 Piece::Missed(count) => {
                     let mut note = (self.note)(*count);
                     note.push('\n');
@@ -132,11 +150,14 @@ impl Shared {
         }
     }
 
-    fn next(&self) -> Piece {
+    fn next(&self) -> Option<Piece> {
         let mut queue = self.queue();
         loop {
             if let Some(piece) = queue.next() {
-                return piece;
+                return Some(piece);
+            }
+            if queue.has_ended() {
+                return None;
             }
             queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }

@@ -5,11 +5,24 @@ use std::collections::VecDeque;
 /// Bytes of lines that may wait. A busy daemon writes about as much in an hour.
 const MOST: usize = 256 << 10;
 
+/// Lines with their newlines, which are written together.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Lines {
+    pub text: Vec<u8>,
+    pub count: u64,
+}
+
+impl Lines {
+    /// One line with its newline.
+    pub fn one(line: String) -> Self {
+        Self { text: line.into_bytes(), count: 1 }
+    }
+}
+
 /// What is to be written next.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Piece {
-    /// A line with its newline.
-    Line(String),
+    Lines(Lines),
     /// That so many lines are missing here.
     Missed(u64),
 }
@@ -17,27 +30,41 @@ pub(super) enum Piece {
 /// Lines in order, and how many are missing.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    lines: VecDeque<String>,
+    lines: VecDeque<Lines>,
     bytes: usize,
     /// Lines that are missing: after all of `lines`, or before them if the last write failed.
     missed: u64,
     /// The last write failed: there is no reader.
     failed: bool,
+    /// So many lines were taken out that are not written yet.
+    writing: u64,
     /// Something was taken out that is not written yet.
-    writing: bool,
+    is_writing: bool,
+    /// Nothing more comes.
+    ended: bool,
 }
 
 impl Queue {
-    /// Takes a line, or counts it. Once one is missing, so are those that follow, until the queue is empty: what is read has
+    /// Takes lines, or counts them. Once one is missing, so are those that follow, until the queue is empty: what is read has
     /// one gap instead of many.
-    pub fn push(&mut self, line: String) {
+    pub fn push(&mut self, lines: Lines) {
         let gap = self.missed > 0 && !self.failed && !self.lines.is_empty();
-        if gap || self.bytes + line.len() > MOST {
-            self.missed += 1;
+        if gap || self.bytes + lines.text.len() > MOST {
+            self.missed += lines.count;
         } else {
-            self.bytes += line.len();
-            self.lines.push_back(line);
+            self.bytes += lines.text.len();
+            self.lines.push_back(lines);
         }
+    }
+
+    /// Nothing more comes.
+    pub fn end(&mut self) {
+        self.ended = true;
+    }
+
+    /// Nothing more comes, and nothing is left to do.
+    pub fn has_ended(&self) -> bool {
+        self.ended && self.is_done()
     }
 
     /// Counts lines that are lost already.
@@ -51,41 +78,46 @@ impl Queue {
         let piece = if note {
             Piece::Missed(self.missed)
         } else {
-            let line = self.lines.pop_front()?;
-            self.bytes -= line.len();
-            Piece::Line(line)
+            let lines = self.lines.pop_front()?;
+            self.bytes -= lines.text.len();
+            self.writing = lines.count;
+            Piece::Lines(lines)
         };
-        self.writing = true;
+        self.is_writing = true;
         Some(piece)
     }
 
     /// `piece` was written, or could not be.
     pub fn done(&mut self, piece: &Piece, written: bool) {
-        self.writing = false;
+        (self.writing, self.is_writing) = (0, false);
         self.failed = !written;
         match piece {
             Piece::Missed(count) if written => self.missed -= count,
-            Piece::Line(_) if written => {}
-            Piece::Line(_) => self.lose(1),
+            Piece::Lines(_) if written => {}
+            Piece::Lines(lines) => self.lose(lines.count),
             Piece::Missed(_) => self.lose(0),
         }
     }
 
     /// Nothing can be written now.
     fn lose(&mut self, in_hand: u64) {
-        self.missed += in_hand + self.lines.len() as u64;
+        self.missed += in_hand + self.waiting();
         self.lines.clear();
         self.bytes = 0;
     }
 
     /// Whether there is nothing to do: everything is written, or cannot be.
     pub fn is_done(&self) -> bool {
-        !self.writing && self.lines.is_empty() && (self.missed == 0 || self.failed)
+        !self.is_writing && self.lines.is_empty() && (self.missed == 0 || self.failed)
     }
 
     /// How many lines were never written.
     pub fn unwritten(&self) -> u64 {
-        self.missed + self.lines.len() as u64 + u64::from(self.writing)
+        self.missed + self.waiting() + self.writing
+    }
+
+    fn waiting(&self) -> u64 {
+        self.lines.iter().map(|lines| lines.count).sum()
     }
 }
 
@@ -96,7 +128,7 @@ mod tests {
     fn filled() -> Queue {
         let mut queue = Queue::default();
         while queue.missed == 0 {
-            queue.push("x".repeat(1 << 10));
+            queue.push(Lines::one("x".repeat(1 << 10)));
         }
         queue
     }
@@ -119,12 +151,12 @@ mod tests {
         let first = queue.next().unwrap();
         queue.done(&first, true);
         // There is room again, but the line belongs after those that are missing.
-        queue.push("late".into());
+        queue.push(Lines::one("late".into()));
         assert_eq!(queue.missed, 2);
         assert_eq!(drain(&mut queue), [2]);
         assert!(queue.is_done());
-        queue.push("after".into());
-        assert_eq!(queue.next(), Some(Piece::Line("after".into())));
+        queue.push(Lines::one("after".into()));
+        assert_eq!(queue.next(), Some(Piece::Lines(Lines::one("after".into()))));
     }
 
     #[test]
@@ -136,15 +168,15 @@ mod tests {
     #[test]
     fn lines_without_a_reader_are_counted_before_the_next_that_is_read() {
         let mut queue = Queue::default();
-        queue.push("one".into());
-        queue.push("two".into());
+        queue.push(Lines::one("one".into()));
+        queue.push(Lines::one("two".into()));
         let piece = queue.next().unwrap();
         queue.done(&piece, false);
         assert_eq!((queue.next(), queue.unwritten(), queue.is_done()), (None, 2, true));
-        queue.push("three".into());
+        queue.push(Lines::one("three".into()));
         let note = queue.next().unwrap();
         assert_eq!(note, Piece::Missed(2));
         queue.done(&note, true);
-        assert_eq!(queue.next(), Some(Piece::Line("three".into())));
+        assert_eq!(queue.next(), Some(Piece::Lines(Lines::one("three".into()))));
     }
 }

@@ -11,6 +11,9 @@ use rustix::net::{SendFlags, send};
 /// A pipe takes so many bytes as a whole, whoever else writes to it (`PIPE_BUF`, pipe(7)).
 const WHOLE: usize = 4096;
 
+/// So many bytes are written at once where that makes no difference.
+const MOST_AT_ONCE: usize = 64 << 10;
+
 /// Before the rest of a line that is longer than that.
 const CONTINUED: &str = "… ";
 
@@ -81,6 +84,23 @@ impl Target {
         }
     }
 
+    /// Puts lines together, as many as are written as a whole. A line that is longer than that is written by itself.
+    pub fn together<'a>(&self, text: &'a [u8], mut each: impl FnMut(&'a [u8], u64)) {
+        let most = if self.kind == Kind::Pipe { WHOLE } else { MOST_AT_ONCE };
+        let (mut begin, mut end, mut count) = (0, 0, 0);
+        for line in text.split_inclusive(|byte| *byte == b'\n') {
+            if end + line.len() - begin > most && end > begin {
+                each(&text[begin..end], count);
+                (begin, count) = (end, 0);
+            }
+            end += line.len();
+            count += 1;
+        }
+        if end > begin {
+            each(&text[begin..end], count);
+        }
+    }
+
     /// Writes all of it, and waits for that as long as it takes.
     pub fn write(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
@@ -104,6 +124,19 @@ impl Target {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_for_a_pipe_are_put_together_up_to_what_is_not_torn() {
+        let (_reader, writer) = io::pipe().unwrap();
+        let target = Target::of(&writer).unwrap();
+        let line = |length: usize| "x".repeat(length - 1) + "\n";
+        let text = line(1000).repeat(5) + &line(10_000) + &line(4000) + "no end";
+        let mut parts = Vec::new();
+        target.together(text.as_bytes(), |part, count| parts.push((part.to_vec(), count)));
+        let sizes: Vec<(usize, u64)> = parts.iter().map(|(part, count)| (part.len(), *count)).collect();
+        assert_eq!(sizes, [(4000, 4), (1000, 1), (10_000, 1), (4006, 2)]);
+        assert_eq!(parts.into_iter().flat_map(|(part, _)| part).collect::<Vec<u8>>(), text.as_bytes());
+    }
 
     #[test]
     fn line_for_a_pipe_is_broken_where_it_would_be_torn() {

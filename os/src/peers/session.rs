@@ -17,6 +17,7 @@ use crate::peers::asker::Asker;
 use crate::peers::channel::Channel;
 use crate::peers::conversation::{Conversation, Heard, Held, Line};
 use crate::peers::outbox::{Outbox, Outgoing, outbox};
+use crate::sink::keeper::Word;
 
 /// How long a client may take to read its last replies.
 pub(crate) const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -47,9 +48,15 @@ pub enum Fact {
         /// Which.
         pid: u32,
     },
+    /// The sink has said something, or is gone. What that means for its pipes is still to be seen to.
+    Sink(SinkWord),
     /// A conversation has stopped where it was, as it was to.
     Paused(Paused),
 }
+
+/// A word of the sink.
+#[derive(Debug)]
+pub struct SinkWord(pub(crate) Word);
 
 /// A conversation between two bytes.
 #[derive(Debug)]

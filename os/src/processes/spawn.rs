@@ -13,7 +13,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use nodesockd_core::action::SpawnOrder;
+use nodesockd_core::action::{SpawnOrder, Stream};
 use nodesockd_core::config::{RELEASE_PLACEHOLDER, Ready};
 use nodesockd_core::env_file::EnvFile;
 use nodesockd_core::event::Failure;
@@ -34,6 +34,7 @@ use crate::processes::descriptors;
 use crate::processes::pidfd::Pidfd;
 use crate::processes::trampoline;
 use crate::processes::worker_locks::{self, WorkerLocks};
+use crate::sink::keeper::Keeper;
 
 /// The program that is running now, even if its file was replaced meanwhile (`proc(5)`).
 pub(crate) const OURSELVES: &str = "/proc/self/exe";
@@ -53,7 +54,7 @@ pub(crate) struct Started {
 pub(crate) fn start(
     order: &SpawnOrder,
     listeners: &Listeners,
-    logs: &mut Logs,
+    (sink, logs): (&mut Keeper, &mut Logs),
     locks: &mut WorkerLocks,
 ) -> Result<Started, Failure> {
     let words: Vec<OsString> = order.argv.iter().map(|word| in_release(word, &order.cwd)).collect();
@@ -61,7 +62,8 @@ pub(crate) fn start(
         return Err(Failure("there is no program to run".into()));
     };
     let name = name.as_ref();
-    let (stdout, stderr) = (logs.stdio(&order.stdout)?, logs.stdio(&order.stderr)?);
+    let stdout = sink.stdio(order.worker, Stream::Stdout, &order.stdout, logs)?;
+    let stderr = sink.stdio(order.worker, Stream::Stderr, &order.stderr, logs)?;
     let (channel, theirs) =
         channel().map_err(|error| Failure(format!("cannot make a worker's channel: {error}")))?;
     let sockets = listeners.get(&order.listeners)?;

@@ -49,6 +49,8 @@ pub(super) enum Lane {
     Client(ConnId),
     /// The command of a deploy.
     Command,
+    /// The process that takes workers' output.
+    Sink,
 }
 
 /// Something on the agenda, ordered by time, then by when it was put there.

@@ -137,6 +137,18 @@ impl Backend for World {
         World::signal_command(self, process, signal);
     }
 
+    fn start_sink(&mut self) -> Result<(), Failure> {
+        World::start_sink(self)
+    }
+
+    fn ask_last_lines(&mut self, worker: WorkerId) {
+        World::ask_last_lines(self, worker);
+    }
+
+    fn kill_sink(&mut self) {
+        World::kill_sink(self);
+    }
+
     fn survey(&mut self) -> Survey {
         World::survey(self)
     }

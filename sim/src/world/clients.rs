@@ -176,6 +176,7 @@ impl World {
                 self.violated(format_args!("{} gets an answer that is not from who was asked", to.id));
             }
         }
+        self.check_last_lines(reply);
         if let Some(Body::Deploy(news)) = &reply.body {
             self.deploy_news(to, news);
         }

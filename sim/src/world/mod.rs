@@ -17,6 +17,7 @@ mod oracle;
 mod process;
 mod processes;
 pub(crate) mod releases;
+mod sink;
 mod sockets;
 mod survey;
 mod upgrade;
@@ -48,6 +49,7 @@ use self::network::Nginx;
 use self::oracle::Oracle;
 use self::process::Processes;
 use self::releases::Releases;
+use self::sink::Sink;
 use self::sockets::Listener;
 use self::survey::Removals;
 use self::upgrade::Upgrades;
@@ -93,6 +95,7 @@ pub(crate) struct World {
     nginx: Nginx,
     clients: Clients,
     commands: Commands,
+    sink: Sink,
     oracle: Oracle,
     pub ledger: Ledger,
     leadership: Watched,
@@ -130,6 +133,7 @@ impl World {
             nginx: Nginx::default(),
             clients: Clients::default(),
             commands: Commands::default(),
+            sink: Sink::default(),
             oracle: Oracle::new(&config),
             ledger: Ledger::default(),
             leadership: Watched::default(),
@@ -333,6 +337,8 @@ impl World {
             ExternalFaultKind::Redirect { nth } => self.redirect(nth),
             ExternalFaultKind::RemoveOwn { nth } => self.remove_nth_own(nth),
             ExternalFaultKind::CleanUp => self.clean_up(),
+            ExternalFaultKind::SinkDies => self.sink_dies(),
+            ExternalFaultKind::SinkHangs => self.sink_hangs(),
         }
     }
 

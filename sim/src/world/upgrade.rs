@@ -106,6 +106,7 @@ impl World {
         self.marks.count("the daemon is upgraded");
         let probed = |event: &Event| matches!(event, Event::Probed { .. } | Event::Preflighted { .. });
         self.agenda.lose_facts(probed);
+        self.sink_is_left();
         Some(handoff)
     }
 

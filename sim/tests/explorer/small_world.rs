@@ -6,7 +6,7 @@ use nodesockd_core::action::{SpawnOrder, WorkerSignal};
 use nodesockd_core::event::{Caller, DaemonSignal, Event, ExitStatus, Failure, Queue};
 use nodesockd_core::id::{BootId, ConnId, Peer, Process, RequestRef, SlotIndex, WorkerId};
 use nodesockd_core::state::{FoundLink, Leftovers, State, Survivor};
-use nodesockd_core::supervisor::Daemon;
+use nodesockd_core::supervisor::{Daemon, Terminal};
 use nodesockd_core::wire::{Claim, FromWorker, Request, StartOptions, ToWorker};
 use nodesockd_core::{Action, Supervisor, Time, config::Config};
 use nodesockd_sim::Settings;
@@ -106,7 +106,14 @@ fn config() -> Config {
 }
 
 fn daemon(lives: u32) -> Daemon {
-    Daemon { version: "3.0.0".into(), pid: 1, boot: BootId(u128::from(lives)), manager: None, release: None }
+    Daemon {
+        version: "3.0.0".into(),
+        pid: 1,
+        boot: BootId(u128::from(lives)),
+        manager: None,
+        release: None,
+        stderr: Terminal::Yes,
+    }
 }
 
 impl SmallWorld {
@@ -394,6 +401,9 @@ impl SmallWorld {
             | Action::WatchCommand { .. }
             | Action::SignalCommand { .. } => {
                 return Err("nobody has asked for a deploy".into());
+            }
+            Action::StartSink | Action::AskLastLines { .. } | Action::KillSink => {
+                return Err("what workers write goes to a terminal".into());
             }
             Action::Survey | Action::Restore { .. } => {
                 return Err("nobody has removed anything".into());

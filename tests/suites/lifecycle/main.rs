@@ -1,8 +1,8 @@
 //! What happens to workers when (docs/01-core-concepts.md), with real processes.
 #![expect(clippy::unwrap_used, reason = "the helpers of tests stop a test as well")]
 
-mod clients;
 mod batches;
+mod clients;
 mod contract;
 mod deploying;
 mod deploys;

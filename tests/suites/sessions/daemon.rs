@@ -17,7 +17,7 @@ use nodesockd_core::id::{BootId, ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
 use nodesockd_core::release::{Release, ReleaseLink};
 use nodesockd_core::state::{Entry, Leftovers};
-use nodesockd_core::supervisor::{Daemon, Handoff};
+use nodesockd_core::supervisor::{Daemon, Handoff, Terminal};
 use nodesockd_core::survey::{Own, Survey};
 use nodesockd_core::wire::{FromWorker, Json, Reply, Request, ToWorker};
 use nodesockd_core::{Event, Supervisor, Time};
@@ -47,7 +47,14 @@ pub async fn run(trace: Trace, most: u64, seed: u64) -> turmoil::Result {
     });
     let crew =
         Crew { begun: Instant::now(), inbox, soon: VecDeque::new(), clients: BTreeMap::new(), pids: 0 };
-    let daemon = Daemon { version: "3.0.0".into(), pid: 1, boot: BootId(1), manager: None, release: None };
+    let daemon = Daemon {
+        version: "3.0.0".into(),
+        pid: 1,
+        boot: BootId(1),
+        manager: None,
+        release: None,
+        stderr: Terminal::Yes,
+    };
     let mut driver = Driver::new(Supervisor::new(config(), daemon, crew.now()), crew);
     loop {
         let step = driver.step().await;
@@ -232,6 +239,14 @@ impl Backend for Crew {
     fn watch_command(&mut self, _process: Process) {}
 
     fn signal_command(&mut self, _process: Process, _signal: CommandSignal) {}
+
+    fn start_sink(&mut self) -> Result<(), Failure> {
+        Err(Failure("what workers write goes to a terminal".into()))
+    }
+
+    fn ask_last_lines(&mut self, _worker: WorkerId) {}
+
+    fn kill_sink(&mut self) {}
 
     fn survey(&mut self) -> Survey {
         Survey::default()

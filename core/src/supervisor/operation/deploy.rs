@@ -19,7 +19,7 @@ use crate::event::Failure;
 use crate::id::{RequestRef, WorkerId};
 use crate::release::{Release, ReleaseLink};
 use crate::supervisor::goal::Desired;
-use crate::supervisor::pool::Pool;
+use crate::supervisor::pool::{Pool, last_lines};
 use crate::supervisor::requests::Audience;
 use crate::supervisor::worker::Worker;
 use crate::wire::{Body, Code, DeployNews, DeployOptions, DeployStep, MigrationOptions, Reply, StartOptions};
@@ -27,7 +27,7 @@ use crate::wire::{Body, Code, DeployNews, DeployOptions, DeployStep, MigrationOp
 use super::batches::Undoing;
 use super::begin::{batch, refusal as batch_refusal, refuse_while_busy, suspension};
 use super::deployment::{Course, Deployment, Migration, OldWorkers};
-use super::failure::{describe_in_place, failed_worker};
+use super::failure::describe_in_place;
 use super::news::{tell, tell_all};
 use super::plan::{Plan, all_places};
 use super::requester::audience;
@@ -240,7 +240,7 @@ pub(in crate::supervisor) fn worker_failed(
         operations.take(&mut pool.requests)
     {
         tracing::warn!("{} is rolled back: worker {}: {reason}", kind.words(), id.short());
-        let failed = failed_worker(pool, id, reason);
+        let failed = last_lines::failed_worker(pool, id, reason);
         let pending = roll_back(pool, &watch);
         let Watch { new, earlier, .. } = watch;
         let rollback = Rollback { new, pending, failed, errors: Vec::new(), earlier };
@@ -287,7 +287,7 @@ pub(in crate::supervisor) fn attach(
         let waits = operations.standing().map(|words| Reply::failed(Some(Code::NotRolledBack), vec![words]));
         let reply = waits.or_else(|| operations.last_deploy.clone());
         let reply = reply.unwrap_or_else(|| Reply::failed(Some(Code::Usage), vec![none.into()]));
-        return pool.requests.reply(&mut pool.effects, &to, reply);
+        return last_lines::reply(pool, &to, reply);
     }
     let news = watch_news(pool, operations).or_else(|| migrate::news(operations));
     if let Some(news) = news.filter(|_| progress) {

@@ -20,7 +20,7 @@ use crate::action::Action;
 use crate::event::{ExitStatus, Failure};
 use crate::id::{Process, WorkerId};
 use crate::supervisor::goal::Desired;
-use crate::supervisor::pool::Pool;
+use crate::supervisor::pool::{Pool, last_lines};
 use crate::supervisor::worker::order::command_order;
 use crate::supervisor::worker::{Role, Worker};
 use crate::text::escape;
@@ -29,7 +29,7 @@ use crate::wire::{DeployNews, DeployStep, FailedWorker, Reply};
 use super::command::{Command, Errand};
 use super::confirmations::Confirmations;
 use super::deployment::{Back, BackStep, Course, Migration};
-use super::failure::{describe_in_place, failed_worker};
+use super::failure::describe_in_place;
 use super::news::{tell, tell_all};
 use super::plan::{Plan, all_places};
 use super::replace::roll_out;
@@ -274,7 +274,7 @@ pub(super) fn resumed(
         return Progress::Ended;
     }
     if let Some((id, words)) = complaints.into_iter().next() {
-        let failed = failed_worker(pool, id, &words);
+        let failed = last_lines::failed_worker(pool, id, &words);
         return go_back(pool, operations, requesters, words, Some(failed));
     }
     let Some(time) = operations.watch_time() else {
@@ -301,7 +301,7 @@ pub(super) fn watch_failed(
     id: WorkerId,
     reason: &str,
 ) -> Progress {
-    let failed = failed_worker(pool, id, reason);
+    let failed = last_lines::failed_worker(pool, id, reason);
     let reason = describe_in_place(&failed);
     if operations.migration().is_some() {
         return go_back(pool, operations, requesters, reason, Some(failed));

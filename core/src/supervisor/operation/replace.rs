@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use crate::id::{SlotIndex, WorkerId};
 use crate::supervisor::generation::Generation;
-use crate::supervisor::pool::{Pool, boot, links, retire, sockets, surplus};
+use crate::supervisor::pool::{Pool, boot, last_lines, links, retire, sockets, surplus};
 use crate::supervisor::requests::Audience;
 use crate::supervisor::worker::{Place, Role, Worker};
 use crate::wire::{BatchStatus, Body, Code, Reply, Stage};
 
 use super::batches::{self, Batches, Former, Turn};
 use super::deployment::OldWorkers;
-use super::failure::{describe, failed_worker};
+use super::failure::describe;
 use super::go_back::{self, between};
 use super::plan::Plan;
 use super::requester::audience;
@@ -118,7 +118,7 @@ pub(in crate::supervisor) fn worker_failed(
     pool.progress(id, Stage::Failed, Some(reason));
     match operations.current.as_mut().map(|operation| &mut operation.phase) {
         Some(Phase::Starting(rollout)) => {
-            rollout.failed.push(failed_worker(pool, id, reason));
+            rollout.failed.push(last_lines::failed_worker(pool, id, reason));
             let at = rollout.workers.iter().position(|pending| pending.worker == id);
             let Some(PendingWorker { place, attempts_left, .. }) = at.map(|at| rollout.workers.remove(at))
             else {
@@ -171,7 +171,7 @@ pub(in crate::supervisor) fn earlier_failed(
     match operations.current.as_mut().map(|operation| &mut operation.phase) {
         _ if defect!(EarlierBatchNotWatched) => return Progress::GoesOn,
         Some(Phase::Starting(rollout) | Phase::Between(rollout, _)) if ours(rollout) => {
-            rollout.failed.push(failed_worker(pool, id, reason));
+            rollout.failed.push(last_lines::failed_worker(pool, id, reason));
         }
         Some(Phase::Swapping(rollout, swap)) if ours(rollout) => {
             swap.failure.get_or_insert_with(|| format!("worker {}: {reason}", id.short()));

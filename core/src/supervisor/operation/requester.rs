@@ -2,7 +2,7 @@
 
 use crate::handoff::RequesterRecord;
 use crate::id::RequestRef;
-use crate::supervisor::pool::Pool;
+use crate::supervisor::pool::{Pool, last_lines};
 use crate::wire::{Body, Reply, StartOptions};
 
 /// Somebody who waits for an operation.
@@ -39,7 +39,7 @@ pub(in crate::supervisor) fn done(pool: &mut Pool, requester: Requester) {
 /// Answers all of `requesters`.
 pub(super) fn reply_to_all(pool: &mut Pool, requesters: Vec<Requester>, reply: &Reply) {
     for requester in requesters {
-        pool.requests.reply(&mut pool.effects, &requester.to, reply.clone());
+        last_lines::reply(pool, &requester.to, reply.clone());
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::action::Action;
+use crate::action::{Action, Route};
 use crate::config::{Config, Listen, Ready};
 use crate::event::{CpuTime, Failure, Queue};
 use crate::id::{Process, WorkerId};
 use crate::supervisor::generation::Generation;
 use crate::supervisor::pace;
+use crate::supervisor::sink::route;
 use crate::supervisor::worker::order::spawn_order;
 use crate::supervisor::worker::watch::Sight;
 use crate::supervisor::worker::{Place, Role, Start, State, Worker};
@@ -99,9 +100,13 @@ fn start(pool: &mut Pool, id: WorkerId, config: &Config, generation: &Generation
     };
     let now = pool.now();
     let deadline = now + config.options.spawn_timeout;
+    let stderr = route(&config.options.stderr, &pool.daemon);
+    if let Route::Sink(_) = stderr {
+        pool.sink.want(&mut pool.effects);
+    }
     let order = pool.workers.change(id, |worker| {
         worker.starts(start, socket.map(Arc::from), listeners, now, deadline);
-        Some(spawn_order(id, worker, config, generation.release.as_ref()))
+        Some(spawn_order(id, worker, config, generation.release.as_ref(), stderr))
     });
     if let Some(order) = order {
         pool.effects.order(Action::Spawn(Box::new(order)));

@@ -4,6 +4,7 @@
 //!
 //! | room | does |
 //! | --- | --- |
+//! | `last_lines` | answers about workers that failed, with what these wrote last |
 //! | `sockets` | which of the daemon's listening sockets is whose, and who needs it |
 //! | `retire` | takes a worker out of service without losing a request |
 //! | `checks` | sends workers that serve a GET for `health.path` |
@@ -20,6 +21,7 @@
 pub(super) mod boot;
 pub(super) mod checks;
 pub(super) mod health;
+pub(super) mod last_lines;
 pub(super) mod leadership;
 pub(super) mod limits;
 pub(super) mod links;
@@ -55,6 +57,7 @@ use super::leadership::Leadership;
 use super::listener::Listeners;
 use super::pace::Pace;
 use super::requests::Requests;
+use super::sink::Sink;
 use super::slot::table::Slots;
 use super::worker::Worker;
 use super::worker::table::Workers;
@@ -82,6 +85,8 @@ pub(super) struct Pool {
     /// How fast workers may boot.
     pub pace: Pace,
     pub requests: Requests,
+    /// The process that takes workers' output.
+    pub sink: Sink,
     pub effects: Effects,
     /// What `socketFile` was under earlier daemons, and under this one before a reload.
     pub former_patterns: Vec<SocketPattern>,
@@ -122,6 +127,7 @@ impl Pool {
             standby_failures: Backoff::default(),
             pace: Pace::default(),
             requests: Requests::default(),
+            sink: Sink::default(),
             effects: Effects::new(now),
             former_patterns: Vec::new(),
             adopted_by_links: false,

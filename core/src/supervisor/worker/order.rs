@@ -1,6 +1,6 @@
 //! The order to start a worker: program, arguments, environment.
 
-use crate::action::{CommandOrder, SpawnOrder};
+use crate::action::{CommandOrder, Route, SpawnOrder};
 use crate::config::{Config, Program, fill};
 use crate::id::WorkerId;
 use crate::release::Release;
@@ -13,12 +13,14 @@ const ALWAYS_PASSED: [&str; 5] = ["NODE_ENV", "PATH", "HOME", "LANG", "TZ"];
 /// What a service manager told the daemon is not for its workers: they would speak to it in the daemon's place.
 const NEVER_PASSED: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
 
-/// The order to start `worker` under `config`; it runs `release`, or what the configuration names by then.
+/// The order to start `worker` under `config`; it runs `release`, or what the configuration names by then, and its standard
+/// error goes this way.
 pub(in crate::supervisor) fn spawn_order(
     id: WorkerId,
     worker: &Worker,
     config: &Config,
     release: Option<&Release>,
+    stderr: Route,
 ) -> SpawnOrder {
     let release = release.filter(|_| !defect!(ReplacementRunsNewestRelease));
     let (slot, socket) = (slot_word(worker), socket_path(worker, config));
@@ -40,8 +42,8 @@ pub(in crate::supervisor) fn spawn_order(
         set: set(config, &slot, &socket),
         env_files: if release.is_some() { Vec::new() } else { config.env_files.clone() },
         overrides: overrides(id, worker, config, release, &socket),
-        stdout: config.options.stdout.clone(),
-        stderr: config.options.stderr.clone(),
+        stdout: Route::Straight(config.options.stdout.clone()),
+        stderr,
         listeners: worker.listeners().to_vec(),
         ready: config.options.ready,
     }

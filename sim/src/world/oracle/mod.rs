@@ -330,6 +330,10 @@ impl World {
             | Event::MemoryMeasured { .. }
             | Event::Removed { .. }
             | Event::Swept { .. }
+            | Event::SinkStarted { .. }
+            | Event::SinkReady
+            | Event::SinkEnded { .. }
+            | Event::LastLines { .. }
             | Event::ReleaseLocated { .. }
             | Event::ReleaseChecked { .. }
             | Event::ReleaseLinkFound { .. }

@@ -1,0 +1,75 @@
+//! Answers about workers that failed, with what these wrote last.
+//!
+//! Such an answer is held back until the sink has said what it knows, or has taken too long. Nothing else waits for that: what
+//! the answer is about has ended.
+
+use crate::action::Route;
+use crate::config::Output;
+use crate::id::{RequestRef, WorkerId};
+use crate::supervisor::goal::Life;
+use crate::supervisor::sink::{Sink, route};
+use crate::supervisor::worker::Worker;
+use crate::wire::{Body, FailedWorker, Reply};
+
+use super::Pool;
+
+/// Orders the sink, if output goes there.
+pub(in crate::supervisor) fn order_sink(pool: &mut Pool) {
+    if pool.life != Life::Serving {
+        pool.sink.want_no_more();
+    } else if let Route::Sink(_) = route(&pool.config.options.stderr, &pool.daemon) {
+        pool.sink.want(&mut pool.effects);
+    }
+    pool.sink.order(&mut pool.effects);
+}
+
+/// What is said of a worker that has failed, as far as it is known at once. What it wrote last is asked for.
+pub(in crate::supervisor) fn failed_worker(pool: &mut Pool, id: WorkerId, reason: &str) -> FailedWorker {
+    let worker = pool.workers.get(id);
+    let slot = worker.and_then(Worker::slot);
+    let stderr = match worker.map(|worker| &worker.start().stderr) {
+        Some(Output::File(path)) => Some(path.to_string_lossy().into_owned()),
+        Some(output @ (Output::Inherit | Output::Discard)) => {
+            if let Route::Sink(_) = route(output, &pool.daemon) {
+                pool.sink.ask(&mut pool.effects, id);
+            }
+            None
+        }
+        None => None,
+    };
+    FailedWorker { id, idx: slot, reason: reason.to_owned(), stderr, lines: Vec::new() }
+}
+
+/// Answers a request, now or when it is known what the workers wrote last that it tells of.
+pub(in crate::supervisor) fn reply(pool: &mut Pool, to: &RequestRef, reply: Reply) {
+    match completed(&pool.sink, reply) {
+        Ok(reply) => pool.requests.reply(&mut pool.effects, to, reply),
+        Err(reply) => pool.sink.hold(to.clone(), reply),
+    }
+}
+
+/// Gives the answers for which nothing is missing any more.
+pub(in crate::supervisor) fn answer(pool: &mut Pool) {
+    for (to, held) in pool.sink.take_held() {
+        reply(pool, &to, held);
+    }
+}
+
+/// Gives all answers that are held back, as they are.
+pub(in crate::supervisor) fn answer_all(pool: &mut Pool) {
+    for (to, held) in pool.sink.take_held() {
+        pool.requests.reply(&mut pool.effects, &to, held);
+    }
+}
+
+/// A reply with the last lines of all workers that it tells of; the same reply, if some are not known yet.
+fn completed(sink: &Sink, mut reply: Reply) -> Result<Reply, Reply> {
+    let Some(Body::Failed(workers)) = &mut reply.body else { return Ok(reply) };
+    if defect!(LastLinesForgotten) {
+        return Ok(reply);
+    }
+    let lines: Option<Vec<Vec<String>>> = workers.iter().map(|worker| sink.last_lines(worker.id)).collect();
+    let Some(lines) = lines else { return Err(reply) };
+    workers.iter_mut().zip(lines).for_each(|(worker, lines)| worker.lines = lines);
+    Ok(reply)
+}

@@ -1,0 +1,114 @@
+//! The process that takes workers' output: it dies, hangs, and is slow to answer, and none of that may hold up an answer.
+
+use nodesockd_core::event::{Event, Failure};
+use nodesockd_core::id::WorkerId;
+use nodesockd_core::wire::{Body, Reply};
+
+use super::agenda::Lane;
+use super::{World, ms};
+use crate::faults::Call;
+
+/// The sink that there is, if there is one.
+#[derive(Debug, Default)]
+pub(crate) struct Sink {
+    state: State,
+    /// It was not always well.
+    troubled: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Missing,
+    Works,
+    Hangs,
+}
+
+impl World {
+    /// Daemons of this history have one.
+    pub(crate) fn has_sink(&self) -> bool {
+        self.scenario.settings.sink
+    }
+
+    pub fn start_sink(&mut self) -> Result<(), Failure> {
+        let called = self.call(Call::StartSink);
+        self.sink.troubled |= called.is_err();
+        self.log_file(format_args!("start the sink"), &called);
+        called?;
+        if self.sink.state == State::Missing {
+            self.sink.state = State::Works;
+        }
+        self.sink_says(Event::SinkReady);
+        Ok(())
+    }
+
+    pub fn ask_last_lines(&mut self, worker: WorkerId) {
+        self.trace.line(self.agenda.now(), "daemon", format_args!("ask the sink about {}", worker.short()));
+        let known = self.processes.named(worker);
+        let lines = known.map(|worker| format!("the last words of {worker}")).into_iter().collect();
+        self.sink_says(Event::LastLines { worker, lines });
+    }
+
+    pub fn kill_sink(&mut self) {
+        self.trace.line(self.agenda.now(), "daemon", "kill the sink");
+        self.end_sink();
+    }
+
+    fn sink_says(&mut self, event: Event) {
+        if self.sink.state == State::Works {
+            let delay = if self.faults_over() { 0 } else { self.faults.sink_delay_ms };
+            if delay > 0 {
+                self.sink.troubled = true;
+                self.tally.count("slow sink");
+            }
+            self.deliver(Some(Lane::Sink), ms(delay), event);
+        }
+    }
+
+    pub(super) fn sink_dies(&mut self) {
+        if self.sink.state != State::Missing {
+            self.tally.count("sink dies");
+            self.end_sink();
+        }
+    }
+
+    pub(super) fn sink_hangs(&mut self) {
+        if self.sink.state == State::Works {
+            self.tally.count("sink hangs");
+            self.trace.line(self.agenda.now(), "world", "the sink hangs");
+            (self.sink.state, self.sink.troubled) = (State::Hangs, true);
+            self.agenda.lose_facts(is_said);
+        }
+    }
+
+    fn end_sink(&mut self) {
+        self.trace.line(self.agenda.now(), "world", "the sink ends");
+        self.sink = Sink { state: State::Missing, troubled: true };
+        self.agenda.lose_facts(is_said);
+        self.deliver(Some(Lane::Sink), ms(0), Event::SinkEnded { failure: Failure("it has ended".into()) });
+    }
+
+    /// The next program of the daemon's process hears nothing of what was said to the one before.
+    pub(super) fn sink_is_left(&mut self) {
+        self.agenda.lose_facts(|event| is_said(event) || matches!(event, Event::SinkEnded { .. }));
+    }
+
+    /// Who asked is told what a worker that failed wrote last, if there was always somebody who knew.
+    pub(super) fn check_last_lines(&mut self, reply: &Reply) {
+        let Some(Body::Failed(workers)) = &reply.body else { return };
+        // A daemon that goes, or is replaced, waits for nothing.
+        if !self.scenario.settings.sink || self.sink.troubled || self.scenario.ends_daemons() {
+            return;
+        }
+        let mute = workers.iter().find(|worker| {
+            worker.lines.is_empty() && worker.stderr.is_none() && self.processes.named(worker.id).is_some()
+        });
+        if let Some(worker) = mute.map(|worker| worker.id) {
+            self.violated(format_args!("nobody is told what {} wrote last", worker.short()));
+        }
+    }
+}
+
+fn is_said(event: &Event) -> bool {
+    matches!(event, Event::SinkReady | Event::LastLines { .. })
+}
