@@ -180,11 +180,12 @@ impl App {
         self.run().join(format!("app.{slot}.sock"))
     }
 
-    /// The names in `tmpDir` that are sockets or symbolic links, sorted.
+    /// The names in `tmpDir` that are sockets or symbolic links, sorted; but for that of the process which takes workers' output.
     #[must_use]
     pub fn sockets(&self) -> Vec<String> {
         let mut names: Vec<String> =
             entries(&self.run()).filter(|(_, is_file)| !is_file).map(|(name, _)| name).collect();
+        names.retain(|name| !name.ends_with(".ipc.sink"));
         names.sort();
         names
     }

@@ -187,6 +187,9 @@ impl Desk {
             let process = Process { pid: 100 + u32::try_from(self.spawned.len()).unwrap_or(0), started: 1 };
             return Some(Event::Spawned { worker: order.worker, result: Ok(process) });
         }
+        if action == Action::StartSink {
+            return Some(Event::SinkStarted { result: Ok(()) });
+        }
         if let Action::Publish { slot, worker, .. } = action {
             return Some(Event::Published { slot, worker, result: Ok(()) });
         }

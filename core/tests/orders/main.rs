@@ -14,6 +14,7 @@ mod dying;
 mod expiry;
 mod handoff;
 mod health;
+mod last_lines;
 mod leadership;
 mod limits;
 mod log;

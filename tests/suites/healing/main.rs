@@ -10,6 +10,7 @@ mod limits;
 mod links;
 mod log;
 mod neighbours;
+mod output;
 mod own;
 mod second_daemon;
 mod slow_deaths;
