@@ -6,7 +6,7 @@ use nodesockd_core::wire::{Body, Reply};
 
 use super::agenda::Lane;
 use super::{World, ms};
-use crate::faults::Call;
+use crate::faults::{Call, Trouble};
 
 /// The sink that there is, if there is one.
 #[derive(Debug, Default)]
@@ -96,8 +96,10 @@ impl World {
     /// Who asked is told what a worker that failed wrote last, if there was always somebody who knew.
     pub(super) fn check_last_lines(&mut self, reply: &Reply) {
         let Some(Body::Failed(workers)) = &reply.body else { return };
-        // A daemon that goes, or is replaced, waits for nothing.
-        if !self.scenario.settings.sink || self.sink.troubled || self.scenario.ends_daemons() {
+        // A daemon that goes, or is replaced, waits for nothing; one that is held up by a call has waited meanwhile.
+        let held_up = self.faults.calls.iter().any(|fault| matches!(fault.trouble, Trouble::Slow(_)));
+        let spared = self.sink.troubled || self.scenario.ends_daemons() || held_up;
+        if !self.scenario.settings.sink || spared {
             return;
         }
         let mute = workers.iter().find(|worker| {

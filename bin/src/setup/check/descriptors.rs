@@ -1,6 +1,6 @@
 //! Open descriptors: may a daemon have as many as the configuration needs?
 
-use nodesockd_core::config::{Config, Listen, Ready};
+use nodesockd_core::config::{Config, Listen, Output, Ready};
 
 use super::Finding;
 
@@ -21,7 +21,8 @@ fn needed(config: &Config) -> u64 {
     let workers = 2 * (slots + u64::from(config.standby));
     let notices = if config.options.ready == Ready::Notify { workers } else { 0 };
     let sockets = if config.options.listen == Listen::Daemon { 2 * slots } else { 0 };
-    OWN + EACH * workers + notices + sockets
+    let pipes = if let Output::File(_) = config.options.stderr { 0 } else { workers };
+    OWN + EACH * workers + notices + sockets + pipes
 }
 
 fn judge(needed: u64, limit: Option<u64>) -> Finding {
