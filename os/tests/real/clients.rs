@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use nodesockd_core::Event;
+use nodesockd_core::action::Route;
 use nodesockd_core::backend::Backend as _;
 use nodesockd_core::config::{Output, SocketPattern};
 use nodesockd_core::event::ExitStatus;
@@ -266,7 +267,7 @@ print(peer.makefile().readline(), end='', flush=True)
         (&["100", &member], "\"requestId\":\"1\",\"errors\":[\"unknown request type"),
     ] {
         let mut order = harness.order(&[&["python3", "-c", script], groups].concat());
-        order.stdout = Output::File(harness.path(groups.last().unwrap()));
+        order.stdout = Route::Straight(Output::File(harness.path(groups.last().unwrap())));
         let process = harness.backend.spawn(&order).unwrap();
         assert_eq!(harness.exit(order.worker).await, ExitStatus::Code(0));
         harness.backend.reap(order.worker, process).await;

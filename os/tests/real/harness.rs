@@ -6,7 +6,7 @@ use std::sync::Once;
 use std::time::Duration;
 
 use nodesockd_core::Event;
-use nodesockd_core::action::SpawnOrder;
+use nodesockd_core::action::{Route, SpawnOrder};
 use nodesockd_core::backend::Backend as _;
 use nodesockd_core::config::{Config, Env, Health, Limits, Options, Output, Program, Ready, SocketPattern};
 use nodesockd_core::event::ExitStatus;
@@ -57,8 +57,8 @@ impl Harness {
             set: Vec::new(),
             env_files: Vec::new(),
             overrides: vec![("NODESOCKD_WORKER_ID".into(), worker.to_string())],
-            stdout: Output::Inherit,
-            stderr: Output::Inherit,
+            stdout: Route::Straight(Output::Inherit),
+            stderr: Route::Straight(Output::Inherit),
             listeners: Vec::new(),
             ready: Ready::Report,
         }

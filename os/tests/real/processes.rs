@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use nodesockd_core::Event;
-use nodesockd_core::action::WorkerSignal;
+use nodesockd_core::action::{Route, WorkerSignal};
 use nodesockd_core::backend::Backend as _;
 use nodesockd_core::config::Output;
 use nodesockd_core::event::ExitStatus;
@@ -134,7 +134,7 @@ print(os.getpgid(0) == os.getpid(), os.readlink('/proc/self/fd/0'), os.getcwd())
 print(*[name for name in sorted(os.environ) if name.startswith('NODE') or 'CARGO' in name or name == 'HOME'])
 "#;
     let mut order = harness.order(&["python3", "-c", script]);
-    order.stdout = Output::File(harness.path("out"));
+    order.stdout = Route::Straight(Output::File(harness.path("out")));
     let process = harness.backend.spawn(&order).unwrap();
     assert_eq!(harness.exit(order.worker).await, ExitStatus::Code(0));
     harness.backend.reap(order.worker, process).await;
@@ -178,7 +178,7 @@ async fn failed_spawn_says_why_and_leaves_nothing() {
     let failure = harness.backend.spawn(&order).unwrap_err().0;
     assert!(failure.starts_with("cannot change to the working directory `/"), "{failure}");
     order.cwd = harness.path("");
-    order.stdout = Output::File(harness.path("no/such/folder"));
+    order.stdout = Route::Straight(Output::File(harness.path("no/such/folder")));
     let failure = harness.backend.spawn(&order).unwrap_err().0;
     assert!(failure.starts_with("cannot open the log file `/"), "{failure}");
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nodesockd_core::Event;
-use nodesockd_core::action::{CommandOrder, SpawnOrder};
+use nodesockd_core::action::{CommandOrder, Route, SpawnOrder};
 use nodesockd_core::backend::Backend;
 use nodesockd_core::config::{Output, Ready, SocketPattern};
 use nodesockd_core::event::ExitStatus;
@@ -90,8 +90,8 @@ pub trait Stage {
             set: Vec::new(),
             env_files: Vec::new(),
             overrides: set.map(|(name, value)| (name.to_owned(), value)).to_vec(),
-            stdout: Output::Inherit,
-            stderr: Output::Inherit,
+            stdout: Route::Straight(Output::Inherit),
+            stderr: Route::Straight(Output::Inherit),
             listeners: Vec::new(),
             ready: Ready::Report,
         }

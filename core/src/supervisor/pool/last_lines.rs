@@ -41,10 +41,11 @@ pub(in crate::supervisor) fn failed_worker(pool: &mut Pool, id: WorkerId, reason
 }
 
 /// Answers a request, now or when it is known what the workers wrote last that it tells of.
-pub(in crate::supervisor) fn reply(pool: &mut Pool, to: &RequestRef, reply: Reply) {
-    match completed(&pool.sink, reply) {
-        Ok(reply) => pool.requests.reply(&mut pool.effects, to, reply),
-        Err(reply) => pool.sink.hold(to.clone(), reply),
+pub(in crate::supervisor) fn reply(pool: &mut Pool, to: &RequestRef, mut reply: Reply) {
+    if is_complete(&pool.sink, &mut reply) {
+        pool.requests.reply(&mut pool.effects, to, reply);
+    } else {
+        pool.sink.hold(to.clone(), reply);
     }
 }
 
@@ -62,14 +63,14 @@ pub(in crate::supervisor) fn answer_all(pool: &mut Pool) {
     }
 }
 
-/// A reply with the last lines of all workers that it tells of; the same reply, if some are not known yet.
-fn completed(sink: &Sink, mut reply: Reply) -> Result<Reply, Reply> {
-    let Some(Body::Failed(workers)) = &mut reply.body else { return Ok(reply) };
+/// Puts the last lines of all workers into a reply that tells of them, unless some are not known yet.
+fn is_complete(sink: &Sink, reply: &mut Reply) -> bool {
+    let Some(Body::Failed(workers)) = &mut reply.body else { return true };
     if defect!(LastLinesForgotten) {
-        return Ok(reply);
+        return true;
     }
     let lines: Option<Vec<Vec<String>>> = workers.iter().map(|worker| sink.last_lines(worker.id)).collect();
-    let Some(lines) = lines else { return Err(reply) };
+    let Some(lines) = lines else { return false };
     workers.iter_mut().zip(lines).for_each(|(worker, lines)| worker.lines = lines);
-    Ok(reply)
+    true
 }
