@@ -220,7 +220,7 @@ impl Noise<'_> {
             17 => Event::SinkStarted { result: self.failure() },
             18 => Event::SinkReady,
             19 => Event::SinkEnded { failure: Failure(self.input.text()) },
-            20 => Event::LastLines { worker: self.worker(), lines: vec![self.input.text()] },
+            20 => Event::LastLines { worker: self.strangers.worker(), lines: vec![self.input.text()] },
             13 => Event::ReleaseLinkSwitched { to: "after".into(), result: self.failure() },
             0 => Event::Withdrawn { slot: self.slot(), link: "app.0.sock".into(), result: self.failure() },
             1 => Event::Swept { result: self.failure().map(|()| 1) },

@@ -341,7 +341,7 @@ impl Backend for Crew {
                 Fact::Claimed { conn, claims, message, .. } => {
                     return Some(Event::Claimed { conn, caller: None, claims, message });
                 }
-                Fact::DumpsCore { .. } | Fact::Paused(_) | Fact::Stirred(_) => {}
+                Fact::DumpsCore { .. } | Fact::Paused(_) | Fact::Stirred(_) | Fact::Sink(_) => {}
             }
         }
     }
