@@ -34,7 +34,11 @@ async fn until_disconnected(inbox: &mut mpsc::Receiver<Fact>) -> Vec<Event> {
             Fact::Connected(_, outbox) => replies = Some(outbox),
             Fact::Event(Event::Disconnected { .. }) => replies.as_ref().unwrap().close(),
             Fact::Event(event) => events.push(event),
-            Fact::Claimed { .. } | Fact::DumpsCore { .. } | Fact::Paused(_) | Fact::Stirred(_) => {}
+            Fact::Claimed { .. }
+            | Fact::DumpsCore { .. }
+            | Fact::Paused(_)
+            | Fact::Stirred(_)
+            | Fact::Sink(_) => {}
         }
     }
     events

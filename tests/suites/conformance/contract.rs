@@ -374,6 +374,7 @@ pub async fn a_state_file_is_replaced_and_removed(stage: &mut impl Stage) {
         workers: Vec::new(),
         deploy: None,
         rollout: None,
+        batches: None,
     };
     stage.backend().persist(None).expect("nothing to remove");
     for slots in [2, 3] {

@@ -2,7 +2,7 @@
 //!
 //! None of it asks the supervisor what it thinks; it only knows what the daemon could know, and what it did.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use nodesockd_core::Time;
@@ -90,7 +90,7 @@ impl World {
     }
 
     /// Where workers are replaced in batches, there are never more than the full set, one batch beside it, and the old workers of
-    /// one: besides those that fail, and those that take longer than a batch waits for them.
+    /// one: besides those that fail or are missing, and those that take longer than a batch waits for them.
     fn check_batches(&mut self) {
         if self.oracle.at_once || self.deaths.count > 0 {
             return;
@@ -103,7 +103,9 @@ impl World {
         };
         let count = self.processes.iter().filter(|(_, process)| counts(process)).count();
         let (set, batch) = (self.oracle.most + self.oracle.most_standby, self.oracle.batch);
-        let most = (set + 2 * batch) as usize;
+        let named = self.oracle.slots.values().filter_map(|slot| slot.worker).collect::<BTreeSet<_>>();
+        let missing = (self.oracle.most as usize).saturating_sub(named.len());
+        let most = (set + 2 * batch) as usize + missing;
         if count > most {
             self.violated(format_args!(
                 "{count} processes are alive while workers are replaced in batches of {batch}; at most {most} are due"

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nodesockd_core::Time;
 use nodesockd_core::id::{Peer, RequestRef, SlotIndex};
-use nodesockd_core::wire::{Code, DeployNews, DeployOptions, DeployStep, Reply};
+use nodesockd_core::wire::{Body, Code, DeployNews, DeployOptions, DeployStep, Reply};
 
 use crate::world::process::Proc;
 use crate::world::{Worker, World};
@@ -29,6 +29,8 @@ pub(crate) struct Deploy {
     pub before: usize,
     /// Somebody else has switched the symlink since, or it could not be switched.
     pub moved: bool,
+    /// Another deploy was asked for since. It may begin while the answer to this one waits for a worker's last lines.
+    overtaken: bool,
     /// The new workers serve since then.
     watching: Option<Time>,
     confirmed: bool,
@@ -41,7 +43,8 @@ impl World {
         self.oracle.unfinished = None;
         // One whose workers serve for good waits for the old ones only, and the next may begin.
         let open = |deploy: &Deploy| deploy.migrates || !deploy.confirmed && !deploy.watch.is_zero();
-        if self.oracle.deploy.as_ref().is_some_and(open) {
+        if let Some(earlier) = self.oracle.deploy.as_mut().filter(|deploy| open(deploy)) {
+            earlier.overtaken = true;
             return;
         }
         self.releases.deployed(true);
@@ -61,6 +64,7 @@ impl World {
             former: served,
             before: self.releases.current(),
             moved: false,
+            overtaken: false,
             watching: None,
             confirmed: false,
         });
@@ -129,7 +133,9 @@ impl World {
         if reply.errors.is_empty() {
             self.marks.count("a deploy is done");
         }
-        let Some(release) = deploy.release.filter(|_| !deploy.moved && (failed || reply.errors.is_empty()))
+        let late = deploy.overtaken && matches!(reply.body, Some(Body::Failed(_)));
+        let Some(release) =
+            deploy.release.filter(|_| !deploy.moved && !late && (failed || reply.errors.is_empty()))
         else {
             return self.check_rolled_back(&deploy, reply);
         };
@@ -172,10 +178,9 @@ impl World {
     fn check_no_release_mixed(&mut self, deploy: &Deploy) {
         let releases =
             || deploy.former.values().filter_map(|worker| Some(self.processes.get(*worker)?.plan.release));
-        let Some(new) = deploy
-            .release
-            .filter(|new| !deploy.moved && !self.deaths.stale && releases().all(|old| old != *new))
-        else {
+        let known = !deploy.moved && !self.deaths.stale && releases().next().is_some();
+        let another = |new: &usize| *new != deploy.before && releases().all(|old| old != *new);
+        let Some(new) = deploy.release.filter(|new| known && another(new)) else {
             return;
         };
         let named = self.oracle.slots.iter().filter_map(|(slot, its)| Some((*slot, its.worker?)));
