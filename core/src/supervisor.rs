@@ -193,7 +193,7 @@ impl Supervisor {
             pool.listeners.next_deadline(now),
             standby.map(|at| (at, Timer::Restart)),
             self.state_file.next_deadline(),
-            self.operations.next_deadline(),
+            self.operations.next_deadline(now),
             self.upkeep.next_deadline(),
             pool.sink.next_deadline(),
             pool.suspension_watch.next_deadline(),

@@ -367,6 +367,29 @@ fn workers_that_answer_are_confirmed() {
 }
 
 #[test]
+fn a_deploy_is_not_confirmed_before_the_last_check_of_its_watch_is_answered() {
+    for (answer, ending) in [(200, None), (500, Some(Code::RolledBack))] {
+        let mut desk = Desk::up("");
+        let Request::Deploy(options) = checked() else { panic!("it is a deploy") };
+        desk.ask("d", Request::Deploy(DeployOptions { watch: Duration::from_millis(500), ..options }));
+        desk.online(desk.worker(1));
+        desk.pass(Duration::from_millis(10));
+        assert_eq!(asked(&mut desk), [(1, "/fit".to_owned())]);
+        desk.pass(Duration::from_secs(3));
+        assert_eq!(desk.end("d"), None, "the watch is over, and the worker may be unfit");
+        assert!(
+            desk.supervisor.poll_timeout().is_some_and(|(at, _)| at > desk.now),
+            "nothing is due at once"
+        );
+        desk.hear(Event::Probed { worker: desk.worker(1), result: Ok(answer) });
+        desk.pass(Duration::from_secs(1));
+        desk.exit(desk.worker(usize::from(ending.is_some())));
+        assert_eq!(desk.end("d").map(|(code, _)| code), Some(ending), "{answer}");
+        assert_eq!(desk.current, if ending.is_some() { "1" } else { "2" });
+    }
+}
+
+#[test]
 fn workers_that_share_a_socket_cannot_be_checked() {
     let mut desk = Desk::up("options.listen = 'daemon'");
     desk.ask("d", checked());

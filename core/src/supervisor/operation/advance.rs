@@ -94,7 +94,7 @@ fn is_over(pool: &Pool, phase: &Phase) -> bool {
         Phase::Between(_, leaving) => {
             leaving.workers.is_empty() || leaving.until <= pool.now() || defect!(BatchNotWaitedFor)
         }
-        Phase::Watching(watch) => watch.until <= pool.now(),
+        Phase::Watching(watch) => watch.until <= pool.now() && !checks::owed(pool, watch.until),
         Phase::RollingBack(rollback) => rollback.pending.is_empty(),
         Phase::Resuming(confirmations) => confirmations.is_over(pool.now()),
         Phase::Retiring { leaving } => leaving.is_empty() || defect!(CompleteBeforeOldGone),

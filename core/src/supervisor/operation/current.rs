@@ -340,10 +340,10 @@ impl Operations {
         }
     }
 
-    /// When the operation in progress goes on by itself.
-    pub fn next_deadline(&self) -> Option<(Time, Timer)> {
+    /// When the operation in progress goes on by itself. A watch that is over by now waits for an answer.
+    pub fn next_deadline(&self, now: Time) -> Option<(Time, Timer)> {
         let operation = self.current.as_ref().and_then(|operation| match &operation.phase {
-            Phase::Watching(watch) => Some((watch.until, Timer::Watch)),
+            Phase::Watching(watch) => Some((watch.until, Timer::Watch)).filter(|(until, _)| *until > now),
             Phase::Resuming(confirmations) => Some((confirmations.until, Timer::Confirm)),
             Phase::Between(_, leaving) => Some((leaving.until, Timer::Batch)),
             Phase::Loading { .. }

@@ -9,6 +9,7 @@ use crate::event::Failure;
 use crate::id::WorkerId;
 use crate::supervisor::worker::Worker;
 use crate::supervisor::worker::check::{Check, Todo};
+use crate::time::Time;
 
 use super::Pool;
 
@@ -35,6 +36,12 @@ pub(in crate::supervisor) fn watch(pool: &mut Pool, path: Option<String>) {
         pool.workers.change(id, |worker| worker.set_check(None));
         begin(pool, id);
     }
+}
+
+/// Whether a worker has still to answer what a deploy asked it before `until`, or has not shown yet that it is fit.
+pub(in crate::supervisor) fn owed(pool: &Pool, until: Time) -> bool {
+    let owes = |(_, worker): (WorkerId, &Worker)| worker.check().is_some_and(|check| check.owes(until));
+    pool.deploy_check.is_some() && pool.workers.iter().any(owes)
 }
 
 /// A worker is ready: it is checked from now on, if it is active. What answers on a shared socket says nothing about it.

@@ -18,6 +18,8 @@ pub(in crate::supervisor) struct Check {
     step: Step,
     /// In a row.
     failures: u32,
+    /// A deploy watches it, and it has not shown yet that it is fit.
+    unproven: bool,
     /// Why it has to be replaced.
     reason: Option<String>,
     /// What has it checked: a key of the configuration, or an option.
@@ -49,12 +51,13 @@ impl Check {
     /// The first question comes after one interval.
     pub fn begin(now: Time, health: &Health) -> Self {
         let step = Step::Rests { ask: now + health.interval };
-        Self { step, failures: 0, reason: None, origin: "health.path" }
+        Self { step, failures: 0, unproven: false, reason: None, origin: "health.path" }
     }
 
     /// A deploy watches the worker: the first question comes at once.
     pub fn begin_for_deploy(now: Time) -> Self {
-        Self { step: Step::Rests { ask: now }, failures: 0, reason: None, origin: "--health" }
+        let step = Step::Rests { ask: now };
+        Self { step, failures: 0, unproven: true, reason: None, origin: "--health" }
     }
 
     pub fn deadline(&self) -> Option<Time> {
@@ -63,6 +66,12 @@ impl Check {
             Step::Asked { due, .. } | Step::Overdue { due } => Some(due),
             Step::Failed => None,
         }
+    }
+
+    /// It has not shown yet that it is fit, or has not answered what it was asked before `until`. Of what is asked later nobody
+    /// has to wait for the answer.
+    pub fn owes(&self, until: Time) -> bool {
+        self.unproven || matches!(self.step, Step::Asked { sent, .. } if sent < until)
     }
 
     /// Why it has to be replaced, if it has to be.
@@ -107,7 +116,7 @@ impl Check {
         }
         match result {
             Ok(200..=399) => {
-                self.failures = 0;
+                (self.failures, self.unproven) = (0, false);
                 Todo::Nothing
             }
             Ok(status) => self.failed(health, &format!("it was answered with {status}")),
