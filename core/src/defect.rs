@@ -236,6 +236,12 @@ defects! {
     SuspensionNeverExpires,
     /// A daemon that follows one that died during a migration does not know of that.
     MigrationForgotten,
+    /// A worker that fails the check of a deploy counts as one that is fit.
+    DeployCheckIgnored,
+    /// A worker that passes the check of a deploy counts as one that fails it.
+    DeployCheckMisread,
+    /// A deploy is confirmed although a worker has not answered its check yet.
+    DeployCheckNotAwaited,
     /// Failures of workers are not counted.
     FailuresNotCounted,
     /// A worker is told to lead before the former leader has confirmed that it does not any more.

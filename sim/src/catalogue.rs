@@ -122,7 +122,11 @@ pub const CATALOGUE: [Fault; 36] = [
     fault(33, "a watched directory loses events", Played(&["tmpDir cleaned"])),
     fault(34, "the kernel does not tell about accept queues", Played(&["measure-queue"])),
     fault(35, "workers are stopped and resumed in any order", Played(&["stopped", "slow call"])),
-    fault(36, "the new code is bad", Played(&["bad release", "broken", "mute"])),
+    fault(
+        36,
+        "the new code is bad",
+        Played(&["bad release", "broken", "mute", "fails checks", "answers checks late"]),
+    ),
 ];
 
 /// Kinds that belong to no number: what an operator's machine adds.
@@ -143,8 +147,10 @@ pub const OTHERS: [&str; 13] = [
 ];
 
 /// Situations worth reaching; each of them is counted under its name.
-pub const SITUATIONS: [&str; 31] = [
+pub const SITUATIONS: [&str; 33] = [
     "a deploy is done",
+    "a deploy is done, and all its checks have passed",
+    "a deploy is rolled back because of a check",
     "a deploy is rolled back",
     "a deploy in batches is rolled back",
     "a migration is done",

@@ -99,6 +99,8 @@ impl Swarm {
         suspending(&mut Rng::with_seed(seed.rotate_left(36)), &mut scenario);
         batches(&mut Rng::with_seed(seed.rotate_left(60)), &mut scenario, &mut faults);
         sinking(&mut Rng::with_seed(seed.rotate_left(4)), &mut scenario, &mut faults);
+        // All multiples of 4 by which `seed` can be rotated are taken, or the swarm's.
+        checking(&mut Rng::with_seed((!seed).rotate_left(8)), &mut scenario, &mut faults);
         (scenario, faults)
     }
 
@@ -333,6 +335,29 @@ fn batches(rng: &mut Rng, scenario: &mut Scenario, faults: &mut FaultPlan) {
         }
     }
     scenario.script.sort_by_key(|step| step.at_ms);
+}
+
+/// In some histories the workers of a deploy have to answer a check, and some of them do so late, or not as they ought to.
+fn checking(rng: &mut Rng, scenario: &mut Scenario, faults: &mut FaultPlan) {
+    // Workers that share a socket cannot be checked.
+    if scenario.settings.daemon_listens || !chance(rng, 15) {
+        return;
+    }
+    for _ in 0..rng.u32(1..4) {
+        let at_ms = rng.u64(0..scenario.length_ms);
+        let release = chance(rng, 80).then(|| rng.usize(0..scenario.releases.len()));
+        let watch_ms = *pick(rng, &[300, 3000, 15_000]);
+        scenario.script.push(Step { at_ms, act: ask(rng, Ask::DeployChecked { release, watch_ms }) });
+    }
+    scenario.script.sort_by_key(|step| step.at_ms);
+    for _ in 0..rng.u32(0..4) {
+        let behaviour = if rng.bool() {
+            Behaviour::FailsChecks { after: rng.u32(0..4) }
+        } else {
+            Behaviour::ChecksLate { by_ms: *pick(rng, &[20, 900, 4000, 6000]) }
+        };
+        faults.workers.push(WorkerFault { nth: rng.u32(0..12), behaviour });
+    }
 }
 
 /// In some histories the machine is slow, or workers lie.

@@ -66,7 +66,7 @@ impl Model {
                 Ok(())
             }
             // Not among the commands that are given.
-            Ask::Migrate { .. } | Ask::Suspend { .. } => Err(Code::Usage),
+            Ask::Migrate { .. } | Ask::DeployChecked { .. } | Ask::Suspend { .. } => Err(Code::Usage),
             // A suspended app is resumed or replaced first, and a stopped one is started.
             Ask::Deploy { .. } if self.suspended || !self.running => Err(Code::Usage),
             // The good release is the first one. Where another one is deployed that does not start, the symlink stays.

@@ -335,6 +335,16 @@ pub enum Behaviour {
         /// In ms.
         after_ms: u64,
     },
+    /// It answers so many checks of a deploy with 200, and each after that with 503.
+    FailsChecks {
+        /// How many.
+        after: u32,
+    },
+    /// It answers each check of a deploy, with 200, only so long after it was asked.
+    ChecksLate {
+        /// In ms.
+        by_ms: u64,
+    },
     /// Its event loop stands still for good, so long after it has booted.
     Hangs {
         /// In ms.
@@ -407,6 +417,9 @@ pub enum Act {
     EditBadly,
 }
 
+/// What the workers of a deploy are asked for, if they are.
+pub(crate) const CHECKED: &str = "/fit";
+
 /// A client's request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ask {
@@ -442,6 +455,13 @@ pub enum Ask {
     },
     /// `deploy`
     Deploy {
+        /// Index in [`Scenario::releases`]; none: what the symlink names.
+        release: Option<usize>,
+        /// For how long the new workers are watched, in ms.
+        watch_ms: u64,
+    },
+    /// `deploy --health`
+    DeployChecked {
         /// Index in [`Scenario::releases`]; none: what the symlink names.
         release: Option<usize>,
         /// For how long the new workers are watched, in ms.
@@ -531,6 +551,15 @@ impl Ask {
                 release: release.map(crate::world::releases::folder),
                 watch: Duration::from_millis(*watch_ms),
                 health: None,
+                migration: None,
+                max_attempts: None,
+                progress: true,
+                batch: None,
+            }),
+            Self::DeployChecked { release, watch_ms } => Request::Deploy(DeployOptions {
+                release: release.map(crate::world::releases::folder),
+                watch: Duration::from_millis(*watch_ms),
+                health: Some(CHECKED.to_owned()),
                 migration: None,
                 max_attempts: None,
                 progress: true,

@@ -9,7 +9,7 @@ use nodesockd_core::wire::{Body, Code, Reply, Request};
 
 use super::agenda::{Happening, Lane};
 use super::{World, ms};
-use crate::scenario::Ask;
+use crate::scenario::{Ask, CHECKED};
 
 /// Connections and open requests.
 #[derive(Debug, Default)]
@@ -320,6 +320,10 @@ pub(super) fn name(ask: &Ask) -> String {
         Ask::Deploy { release, watch_ms } => {
             let release = release.map_or_else(String::new, |number| format!(" --release {number}"));
             format!("deploy{release} --watch {watch_ms}ms")
+        }
+        Ask::DeployChecked { release, watch_ms } => {
+            let release = release.map_or_else(String::new, |number| format!(" --release {number}"));
+            format!("deploy{release} --health {CHECKED} --watch {watch_ms}ms")
         }
         Ask::Migrate { release, watch_ms, migrate, revert, limit_ms } => {
             let revert = revert.map_or_else(String::new, |errand| format!(" --revert '{errand}'"));

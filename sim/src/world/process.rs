@@ -144,6 +144,8 @@ pub(crate) struct Traffic {
     pub begun: u32,
     /// Questions of the daemon's that wait for an answer.
     pub probes: u32,
+    /// How often a deploy has asked it whether it is fit.
+    pub checks: u32,
 }
 
 impl Traffic {
@@ -280,6 +282,21 @@ impl Proc {
 
     pub fn has(&self, behaviour: Behaviour) -> bool {
         self.plan.behaviours.contains(&behaviour)
+    }
+
+    /// What it answers to the check of a deploy that it has just got, and how long it takes for that beyond what others take.
+    pub fn answers_check(&self) -> (u16, Duration) {
+        let asked = self.traffic.checks;
+        let behaviours = || self.plan.behaviours.iter();
+        let fails = behaviours().any(|its| matches!(its, Behaviour::FailsChecks { after } if asked > *after));
+        let late = behaviours().map(|its| {
+            if let Behaviour::ChecksLate { by_ms } = its {
+                Duration::from_millis(*by_ms)
+            } else {
+                Duration::ZERO
+            }
+        });
+        (if fails { 503 } else { 200 }, late.sum())
     }
 }
 

@@ -142,6 +142,8 @@ impl World {
             }
             Behaviour::Grows { .. } => ("grows too large", None),
             Behaviour::LeadsOn { .. } => ("leads on", None),
+            Behaviour::FailsChecks { .. } => ("fails checks", None),
+            Behaviour::ChecksLate { .. } => ("answers checks late", None),
             Behaviour::Hangs { after_ms, how } => {
                 let kind = match how {
                     Hang::Loops => "hangs in a loop",

@@ -16,6 +16,7 @@ use super::process::Proc;
 use super::{Worker, WorkerStep, World};
 use crate::faults::Call;
 use crate::ledger::{Cause, RequestNo};
+use crate::scenario::CHECKED;
 
 /// One of them. People read it as `s1`, `s2`, ….
 #[derive(Debug)]
@@ -197,10 +198,21 @@ impl World {
         };
         self.trace.line(self.agenda.now(), "daemon", format_args!("GET {path} from {worker}"));
         let service = self.draw_us(2000);
+        let check = path == CHECKED;
+        if check {
+            self.check_sent(worker);
+        }
         let Some(process) = self.processes.get_mut(worker) else { return };
         if process.alive() && process.traffic.queue.is_some() {
             process.traffic.probes += 1;
-            self.after(service, Happening::Worker(worker, WorkerStep::AnswerProbe));
+            let (step, late) = if check {
+                process.traffic.checks += 1;
+                let (status, late) = process.answers_check();
+                (WorkerStep::AnswerCheck(status), late)
+            } else {
+                (WorkerStep::AnswerProbe, Duration::ZERO)
+            };
+            self.after(service + late, Happening::Worker(worker, step));
         } else {
             let result = Err(Failure("connection refused".into()));
             self.deliver(None, Duration::ZERO, Event::Probed { worker: id, result });
@@ -208,9 +220,15 @@ impl World {
     }
 
     pub(super) fn answer_probe(&mut self, worker: Worker) {
+        let Some(process) = self.processes.get(worker) else { return };
+        let status = if process.healthy { 200 } else { 503 };
+        self.answer_with(worker, status);
+    }
+
+    pub(super) fn answer_with(&mut self, worker: Worker, status: u16) {
         let Some(process) = self.processes.get_mut(worker) else { return };
         process.traffic.probes -= 1;
-        let (id, status) = (process.id, if process.healthy { 200 } else { 503 });
+        let id = process.id;
         self.trace.line(self.agenda.now(), worker, format_args!("answers with {status}"));
         self.deliver(None, Duration::ZERO, Event::Probed { worker: id, result: Ok(status) });
     }

@@ -51,6 +51,7 @@ pub(crate) enum WorkerStep {
     Answer(RequestNo),
     /// It answers the daemon, which wants to know whether it is ready.
     AnswerProbe,
+    AnswerCheck(u16),
     /// It reads a message from the daemon.
     Hear(ToWorker),
     /// SIGTERM reaches it.
@@ -106,6 +107,7 @@ impl World {
             WorkerStep::Accept => self.accept(worker),
             WorkerStep::Answer(request) => self.answer(worker, request),
             WorkerStep::AnswerProbe => self.answer_probe(worker),
+            WorkerStep::AnswerCheck(status) => self.answer_with(worker, status),
             WorkerStep::Hear(message) => self.hear(worker, message),
             WorkerStep::Term(_) | WorkerStep::TermServer if process.has(Behaviour::IgnoresSigterm) => {}
             // What a wrapper has started is killed when it has ended.

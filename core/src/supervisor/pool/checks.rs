@@ -41,7 +41,7 @@ pub(in crate::supervisor) fn watch(pool: &mut Pool, path: Option<String>) {
 /// Whether a worker has still to answer what a deploy asked it before `until`, or has not shown yet that it is fit.
 pub(in crate::supervisor) fn owed(pool: &Pool, until: Time) -> bool {
     let owes = |(_, worker): (WorkerId, &Worker)| worker.check().is_some_and(|check| check.owes(until));
-    pool.deploy_check.is_some() && pool.workers.iter().any(owes)
+    pool.deploy_check.is_some() && !defect!(DeployCheckNotAwaited) && pool.workers.iter().any(owes)
 }
 
 /// A worker is ready: it is checked from now on, if it is active. What answers on a shared socket says nothing about it.
@@ -76,6 +76,8 @@ pub(in crate::supervisor) fn answered(
 ) -> Option<String> {
     let now = pool.now();
     let health = health_for(pool, pool.workers.get(id)?);
+    let misread = pool.deploy_check.is_some() && defect!(DeployCheckMisread);
+    let result = if misread { &Ok(503) } else { result };
     let answered = |check: &mut Check| check.answered(now, result, &health);
     let todo = pool.workers.change(id, |worker| worker.check_mut().map(answered));
     act(pool, id, todo?)
@@ -84,6 +86,7 @@ pub(in crate::supervisor) fn answered(
 fn act(pool: &mut Pool, id: WorkerId, todo: Todo) -> Option<String> {
     match todo {
         Todo::Nothing => None,
+        Todo::Replace(_) if pool.deploy_check.is_some() && defect!(DeployCheckIgnored) => None,
         Todo::Replace(reason) => Some(reason),
         Todo::Ask => {
             let worker = pool.workers.get(id)?;

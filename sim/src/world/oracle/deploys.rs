@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use nodesockd_core::Time;
-use nodesockd_core::id::{Peer, RequestRef, SlotIndex};
+use nodesockd_core::config::Health;
+use nodesockd_core::event::Failure;
+use nodesockd_core::id::{Peer, RequestRef, SlotIndex, WorkerId};
 use nodesockd_core::wire::{Body, Code, DeployNews, DeployOptions, DeployStep, Reply};
 
 use crate::world::process::Proc;
@@ -34,7 +36,29 @@ pub(crate) struct Deploy {
     /// The new workers serve since then.
     watching: Option<Time>,
     confirmed: bool,
+    /// The checks of its new workers, if it has any.
+    checks: Option<BTreeMap<Worker, Check>>,
 }
+
+/// What a worker has said to the checks of a deploy.
+#[derive(Debug, Default)]
+struct Check {
+    /// It has not answered since then.
+    open: Option<Time>,
+    passed: bool,
+    failed: bool,
+}
+
+impl Check {
+    /// It has failed, or has been silent for longer than it may be, and so much more.
+    fn has_failed(&self, now: Time, more: Duration) -> bool {
+        let limit = Health::default().timeout + more;
+        self.failed || self.open.is_some_and(|since| now.since(since) >= limit)
+    }
+}
+
+/// A check that the daemon hears of so much too late is not held against it.
+const LATE: Duration = Duration::from_secs(1);
 
 impl World {
     /// Somebody asks for a deploy, and nobody waits for another one.
@@ -67,6 +91,7 @@ impl World {
             overtaken: false,
             watching: None,
             confirmed: false,
+            checks: options.health.as_ref().map(|_| BTreeMap::new()),
         });
         if !self.reachable(&to.peer) {
             // It had hung up before the daemon heard of it.
@@ -90,6 +115,7 @@ impl World {
                 deploy.confirmed = true;
                 let (since, watch, asked) = (deploy.watching, deploy.watch, deploy.asked);
                 self.check_confirmed(since, watch, asked);
+                self.check_fit();
             }
         }
     }
@@ -116,6 +142,61 @@ impl World {
         if let Some((worker, _)) = died {
             self.violated(format_args!("a deploy is confirmed although its worker {worker} has died"));
         }
+    }
+
+    /// The daemon asks a worker whether it is fit.
+    pub(crate) fn check_sent(&mut self, worker: Worker) {
+        let now = self.agenda.now();
+        if let Some(checks) = self.oracle.deploy.as_mut().and_then(|deploy| deploy.checks.as_mut()) {
+            checks.entry(worker).or_default().open.get_or_insert(now);
+        }
+    }
+
+    /// The daemon hears what a worker says to that.
+    pub(super) fn check_answered(&mut self, id: WorkerId, result: &Result<u16, Failure>) {
+        let checks = self.oracle.deploy.as_mut().and_then(|deploy| deploy.checks.as_mut());
+        let check = self.processes.named(id).and_then(|worker| checks?.get_mut(&worker));
+        if let Some(check) = check
+            && check.open.take().is_some()
+        {
+            let passed = matches!(result, Ok(200..=399));
+            check.passed |= passed;
+            check.failed |= !passed;
+        }
+    }
+
+    /// Every new worker has shown that it is fit.
+    fn check_fit(&mut self) {
+        let Some(deploy) = self.oracle.deploy.as_ref().filter(|_| !self.oracle.in_doubt()) else { return };
+        let Some(checks) = &deploy.checks else { return };
+        let now = self.agenda.now();
+        let unfit = checks.iter().find(|(_, check)| check.has_failed(now, LATE)).map(|(worker, _)| *worker);
+        let new = |worker: &Worker| {
+            self.processes.get(*worker).is_some_and(|process| process.plan.spawned >= deploy.asked)
+        };
+        let serving = self.oracle.slots.values().filter_map(|slot| slot.worker).filter(new);
+        let passed = |worker: &Worker| checks.get(worker).is_some_and(|check| check.passed);
+        let unasked = serving.into_iter().find(|worker| !passed(worker));
+        match (unfit, unasked) {
+            (Some(worker), _) => self.violated(format_args!(
+                "a deploy is confirmed although its worker {worker} has failed its check"
+            )),
+            (None, Some(worker)) => self.violated(format_args!(
+                "a deploy is confirmed although its worker {worker} has passed no check"
+            )),
+            (None, None) => self.marks.count("a deploy is done, and all its checks have passed"),
+        }
+    }
+
+    /// A deploy is rolled back because of a check only if one has failed.
+    fn check_unfit(&mut self, deploy: &Deploy, reply: &Reply) {
+        let blamed = reply.errors.iter().any(|words| words.contains("(--health)"));
+        let Some(checks) = deploy.checks.as_ref().filter(|_| blamed) else { return };
+        let now = self.agenda.now();
+        if checks.values().any(|check| check.has_failed(now, Duration::ZERO)) {
+            return self.marks.count("a deploy is rolled back because of a check");
+        }
+        self.violated(format_args!("a deploy is rolled back because of a check, and none has failed"));
     }
 
     /// A deploy is answered.
@@ -156,6 +237,7 @@ impl World {
             return;
         }
         self.marks.count("a deploy is rolled back");
+        self.check_unfit(deploy, reply);
         if deploy.batched {
             return self.check_no_release_mixed(deploy);
         }

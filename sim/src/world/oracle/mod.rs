@@ -258,6 +258,9 @@ fn retiring(config: &Config) -> usize {
 impl World {
     /// The daemon takes in a fact: from now on it knows.
     pub(crate) fn heard(&mut self, event: &Event) {
+        if let Event::Probed { worker, result } = event {
+            self.check_answered(*worker, result);
+        }
         if let Event::Received { worker, message: FromWorker::Online { .. } | FromWorker::Pong { .. } } =
             event
         {
