@@ -326,7 +326,7 @@ fn batches(rng: &mut Rng, scenario: &mut Scenario, faults: &mut FaultPlan) {
                 Behaviour::NeverReports,
                 Behaviour::Breaks { after_ms: rng.u64(0..3000) },
             ];
-            faults.workers.push(WorkerFault { nth, behaviour: pick(rng, &behaviours).clone() });
+            faults.workers.push(WorkerFault { nth, behaviour: *pick(rng, &behaviours) });
         }
         if chance(rng, 20) {
             let at_ms = at_ms + rng.u64(0..5000);
