@@ -61,6 +61,7 @@ pub mod supervisor;
 pub mod survey;
 pub mod text;
 pub mod time;
+pub mod timestamp;
 pub mod wire;
 
 pub use action::Action;
