@@ -16,7 +16,7 @@ use nodesockd_core::config::DevAddress;
 use nodesockd_core::wire::Json;
 
 use crate::VERSION;
-use values::{at_least_one, dev_server, duration, json, request_path, slots, time};
+use values::{at_least_one, dev_server, duration, json, request_path, since, slots, time};
 
 pub use crate::setup::args::{
     CheckArgs, CompletionsArgs, DoctorArgs, InitArgs, ManArgs, Manager, NginxArgs, ServiceArgs,
@@ -218,6 +218,15 @@ pub enum ClientCommand {
         after_help = "Examples:\n  nodesockd deploy --release /srv/shop/releases/42\n  nodesockd deploy --watch 2m\n  nodesockd deploy --release releases/42 --migrate 'npm run migrate' --revert 'npm run migrate:down'\n  nodesockd deploy --attach"
     )]
     Deploy(DeployArgs),
+    /// Show what was done, and what went wrong: deploys, restarts, crash loops, hangs
+    ///
+    /// The last entries, the newest one last: when, how it ended, how long it took until that was clear, who asked for it, the generation
+    /// and its release, how many requests had waited, and the reason. Times are in UTC. Needs no daemon: the file
+    /// `<ipcFile>.history` is read.
+    #[command(
+        after_help = "Examples:\n  nodesockd history --since 12h\n  nodesockd history -n 100 --since '2026-03-01 22:00' --json"
+    )]
+    History(HistoryArgs),
     /// Resume suspended workers
     ///
     /// Standbys stay suspended until they take over a slot.
@@ -262,6 +271,7 @@ impl ClientCommand {
             Self::Start(args) => &mut args.target,
             Self::Restart(args) => &mut args.target,
             Self::Deploy(args) => &mut args.target,
+            Self::History(args) => &mut args.read.target,
             Self::Top(target)
             | Self::Resume(target)
             | Self::Stop(target)
@@ -477,6 +487,30 @@ pub struct DeployArgs {
     /// Print each step as one line of JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `history`.
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// What all commands that read have.
+    #[command(flatten)]
+    pub read: ReadArgs,
+    /// How many entries at most
+    #[arg(short = 'n', long = "entries", value_name = "N", default_value = "20", value_parser = at_least_one)]
+    pub count: NonZeroU32,
+    /// Only what began since then: so long ago (90s, 30m, 12h), or a date, with a time or not (2026-03-01,
+    /// 2026-03-01T22:00, …+02:00; UTC without an offset)
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    pub since: Option<Since>,
+}
+
+/// A point in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    /// So long ago.
+    Ago(Duration),
+    /// So many milliseconds after 1970-01-01T00:00Z.
+    At(u64),
 }
 
 /// Arguments of `set-workers`.

@@ -42,6 +42,11 @@ pub fn surroundings() -> Result<Surroundings, Failure> {
     })
 }
 
+/// The same, as seen from the root where the working directory was removed.
+pub fn surroundings_or_root() -> Surroundings {
+    surroundings().unwrap_or_else(|_| Surroundings { cwd: "/".into(), cpus: usable_cpus(), node: None })
+}
+
 /// Loads `file`, or the first one found.
 ///
 /// # Errors

@@ -33,6 +33,27 @@ pub fn socket(target: &Target, console: &mut Console) -> Result<PathBuf, Failure
     Ok(path)
 }
 
+/// The control socket that `target` means, whether a daemon listens there or not. What else is wrong with the configuration does not
+/// matter, nor does a working directory that was removed, where the configuration has an absolute path.
+///
+/// # Errors
+///
+/// See [`socket`].
+pub fn control_socket(target: &Target) -> Result<PathBuf, Failure> {
+    let file = target.config.as_deref();
+    let around = match (&target.ipc, file) {
+        (Some(path), _) => return Ok(path.clone()),
+        (None, Some(file)) if file.is_absolute() => configuration::surroundings_or_root(),
+        (None, _) => configuration::surroundings()?,
+    };
+    match configuration::read(file, &around) {
+        Ok(config) => Ok(config.ipc_file),
+        Err(problems) => {
+            configuration::control_socket(file, &around).ok_or_else(|| configuration::invalid(&problems))
+        }
+    }
+}
+
 /// Whether a daemon listens there. One that we may not ask does.
 fn answers(path: &Path) -> bool {
     let is_socket = std::fs::metadata(path).is_ok_and(|found| found.file_type().is_socket());

@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use crate::config::{DevAddress, Output, Ready, SocketPattern, Symlinks};
 use crate::env_file::EnvFile;
 use crate::handoff::Handoff;
+use crate::history::Entry;
 use crate::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
 use crate::notice::Notice;
 use crate::release::Release;
-use crate::state::Entry;
+use crate::state::Entry as StateEntry;
 use crate::survey::Own;
 use crate::wire::{Reply, ToWorker};
 
@@ -259,8 +260,10 @@ pub enum Action {
     /// Write to the state file, or remove it → [`Event::Persisted`](crate::Event::Persisted).
     Persist {
         /// What to write.
-        entry: Option<Entry>,
+        entry: Option<StateEntry>,
     },
+    /// Add an entry to the history → [`Event::Recorded`](crate::Event::Recorded).
+    Record(Box<Entry>),
     /// Read the configuration again → [`Event::ConfigLoaded`](crate::Event::ConfigLoaded).
     LoadConfig,
     /// Open the log files again, under the same names → [`Event::LogsReopened`](crate::Event::LogsReopened).

@@ -13,6 +13,7 @@ use crate::config::{Config, DevAddress, Problem, SocketPattern, Symlinks};
 use crate::env_file::EnvFile;
 use crate::event::{CpuTime, Event, Failure, Memory, Queue, Vitals};
 use crate::handoff::Handoff;
+use crate::history;
 use crate::id::{ConnId, Process, RequestRef, WorkerId};
 use crate::notice::Notice;
 use crate::release::{Release, ReleaseLink};
@@ -196,6 +197,14 @@ pub trait Backend {
     ///
     /// The file says what it said before. It is replaced as a whole next.
     fn persist(&mut self, entry: Option<&Entry>) -> Result<(), Failure>;
+
+    /// Adds an entry to the history (`<ipcFile>.history`), as a line that is written at once. A last line that has no end is
+    /// ended first. What would make the file longer than [`history::LARGEST`](crate::history::LARGEST) replaces the older half of its lines.
+    ///
+    /// # Errors
+    ///
+    /// The file does not have the entry, and is not longer than it may be.
+    fn record(&mut self, entry: &history::Entry) -> Result<(), Failure>;
 
     // Workers' output.
 

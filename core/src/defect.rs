@@ -258,6 +258,14 @@ defects! {
     LastLinesAwaited,
     /// An answer does not wait for the last lines of a worker.
     LastLinesForgotten,
+    /// An operation that is called off has no entry in the history.
+    EndNotRecorded,
+    /// A daemon writes an entry again that the one before it has written.
+    EntryWrittenTwice,
+    /// An operation that was interrupted by the daemon's death has no entry in the history.
+    InterruptionForgotten,
+    /// A hand-off forgets what is in progress for the history.
+    HandoffForgetsHistory,
 }
 
 /// Whether this defect is planted.

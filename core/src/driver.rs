@@ -194,6 +194,10 @@ impl<B: Backend> Driver<B> {
             }
             Action::ReopenLogs => Some(Event::LogsReopened { result: backend.reopen_logs() }),
             Action::Persist { entry } => Some(Event::Persisted { result: backend.persist(entry.as_ref()) }),
+            Action::Record(entry) => {
+                let result = backend.record(entry);
+                Some(Event::Recorded { number: entry.facts.number, result })
+            }
             Action::HandOff { handoff } => {
                 let failure = backend.hand_off(handoff).await.err()?;
                 Some(Event::NotHandedOff { failure })

@@ -268,6 +268,13 @@ pub enum Event {
         /// On failure the file is what it was before.
         result: Result<(), Failure>,
     },
+    /// An entry of the history was written.
+    Recorded {
+        /// The entry's number.
+        number: u64,
+        /// On failure the file does not have it.
+        result: Result<(), Failure>,
+    },
     /// Completes [`Action::LoadConfig`](crate::Action::LoadConfig).
     ConfigLoaded {
         /// The configuration, or everything that is wrong with it.
@@ -375,6 +382,7 @@ impl Event {
             | Self::Restored { .. }
             | Self::DevServing { .. }
             | Self::Persisted { .. }
+            | Self::Recorded { .. }
             | Self::ConfigLoaded { .. }
             | Self::LogsReopened { .. }
             | Self::Preflighted { .. }

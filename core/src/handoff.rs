@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::asker::Asker;
 use crate::config::{Config, DevAddress, MAX_WORKERS, Output, Ready};
+use crate::history::{Facts, Ledger};
 use crate::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
 use crate::release::Release;
 use crate::state::SuspensionRecord;
@@ -81,6 +82,12 @@ pub struct Handoff {
     /// Who leads, or may.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) leadership: LeadershipRecord,
+    /// What is in progress, and what may not be in the history yet.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) history: Ledger,
+    /// How the last deploy ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) last_deploy: Option<Facts>,
 }
 
 fn is_zero<T: PartialEq + Default>(number: &T) -> bool {

@@ -37,6 +37,7 @@
 //!    [takes over](Supervisor::take_over) what another hands off goes on exactly as that one would have.
 //! 10. A service manager is told that the daemon is ready when all slots are served for the first time, and not before;
 //!     that it is stopping, before it quits; and that it is alive, as often as it wants to hear that.
+//! 11. Each operation that begins gets exactly one entry in the history, by this daemon or the one that follows.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 #[macro_use]
@@ -52,6 +53,7 @@ pub mod event;
 pub mod expiry;
 pub mod frame;
 pub mod handoff;
+pub mod history;
 pub mod id;
 pub mod notice;
 pub mod release;

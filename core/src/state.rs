@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::asker::Asker;
 use crate::config::{MAX_WORKERS, SocketPattern};
 use crate::expiry::Expiry;
+use crate::history;
 use crate::id::{Process, SlotIndex, WorkerId};
 use crate::release::{Release, ReleaseLink};
 use crate::time::Time;
@@ -74,6 +75,9 @@ pub struct State {
     /// Who leads, or may. A daemon that does not write it has told nobody to lead.
     #[serde(default, skip_serializing_if = "LeadershipRecord::is_unknown")]
     pub leadership: LeadershipRecord,
+    /// What is in progress, and what may not be in the history yet.
+    #[serde(default, skip_serializing_if = "history::Ledger::is_empty")]
+    pub history: history::Ledger,
 }
 
 /// Who leads, or may, in the state file.
@@ -310,6 +314,8 @@ pub struct Leftovers {
     pub links: Vec<FoundLink>,
     /// The command of a deploy that runs, if by [`State::deploy`] there may be one.
     pub command: Option<Process>,
+    /// The last entries of the history, oldest first; at least [`TAIL`](history::TAIL) of them, if there are so many.
+    pub history: Vec<history::Line>,
 }
 
 /// A link that an earlier daemon left.

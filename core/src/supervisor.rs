@@ -11,6 +11,7 @@
 //! | `requests` | who waits for an answer |
 //! | `sink` | whether there is a process that takes workers' output, and what it has said |
 //! | `leadership` | who leads the workers, and who may still |
+//! | `ledger` | the entries of the history |
 //! | `effects` | the queue of orders, and which of them must be on disk before which |
 //! | `pool` | all of these together, and what is done to them |
 //! | `operation` | what is in progress, and for whom |
@@ -32,6 +33,7 @@ mod generation;
 mod goal;
 mod invariants;
 mod leadership;
+mod ledger;
 mod lifecycle;
 mod listener;
 mod losses;
@@ -194,6 +196,7 @@ impl Supervisor {
             standby.map(|at| (at, Timer::Restart)),
             self.state_file.next_deadline(),
             self.operations.next_deadline(now),
+            pool.ledger.next_deadline(),
             self.upkeep.next_deadline(),
             pool.sink.next_deadline(),
             pool.suspension_watch.next_deadline(),
@@ -276,6 +279,7 @@ impl Supervisor {
                     leaders::recorded(pool);
                 }
             }
+            Event::Recorded { number, result } => pool.ledger.written(pool.effects.now(), number, result),
             Event::ConfigLoaded { result } => begin::config_loaded(pool, operations, result),
             Event::Preflighted { result } => self.preflighted(result),
             Event::Frozen => upgrade::paused(operations),
@@ -381,6 +385,7 @@ impl Supervisor {
         if self.has_detached() && !had_detached {
             last_lines::answer_all(&mut self.pool);
             self.announce();
+            self.pool.ledger.order_all(&mut self.pool.effects);
             self.pool.effects.order(Action::Quit);
         }
     }
@@ -440,6 +445,7 @@ impl Supervisor {
         leaders::settle(&mut self.pool, &look.slots);
         self.announce();
         last_lines::answer(&mut self.pool);
+        self.pool.ledger.order(&mut self.pool.effects);
         self.quit_when_done();
     }
 
@@ -483,6 +489,7 @@ impl Supervisor {
         {
             last_lines::answer_all(&mut self.pool);
             self.pool.life = Life::Quit { detached: false };
+            self.pool.ledger.order_all(&mut self.pool.effects);
             self.pool.effects.order(Action::Quit);
         }
     }

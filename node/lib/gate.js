@@ -7,6 +7,8 @@
 class Gate {
   #state;
   #held = [];
+  /** How many waited when it was opened, until somebody has asked for that. */
+  #passed = 0;
 
   /** @param {boolean} closed whether requests have to wait */
   constructor(closed) {
@@ -22,6 +24,13 @@ class Gate {
     return this.#held.filter(({ sender }) => !sender.destroyed).length;
   }
 
+  /** The same; asked for the first time after it was opened, how many waited by then. */
+  waited() {
+    const passed = this.#passed;
+    this.#passed = 0;
+    return this.held + passed;
+  }
+
   /** Calls `pass` or `refuse`: at once, or when it is decided. The request has come by `sender`, a socket or a stream. */
   enter(sender, pass, refuse) {
     if (this.#state === 'open') pass();
@@ -31,6 +40,7 @@ class Gate {
 
   /** Lets pass what waits and what comes. */
   open() {
+    this.#passed = this.held;
     this.#decide('open', 'pass');
   }
 

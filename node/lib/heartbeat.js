@@ -6,7 +6,7 @@ const inspector = loadInspector();
  * Answers a `ping` of the daemon. It comes from the event loop, as a request would: a loop that does not turn does not answer.
  *
  * @param {unknown} data of the `ping`: its number
- * @param {number} held how many requests wait until the worker is resumed
+ * @param {number} held how many requests wait until the worker is resumed, or waited when it was
  * @param {(frame: object, callback: (error?: Error) => void) => void} send
  */
 function answerPing(data, held, send) {

@@ -263,7 +263,7 @@ class Worker extends EventEmitter {
       case 'shutdown':
         return this.#shutDownNow();
       case 'ping':
-        return answerPing(data, this.gate.held, (pong, callback) => this.#channel.send(pong, callback));
+        return answerPing(data, this.gate.waited(), (pong, callback) => this.#channel.send(pong, callback));
       case 'slot':
         return this.#takeSlot(data.slot);
       case 'leader':

@@ -15,6 +15,7 @@ use nodesockd_core::config::{Companion, Config, DevAddress, Problem, SocketPatte
 use nodesockd_core::env_file::EnvFile;
 use nodesockd_core::event::{CpuTime, Dying, ExitStatus, Failure, Memory, Queue, Vitals};
 use nodesockd_core::frame::Decoder;
+use nodesockd_core::history;
 use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
 use nodesockd_core::release::{Release, ReleaseLink};
@@ -34,6 +35,7 @@ use crate::clock;
 use crate::dev_server::DevServer;
 use crate::error::OpenError;
 use crate::files::claims::Claims;
+use crate::files::history::HistoryFile;
 use crate::files::keeping::Keeping;
 use crate::files::listeners::Listeners;
 use crate::files::lock::{Lock, Refused};
@@ -116,6 +118,7 @@ pub struct Backend {
     sockets: TmpDir,
     queues: Queues,
     state_file: StateFile,
+    history: HistoryFile,
     locks: WorkerLocks,
     last_look: LastLook,
     cgroup: Cgroup,
@@ -210,6 +213,7 @@ impl Backend {
             sockets,
             patterns: vec![config.socket_file.clone()],
             state_file: StateFile::beside(&config.ipc_file),
+            history: HistoryFile::beside(&config.ipc_file),
             locks: WorkerLocks::beside(&config.ipc_file),
             last_look: LastLook::default(),
             cgroup: Cgroup::own(),
@@ -543,7 +547,7 @@ impl nodesockd_core::backend::Backend for Backend {
         });
         let command =
             interrupted.then(|| command::find(&Companion::Migration.path(&config.ipc_file))).flatten();
-        Leftovers { state, survivors, links, command }
+        Leftovers { state, survivors, links, command, history: self.history.tail() }
     }
 
     fn spawn(&mut self, order: &SpawnOrder) -> Result<Process, Failure> {
@@ -771,6 +775,10 @@ impl nodesockd_core::backend::Backend for Backend {
 
     fn persist(&mut self, entry: Option<&Entry>) -> Result<(), Failure> {
         self.state_file.write(entry)
+    }
+
+    fn record(&mut self, entry: &history::Entry) -> Result<(), Failure> {
+        self.history.add(entry)
     }
 
     fn sweep(&mut self, pattern: &SocketPattern) -> Result<u32, Failure> {

@@ -43,6 +43,7 @@ mod title;
 pub use backend::{Backend, Setup, start_over};
 pub use environment::{logical_cwd, prepare, random_boot_id, usable_cpus};
 pub use error::OpenError;
+pub use files::history::read as read_history;
 pub use files::holder::{Holder, lock_holder};
 pub use files::release::locate as locate_release;
 pub use handoff::handoff_file::HandoffFile;

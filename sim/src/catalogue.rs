@@ -73,6 +73,7 @@ pub const CATALOGUE: [Fault; 36] = [
             "unlisten",
             "sweep",
             "persist",
+            "record",
             "find-release-link",
             "switch-release-link",
             "ENOSPC",

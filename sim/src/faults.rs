@@ -93,11 +93,13 @@ pub enum Call {
     RunCommand,
     /// `Output::start_sink`
     StartSink,
+    /// `Files::record`
+    Record,
 }
 
 impl Call {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Spawn,
         Self::Publish,
         Self::Withdraw,
@@ -117,6 +119,7 @@ impl Call {
         Self::SwitchReleaseLink,
         Self::RunCommand,
         Self::StartSink,
+        Self::Record,
     ];
 
     /// Those that are drawn for a history before all else. Each later one is drawn by itself, so that old seeds keep their
@@ -152,6 +155,7 @@ impl Call {
             Self::SwitchReleaseLink => "switch-release-link",
             Self::RunCommand => "run-command",
             Self::StartSink => "start-sink",
+            Self::Record => "record",
         }
     }
 }

@@ -101,6 +101,7 @@ impl Swarm {
         sinking(&mut Rng::with_seed(seed.rotate_left(4)), &mut scenario, &mut faults);
         // All multiples of 4 by which `seed` can be rotated are taken, or the swarm's.
         checking(&mut Rng::with_seed((!seed).rotate_left(8)), &mut scenario, &mut faults);
+        unrecorded(&mut Rng::with_seed(seed.rotate_left(35)), &mut faults);
         (scenario, faults)
     }
 
@@ -357,6 +358,16 @@ fn checking(rng: &mut Rng, scenario: &mut Scenario, faults: &mut FaultPlan) {
             Behaviour::ChecksLate { by_ms: *pick(rng, &[20, 900, 4000, 6000]) }
         };
         faults.workers.push(WorkerFault { nth: rng.u32(0..12), behaviour });
+    }
+}
+
+/// In some histories the history cannot be written for a while.
+fn unrecorded(rng: &mut Rng, faults: &mut FaultPlan) {
+    if chance(rng, 10) {
+        let (first, trouble) = (rng.u32(0..8), trouble(rng));
+        for nth in first..first + rng.u32(1..6) {
+            faults.calls.push(CallFault { call: Call::Record, nth, trouble });
+        }
     }
 }
 

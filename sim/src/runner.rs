@@ -175,6 +175,7 @@ impl Run {
             }
         }
         let mut remains = self.world().remains();
+        remains.extend(self.world().unrecorded_at_end());
         remains.extend(self.world().unanswered().into_iter().map(|request| format!("no reply to {request}")));
         if remains.is_empty() {
             Ok(())

@@ -4,9 +4,10 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use nodesockd_core::config::DevAddress;
+use nodesockd_core::timestamp;
 use nodesockd_core::wire::Json;
 
-use super::DevServerArg;
+use super::{DevServerArg, Since};
 
 /// A number and a unit of time: `5` and `5s`, `500ms`, `5m` and `5min`, `1h`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
@@ -35,6 +36,15 @@ pub(super) fn request_path(text: &str) -> Result<String, String> {
 /// A time that may be none.
 pub(super) fn time(text: &str) -> Result<Duration, String> {
     if text == "0" { Ok(Duration::ZERO) } else { duration(text) }
+}
+
+/// So long ago, or a point in time.
+pub(super) fn since(text: &str) -> Result<Since, String> {
+    let ago = duration(text).map(Since::Ago);
+    ago.ok().or_else(|| timestamp::parse(text).map(Since::At)).ok_or_else(|| {
+        "expected a time from now on back (90s, 30m, 12h), a date (2026-03-01) or a date with a time (2026-03-01T22:00)"
+            .into()
+    })
 }
 
 /// Nothing, or `true` and `false` as in the configuration, or a port or address.

@@ -1,8 +1,9 @@
-//! The client commands: each sends one request and says how it went.
+//! The client commands: each sends one request and says how it went. `history` reads a file instead.
 
 mod app;
 mod change;
 mod deploy;
+mod history;
 mod read;
 mod start;
 mod succession;
@@ -28,6 +29,9 @@ pub async fn run(mut command: ClientCommand, console: &mut Console) -> Result<Ex
     let target = command.target_mut().clone();
     let begun = Cell::new(!matches!(&command, ClientCommand::Restart(args) if args.wait));
     let work = async {
+        if let ClientCommand::History(args) = &command {
+            return history::history(args, console);
+        }
         let path = socket(&target, console)?;
         let mut client = connect(&path).await?;
         match command {
@@ -38,6 +42,7 @@ pub async fn run(mut command: ClientCommand, console: &mut Console) -> Result<Ex
             ClientCommand::Start(args) => start::start(&mut client, &args.starting, console).await,
             ClientCommand::Restart(args) => start::restart(client, &path, &args, &begun, console).await,
             ClientCommand::Deploy(args) => deploy::deploy(&mut client, &args, console).await,
+            ClientCommand::History(args) => history::history(&args, console),
             ClientCommand::Resume(_) => change::resume(&mut client, console).await,
             ClientCommand::Stop(_) => change::stop(&mut client, console).await,
             ClientCommand::SetWorkers(args) => change::set_workers(&mut client, args.count, console).await,

@@ -3,6 +3,7 @@
 mod batch;
 mod config;
 mod failure;
+mod history;
 mod json;
 mod progress;
 mod status;
@@ -14,6 +15,7 @@ mod troubles;
 pub use batch::batch_line;
 pub use config::config;
 pub use failure::{failure, last_lines_of, log_end};
+pub use history::history;
 pub use json::json_line;
 pub use progress::Transcript;
 pub use status::status;

@@ -18,12 +18,24 @@ pub enum Companion {
     Migration,
     /// Where the process listens that takes workers' output.
     Sink,
+    /// What was done, and what went wrong.
+    History,
+    /// The history without its older half, until it is complete.
+    NewHistory,
 }
 
 impl Companion {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Lock, Self::State, Self::NewState, Self::Workers, Self::Migration, Self::Sink];
+    pub const ALL: [Self; 8] = [
+        Self::Lock,
+        Self::State,
+        Self::NewState,
+        Self::Workers,
+        Self::Migration,
+        Self::Sink,
+        Self::History,
+        Self::NewHistory,
+    ];
 
     /// What is added to the control socket's name.
     #[must_use]
@@ -35,6 +47,8 @@ impl Companion {
             Self::Workers => ".workers",
             Self::Migration => ".migration",
             Self::Sink => ".sink",
+            Self::History => ".history",
+            Self::NewHistory => ".history.new",
         }
     }
 
@@ -54,8 +68,9 @@ mod tests {
     #[test]
     fn companions_are_named_after_the_control_socket() {
         let paths = Companion::ALL.map(|companion| companion.path(Path::new("/run/a.ipc")));
-        let expected = ["lock", "state", "state.new", "workers", "migration", "sink"]
-            .map(|it| format!("/run/a.ipc.{it}"));
+        let endings =
+            ["lock", "state", "state.new", "workers", "migration", "sink", "history", "history.new"];
+        let expected = endings.map(|it| format!("/run/a.ipc.{it}"));
         assert_eq!(paths, expected.map(PathBuf::from));
     }
 }

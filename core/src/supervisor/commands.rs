@@ -4,6 +4,7 @@ use crate::action::Action;
 use crate::asker::Asker;
 use crate::config::resolved;
 use crate::event::DaemonSignal;
+use crate::history::Cause;
 use crate::id::{Peer, RequestRef};
 use crate::wire::{Body, Reply, Request, StartOptions};
 
@@ -47,8 +48,9 @@ pub(super) fn requested(
             relay::send_request(pool, &to, &request, data, workers);
         }
         Request::Terminate => {
+            let by = pool.requests.asker(&to).cloned();
             done(pool, Requester::new(to, &StartOptions::default()));
-            begin::quit(pool, operations, false);
+            begin::quit(pool, operations, false, Cause { by, signal: None });
         }
         _ if pool.life != Life::Serving => begin::refuse_quitting(pool, &to),
         Request::Stop => begin::stop(pool, operations, to),
@@ -69,9 +71,10 @@ pub(super) fn requested(
 
 /// Does what the signal means.
 pub(super) fn signalled(pool: &mut Pool, operations: &mut Operations, signal: DaemonSignal) {
+    let cause = |signal: &str| Cause { by: None, signal: Some(signal.to_owned()) };
     match signal {
-        DaemonSignal::Terminate => begin::quit(pool, operations, false),
-        DaemonSignal::Interrupt => begin::quit(pool, operations, true),
+        DaemonSignal::Terminate => begin::quit(pool, operations, false, cause("SIGTERM")),
+        DaemonSignal::Interrupt => begin::quit(pool, operations, true, cause("SIGINT")),
         DaemonSignal::Hangup => begin::reload_signalled(pool, operations),
         DaemonSignal::User1 => pool.effects.order(Action::ReopenLogs),
         DaemonSignal::User2 => begin::upgrade_signalled(pool, operations),

@@ -6,6 +6,7 @@ use std::fmt;
 use crate::id::{SlotIndex, WorkerId};
 use crate::wire::WorkerState;
 
+use super::goal::Life;
 use super::operation::Operations;
 use super::pool::{Pool, neighbours, sockets};
 use super::slot::LinkChange;
@@ -37,6 +38,7 @@ pub(super) fn check(pool: &Pool, operations: &Operations) -> Result<(), Violatio
     check_population(pool, operations)?;
     check_suspension(pool, operations)?;
     check_requests(pool, operations)?;
+    check_history(pool, operations)?;
     check_drains(pool)
 }
 
@@ -142,6 +144,15 @@ fn check_requests(pool: &Pool, operations: &Operations) -> Result<(), Violation>
         ensure(awaited, 5, || format!("nobody will answer {to:?}"))?;
     }
     Ok(())
+}
+
+/// 11: what is in progress, and nothing else, has an entry of the history that was begun.
+fn check_history(pool: &Pool, operations: &Operations) -> Result<(), Violation> {
+    let current = operations.current().map(|operation| operation.kind.what());
+    let begun = pool.ledger.underway();
+    ensure(current == begun || matches!(pool.life, Life::Quit { .. }), 11, || {
+        format!("{current:?} is in progress, and the history waits for the end of {begun:?}")
+    })
 }
 
 /// 8: no worker that a link named is told to shut down before its accept queue was seen empty, or `drainTimeout`.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::config::Ready;
 use crate::event::{CpuTime, Dying, ExitStatus, Failure, Queue};
+use crate::history::What;
 use crate::id::{Process, WorkerId};
 use crate::text::escape;
 use crate::wire::{FromWorker, ToWorker};
@@ -86,6 +87,7 @@ pub(super) fn probed(
 ) {
     if pool.workers.get(id).is_some_and(Worker::is_ready) {
         if let Some(reason) = checks::answered(pool, id, &result) {
+            pool.note(id, What::Unhealthy, &reason);
             broken(pool, operations, id, &reason);
         }
     } else if boot::probed(pool, id, result) {
@@ -272,11 +274,13 @@ pub(super) fn due(pool: &mut Pool, operations: &mut Operations, id: WorkerId, ti
         Timer::Heartbeat if defect!(HangIgnored) => {}
         Timer::Heartbeat => {
             if let Some(reason) = health::due(pool, id) {
+                pool.note(id, What::Hang, &reason);
                 broken(pool, operations, id, &reason);
             }
         }
         Timer::Check => {
             if let Some(reason) = checks::due(pool, id) {
+                pool.note(id, What::Unhealthy, &reason);
                 broken(pool, operations, id, &reason);
             }
         }
@@ -300,6 +304,7 @@ pub(super) fn due(pool: &mut Pool, operations: &mut Operations, id: WorkerId, ti
         | Timer::Watch
         | Timer::Command
         | Timer::Persist
+        | Timer::Record
         | Timer::Repair
         | Timer::Survey
         | Timer::Sink

@@ -53,6 +53,8 @@ pub enum Timer {
     Command,
     /// The state file could not be written and is tried again.
     Persist,
+    /// An entry of the history could not be written and is tried again.
+    Record,
     /// Something of the daemon's own is made again.
     Repair,
     /// The folders are looked at, because the kernel does not tell what changes in them.

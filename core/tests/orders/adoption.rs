@@ -24,7 +24,7 @@ pub fn left(desk: &Desk) -> Leftovers {
     let link =
         |(slot, worker)| FoundLink { slot, name: desk.config.socket_file.link(slot), socket: socket(worker) };
     let links = owned.map(link).collect();
-    Leftovers { state: Some(state), survivors, links, command: None }
+    Leftovers { state: Some(state), survivors, links, command: None, history: Vec::new() }
 }
 
 /// The next daemon. Its workers have the names that they had.

@@ -63,7 +63,7 @@ fn daemon(keys: &str, links: Vec<FoundLink>) -> Desk {
         release: None,
         stderr: Terminal::Yes,
     };
-    let left = Leftovers { state: None, survivors: Vec::new(), links, command: None };
+    let left = Leftovers { state: None, survivors: Vec::new(), links, command: None, history: Vec::new() };
     let supervisor = Supervisor::adopt(config(keys), daemon, left, Time::ZERO);
     Desk::of(supervisor, config(keys), Time::ZERO)
 }

@@ -183,6 +183,9 @@ impl Desk {
         if let Action::Persist { .. } = action {
             return Some(Event::Persisted { result: Ok(()) });
         }
+        if let Action::Record(entry) = action {
+            return Some(Event::Recorded { number: entry.facts.number, result: Ok(()) });
+        }
         if let Action::Spawn(order) = action {
             let process = Process { pid: 100 + u32::try_from(self.spawned.len()).unwrap_or(0), started: 1 };
             return Some(Event::Spawned { worker: order.worker, result: Ok(process) });

@@ -2,6 +2,7 @@
 
 pub(crate) mod claims;
 pub(crate) mod diag;
+pub(crate) mod history;
 pub(crate) mod holder;
 pub(crate) mod identity;
 pub(crate) mod keeping;

@@ -9,6 +9,7 @@ use nodesockd_core::backend::Backend;
 use nodesockd_core::config::{Config, DevAddress, Problem, SocketPattern, Symlinks};
 use nodesockd_core::env_file::EnvFile;
 use nodesockd_core::event::{CpuTime, Event, Failure, Memory, Queue, Vitals};
+use nodesockd_core::history;
 use nodesockd_core::id::{ConnId, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
 use nodesockd_core::release::{Release, ReleaseLink};
@@ -103,6 +104,10 @@ impl Backend for World {
 
     fn persist(&mut self, entry: Option<&Entry>) -> Result<(), Failure> {
         World::persist(self, entry)
+    }
+
+    fn record(&mut self, entry: &history::Entry) -> Result<(), Failure> {
+        World::record(self, entry)
     }
 
     fn sweep(&mut self, pattern: &SocketPattern) -> Result<u32, Failure> {

@@ -186,6 +186,9 @@ impl World {
             self.state_is_back();
         }
         self.state = entry.cloned().and_then(|entry| State::after(self.state.take(), entry));
+        if let Some(state) = &self.state {
+            self.history.promises(&state.history);
+        }
         Ok(())
     }
 

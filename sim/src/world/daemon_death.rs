@@ -198,7 +198,11 @@ impl World {
                 self.after(moment, Happening::Worker(worker, WorkerStep::Dial));
             }
         }
-        Leftovers { state: self.state.clone(), survivors, links, command: self.commands.left() }
+        if self.state.is_none() || self.deaths.stale {
+            self.history.forgets();
+        }
+        let (state, command, history) = (self.state.clone(), self.commands.left(), self.history());
+        Leftovers { state, survivors, links, command, history }
     }
 
     /// Names of a `socketFile` that the state file could not say are nobody's to find.

@@ -9,6 +9,7 @@ mod commands;
 mod daemon_death;
 mod files;
 mod health;
+mod history;
 mod leadership;
 mod manager;
 mod memory;
@@ -43,6 +44,7 @@ use self::clients::Clients;
 use self::commands::Commands;
 use self::daemon_death::Deaths;
 use self::files::Files;
+use self::history::HistoryFile;
 use self::leadership::Watched;
 use self::manager::Manager;
 use self::network::Nginx;
@@ -81,6 +83,7 @@ pub(crate) struct World {
     removals: Removals,
     /// What the state file holds.
     state: Option<State>,
+    history: HistoryFile,
     deaths: Deaths,
     manager: Manager,
     pub upgrades: Upgrades,
@@ -122,6 +125,7 @@ impl World {
             files: Files::left(&scenario.leftovers, &config.socket_file),
             removals: Removals::default(),
             state: None,
+            history: HistoryFile::default(),
             deaths: Deaths::default(),
             manager: Manager::default(),
             upgrades: Upgrades::default(),

@@ -413,6 +413,7 @@ impl SmallWorld {
                 self.state = entry.and_then(|entry| State::after(self.state.take(), entry));
                 Some(Event::Persisted { result: Ok(()) })
             }
+            Action::Record(entry) => Some(Event::Recorded { number: entry.facts.number, result: Ok(()) }),
             Action::LoadConfig => Some(Event::ConfigLoaded { result: Ok(Box::new(config())) }),
             Action::ReopenLogs => Some(Event::LogsReopened { result: Ok(()) }),
             Action::Preflight { .. } | Action::Freeze | Action::Thaw | Action::HandOff { .. } => {
@@ -537,6 +538,7 @@ impl SmallWorld {
             survivors: survivors.collect(),
             links: links.collect(),
             command: None,
+            history: Vec::new(),
         };
         // Links to nobody are swept.
         self.links.retain(|_, socket| self.processes.iter().any(|its| pattern.socket(its.id) == *socket));

@@ -13,6 +13,7 @@ use nodesockd_core::config::{
 use nodesockd_core::driver::{Driver, Step};
 use nodesockd_core::env_file::EnvFile;
 use nodesockd_core::event::{CpuTime, ExitStatus, Failure, Memory, Queue, Vitals};
+use nodesockd_core::history;
 use nodesockd_core::id::{BootId, ConnId, Peer, Process, RequestRef, WorkerId};
 use nodesockd_core::notice::Notice;
 use nodesockd_core::release::{Release, ReleaseLink};
@@ -209,6 +210,10 @@ impl Backend for Crew {
     }
 
     fn persist(&mut self, _entry: Option<&Entry>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn record(&mut self, _entry: &history::Entry) -> Result<(), Failure> {
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! Taking the operation in progress from phase to phase.
 
+use crate::history::Outcome;
 use crate::id::WorkerId;
 use crate::supervisor::pool::{Pool, checks};
 
@@ -29,7 +30,7 @@ pub(in crate::supervisor) fn advance(pool: &mut Pool, operations: &mut Operation
             Phase::Starting(rollout) => {
                 let swap = replace::swap(pool, &rollout);
                 let phase = Phase::Swapping(rollout, swap);
-                operations.enter(&mut pool.requests, kind, requesters, phase);
+                operations.enter(pool, kind, requesters, phase);
             }
             Phase::Swapping(rollout, swap) if swap.failure().is_none() => {
                 let rest = replace::commit(pool, operations, kind, requesters, rollout);
@@ -39,7 +40,7 @@ pub(in crate::supervisor) fn advance(pool: &mut Pool, operations: &mut Operation
             Phase::Swapping(rollout, swap) => {
                 let swap = replace::swap_back(pool, &rollout, swap);
                 let phase = Phase::Reverting(rollout, swap);
-                operations.enter(&mut pool.requests, kind, requesters, phase);
+                operations.enter(pool, kind, requesters, phase);
             }
             Phase::Reverting(rollout, swap) => {
                 let failure = swap.into_failure();
@@ -73,6 +74,7 @@ pub(in crate::supervisor) fn advance(pool: &mut Pool, operations: &mut Operation
             }
             Phase::Retiring { .. } => {
                 tracing::info!("{} is complete", kind.words());
+                pool.ended(Outcome::Done, None);
                 requesters.into_iter().for_each(|requester| done(pool, requester));
                 begin::next(pool, operations);
             }
@@ -80,7 +82,7 @@ pub(in crate::supervisor) fn advance(pool: &mut Pool, operations: &mut Operation
             | Phase::Locating(_)
             | Phase::Upgrading { .. }
             | Phase::Migrating) => {
-                return operations.enter(&mut pool.requests, kind, requesters, phase);
+                return operations.enter(pool, kind, requesters, phase);
             }
         }
     }

@@ -1,7 +1,8 @@
 //! How a deploy with a migration ends that has failed after its workers had taken over, and a suspension that cannot be ended.
 
+use crate::history::Outcome;
 use crate::supervisor::pool::Pool;
-use crate::wire::{Body, Code, FailedWorker, Reply};
+use crate::wire::{Body, FailedWorker, Reply};
 
 use super::deployment::Migration;
 use super::{DECIDE, Operations, Requester, reply_to_all};
@@ -18,7 +19,7 @@ pub(super) fn went_back(
     let first = format!("rolled back: {reason}; the old release serves again");
     let failed = failed(operations);
     let errors = std::iter::once(first).chain(errors).collect();
-    fail(pool, operations, requesters, Reply::failed(Some(Code::RolledBack), errors), failed);
+    fail(pool, operations, requesters, (Outcome::RolledBack, errors), failed);
 }
 
 /// The deploy could neither be finished nor undone. If the app is suspended, it waits for a person.
@@ -33,7 +34,7 @@ pub(super) fn stuck(pool: &mut Pool, operations: &mut Operations, requesters: Ve
         operations.waiting = Some(words.clone());
     }
     let failed = failed(operations);
-    fail(pool, operations, requesters, Reply::failed(Some(Code::NotRolledBack), vec![words]), failed);
+    fail(pool, operations, requesters, (Outcome::NotRolledBack, vec![words]), failed);
 }
 
 /// Nothing can be undone: the new release serves on. `failed`: the worker that is the reason.
@@ -48,7 +49,7 @@ pub(super) fn goes_on(
         "the deploy failed, and cannot go back because the old workers are gone: {reason}; the new release serves on"
     );
     tracing::warn!("{words}");
-    fail(pool, operations, requesters, Reply::failed(Some(Code::NotRolledBack), vec![words]), failed);
+    fail(pool, operations, requesters, (Outcome::NotRolledBack, vec![words]), failed);
 }
 
 fn reason(operations: &Operations) -> String {
@@ -64,10 +65,12 @@ fn fail(
     pool: &mut Pool,
     operations: &mut Operations,
     requesters: Vec<Requester>,
-    reply: Reply,
+    (outcome, errors): (Outcome, Vec<String>),
     failed: Option<FailedWorker>,
 ) {
     operations.deployment = None;
+    pool.ended(outcome, Some(&errors.join("; ")));
+    let reply = Reply::failed(outcome.code(), errors);
     let reply = Reply { body: failed.map(|failed| Body::Failed(vec![failed])), ..reply };
     operations.last_deploy = Some(reply.clone());
     reply_to_all(pool, requesters, &reply);
@@ -83,5 +86,6 @@ pub(super) fn stays_suspended(pool: &mut Pool, operations: &mut Operations, erro
         errors.join("; ")
     );
     tracing::warn!("{words}");
+    pool.ended(Outcome::NotRolledBack, Some(&words));
     operations.waiting = Some(words);
 }

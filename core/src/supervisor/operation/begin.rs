@@ -7,6 +7,7 @@ use crate::action::Action;
 use crate::config::{Config, MAX_WORKERS, Problem};
 use crate::expiry::Expiry;
 use crate::handoff::Fixed;
+use crate::history::{Cause, Outcome};
 use crate::id::{RequestRef, SlotIndex, WorkerId};
 use crate::supervisor::goal::{Desired, Life, Suspension};
 use crate::supervisor::pool::{Pool, retire, surplus};
@@ -220,8 +221,12 @@ pub(in crate::supervisor) fn refuse_while_busy(
 
 /// Reads the configuration again, for somebody or because of a signal.
 pub(in crate::supervisor) fn reload(pool: &mut Pool, operations: &mut Operations, to: Option<RequestRef>) {
+    let by_signal = to.is_none();
     let requester = |to| Requester::new(to, &StartOptions::default());
     load(pool, operations, Kind::Reload, to.map(requester).into_iter().collect(), None);
+    if by_signal {
+        pool.ledger.signalled("SIGHUP");
+    }
 }
 
 fn load(
@@ -231,7 +236,7 @@ fn load(
     requesters: Vec<Requester>,
     options: Option<StartOptions>,
 ) {
-    operations.enter(&mut pool.requests, kind, requesters, Phase::Loading { options });
+    operations.enter(pool, kind, requesters, Phase::Loading { options });
     pool.effects.order(Action::LoadConfig);
 }
 
@@ -272,7 +277,9 @@ pub(in crate::supervisor) fn config_loaded(
         },
         Err(problems) => problems.iter().map(ToString::to_string).collect(),
     };
-    tracing::warn!("the configuration in force stays: {}", problems.join("; "));
+    let words = problems.join("; ");
+    tracing::warn!("the configuration in force stays: {words}");
+    pool.ended(Outcome::Failed, Some(&words));
     reply_to_all(pool, requesters, &Reply::failed(Some(Code::InvalidConfig), problems));
     next(pool, operations);
 }
@@ -340,7 +347,12 @@ pub(in crate::supervisor) fn stop(pool: &mut Pool, operations: &mut Operations, 
 }
 
 /// Ends the daemon. SIGINT twice (`interrupt`) ends its workers the hard way.
-pub(in crate::supervisor) fn quit(pool: &mut Pool, operations: &mut Operations, interrupt: bool) {
+pub(in crate::supervisor) fn quit(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    interrupt: bool,
+    cause: Cause,
+) {
     match pool.life {
         Life::Serving => {
             tracing::info!("quitting: {} workers have to finish first", pool.workers.len());
@@ -350,6 +362,7 @@ pub(in crate::supervisor) fn quit(pool: &mut Pool, operations: &mut Operations, 
             }
             pool.life = Life::Quitting { interrupted: interrupt };
             retire_everything(pool, operations, Kind::Quit, Vec::new());
+            pool.ledger.caused_by(cause);
         }
         Life::Quitting { interrupted: true } if interrupt => {
             tracing::warn!("interrupted again: killing all workers");
@@ -374,7 +387,7 @@ pub(in crate::supervisor) fn refuse_quitting(pool: &mut Pool, to: &RequestRef) {
 fn retire_everything(pool: &mut Pool, operations: &mut Operations, kind: Kind, requesters: Vec<Requester>) {
     let alive = |(id, worker): (WorkerId, &Worker)| (!worker.is_gone()).then_some(id);
     let leaving = pool.workers.iter().filter_map(alive).collect();
-    operations.enter(&mut pool.requests, kind, requesters, Phase::Retiring { leaving });
+    operations.enter(pool, kind, requesters, Phase::Retiring { leaving });
     surplus::retire_all_surplus(pool);
 }
 
@@ -403,6 +416,7 @@ fn preempt(pool: &mut Pool, operations: &mut Operations, kind: Kind) {
     release_link::undo(pool, operations);
     let words = format!("{} was ended by {}", operation.kind.words(), kind.words());
     let words = migrated.map_or_else(|| words.clone(), |migrated| format!("{words}, {migrated}"));
+    pool.ended(Outcome::CalledOff, Some(&words));
     if operation.kind == Kind::Deploy {
         operations.last_deploy = Some(Reply::failed(Some(Code::Busy), vec![words.clone()]));
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::handoff::{QueuedRecord, RequesterRecord, RestartRecord, RetirementRecord};
+use crate::history::Cause;
 use crate::id::{Peer, Process, RequestRef, WorkerId};
 use crate::release::ReleaseLink;
 use crate::state::{BatchesRecord, DeployRecord};
@@ -138,16 +139,16 @@ impl Operations {
         self.current.as_ref().is_some_and(|operation| operation.kind == kind)
     }
 
-    /// This operation is in progress now, in this phase.
-    pub(super) fn enter(
-        &mut self,
-        requests: &mut Requests,
-        kind: Kind,
-        requesters: Vec<Requester>,
-        phase: Phase,
-    ) {
+    /// This operation is in progress now, in this phase. If none was, it begins.
+    pub(super) fn enter(&mut self, pool: &mut Pool, kind: Kind, requesters: Vec<Requester>, phase: Phase) {
+        let by = requesters.first().and_then(|requester| pool.requests.asker(&requester.to)).cloned();
+        if pool.ledger.underway().is_none() {
+            pool.suspension_watch.forget_held();
+        }
+        let now = pool.now();
+        pool.ledger.begin(now, kind.what(), Cause { by, signal: None });
         let audience = audience(&requesters);
-        requests.tell_progress_to(match &phase {
+        pool.requests.tell_progress_to(match &phase {
             Phase::Starting(_) | Phase::Swapping(..) | Phase::Reverting(..) | Phase::Between(..) => {
                 Audience::OfNewWorkers(audience)
             }

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use crate::action::Action;
 use crate::config::Listen;
 use crate::event::Failure;
+use crate::history::Outcome;
 use crate::id::{RequestRef, WorkerId};
 use crate::release::{Release, ReleaseLink};
 use crate::supervisor::goal::Desired;
@@ -97,7 +98,8 @@ pub(in crate::supervisor) fn begin(
         return locate::begin(pool, operations, Kind::Deploy, requesters, plan);
     };
     let named = Release::named_by(&plan.config);
-    operations.enter(&mut pool.requests, Kind::Deploy, requesters, Phase::Locating(Box::new(plan)));
+    operations.enter(pool, Kind::Deploy, requesters, Phase::Locating(Box::new(plan)));
+    pool.ledger.concerns(folder.to_string_lossy().into_owned());
     pool.effects.order(Action::FindReleaseLink { named, folder });
 }
 
@@ -156,6 +158,7 @@ fn refuse(pool: &mut Pool, operations: &mut Operations, words: String) -> Progre
     operations.deployment = None;
     if let Some(Operation { requesters, .. }) = operations.take(&mut pool.requests) {
         tracing::warn!("a deploy was refused: {words}");
+        pool.ended(Outcome::Refused, Some(&words));
         let reply = Reply::failed(Some(Code::Usage), vec![words]);
         operations.last_deploy = Some(reply.clone());
         reply_to_all(pool, requesters, &reply);
@@ -193,6 +196,7 @@ pub(super) fn confirm(
     let leaving: BTreeSet<WorkerId> = pool.workers.iter().filter_map(leaves).collect();
     operations.deployment = None;
     operations.last_deploy = Some(Reply::done(None));
+    pool.ended(Outcome::Done, None);
     retirement::begin(pool, &mut operations.retirements, kind, requesters, leaving);
 }
 
@@ -244,7 +248,7 @@ pub(in crate::supervisor) fn worker_failed(
         let pending = roll_back(pool, &watch);
         let Watch { new, earlier, .. } = watch;
         let rollback = Rollback { new, pending, failed, errors: Vec::new(), earlier };
-        operations.enter(&mut pool.requests, kind, requesters, Phase::RollingBack(rollback));
+        operations.enter(pool, kind, requesters, Phase::RollingBack(rollback));
         tell_all(pool, operations, &DeployNews::new(DeployStep::RollingBack).because(reason));
     }
     Progress::GoesOn
@@ -268,7 +272,9 @@ pub(super) fn rolled_back(
     let Rollback { failed, errors, .. } = rollback;
     let words = format!("rolled back: {}", describe_in_place(&failed));
     tracing::warn!("a deploy was {words}; the workers of generation {} serve", pool.generation.number);
-    let mut reply = Reply::failed(Some(Code::RolledBack), std::iter::once(words).chain(errors).collect());
+    let errors: Vec<String> = std::iter::once(words).chain(errors).collect();
+    pool.ended(Outcome::RolledBack, Some(&errors.join("; ")));
+    let mut reply = Reply::failed(Some(Code::RolledBack), errors);
     reply.body = Some(Body::Failed(vec![failed]));
     operations.last_deploy = Some(reply.clone());
     reply_to_all(pool, requesters, &reply);
@@ -283,9 +289,9 @@ pub(in crate::supervisor) fn attach(
     progress: bool,
 ) {
     if !operations.is(Kind::Deploy) {
-        let none = "no deploy is in progress, and none has ended since the daemon started";
+        let none = "no deploy is in progress, and the history knows of none that has ended";
         let waits = operations.standing().map(|words| Reply::failed(Some(Code::NotRolledBack), vec![words]));
-        let reply = waits.or_else(|| operations.last_deploy.clone());
+        let reply = waits.or_else(|| operations.last_deploy.clone()).or_else(|| pool.ledger.last_deploy());
         let reply = reply.unwrap_or_else(|| Reply::failed(Some(Code::Usage), vec![none.into()]));
         return last_lines::reply(pool, &to, reply);
     }
@@ -295,6 +301,6 @@ pub(in crate::supervisor) fn attach(
     }
     if let Some(Operation { kind, mut requesters, phase }) = operations.take(&mut pool.requests) {
         requesters.push(Requester::new(to, &StartOptions { progress, ..StartOptions::default() }));
-        operations.enter(&mut pool.requests, kind, requesters, phase);
+        operations.enter(pool, kind, requesters, phase);
     }
 }

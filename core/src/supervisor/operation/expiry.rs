@@ -26,7 +26,7 @@ pub(in crate::supervisor) fn expire(pool: &mut Pool, operations: &mut Operations
     match expiry.then {
         Ending::Resume => {
             let confirmations = resume::lift(pool);
-            operations.enter(&mut pool.requests, Kind::Resume, Vec::new(), Phase::Resuming(confirmations));
+            operations.enter(pool, Kind::Resume, Vec::new(), Phase::Resuming(confirmations));
         }
         Ending::Rollback => {
             let Desired { slots, standby, .. } = pool.desired;

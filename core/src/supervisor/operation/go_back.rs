@@ -1,6 +1,7 @@
 //! The way back of an operation that replaces workers in batches: the former generation is in force again, and workers of
 //! it are started, batch by batch.
 
+use crate::history::Outcome;
 use crate::supervisor::pool::{Pool, retire};
 use crate::supervisor::worker::Worker;
 use crate::wire::{BatchStatus, Body, Code, DeployNews, DeployStep, Reply};
@@ -99,7 +100,7 @@ pub(super) fn between(
     for worker in leaving.workers.iter().filter(|_| !audience.is_empty()) {
         pool.requests.watch(*worker, &audience);
     }
-    operations.enter(&mut pool.requests, kind, requesters, Phase::Between(rollout, leaving));
+    operations.enter(pool, kind, requesters, Phase::Between(rollout, leaving));
 }
 
 /// Workers of the former generation cannot be started either: those that serve are called broken, so that they are replaced
@@ -148,6 +149,8 @@ pub(super) fn answer(
         tracing::warn!("{what} was {}", words.join("; "));
         Code::NotRolledBack
     };
+    let outcome = if code == Code::RolledBack { Outcome::RolledBack } else { Outcome::NotRolledBack };
+    pool.ended(outcome, Some(&words.join("; ")));
     let mut reply = Reply::failed(Some(code), words);
     reply.body = (!failed.is_empty()).then_some(Body::Failed(failed));
     operations.deployment = None;

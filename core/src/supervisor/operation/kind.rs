@@ -1,5 +1,7 @@
 //! Which operations there are.
 
+use crate::history::What;
+
 /// Which operation it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::supervisor) enum Kind {
@@ -38,6 +40,23 @@ impl Kind {
             Self::Resume => "a resume",
             Self::Stop => "a stop",
             Self::Quit => "the daemon's own end",
+        }
+    }
+
+    /// In the history.
+    pub fn what(self) -> What {
+        match self {
+            Self::Start => What::Start,
+            Self::Restart => What::Restart,
+            Self::Deploy => What::Deploy,
+            Self::SetWorkers => What::SetWorkers,
+            Self::SetStandby => What::SetStandby,
+            Self::Reload => What::Reload,
+            Self::Upgrade => What::Upgrade,
+            Self::Resume => What::Resume,
+            Self::Stop => What::Stop,
+            Self::Quit => What::Terminate,
+            Self::Rollback => What::Rollback,
         }
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn begin(
         let generation = pool.generation.clone();
         return roll_out(pool, operations, kind, requesters, plan, generation);
     }
-    operations.enter(&mut pool.requests, kind, requesters, Phase::Locating(Box::new(plan)));
+    operations.enter(pool, kind, requesters, Phase::Locating(Box::new(plan)));
     look_up(pool, operations);
 }
 

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use crate::action::Action;
 use crate::event::{ExitStatus, Failure};
+use crate::history::Outcome;
 use crate::id::{Process, WorkerId};
 use crate::supervisor::goal::Desired;
 use crate::supervisor::pool::{Pool, last_lines};
@@ -78,7 +79,7 @@ fn run(pool: &mut Pool, operations: &mut Operations, requesters: Vec<Requester>,
     let news = DeployNews::new(step).of(&order.cwd).by(&escape(&command, LINE));
     operations.command = Some(Command::ordered(errand, migration.limit));
     tell(pool, &requesters, &news);
-    operations.enter(&mut pool.requests, Kind::Deploy, requesters, Phase::Migrating);
+    operations.enter(pool, Kind::Deploy, requesters, Phase::Migrating);
     pool.effects.order(Action::RunCommand(Box::new(order)));
 }
 
@@ -257,7 +258,7 @@ fn return_to_old(pool: &mut Pool, operations: &mut Operations, requesters: Vec<R
 /// Whoever is suspended begins, and has to confirm that.
 fn resume_all(pool: &mut Pool, operations: &mut Operations, requesters: Vec<Requester>) {
     let confirmations = resume::lift(pool);
-    operations.enter(&mut pool.requests, Kind::Deploy, requesters, Phase::Resuming(confirmations));
+    operations.enter(pool, Kind::Deploy, requesters, Phase::Resuming(confirmations));
 }
 
 /// All workers that were resumed have confirmed that, or will not.
@@ -280,6 +281,7 @@ pub(super) fn resumed(
     let Some(time) = operations.watch_time() else {
         operations.deployment = None;
         operations.last_deploy = Some(Reply::done(None));
+        pool.ended(Outcome::Done, None);
         tracing::info!("a deploy is complete");
         requesters.into_iter().for_each(|requester| done(pool, requester));
         return Progress::Ended;
@@ -289,7 +291,7 @@ pub(super) fn resumed(
     let new: BTreeSet<WorkerId> = pool.workers.iter().filter_map(holds).collect();
     let (kept, former, until) = (BTreeSet::new(), pool.generation.clone(), pool.now() + time);
     let watch = Watch { new, kept, former, until, earlier: None };
-    operations.enter(&mut pool.requests, Kind::Deploy, requesters, Phase::Watching(watch));
+    operations.enter(pool, Kind::Deploy, requesters, Phase::Watching(watch));
     Progress::GoesOn
 }
 

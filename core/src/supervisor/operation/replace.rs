@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::history::Outcome;
 use crate::id::{SlotIndex, WorkerId};
 use crate::supervisor::generation::Generation;
 use crate::supervisor::pool::{Pool, boot, last_lines, links, retire, sockets, surplus};
@@ -33,6 +34,9 @@ pub(super) fn roll_out(
     generation: Generation,
 ) {
     operations.set_note(None);
+    if generation != pool.generation {
+        pool.ledger.brings_up(&generation);
+    }
     let Plan { places, suspended, attempts, replaces, batch, desired, config } = plan;
     tracing::info!(
         "{} begins: {} new workers{}",
@@ -88,7 +92,7 @@ fn start(
     (places, attempts): (Vec<Place>, u32),
 ) {
     // In place before the first worker is ordered, so that its progress finds the requesters.
-    operations.enter(&mut pool.requests, kind, requesters, Phase::Starting(rollout));
+    operations.enter(pool, kind, requesters, Phase::Starting(rollout));
     for place in places {
         order(pool, operations, place, attempts);
     }
@@ -318,19 +322,22 @@ pub(in crate::supervisor) fn commit(
             rollout.batches.as_ref().map_or(before.generation, |batches| batches.former.generation.clone());
         let earlier = rollout.batches.map(|batches| Earlier { workers: earlier(pool, &new), batches });
         let watch = Watch { new, kept, former, until: pool.now() + time, earlier };
-        operations.enter(&mut pool.requests, kind, requesters, Phase::Watching(watch));
+        operations.enter(pool, kind, requesters, Phase::Watching(watch));
         return Progress::GoesOn;
     }
     let leaving: BTreeSet<WorkerId> = others.into_iter().filter(|id| leaves(pool, *id)).collect();
     if suspended {
-        operations.enter(&mut pool.requests, kind, requesters, Phase::Retiring { leaving });
+        operations.enter(pool, kind, requesters, Phase::Retiring { leaving });
         return Progress::GoesOn;
     }
     let mut requesters = requesters;
     if operations.migration().is_some() {
         answer::went_back(pool, operations, std::mem::take(&mut requesters), Vec::new());
-    } else if operations.deployment.take().is_some() {
-        operations.last_deploy = Some(Reply::done(None));
+    } else {
+        pool.ended(Outcome::Done, None);
+        if operations.deployment.take().is_some() {
+            operations.last_deploy = Some(Reply::done(None));
+        }
     }
     retirement::begin(pool, &mut operations.retirements, kind, requesters, leaving);
     Progress::Ended
@@ -403,7 +410,9 @@ pub(in crate::supervisor) fn abandon(
         return Progress::Ended;
     }
     release_link::undo(pool, operations);
-    tracing::warn!("{} failed, nothing has changed: {}", kind.words(), errors.join("; "));
+    let words = errors.join("; ");
+    tracing::warn!("{} failed, nothing has changed: {words}", kind.words());
+    pool.ended(Outcome::Failed, Some(&words));
     let mut reply = Reply::failed(Some(Code::StartFailed), errors);
     reply.body = (!rollout.failed.is_empty()).then_some(Body::Failed(rollout.failed));
     if kind == Kind::Deploy {

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeSet;
 
+use crate::history::Outcome;
 use crate::id::{RequestRef, WorkerId};
-use crate::supervisor::pool::{Pool, links};
+use crate::supervisor::pool::{Pool, links, suspension};
 use crate::supervisor::worker::Worker;
 use crate::wire::{Body, Code, Reply, StartOptions};
 
@@ -24,11 +25,12 @@ pub(in crate::supervisor) fn resume(pool: &mut Pool, operations: &mut Operations
         return;
     }
     let confirmations = lift(pool);
-    operations.enter(&mut pool.requests, Kind::Resume, vec![requester], Phase::Resuming(confirmations));
+    operations.enter(pool, Kind::Resume, vec![requester], Phase::Resuming(confirmations));
 }
 
 /// Ends the suspension: workers in slots are told. Returns whose word has to be waited for.
 pub(super) fn lift(pool: &mut Pool) -> Confirmations {
+    suspension::count_last(pool);
     pool.desired.suspension = None;
     let owners = pool.suspended_owners();
     for owner in owners.iter().filter(|_| !defect!(ResumeTellsNobody)) {
@@ -46,10 +48,13 @@ pub(in crate::supervisor) fn answer(pool: &mut Pool, requesters: Vec<Requester>,
     let waiting: Vec<String> = complaints(pool, end).into_iter().map(|(_, words)| words).collect();
     let reply = if waiting.is_empty() || defect!(ResumeNotConfirmed) {
         tracing::info!("the app is resumed");
+        pool.ended(Outcome::Done, None);
         let body = Body::Resumed { pid: pool.daemon.pid, unconfirmed: end.unconfirmed.clone() };
         Reply::done(Some(body))
     } else {
-        tracing::warn!("the app is resumed, but {}", waiting.join("; "));
+        let words = waiting.join("; ");
+        tracing::warn!("the app is resumed, but {words}");
+        pool.ended(Outcome::Failed, Some(&words));
         Reply::failed(Some(Code::TimeOut), waiting)
     };
     super::reply_to_all(pool, requesters, &reply);

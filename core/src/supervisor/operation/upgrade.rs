@@ -16,6 +16,7 @@ use std::time::Duration;
 use crate::action::Action;
 use crate::config::Upgrade;
 use crate::event::Failure;
+use crate::history::Outcome;
 use crate::id::RequestRef;
 use crate::supervisor::goal::Life;
 use crate::supervisor::pool::Pool;
@@ -41,7 +42,11 @@ pub(super) fn upgrade(
         restart.map_or_else(Default::default, |(requester, options)| (vec![requester], Some(options)));
     tracing::info!("an upgrade begins: the installed program is tried");
     let phase = Phase::Upgrading { step: Step::Wanted, options };
-    operations.enter(&mut pool.requests, Kind::Upgrade, requesters, phase);
+    let by_signal = requesters.is_empty();
+    operations.enter(pool, Kind::Upgrade, requesters, phase);
+    if by_signal {
+        pool.ledger.signalled("SIGUSR2");
+    }
 }
 
 /// How far the upgrade in progress has got, if there is one.
@@ -128,6 +133,7 @@ fn refuse(pool: &mut Pool, operations: &mut Operations, reason: &str) -> Progres
     if let Some(operation) = operations.take(&mut pool.requests) {
         let words = format!("the daemon stays at version {}: {reason}", pool.daemon.version);
         tracing::warn!("{words}");
+        pool.ended(Outcome::Failed, Some(&words));
         reply_to_all(pool, operation.requesters, &Reply::failed(None, vec![words]));
     }
     Progress::Ended
@@ -137,6 +143,7 @@ fn refuse(pool: &mut Pool, operations: &mut Operations, reason: &str) -> Progres
 fn detach(pool: &mut Pool, operations: &mut Operations) {
     tracing::info!("quitting without the workers; the next daemon adopts them");
     let operation = operations.take(&mut pool.requests);
+    pool.ended(Outcome::Done, Some("the workers were left to the daemon that follows"));
     for Requester { to, .. } in operation.into_iter().flat_map(|operation| operation.requesters) {
         let body = Body::Daemon { pid: pool.daemon.pid, upgrading: true, upgraded_from: None };
         pool.requests.reply(&mut pool.effects, &to, Reply::done(Some(body)));

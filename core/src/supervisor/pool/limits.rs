@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::action::Action;
 use crate::event::{Failure, Memory};
+use crate::history::What;
 use crate::id::WorkerId;
 use crate::supervisor::worker::limits::Looks;
 use crate::supervisor::worker::{Place, Role, Worker};
@@ -89,6 +90,7 @@ pub(in crate::supervisor) fn replace_next(pool: &mut Pool, calm: bool) {
         Some(Role::Joining(_) | Role::Kept(_) | Role::Retired { .. }) | None => return,
     };
     tracing::info!(worker = %id.short(), "worker is replaced: {reason}");
+    pool.note(id, What::Limit, &reason);
     pool.over_limit.leaving = Some(id);
     let now = pool.now();
     match place {

@@ -43,6 +43,7 @@ use std::time::Duration;
 
 use crate::action::Action;
 use crate::config::{Config, SocketPattern};
+use crate::history::{Outcome, What};
 use crate::id::{Ids, SlotIndex, WorkerId};
 use crate::release::Release;
 use crate::time::Time;
@@ -54,6 +55,7 @@ use super::effects::Effects;
 use super::generation::Generation;
 use super::goal::{Desired, Life};
 use super::leadership::Leadership;
+use super::ledger::Ledger;
 use super::listener::Listeners;
 use super::pace::Pace;
 use super::requests::Requests;
@@ -101,6 +103,8 @@ pub(super) struct Pool {
     /// What is done about a suspension while it lasts.
     pub suspension_watch: SuspensionWatch,
     pub leadership: Leadership,
+    /// The entries of the history.
+    pub ledger: Ledger,
     /// What the passes have seen to already.
     pub settled: Settled,
 }
@@ -136,6 +140,7 @@ impl Pool {
             over_limit: OverLimit::default(),
             suspension_watch: SuspensionWatch::default(),
             leadership: Leadership::default(),
+            ledger: Ledger::default(),
             settled: Settled::default(),
         }
     }
@@ -205,6 +210,18 @@ impl Pool {
             let (named, env_files) = (Release::named_by(&self.config), self.config.env_files.clone());
             self.effects.order(Action::CheckRelease { pinned, named, env_files });
         }
+    }
+
+    /// The operation in progress has ended.
+    pub fn ended(&mut self, outcome: Outcome, reason: Option<&str>) {
+        let held = self.suspension_watch.take_held(self.desired.is_suspended());
+        self.ledger.end(self.effects.now(), outcome, held, reason);
+    }
+
+    /// Something has happened to the worker that belongs into the history.
+    pub fn note(&mut self, id: WorkerId, what: What, reason: &str) {
+        let slot = self.workers.get(id).and_then(Worker::slot);
+        self.ledger.note(self.effects.now(), what, slot, &format!("worker {}: {reason}", id.short()));
     }
 
     /// Tells a worker something.

@@ -10,13 +10,13 @@ use crate::supervisor::worker::Worker;
 use crate::wire::SuspensionStatus;
 
 use super::Pool;
-use super::suspension_watch::{SuspensionWatch, Waiting};
+use super::suspension_watch::Waiting;
 
 /// Begins, goes on with or ends the watch over a suspension. `in_progress`: what may end it by itself, in words.
 pub(in crate::supervisor) fn follow(pool: &mut Pool, in_progress: Option<&str>) {
     let (now, warning) = (pool.now(), pool.config.options.suspend_warning);
     let Some(suspension) = pool.desired.suspension.as_ref().filter(|_| pool.is_serving()) else {
-        pool.suspension_watch = SuspensionWatch::default();
+        pool.suspension_watch.is_over();
         return;
     };
     let ends = match (in_progress, suspension.ends, suspension.expiry) {
@@ -56,6 +56,13 @@ fn say(pool: &Pool, suspension: &Suspension, in_progress: Option<&str>) {
     );
 }
 
+/// The suspension is about to end: what waits is counted once more, for the history.
+pub(in crate::supervisor) fn count_last(pool: &mut Pool) {
+    let owners = pool.suspended_owners();
+    pool.suspension_watch.expects(&owners);
+    count(pool);
+}
+
 /// Asks the kernel how much waits for each suspended worker that serves a slot.
 fn count(pool: &mut Pool) {
     let owners = pool.suspended_owners();
@@ -85,15 +92,19 @@ pub(in crate::supervisor) fn counted(pool: &mut Pool, id: WorkerId, queue: &Queu
     }
 }
 
-/// A suspended worker said how many requests it holds.
+/// A suspended worker said how many requests it holds; one that was resumed, how many it held.
 pub(in crate::supervisor) fn holds(pool: &mut Pool, id: WorkerId, held: u32) {
+    let lasts = pool.desired.is_suspended();
     if let Some(waiting) = waiting(pool, id) {
-        waiting.held = held;
+        waiting.held = if lasts { held } else { held.max(waiting.held) };
     }
 }
 
-/// What waits for the worker, if it is suspended and serves a slot.
+/// What waits for the worker, if it is suspended and serves a slot; or what waited when the suspension ended.
 fn waiting(pool: &mut Pool, id: WorkerId) -> Option<&mut Waiting> {
+    if !pool.desired.is_suspended() {
+        return pool.suspension_watch.released_mut(id);
+    }
     let suspended = pool.workers.get(id).is_some_and(Worker::is_suspended) && pool.owns_its_slot(id);
     suspended.then(|| pool.suspension_watch.waiting_mut(id)).flatten()
 }

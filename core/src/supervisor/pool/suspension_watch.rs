@@ -23,6 +23,8 @@ pub(in crate::supervisor) struct SuspensionWatch {
     ends: Option<Time>,
     /// What waits for each suspended worker that serves a slot.
     waiting: BTreeMap<WorkerId, Waiting>,
+    /// The suspension has ended, and nobody has asked yet what had waited.
+    ended: bool,
 }
 
 /// What waits for a suspended worker.
@@ -43,9 +45,46 @@ impl SuspensionWatch {
         if self.since != Some(since) {
             let left = warning.saturating_sub(now.since(since));
             let say_at = (!warning.is_zero()).then(|| now + left);
-            *self = Self { since: Some(since), count_at: Some(now), say_at, ends, waiting: BTreeMap::new() };
+            let waiting = BTreeMap::new();
+            *self = Self { since: Some(since), count_at: Some(now), say_at, ends, waiting, ended: false };
         }
         self.ends = ends;
+    }
+
+    /// The app is not suspended, or not any more.
+    pub(super) fn is_over(&mut self) {
+        self.ended |= self.since.is_some();
+        (self.since, self.count_at, self.say_at, self.ends) = (None, None, None, None);
+    }
+
+    /// How many requests waited when the suspension ended, if one has ended since this was asked last. `suspended`: the app is.
+    pub fn take_held(&mut self, suspended: bool) -> Option<u32> {
+        if !suspended {
+            self.is_over();
+        }
+        let held = self.ended.then(|| self.total());
+        if self.ended {
+            self.ended = false;
+            self.waiting.clear();
+        }
+        held
+    }
+
+    /// Whoever may have wanted to know what had waited does not any more.
+    pub fn forget_held(&mut self) {
+        self.take_held(true);
+    }
+
+    /// These are about to be counted for the last time.
+    pub(super) fn expects(&mut self, workers: &[WorkerId]) {
+        for id in workers {
+            self.waiting.entry(*id).or_default();
+        }
+    }
+
+    /// What waited for a worker when the suspension ended, if that is still to be told.
+    pub(super) fn released_mut(&mut self, id: WorkerId) -> Option<&mut Waiting> {
+        self.waiting.get_mut(&id).filter(|_| self.ended)
     }
 
     /// Whether it is time to say the suspension; then that comes again after `warning`.

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::history::What;
 use crate::id::{SlotIndex, WorkerId};
 use crate::supervisor::slot::table::Service;
 use crate::supervisor::worker::health::Answer;
@@ -18,6 +19,9 @@ use super::{Pool, boot, health, links, neighbours, sockets};
 /// A worker that boots for a slot, as at the daemon's own start, is given this long before a standby takes the slot:
 /// the two usually come up together, and one of them would have booted in vain.
 const OWN_WORKER_FIRST: Duration = Duration::from_secs(1);
+
+/// So many failures in a row are a loop.
+const CRASH_LOOP: u32 = 5;
 
 /// What a slot needs that ought to be served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -199,15 +203,30 @@ pub(in crate::supervisor) fn worker_failed(pool: &mut Pool, place: Place, worked
     pool.check_release();
     match place {
         _ if defect!(FailuresNotCounted) => {}
-        Place::Standby => pool.standby_failures.failed(now, worked, reason),
-        Place::Slot(slot) => {
-            pool.slots.change(slot, |slot| slot.worker_failed(now, worked, reason));
+        Place::Standby => {
+            pool.standby_failures.failed(now, worked, reason);
+            note_loop(pool, None, pool.standby_failures.failures(), reason);
+        }
+        Place::Slot(index) => {
+            let failures = pool.slots.change(index, |slot| {
+                slot.worker_failed(now, worked, reason);
+                slot.worker_failures().failures()
+            });
+            note_loop(pool, Some(index), failures, reason);
             if pool.workers.holding(Place::Standby).any(|(_, worker)| worker.is_healthy()) {
                 // The standby is about to be promoted. Its own successor waits as long as one for the slot would have to:
                 // without that, an app that crashes at once would be started as fast as the machine can.
                 pool.standby_failures.failed(now, worked, reason);
             }
         }
+    }
+}
+
+/// So many workers in a row have failed: notes that this is a loop, once.
+fn note_loop(pool: &mut Pool, slot: Option<SlotIndex>, failures: u32, reason: &str) {
+    if failures == CRASH_LOOP {
+        let words = format!("{CRASH_LOOP} workers in a row have failed, the last one: {reason}");
+        pool.ledger.note(pool.effects.now(), What::CrashLoop, slot, &words);
     }
 }
 

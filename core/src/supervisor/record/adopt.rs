@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use crate::action::Action;
 use crate::config::{Companion, Config, Ready};
+use crate::history::{Outcome, What};
 use crate::id::{Process, SlotIndex};
 use crate::state::{DeployRecord, Leftovers, MigrationStage, RecordedStage, State, Survivor, WorkerRecord};
 use crate::supervisor::generation::Generation;
 use crate::supervisor::goal::{Desired, Suspension};
 use crate::supervisor::leadership::Leadership;
+use crate::supervisor::ledger::Ledger;
 use crate::supervisor::operation::command::Errand;
 use crate::supervisor::operation::{DECIDE, Operations, batch, release_link};
 use crate::supervisor::pool::{Pool, health, leadership, links, retire};
@@ -70,6 +72,25 @@ pub(in crate::supervisor) fn adopt(pool: &mut Pool, operations: &mut Operations,
         Some(state) => pool.leadership = Leadership::adopted(&state.leadership),
         None => leadership::suspect_all(pool),
     }
+    adopt_history(pool, operations, left);
+}
+
+/// What an earlier daemon had begun for the history, and this daemon's own start.
+fn adopt_history(pool: &mut Pool, operations: &Operations, left: &Leftovers) {
+    let record = left.state.as_ref().map(|state| state.history.clone()).unwrap_or_default();
+    pool.ledger = Ledger::adopted(record, &left.history);
+    if pool.ledger.underway().is_some() {
+        let words = operations.waits_for_person().or_else(|| operations.note());
+        let words = words.unwrap_or("the daemon died before it was complete").to_owned();
+        pool.ended(Outcome::Interrupted, Some(&words));
+    }
+    let (version, workers) = (&pool.daemon.version, left.survivors.len());
+    let words = match workers {
+        0 => format!("version {version}"),
+        1 => format!("version {version}; it took over 1 worker of an earlier daemon"),
+        _ => format!("version {version}; it took over {workers} workers of an earlier daemon"),
+    };
+    pool.ledger.note(pool.effects.now(), What::DaemonStart, None, &words);
 }
 
 /// What ought to be, according to the state file. Returns whether a rollout is to be finished.

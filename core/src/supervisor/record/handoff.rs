@@ -2,9 +2,11 @@
 
 use crate::config::{DevAddress, SocketPattern};
 use crate::handoff::{DesiredRecord, Fixed, Handoff, RelayRecord, RestartRecord, VERSION};
+use crate::history::Outcome;
 use crate::id::WorkerId;
 use crate::supervisor::announce::Announcements;
 use crate::supervisor::goal::{Desired, Suspension};
+use crate::supervisor::ledger::Ledger;
 use crate::supervisor::operation::{Kind, Operations, Requester, begin};
 use crate::supervisor::pace::Pace;
 use crate::supervisor::pool::{Pool, boot, health};
@@ -58,6 +60,8 @@ pub(in crate::supervisor) fn hand_off(
         retirements: operations.retirements(),
         generation: (&pool.generation).into(),
         leadership: (&pool.leadership).into(),
+        history: pool.ledger.record(),
+        last_deploy: pool.ledger.deploy_facts().cloned(),
     }
 }
 
@@ -100,6 +104,8 @@ pub(in crate::supervisor) fn take_over(
         retirements,
         generation,
         leadership,
+        history,
+        last_deploy,
     } = left;
     let patterns = socket_files.iter().filter_map(|name| SocketPattern::parse(name).ok());
     pool.former_patterns = patterns.filter(|pattern| *pattern != pool.config.socket_file).collect();
@@ -138,6 +144,14 @@ pub(in crate::supervisor) fn take_over(
     let announced = announced.filter(|_| !defect!(HandoffForgetsAnnouncements));
     if let (Some(announcements), Some(announced)) = (announcements, announced) {
         *announcements = announced.into();
+    }
+    pool.ledger = Ledger::taken_over(
+        if defect!(HandoffForgetsHistory) { Default::default() } else { history },
+        last_deploy,
+    );
+    if pool.ledger.underway().is_some() {
+        let words = format!("from {from} to {}", pool.daemon.version);
+        pool.ended(Outcome::Done, Some(&words));
     }
     boot::look_again(pool);
     health::begin_all(pool);

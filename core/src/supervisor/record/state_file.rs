@@ -166,6 +166,7 @@ fn header(pool: &Pool, operations: &Operations) -> State {
         }),
         batches: operations.batches_record().filter(|_| !defect!(StateForgetsBatches)),
         leadership: if defect!(StateForgetsLeader) { Default::default() } else { pool.leadership.record() },
+        history: pool.ledger.record(),
     }
 }
 

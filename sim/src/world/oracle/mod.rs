@@ -349,6 +349,7 @@ impl World {
             | Event::Restored { .. }
             | Event::DevServing { .. }
             | Event::Persisted { .. }
+            | Event::Recorded { .. }
             | Event::Claimed { .. }
             | Event::ConfigLoaded { .. }
             | Event::LogsReopened { .. }

@@ -26,6 +26,7 @@ impl World {
         wrong.extend(self.imbalance());
         wrong.extend(self.half_deployed());
         wrong.extend(self.oversized());
+        wrong.extend(self.unrecorded());
         wrong
     }
 
