@@ -193,7 +193,7 @@ impl App {
     /// The names of other files in `tmpDir` than those that a daemon keeps there.
     #[must_use]
     pub fn leftovers(&self) -> Vec<String> {
-        let kept = ["lock", "state", "workers"].map(|ending| format!("nodesockd.ipc.{ending}"));
+        let kept = ["lock", "state", "workers", "history"].map(|ending| format!("nodesockd.ipc.{ending}"));
         let is_kept = |name: &String| kept.contains(name) || name.ends_with(".sock.lock");
         let run = self.run();
         let names = entries(&run).filter(|(name, is_file)| *is_file && !is_kept(name));

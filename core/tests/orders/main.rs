@@ -15,6 +15,7 @@ mod expiry;
 mod handoff;
 mod health;
 mod last_lines;
+mod history;
 mod leadership;
 mod limits;
 mod log;

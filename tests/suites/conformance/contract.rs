@@ -8,6 +8,7 @@ use nodesockd_core::action::WorkerSignal::{KillGroup, Terminate};
 use nodesockd_core::backend::Backend as _;
 use nodesockd_core::config::Symlinks::{Absolute, Relative};
 use nodesockd_core::event::{ExitStatus, Queue};
+use nodesockd_core::history::{Cause, Entry as HistoryEntry, Facts, Ledger, Outcome, What};
 use nodesockd_core::id::Process;
 use nodesockd_core::state::{Changes, Entry, LeadershipRecord, State, VERSION};
 use nodesockd_core::survey::{Own, Sight};
@@ -375,6 +376,7 @@ pub async fn a_state_file_is_replaced_and_removed(stage: &mut impl Stage) {
         deploy: None,
         rollout: None,
         batches: None,
+        history: Ledger::default(),
     };
     stage.backend().persist(None).expect("nothing to remove");
     for slots in [2, 3] {
@@ -385,6 +387,19 @@ pub async fn a_state_file_is_replaced_and_removed(stage: &mut impl Stage) {
     }
     stage.backend().persist(None).expect("removed");
     stage.backend().persist(None).expect("nothing to remove");
+}
+
+pub async fn entries_are_added_to_the_history(stage: &mut impl Stage) {
+    for number in 1..4 {
+        let now = stage.backend().now();
+        let facts = Facts::of(number, What::Reload, Cause::default());
+        let facts = Facts { outcome: Some(Outcome::Done), ..facts };
+        stage.backend().record(&HistoryEntry { began: now, ended: now, facts }).expect("written");
+    }
+    let config = stage.backend().load_config().expect("a configuration");
+    let history = stage.backend().find_leftovers(&config).history;
+    let numbers: Vec<u64> = history.iter().map(|line| line.facts.number).collect();
+    assert_eq!(numbers, [1, 2, 3]);
 }
 
 pub async fn a_deadline_is_kept(stage: &mut impl Stage) {

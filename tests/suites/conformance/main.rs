@@ -43,6 +43,7 @@ clauses![
     the_kernel_knows_what_a_worker_has_used,
     a_sweep_takes_what_is_of_no_use,
     a_state_file_is_replaced_and_removed,
+    entries_are_added_to_the_history,
     a_deadline_is_kept,
     a_command_tells_what_it_writes_and_then_its_end,
     a_command_is_ended_by_signals,

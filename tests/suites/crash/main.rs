@@ -321,6 +321,76 @@ fn full_disk_costs_the_state_file_only() {
 }
 
 #[test]
+fn full_disk_costs_entries_of_the_history_only_while_it_is_full() {
+    let app = echo();
+    let _disk = match SmallDisk::on(&app.run()) {
+        Ok(disk) => disk,
+        Err(error) => return println!("skipped: this process may not mount a small disk: {error}"),
+    };
+    let daemon = app.start();
+    let ballast = app.path("run/ballast");
+    let of = format!("of={}", ballast.display());
+    Command::new("dd").args(["if=/dev/zero", "bs=1k", &of]).output().unwrap();
+    daemon.until_so("the history cannot be written", || {
+        let output = app.cli(&["reload"]);
+        assert_eq!(output.code, 0, "{output}{}", daemon.log());
+        daemon.log().contains("cannot write the history")
+    });
+    let told = daemon.log().matches("cannot write the history").count();
+    assert_eq!(told, 1, "{}", daemon.log());
+    assert_eq!(app.cli(&["restart"]).code, 0);
+    std::fs::remove_file(&ballast).unwrap();
+    daemon.until_logged("the history is written again; 0 entries are lost");
+    let whole = |app: &App| {
+        let shown = app.cli(&["history", "--json", "-n", "1000"]);
+        assert_eq!((shown.code, shown.stderr.as_str()), (0, ""), "no line is torn: {shown}");
+        shown.stdout.lines().last().is_some_and(|line| line.contains(r#""what":"restart""#))
+    };
+    daemon.until_so("the restart is there", || whole(&app));
+}
+
+/// The entries of the history: what each is about, and how it ended.
+fn history(app: &App) -> Vec<(String, String)> {
+    let shown = app.cli(&["history", "--json", "-n", "1000"]);
+    assert_eq!((shown.code, shown.stderr.as_str()), (0, ""), "{shown}");
+    let word = |line: &Value, key: &str| line[key].as_str().unwrap_or_default().to_owned();
+    let lines = shown.stdout.lines().map(|line| serde_json::from_str(line).unwrap());
+    lines.map(|line: Value| (word(&line, "what"), word(&line, "outcome"))).collect()
+}
+
+#[test]
+fn what_a_killed_daemon_had_begun_is_in_the_history_of_the_next_one() {
+    let app = echo();
+    let mut daemon = app.start();
+    app.write("app.js", "setInterval(() => {}, 1000);\n");
+    let restart = cli::spawn(&mut cli::command(app.folder(), &["restart"]));
+    daemon.until("new workers boot", |status| status.workers.len() == 4);
+    daemon.die();
+    assert_ne!(restart.finish().code, 0);
+    app.deploy("echo.js");
+    daemon.follow(app.launch());
+    let pair = |what: &str, outcome: &str| (what.to_owned(), outcome.to_owned());
+    let expected = [pair("daemon-start", ""), pair("restart", "interrupted"), pair("daemon-start", "")];
+    daemon.until_so("each is there once", || history(&app) == expected);
+    let shown = app.cli(&["history"]);
+    assert!(shown.stdout.contains("by the end of an earlier daemon"), "{shown}");
+
+    // Between two actions anywhere, an entry is written once.
+    for _ in 0..8 {
+        let reload = cli::spawn(&mut cli::command(app.folder(), &["reload"]));
+        daemon.die();
+        let _ = reload.finish();
+        daemon.follow(app.launch());
+    }
+    assert_eq!(app.cli(&["reload"]).code, 0);
+    let shown = app.cli(&["history", "--json", "-n", "1000"]);
+    let lines = shown.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let numbers: Vec<u64> = lines.map(|line| line["number"].as_u64().unwrap()).collect();
+    let all: Vec<u64> = (1..=numbers.len() as u64).collect();
+    assert_eq!(BTreeSet::from_iter(numbers.iter().copied()), BTreeSet::from_iter(all), "{numbers:?}");
+}
+
+#[test]
 fn emptied_tmp_dir_is_filled_again() {
     let app = echo();
     let mut daemon = app.start();

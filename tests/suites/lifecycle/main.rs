@@ -9,6 +9,7 @@ mod deploys;
 mod dev_server;
 mod expiring;
 mod failures;
+mod history;
 mod leader;
 mod migrating;
 mod releases;
