@@ -34,6 +34,12 @@ fn lines(desk: &Desk) -> Vec<Line> {
     entries(desk).iter().map(|entry| entry.line(|time| time.as_nanos() / 1_000_000)).collect()
 }
 
+/// Whoever is alive still ends.
+fn all_exit(desk: &mut Desk) {
+    desk.pass(Duration::from_secs(1));
+    desk.spawned.clone().into_iter().for_each(|worker| desk.exit(worker));
+}
+
 fn deploy() -> Request {
     Request::Deploy(DeployOptions { release: Some(release("2").dir), ..DeployOptions::default() })
 }
@@ -92,6 +98,7 @@ fn each_operation_has_one_entry() {
     desk.pass(Duration::from_secs(10));
     desk.ask("4", Request::Reload);
     desk.ask("5", Request::Stop);
+    all_exit(&mut desk);
     desk.ask("6", Request::Start(StartOptions::default()));
     desk.all_online();
     desk.ask("7", Request::SetStandby { count: 1 });
@@ -127,6 +134,7 @@ fn an_operation_that_is_called_off_has_its_entry_before_what_ends_it() {
     let mut desk = up("");
     desk.ask("r", restart(StartOptions::default()));
     desk.hear(Event::Signalled { signal: DaemonSignal::Terminate });
+    all_exit(&mut desk);
     assert_eq!(ends(&desk), [(What::Restart, Outcome::CalledOff), (What::Terminate, Outcome::Done)]);
     assert_eq!(last(&desk).cause.signal.as_deref(), Some("SIGTERM"));
     let quit = desk.orders.iter().position(|action| *action == Action::Quit);
@@ -173,7 +181,10 @@ fn a_deploy_says_how_it_failed() {
 fn who_waited_when_a_suspension_ended_is_counted_once_more() {
     let mut desk = up("workers = 2");
     desk.ask("r", restart(suspended()));
-    desk.all_online();
+    for nth in [2, 3] {
+        let message = FromWorker::Online { suspended: true, heartbeat: true, leads: None };
+        desk.hear(Event::Received { worker: desk.worker(nth), message });
+    }
     assert_eq!(last(&desk).held, None, "it has only begun");
     desk.ask("q", Request::Resume);
     let counts = |action: &Action| matches!(action, Action::CountWaiting { .. });
