@@ -6,7 +6,7 @@ use nodesockd_core::config::Problem;
 use nodesockd_core::event::{DaemonSignal, ExitStatus, Failure, Queue};
 use nodesockd_core::history::{Entry, Facts, Line, Outcome, What};
 use nodesockd_core::id::{BootId, SlotIndex};
-use nodesockd_core::supervisor::{Daemon, Handoff};
+use nodesockd_core::supervisor::{Daemon, Handoff, Terminal};
 use nodesockd_core::wire::{Code, DeployOptions, FromWorker, Request, StartOptions};
 use nodesockd_core::{Action, Event, Supervisor};
 
@@ -319,7 +319,14 @@ fn how_a_deploy_ended_is_known_after_the_daemon_that_did_it() {
 }
 
 fn taken_over(desk: &Desk, handoff: Handoff) -> Desk {
-    let daemon = Daemon { version: "99.0.0".into(), pid: 1, boot: BootId(2), manager: None, release: None };
+    let daemon = Daemon {
+        version: "99.0.0".into(),
+        pid: 1,
+        boot: BootId(2),
+        manager: None,
+        release: None,
+        stderr: Terminal::Yes,
+    };
     let heir = Supervisor::take_over(desk.config.clone(), daemon, handoff, desk.now);
     let mut next = Desk::after(desk, heir, desk.config.clone());
     next.obey();

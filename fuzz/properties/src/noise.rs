@@ -198,7 +198,7 @@ impl Noise<'_> {
     }
 
     fn general(&mut self) -> Event {
-        match self.input.below(18) {
+        match self.input.below(23) {
             12 => {
                 let (path, before, after) = ("/srv/app".into(), "before".into(), "after".into());
                 Event::ReleaseLinkFound {
@@ -229,7 +229,7 @@ impl Noise<'_> {
             4 => Event::ConfigLoaded { result: Ok(Box::new(self.config.clone())) },
             5 => Event::LogsReopened { result: self.failure() },
             6 => Event::Persisted { result: self.failure() },
-            17 => Event::Recorded { number: u64::from(self.input.byte()), result: self.failure() },
+            21 => Event::Recorded { number: u64::from(self.input.byte()), result: self.failure() },
             8 | 9 => Event::Surveyed(self.survey()),
             10 => Event::Restored { what: self.own(), result: self.failure() },
             11 => Event::Unwatched { failure: Failure("as chosen".into()) },
