@@ -1,6 +1,7 @@
 //! The release that served before a suspension.
 
 use crate::expiry::Ending;
+use crate::history::Outcome;
 use crate::release::Release;
 use crate::supervisor::goal::Suspension;
 use crate::supervisor::pool::Pool;
@@ -31,6 +32,7 @@ pub(super) fn refuse_without(
         None => "`--then rollback` has nothing to go back to: no release has served; use `--then resume`"
             .to_owned(),
     };
+    pool.ended(Outcome::Refused, Some(&words));
     reply_to_all(pool, std::mem::take(requesters), &Reply::failed(Some(Code::Usage), vec![words]));
     true
 }

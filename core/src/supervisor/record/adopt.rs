@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::action::Action;
 use crate::config::{Companion, Config, Ready};
-use crate::history::{Outcome, What};
+use crate::history::{Cause, Outcome, What};
 use crate::id::{Process, SlotIndex};
 use crate::state::{DeployRecord, Leftovers, MigrationStage, RecordedStage, State, Survivor, WorkerRecord};
 use crate::supervisor::generation::Generation;
@@ -79,10 +79,15 @@ pub(in crate::supervisor) fn adopt(pool: &mut Pool, operations: &mut Operations,
 fn adopt_history(pool: &mut Pool, operations: &Operations, left: &Leftovers) {
     let record = left.state.as_ref().map(|state| state.history.clone()).unwrap_or_default();
     pool.ledger = Ledger::adopted(record, &left.history);
-    if pool.ledger.underway().is_some() {
+    // Batches go on.
+    let current = operations.current().map(|operation| operation.kind.what());
+    if pool.ledger.underway().is_some_and(|begun| Some(begun) != current) {
         let words = operations.waits_for_person().or_else(|| operations.note());
         let words = words.unwrap_or("the daemon died before it was complete").to_owned();
         pool.ended(Outcome::Interrupted, Some(&words));
+    }
+    if let Some(what) = current {
+        pool.ledger.begin(pool.effects.now(), what, Cause { by: None, signal: None });
     }
     let (version, workers) = (&pool.daemon.version, left.survivors.len());
     let words = match workers {
