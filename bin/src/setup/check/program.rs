@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nodesockd_core::config::Program;
+use nodesockd_core::config::{Program, RELEASE_PLACEHOLDER};
 use nodesockd_core::text::escape;
 use nodesockd_os::accounts::Account;
 use nodesockd_os::rights::Right;
@@ -72,9 +72,11 @@ fn script_file(script: &Path, account: &Account) -> Finding {
 }
 
 fn command(name: &str, runner: &Runner<'_>) -> Finding {
-    match runner.find(name) {
+    // The daemon would run the release that the working directory leads to.
+    let name = name.replace(RELEASE_PLACEHOLDER, &runner.cwd.to_string_lossy());
+    match runner.find(&name) {
         Some(path) => Finding::good(format!("the command {} can be executed", render::path(&path))),
-        None => not_found(name, "command", runner),
+        None => not_found(&name, "command", runner),
     }
 }
 
@@ -124,13 +126,13 @@ impl Runner<'_> {
 }
 
 fn not_found(name: &str, key: &str, runner: &Runner<'_>) -> Finding {
-    let place = if name.contains('/') {
-        String::new()
-    } else {
-        format!(" in {}", render::word(&runner.path.to_string_lossy()))
-    };
+    let shown = render::word(name);
+    if name.contains('/') {
+        let help = format!("correct `{key}`, or build the app first");
+        return Finding::bad(format!("`{shown}` is not found, or cannot be executed"), help);
+    }
     Finding::bad(
-        format!("`{}` is not found{place}", render::word(name)),
+        format!("`{shown}` is not found in {}", render::word(&runner.path.to_string_lossy())),
         format!("write its whole path as `{key}`: the daemon's PATH may differ from a login's"),
     )
 }
@@ -186,5 +188,8 @@ mod tests {
         assert_eq!(command("sh", &runner).verdict, Verdict::Good);
         assert_eq!(command("./sh", &runner).verdict, Verdict::Bad);
         assert_eq!(command("/", &runner).verdict, Verdict::Bad);
+        fake_node(dir.path(), "exit");
+        assert_eq!(command("{release}/node", &runner).verdict, Verdict::Good);
+        assert_eq!(command("{release}/server", &runner).verdict, Verdict::Bad);
     }
 }
