@@ -9,6 +9,7 @@
 mod batch;
 mod deploys;
 mod figures;
+mod fronts;
 mod hangs;
 mod held;
 mod idle;
@@ -31,6 +32,8 @@ enum Bench {
     Deploys(deploys::Options),
     /// Requests lost while replacing workers that know only SIGTERM: uvicorn, gunicorn, Go, …
     Sigterm(sigterm::Options),
+    /// Requests lost behind nginx, Caddy and `HAProxy` with different settings
+    Fronts(fronts::Options),
     /// Requests lost in rollbacks and when the only worker is killed
     Held(held::Options),
     /// Whether hung standbys are promoted, and whether a starved machine raises false alarms
@@ -53,6 +56,7 @@ fn main() {
         Bench::ZeroLoss(options) => zero_loss::run(&options),
         Bench::Deploys(options) => deploys::run(&options),
         Bench::Sigterm(options) => sigterm::run(&options),
+        Bench::Fronts(options) => fronts::run(&options),
         Bench::Held(options) => held::run(&options),
         Bench::Hangs(options) => hangs::run(&options),
         Bench::Recovery(options) => recovery::run(&options),

@@ -19,7 +19,8 @@ use crate::VERSION;
 use values::{at_least_one, dev_server, duration, json, request_path, since, slots, time};
 
 pub use crate::setup::args::{
-    CheckArgs, CompletionsArgs, DoctorArgs, InitArgs, ManArgs, Manager, NginxArgs, ServiceArgs,
+    CheckArgs, CompletionsArgs, DoctorArgs, Front, FrontArgs, InitArgs, ManArgs, Manager, ProxyArgs,
+    ServiceArgs,
 };
 
 const EXIT_CODES: &str = "\
@@ -132,7 +133,16 @@ pub enum Command {
     #[command(
         after_help = "Examples:\n  nodesockd nginx --server-name shop.example > /etc/nginx/conf.d/shop.conf\n  sudo nginx -T | nodesockd nginx --check -"
     )]
-    Nginx(NginxArgs),
+    Nginx(FrontArgs),
+    /// Print the configuration of nginx, Caddy or HAProxy that fits, or compare the one there is
+    ///
+    /// With --check, says what the front does otherwise than the daemon serves. nginx is asked by `nginx -T`, Caddy by its
+    /// admin API (CADDY_ADMIN says where, localhost:2019 unless set); HAProxy's file is read, /etc/haproxy/haproxy.cfg unless
+    /// given. The exit code is 3 if something is wrong.
+    #[command(
+        after_help = "Examples:\n  nodesockd proxy caddy --server-name shop.example | sudo tee -a /etc/caddy/Caddyfile\n  nodesockd proxy haproxy --check /etc/haproxy/haproxy.cfg"
+    )]
+    Proxy(ProxyArgs),
     /// Print what a service manager needs to run the daemon
     ///
     /// A unit, a section or a run script for the app in the working directory, with all paths absolute.
@@ -158,6 +168,7 @@ impl Command {
             Self::Check(args) => Some(&mut args.config),
             Self::Doctor(args) => Some(&mut args.config),
             Self::Nginx(args) => Some(&mut args.config),
+            Self::Proxy(proxy) => Some(&mut proxy.args.config),
             Self::Service(args) => Some(&mut args.config),
             Self::Client(_) | Self::Init(_) | Self::Completions(_) | Self::Man(_) => None,
         }

@@ -49,6 +49,7 @@ pub fn run() -> ExitCode {
         Command::Check(args) => on_runtime(setup::check::run(&args, &mut console)),
         Command::Init(args) => on_runtime(setup::init::run(&args, &mut console)),
         Command::Doctor(args) => on_runtime(setup::doctor::run(&args, &mut console)),
+        Command::Proxy(args) => on_runtime(setup::proxy::run(args, &mut console)),
         Command::Nginx(args) => on_runtime(setup::nginx::run(&args, &mut console)),
         Command::Service(args) => on_runtime(setup::service::run(&args, &mut console)),
         Command::Completions(args) => setup::manual::completions(&args, &mut console),

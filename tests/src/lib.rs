@@ -27,6 +27,7 @@ pub mod cli;
 pub mod connections;
 pub mod daemon;
 pub mod fifo;
+pub mod fronts;
 pub mod http;
 pub mod ipc;
 pub mod load;

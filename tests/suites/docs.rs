@@ -12,9 +12,9 @@ use nodesockd::cli::Manager;
 use nodesockd::setup::service::{Service, print};
 use nodesockd_core::config::{self, Problem, Sources, Start, Surroundings};
 use nodesockd_tests::chapter::{Block, Chapter, entries};
-use nodesockd_tests::cli;
 use nodesockd_tests::nginx::Site;
 use nodesockd_tests::program::root;
+use nodesockd_tests::{App, cli};
 use serde_json::Value;
 
 /// The whole configurations of a chapter, by their names, as files in one folder.
@@ -59,6 +59,18 @@ fn shown_services_are_those_printed() {
         (Manager::Supervisord, "service supervisord", "ini"),
     ] {
         chapter.generated(marker, &format!("\n```{kind}\n{}```\n\n", print(manager, &shop())));
+    }
+}
+
+#[test]
+fn shown_fronts_are_those_printed() {
+    let app = App::new().set("name", "shop").set("tmpDir", "/run/shop").workers(3);
+    app.save();
+    let mut chapter = Chapter::read(root().join("docs/13-fronts.md"));
+    for front in ["caddy", "haproxy"] {
+        let output = app.cli(&["proxy", front, "--server-name", "shop.example"]);
+        assert_eq!(output.code, 0, "{output}");
+        chapter.generated(&format!("proxy {front}"), &format!("\n```text\n{}```\n\n", output.stdout));
     }
 }
 

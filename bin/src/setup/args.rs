@@ -42,24 +42,46 @@ pub struct DoctorArgs {
     pub json: bool,
 }
 
-/// Arguments of `nginx`.
+/// Arguments of `nginx`, and of `proxy` for each front.
 #[derive(Debug, Default, Args)]
-pub struct NginxArgs {
+pub struct FrontArgs {
     /// The configuration file
     #[arg(short, long, value_name = "PATH")]
     pub config: Option<PathBuf>,
     /// The name under which the app is reached; any unless given
     #[arg(long, value_name = "NAME", conflicts_with = "check")]
     pub server_name: Option<String>,
-    /// Where nginx listens, as it spells it; may be repeated; `80` and `[::]:80` unless given
+    /// Where the front listens, as it spells it; may be repeated; port 80 unless given
     #[arg(long, value_name = "ADDRESS", conflicts_with = "check")]
     pub listen: Vec<String>,
-    /// Compare what `nginx -T` prints, or what it has printed into FILE (`-` is standard input)
+    /// Compare the configuration there is, or the one in FILE (`-` is standard input)
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
     pub check: Option<Option<PathBuf>>,
     /// Print the findings as one line of JSON
     #[arg(long, requires = "check")]
     pub json: bool,
+}
+
+/// Arguments of `proxy`.
+#[derive(Debug, Args)]
+pub struct ProxyArgs {
+    /// What is in front of the app
+    #[arg(value_name = "FRONT")]
+    pub front: Front,
+    /// The rest.
+    #[command(flatten)]
+    pub args: FrontArgs,
+}
+
+/// A server in front of the app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Front {
+    /// nginx: the same as the command `nginx`.
+    Nginx,
+    /// Caddy, from version 2.6.
+    Caddy,
+    /// `HAProxy`, from version 2.4.
+    Haproxy,
 }
 
 /// Arguments of `service`.

@@ -1,5 +1,5 @@
 //! The commands that set an app up, and look at what is set up. They need no daemon:
-//! `init`, `check`, `doctor`, `nginx`, `service`, `completions` and `man`.
+//! `init`, `check`, `doctor`, `nginx`, `proxy`, `service`, `completions` and `man`.
 
 pub(crate) mod args;
 pub mod check;
@@ -9,5 +9,6 @@ pub(crate) mod init;
 pub(crate) mod manual;
 pub mod nginx;
 mod plain;
+pub mod proxy;
 pub mod report;
 pub mod service;

@@ -25,7 +25,8 @@ use crate::render;
 use crate::setup::check::program::Runner;
 use crate::setup::check::socket::{self, Running, ask};
 use crate::setup::check::{self, Finding, Verdict};
-use crate::setup::nginx::{self, Installed, Known, Served, compare};
+use crate::setup::nginx::{self, Installed, Known, compare};
+use crate::setup::proxy::served::Served;
 use crate::setup::report;
 use crate::setup::service::USUAL_PATH;
 

@@ -1,21 +1,17 @@
 //! nginx on one side, what a daemon serves on the other: what differs?
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-use nodesockd_core::config::{Config, Named, Ready, SocketPattern};
-use nodesockd_core::id::SlotIndex;
 
 use super::Version;
 use super::site::{Pass, Server, Settings, Site, Upstream};
 use super::syntax::Place;
 use crate::render::{self, span};
 use crate::setup::check::Finding;
+use crate::setup::proxy::served::{Entry, Served, Words};
 
-/// After which a worker with `nodesockd.listen()` closes an idle connection: nginx's 60 s and some more
-/// (`node/lib/listen.js`).
-pub const WORKER_KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How nginx's configuration speaks.
+const WORDS: Words =
+    Words { front: "nginx", entry: "`server`", command: "nodesockd nginx", line: super::print::server };
 
 /// nginx's own `keepalive_timeout` of an upstream.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -23,66 +19,13 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Since then, connections to upstreams are kept, and HTTP/1.1 is spoken, unless told otherwise.
 const KEEPS_BY_DEFAULT: Version = Version(1, 29, 7);
 
-/// What a daemon serves.
-#[derive(Debug, Clone)]
-pub struct Served {
-    /// The folder of links and sockets.
-    pub socket_dir: PathBuf,
-    /// `socketFile`
-    pub socket_file: SocketPattern,
-    /// `slots`, or `workers` without it.
-    pub slots: u32,
-    /// Which of the two it is.
-    pub slots_key: &'static str,
-    /// `options.shutdownTimeout`
-    pub shutdown_timeout: Duration,
-    /// After which a worker closes an idle connection.
-    pub keep_alive: Duration,
-    /// A worker that retires answers what still comes on connections that nginx keeps, as `nodesockd.listen()` does.
-    /// One that is told by SIGTERM closes them.
-    pub answers_kept: bool,
-}
-
-impl Served {
-    /// By a daemon with this configuration; workers that report use `nodesockd.listen()`.
-    #[must_use]
-    pub fn by(config: &Config) -> Self {
-        Self {
-            socket_dir: config.socket_dir.clone(),
-            socket_file: config.socket_file.clone(),
-            slots: config.links().get(),
-            slots_key: config.links_key(),
-            shutdown_timeout: config.options.shutdown_timeout,
-            keep_alive: WORKER_KEEP_ALIVE,
-            answers_kept: config.options.ready == Ready::Report,
-        }
-    }
-
-    /// What a path names, if that is a name of ours in whatever folder.
-    fn named(&self, path: &Path) -> Option<Named> {
-        self.socket_file.matches(path.file_name()?.to_str()?)
-    }
-
-    /// Whether a path is in the folder of links and sockets, by whichever name.
-    fn is_here(&self, path: &Path) -> bool {
-        let Some(folder) = path.parent() else { return false };
-        let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        folder == self.socket_dir || real(folder) == real(&self.socket_dir)
-    }
-
-    fn server_line(&self, slot: u32) -> String {
-        let path = self.socket_dir.join(self.socket_file.link(SlotIndex(slot)));
-        super::print::server(&path)
-    }
-}
-
 /// What differs, or that nothing does. `version` is nginx's, if it is known.
 #[must_use]
 pub fn compare(site: &Site, served: &Served, version: Option<Version>) -> Vec<Finding> {
     let own: Vec<Upstream> = site.passes.iter().filter_map(Pass::own_upstream).collect();
     let names_us = |upstream: &&Upstream| {
         let mut paths = upstream.servers.iter().filter_map(|server| server.path.as_deref());
-        paths.any(|path| served.is_here(path) && served.named(path).is_some())
+        paths.any(|path| served.is_ours(path))
     };
     let ours: Vec<&Upstream> = site.upstreams.iter().chain(&own).filter(names_us).collect();
     if ours.is_empty() {
@@ -149,57 +92,15 @@ impl Group<'_> {
 
     /// Is every slot named, and nothing else?
     fn slots(&self, findings: &mut Vec<Finding>) {
-        let mut named = BTreeSet::new();
-        for server in &self.upstream.servers {
-            let Some(path) = server.path.as_deref() else { continue };
-            match self.served.named(path) {
-                _ if !self.served.is_here(path) => findings.push(self.elsewhere(server, path)),
-                Some(Named::Link(SlotIndex(slot))) if slot < self.served.slots => {
-                    named.insert(slot);
-                    findings.extend(self.out_of_service(server, slot));
-                }
-                Some(Named::Link(SlotIndex(slot))) => findings.push(Finding::bad(
-                    format!(
-                        "{}: nginx tries slot {slot}, but `{}` is {}, so there are slots 0 to {} only",
-                        server.place,
-                        self.served.slots_key,
-                        self.served.slots,
-                        self.served.slots - 1
-                    ),
-                    format!("remove this `server`, or raise `{}`", self.served.slots_key),
-                )),
-                Some(Named::Socket(_) | Named::TemporaryLink) | None => findings.push(Finding::bad(
-                    format!(
-                        "{}: {} is no slot's link: it ends with its worker",
-                        server.place,
-                        render::path(path)
-                    ),
-                    format!("name the link: `{}`", self.served.server_line(0)),
-                )),
-            }
+        let named = self.upstream.servers.iter().filter_map(|server| {
+            let path = server.path.as_deref()?;
+            Some((server, Entry { path, place: server.place.to_string() }))
+        });
+        let (servers, entries): (Vec<_>, Vec<_>) = named.unzip();
+        findings.extend(self.served.differences(&self.name(), &entries, &WORDS));
+        for (server, entry) in servers.into_iter().zip(&entries) {
+            findings.extend(self.served.slot(entry.path).and_then(|slot| self.out_of_service(server, slot)));
         }
-        let missing: Vec<u32> = (0..self.served.slots).filter(|slot| !named.contains(slot)).collect();
-        if let Some(first) = missing.first() {
-            let slots: Vec<String> = missing.iter().map(u32::to_string).collect();
-            let (noun, verb) = if missing.len() == 1 { ("slot", "gets") } else { ("slots", "get") };
-            let more = if missing.len() == 1 { "" } else { ", and so on" };
-            findings.push(Finding::bad(
-                format!(
-                    "{} does not name {noun} {}, which {verb} no requests",
-                    self.name(),
-                    slots.join(", ")
-                ),
-                format!("add `{}`{more}; `nodesockd nginx` prints it all", self.served.server_line(*first)),
-            ));
-        }
-    }
-
-    fn elsewhere(&self, server: &Server, path: &Path) -> Finding {
-        let folder = render::path(&self.served.socket_dir);
-        Finding::bad(
-            format!("{}: {} is not in {folder}, where the links are", server.place, render::path(path)),
-            "correct the path, or remove this `server`",
-        )
     }
 
     fn out_of_service(&self, server: &Server, slot: u32) -> Option<Finding> {
@@ -373,9 +274,12 @@ fn places(places: &[&Place]) -> String {
 mod tests {
     use std::fmt::Write;
 
+    use nodesockd_core::config::SocketPattern;
+
     use super::*;
     use crate::setup::check::Verdict;
     use crate::setup::nginx::dump;
+    use crate::setup::proxy::served::WORKER_KEEP_ALIVE;
 
     const OLD: Option<Version> = Some(Version(1, 22, 1));
     const NEW: Option<Version> = Some(Version(1, 31, 0));

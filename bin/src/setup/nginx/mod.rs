@@ -7,22 +7,21 @@ mod print;
 mod site;
 pub mod syntax;
 
-use std::io::Read;
 use std::path::Path;
 
-pub use compare::{Served, WORKER_KEEP_ALIVE, compare};
+pub use compare::compare;
 pub use installed::Installed;
 pub use site::Site;
+pub(in crate::setup) use site::time;
 
-use crate::cli::NginxArgs;
+use crate::cli::FrontArgs;
 use crate::configuration;
 use crate::exit::{Exit, Failure};
 use crate::out::Console;
 use crate::render;
 use crate::setup::check::{self, Finding};
-
-/// Bytes of a configuration that are read.
-const READ: u64 = 64 << 20;
+use crate::setup::proxy;
+use crate::setup::proxy::served::Served;
 
 /// A version of nginx.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,7 +43,7 @@ pub struct Known {
 /// # Errors
 ///
 /// Exit code 3 if the configuration of nodesockd or nginx is invalid, 1 if that of nginx cannot be read.
-pub async fn run(args: &NginxArgs, console: &mut Console) -> Result<Exit, Failure> {
+pub async fn run(args: &FrontArgs, console: &mut Console) -> Result<Exit, Failure> {
     let around = configuration::surroundings()?;
     let config = configuration::read(args.config.as_deref(), &around);
     let config = config.map_err(|problems| configuration::invalid(&problems))?;
@@ -67,17 +66,9 @@ pub async fn run(args: &NginxArgs, console: &mut Console) -> Result<Exit, Failur
 ///
 /// Exit code 1: it cannot be read; 3: it is no configuration of nginx.
 pub fn given(file: &Path) -> Result<Known, Failure> {
-    let mut bytes = Vec::new();
-    let read = if file == Path::new("-") {
-        std::io::stdin().take(READ).read_to_end(&mut bytes)
-    } else {
-        std::fs::File::open(file).and_then(|open| open.take(READ).read_to_end(&mut bytes))
-    };
-    read.map_err(|error| {
-        Failure::new(Exit::Unexpected, format!("cannot read {}: {error}", render::path(file)))
-            .help("give it what `nginx -T` prints: `sudo nginx -T | nodesockd nginx --check -`")
-    })?;
-    known(&file.display().to_string(), &String::from_utf8_lossy(&bytes), None)
+    let text =
+        proxy::text(file, "give it what `nginx -T` prints: `sudo nginx -T | nodesockd nginx --check -`")?;
+    known(&file.display().to_string(), &text, None)
 }
 
 /// The configuration of the nginx that is installed here.

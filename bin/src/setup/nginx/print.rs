@@ -2,33 +2,28 @@
 
 use std::fmt::Write;
 use std::path::Path;
-use std::time::Duration;
 
-use nodesockd_core::config::{Config, Ready};
+use nodesockd_core::config::Config;
 use nodesockd_core::id::SlotIndex;
 
-use crate::cli::NginxArgs;
+use crate::cli::FrontArgs;
 use crate::setup::plain;
-
-/// How long nginx keeps an idle connection to a worker, unless that is too long for one that retires.
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::setup::proxy::site::keeps;
 
 /// The blocks for `http`: one group of servers, one server that passes requests to it.
 #[must_use]
-pub fn print(config: &Config, args: &NginxArgs) -> String {
+pub fn print(config: &Config, args: &FrontArgs) -> String {
     let upstream = plain::name(&config.name, '-');
     let connection = format!("${}_connection", plain::name(&config.name, '_').replace(['-', '.'], "_"));
     let slots = config.links().get();
     // Workers that are told by SIGTERM close what nginx keeps, maybe while it sends a request.
-    let keeps = config.options.ready == Ready::Report;
-    let idle =
-        KEEPALIVE_TIMEOUT.min(config.options.shutdown_timeout / 2).max(Duration::from_secs(1)).as_secs();
+    let keeps = keeps(config);
     let key = config.links_key();
     let kept = slots.saturating_mul(2).max(16);
     let mut text = format!(
         "# Made by `nodesockd nginx`, for the `http` block: /etc/nginx/conf.d/{upstream}.conf, say.\n\n"
     );
-    let (others, value) = if keeps {
+    let (others, value) = if keeps.is_some() {
         ("others are kept for the next request.", "\"\"")
     } else {
         (
@@ -48,11 +43,12 @@ pub fn print(config: &Config, args: &NginxArgs) -> String {
         let _ =
             writeln!(text, "  {}", server(&config.socket_dir.join(config.socket_file.link(SlotIndex(slot)))));
     }
-    if keeps {
+    if let Some(idle) = keeps {
         let _ = write!(
             text,
             "  keepalive {kept};\n  # Less than `options.shutdownTimeout`, so that a retiring worker need not wait.\n  \
-             keepalive_timeout {idle}s;\n"
+             keepalive_timeout {}s;\n",
+            idle.as_secs()
         );
     }
     text.push_str("}\n\nserver {\n");
@@ -78,7 +74,7 @@ pub fn print(config: &Config, args: &NginxArgs) -> String {
 }
 
 /// The line for a slot's link.
-pub(super) fn server(link: &Path) -> String {
+pub(in crate::setup) fn server(link: &Path) -> String {
     format!("server {} max_fails=0;", quoted(&format!("unix:{}", link.display())))
 }
 

@@ -236,7 +236,7 @@ fn variable(map: &Directive) -> Option<(String, String)> {
 }
 
 /// A span of time as nginx spells it: `5s`, `1m 30s`, `500ms`; a bare number is seconds.
-fn time(text: &str) -> Option<Duration> {
+pub(in crate::setup) fn time(text: &str) -> Option<Duration> {
     let mut total = Duration::ZERO;
     let mut rest = text.trim();
     while !rest.is_empty() {
