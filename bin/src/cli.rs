@@ -105,8 +105,10 @@ pub enum Command {
     Client(ClientCommand),
     /// Write a configuration for the app in this folder, and make its tmpDir
     ///
-    /// Goes by package.json: `start`, else `main`, else a usual name. Makes tmpDir for nginx's group, or says which
-    /// commands do, and says what is left to do. Overwrites nothing; what is there already stays as it is.
+    /// Goes by what lies in the folder: package.json, the files of frameworks, requirements, Gemfile, go.mod, Cargo.toml. If
+    /// several ways fit, or none, asks at a terminal; without one, writes a question mark and says what to decide. Makes
+    /// tmpDir for nginx's group, or says which commands do, and says what is left to do. Overwrites nothing; what is there
+    /// already stays as it is.
     #[command(after_help = "Example:\n  nodesockd init --tmp-dir /run/shop --user shop")]
     Init(InitArgs),
     /// Check whether a daemon would run here, without one

@@ -1,12 +1,13 @@
 //! `nodesockd init`: from a folder with an app in it to one that a daemon runs.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use nodesockd_tests::cli::{self, Output};
-use nodesockd_tests::{http, program, until};
+use nodesockd_tests::{Server, http, program, until};
 use tempfile::TempDir;
 
 use crate::healthy_host::{give, mode, user};
@@ -44,7 +45,10 @@ fn app_runs_after_the_printed_steps() {
     let path = folder.path();
     let output = init(path, &["--tmp-dir", "run"]);
     assert_eq!(output.code, 0, "{output}");
-    assert!(output.stderr.contains("it runs server.js, going by `start` in package.json"), "{output}");
+    assert!(
+        output.stderr.contains("it runs server.js, an app for Node, going by `start` in package.json"),
+        "{output}"
+    );
     let config = fs::read_to_string(path.join("nodesockd.toml")).unwrap();
     assert!(config.contains("name = \"shop\"\n") && config.contains("tmpDir = \"run\"\n"), "{config}");
 
@@ -72,6 +76,149 @@ fn app_runs_after_the_printed_steps() {
     assert!(again.code == 0 && !again.stderr.contains("require"), "it is integrated: {again}");
     assert_eq!(cli::run(path, &["terminate"]).code, 0);
     assert_eq!(daemon.finish().code, 0);
+}
+
+/// A folder as a generator makes it, with what npm would have installed.
+fn skeleton(name: &str) -> TempDir {
+    let folder = tempfile::Builder::new().prefix("nsd-").tempdir_in("/tmp").unwrap();
+    let from = program::root().join("tests/fixtures/skeletons").join(name).join(".");
+    let copied = Command::new("cp").arg("-R").arg(from).arg(folder.path()).status().unwrap();
+    assert!(copied.success());
+    mode(folder.path(), 0o755);
+    let modules = folder.path().join("node_modules");
+    fs::create_dir(&modules).unwrap();
+    symlink(program::root().join("node"), modules.join("nodesockd")).unwrap();
+    symlink(program::root().join("node/node_modules/express"), modules.join("express")).unwrap();
+    folder
+}
+
+#[test]
+fn init_asks_whoever_sits_at_a_terminal() {
+    let folder = skeleton("go-two-commands");
+    let mut program = program::nodesockd().display().to_string();
+    program.push_str(" init --tmp-dir run");
+    // script(1) gives it a terminal.
+    let mut terminal = Command::new("script");
+    cli::in_folder(&mut terminal, folder.path());
+    terminal.args(["-qec", &program, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut terminal = terminal.spawn().unwrap();
+    terminal.stdin.as_mut().unwrap().write_all(b"2\n").unwrap();
+    let output = terminal.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("1  {release}/server (the program server, going by cmd/server)"), "{said}");
+    let config = fs::read_to_string(folder.path().join("nodesockd.toml")).unwrap();
+    assert!(config.contains("\ncommand = [\"{release}/worker\"]\n"), "{config}{said}");
+}
+
+/// What `init` writes is run, and answers.
+fn serves(folder: &TempDir) {
+    let path = folder.path();
+    let output = init(path, &["--tmp-dir", "run"]);
+    assert_eq!(output.code, 0, "{output}");
+    let mut daemon = cli::spawn(&mut cli::command(path, &["daemon"]));
+    until("the app answers", || {
+        assert!(!daemon.has_ended(), "the daemon has ended: {output}");
+        let answer = http::try_get(&path.join("run/app.0.sock"), "/");
+        answer.is_ok_and(|answer| answer.status == 200 && answer.body.contains("hello"))
+    });
+    assert_eq!(cli::run(path, &["terminate"]).code, 0);
+    assert_eq!(daemon.finish().code, 0);
+}
+
+#[test]
+fn express_app_serves_after_init() {
+    let folder = skeleton("express-npm-init");
+    let script = folder.path().join("index.js");
+    let text = fs::read_to_string(&script).unwrap();
+    let listen = "require('nodesockd').listen(app, 3000)";
+    fs::write(script, text.replace("app.listen(3000)", listen)).unwrap();
+    serves(&folder);
+}
+
+#[test]
+fn built_express_app_serves_after_init_as_it_is() {
+    let folder = skeleton("express-typescript");
+    fs::create_dir(folder.path().join("dist")).unwrap();
+    let app = "require('express')().get('/', (req, res) => res.send('hello')).listen(3000);\n";
+    fs::write(folder.path().join("dist/index.js"), app).unwrap();
+    serves(&folder);
+}
+
+/// A program of a virtual environment, which runs a module.
+fn virtual_environment(folder: &TempDir, program: &str) {
+    let bin = folder.path().join(".venv/bin");
+    fs::create_dir_all(&bin).unwrap();
+    program::write_script(
+        &bin.join(program),
+        &format!("#!/bin/sh\nexec /usr/bin/python3 -m {program} \"$@\"\n"),
+    );
+}
+
+#[test]
+fn fastapi_app_serves_under_uvicorn_after_init() {
+    if !Server::Uvicorn.is_installed() {
+        return println!("skipped: there is no uvicorn");
+    }
+    let folder = skeleton("fastapi");
+    virtual_environment(&folder, "uvicorn");
+    // All that the app needs of the framework.
+    let framework = "class FastAPI:\n    def get(self, path):\n        return lambda handler: handler\n\n    \
+                     async def __call__(self, scope, receive, send):\n        if scope['type'] == 'http':\n            \
+                     await send({'type': 'http.response.start', 'status': 200})\n            \
+                     await send({'type': 'http.response.body', 'body': b'hello'})\n";
+    fs::write(folder.path().join("fastapi.py"), framework).unwrap();
+    serves(&folder);
+}
+
+#[test]
+fn flask_app_serves_under_gunicorn_after_init() {
+    if !Server::Gunicorn.is_installed() {
+        return println!("skipped: there is no gunicorn");
+    }
+    let folder = skeleton("flask");
+    virtual_environment(&folder, "gunicorn");
+    let framework = "class Flask:\n    def __init__(self, name):\n        pass\n\n    \
+                     def __call__(self, environ, start_response):\n        start_response('200 OK', [])\n        return [b'hello']\n";
+    fs::write(folder.path().join("flask.py"), framework).unwrap();
+    serves(&folder);
+}
+
+#[test]
+fn rack_app_serves_under_puma_after_init() {
+    if !Server::Puma.is_installed() {
+        return println!("skipped: there is no puma");
+    }
+    let folder = skeleton("rack-thin");
+    fs::remove_file(folder.path().join("Gemfile")).unwrap();
+    serves(&folder);
+}
+
+#[test]
+fn go_program_serves_after_init() {
+    if !Server::Go.is_installed() {
+        return println!("skipped: there is no Go");
+    }
+    let folder = skeleton("go");
+    let program = "package main\n\nimport (\n\t\"net\"\n\t\"net/http\"\n\t\"os\"\n)\n\nfunc main() {\n\t\
+                   listener, _ := net.Listen(\"unix\", os.Getenv(\"NODESOCKD_SOCKET_PATH\"))\n\t\
+                   http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {\n\t\t\
+                   w.Write([]byte(\"hello\"))\n\t}))\n}\n";
+    fs::write(folder.path().join("main.go"), program).unwrap();
+    let module = fs::read_to_string(folder.path().join("go.mod")).unwrap();
+    fs::write(folder.path().join("go.mod"), module.replace("go 1.24", "go 1.19")).unwrap();
+    let mut build = Command::new("go");
+    build.args(["build", "-o", "shop", "."]).current_dir(folder.path());
+    build.env("GOCACHE", folder.path().join("gocache")).env("CGO_ENABLED", "0");
+    assert!(build.status().unwrap().success());
+    serves(&folder);
+}
+
+#[test]
+fn bun_program_serves_after_init() {
+    if !Server::Bun.is_installed() {
+        return println!("skipped: there is no Bun");
+    }
+    serves(&skeleton("bun-start"));
 }
 
 #[test]
@@ -104,8 +251,14 @@ fn init_asks_for_what_it_cannot_know() {
     fs::remove_file(folder.path().join("server.js")).unwrap();
     let output = init(folder.path(), &["--tmp-dir", "run"]);
     assert_eq!(output.code, 0, "{output}");
-    assert!(output.stderr.contains("what starts this app is not clear"), "{output}");
-    assert!(output.stderr.contains("name it in nodesockd.toml as `script`"), "{output}");
+    let said = "it runs node --import nodesockd/register node_modules/next/dist/bin/next start, Next.js";
+    assert!(!output.stderr.contains(said), "it does not depend on Next.js: {output}");
+    assert!(output.stderr.contains("with a question mark: what starts this app is not clear"), "{output}");
+    assert!(output.stderr.contains("name the app's own script as `script`"), "{output}");
+    let config = fs::read_to_string(folder.path().join("nodesockd.toml")).unwrap();
+    assert!(config.contains("\nscript = \"?\"\n"), "{config}");
+    let checked = cli::run(folder.path(), &["check"]);
+    assert!(checked.code == 3 && checked.stdout.contains("there is no script"), "{checked}");
 
     let folder = app("{");
     let output = init(folder.path(), &[]);

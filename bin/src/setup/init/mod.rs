@@ -1,8 +1,10 @@
 //! `init`: what an app needs to be run: a configuration, and a folder for sockets. Overwrites nothing.
 
+mod app;
+mod ask;
 mod file;
 mod folder;
-mod package;
+mod recognise;
 mod steps;
 
 use std::ffi::OsStr;
@@ -13,7 +15,8 @@ use std::path::{Path, PathBuf};
 use nodesockd_core::config::{Config, file_names};
 use nodesockd_os::accounts::Account;
 
-use self::package::App;
+use self::app::App;
+use self::recognise::Files;
 use self::steps::Caller;
 use crate::cli::InitArgs;
 use crate::configuration;
@@ -35,10 +38,10 @@ use crate::setup::report;
 /// read or written.
 pub async fn run(args: &InitArgs, console: &mut Console) -> Result<Exit, Failure> {
     let around = configuration::surroundings()?;
-    let app = App::in_folder(&around.cwd)?;
+    let mut app = App::of(&Files::in_folder(&around.cwd)?);
     let owner = folder::owner(&around.cwd);
     let user = args.user.as_deref().map_or_else(|| Ok(owner.clone()), existing)?;
-    let mut findings = vec![configuration_file(&app, &around.cwd, &owner, args)?];
+    let mut findings = configuration_file(&mut app, &around.cwd, &owner, args)?;
     let config = configuration::read(None, &around).map_err(|problems| configuration::invalid(&problems))?;
 
     let installed = Installed::find().await;
@@ -64,28 +67,24 @@ fn existing(name: &str) -> Result<Account, Failure> {
     })
 }
 
-/// Writes the configuration, unless there is one.
-fn configuration_file(app: &App, cwd: &Path, owner: &Account, args: &InitArgs) -> Result<Finding, Failure> {
+/// Writes the configuration, unless there is one. What is not clear is asked at a terminal.
+fn configuration_file(
+    app: &mut App,
+    cwd: &Path,
+    owner: &Account,
+    args: &InitArgs,
+) -> Result<Vec<Finding>, Failure> {
     if let Some(name) = file_names().find(|name| cwd.join(name).symlink_metadata().is_ok()) {
-        return Ok(Finding::good(format!("there is a configuration already: {name}")));
+        return Ok(vec![Finding::good(format!("there is a configuration already: {name}"))]);
     }
+    app.asked();
     let tmp_dir = args.tmp_dir.clone().unwrap_or_else(|| usual_folder(app));
     let name = "nodesockd.toml";
     create(&cwd.join(name), &file::text(app, &tmp_dir), owner).map_err(|error| {
         Failure::new(Exit::Unexpected, format!("cannot write {name}: {error}"))
             .help("run it as the user whom the app belongs to")
     })?;
-    Ok(match &app.entry {
-        Some(entry) => Finding::good(format!(
-            "wrote {name}: it runs {}, going by {}",
-            render::word(&entry.script),
-            entry.source
-        )),
-        None => Finding::warning(
-            format!("wrote {name}, but what starts this app is not clear"),
-            "name it in nodesockd.toml as `script`",
-        ),
-    })
+    Ok(app.findings(name))
 }
 
 /// In the app's folder, or where root puts such things.

@@ -8,7 +8,8 @@ use anstyle::Style as Paint;
 use nodesockd_core::config::Config;
 use nodesockd_os::accounts::{Account, group_name};
 
-use super::package::App;
+use super::app::App;
+use super::recognise::{Recipe, Way};
 use crate::out::Style;
 use crate::render;
 use crate::setup::plain;
@@ -48,11 +49,22 @@ fn steps(app: &App, config: &Config, caller: &Caller) -> Vec<Step> {
     let name = plain::name(&config.name, '-');
     let step = |title: &str, lines: &[String]| Step { title: title.to_owned(), lines: lines.to_vec() };
     let mut steps = Vec::new();
-    if !app.depends {
-        steps.push(step("Install the library:", &["npm install nodesockd".into()]));
-    }
-    if !app.integrated {
-        steps.push(integration(app));
+    match app.recipe().map(|recipe| (recipe, recipe.way)) {
+        None => steps
+            .push(step("Say in the configuration what starts the app, where it has a question mark.", &[])),
+        Some((recipe, Way::Listen | Way::Register)) => {
+            if !app.depends {
+                steps.push(step("Install the library:", &["npm install nodesockd".into()]));
+            }
+            if !app.integrated && recipe.way == Way::Listen {
+                steps.push(integration(app, recipe));
+            }
+        }
+        Some((_, Way::Variable(lines))) if !lines.is_empty() => {
+            let lines: Vec<String> = lines.iter().map(|&line| line.to_owned()).collect();
+            steps.push(step("Listen on the worker's socket, unless the app does so already:", &lines));
+        }
+        Some((_, Way::Variable(_) | Way::Told)) => {}
     }
     steps.push(step(
         "Try it, without nginx, on http://localhost:8000:",
@@ -87,14 +99,14 @@ fn is_systemd() -> bool {
     Path::new("/run/systemd/system").is_dir()
 }
 
-fn integration(app: &App) -> Step {
+fn integration(app: &App, recipe: &Recipe) -> Step {
     let import = if app.esm {
         "import nodesockd from 'nodesockd';"
     } else {
         "const nodesockd = require('nodesockd');"
     };
     let listen = if app.esm { "await nodesockd.listen(app, 3000);" } else { "nodesockd.listen(app, 3000);" };
-    let script = app.entry.as_ref().map_or("the app", |entry| &entry.script);
+    let script = recipe.script().unwrap_or("the app");
     Step {
         title: format!(
             "In {}, listen through nodesockd instead of `app.listen(3000)`:",
