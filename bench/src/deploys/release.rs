@@ -3,7 +3,6 @@
 use std::fmt;
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
 
 use nodesockd_tests::App;
 
@@ -111,7 +110,7 @@ impl Release {
 
     /// Whether `current` names it.
     pub fn is_named(&self, app: &App) -> bool {
-        fs::read_link(app.path("current")).is_ok_and(|named| named == PathBuf::from(self.path()))
+        fs::read_link(app.path("current")).is_ok_and(|named| named == self.path())
     }
 
     /// The name of its folder, as its workers give it.

@@ -68,12 +68,12 @@ fn nothing(file: &Path, others: usize) -> String {
 }
 
 fn unreadable(file: &Path, error: &io::Error) -> Failure {
-    let exit =
-        if error.kind() == io::ErrorKind::PermissionDenied { Exit::NotPermitted } else { Exit::Unexpected };
-    let failure = Failure::new(exit, format!("cannot read the history {}: {error}", render::path(file)));
-    match exit {
-        Exit::NotPermitted => failure.help("it belongs to the daemon's user, who alone may read it"),
-        _ => failure,
+    let words = format!("cannot read the history {}: {error}", render::path(file));
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        let help = "it belongs to the daemon's user, who alone may read it";
+        Failure::new(Exit::NotPermitted, words).help(help)
+    } else {
+        Failure::new(Exit::Unexpected, words)
     }
 }
 
