@@ -199,7 +199,7 @@ pub trait Backend {
     fn persist(&mut self, entry: Option<&Entry>) -> Result<(), Failure>;
 
     /// Adds an entry to the history (`<ipcFile>.history`), as a line that is written at once. A last line that has no end is
-    /// ended first. What would make the file longer than [`history::LARGEST`](crate::history::LARGEST) replaces the older half of its lines.
+    /// ended first. What would make the file longer than [`history::LARGEST`] replaces the older half of its lines.
     ///
     /// # Errors
     ///
