@@ -101,7 +101,8 @@ test('an answer says how many requests the suspended worker holds', async (t) =>
   while ((await count(seq)) !== held.length) seq += 1;
   worker.tell('resume');
   await Promise.all(held);
-  assert.equal(await count(seq + 1), undefined);
+  assert.equal(await count(seq + 1), held.length, 'the first answer after that says how many had waited');
+  assert.equal(await count(seq + 2), undefined);
 });
 
 test('an answer says that a debugger may stop the worker', async (t) => {

@@ -14,9 +14,9 @@ pub(super) struct Generation {
 }
 
 impl Generation {
-    /// The one that follows, of a release.
-    pub fn next(&self, release: Option<Release>) -> Self {
-        Self { number: self.number.saturating_add(1), release }
+    /// The one that follows those up to `number`, of a release.
+    pub fn after(number: u32, release: Option<Release>) -> Self {
+        Self { number: number.saturating_add(1), release }
     }
 }
 

@@ -153,6 +153,9 @@ impl World {
             finals: 0,
         });
         asked.heard += 1;
+        if is_operation(request) {
+            self.deploy_overtaken(from);
+        }
         if let Request::Deploy(options) = request {
             self.may_go();
             self.deploy_asked(from, options);

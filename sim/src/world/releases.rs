@@ -64,6 +64,11 @@ impl Releases {
         self.asked_for.extend(release);
     }
 
+    /// Somebody asks for a deploy of this one while another is in progress, as far as its client knows.
+    pub fn deploys_beside(&mut self, release: Option<usize>) {
+        self.asked_for.extend(release);
+    }
+
     /// Somebody asks for new workers.
     pub fn ask(&mut self) {
         self.asked_for.insert(self.current);

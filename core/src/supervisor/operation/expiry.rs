@@ -39,7 +39,7 @@ pub(in crate::supervisor) fn expire(pool: &mut Pool, operations: &mut Operations
                 desired: Desired { suspension: None, ..pool.desired.clone() },
                 config: Arc::clone(&pool.config),
             };
-            let generation = pool.generation.next(former);
+            let generation = pool.next_generation(former);
             roll_out(pool, operations, Kind::Rollback, Vec::new(), plan, generation);
         }
     }

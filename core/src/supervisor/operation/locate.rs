@@ -48,7 +48,7 @@ pub(in crate::supervisor) fn located(
         if former::refuse_without(pool, suspension, named.as_ref(), &mut requesters) {
             return Progress::Ended;
         }
-        let generation = pool.generation.next(named);
+        let generation = pool.next_generation(named);
         roll_out(pool, operations, kind, requesters, *plan, generation);
     }
     Progress::GoesOn

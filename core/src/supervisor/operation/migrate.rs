@@ -251,7 +251,7 @@ fn return_to_old(pool: &mut Pool, operations: &mut Operations, requesters: Vec<R
         desired: Desired { suspension, ..pool.desired.clone() },
         config: Arc::clone(&pool.config),
     };
-    let generation = pool.generation.next(release);
+    let generation = pool.next_generation(release);
     roll_out(pool, operations, Kind::Deploy, requesters, plan, generation);
 }
 

@@ -204,6 +204,13 @@ impl Pool {
         slot.and_then(|slot| self.slots.get(slot)).is_some_and(|slot| slot.owner() == Some(id))
     }
 
+    /// A new generation. No worker is left that has its number: one of an operation that failed serves on where its link could not be
+    /// taken from it.
+    pub fn next_generation(&self, release: Option<Release>) -> Generation {
+        let numbers = self.workers.iter().map(|(_, worker)| worker.start().generation);
+        Generation::after(numbers.fold(self.generation.number, u32::max), release)
+    }
+
     /// Finds out whether the release in force is still there: a worker that runs it has failed.
     pub fn check_release(&mut self) {
         if let Some(pinned) = self.generation.release.clone() {

@@ -31,7 +31,7 @@ pub(crate) struct Deploy {
     pub before: usize,
     /// Somebody else has switched the symlink since, or it could not be switched.
     pub moved: bool,
-    /// Another deploy was asked for since. It may begin while the answer to this one waits for a worker's last lines.
+    /// Something else was asked for since. It may begin while the answer to this one waits for a worker's last lines.
     overtaken: bool,
     /// The new workers serve since then.
     watching: Option<Time>,
@@ -67,8 +67,8 @@ impl World {
         self.oracle.unfinished = None;
         // One whose workers serve for good waits for the old ones only, and the next may begin.
         let open = |deploy: &Deploy| deploy.migrates || !deploy.confirmed && !deploy.watch.is_zero();
-        if let Some(earlier) = self.oracle.deploy.as_mut().filter(|deploy| open(deploy)) {
-            earlier.overtaken = true;
+        if self.oracle.deploy.as_ref().is_some_and(open) {
+            self.releases.deploys_beside(release);
             return;
         }
         self.releases.deployed(true);
@@ -96,6 +96,13 @@ impl World {
         if !self.reachable(&to.peer) {
             // It had hung up before the daemon heard of it.
             self.deploy_left(to.peer);
+        }
+    }
+
+    /// Somebody asks for something while a deploy is in progress, as far as its client knows.
+    pub(crate) fn deploy_overtaken(&mut self, from: &RequestRef) {
+        if let Some(deploy) = self.oracle.deploy.as_mut().filter(|deploy| deploy.to != *from) {
+            deploy.overtaken = true;
         }
     }
 
@@ -207,6 +214,10 @@ impl World {
         let Some(deploy) = self.oracle.deploy.take() else { return };
         let failed = matches!(reply.code, Some(Code::StartFailed | Code::RolledBack));
         self.releases.deployed(!failed);
+        if deploy.overtaken && matches!(reply.body, Some(Body::Failed(_))) {
+            // What it says was true some time ago.
+            return;
+        }
         if reply.code == Some(Code::NotRolledBack) {
             // The new release serves on, or a person decides.
             return;
@@ -214,9 +225,7 @@ impl World {
         if reply.errors.is_empty() {
             self.marks.count("a deploy is done");
         }
-        let late = deploy.overtaken && matches!(reply.body, Some(Body::Failed(_)));
-        let Some(release) =
-            deploy.release.filter(|_| !deploy.moved && !late && (failed || reply.errors.is_empty()))
+        let Some(release) = deploy.release.filter(|_| !deploy.moved && (failed || reply.errors.is_empty()))
         else {
             return self.check_rolled_back(&deploy, reply);
         };
