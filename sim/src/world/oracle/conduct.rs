@@ -12,6 +12,7 @@ use nodesockd_core::wire::ToWorker;
 
 use super::Slot;
 use super::known::Known;
+use crate::faults::CallFault;
 use crate::world::files::Entry;
 use crate::world::process::{Proc, Server};
 use crate::world::{Worker, World};
@@ -93,7 +94,10 @@ impl World {
     /// one: besides those that fail, and those that take longer than a batch waits for them. While a slot has no worker of its own,
     /// replacements come besides.
     fn check_batches(&mut self) {
-        if self.oracle.at_once || self.deaths.count > 0 {
+        // A worker whose link could not be taken from it, or whose queue could not be measured, stays longer.
+        let came = |fault: &&CallFault| self.calls.get(&fault.call).is_some_and(|count| fault.nth < *count);
+        if self.oracle.at_once || self.deaths.count > 0 || self.faults.calls.iter().any(|fault| came(&fault))
+        {
             return;
         }
         let now = self.agenda.now();
