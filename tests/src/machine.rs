@@ -102,6 +102,21 @@ impl Machine {
         output.stdout
     }
 
+    /// The processes of a user, sorted, without the one that takes what workers write.
+    ///
+    /// # Panics
+    ///
+    /// When the machine is gone.
+    #[must_use]
+    pub fn processes_of(&self, user: &str) -> Vec<u32> {
+        let listed = self.run(&format!("ps --user {user} -o pid=,args="));
+        let others = listed.stdout.lines().filter(|line| !line.contains("nodesockd-sink"));
+        let mut pids: Vec<u32> =
+            others.filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect();
+        pids.sort_unstable();
+        pids
+    }
+
     /// The last lines of the journal.
     #[must_use]
     pub fn journal(&self) -> String {

@@ -63,8 +63,7 @@ fn host_changes_over_as_the_chapter_says_and_loses_no_request() {
     let mut known = status.pids();
     known.push(status.pid);
     known.sort_unstable();
-    let users = machine.must("pgrep --uid shop");
-    let users: Vec<u32> = users.lines().map(|pid| pid.parse().unwrap()).collect();
+    let users = machine.processes_of("shop");
     assert_eq!(users, known, "{}", machine.journal());
     assert!(before.lines().all(|old| known.iter().all(|pid| pid.to_string() != old)));
 }

@@ -20,8 +20,7 @@ fn killed_again_and_again(manager: &'static Manager) {
         assert_eq!(crew(&status), before, "{}", managed.log());
         load.flows();
     }
-    let users: Vec<u32> =
-        managed.machine.must("pgrep --uid shop").lines().map(|pid| pid.parse().unwrap()).collect();
+    let users = managed.machine.processes_of("shop");
     let mut known: Vec<u32> = before.values().filter_map(|(pid, ..)| *pid).chain([pid]).collect();
     known.sort_unstable();
     assert_eq!(users, known, "{}", managed.log());

@@ -124,8 +124,9 @@ impl Managed {
     /// Stops it as the manager does, and sees that nothing is left.
     pub fn stop(&self) {
         self.machine.must(self.manager.stop);
-        let left = self.machine.run("pgrep --list-full --uid shop").stdout;
-        assert_eq!(left, "", "processes are left: {}", self.log());
+        let left = || self.machine.run("pgrep --list-full --uid shop").stdout;
+        // The one that takes what workers write goes after all others.
+        wait::found("no process is left", || left().is_empty().then_some(()), || self.log());
         let sockets = self.machine.must("find /run/shop -type s -o -type l");
         assert_eq!(sockets, "", "files are left: {}", self.log());
     }

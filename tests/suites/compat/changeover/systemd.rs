@@ -89,10 +89,7 @@ impl Service {
 
     /// Everybody who runs as the app's user, sorted.
     fn processes(&self) -> Vec<u32> {
-        let pids = self.0.must("pgrep --uid shop || true");
-        let mut pids: Vec<u32> = pids.lines().map(|pid| pid.parse().unwrap()).collect();
-        pids.sort_unstable();
-        pids
+        self.0.processes_of("shop")
     }
 }
 
