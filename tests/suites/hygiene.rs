@@ -108,7 +108,7 @@ fn mode(app: &App) -> u32 {
 
 #[test]
 fn idle_daemon_makes_no_system_call() {
-    let app = App::new().workers(2).standby(1);
+    let app = App::new().workers(2).standby(1).set("health.hangTimeout", 0);
     let daemon = app.start();
     daemon.until_so("it has noticed that we hung up", || daemon.process().sleeps());
     // Two seconds are what is measured here, not what is waited for.
