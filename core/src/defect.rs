@@ -52,10 +52,6 @@ defects! {
     BatchNotWaitedFor,
     /// A failing batch leaves earlier ones as they are.
     EarlierBatchesStay,
-    /// A worker of an earlier batch may fail while later ones begin.
-    EarlierBatchNotWatched,
-    /// The state file does not say that workers are replaced in batches.
-    StateForgetsBatches,
     /// The state file does not say that a deploy is in progress.
     StateForgetsDeploy,
     /// The workers of an abandoned restart stay.
@@ -240,8 +236,6 @@ defects! {
     DeployCheckIgnored,
     /// A worker that passes the check of a deploy counts as one that fails it.
     DeployCheckMisread,
-    /// A deploy is confirmed although a worker has not answered its check yet.
-    DeployCheckNotAwaited,
     /// Failures of workers are not counted.
     FailuresNotCounted,
     /// A worker is told to lead before the former leader has confirmed that it does not any more.

@@ -173,7 +173,6 @@ pub(in crate::supervisor) fn earlier_failed(
         forward && rollout.has_begun(pool) && of == Some(rollout.generation.number)
     };
     match operations.current.as_mut().map(|operation| &mut operation.phase) {
-        _ if defect!(EarlierBatchNotWatched) => return Progress::GoesOn,
         Some(Phase::Starting(rollout) | Phase::Between(rollout, _)) if ours(rollout) => {
             rollout.failed.push(last_lines::failed_worker(pool, id, reason));
         }

@@ -41,7 +41,7 @@ pub(in crate::supervisor) fn watch(pool: &mut Pool, path: Option<String>) {
 /// Whether a worker has still to answer what a deploy asked it before `until`, or has not shown yet that it is fit.
 pub(in crate::supervisor) fn owed(pool: &Pool, until: Time) -> bool {
     let owes = |(_, worker): (WorkerId, &Worker)| worker.check().is_some_and(|check| check.owes(until));
-    pool.deploy_check.is_some() && !defect!(DeployCheckNotAwaited) && pool.workers.iter().any(owes)
+    pool.deploy_check.is_some() && pool.workers.iter().any(owes)
 }
 
 /// A worker is ready: it is checked from now on, if it is active. What answers on a shared socket says nothing about it.

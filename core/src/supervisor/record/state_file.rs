@@ -164,7 +164,7 @@ fn header(pool: &Pool, operations: &Operations) -> State {
             generation: rollout.generation.number,
             release: rollout.generation.release.clone(),
         }),
-        batches: operations.batches_record().filter(|_| !defect!(StateForgetsBatches)),
+        batches: operations.batches_record(),
         leadership: if defect!(StateForgetsLeader) { Default::default() } else { pool.leadership.record() },
         history: pool.ledger.record(),
     }
