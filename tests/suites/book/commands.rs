@@ -11,6 +11,7 @@ pub const COMMANDS: Story = Story {
     chapter: "docs/06-cli.md",
     left_out: &[
         ("nodesockd deploy --release", "no symlink leads to this app; `setup` runs it"),
+        ("nodesockd proxy", "takes a Caddy that runs; `fronts` has one"),
         ("nodesockd top", "goes on until somebody quits; the tests of commands run it"),
     ],
 };
