@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use nodesockd_core::config::Companion;
 use nodesockd_core::event::Failure;
 use nodesockd_core::history::{Entry, LARGEST, Line, TAIL, newer_half, parse};
-use rustix::fs::OFlags;
 
 use crate::clock;
 use crate::error::failure;
+use crate::files::own;
 
 /// `<ipcFile>.history`. It is opened for each line: whoever moves it away, as `logrotate` does, gets another one. Only the daemon
 /// that has the lock writes to it; anybody may read it meanwhile.
@@ -68,7 +68,7 @@ impl HistoryFile {
 
     fn open(&self) -> io::Result<File> {
         let mut options = OpenOptions::new();
-        options.read(true).append(true).create(true).mode(0o600).custom_flags(flags());
+        options.read(true).append(true).create(true).mode(0o600).custom_flags(own::no_follow());
         let file = options.open(&self.path)?;
         if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no regular file")) }
     }
@@ -76,17 +76,7 @@ impl HistoryFile {
     /// Replaces the file by one without the older half of its lines.
     fn shorten(&self) -> io::Result<File> {
         let text = read(&self.path)?;
-        std::fs::remove_file(&self.new).or_else(absent)?;
-        let mut options = OpenOptions::new();
-        options.read(true).append(true).create_new(true).mode(0o600).custom_flags(flags());
-        let shortened = options.open(&self.new).and_then(|mut file| {
-            file.write_all(newer_half(&text).as_bytes())?;
-            std::fs::rename(&self.new, &self.path)?;
-            Ok(file)
-        });
-        shortened.inspect_err(|_| {
-            let _ = std::fs::remove_file(&self.new);
-        })
+        own::put(&self.path, &self.new, newer_half(&text), OpenOptions::new().read(true).append(true))
     }
 }
 
@@ -96,7 +86,7 @@ impl HistoryFile {
 ///
 /// The operating system's, or that it is no regular file.
 pub fn read(path: &Path) -> io::Result<String> {
-    let mut file = OpenOptions::new().read(true).custom_flags(flags()).open(path)?;
+    let mut file = OpenOptions::new().read(true).custom_flags(own::no_follow()).open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(io::Error::other("it is no regular file"));
@@ -111,14 +101,6 @@ fn ends_line(file: &File, length: u64) -> io::Result<bool> {
     let mut last = [0];
     file.read_exact_at(&mut last, length - 1)?;
     Ok(last == *b"\n")
-}
-
-fn absent(error: io::Error) -> io::Result<()> {
-    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
-}
-
-fn flags() -> i32 {
-    i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nodesockd_core::config::Companion;
-use rustix::fs::OFlags;
+
+use super::own;
 
 /// All locks of this machine, as far as they can be seen from here (`proc(5)`).
 const TABLE: &str = "/proc/locks";
@@ -38,8 +39,7 @@ pub(crate) fn holder(path: &Path) -> Option<Holder> {
 
 /// Whom a lock file names; that says nothing about whether he is alive.
 pub(crate) fn read(path: &Path) -> Option<Holder> {
-    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0);
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+    let file = OpenOptions::new().read(true).custom_flags(own::no_follow()).open(path).ok()?;
     let mut text = String::new();
     file.take(READ).read_to_string(&mut text).ok()?;
     let mut lines = text.lines();

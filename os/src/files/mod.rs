@@ -9,6 +9,7 @@ pub(crate) mod keeping;
 pub(crate) mod listeners;
 pub(crate) mod lock;
 pub(crate) mod logs;
+pub(crate) mod own;
 pub(crate) mod queue;
 pub(crate) mod release;
 pub(crate) mod release_link;

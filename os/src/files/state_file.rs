@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 use nodesockd_core::config::Companion;
 use nodesockd_core::event::Failure;
 use nodesockd_core::state::{Entry, State};
-use rustix::fs::OFlags;
 
 use crate::error::failure;
-use crate::files::identity;
+use crate::files::{identity, own};
 
 /// Ours has some hundred bytes a worker.
 const LARGEST: u64 = 16 << 20;
@@ -50,7 +49,7 @@ impl StateFile {
             Some(Entry::Changes(changes)) => self.append(&changes.encode()),
             None => {
                 self.open = None;
-                std::fs::remove_file(&self.path).or_else(absent)
+                std::fs::remove_file(&self.path).or_else(own::absent)
             }
         };
         done.map_err(|error| failure("write", &self.path, error))
@@ -76,32 +75,16 @@ impl StateFile {
     }
 
     fn text(&self) -> io::Result<String> {
-        let file = OpenOptions::new().read(true).custom_flags(no_follow()).open(&self.path)?;
+        let file = OpenOptions::new().read(true).custom_flags(own::no_follow()).open(&self.path)?;
         let mut text = String::new();
         file.take(LARGEST).read_to_string(&mut text)?;
         Ok(text)
     }
 
     fn replace(&mut self, text: &str) -> io::Result<()> {
-        let new = &self.new;
-        std::fs::remove_file(new).or_else(absent)?;
-        let options =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(no_follow()).clone();
-        let written = options.open(new).and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            std::fs::rename(new, &self.path)?;
-            Ok(file)
-        });
-        match written {
-            Ok(file) => {
-                self.open = Some((file, text.len() as u64));
-                Ok(())
-            }
-            Err(error) => {
-                let _ = std::fs::remove_file(new);
-                Err(error)
-            }
-        }
+        let file = own::put(&self.path, &self.new, text, OpenOptions::new().write(true))?;
+        self.open = Some((file, text.len() as u64));
+        Ok(())
     }
 
     /// Adds a line. If that fails, what was written of the line is taken back; should that fail too, the line has no end
@@ -116,14 +99,6 @@ impl StateFile {
         *length += line.len() as u64;
         Ok(())
     }
-}
-
-fn absent(error: io::Error) -> io::Result<()> {
-    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
-}
-
-fn no_follow() -> i32 {
-    i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0)
 }
 
 #[cfg(test)]

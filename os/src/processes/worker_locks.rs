@@ -20,10 +20,10 @@ use nix::libc;
 use nodesockd_core::config::Companion;
 use nodesockd_core::event::Failure;
 use nodesockd_core::id::WorkerId;
-use rustix::fs::OFlags;
 use rustix::process::Pid;
 
 use crate::error::failure;
+use crate::files::own;
 use crate::processes::children::about;
 
 /// The variable with the number of the descriptor by which a worker holds its lock.
@@ -121,8 +121,7 @@ impl WorkerLocks {
     }
 
     fn open(&self, options: &mut OpenOptions) -> io::Result<File> {
-        let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0);
-        options.read(true).write(true).custom_flags(flags).open(&self.path)
+        options.read(true).write(true).custom_flags(own::no_follow()).open(&self.path)
     }
 }
 
