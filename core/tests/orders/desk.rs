@@ -344,6 +344,18 @@ impl Desk {
 }
 
 /// Who asks.
+/// A daemon that follows the one that a desk began with, of a newer version.
+pub fn newer() -> Daemon {
+    Daemon {
+        version: "99.0.0".into(),
+        pid: 1,
+        boot: BootId(2),
+        manager: None,
+        release: None,
+        stderr: Terminal::Yes,
+    }
+}
+
 pub fn asker() -> Asker {
     Asker { pid: Some(4711), uid: Some(0), command: Some("nodesockd restart -s".into()), ..Asker::default() }
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use nodesockd_core::config::Config;
 use nodesockd_core::event::{ExitStatus, Queue};
-use nodesockd_core::id::{BootId, WorkerId};
-use nodesockd_core::supervisor::{Daemon, Handoff, Terminal};
+use nodesockd_core::id::WorkerId;
+use nodesockd_core::supervisor::Handoff;
 use nodesockd_core::wire::{FromWorker, Request, StartOptions};
 use nodesockd_core::{Action, Event, Supervisor, Time};
 use serde_json::Value;
 
-use super::desk::{Desk, config};
+use super::desk::{Desk, config, newer};
 
 /// A daemon in the midst of things, about to hand off: a worker is a spare, one is booting, a request waits for a worker and
 /// a restart for the next program.
@@ -83,16 +83,8 @@ fn what_any_version_has_handed_off_is_taken_over() {
         assert_eq!(handoff.validate(), Ok(()));
         let config = config("workers = 2\nstandby = 1");
         assert_eq!(handoff.refuses(&config), None);
-        let daemon = Daemon {
-            version: "99.0.0".into(),
-            pid: 1,
-            boot: BootId(2),
-            manager: None,
-            release: None,
-            stderr: Terminal::Yes,
-        };
         let now = Time::ZERO + Duration::from_secs(2);
-        let supervisor = Supervisor::take_over(config.clone(), daemon, handoff, now);
+        let supervisor = Supervisor::take_over(config.clone(), newer(), handoff, now);
         let mut desk = Desk::of(supervisor, config, now);
         assert_eq!(desk.supervisor.check().map_err(|violation| violation.to_string()), Ok(()));
         // The restart that was waited for is done, by new workers that are suspended.
@@ -123,18 +115,15 @@ fn what_any_version_has_handed_off_is_taken_over() {
 /// The daemon that follows after an upgrade.
 pub fn upgraded(mut desk: Desk, config: Config) -> Desk {
     let handoff = desk.hand_off();
-    let daemon = Daemon {
-        version: "99.0.0".into(),
-        pid: 1,
-        boot: BootId(2),
-        manager: None,
-        release: None,
-        stderr: Terminal::Yes,
-    };
-    let supervisor = Supervisor::take_over(config.clone(), daemon, handoff, desk.now);
-    let mut newer = Desk::after(&desk, supervisor, config);
-    newer.obey();
-    newer
+    taken_over(&desk, handoff, config)
+}
+
+/// The daemon that follows `desk` with what that has handed off.
+pub fn taken_over(desk: &Desk, handoff: Handoff, config: Config) -> Desk {
+    let supervisor = Supervisor::take_over(config.clone(), newer(), handoff, desk.now);
+    let mut next = Desk::after(desk, supervisor, config);
+    next.obey();
+    next
 }
 
 #[test]

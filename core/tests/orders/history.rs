@@ -5,13 +5,13 @@ use std::time::Duration;
 use nodesockd_core::config::Problem;
 use nodesockd_core::event::{DaemonSignal, ExitStatus, Failure, Queue};
 use nodesockd_core::history::{Entry, Facts, Line, Outcome, What};
-use nodesockd_core::id::{BootId, SlotIndex};
-use nodesockd_core::supervisor::{Daemon, Handoff, Terminal};
+use nodesockd_core::id::SlotIndex;
 use nodesockd_core::wire::{Code, DeployOptions, FromWorker, Request, StartOptions};
-use nodesockd_core::{Action, Event, Supervisor};
+use nodesockd_core::{Action, Event};
 
 use super::adoption::{adopt, left};
 use super::desk::{Desk, asker, release, restart, set_workers, suspended, up};
+use super::handoff::taken_over;
 use super::log::warnings;
 
 fn entries(desk: &Desk) -> Vec<Entry> {
@@ -318,21 +318,6 @@ fn how_a_deploy_ended_is_known_after_the_daemon_that_did_it() {
     assert!(words.contains("was interrupted by the end of an earlier daemon; it was undone"), "{words}");
 }
 
-fn taken_over(desk: &Desk, handoff: Handoff) -> Desk {
-    let daemon = Daemon {
-        version: "99.0.0".into(),
-        pid: 1,
-        boot: BootId(2),
-        manager: None,
-        release: None,
-        stderr: Terminal::Yes,
-    };
-    let heir = Supervisor::take_over(desk.config.clone(), daemon, handoff, desk.now);
-    let mut next = Desk::after(desk, heir, desk.config.clone());
-    next.obey();
-    next
-}
-
 #[test]
 fn an_upgrade_is_over_when_the_new_program_has_taken_over() {
     let mut desk = up("");
@@ -340,7 +325,7 @@ fn an_upgrade_is_over_when_the_new_program_has_taken_over() {
     desk.all_online();
     desk.pass(Duration::from_secs(60));
     let handoff = desk.hand_off();
-    let mut next = taken_over(&desk, handoff);
+    let mut next = taken_over(&desk, handoff, desk.config.clone());
     assert_eq!(ends(&next), [(What::Upgrade, Outcome::Done)]);
     let facts = last(&next);
     assert_eq!(facts.number, 2);

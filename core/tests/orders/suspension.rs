@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use nodesockd_core::event::Queue;
-use nodesockd_core::id::{BootId, SlotIndex};
-use nodesockd_core::supervisor::{Daemon, Terminal};
+use nodesockd_core::id::SlotIndex;
 use nodesockd_core::wire::{FromWorker, Request, StartOptions, SuspensionStatus};
 use nodesockd_core::{Action, Event, Supervisor};
 
 use super::adoption::follow;
-use super::desk::{Desk, asker, restart, suspended};
+use super::desk::{Desk, asker, newer, restart, suspended};
 use super::log::warnings;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -122,14 +121,6 @@ fn the_next_daemon_knows_whose_suspension_it_is() {
     assert_eq!(status(&undone), None);
 
     let handoff = before.hand_off();
-    let daemon = Daemon {
-        version: "99.0.0".into(),
-        pid: 1,
-        boot: BootId(2),
-        manager: None,
-        release: None,
-        stderr: Terminal::Yes,
-    };
-    let heir = Supervisor::take_over(before.config.clone(), daemon, handoff, before.now);
+    let heir = Supervisor::take_over(before.config.clone(), newer(), handoff, before.now);
     assert_eq!(heir.status().suspension.map(|status| (status.since, status.by)), Some((told.since, told.by)));
 }
