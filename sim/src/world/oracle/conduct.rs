@@ -95,9 +95,8 @@ impl World {
     /// replacements come besides.
     fn check_batches(&mut self) {
         // A worker whose link could not be taken from it, or whose queue could not be measured, stays longer.
-        let came = |fault: &&CallFault| self.calls.get(&fault.call).is_some_and(|count| fault.nth < *count);
-        if self.oracle.at_once || self.deaths.count > 0 || self.faults.calls.iter().any(|fault| came(&fault))
-        {
+        let came = |fault: &CallFault| self.calls.get(&fault.call).is_some_and(|count| fault.nth < *count);
+        if self.oracle.at_once || self.deaths.count > 0 || self.faults.calls.iter().any(came) {
             return;
         }
         let now = self.agenda.now();
