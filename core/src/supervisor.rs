@@ -200,6 +200,7 @@ impl Supervisor {
             self.upkeep.next_deadline(),
             pool.sink.next_deadline(),
             pool.suspension_watch.next_deadline(),
+            expiry::next_deadline(pool, &self.operations),
             self.announcements.as_ref().and_then(|announcements| announcements.next_deadline(pool)),
         ];
         deadlines.into_iter().flatten().min()
@@ -440,6 +441,7 @@ impl Supervisor {
         look.extend(&mut self.pool, self.operations.is_swapping());
         sockets::close_unneeded(&mut self.pool, &look.listeners);
         suspension::follow(&mut self.pool, self.operations.words());
+        expiry::begin(&mut self.pool, &self.operations);
         self.dev_server.update(&mut self.pool);
         vacancies::note_service(&mut self.pool, &look.slots);
         leaders::settle(&mut self.pool, &look.slots);

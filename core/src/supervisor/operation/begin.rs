@@ -14,7 +14,7 @@ use crate::supervisor::pool::{Pool, retire, surplus};
 use crate::supervisor::worker::{Place, Worker};
 use crate::wire::{Code, Reply, StartOptions};
 
-use super::plan::{Plan, all_places};
+use super::plan::{self, Plan, all_places};
 use super::{
     Kind, Operation, Operations, Phase, Progress, Queued, Requester, done, locate, release_link, replace,
     reply_to_all, running, upgrade, watch,
@@ -92,16 +92,11 @@ fn replace_all(
     requesters: Vec<Requester>,
     options: &StartOptions,
 ) {
-    let Desired { slots, standby, .. } = pool.desired;
     let suspension = suspension(pool, &requesters, options.suspended, options.expiry);
     let plan = Plan {
-        places: all_places(slots, standby),
-        suspended: options.suspended,
         attempts: options.max_attempts.unwrap_or(pool.config.options.max_start_attempts).get(),
-        replaces: true,
         batch: batch(pool, options.batch, options.suspended, &pool.config),
-        desired: Desired { running: true, slots, standby, suspension },
-        config: Arc::clone(&pool.config),
+        ..plan::replace_all(pool, suspension)
     };
     locate::begin(pool, operations, kind, requesters, plan);
 }

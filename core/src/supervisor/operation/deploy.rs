@@ -11,7 +11,6 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
 
 use crate::action::Action;
 use crate::config::Listen;
@@ -19,7 +18,6 @@ use crate::event::Failure;
 use crate::history::Outcome;
 use crate::id::{RequestRef, WorkerId};
 use crate::release::{Release, ReleaseLink};
-use crate::supervisor::goal::Desired;
 use crate::supervisor::pool::{Pool, last_lines};
 use crate::supervisor::requests::Audience;
 use crate::supervisor::worker::Worker;
@@ -30,7 +28,7 @@ use super::begin::{batch, refusal as batch_refusal, refuse_while_busy, suspensio
 use super::deployment::{Course, Deployment, Migration, OldWorkers};
 use super::failure::describe_in_place;
 use super::news::{tell, tell_all};
-use super::plan::{Plan, all_places};
+use super::plan::{self, Plan};
 use super::requester::audience;
 use super::watch::{Earlier, Rollback, Watch, concerns, let_go, roll_back};
 use super::{
@@ -48,7 +46,7 @@ pub(in crate::supervisor) fn begin(
     if refuse_while_busy(pool, operations, &to) {
         return;
     }
-    let Desired { running, slots, standby, .. } = pool.desired;
+    let running = pool.desired.running;
     let suspended = pool.desired.is_suspended();
     let refusal = match (running, suspended, operations.waiting.is_some(), options.migration.is_some()) {
         (false, ..) => {
@@ -78,13 +76,9 @@ pub(in crate::supervisor) fn begin(
     let suspension = suspension(pool, &requesters, suspends, None);
     let old = if suspended || suspends { OldWorkers::Gone } else { OldWorkers::Kept };
     let plan = Plan {
-        places: all_places(slots, standby),
-        suspended: suspends,
         attempts: max_attempts.unwrap_or(pool.config.options.max_start_attempts).get(),
-        replaces: true,
         batch: batch(pool, asked, suspends, &pool.config),
-        desired: Desired { suspension, ..pool.desired.clone() },
-        config: Arc::clone(&pool.config),
+        ..plan::replace_all(pool, suspension)
     };
     let migration = migration.map(|MigrationOptions { command, revert, limit }| Migration {
         command,

@@ -1,26 +1,39 @@
 //! A suspension that nobody has ended in time is ended, as whoever asked for it has said (`restart --suspended --for`).
 
-use std::sync::Arc;
-
 use crate::expiry::Ending;
-use crate::supervisor::goal::{Desired, Suspension};
+use crate::supervisor::goal::Suspension;
 use crate::supervisor::pool::Pool;
+use crate::supervisor::timer::Timer;
+use crate::time::Time;
 
-use super::plan::{Plan, all_places};
 use super::replace::roll_out;
-use super::{Kind, Operations, Phase, resume};
+use super::{Kind, Operations, Phase, plan, resume};
+
+/// Has the time begin, as soon as nothing is in progress.
+pub(in crate::supervisor) fn begin(pool: &mut Pool, operations: &Operations) {
+    let now = pool.now();
+    if !waits(pool, operations) || defect!(SuspensionNeverExpires) {
+        return;
+    }
+    if let Some(Suspension { expiry: Some(expiry), ends: ends @ None, .. }) = &mut pool.desired.suspension {
+        *ends = Some(now + expiry.after);
+    }
+}
+
+/// When the suspension ends by itself; `None` while something is in progress that may end it.
+pub(in crate::supervisor) fn next_deadline(pool: &Pool, operations: &Operations) -> Option<(Time, Timer)> {
+    let suspension = pool.desired.suspension.as_ref().filter(|_| waits(pool, operations))?;
+    suspension.ends.map(|at| (at, Timer::Suspension))
+}
 
 /// Ends the suspension, if it has lasted as long as it may.
 pub(in crate::supervisor) fn expire(pool: &mut Pool, operations: &mut Operations) {
-    if !operations.is_idle() || !pool.is_serving() {
+    if next_deadline(pool, operations).is_none_or(|(at, _)| at > pool.now()) {
         return;
     }
-    let now = pool.now();
-    let Some(suspension) = pool.desired.suspension.clone().filter(|it| it.ends.is_some_and(|at| at <= now))
-    else {
+    let Some(Suspension { former, expiry: Some(expiry), .. }) = pool.desired.suspension.clone() else {
         return;
     };
-    let Suspension { former, expiry: Some(expiry), .. } = suspension else { return };
     let lasted = expiry.after.as_secs_f64();
     tracing::warn!("nobody has ended the suspension within {lasted} s (--for): {} now", expiry.then);
     match expiry.then {
@@ -29,18 +42,14 @@ pub(in crate::supervisor) fn expire(pool: &mut Pool, operations: &mut Operations
             operations.enter(pool, Kind::Resume, Vec::new(), Phase::Resuming(confirmations));
         }
         Ending::Rollback => {
-            let Desired { slots, standby, .. } = pool.desired;
-            let plan = Plan {
-                places: all_places(slots, standby),
-                suspended: false,
-                attempts: pool.config.options.max_start_attempts.get(),
-                replaces: true,
-                batch: None,
-                desired: Desired { suspension: None, ..pool.desired.clone() },
-                config: Arc::clone(&pool.config),
-            };
+            let plan = plan::replace_all(pool, None);
             let generation = pool.next_generation(former);
             roll_out(pool, operations, Kind::Rollback, Vec::new(), plan, generation);
         }
     }
+}
+
+/// Nothing is in progress that may end the suspension.
+fn waits(pool: &Pool, operations: &Operations) -> bool {
+    pool.is_serving() && operations.is_idle()
 }

@@ -14,13 +14,11 @@
 //! Where a step of the way back fails, the app stays suspended and waits for a person: nobody else can tell what the data is like.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use crate::action::Action;
 use crate::event::{ExitStatus, Failure};
 use crate::history::Outcome;
 use crate::id::{Process, WorkerId};
-use crate::supervisor::goal::Desired;
 use crate::supervisor::pool::{Pool, last_lines};
 use crate::supervisor::worker::order::command_order;
 use crate::supervisor::worker::{Role, Worker};
@@ -32,11 +30,10 @@ use super::confirmations::Confirmations;
 use super::deployment::{Back, BackStep, Course, Migration};
 use super::failure::describe_in_place;
 use super::news::{tell, tell_all};
-use super::plan::{Plan, all_places};
 use super::replace::roll_out;
 use super::watch::Watch;
 use super::{
-    Kind, Operation, Operations, Phase, Progress, Requester, answer, begin, done, release_link, resume,
+    Kind, Operation, Operations, Phase, Progress, Requester, answer, begin, done, plan, release_link, resume,
     running,
 };
 
@@ -240,17 +237,8 @@ fn come_back(pool: &mut Pool, operations: &mut Operations, requesters: Vec<Reque
 fn return_to_old(pool: &mut Pool, operations: &mut Operations, requesters: Vec<Requester>, suspended: bool) {
     let former = operations.migration().and_then(|migration| migration.generations.as_ref());
     let release = former.and_then(|(former, _)| former.release.clone());
-    let Desired { slots, standby, .. } = pool.desired;
     let suspension = begin::suspension(pool, &requesters, suspended, None);
-    let plan = Plan {
-        places: all_places(slots, standby),
-        suspended,
-        attempts: pool.config.options.max_start_attempts.get(),
-        replaces: true,
-        batch: None,
-        desired: Desired { suspension, ..pool.desired.clone() },
-        config: Arc::clone(&pool.config),
-    };
+    let plan = plan::replace_all(pool, suspension);
     let generation = pool.next_generation(release);
     roll_out(pool, operations, Kind::Deploy, requesters, plan, generation);
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::id::SlotIndex;
-use crate::supervisor::goal::Desired;
+use crate::supervisor::goal::{Desired, Suspension};
+use crate::supervisor::pool::Pool;
 use crate::supervisor::worker::Place;
 
 /// What to roll out.
@@ -23,6 +24,19 @@ pub(in crate::supervisor) struct Plan {
     /// What ought to be, and by which configuration, when it has succeeded.
     pub desired: Desired,
     pub config: Arc<Config>,
+}
+
+/// Everybody is replaced at once, by what the configuration in force says. The new workers are suspended if there is a `suspension`.
+pub(super) fn replace_all(pool: &Pool, suspension: Option<Suspension>) -> Plan {
+    Plan {
+        places: all_places(pool.desired.slots, pool.desired.standby),
+        suspended: suspension.is_some(),
+        attempts: pool.config.options.max_start_attempts.get(),
+        replaces: true,
+        batch: None,
+        desired: Desired { running: true, suspension, ..pool.desired.clone() },
+        config: Arc::clone(&pool.config),
+    }
 }
 
 /// All places of `slots` slots and `standby` standbys.

@@ -19,20 +19,12 @@ pub(in crate::supervisor) fn follow(pool: &mut Pool, in_progress: Option<&str>) 
         pool.suspension_watch.is_over();
         return;
     };
-    let ends = match (in_progress, suspension.ends, suspension.expiry) {
-        (None, None, Some(expiry)) if !defect!(SuspensionNeverExpires) => Some(now + expiry.after),
-        (None, ends, _) => ends,
-        (Some(_), ..) => None,
-    };
-    pool.suspension_watch.goes_on(suspension.since, warning, ends, now);
+    pool.suspension_watch.goes_on(suspension.since, warning, now);
     if pool.suspension_watch.has_to_be_said(warning, now) {
         say(pool, suspension, in_progress);
     }
     if pool.suspension_watch.has_to_be_counted(now) {
         count(pool);
-    }
-    if let (None, Some(suspension)) = (in_progress, &mut pool.desired.suspension) {
-        suspension.ends = ends;
     }
 }
 

@@ -19,8 +19,6 @@ pub(in crate::supervisor) struct SuspensionWatch {
     count_at: Option<Time>,
     /// When the suspension is said next; `None`: never (`options.suspendWarning`).
     say_at: Option<Time>,
-    /// When it ends by itself; `None`: not before something else has ended.
-    ends: Option<Time>,
     /// What waits for each suspended worker that serves a slot.
     waiting: BTreeMap<WorkerId, Waiting>,
     /// The suspension has ended, and nobody has asked yet what had waited.
@@ -39,22 +37,20 @@ pub(super) struct Waiting {
 }
 
 impl SuspensionWatch {
-    /// Goes on with the watch over the suspension that began at `since`, or begins it. It is said every so often (`warning`), and ends
-    /// by itself at `ends`.
-    pub(super) fn goes_on(&mut self, since: Time, warning: Duration, ends: Option<Time>, now: Time) {
+    /// Goes on with the watch over the suspension that began at `since`, or begins it. It is said every so often (`warning`).
+    pub(super) fn goes_on(&mut self, since: Time, warning: Duration, now: Time) {
         if self.since != Some(since) {
             let left = warning.saturating_sub(now.since(since));
             let say_at = (!warning.is_zero()).then(|| now + left);
             let waiting = BTreeMap::new();
-            *self = Self { since: Some(since), count_at: Some(now), say_at, ends, waiting, ended: false };
+            *self = Self { since: Some(since), count_at: Some(now), say_at, waiting, ended: false };
         }
-        self.ends = ends;
     }
 
     /// The app is not suspended, or not any more.
     pub(super) fn is_over(&mut self) {
         self.ended |= self.since.is_some();
-        (self.since, self.count_at, self.say_at, self.ends) = (None, None, None, None);
+        (self.since, self.count_at, self.say_at) = (None, None, None);
     }
 
     /// How many requests waited when the suspension ended, if one has ended since this was asked last. `suspended`: the app is.
@@ -129,6 +125,6 @@ impl SuspensionWatch {
 
     /// When something is done next.
     pub fn next_deadline(&self) -> Option<(Time, Timer)> {
-        [self.count_at, self.say_at, self.ends].into_iter().flatten().min().map(|at| (at, Timer::Suspension))
+        [self.count_at, self.say_at].into_iter().flatten().min().map(|at| (at, Timer::Suspension))
     }
 }
