@@ -46,9 +46,7 @@ pub(super) fn begin(
     let Batches { size, number, of, former, stragglers, .. } = batches;
     tracing::warn!("{} failed in batch {number} of {of}, which is rolled back: {reason}", kind.words());
     let status = BatchStatus { number: 0, of: 0, back: true };
-    for to in audience(&requesters) {
-        pool.requests.reply(&mut pool.effects, &to, Reply::part(Body::Batch(status)));
-    }
+    news::part(pool, &requesters, &Body::Batch(status));
     if kind == Kind::Deploy {
         news::tell(pool, &requesters, &DeployNews::new(DeployStep::RollingBack).because(&reason));
     }

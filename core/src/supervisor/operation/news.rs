@@ -1,4 +1,4 @@
-//! Telling those who follow a deploy how it goes on.
+//! Telling those who follow a deploy, or batches, how it goes on.
 
 use crate::supervisor::pool::Pool;
 use crate::wire::{Body, DeployNews, Reply};
@@ -14,7 +14,12 @@ pub(super) fn tell_all(pool: &mut Pool, operations: &Operations, news: &DeployNe
 }
 
 pub(super) fn tell(pool: &mut Pool, requesters: &[Requester], news: &DeployNews) {
+    part(pool, requesters, &Body::Deploy(news.clone()));
+}
+
+/// Tells those who want to know it how what they wait for goes on.
+pub(super) fn part(pool: &mut Pool, requesters: &[Requester], body: &Body) {
     for to in audience(requesters) {
-        pool.requests.reply(&mut pool.effects, &to, Reply::part(Body::Deploy(news.clone())));
+        pool.requests.reply(&mut pool.effects, &to, Reply::part(body.clone()));
     }
 }

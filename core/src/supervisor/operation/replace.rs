@@ -20,8 +20,8 @@ use super::requester::audience;
 use super::rollout::{PendingWorker, Rollout, Swap};
 use super::watch::{self, Earlier, Watch};
 use super::{
-    Kind, Operation, Operations, Phase, Progress, Requester, answer, in_force, release_link, reply_to_all,
-    retirement,
+    Kind, Operation, Operations, Phase, Progress, Requester, answer, in_force, news, release_link,
+    reply_to_all, retirement,
 };
 
 /// Starts the workers of a plan.
@@ -75,9 +75,7 @@ pub(super) fn begin_batch(
         let BatchStatus { number, of, back } = status;
         let way = if back { ", back to the former generation" } else { "" };
         tracing::info!("{}: batch {number} of {of}{way}: {} new workers", kind.words(), turn.places.len());
-        for to in audience(&requesters) {
-            pool.requests.reply(&mut pool.effects, &to, Reply::part(Body::Batch(status)));
-        }
+        news::part(pool, &requesters, &Body::Batch(status));
     }
     start(pool, operations, kind, requesters, rollout, (turn.places, attempts));
 }
@@ -152,12 +150,7 @@ pub(in crate::supervisor) fn worker_failed(
         )
         | None => return Progress::GoesOn,
     }
-    if let Some(Operation { kind, requesters, phase: Phase::Starting(rollout) }) =
-        operations.take(&mut pool.requests)
-    {
-        return abandon(pool, operations, kind, requesters, rollout, None);
-    }
-    Progress::Ended
+    fail(pool, operations)
 }
 
 /// A worker failed that had its place for good. If that is one of an earlier batch of the operation in progress, that has failed.
@@ -196,6 +189,11 @@ pub(in crate::supervisor) fn earlier_failed(
         )
         | None => return Progress::GoesOn,
     }
+    fail(pool, operations)
+}
+
+/// The rollout in progress has failed, for those of its workers that have.
+fn fail(pool: &mut Pool, operations: &mut Operations) -> Progress {
     match operations.take(&mut pool.requests) {
         Some(Operation {
             kind,
