@@ -1,9 +1,11 @@
 //! A pipe that nobody reads.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::thread;
 
 use nix::libc::O_NONBLOCK;
 use nix::sys::stat::Mode;
@@ -60,4 +62,29 @@ impl Fifo {
     pub fn into_reader(self) -> File {
         self.reader
     }
+}
+
+/// Reads to the end on a thread of its own, without waiting, and keeps what it reads.
+///
+/// # Panics
+///
+/// On that thread, when somebody has panicked while he held the text.
+pub fn read_on(mut reader: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+    let text = Arc::new(Mutex::new(String::new()));
+    let kept = Arc::clone(&text);
+    thread::spawn(move || {
+        let mut bytes = [0; 4096];
+        loop {
+            match reader.read(&mut bytes) {
+                Ok(0) => return,
+                Ok(count) => kept
+                    .lock()
+                    .expect("nobody panics with it")
+                    .push_str(&String::from_utf8_lossy(&bytes[..count])),
+                // Nothing there yet.
+                Err(_) => thread::yield_now(),
+            }
+        }
+    });
+    text
 }

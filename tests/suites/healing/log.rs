@@ -1,15 +1,12 @@
 //! A log that nobody reads.
 
 use std::fs::File;
-use std::io::Read;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex};
-use std::thread;
 
 use nix::sys::signal::Signal;
-use nodesockd_tests::fifo::FILLING;
+use nodesockd_tests::fifo::{FILLING, read_on};
 use nodesockd_tests::{App, Daemon, Fifo, Load, Upstream, http};
 
 /// A FIFO that is full and that nobody reads: its reading end, and a writing end.
@@ -18,24 +15,6 @@ fn full_fifo(app: &App) -> (File, File) {
     fifo.fill();
     let writer = fifo.writer();
     (fifo.into_reader(), writer)
-}
-
-/// Reads on, and keeps what it reads.
-fn read_on(mut reader: impl Read + Send + 'static) -> Arc<Mutex<String>> {
-    let text = Arc::new(Mutex::new(String::new()));
-    let kept = Arc::clone(&text);
-    thread::spawn(move || {
-        let mut bytes = [0; 4096];
-        loop {
-            match reader.read(&mut bytes) {
-                Ok(0) => return,
-                Ok(count) => kept.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..count])),
-                // Nothing there yet.
-                Err(_) => thread::yield_now(),
-            }
-        }
-    });
-    text
 }
 
 /// Kills the worker of slot 0, and waits until another one serves it.

@@ -2,13 +2,11 @@
 //! that failed is told what they wrote last.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::sync::Mutex;
 
 use nix::sys::signal::Signal;
 use nodesockd_tests::app::fixture;
+use nodesockd_tests::fifo::read_on;
 use nodesockd_tests::{App, Daemon, Fifo, Load, Process, Upstream, process};
 use serde_json::json;
 
@@ -64,24 +62,6 @@ fn gaps(text: &str) -> (u64, u64) {
         }
     }
     (missing, said)
-}
-
-/// Reads on, and keeps what it reads.
-fn read_on(mut reader: File) -> Arc<Mutex<Vec<u8>>> {
-    let text = Arc::new(Mutex::new(Vec::new()));
-    let kept = Arc::clone(&text);
-    thread::spawn(move || {
-        let mut bytes = [0; 4096];
-        loop {
-            match reader.read(&mut bytes) {
-                Ok(0) => return,
-                Ok(count) => kept.lock().unwrap().extend_from_slice(&bytes[..count]),
-                // Nothing there yet.
-                Err(_) => thread::yield_now(),
-            }
-        }
-    });
-    text
 }
 
 #[test]
@@ -189,13 +169,13 @@ fn reader_that_stands_still_stops_no_worker_and_hears_what_it_has_missed() {
     daemon.until_so("workers have written much more than anybody takes", || read(takes) > 2 << 20);
     load.flows();
     let text = read_on(fifo.into_reader());
-    let has = |words: &str| String::from_utf8_lossy(&text.lock().unwrap()).contains(words);
+    let has = |words: &str| text.lock().unwrap().contains(words);
     daemon.until_so("what is missing is said", || has("are missing here"));
     load.flows();
     let ledger = load.finish();
     assert!(ledger.failures.is_empty(), "{ledger}{}", nginx.log());
     assert_eq!(daemon.quit(), Some(0));
-    let (missing, said) = gaps(&String::from_utf8_lossy(&text.lock().unwrap()));
+    let (missing, said) = gaps(&text.lock().unwrap());
     assert!(missing > 0);
     // The last lines may have been dropped, with nothing after them to be missed from.
     assert!(said >= missing, "{said} said, {missing} missing");
