@@ -55,14 +55,10 @@ fn note_stragglers(pool: &mut Pool, batches: &mut Batches, leaving: Leaving) {
         set.retain(|id| !gone(id));
     }
     batches.stragglers.retain(|set| !set.is_empty());
-    let most = usize::try_from(pool.config.options.retiring.get()).unwrap_or(usize::MAX);
-    let oldest = batches.stragglers.len().saturating_sub(most);
-    for id in batches.stragglers[..oldest].iter().flatten() {
-        retirement::hasten(pool, *id);
-    }
+    retirement::hasten_oldest(pool, batches.stragglers.iter());
 }
 
-/// Goes on where an earlier daemon has died, if the first batch had taken over. Returns whether that is so.
+/// Goes on where an earlier daemon has died, if the first batch had taken over.
 pub(in crate::supervisor) fn go_on(pool: &mut Pool, operations: &mut Operations, state: &State) {
     let Some(record) = &state.batches else { return };
     let BatchesRecord { what, size, former, former_release, slots, standby, back } = record.clone();

@@ -67,9 +67,17 @@ pub(super) fn advance(pool: &mut Pool, retirements: &mut Vec<Retirement>, gone: 
     for Retirement { what, requesters, .. } in retirements.extract_if(.., over) {
         complete(pool, &what, requesters);
     }
+    hasten_oldest(pool, retirements.iter().map(|retirement| &retirement.leaving));
+}
+
+/// Hastens the oldest sets of old workers, as far as there are more than may finish (`options.retiring`). `sets`: the oldest first.
+pub(super) fn hasten_oldest<'a>(
+    pool: &mut Pool,
+    sets: impl ExactSizeIterator<Item = &'a BTreeSet<WorkerId>>,
+) {
     let most = usize::try_from(pool.config.options.retiring.get()).unwrap_or(usize::MAX);
-    let oldest = retirements.len().saturating_sub(most);
-    for id in retirements[..oldest].iter().flat_map(|retirement| &retirement.leaving) {
+    let oldest = sets.len().saturating_sub(most);
+    for id in sets.take(oldest).flatten() {
         hasten(pool, *id);
     }
 }
@@ -81,7 +89,7 @@ fn complete(pool: &mut Pool, what: &str, requesters: Vec<Requester>) {
 
 /// Sends SIGTERM to a worker that has been told to shut down: too many operations, or batches, wait for their old workers. What waits in
 /// an accept queue is still answered first.
-pub(super) fn hasten(pool: &mut Pool, id: WorkerId) {
+fn hasten(pool: &mut Pool, id: WorkerId) {
     let told =
         |worker: &Worker| matches!(worker.state(), State::ShuttingDown { .. }) && worker.channel().is_open();
     if pool.workers.get(id).is_some_and(told) {
