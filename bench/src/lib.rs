@@ -106,7 +106,7 @@ impl Drop for Plain {
 pub fn answers(socket: &Path) {
     let begun = Instant::now();
     while !http::try_get(socket, "/1").is_ok_and(|answer| answer.status == 200) {
-        assert!(begun.elapsed() < wait::WAIT_LIMIT, "{} does not answer", socket.display());
+        assert!(begun.elapsed() < wait::limit(), "{} does not answer", socket.display());
         // Often enough to measure by, and seldom enough not to take a core away from who is being measured.
         thread::sleep(Duration::from_micros(100));
     }
@@ -215,7 +215,7 @@ impl Mortal {
     /// When it does not end.
     #[must_use]
     pub fn ends(&self) -> Instant {
-        let limit = wait::WAIT_LIMIT.try_into().expect("a minute");
+        let limit = wait::limit().try_into().expect("a minute");
         let ended = poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&limit));
         assert_eq!(ended, Ok(1), "the process ends");
         Instant::now()

@@ -7,7 +7,7 @@ use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::wait::WAIT_LIMIT;
+use crate::wait;
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +76,7 @@ pub fn try_get(socket: &Path, path: &str) -> io::Result<Answer> {
 /// When nobody listens.
 pub fn ask(socket: &Path, path: &str) -> io::Result<Pending<UnixStream>> {
     let stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(WAIT_LIMIT))?;
+    stream.set_read_timeout(Some(wait::limit()))?;
     send(stream, path)
 }
 
@@ -87,7 +87,7 @@ pub fn ask(socket: &Path, path: &str) -> io::Result<Pending<UnixStream>> {
 /// When nobody does.
 pub fn ask_port(port: u16, path: &str) -> io::Result<Pending<TcpStream>> {
     let stream = TcpStream::connect_timeout(&(Ipv4Addr::LOCALHOST, port).into(), Duration::from_secs(5))?;
-    stream.set_read_timeout(Some(WAIT_LIMIT))?;
+    stream.set_read_timeout(Some(wait::limit()))?;
     send(stream, path)
 }
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::process::Process;
-use crate::wait::WAIT_LIMIT;
+use crate::wait;
 
 /// A connection to the control socket.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl Connection {
     /// See `connect(2)`.
     pub fn open(path: &Path) -> io::Result<Self> {
         let stream = UnixStream::connect(path)?;
-        stream.set_read_timeout(Some(WAIT_LIMIT))?;
+        stream.set_read_timeout(Some(wait::limit()))?;
         Ok(Self { reader: BufReader::new(stream), requests: 0 })
     }
 

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! - Nothing waits for a time. [`wait::until`] looks for a condition until it holds; a test that gives up after
-//!   [`wait::WAIT_LIMIT`] shows the daemon's log and status.
+//!   [`wait::limit`] shows the daemon's log and status.
 //! - Tests run side by side: each [`App`] has a folder of its own under `/tmp` (short, because a socket's path must fit
 //!   into 107 bytes) and, where it needs one, a port that was free.
 //! - What a test leaves behind is ended when its [`Daemon`] is dropped: that process, and those whose environment names

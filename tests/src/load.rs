@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use crate::wait::{self, WAIT_LIMIT};
+use crate::wait;
 
 /// How many requests a load makes before it gives up: more than any story takes.
 const LIMIT: u64 = 5_000_000;
@@ -255,7 +255,7 @@ impl Client {
 
 fn connect(front: &Path) -> io::Result<BufReader<UnixStream>> {
     let stream = UnixStream::connect(front)?;
-    stream.set_read_timeout(Some(WAIT_LIMIT))?;
+    stream.set_read_timeout(Some(wait::limit()))?;
     Ok(BufReader::new(stream))
 }
 

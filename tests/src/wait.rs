@@ -1,10 +1,22 @@
 //! Waiting for conditions.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How long a test waits for something that ought to happen. Far more than any of it takes, on any machine.
-pub const WAIT_LIMIT: Duration = Duration::from_secs(60);
+/// In seconds.
+static LIMIT: AtomicU64 = AtomicU64::new(60);
+
+/// How long a test waits for something that ought to happen: a minute, far more than any of it takes.
+#[must_use]
+pub fn limit() -> Duration {
+    Duration::from_secs(LIMIT.load(Relaxed))
+}
+
+/// Has this whole program wait so long from now on. On a machine that a bench starves, things take longer than in any test.
+pub fn set_limit(limit: Duration) {
+    LIMIT.store(limit.as_secs(), Relaxed);
+}
 
 /// Between two looks at a condition that nothing announces.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -13,7 +25,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 ///
 /// # Panics
 ///
-/// After [`WAIT_LIMIT`], with `what`.
+/// After [`limit`], with `what`.
 pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     found(what, || condition().then_some(()), String::new);
 }
@@ -22,14 +34,14 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
 ///
 /// # Panics
 ///
-/// After [`WAIT_LIMIT`], with `what` and whatever `explain` has to say.
+/// After [`limit`], with `what` and whatever `explain` has to say.
 pub fn found<T>(what: &str, mut look: impl FnMut() -> Option<T>, explain: impl Fn() -> String) -> T {
     let begun = Instant::now();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(begun.elapsed() < WAIT_LIMIT, "waited in vain until {what}\n{}", explain());
+        assert!(begun.elapsed() < limit(), "waited in vain until {what}\n{}", explain());
         sleep(PAUSE);
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nodesockd_bench::starve::Busy;
 use nodesockd_bench::supervisors::Integration;
 use nodesockd_tests::nginx::Nginx;
-use nodesockd_tests::{App, Daemon, Load, Output, Upstream, cli, http, until};
+use nodesockd_tests::{App, Daemon, Load, Output, Upstream, cli, http, until, wait};
 
 use super::Variant;
 use super::account::{Account, Deploy};
@@ -33,6 +33,9 @@ const BUSY: u8 = 8;
 const DRAIN_TIMEOUT: i64 = 5_000;
 const SHUTDOWN_TIMEOUT: i64 = 10_000;
 
+/// For how long something is waited for on a starved machine. Two workers that hang may be ended one after the other there.
+const PATIENCE: Duration = Duration::from_secs(600);
+
 /// For how long a migration is looked at.
 const LOOK: Duration = Duration::from_millis(300);
 
@@ -51,6 +54,9 @@ pub struct Stage {
 
 impl Stage {
     pub fn new(variant: Variant, clients: usize, rest: Duration) -> Self {
+        if variant.starved {
+            wait::set_limit(PATIENCE);
+        }
         let nice: &[&str] = if variant.starved { STARVED } else { &["env"] };
         let app = variant.integration.of(nodesockd_bench::app().workers(WORKERS));
         let hang_timeout = if variant.starved { HANG_TIMEOUT_STARVED } else { HANG_TIMEOUT };

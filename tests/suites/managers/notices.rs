@@ -5,7 +5,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use nodesockd_tests::wait::WAIT_LIMIT;
+use nodesockd_tests::wait;
 use nodesockd_tests::{App, Daemon};
 
 /// A manager's end.
@@ -16,7 +16,7 @@ struct Manager {
 impl Manager {
     fn at(address: &SocketAddr) -> Self {
         let socket = UnixDatagram::bind_addr(address).unwrap();
-        socket.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
+        socket.set_read_timeout(Some(wait::limit())).unwrap();
         Self { socket }
     }
 
@@ -31,7 +31,7 @@ impl Manager {
         let begun = Instant::now();
         let mut heard = vec![self.next()];
         while !heard.last().is_some_and(|notice| notice.starts_with(wanted)) {
-            assert!(begun.elapsed() < WAIT_LIMIT, "{wanted} was waited for in vain: {heard:?}");
+            assert!(begun.elapsed() < wait::limit(), "{wanted} was waited for in vain: {heard:?}");
             heard.push(self.next());
         }
         heard
@@ -117,7 +117,7 @@ fn hanging_daemon_sends_no_watchdog_notice() {
     manager.socket.set_read_timeout(Some(Duration::from_millis(600))).unwrap();
     assert!(manager.socket.recv(&mut [0; 4096]).is_err(), "it hangs, and says that it is alive");
     daemon.signal(Signal::SIGCONT);
-    manager.socket.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
+    manager.socket.set_read_timeout(Some(wait::limit())).unwrap();
     manager.until("WATCHDOG=1");
 }
 
