@@ -240,6 +240,12 @@ pub enum ClientCommand {
         after_help = "Examples:\n  nodesockd history --since 12h\n  nodesockd history -n 100 --since '2026-03-01 22:00' --json"
     )]
     History(HistoryArgs),
+    /// Show what happens, as it happens
+    ///
+    /// A line for each step of a worker, each operation that begins or ends, and what goes wrong or is repaired; until the daemon quits. Times
+    /// are in UTC. `options.onEvent` has a command run for what somebody has to know.
+    #[command(after_help = "Example:\n  nodesockd events --json")]
+    Events(ReadArgs),
     /// Resume suspended workers
     ///
     /// Standbys stay suspended until they take over a slot.
@@ -280,7 +286,7 @@ impl ClientCommand {
     pub fn target_mut(&mut self) -> &mut Target {
         match self {
             Self::Status(args) => &mut args.read.target,
-            Self::Config(args) => &mut args.target,
+            Self::Config(args) | Self::Events(args) => &mut args.target,
             Self::Start(args) => &mut args.target,
             Self::Restart(args) => &mut args.target,
             Self::Deploy(args) => &mut args.target,

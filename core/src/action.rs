@@ -11,6 +11,7 @@ use crate::handoff::Handoff;
 use crate::history::Entry;
 use crate::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
 use crate::notice::Notice;
+use crate::occurrence::Occurrence;
 use crate::release::Release;
 use crate::state::Entry as StateEntry;
 use crate::survey::Own;
@@ -238,6 +239,21 @@ pub enum Action {
         /// What to send.
         signal: CommandSignal,
     },
+    /// Run the command of `options.onEvent` → [`Event::HookStarted`](crate::Event::HookStarted); then
+    /// [`Event::HookWrote`](crate::Event::HookWrote) for what it writes, and
+    /// [`Event::HookEnded`](crate::Event::HookEnded), once. There is one at a time.
+    RunHook(Box<HookOrder>),
+    /// Go on with one that an earlier daemon has started: tell what it writes from now on, and its end →
+    /// [`Event::HookEnded`](crate::Event::HookEnded); at once, if it has ended already.
+    WatchHook {
+        /// Its process.
+        process: Process,
+    },
+    /// Send SIGKILL to its process group. That it has ended already is no error.
+    KillHook {
+        /// Its process, which must still be the same one.
+        process: Process,
+    },
     /// Remove what earlier daemons left in `tmpDir` → [`Event::Swept`](crate::Event::Swept).
     Sweep {
         /// `socketFile`, with its placeholder: names that do not match are not ours to touch.
@@ -366,6 +382,26 @@ pub enum Destination {
     Stderr,
     /// Nowhere.
     Nowhere,
+}
+
+/// Everything a backend needs to run the command of `options.onEvent`.
+///
+/// Its environment is that of a migration. Its standard input is one line: what has happened, as
+/// [`Occurrence::told`](crate::occurrence::Occurrence::told) has it. What it writes goes to a file beside `ipcFile`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookOrder {
+    /// The program and its arguments; a program without a slash is looked up in `PATH`.
+    pub argv: Vec<String>,
+    /// The working directory.
+    pub cwd: PathBuf,
+    /// Names of variables passed on from the daemon's environment.
+    pub pass: Vec<String>,
+    /// Variables set, name and value; they win over `pass`.
+    pub set: Vec<(String, String)>,
+    /// What has happened, and its number.
+    pub occurrence: Occurrence,
+    /// See there.
+    pub seq: u64,
 }
 
 /// Everything a backend needs to start a worker.

@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::action::{CommandOrder, CommandSignal, SpawnOrder, WorkerSignal};
+use crate::action::{CommandOrder, CommandSignal, HookOrder, SpawnOrder, WorkerSignal};
 use crate::config::{Config, DevAddress, Problem, SocketPattern, Symlinks};
 use crate::env_file::EnvFile;
 use crate::event::{CpuTime, Event, Failure, Memory, Queue, Vitals};
@@ -282,6 +282,21 @@ pub trait Backend {
 
     /// Sends a signal to the process group of a command, if that is still the same process.
     fn signal_command(&mut self, process: Process, signal: CommandSignal);
+
+    /// Runs the command of `options.onEvent` in a process group of its own, as the daemon's own user, and returns at once. Its input is a
+    /// line of JSON. What it writes on either stream goes to a file, `<ipcFile>.hook`, from which [`Event::HookWrote`] is told line by line.
+    /// When it has ended, what is left of its process group is killed, and [`Event::HookEnded`] follows, once, after all that it wrote.
+    ///
+    /// # Errors
+    ///
+    /// There is no process.
+    fn run_hook(&mut self, order: &HookOrder) -> Result<Process, Failure>;
+
+    /// Tells from now on what a command writes that an earlier daemon has started, and its end.
+    fn watch_hook(&mut self, process: Process);
+
+    /// Sends SIGKILL to the process group of that command, if that is still the same process.
+    fn kill_hook(&mut self, process: Process);
 
     /// Reads the configuration again from where it was read first.
     ///

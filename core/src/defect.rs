@@ -260,6 +260,12 @@ defects! {
     InterruptionForgotten,
     /// A hand-off forgets what is in progress for the history.
     HandoffForgetsHistory,
+    /// The command for events is not ended when it takes too long.
+    HookNeverEnded,
+    /// Commands for events run at the same time.
+    HooksAtOnce,
+    /// A daemon that adopts workers does not know that a command for events runs.
+    HookForgotten,
 }
 
 /// Whether this defect is planted.

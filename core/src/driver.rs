@@ -181,6 +181,15 @@ impl<B: Backend> Driver<B> {
                 backend.signal_command(*process, *signal);
                 None
             }
+            Action::RunHook(order) => Some(Event::HookStarted { result: backend.run_hook(order) }),
+            Action::WatchHook { process } => {
+                backend.watch_hook(*process);
+                None
+            }
+            Action::KillHook { process } => {
+                backend.kill_hook(*process);
+                None
+            }
             Action::Sweep { pattern } => Some(Event::Swept { result: backend.sweep(pattern) }),
             Action::Survey => Some(Event::Surveyed(backend.survey())),
             Action::Restore { what } => Some(Event::Restored { what: *what, result: backend.restore(*what) }),

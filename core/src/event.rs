@@ -268,6 +268,25 @@ pub enum Event {
         /// On failure the file is what it was before.
         result: Result<(), Failure>,
     },
+    /// The command of `options.onEvent` was started.
+    HookStarted {
+        /// Its process; or why there is none.
+        result: Result<Process, Failure>,
+    },
+    /// It wrote something.
+    HookWrote {
+        /// Its process.
+        process: Process,
+        /// Complete lines, or pieces of long ones; not to be trusted on a terminal.
+        lines: Vec<String>,
+    },
+    /// It has ended, and so has all that it has started.
+    HookEnded {
+        /// Its process.
+        process: Process,
+        /// How.
+        status: ExitStatus,
+    },
     /// An entry of the history was written.
     Recorded {
         /// The entry's number.
@@ -383,6 +402,9 @@ impl Event {
             | Self::DevServing { .. }
             | Self::Persisted { .. }
             | Self::Recorded { .. }
+            | Self::HookStarted { .. }
+            | Self::HookWrote { .. }
+            | Self::HookEnded { .. }
             | Self::ConfigLoaded { .. }
             | Self::LogsReopened { .. }
             | Self::Preflighted { .. }

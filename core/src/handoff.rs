@@ -18,6 +18,7 @@ use crate::asker::Asker;
 use crate::config::{Config, DevAddress, MAX_WORKERS, Output, Ready};
 use crate::history::{Facts, Ledger};
 use crate::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
+use crate::occurrence::Occurrence;
 use crate::release::Release;
 use crate::state::SuspensionRecord;
 use crate::time::Time;
@@ -88,6 +89,32 @@ pub struct Handoff {
     /// How the last deploy ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) last_deploy: Option<Facts>,
+    /// Who is told what happens, and how much there was to tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) watchers: Vec<RequestRef>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) seq: u64,
+    /// The command of `options.onEvent`, and what waits for it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) hooks: HooksRecord,
+}
+
+/// The command of `options.onEvent`, and what waits for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct HooksRecord {
+    pub waiting: Vec<ToldRecord>,
+    /// Its process, if it runs, and how long it may.
+    pub process: Option<Process>,
+    pub until: Option<Time>,
+    /// How many occurrences were given up.
+    pub missed: u64,
+}
+
+/// An occurrence with its number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ToldRecord {
+    pub seq: u64,
+    pub occurrence: Occurrence,
 }
 
 fn is_zero<T: PartialEq + Default>(number: &T) -> bool {

@@ -56,6 +56,7 @@ pub mod handoff;
 pub mod history;
 pub mod id;
 pub mod notice;
+pub mod occurrence;
 pub mod release;
 pub mod selector;
 pub mod state;

@@ -78,6 +78,9 @@ pub struct State {
     /// What is in progress, and what may not be in the history yet.
     #[serde(default, skip_serializing_if = "history::Ledger::is_empty")]
     pub history: history::Ledger,
+    /// The process of the command of `options.onEvent`, if it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<Process>,
 }
 
 /// Who leads, or may, in the state file.

@@ -12,6 +12,8 @@
 //! | `sink` | whether there is a process that takes workers' output, and what it has said |
 //! | `leadership` | who leads the workers, and who may still |
 //! | `ledger` | the entries of the history |
+//! | `hooks` | the command of `options.onEvent` |
+//! | `watchers` | who is told what happens, as it happens |
 //! | `effects` | the queue of orders, and which of them must be on disk before which |
 //! | `pool` | all of these together, and what is done to them |
 //! | `operation` | what is in progress, and for whom |
@@ -31,6 +33,7 @@ mod dev_server;
 mod effects;
 mod generation;
 mod goal;
+mod hooks;
 mod invariants;
 mod leadership;
 mod ledger;
@@ -49,6 +52,7 @@ mod slot;
 mod status;
 mod timer;
 mod upkeep;
+mod watchers;
 mod worker;
 
 use std::collections::BTreeSet;
@@ -197,6 +201,7 @@ impl Supervisor {
             self.state_file.next_deadline(),
             self.operations.next_deadline(now),
             pool.ledger.next_deadline(),
+            pool.hooks.next_deadline(),
             self.upkeep.next_deadline(),
             pool.sink.next_deadline(),
             pool.suspension_watch.next_deadline(),
@@ -280,6 +285,9 @@ impl Supervisor {
                     leaders::recorded(pool);
                 }
             }
+            Event::HookStarted { result } => pool.hooks.started(pool.effects.now(), result),
+            Event::HookWrote { process, lines } => pool.hooks.wrote(process, &lines),
+            Event::HookEnded { process, status } => pool.hooks.ended(process, status),
             Event::Recorded { number, result } => pool.ledger.written(pool.effects.now(), number, result),
             Event::ConfigLoaded { result } => begin::config_loaded(pool, operations, result),
             Event::Preflighted { result } => self.preflighted(result),
@@ -317,7 +325,11 @@ impl Supervisor {
             }
             Event::Surveyed(survey) => self.surveyed(&survey),
             Event::Unwatched { failure } => upkeep.unwatched(pool.now(), &failure),
-            Event::Restored { what, result } => upkeep.restored(pool.now(), what, result),
+            Event::Restored { what, result } => {
+                if upkeep.restored(pool.now(), what, result) {
+                    pool.repaired(what.thing(), None);
+                }
+            }
             Event::Swept { result } => report::sweep(result),
             Event::DevServing { result, .. } => report::dev_server(result),
             Event::LogsReopened { result } => report::logs(result),
@@ -373,6 +385,7 @@ impl Supervisor {
 
     fn disconnected(&mut self, conn: ConnId) {
         self.pool.requests.forget(Peer::Client(conn));
+        self.pool.watchers.forget(Peer::Client(conn));
         self.operations.forget(Peer::Client(conn));
         if let Some(id) = self.pool.workers.connected(conn) {
             lifecycle::channel_lost(&mut self.pool, id);
@@ -423,6 +436,7 @@ impl Supervisor {
         if self.has_quit() {
             return;
         }
+        self.pool.tell_beginning();
         self.upkeep.order(&mut self.pool.effects);
         last_lines::order_sink(&mut self.pool);
         self.try_installed_program();
@@ -448,6 +462,7 @@ impl Supervisor {
         self.announce();
         last_lines::answer(&mut self.pool);
         self.pool.ledger.order(&mut self.pool.effects);
+        self.pool.hooks.order(&mut self.pool.effects, &self.pool.config);
         self.quit_when_done();
     }
 
@@ -492,6 +507,7 @@ impl Supervisor {
             last_lines::answer_all(&mut self.pool);
             self.pool.life = Life::Quit { detached: false };
             self.pool.ledger.order_all(&mut self.pool.effects);
+            self.pool.end_watching();
             self.pool.effects.order(Action::Quit);
         }
     }

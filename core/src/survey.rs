@@ -41,6 +41,17 @@ pub enum Own {
 }
 
 impl Own {
+    /// Its name in an event (docs/12-watching.md).
+    #[must_use]
+    pub const fn thing(self) -> &'static str {
+        match self {
+            Self::Folder => "folder",
+            Self::Lock => "lock",
+            Self::ControlSocket => "control-socket",
+            Self::State => "state-file",
+        }
+    }
+
     /// Its name in a sentence.
     #[must_use]
     pub const fn words(self) -> &'static str {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use nodesockd_core::action::{CommandOrder, CommandSignal, SpawnOrder, WorkerSignal};
+use nodesockd_core::action::{CommandOrder, CommandSignal, HookOrder, SpawnOrder, WorkerSignal};
 use nodesockd_core::config::{Companion, Config, DevAddress, Problem, SocketPattern, Symlinks};
 use nodesockd_core::env_file::EnvFile;
 use nodesockd_core::event::{CpuTime, Dying, ExitStatus, Failure, Memory, Queue, Vitals};
@@ -60,7 +60,7 @@ use crate::peers::session::{Fact, LAST_WORDS, Paused, SinkWord};
 use crate::processes::cgroup;
 use crate::processes::cgroup::Cgroup;
 use crate::processes::children;
-use crate::processes::command::{self, Running};
+use crate::processes::command::{self, Purpose, Running};
 use crate::processes::core_dumps;
 use crate::processes::cpu_time;
 use crate::processes::first_signs;
@@ -114,6 +114,8 @@ pub struct Backend {
     clients: BTreeMap<ConnId, Outbox>,
     /// The command of a deploy that was started last.
     command: Option<Running>,
+    /// The command of `options.onEvent` that was started last.
+    hook: Option<Running>,
     /// The folder of links and sockets.
     sockets: TmpDir,
     queues: Queues,
@@ -208,6 +210,7 @@ impl Backend {
             workers: BTreeMap::new(),
             clients: BTreeMap::new(),
             command: None,
+            hook: None,
             logs: Logs::new(&config.tmp_dir),
             sink: Keeper::beside(&config.ipc_file),
             sockets,
@@ -348,6 +351,7 @@ impl Backend {
         let _ = self.dev_server.serve(None, Vec::new()).await;
         self.finish_output(deadline).await;
         let _ = std::fs::remove_file(Companion::Migration.path(&self.ipc.0));
+        let _ = std::fs::remove_file(Companion::Hook.path(&self.ipc.0));
         if let Some(manager) = self.manager.take() {
             manager.close().await;
         }
@@ -468,6 +472,9 @@ impl Backend {
                 }
                 if matches!(&event, Event::CommandEnded { .. }) {
                     self.command = None;
+                }
+                if matches!(&event, Event::HookEnded { .. }) {
+                    self.hook = None;
                 }
                 Some(event)
             }
@@ -734,7 +741,7 @@ impl nodesockd_core::backend::Backend for Backend {
     }
 
     fn watch_command(&mut self, process: Process) {
-        let Some(command) = Running::adopt(process) else {
+        let Some(command) = Running::adopt(Purpose::Deploy, process) else {
             return self.backlog.push_back(Event::CommandEnded { process, status: ExitStatus::Unknown });
         };
         let file = Companion::Migration.path(&self.ipc.0);
@@ -745,6 +752,27 @@ impl nodesockd_core::backend::Backend for Backend {
     fn signal_command(&mut self, process: Process, signal: CommandSignal) {
         if let Some(command) = self.command.as_ref().filter(|command| command.process() == process) {
             command.signal(signal);
+        }
+    }
+
+    fn run_hook(&mut self, order: &HookOrder) -> Result<Process, Failure> {
+        let file = Companion::Hook.path(&self.ipc.0);
+        let hook = Running::start_hook(order, &file)?;
+        tokio::spawn(hook.follow(&file, self.facts.clone()));
+        Ok(self.hook.insert(hook).process())
+    }
+
+    fn watch_hook(&mut self, process: Process) {
+        let Some(hook) = Running::adopt(Purpose::Hook, process) else {
+            return self.backlog.push_back(Event::HookEnded { process, status: ExitStatus::Unknown });
+        };
+        tokio::spawn(hook.follow(&Companion::Hook.path(&self.ipc.0), self.facts.clone()));
+        self.hook = Some(hook);
+    }
+
+    fn kill_hook(&mut self, process: Process) {
+        if let Some(hook) = self.hook.as_ref().filter(|hook| hook.process() == process) {
+            hook.signal(CommandSignal::Kill);
         }
     }
 

@@ -59,7 +59,7 @@ pub const CATALOGUE: [Fault; 36] = [
     fault(
         16,
         "no process can be created",
-        Played(&["spawn", "run-command", "EAGAIN", "ENOMEM", "ENOENT", "EACCES"]),
+        Played(&["spawn", "run-command", "run-hook", "EAGAIN", "ENOMEM", "ENOENT", "EACCES"]),
     ),
     fault(17, "there are no more descriptors", Played(&["EMFILE"])),
     fault(
@@ -131,7 +131,7 @@ pub const CATALOGUE: [Fault; 36] = [
 ];
 
 /// Kinds that belong to no number: what an operator's machine adds.
-pub const OTHERS: [&str; 13] = [
+pub const OTHERS: [&str; 15] = [
     "load-config",
     "reopen-logs",
     "serve-dev",
@@ -145,6 +145,8 @@ pub const OTHERS: [&str; 13] = [
     "sink dies",
     "sink hangs",
     "slow sink",
+    "command for an event",
+    "command for an event hangs",
 ];
 
 /// Situations worth reaching; each of them is counted under its name.

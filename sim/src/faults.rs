@@ -95,11 +95,13 @@ pub enum Call {
     StartSink,
     /// `Files::record`
     Record,
+    /// `Host::run_hook`
+    RunHook,
 }
 
 impl Call {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Spawn,
         Self::Publish,
         Self::Withdraw,
@@ -120,6 +122,7 @@ impl Call {
         Self::RunCommand,
         Self::StartSink,
         Self::Record,
+        Self::RunHook,
     ];
 
     /// Those that are drawn for a history before all else. Each later one is drawn by itself, so that old seeds keep their
@@ -156,6 +159,7 @@ impl Call {
             Self::RunCommand => "run-command",
             Self::StartSink => "start-sink",
             Self::Record => "record",
+            Self::RunHook => "run-hook",
         }
     }
 }

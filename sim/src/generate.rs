@@ -102,6 +102,7 @@ impl Swarm {
         // All multiples of 4 by which `seed` can be rotated are taken, or the swarm's.
         checking(&mut Rng::with_seed((!seed).rotate_left(8)), &mut scenario, &mut faults);
         unrecorded(&mut Rng::with_seed(seed.rotate_left(35)), &mut faults);
+        hooks(&mut Rng::with_seed(seed.rotate_left(37)), &mut scenario, &mut faults);
         (scenario, faults)
     }
 
@@ -368,6 +369,24 @@ fn unrecorded(rng: &mut Rng, faults: &mut FaultPlan) {
         for nth in first..first + rng.u32(1..6) {
             faults.calls.push(CallFault { call: Call::Record, nth, trouble });
         }
+    }
+}
+
+/// In some histories a command is run for events, which may fail, hang, or not be there.
+fn hooks(rng: &mut Rng, scenario: &mut Scenario, faults: &mut FaultPlan) {
+    if !chance(rng, 15) {
+        return;
+    }
+    let times = [1, 200, 5_000, 60_000, 90_000];
+    let hook_ms: Vec<u64> = (0..rng.u32(1..4)).map(|_| *pick(rng, &times)).collect();
+    scenario.settings.hook_ms = hook_ms.clone();
+    for step in &mut scenario.script {
+        if let Act::Edit(settings) = &mut step.act {
+            settings.hook_ms = hook_ms.clone();
+        }
+    }
+    if chance(rng, 20) {
+        faults.calls.push(CallFault { call: Call::RunHook, nth: rng.u32(0..3), trouble: trouble(rng) });
     }
 }
 

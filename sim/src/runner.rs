@@ -294,6 +294,8 @@ fn completes(action: &Action) -> bool {
             | Action::Signal { .. }
             | Action::WatchCommand { .. }
             | Action::SignalCommand { .. }
+            | Action::WatchHook { .. }
+            | Action::KillHook { .. }
             | Action::Reply { .. }
             | Action::Preflight { .. }
             | Action::Freeze

@@ -111,6 +111,9 @@ pub struct Settings {
     /// What workers write to stderr goes to a process that takes it.
     #[serde(default)]
     pub sink: bool,
+    /// `options.onEvent`: how long the command takes each time, in ms; none if empty.
+    #[serde(default)]
+    pub hook_ms: Vec<u64>,
 }
 
 /// So much memory a worker may have where that is limited, in bytes.
@@ -171,6 +174,7 @@ impl Default for Settings {
             limit_memory: false,
             limit_age_ms: None,
             sink: false,
+            hook_ms: Vec::new(),
         }
     }
 }
@@ -225,6 +229,12 @@ impl Settings {
                 listen: if self.daemon_listens { Listen::Daemon } else { Listen::Worker },
                 ready: self.ready.into(),
                 upgrade: if self.respawn { Upgrade::Respawn } else { Upgrade::Exec },
+                on_event: if self.hook_ms.is_empty() {
+                    Vec::new()
+                } else {
+                    let times = self.hook_ms.iter().map(ToString::to_string);
+                    std::iter::once("mail".to_owned()).chain(times).collect()
+                },
                 ..Options::default()
             },
         })

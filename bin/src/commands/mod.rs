@@ -3,6 +3,7 @@
 mod app;
 mod change;
 mod deploy;
+mod events;
 mod history;
 mod read;
 mod start;
@@ -43,6 +44,7 @@ pub async fn run(mut command: ClientCommand, console: &mut Console) -> Result<Ex
             ClientCommand::Restart(args) => start::restart(client, &path, &args, &begun, console).await,
             ClientCommand::Deploy(args) => deploy::deploy(&mut client, &args, console).await,
             ClientCommand::History(args) => history::history(&args, console),
+            ClientCommand::Events(args) => events::events(&mut client, args.json, console).await,
             ClientCommand::Resume(_) => change::resume(&mut client, console).await,
             ClientCommand::Stop(_) => change::stop(&mut client, console).await,
             ClientCommand::SetWorkers(args) => change::set_workers(&mut client, args.count, console).await,

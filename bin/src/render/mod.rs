@@ -2,6 +2,7 @@
 
 mod batch;
 mod config;
+mod event;
 mod failure;
 mod history;
 mod json;
@@ -14,6 +15,7 @@ mod troubles;
 
 pub use batch::batch_line;
 pub use config::config;
+pub use event::{EventView, event};
 pub use failure::{failure, last_lines_of, log_end};
 pub use history::history;
 pub use json::json_line;

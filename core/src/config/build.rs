@@ -204,6 +204,7 @@ impl Base<'_> {
             retiring: layer.retiring.value()?,
             batch: layer.batch.value()?,
             suspend_warning: suspend_warning(layer.suspend_warning, report)?,
+            on_event: layer.on_event.value()?,
             boots: layer.boots.value().unwrap_or_else(|| cpus.max(LEAST_BOOTS)),
             symlinks: layer.symlinks.value()?,
             stderr: layer.stderr.value().map_or_else(|| stdout.clone(), output),

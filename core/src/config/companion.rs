@@ -22,11 +22,13 @@ pub enum Companion {
     History,
     /// The history without its older half, until it is complete.
     NewHistory,
+    /// What the command of `options.onEvent` writes.
+    Hook,
 }
 
 impl Companion {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Lock,
         Self::State,
         Self::NewState,
@@ -35,6 +37,7 @@ impl Companion {
         Self::Sink,
         Self::History,
         Self::NewHistory,
+        Self::Hook,
     ];
 
     /// What is added to the control socket's name.
@@ -49,6 +52,7 @@ impl Companion {
             Self::Sink => ".sink",
             Self::History => ".history",
             Self::NewHistory => ".history.new",
+            Self::Hook => ".hook",
         }
     }
 
@@ -69,7 +73,7 @@ mod tests {
     fn companions_are_named_after_the_control_socket() {
         let paths = Companion::ALL.map(|companion| companion.path(Path::new("/run/a.ipc")));
         let endings =
-            ["lock", "state", "state.new", "workers", "migration", "sink", "history", "history.new"];
+            ["lock", "state", "state.new", "workers", "migration", "sink", "history", "history.new", "hook"];
         let expected = endings.map(|it| format!("/run/a.ipc.{it}"));
         assert_eq!(paths, expected.map(PathBuf::from));
     }

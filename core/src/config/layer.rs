@@ -118,6 +118,9 @@ section! {
         /// Milliseconds for which the app may be suspended before the log says so, and from then on how often it is said
         /// again; 0 for never.
         suspend_warning: "suspendWarning" => Given<Duration> = Options::default().suspend_warning,
+        /// A program and its arguments, run for what somebody has to know, with the event as a line of JSON on its standard input: crash
+        /// loops, workers that hang or come to a limit, deploys that fail, a forgotten suspension, links that somebody had removed.
+        on_event: "onEvent" => Given<Vec<String>> = Vec::new(),
         /// How many workers may boot at a time, slots before standbys. Without it, the number of usable CPUs, and at
         /// least 2.
         boots: "boots" => Given<NonZeroU32>,
@@ -229,6 +232,7 @@ impl From<&Options> for OptionsLayer {
             retiring: options.retiring.into(),
             batch: options.batch.into(),
             suspend_warning: options.suspend_warning.into(),
+            on_event: options.on_event.clone().into(),
             boots: options.boots.into(),
             symlinks: options.symlinks.into(),
             stdout: to(&options.stdout),

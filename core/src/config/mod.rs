@@ -197,6 +197,8 @@ pub struct Options {
     pub batch: u32,
     /// `suspendWarning`; zero: never
     pub suspend_warning: Duration,
+    /// `onEvent`: the program and its arguments; empty: none
+    pub on_event: Vec<String>,
     /// `boots`
     pub boots: NonZeroU32,
     /// `symlinks`
@@ -228,6 +230,7 @@ impl Default for Options {
             retiring: const { NonZeroU32::new(3).unwrap() },
             batch: 0,
             suspend_warning: Duration::from_secs(300),
+            on_event: Vec::new(),
             boots: LEAST_BOOTS,
             symlinks: Symlinks::Relative,
             stdout: Output::Inherit,

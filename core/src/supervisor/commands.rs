@@ -56,6 +56,7 @@ pub(super) fn requested(
         Request::Stop => begin::stop(pool, operations, to),
         Request::Restart { options, version } => begin::restart(pool, operations, to, options, version),
         Request::Deploy(options) => deploy::begin(pool, operations, to, options),
+        Request::WatchEvents => pool.watch_events(to),
         Request::AttachDeploy { progress } => deploy::attach(pool, operations, to, progress),
         Request::Start(options) => begin::start(pool, operations, to, &options),
         Request::Resume => resume::resume(pool, operations, to),

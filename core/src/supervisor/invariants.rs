@@ -140,7 +140,10 @@ fn check_suspension(pool: &Pool, operations: &Operations) -> Result<(), Violatio
 /// 5: every open request has somebody who will answer it.
 fn check_requests(pool: &Pool, operations: &Operations) -> Result<(), Violation> {
     for to in pool.requests.all_open() {
-        let awaited = operations.waits(to) || pool.requests.waits_for_workers(to) || pool.sink.holds(to);
+        let awaited = operations.waits(to)
+            || pool.requests.waits_for_workers(to)
+            || pool.sink.holds(to)
+            || pool.watchers.has(to);
         ensure(awaited, 5, || format!("nobody will answer {to:?}"))?;
     }
     Ok(())

@@ -27,6 +27,8 @@ pub(super) struct Ledger {
     /// The number of the last entry that was begun.
     last: u64,
     underway: Option<Underway>,
+    /// It was told that this has begun.
+    told: bool,
     /// Entries that are not in the file for all we know, oldest first.
     unwritten: VecDeque<Entry>,
     /// The first of these is being written.
@@ -45,7 +47,14 @@ impl Ledger {
         if self.underway.is_none() {
             self.last += 1;
             self.underway = Some(Underway { began: now, facts: Facts::of(self.last, what, cause) });
+            self.told = false;
         }
+    }
+
+    /// What has begun, once.
+    pub fn tell_beginning(&mut self) -> Option<Underway> {
+        let untold = !std::mem::replace(&mut self.told, true);
+        self.underway.clone().filter(|_| untold)
     }
 
     /// What is in progress was asked for by a signal.
@@ -83,25 +92,31 @@ impl Ledger {
     }
 
     /// What is in progress has ended. `held`: how many requests waited, if it has ended a suspension.
-    pub fn end(&mut self, now: Time, outcome: Outcome, held: Option<u32>, reason: Option<&str>) {
-        let Some(Underway { began, facts }) = self.underway.take() else {
-            return debug_assert!(false, "nothing is in progress that could end: {outcome:?}");
-        };
+    pub fn end(
+        &mut self,
+        now: Time,
+        outcome: Outcome,
+        held: Option<u32>,
+        reason: Option<&str>,
+    ) -> Option<&Entry> {
+        let taken = self.underway.take();
+        debug_assert!(taken.is_some(), "nothing is in progress that could end: {outcome:?}");
+        let Underway { began, facts } = taken?;
         if defect!(EndNotRecorded) && outcome == Outcome::CalledOff {
-            return;
+            return None;
         }
         let facts = Facts { outcome: Some(outcome), held, ..facts }.because(reason);
-        self.enter(Entry { began, ended: now, facts });
+        self.enter(Entry { began, ended: now, facts })
     }
 
     /// Something happened.
-    pub fn note(&mut self, now: Time, what: What, slot: Option<SlotIndex>, reason: &str) {
+    pub fn note(&mut self, now: Time, what: What, slot: Option<SlotIndex>, reason: &str) -> Option<&Entry> {
         self.last += 1;
         let facts = Facts { slot, ..Facts::of(self.last, what, Cause::default()) }.because(Some(reason));
-        self.enter(Entry { began: now, ended: now, facts });
+        self.enter(Entry { began: now, ended: now, facts })
     }
 
-    fn enter(&mut self, entry: Entry) {
+    fn enter(&mut self, entry: Entry) -> Option<&Entry> {
         if entry.facts.what == What::Deploy {
             self.last_deploy = Some(entry.facts.clone());
         }
@@ -110,6 +125,7 @@ impl Ledger {
             self.unwritten.remove(usize::from(self.writing));
             self.given_up += 1;
         }
+        self.unwritten.back()
     }
 
     /// How the last deploy ended, as far as that is in the history: what a request for it is answered.
@@ -182,7 +198,7 @@ impl Ledger {
     /// What was handed off.
     pub fn taken_over(record: Record, last_deploy: Option<Facts>) -> Self {
         let Record { last, underway, unwritten } = record;
-        Self { last, underway, unwritten: unwritten.into(), last_deploy, ..Self::default() }
+        Self { last, underway, told: true, unwritten: unwritten.into(), last_deploy, ..Self::default() }
     }
 
     /// What a daemon that is gone has left: in its state file, and at the end of the history.
@@ -198,6 +214,7 @@ impl Ledger {
         let last_deploy = deploys.filter(deploy).max_by_key(|facts| facts.number).cloned();
         Self {
             last: numbers.max().unwrap_or_default(),
+            told: true,
             underway: underway
                 .filter(|underway| !is_written(&underway.facts) && !defect!(InterruptionForgotten)),
             unwritten: unwritten.into_iter().filter(|entry| !is_written(&entry.facts)).collect(),

@@ -305,6 +305,7 @@ pub(super) fn due(pool: &mut Pool, operations: &mut Operations, id: WorkerId, ti
         | Timer::Command
         | Timer::Persist
         | Timer::Record
+        | Timer::Hook
         | Timer::Repair
         | Timer::Survey
         | Timer::Sink
@@ -321,10 +322,12 @@ fn fail_and_retire(pool: &mut Pool, operations: &mut Operations, id: WorkerId, r
 /// A worker failed at what it is for; says so to whoever counts failures of that.
 fn failed(pool: &mut Pool, operations: &mut Operations, id: WorkerId, reason: &str) {
     let Some(worker) = pool.workers.get(id) else { return };
+    let slot = worker.slot();
     let worked = worker.ready_at().map_or(Duration::ZERO, |ready| pool.now().since(ready));
     match worker.role() {
         Role::Retired { .. } => {}
         Role::Kept(_) => {
+            pool.worker_failed(id, reason);
             tracing::warn!(worker = %id.short(), "worker of the former generation failed, which is kept while a deploy is watched: {reason}");
         }
         Role::Joining(_) => {
@@ -333,7 +336,8 @@ fn failed(pool: &mut Pool, operations: &mut Operations, id: WorkerId, reason: &s
             begin::next_if_ended(pool, operations, progress);
         }
         Role::Holding(place) => {
-            match worker.slot() {
+            pool.worker_failed(id, reason);
+            match slot {
                 Some(slot) => {
                     tracing::warn!(worker = %id.short(), slot = slot.0, "worker failed: {reason}");
                 }

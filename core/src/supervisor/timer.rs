@@ -55,6 +55,8 @@ pub enum Timer {
     Persist,
     /// An entry of the history could not be written and is tried again.
     Record,
+    /// The command of `options.onEvent` has taken too long.
+    Hook,
     /// Something of the daemon's own is made again.
     Repair,
     /// The folders are looked at, because the kernel does not tell what changes in them.

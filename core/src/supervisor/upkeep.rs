@@ -96,13 +96,14 @@ impl Upkeep {
         }
     }
 
-    /// Something was made again, or could not be.
-    pub fn restored(&mut self, now: Time, what: Own, result: Result<(), Failure>) {
-        let Some(repair) = self.repairs.get_mut(&what) else { return };
+    /// Something was made again, or could not be. Returns whether it is there again.
+    pub fn restored(&mut self, now: Time, what: Own, result: Result<(), Failure>) -> bool {
+        let Some(repair) = self.repairs.get_mut(&what) else { return false };
         match result {
             Ok(()) => {
                 self.repairs.remove(&what);
                 tracing::info!("the {} is there again", what.words());
+                true
             }
             Err(failure) => {
                 repair.failures.failed(now, Duration::ZERO, &failure.0);
@@ -112,6 +113,7 @@ impl Upkeep {
                 if repair.failures.failures() == 1 {
                     tracing::warn!("cannot make the {} again, will try on: {failure}", what.words());
                 }
+                false
             }
         }
     }

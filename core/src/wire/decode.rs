@@ -296,6 +296,7 @@ fn request(kind: &str, frame: &Frame<'_>, from: Sender) -> Result<Request, (Code
             let Attach { progress } = data(kind, frame)?;
             Request::AttachDeploy { progress: progress.unwrap_or(false) }
         }
+        "watch-events" => Request::WatchEvents,
         "resume-workers" => Request::Resume,
         "stop-workers" => Request::Stop,
         "set-worker-count" => {

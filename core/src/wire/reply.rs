@@ -1,5 +1,6 @@
 //! Replies to requests.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Json, SuspensionStatus};
 use crate::id::{SlotIndex, WorkerId};
+use crate::occurrence::Occurrence;
 use crate::time::Time;
 
 /// A reply, or one part of a stream of them.
@@ -116,6 +118,18 @@ pub enum Body {
     Batch(BatchStatus),
     /// Which workers could not be started: `{failed: […]}`, beside `errors`.
     Failed(Vec<FailedWorker>),
+    /// Of `watch-events`, at once: `{watching: {seq}}`, the number of the last occurrence before.
+    Watching {
+        /// How many there were under this daemon.
+        seq: u64,
+    },
+    /// Of `watch-events`: `{event: {…}}`, what has happened.
+    Occurred {
+        /// Its number.
+        seq: u64,
+        /// What.
+        occurrence: Box<Occurrence>,
+    },
 }
 
 impl Body {
@@ -149,6 +163,10 @@ impl Body {
             Self::Deploy(news) => Json::of(&json!({ "deploy": news })),
             Self::Batch(batch) => Json::of(&json!({ "batch": batch })),
             Self::Failed(workers) => Json::of(&json!({ "failed": workers })),
+            Self::Watching { seq } => Json::of(&json!({ "watching": { "seq": seq } })),
+            Self::Occurred { seq, occurrence } => {
+                Json::of(&BTreeMap::from([("event", occurrence.told(*seq, wall))]))
+            }
             Self::Answer { id, pid, data, errors } => {
                 #[derive(Serialize)]
                 struct Answer<'a> {

@@ -33,6 +33,8 @@ pub enum Request {
         /// Stream what happens before the final reply.
         progress: bool,
     },
+    /// `watch-events`: a stream of what happens, until the daemon quits or the client hangs up.
+    WatchEvents,
     /// `resume-workers`
     Resume,
     /// `stop-workers`
@@ -154,6 +156,7 @@ impl Request {
             Self::Restart { .. } => "restart-workers",
             Self::Deploy(_) => "deploy",
             Self::AttachDeploy { .. } => "attach-deploy",
+            Self::WatchEvents => "watch-events",
             Self::Resume => "resume-workers",
             Self::Stop => "stop-workers",
             Self::SetWorkers { .. } => "set-worker-count",
@@ -181,6 +184,7 @@ impl Request {
             Self::Status
             | Self::Config
             | Self::AttachDeploy { .. }
+            | Self::WatchEvents
             | Self::SendMessage { .. }
             | Self::SendRequest { .. } => false,
         }
@@ -191,9 +195,13 @@ impl Request {
     pub fn encode(&self, id: &str) -> String {
         let name = self.name();
         match self {
-            Self::Status | Self::Config | Self::Resume | Self::Stop | Self::Reload | Self::Terminate => {
-                frame(name, id, None::<()>)
-            }
+            Self::Status
+            | Self::Config
+            | Self::WatchEvents
+            | Self::Resume
+            | Self::Stop
+            | Self::Reload
+            | Self::Terminate => frame(name, id, None::<()>),
             Self::Start(options) => frame(name, id, Some(options.data(None))),
             Self::Restart { options, version } => frame(name, id, Some(options.data(version.as_deref()))),
             Self::Deploy(options) => frame(name, id, Some(options.data())),
@@ -363,6 +371,7 @@ mod tests {
                 batch: None,
             }),
             Request::AttachDeploy { progress: true },
+            Request::WatchEvents,
             Request::Resume,
             Request::Stop,
             Request::SetWorkers { count: NonZeroU32::MIN },

@@ -29,6 +29,9 @@ impl Sources for File<'_> {
 /// The process of a command.
 pub const COMMAND: Process = Process { pid: 77, started: 7 };
 
+/// The process of the command for events.
+pub const HOOK: Process = Process { pid: 78, started: 7 };
+
 /// As many workers as there are in these tests may boot at a time.
 const CPUS: NonZeroU32 = NonZeroU32::MIN.saturating_add(4095);
 
@@ -182,6 +185,9 @@ impl Desk {
         }
         if let Action::Persist { .. } = action {
             return Some(Event::Persisted { result: Ok(()) });
+        }
+        if let Action::RunHook(_) = action {
+            return Some(Event::HookStarted { result: Ok(HOOK) });
         }
         if let Action::Record(entry) = action {
             return Some(Event::Recorded { number: entry.facts.number, result: Ok(()) });

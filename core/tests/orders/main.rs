@@ -11,6 +11,7 @@ mod daemon;
 mod deploy;
 mod desk;
 mod dying;
+mod events;
 mod expiry;
 mod handoff;
 mod health;

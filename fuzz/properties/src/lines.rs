@@ -190,6 +190,11 @@ fn replied(id: &str, reply: &Reply) {
         Some(Body::Failed(workers)) => {
             assert_eq!(serde_json::from_value(data["failed"].clone()).ok().as_ref(), Some(workers));
         }
+        Some(Body::Watching { seq }) => assert_eq!(data["watching"]["seq"], *seq),
+        Some(Body::Occurred { seq, occurrence }) => {
+            let event = &data["event"];
+            assert_eq!((&event["seq"], &event["what"]), (&(*seq).into(), &occurrence.name().into()));
+        }
     }
 }
 
@@ -209,7 +214,7 @@ fn one_line(line: &str) -> &str {
 }
 
 fn request(input: &mut Input<'_>) -> Request {
-    match input.below(14) {
+    match input.below(15) {
         0 => Request::Status,
         1 => Request::Config,
         2 => Request::Start(options(input)),
@@ -235,6 +240,7 @@ fn request(input: &mut Input<'_>) -> Request {
             progress: input.below(2) == 1,
             batch: input.flag().then(|| input.number()),
         }),
+        13 => Request::WatchEvents,
         _ => Request::SendRequest { request: input.text(), data: data(input), workers: input.maybe_text() },
     }
 }

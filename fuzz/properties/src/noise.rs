@@ -172,7 +172,7 @@ impl Noise<'_> {
     fn asked(&mut self) -> Event {
         let client = Peer::Client(ConnId(u64::from(self.input.byte() % 4)));
         let peer = self.recent().filter(|_| self.input.flag()).map_or(client, Peer::Worker);
-        let request = match self.input.below(12) {
+        let request = match self.input.below(13) {
             0 => Request::Status,
             1 => Request::Start(options(&mut self.input)),
             2..=4 => Request::Restart { options: options(&mut self.input), version: self.input.maybe_text() },
@@ -192,6 +192,7 @@ impl Noise<'_> {
                 ..DeployOptions::default()
             }),
             10 => Request::AttachDeploy { progress: self.input.flag() },
+            11 => Request::WatchEvents,
             _ => Request::SendRequest { request: "r".into(), data: None, workers: self.input.maybe_text() },
         };
         Event::Requested { from: RequestRef { peer, id: self.input.text() }, asker: None, request }

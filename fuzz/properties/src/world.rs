@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 
-use nodesockd_core::action::{CommandOrder, CommandSignal, SpawnOrder, WorkerSignal};
+use nodesockd_core::action::{CommandOrder, CommandSignal, HookOrder, SpawnOrder, WorkerSignal};
 use nodesockd_core::backend::Backend;
 use nodesockd_core::config::{Config, DevAddress, Named, Problem, SocketPattern, Symlinks};
 use nodesockd_core::env_file::EnvFile;
@@ -496,6 +496,14 @@ impl Backend for World<'_> {
     fn persist(&mut self, _entry: Option<&Entry>) -> Result<(), Failure> {
         self.fails()
     }
+
+    fn run_hook(&mut self, _order: &HookOrder) -> Result<Process, Failure> {
+        Err(Failure("nobody has set options.onEvent".into()))
+    }
+
+    fn watch_hook(&mut self, _process: Process) {}
+
+    fn kill_hook(&mut self, _process: Process) {}
 
     fn record(&mut self, _entry: &history::Entry) -> Result<(), Failure> {
         self.fails()

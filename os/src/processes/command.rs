@@ -1,11 +1,12 @@
-//! Commands of deploys.
+//! Commands of deploys, and the one that is run for events.
 //!
 //! A migration must not notice that the daemon dies: what it writes goes to a file, which the daemon reads as it grows. A pipe would
 //! break under it.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
-use std::io::{self, Seek, SeekFrom};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
@@ -14,15 +15,16 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nodesockd_core::Event;
-use nodesockd_core::action::{CommandOrder, CommandSignal};
+use nodesockd_core::action::{CommandOrder, CommandSignal, HookOrder};
 use nodesockd_core::event::{ExitStatus, Failure};
 use nodesockd_core::id::Process;
 use rustix::fs::inotify::{CreateFlags, Reader, WatchFlags, add_watch, init};
-use rustix::fs::{FallocateFlags, OFlags, fallocate};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::fs::{FallocateFlags, MemfdFlags, OFlags, fallocate, memfd_create};
+use rustix::process::{Pid, Signal, getpid, kill_process_group};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
+use crate::clock;
 use crate::error::failure;
 use crate::peers::session::Fact;
 use crate::processes::children::{self, Stat};
@@ -43,14 +45,49 @@ const KEPT: u64 = 16 << 20;
 /// Where the kernel does not tell that the file grows, it is read so often.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// What a command is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A deploy.
+    Deploy,
+    /// `options.onEvent`.
+    Hook,
+}
+
+impl Purpose {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Deploy => "a migration",
+            Self::Hook => "the command of options.onEvent",
+        }
+    }
+
+    fn wrote(self, process: Process, lines: Vec<String>) -> Event {
+        match self {
+            Self::Deploy => Event::CommandWrote { process, lines },
+            Self::Hook => Event::HookWrote { process, lines },
+        }
+    }
+
+    fn ended(self, process: Process, status: ExitStatus) -> Event {
+        match self {
+            Self::Deploy => Event::CommandEnded { process, status },
+            Self::Hook => Event::HookEnded { process, status },
+        }
+    }
+}
+
 /// A command that has not been collected.
 #[derive(Debug)]
 pub(crate) struct Running {
+    purpose: Purpose,
     pid: Pid,
     process: Process,
     pidfd: Pidfd,
     /// It is a child of this process, not one that an earlier daemon has started.
     child: bool,
+    /// It was started by this program.
+    ours: bool,
 }
 
 impl Running {
@@ -63,25 +100,57 @@ impl Running {
             env_files: &order.env_files,
             overrides: &order.overrides,
         })?;
+        let argv = ["sh".to_owned(), "-c".to_owned(), order.command.clone()];
+        Self::spawn(Purpose::Deploy, &argv, environment, &order.cwd, Stdio::null(), file)
+    }
+
+    /// Starts the command of `options.onEvent`, with a line as its input.
+    pub(crate) fn start_hook(order: &HookOrder, file: &Path) -> Result<Self, Failure> {
+        let environment = spawn::environment(&Variables {
+            cwd: &order.cwd,
+            pass: &order.pass,
+            set: &order.set,
+            env_files: &[],
+            overrides: &[],
+        })?;
+        let line = order.occurrence.told(order.seq, clock::wall_ms);
+        let input = input(line.get()).map_err(|error| Failure(format!("cannot make its input: {error}")))?;
+        Self::spawn(Purpose::Hook, &order.argv, environment, &order.cwd, input.into(), file)
+    }
+
+    fn spawn(
+        purpose: Purpose,
+        argv: &[String],
+        environment: BTreeMap<OsString, OsString>,
+        cwd: &Path,
+        input: Stdio,
+        file: &Path,
+    ) -> Result<Self, Failure> {
+        let (program, arguments) = argv.split_first().ok_or_else(|| Failure("there is no program".into()))?;
         let output = create(file).map_err(|error| failure("create", file, error))?;
         let again = output.try_clone().map_err(|error| failure("open", file, error))?;
         let path = environment.get(OsStr::new("PATH")).cloned().unwrap_or_else(|| OsString::from("/bin"));
-        let mut command = Command::new(spawn::look_up("sh", &path, &order.cwd)?);
-        command.arg0("sh").arg("-c").arg(&order.command).current_dir(&order.cwd).process_group(0);
+        let mut command = Command::new(spawn::look_up(program, &path, cwd)?);
+        command.arg0(program).args(arguments).current_dir(cwd).process_group(0);
         command.env_clear().envs(environment);
-        command.stdin(Stdio::null()).stdout(output).stderr(again);
+        command.stdin(input).stdout(output).stderr(again);
         let mut workers = children::workers();
-        let child = command.spawn().map_err(|error| spawn::explain("sh", &order.cwd, &error))?;
-        let (pid, process, pidfd) = spawn::take_hold("sh", &child)?;
+        let child = command.spawn().map_err(|error| spawn::explain(program, cwd, &error))?;
+        let (pid, process, pidfd) = spawn::take_hold(program, &child)?;
         descriptors::give(pid);
         workers.insert(pid);
-        Ok(Self { pid, process, pidfd, child: true })
+        Ok(Self { purpose, pid, process, pidfd, child: true, ours: true })
     }
 
-    /// Takes hold of a command that an earlier daemon has started.
-    pub(crate) fn adopt(process: Process) -> Option<Self> {
+    /// Takes hold of a command that an earlier daemon has started, or an earlier program of this process.
+    pub(crate) fn adopt(purpose: Purpose, process: Process) -> Option<Self> {
         let (pid, pidfd) = survivors::open(process).ok()?;
-        Some(Self { pid, process, pidfd, child: false })
+        let parent = Stat::of(pid).and_then(|stat| stat.parent);
+        let child = parent == Some(getpid());
+        if child {
+            children::workers().insert(pid);
+        }
+        Some(Self { purpose, pid, process, pidfd, child, ours: false })
     }
 
     pub(crate) fn process(&self) -> Process {
@@ -103,22 +172,25 @@ impl Running {
         if uncollected.contains(&self.pid)
             && let Err(error) = kill_process_group(self.pid, signal)
         {
-            tracing::warn!("cannot send {signal:?} to the process group of a migration: {error}");
+            let what = self.purpose.words();
+            tracing::warn!("cannot send {signal:?} to the process group of {what}: {error}");
         }
     }
 
     /// Tells what the command writes to `file`, and then its end.
     pub(crate) fn follow(&self, file: &Path, facts: mpsc::Sender<Fact>) -> impl Future<Output = ()> + use<> {
         let (pid, process, pidfd, child) = (self.pid, self.process, self.pidfd.clone(), self.child);
-        let tail = Tail::of(file, child);
+        let purpose = self.purpose;
+        let tail = Tail::of(file, self.ours);
         async move {
-            let mut tail =
-                tail.inspect_err(|error| tracing::warn!("cannot read what a migration writes: {error}")).ok();
+            let mut tail = tail
+                .inspect_err(|error| tracing::warn!("cannot read what {} writes: {error}", purpose.words()))
+                .ok();
             let status = loop {
                 tokio::select! {
                     biased;
                     status = pidfd.exited() => break status,
-                    () = grows(tail.as_mut()) => tell(tail.as_mut(), process, &facts).await,
+                    () = grows(tail.as_mut()) => tell(tail.as_mut(), purpose, process, &facts).await,
                 }
             };
             let status = if child { status } else { ExitStatus::Unknown };
@@ -131,12 +203,12 @@ impl Running {
                 drop(workers);
                 children::collect_orphans();
             }
-            tell(tail.as_mut(), process, &facts).await;
+            tell(tail.as_mut(), purpose, process, &facts).await;
             let rest = tail.as_mut().map(Tail::rest).unwrap_or_default();
             if !rest.is_empty() {
-                let _ = facts.send(Fact::Event(Event::CommandWrote { process, lines: rest })).await;
+                let _ = facts.send(Fact::Event(purpose.wrote(process, rest))).await;
             }
-            let _ = facts.send(Fact::Event(Event::CommandEnded { process, status })).await;
+            let _ = facts.send(Fact::Event(purpose.ended(process, status))).await;
         }
     }
 }
@@ -164,6 +236,15 @@ pub(crate) fn find(file: &Path) -> Option<Process> {
     Some(Process { pid: leader.as_raw_nonzero().get().cast_unsigned(), started: children::started(leader)? })
 }
 
+/// A file in memory that holds a line, to be read from its beginning.
+fn input(line: &str) -> io::Result<File> {
+    let mut file = File::from(memfd_create("event", MemfdFlags::CLOEXEC)?);
+    file.write_all(line.as_bytes())?;
+    file.write_all(b"\n")?;
+    file.rewind()?;
+    Ok(file)
+}
+
 /// An empty file in the place of what there is by that name, for its user only.
 fn create(path: &Path) -> io::Result<File> {
     match std::fs::remove_file(path) {
@@ -181,18 +262,19 @@ async fn grows(tail: Option<&mut Tail>) {
 }
 
 /// Tells all complete lines that there are by now.
-async fn tell(tail: Option<&mut Tail>, process: Process, facts: &mpsc::Sender<Fact>) {
+async fn tell(tail: Option<&mut Tail>, purpose: Purpose, process: Process, facts: &mpsc::Sender<Fact>) {
     let Some(tail) = tail else { return };
     loop {
         match tail.read() {
             Ok(lines) if lines.is_empty() => return,
             Ok(lines) => {
                 for lines in lines.chunks(LINES) {
-                    let wrote = Event::CommandWrote { process, lines: lines.to_vec() };
-                    let _ = facts.send(Fact::Event(wrote)).await;
+                    let _ = facts.send(Fact::Event(purpose.wrote(process, lines.to_vec()))).await;
                 }
             }
-            Err(error) => return tracing::warn!("cannot read what a migration has written: {error}"),
+            Err(error) => {
+                return tracing::warn!("cannot read what {} has written: {error}", purpose.words());
+            }
         }
     }
 }

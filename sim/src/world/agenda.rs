@@ -38,6 +38,8 @@ pub(crate) enum Happening {
     CommandWrites(usize),
     /// The n-th command of a deploy ends.
     CommandEnds(usize),
+    /// The nth command for an event ends.
+    HookEnds(usize),
     /// Somebody asks the daemon's successor what its predecessor was asked.
     AskAgain(Box<Request>),
 }
@@ -51,6 +53,8 @@ pub(super) enum Lane {
     Command,
     /// The process that takes workers' output.
     Sink,
+    /// The command for events.
+    Hook,
 }
 
 /// Something on the agenda, ordered by time, then by when it was put there.

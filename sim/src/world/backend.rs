@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use nodesockd_core::Time;
-use nodesockd_core::action::{CommandOrder, CommandSignal, SpawnOrder, WorkerSignal};
+use nodesockd_core::action::{CommandOrder, CommandSignal, HookOrder, SpawnOrder, WorkerSignal};
 use nodesockd_core::backend::Backend;
 use nodesockd_core::config::{Config, DevAddress, Problem, SocketPattern, Symlinks};
 use nodesockd_core::env_file::EnvFile;
@@ -132,6 +132,18 @@ impl Backend for World {
 
     fn run_command(&mut self, order: &CommandOrder) -> Result<Process, Failure> {
         World::run_command(self, order)
+    }
+
+    fn run_hook(&mut self, order: &HookOrder) -> Result<Process, Failure> {
+        World::run_hook(self, order)
+    }
+
+    fn watch_hook(&mut self, process: Process) {
+        World::watch_hook(self, process);
+    }
+
+    fn kill_hook(&mut self, process: Process) {
+        World::kill_hook(self, process);
     }
 
     fn watch_command(&mut self, process: Process) {

@@ -359,6 +359,7 @@ fn is_operation(request: &Request) -> bool {
         Request::Status
         | Request::Config
         | Request::AttachDeploy { .. }
+        | Request::WatchEvents
         | Request::Resume
         | Request::SendMessage { .. }
         | Request::SendRequest { .. } => false,
@@ -385,6 +386,7 @@ fn kind(request: &Request) -> &'static str {
         Request::Restart { .. } => "restart",
         Request::Deploy(_) => "deploy",
         Request::AttachDeploy { .. } => "deploy --attach",
+        Request::WatchEvents => "events",
         Request::Resume => "resume",
         Request::Stop => "stop",
         Request::SetWorkers { .. } => "set-workers",

@@ -10,6 +10,7 @@ mod daemon_death;
 mod files;
 mod health;
 mod history;
+mod hooks;
 mod leadership;
 mod manager;
 mod memory;
@@ -45,6 +46,7 @@ use self::commands::Commands;
 use self::daemon_death::Deaths;
 use self::files::Files;
 use self::history::HistoryFile;
+use self::hooks::Hooks;
 use self::leadership::Watched;
 use self::manager::Manager;
 use self::network::Nginx;
@@ -84,6 +86,7 @@ pub(crate) struct World {
     /// What the state file holds.
     state: Option<State>,
     history: HistoryFile,
+    hooks: Hooks,
     deaths: Deaths,
     manager: Manager,
     pub upgrades: Upgrades,
@@ -126,6 +129,7 @@ impl World {
             removals: Removals::default(),
             state: None,
             history: HistoryFile::default(),
+            hooks: Hooks::default(),
             deaths: Deaths::default(),
             manager: Manager::default(),
             upgrades: Upgrades::default(),
@@ -274,6 +278,7 @@ impl World {
             Happening::ExternalFault(index) => self.external_fault(index),
             Happening::CommandWrites(nth) => self.command_writes(nth),
             Happening::CommandEnds(nth) => self.command_ends(nth),
+            Happening::HookEnds(nth) => self.hook_ends(nth),
             Happening::AskAgain(request) => self.request(0, "restart --upgrade, again", &request),
         }
     }

@@ -405,6 +405,9 @@ impl SmallWorld {
             Action::StartSink | Action::AskLastLines { .. } | Action::KillSink => {
                 return Err("what workers write goes to a terminal".into());
             }
+            Action::RunHook(_) | Action::WatchHook { .. } | Action::KillHook { .. } => {
+                return Err("nobody has set options.onEvent".into());
+            }
             Action::Survey | Action::Restore { .. } => {
                 return Err("nobody has removed anything".into());
             }

@@ -377,6 +377,7 @@ pub async fn a_state_file_is_replaced_and_removed(stage: &mut impl Stage) {
         rollout: None,
         batches: None,
         history: Ledger::default(),
+        hook: None,
     };
     stage.backend().persist(None).expect("nothing to remove");
     for slots in [2, 3] {

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nodesockd_core::action::{CommandOrder, CommandSignal, SpawnOrder, WorkerSignal};
+use nodesockd_core::action::{CommandOrder, CommandSignal, HookOrder, SpawnOrder, WorkerSignal};
 use nodesockd_core::backend::Backend;
 use nodesockd_core::config::{
     Config, DevAddress, Env, Health, Limits, Options, Problem, Program, SocketPattern, Symlinks,
@@ -212,6 +212,14 @@ impl Backend for Crew {
     fn persist(&mut self, _entry: Option<&Entry>) -> Result<(), Failure> {
         Ok(())
     }
+
+    fn run_hook(&mut self, _order: &HookOrder) -> Result<Process, Failure> {
+        Err(Failure("nobody has set options.onEvent".into()))
+    }
+
+    fn watch_hook(&mut self, _process: Process) {}
+
+    fn kill_hook(&mut self, _process: Process) {}
 
     fn record(&mut self, _entry: &history::Entry) -> Result<(), Failure> {
         Ok(())

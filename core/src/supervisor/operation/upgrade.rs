@@ -149,6 +149,7 @@ fn detach(pool: &mut Pool, operations: &mut Operations) {
         pool.requests.reply(&mut pool.effects, &to, Reply::done(Some(body)));
     }
     retirement::leave(pool, &mut operations.retirements);
+    pool.end_watching();
     let others: Vec<RequestRef> = pool.requests.all_open().cloned().collect();
     for to in others {
         let words = "the daemon is being replaced by a newer one; ask that";

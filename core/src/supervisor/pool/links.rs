@@ -84,6 +84,7 @@ pub(in crate::supervisor) fn published(
         pool.settled.touch_standbys();
     }
     let now = pool.now();
+    let was_lost = pool.slots.get(index).is_some_and(|slot| slot.is_lost());
     if let Err(failure) = result {
         tracing::warn!(worker = %id.short(), slot = index.0, "cannot swap the link: {failure}");
         pool.slots.change(index, |slot| slot.not_swapped(now, &failure.0));
@@ -101,6 +102,9 @@ pub(in crate::supervisor) fn published(
     }
     if promoted {
         leadership::tell_slot(pool, id);
+    }
+    if was_lost {
+        pool.repaired("link", Some(index));
     }
     touch_named_socket(pool, index);
     let swapped = pool.slots.change(index, |slot| slot.swapped(id, relation, link, socket));

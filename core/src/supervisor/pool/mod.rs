@@ -44,7 +44,8 @@ use std::time::Duration;
 use crate::action::Action;
 use crate::config::{Config, SocketPattern};
 use crate::history::{Outcome, What};
-use crate::id::{Ids, SlotIndex, WorkerId};
+use crate::id::{Ids, RequestRef, SlotIndex, WorkerId};
+use crate::occurrence::{Occurrence, Repair, WorkerNews};
 use crate::release::Release;
 use crate::time::Time;
 use crate::wire::{Progress, Stage, ToWorker};
@@ -54,6 +55,7 @@ use super::daemon::Daemon;
 use super::effects::Effects;
 use super::generation::Generation;
 use super::goal::{Desired, Life};
+use super::hooks::Hooks;
 use super::leadership::Leadership;
 use super::ledger::Ledger;
 use super::listener::Listeners;
@@ -61,6 +63,7 @@ use super::pace::Pace;
 use super::requests::Requests;
 use super::sink::Sink;
 use super::slot::table::Slots;
+use super::watchers::Watchers;
 use super::worker::Worker;
 use super::worker::table::Workers;
 use over_limit::OverLimit;
@@ -105,6 +108,10 @@ pub(super) struct Pool {
     pub leadership: Leadership,
     /// The entries of the history.
     pub ledger: Ledger,
+    /// Who is told what happens.
+    pub watchers: Watchers,
+    /// The command that is run for some of that.
+    pub hooks: Hooks,
     /// What the passes have seen to already.
     pub settled: Settled,
 }
@@ -141,6 +148,8 @@ impl Pool {
             suspension_watch: SuspensionWatch::default(),
             leadership: Leadership::default(),
             ledger: Ledger::default(),
+            watchers: Watchers::default(),
+            hooks: Hooks::default(),
             settled: Settled::default(),
         }
     }
@@ -219,16 +228,57 @@ impl Pool {
         }
     }
 
+    /// Tells those who watch that an operation has begun, once.
+    pub fn tell_beginning(&mut self) {
+        let underway = self.ledger.tell_beginning();
+        underway.into_iter().for_each(|underway| self.occurs(Occurrence::Begun(underway)));
+    }
+
+    /// A worker that had its place has failed.
+    pub fn worker_failed(&mut self, id: WorkerId, reason: &str) {
+        let news = self.news(id, Stage::Failed, Some(reason));
+        news.into_iter().for_each(|news| self.occurs(Occurrence::Worker(news)));
+    }
+
     /// The operation in progress has ended.
     pub fn ended(&mut self, outcome: Outcome, reason: Option<&str>) {
+        self.tell_beginning();
         let held = self.suspension_watch.take_held(self.desired.is_suspended());
-        self.ledger.end(self.effects.now(), outcome, held, reason);
+        let entry = self.ledger.end(self.effects.now(), outcome, held, reason).cloned();
+        entry.into_iter().for_each(|entry| self.occurs(Occurrence::Entry(entry)));
+    }
+
+    /// Something has happened that belongs into the history.
+    pub fn note_at(&mut self, slot: Option<SlotIndex>, what: What, reason: &str) {
+        let entry = self.ledger.note(self.effects.now(), what, slot, reason).cloned();
+        entry.into_iter().for_each(|entry| self.occurs(Occurrence::Entry(entry)));
+    }
+
+    /// Somebody wants to be told what happens.
+    pub fn watch_events(&mut self, to: RequestRef) {
+        self.watchers.add(&mut self.requests, &mut self.effects, to);
+    }
+
+    /// Tells those who watch what has happened.
+    pub fn occurs(&mut self, occurrence: Occurrence) {
+        let seq = self.watchers.tell(&mut self.requests, &mut self.effects, &occurrence);
+        self.hooks.add(&self.config, seq, &occurrence);
+    }
+
+    /// Something is there again that somebody had removed.
+    pub fn repaired(&mut self, thing: &str, slot: Option<SlotIndex>) {
+        self.occurs(Occurrence::Repaired(Repair { at: self.now(), thing: thing.to_owned(), slot }));
+    }
+
+    /// Nothing more will happen.
+    pub fn end_watching(&mut self) {
+        self.watchers.end(&mut self.requests, &mut self.effects);
     }
 
     /// Something has happened to the worker that belongs into the history.
     pub fn note(&mut self, id: WorkerId, what: What, reason: &str) {
         let slot = self.workers.get(id).and_then(Worker::slot);
-        self.ledger.note(self.effects.now(), what, slot, &format!("worker {}: {reason}", id.short()));
+        self.note_at(slot, what, &format!("worker {}: {reason}", id.short()));
     }
 
     /// Tells a worker something.
@@ -239,15 +289,25 @@ impl Pool {
 
     /// Tells those who watch the operation how far a worker has got.
     pub fn progress(&mut self, id: WorkerId, stage: Stage, reason: Option<&str>) {
-        let Some(worker) = self.workers.get(id) else { return };
-        let progress = Progress {
-            id,
-            idx: worker.slot(),
-            pid: worker.process().map(|process| process.pid),
+        let Some(news) = self.news(id, stage, reason) else { return };
+        let new = self.workers.get(id).is_some_and(Worker::is_joining);
+        let WorkerNews { slot, pid, reason, .. } = news.clone();
+        let progress = Progress { id, idx: slot, pid, stage, reason };
+        self.requests.progress(&mut self.effects, new, &progress);
+        self.occurs(Occurrence::Worker(news));
+    }
+
+    fn news(&self, id: WorkerId, stage: Stage, reason: Option<&str>) -> Option<WorkerNews> {
+        let worker = self.workers.get(id)?;
+        Some(WorkerNews {
+            at: self.effects.now(),
             stage,
+            worker: id,
+            slot: worker.slot(),
+            pid: worker.process().map(|process| process.pid),
+            generation: Some(worker.start().generation).filter(|generation| *generation > 0),
             reason: reason.map(str::to_owned),
-        };
-        self.requests.progress(&mut self.effects, worker.is_joining(), &progress);
+        })
     }
 
     /// There may be files by names of this `socketFile`.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::action::Action;
 use crate::event::Queue;
 use crate::id::WorkerId;
+use crate::occurrence::{LongSuspension, Occurrence};
 use crate::supervisor::goal::Suspension;
 use crate::supervisor::worker::Worker;
 use crate::wire::SuspensionStatus;
@@ -22,6 +23,9 @@ pub(in crate::supervisor) fn follow(pool: &mut Pool, in_progress: Option<&str>) 
     pool.suspension_watch.goes_on(suspension.since, warning, now);
     if pool.suspension_watch.has_to_be_said(warning, now) {
         say(pool, suspension, in_progress);
+        let Suspension { since, by, .. } = suspension.clone();
+        let waiting = pool.suspension_watch.total();
+        pool.occurs(Occurrence::SuspensionForgotten(LongSuspension { at: now, since, by, waiting }));
     }
     if pool.suspension_watch.has_to_be_counted(now) {
         count(pool);

@@ -226,7 +226,7 @@ pub(in crate::supervisor) fn worker_failed(pool: &mut Pool, place: Place, worked
 fn note_loop(pool: &mut Pool, slot: Option<SlotIndex>, failures: u32, reason: &str) {
     if failures == CRASH_LOOP {
         let words = format!("{CRASH_LOOP} workers in a row have failed, the last one: {reason}");
-        pool.ledger.note(pool.effects.now(), What::CrashLoop, slot, &words);
+        pool.note_at(slot, What::CrashLoop, &words);
     }
 }
 

@@ -73,6 +73,16 @@ pub(in crate::supervisor) fn adopt(pool: &mut Pool, operations: &mut Operations,
         None => leadership::suspect_all(pool),
     }
     adopt_history(pool, operations, left);
+    adopt_hook(pool, left);
+}
+
+/// The command of `options.onEvent` that an earlier daemon has started: nothing else is run before it has ended.
+fn adopt_hook(pool: &mut Pool, left: &Leftovers) {
+    let process = left.state.as_ref().and_then(|state| state.hook).filter(|_| !defect!(HookForgotten));
+    if let Some(process) = process {
+        pool.hooks.goes_on(process, pool.effects.now());
+        pool.effects.order(Action::WatchHook { process });
+    }
 }
 
 /// What an earlier daemon had begun for the history, and this daemon's own start.
@@ -95,7 +105,7 @@ fn adopt_history(pool: &mut Pool, operations: &Operations, left: &Leftovers) {
         1 => format!("version {version}; it took over 1 worker of an earlier daemon"),
         _ => format!("version {version}; it took over {workers} workers of an earlier daemon"),
     };
-    pool.ledger.note(pool.effects.now(), What::DaemonStart, None, &words);
+    pool.note_at(None, What::DaemonStart, &words);
 }
 
 /// What ought to be, according to the state file. Returns whether a rollout is to be finished.

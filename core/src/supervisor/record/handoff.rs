@@ -1,16 +1,19 @@
 //! Handing everything off to the program that replaces this one, and taking over from the one before.
 
+use crate::action::Action;
 use crate::config::{DevAddress, SocketPattern};
 use crate::handoff::{DesiredRecord, Fixed, Handoff, RelayRecord, RestartRecord, VERSION};
 use crate::history::Outcome;
 use crate::id::WorkerId;
 use crate::supervisor::announce::Announcements;
 use crate::supervisor::goal::{Desired, Suspension};
+use crate::supervisor::hooks::Hooks;
 use crate::supervisor::ledger::Ledger;
 use crate::supervisor::operation::{Kind, Operations, Requester, begin};
 use crate::supervisor::pace::Pace;
 use crate::supervisor::pool::{Pool, boot, health};
 use crate::supervisor::requests::Relay;
+use crate::supervisor::watchers::Watchers;
 use crate::supervisor::worker::Worker;
 
 use super::state_file::socket_files;
@@ -24,6 +27,7 @@ pub(in crate::supervisor) fn hand_off(
 ) -> Handoff {
     let Desired { running, slots, standby, suspension } = pool.desired.clone();
     let (queue, reload_wanted) = operations.waiting();
+    let (watchers, seq) = pool.watchers.record();
     let relay = |relay: &Relay| {
         let Relay { origin, worker, pid } = relay.clone();
         RelayRecord { origin, worker, pid }
@@ -62,6 +66,9 @@ pub(in crate::supervisor) fn hand_off(
         leadership: (&pool.leadership).into(),
         history: pool.ledger.record(),
         last_deploy: pool.ledger.deploy_facts().cloned(),
+        watchers,
+        seq,
+        hooks: pool.hooks.record(),
     }
 }
 
@@ -106,6 +113,9 @@ pub(in crate::supervisor) fn take_over(
         leadership,
         history,
         last_deploy,
+        watchers,
+        seq,
+        hooks,
     } = left;
     let patterns = socket_files.iter().filter_map(|name| SocketPattern::parse(name).ok());
     pool.former_patterns = patterns.filter(|pattern| *pattern != pool.config.socket_file).collect();
@@ -145,6 +155,12 @@ pub(in crate::supervisor) fn take_over(
     if let (Some(announcements), Some(announced)) = (announcements, announced) {
         *announcements = announced.into();
     }
+    pool.hooks = Hooks::taken_over(hooks, pool.effects.now());
+    if let Some(process) = pool.hooks.process() {
+        pool.effects.order(Action::WatchHook { process });
+    }
+    pool.watchers =
+        Watchers::taken_over(if defect!(HandoffLosesRequests) { Vec::new() } else { watchers }, seq);
     pool.ledger = Ledger::taken_over(
         if defect!(HandoffForgetsHistory) { Default::default() } else { history },
         last_deploy,

@@ -167,6 +167,7 @@ fn header(pool: &Pool, operations: &Operations) -> State {
         batches: operations.batches_record(),
         leadership: if defect!(StateForgetsLeader) { Default::default() } else { pool.leadership.record() },
         history: pool.ledger.record(),
+        hook: pool.hooks.process(),
     }
 }
 

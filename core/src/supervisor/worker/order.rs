@@ -1,8 +1,9 @@
 //! The order to start a worker: program, arguments, environment.
 
-use crate::action::{CommandOrder, Route, SpawnOrder};
+use crate::action::{CommandOrder, HookOrder, Route, SpawnOrder};
 use crate::config::{Config, Program, fill};
 use crate::id::WorkerId;
+use crate::occurrence::Occurrence;
 use crate::release::Release;
 
 use super::{Place, Worker};
@@ -62,6 +63,30 @@ pub(in crate::supervisor) fn command_order(
         set: set(config, "migration", ""),
         env_files: if release.is_some() { Vec::new() } else { config.env_files.clone() },
         overrides: release.map(|release| release.env.clone()).unwrap_or_default(),
+    }
+}
+
+/// The order to run the command of `options.onEvent`, with an environment as a migration has it.
+pub(in crate::supervisor) fn hook_order(
+    config: &Config,
+    seq: u64,
+    occurrence: Occurrence,
+    missed: u64,
+) -> HookOrder {
+    let mut set = set(config, "event", "");
+    set.extend([
+        ("NODESOCKD_APP_NAME".to_owned(), config.name.clone()),
+        ("NODESOCKD_IPC_PATH".to_owned(), config.ipc_file.to_string_lossy().into_owned()),
+        ("NODESOCKD_EVENT".to_owned(), occurrence.name().to_owned()),
+        ("NODESOCKD_EVENTS_MISSED".to_owned(), missed.to_string()),
+    ]);
+    HookOrder {
+        argv: config.options.on_event.clone(),
+        cwd: config.cwd.clone(),
+        pass: passed(config),
+        set,
+        occurrence,
+        seq,
     }
 }
 

@@ -73,6 +73,7 @@ impl World {
             Request::Status
             | Request::Config
             | Request::AttachDeploy { .. }
+            | Request::WatchEvents
             | Request::SendMessage { .. }
             | Request::SendRequest { .. } => false,
         };
@@ -143,6 +144,7 @@ impl World {
         self.oracle.migrations.failed = None;
         self.oracle.migrations.lifting.clear();
         self.commands.lose_daemon();
+        self.hooks.lose_daemon();
     }
 
     /// What `status` does not say.

@@ -350,6 +350,9 @@ impl World {
             | Event::DevServing { .. }
             | Event::Persisted { .. }
             | Event::Recorded { .. }
+            | Event::HookStarted { .. }
+            | Event::HookWrote { .. }
+            | Event::HookEnded { .. }
             | Event::Claimed { .. }
             | Event::ConfigLoaded { .. }
             | Event::LogsReopened { .. }
@@ -373,6 +376,7 @@ impl World {
             Request::Start(_) | Request::SetWorkers { .. } | Request::SetStandby { .. } => true,
             Request::Status
             | Request::Config
+            | Request::WatchEvents
             | Request::AttachDeploy { .. }
             | Request::Resume
             | Request::Stop
@@ -398,6 +402,7 @@ impl World {
             | Request::Config
             | Request::Deploy(_)
             | Request::AttachDeploy { .. }
+            | Request::WatchEvents
             | Request::Reload
             | Request::SendMessage { .. }
             | Request::SendRequest { .. } => {}
@@ -455,6 +460,7 @@ impl World {
             | Request::Config
             | Request::Deploy(_)
             | Request::AttachDeploy { .. }
+            | Request::WatchEvents
             | Request::SetStandby { .. }
             | Request::Reload
             | Request::SendMessage { .. }
