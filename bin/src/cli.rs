@@ -353,7 +353,7 @@ pub struct ReadArgs {
     /// Which daemon.
     #[command(flatten)]
     pub target: Target,
-    /// Print one line of JSON
+    /// Print JSON, one object a line
     #[arg(long)]
     pub json: bool,
 }

@@ -1,7 +1,7 @@
 //! What the daemon tells those who watch it, as it happens: `nodesockd events`, and the command of `options.onEvent`.
 //!
 //! Each is a JSON object. An operation that has ended, and what went wrong by itself, is the line that the history gets
-//! ([`history::Line`]); the others have the same names for the same things. The fields are described in `docs/12-watching.md`.
+//! ([`Line`](crate::history::Line)); the others have the same names for the same things. The fields are described in `docs/12-watching.md`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};

@@ -1,6 +1,7 @@
 //! What has happened, in a line.
 
 use nodesockd_core::asker::Asker;
+use nodesockd_core::timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -9,8 +10,10 @@ use crate::out::Style;
 
 /// An event, as far as a line of it says (docs/12-watching.md).
 #[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct EventView {
     time: String,
+    duration_ms: Option<u64>,
     what: String,
     operation: Option<String>,
     outcome: Option<String>,
@@ -27,10 +30,13 @@ pub struct EventView {
     _others: serde_json::Map<String, Value>,
 }
 
-/// `03:12:04.567Z  worker-online  slot 0, 1a2b3, pid 4711`. The time is in UTC.
+/// `03:12:04.567Z  worker-online  slot 0, 1a2b3, pid 4711`. The time is in UTC, and that of the end where something took time.
 #[must_use]
 pub fn event(view: &EventView, style: Style) -> String {
-    let time = view.time.get(11..).unwrap_or(&view.time);
+    let took = view.duration_ms.unwrap_or_default();
+    let time =
+        timestamp::parse(&view.time).map_or(view.time.clone(), |began| timestamp::rfc3339(began + took));
+    let time = time.get(11..).unwrap_or(&time);
     let bad = view.outcome.as_ref().is_some_and(|outcome| outcome != "done");
     let alarming = ["crash-loop", "hang", "unhealthy", "limit", "worker-failed", "suspension-forgotten"];
     let paint = if bad || alarming.contains(&view.what.as_str()) { RED } else { CYAN };
@@ -69,7 +75,7 @@ mod tests {
         let failed = r#"{"v":1,"seq":2,"time":"2026-11-29T03:12:05.000Z","what":"deploy","number":7,"durationMs":5,"outcome":"rolled-back","generation":4,"by":{"pid":7,"uid":0},"reason":"no\nway"}"#;
         assert_eq!(
             line(failed),
-            "03:12:05.000Z  deploy                rolled-back, generation 4, by process 7 of user 0, no\\nway"
+            "03:12:05.005Z  deploy                rolled-back, generation 4, by process 7 of user 0, no\\nway"
         );
     }
 }

@@ -11,7 +11,7 @@ pub struct CheckArgs {
     /// The configuration file
     #[arg(short, long, value_name = "PATH")]
     pub config: Option<PathBuf>,
-    /// Print one line of JSON
+    /// Print JSON, one object a line
     #[arg(long)]
     pub json: bool,
 }
@@ -37,7 +37,7 @@ pub struct DoctorArgs {
     /// What `nginx -T` has printed (`-` is standard input); it is run unless given
     #[arg(long, value_name = "FILE")]
     pub nginx: Option<PathBuf>,
-    /// Print one line of JSON
+    /// Print JSON, one object a line
     #[arg(long)]
     pub json: bool,
 }

@@ -13,3 +13,4 @@ mod history;
 mod leader;
 mod migrating;
 mod releases;
+mod watching;
