@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 use nodesockd_core::config::{Config, Named, PatternError, SocketPattern, Symlinks};
 use nodesockd_core::event::{Caller, Event};
 use nodesockd_core::id::{ConnId, SlotIndex};
-use nodesockd_core::state::{FoundLink, Leftovers, RecordedStage, State, Survivor, WorkerRecord};
+use nodesockd_core::state::{
+    FoundLink, Leftovers, RecordedStage, State, Survivor, SuspensionRecord, WorkerRecord,
+};
 use nodesockd_core::wire::{Claim, FromWorker, Status};
 
 use super::agenda::{Happening, Lane};
@@ -258,11 +260,9 @@ impl World {
         if !self.oracle.wanted {
             self.oracle.given_up = self.given_up();
         }
+        let now = self.agenda.now();
+        self.oracle.adopted(now, fate.running, fate.suspended, fate.suspension.as_ref());
         let rollout = self.state.as_ref().and_then(|state| state.rollout.as_ref());
-        let recorded = self.state.iter().map(|state| &state.suspension);
-        let mut recorded = recorded.chain(rollout.map(|rollout| &rollout.suspension)).flatten();
-        let ends = recorded.any(|suspension| suspension.expiry.is_some()).then(|| self.agenda.now());
-        self.oracle.adopted(fate.running, fate.suspended, ends);
         let counts = self.state.iter().map(|state| state.slots).chain(rollout.map(|rollout| rollout.slots));
         let counts: Vec<u32> = counts.collect();
         let standby =
@@ -400,16 +400,23 @@ impl World {
 struct Fate {
     running: bool,
     suspended: bool,
+    suspension: Option<SuspensionRecord>,
 }
 
 impl Fate {
-    const UNKNOWN: Self = Self { running: true, suspended: false };
+    const UNKNOWN: Self = Self { running: true, suspended: false, suspension: None };
 
     /// A rollout for which a link was swapped is finished, any other is undone.
     fn of(state: &State, swapped: bool) -> Self {
         match &state.rollout {
-            Some(rollout) if swapped => Self { running: true, suspended: rollout.suspended },
-            Some(_) | None => Self { running: state.running, suspended: state.suspended },
+            Some(rollout) if swapped => {
+                Self { running: true, suspended: rollout.suspended, suspension: rollout.suspension.clone() }
+            }
+            Some(_) | None => Self {
+                running: state.running,
+                suspended: state.suspended,
+                suspension: state.suspension.clone(),
+            },
         }
     }
 }

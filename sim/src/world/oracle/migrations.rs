@@ -131,7 +131,7 @@ impl World {
             ) => {}
         }
         if !self.oracle.suspended {
-            self.oracle.expire(None);
+            self.oracle.expire(self.agenda.now(), None);
         }
     }
 
@@ -152,7 +152,9 @@ impl World {
         let waits = self.oracle.migrations.waits && !self.deaths.forgot;
         let says = status.note.as_ref().is_some_and(|note| note.contains("the app stays suspended"));
         let lost = self.deaths.forgot || self.deaths.stale;
-        let over = self.oracle.expires.is_some_and(|at| at < self.agenda.now()) && !lost;
+        // Whoever has asked for another one may have hung up before the answer.
+        let another = status.suspension.as_ref().is_some_and(|it| it.since > self.oracle.expiry_promised);
+        let over = self.oracle.expires.is_some_and(|at| at < self.agenda.now()) && !another && !lost;
         if over && status.suspended && !says {
             return Some("the app is suspended for longer than was asked for".into());
         }

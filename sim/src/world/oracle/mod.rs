@@ -16,6 +16,7 @@ use nodesockd_core::Time;
 use nodesockd_core::config::{Config, Named, SocketPattern};
 use nodesockd_core::event::{DaemonSignal, Event};
 use nodesockd_core::id::SlotIndex;
+use nodesockd_core::state::SuspensionRecord;
 use nodesockd_core::wire::{FromWorker, Request};
 
 use deploys::Deploy;
@@ -70,6 +71,8 @@ pub(crate) struct Oracle {
     pub lifting: u32,
     /// When the suspension may end by itself, which counts among `lifting`.
     pub expires: Option<Time>,
+    /// When that was promised.
+    pub expiry_promised: Time,
     pub interrupts: u32,
     /// The daemon was asked to quit; its successor knows nothing of that.
     pub quitting: bool,
@@ -126,6 +129,7 @@ impl Oracle {
             suspended: false,
             lifting: 0,
             expires: None,
+            expiry_promised: Time::ZERO,
             interrupts: 0,
             quitting: false,
             slots: BTreeMap::new(),
@@ -172,10 +176,10 @@ impl Oracle {
     }
 
     /// The suspension ends by itself at that time, or it does not.
-    pub(crate) fn expire(&mut self, at: Option<Time>) {
+    pub(crate) fn expire(&mut self, now: Time, at: Option<Time>) {
         self.lifting -= u32::from(self.expires.is_some());
         self.lifting += u32::from(at.is_some());
-        self.expires = at;
+        (self.expires, self.expiry_promised) = (at, now);
     }
 
     /// Only time ends the suspension, and has not come to that yet. The daemon counts from before its reply, which waits
@@ -185,11 +189,24 @@ impl Oracle {
         self.suspended && self.lifting == u32::from(early)
     }
 
-    /// Another daemon is there: nobody waits for the earlier one's replies.
-    pub fn adopted(&mut self, wanted: bool, suspended: bool, expires: Option<Time>) {
+    /// Another daemon is there: nobody waits for the earlier one's replies. `suspension`: that of the state file, if it has one.
+    pub fn adopted(
+        &mut self,
+        now: Time,
+        wanted: bool,
+        suspended: bool,
+        suspension: Option<&SuspensionRecord>,
+    ) {
         (self.wanted, self.suspended) = (wanted, suspended);
         (self.lifting, self.stops_open, self.interrupts) = (0, 0, 0);
-        self.expires = self.expires.or(expires).filter(|_| suspended);
+        let recorded = suspension.and_then(|suspension| suspension.expiry).map(|_| now);
+        // A later command has replaced what was promised, and nobody has heard the answer.
+        let replaced = suspension.is_some_and(|suspension| suspension.since > self.expiry_promised);
+        let promised = self.expires.filter(|_| !replaced);
+        self.expires = promised.or(recorded).filter(|_| suspended);
+        if promised.is_none() {
+            self.expiry_promised = now;
+        }
         self.lifting += u32::from(self.expires.is_some());
         self.quitting = false;
     }
@@ -420,7 +437,7 @@ impl World {
                 oracle.stops_open -= 1;
                 oracle.lifting -= 1;
                 if done {
-                    oracle.expire(None);
+                    oracle.expire(now, None);
                     oracle.suspended = false;
                     oracle.wanted = false;
                 }
@@ -437,7 +454,7 @@ impl World {
                 if done {
                     oracle.wanted = oracle.stops_open == 0 && !oracle.quitting;
                     oracle.suspended = options.suspended;
-                    oracle.expire(options.expiry.map(|expiry| now + expiry.after));
+                    oracle.expire(now, options.expiry.map(|expiry| now + expiry.after));
                     if options.suspended {
                         self.check_suspended();
                     }
@@ -446,7 +463,7 @@ impl World {
             Request::Resume => {
                 oracle.lifting -= 1;
                 if done {
-                    oracle.expire(None);
+                    oracle.expire(now, None);
                     oracle.suspended = false;
                 }
             }
