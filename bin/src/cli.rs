@@ -246,6 +246,15 @@ pub enum ClientCommand {
     /// are in UTC. `options.onEvent` has a command run for what somebody has to know.
     #[command(after_help = "Example:\n  nodesockd events --json")]
     Events(ReadArgs),
+    /// Show what workers wrote
+    ///
+    /// With `log.dir`: the last lines of its files, each with its time in UTC, the slot, the short id of the worker and the stream.
+    /// Needs no daemon. A line that is too long for one is continued after `stdout+`; where lines are missing, one says how many.
+    ///
+    /// Without `log.dir`: what the journal has of the systemd unit, or the ends of the files that options.stdout and options.stderr
+    /// name, or where to look.
+    #[command(after_help = LOGS_SELECTORS)]
+    Logs(LogsArgs),
     /// Resume suspended workers
     ///
     /// Standbys stay suspended until they take over a slot.
@@ -291,6 +300,7 @@ impl ClientCommand {
             Self::Restart(args) => &mut args.target,
             Self::Deploy(args) => &mut args.target,
             Self::History(args) => &mut args.read.target,
+            Self::Logs(args) => &mut args.target,
             Self::Top(target)
             | Self::Resume(target)
             | Self::Stop(target)
@@ -323,6 +333,17 @@ macro_rules! selectors {
 
 const SELECTORS_MESSAGE: &str = selectors!("nodesockd send-msg -w 0-1 log-level '\"debug\"'");
 const SELECTORS_REQUEST: &str = selectors!("nodesockd send-req --json cache-size");
+
+const LOGS_SELECTORS: &str = "\
+A selector is a list of these, separated by commas:
+  2            lines of workers while they served this slot
+  1-3, -3, 1-  the same, of a range of slots
+  UUID         lines of the worker with an id
+  !…           all lines but these
+
+Examples:
+  nodesockd logs -f
+  nodesockd logs -w 2 --since 10m --json";
 
 /// Which daemon, and for how long to wait.
 #[derive(Debug, Clone, Default, Args)]
@@ -518,6 +539,30 @@ pub struct HistoryArgs {
     #[arg(short = 'n', long = "entries", value_name = "N", default_value = "20", value_parser = at_least_one)]
     pub count: NonZeroU32,
     /// Only what began since then: so long ago (90s, 30m, 12h), or a date, with a time or not (2026-03-01,
+    /// 2026-03-01T22:00, …+02:00; UTC without an offset)
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    pub since: Option<Since>,
+}
+
+/// Arguments of `logs`.
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// Which daemon.
+    #[command(flatten)]
+    pub target: Target,
+    /// Go on with what is written from now on, also when other files are begun
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Which workers; all unless given
+    #[arg(short, long, value_name = "SEL", allow_hyphen_values = true)]
+    pub workers: Option<String>,
+    /// How many of the last lines; 100 unless given, with --since all
+    #[arg(short = 'n', long = "lines", value_name = "N", value_parser = at_least_one)]
+    pub count: Option<NonZeroU32>,
+    /// Print each line as one line of JSON: {time, slot?, worker?, stream, line}
+    #[arg(long)]
+    pub json: bool,
+    /// Only what was written since then: so long ago (90s, 30m, 12h), or a date, with a time or not (2026-03-01,
     /// 2026-03-01T22:00, …+02:00; UTC without an offset)
     #[arg(long, value_name = "TIME", value_parser = since)]
     pub since: Option<Since>,

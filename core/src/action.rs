@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{DevAddress, Output, Ready, SocketPattern, Symlinks};
+use crate::config::{DevAddress, Log, Output, Ready, SocketPattern, Symlinks};
 use crate::env_file::EnvFile;
 use crate::handoff::Handoff;
 use crate::history::Entry;
@@ -106,7 +106,25 @@ pub enum Action {
     /// See to it that there is a sink, which takes workers' output: the one that an earlier daemon has started, or a new one →
     /// [`Event::SinkStarted`](crate::Event::SinkStarted); then [`Event::SinkReady`](crate::Event::SinkReady), or
     /// [`Event::SinkEnded`](crate::Event::SinkEnded).
-    StartSink,
+    StartSink {
+        /// Where it writes what is for [`Destination::Log`], if that is known.
+        log: Option<Log>,
+    },
+    /// Have the sink write what is for [`Destination::Log`] there from now on.
+    DirectLog {
+        /// Where.
+        log: Log,
+    },
+    /// Tell the sink which slot a worker serves from now on: its lines in the log say so.
+    LabelOutput {
+        /// The worker.
+        worker: WorkerId,
+        /// The slot.
+        slot: SlotIndex,
+    },
+    /// Have the sink become the program that the daemon is, without letting go of a pipe →
+    /// [`Event::SinkReady`](crate::Event::SinkReady), or [`Event::SinkEnded`](crate::Event::SinkEnded).
+    UpgradeSink,
     /// Ask the sink what a worker wrote last to its standard error → [`Event::LastLines`](crate::Event::LastLines), unless
     /// [`Event::SinkEnded`](crate::Event::SinkEnded) comes.
     AskLastLines {
@@ -382,6 +400,8 @@ pub enum Destination {
     Stderr,
     /// Nowhere.
     Nowhere,
+    /// To the files of `log`, each line with its time, slot and worker.
+    Log,
 }
 
 /// Everything a backend needs to run the command of `options.onEvent`.

@@ -9,12 +9,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::action::{CommandOrder, CommandSignal, HookOrder, SpawnOrder, WorkerSignal};
-use crate::config::{Config, DevAddress, Problem, SocketPattern, Symlinks};
+use crate::config::{Config, DevAddress, Log, Problem, SocketPattern, Symlinks};
 use crate::env_file::EnvFile;
 use crate::event::{CpuTime, Event, Failure, Memory, Queue, Vitals};
 use crate::handoff::Handoff;
 use crate::history;
-use crate::id::{ConnId, Process, RequestRef, WorkerId};
+use crate::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
 use crate::notice::Notice;
 use crate::release::{Release, ReleaseLink};
 use crate::state::{Entry, Leftovers};
@@ -211,12 +211,23 @@ pub trait Backend {
     /// Finds the sink that an earlier daemon has started, or starts one, and returns at once. The sink takes what workers write by
     /// pipes, one for each stream that goes to it, and passes that on, whole lines at a time; where nobody takes it, lines are
     /// dropped and counted. No worker waits for that. It outlives this daemon. [`Event::SinkReady`] follows, or
-    /// [`Event::SinkEnded`]; after that, the sink may be started again, and reads the same pipes.
+    /// [`Event::SinkEnded`]; after that, the sink may be started again, and reads the same pipes. `log`: where it writes what is for
+    /// the log. A sink that was there already goes on as before without it.
     ///
     /// # Errors
     ///
     /// There is no sink.
-    fn start_sink(&mut self) -> Result<(), Failure>;
+    fn start_sink(&mut self, log: Option<&Log>) -> Result<(), Failure>;
+
+    /// Has the sink write what is for the log there from now on; what it has read before that is written where it was to go.
+    fn direct_log(&mut self, log: &Log);
+
+    /// Tells the sink which slot the worker serves from now on. A sink that is started again has to be told again.
+    fn label_output(&mut self, worker: WorkerId, slot: SlotIndex);
+
+    /// Has the sink become the program that this daemon is. It keeps its pipes and all that it has read. [`Event::SinkReady`]
+    /// follows, or [`Event::SinkEnded`], or nothing if it hangs.
+    fn upgrade_sink(&mut self);
 
     /// Asks the sink what the worker wrote last; all counts that it wrote before it ended. [`Event::LastLines`] follows, once,
     /// unless [`Event::SinkEnded`] comes first, or the sink hangs.

@@ -252,6 +252,12 @@ defects! {
     LastLinesAwaited,
     /// An answer does not wait for the last lines of a worker.
     LastLinesForgotten,
+    /// The sink is not told of other settings of the log.
+    LogNotDirected,
+    /// The sink is not told which slot a worker serves.
+    OutputNotLabelled,
+    /// The sink of an earlier version stays.
+    SinkNotUpgraded,
     /// An operation that is called off has no entry in the history.
     EndNotRecorded,
     /// A daemon writes an entry again that the one before it has written.

@@ -108,7 +108,21 @@ impl<B: Backend> Driver<B> {
                 let result = backend.unlisten(socket);
                 Some(Event::Unlistened { slot: *slot, socket: socket.clone(), result })
             }
-            Action::StartSink => Some(Event::SinkStarted { result: backend.start_sink() }),
+            Action::StartSink { log } => {
+                Some(Event::SinkStarted { result: backend.start_sink(log.as_ref()) })
+            }
+            Action::DirectLog { log } => {
+                backend.direct_log(log);
+                None
+            }
+            Action::LabelOutput { worker, slot } => {
+                backend.label_output(*worker, *slot);
+                None
+            }
+            Action::UpgradeSink => {
+                backend.upgrade_sink();
+                None
+            }
             Action::AskLastLines { worker } => {
                 backend.ask_last_lines(*worker);
                 None

@@ -182,7 +182,15 @@ pub enum Event {
         result: Result<(), Failure>,
     },
     /// The sink reads the pipes of all workers that have one.
-    SinkReady,
+    SinkReady {
+        /// The version of its program.
+        version: String,
+    },
+    /// The sink cannot write to the log, or can again.
+    LogWritten {
+        /// Why it cannot. Lines are dropped and counted meanwhile.
+        result: Result<(), Failure>,
+    },
     /// There is no sink any more. Pipes that it has read stay open: who writes waits, once they are full.
     SinkEnded {
         /// Why.
@@ -386,7 +394,8 @@ impl Event {
             | Self::Unlistened { .. }
             | Self::Swept { .. }
             | Self::SinkStarted { .. }
-            | Self::SinkReady
+            | Self::SinkReady { .. }
+            | Self::LogWritten { .. }
             | Self::SinkEnded { .. }
             | Self::LastLines { .. }
             | Self::ReleaseLocated { .. }

@@ -55,6 +55,7 @@ pub mod frame;
 pub mod handoff;
 pub mod history;
 pub mod id;
+pub mod log_line;
 pub mod notice;
 pub mod occurrence;
 pub mod release;

@@ -57,6 +57,24 @@ impl Selector {
         Ok(selector)
     }
 
+    /// Whether it is about pids or the sender.
+    #[must_use]
+    pub fn needs_process(&self) -> bool {
+        let mut parts = self.include.iter().chain(&self.exclude);
+        parts.any(|part| matches!(part, Part::Pid(_) | Part::Sender))
+    }
+
+    /// Whether a line of the log is chosen: of a worker, known by the end of its id, that served this slot.
+    #[must_use]
+    pub fn chooses_line(&self, slot: Option<u32>, worker: &str) -> bool {
+        let names = |part: &Part| match part {
+            Part::Slots { first, last } => slot.is_some_and(|slot| (*first..=*last).contains(&slot)),
+            Part::Worker(id) => id.to_string().ends_with(worker),
+            Part::Pid(_) | Part::Sender => false,
+        };
+        (self.include.is_empty() || self.include.iter().any(names)) && !self.exclude.iter().any(names)
+    }
+
     /// Whether `candidate` is chosen when `sender` sends.
     #[must_use]
     pub fn chooses(&self, candidate: Candidate, sender: Option<WorkerId>) -> bool {
@@ -138,6 +156,16 @@ mod tests {
         assert_eq!(chosen(&Ids::new(BootId(1)).worker().to_string()), [2]);
         assert_eq!(chosen("!self"), [0, 1, 3]);
         assert_eq!(chosen("1-3,!2"), [1, 3]);
+    }
+
+    #[test]
+    fn lines_are_chosen_by_slot_and_worker() {
+        let id = Ids::new(BootId(1)).worker();
+        let chosen = |text: &str, slot| Selector::parse(text).unwrap().chooses_line(slot, &id.short());
+        assert!(chosen("1-2", Some(2)) && !chosen("1-2", Some(3)) && !chosen("1-2", None));
+        assert!(chosen(&id.to_string(), None) && !chosen(&format!("!{id}"), Some(1)));
+        assert!(chosen("!2", None) && !chosen("!2", Some(2)));
+        assert!(Selector::parse("1,!$3").unwrap().needs_process());
     }
 
     #[test]

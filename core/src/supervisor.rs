@@ -78,8 +78,8 @@ use goal::Life;
 use operation::{Operations, Step, advance, begin, deploy, expiry, locate, migrate, replace, upgrade};
 use pool::look::Look;
 use pool::{
-    Pool, boot, health, last_lines, leadership as leaders, limits, links, neighbours, remains, retire,
-    sockets, surplus, suspension, vacancies,
+    Pool, boot, health, last_lines, leadership as leaders, limits, links, neighbours, output, remains,
+    retire, sockets, surplus, suspension, vacancies,
 };
 use record::state_file::StateFile;
 use record::{adopt, handoff, reunion};
@@ -211,6 +211,12 @@ impl Supervisor {
         deadlines.into_iter().flatten().min()
     }
 
+    /// The configuration in force.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.pool.config
+    }
+
     /// What `status` answers.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -267,8 +273,9 @@ impl Supervisor {
             Event::MemoryMeasured { worker, result } => limits::measured(pool, worker, result),
             Event::Examined { worker, result } => health::examined(pool, worker, result),
             Event::QueueListed { worker, result } => health::listed(pool, worker, result),
-            Event::SinkStarted { result } => pool.sink.started(pool.effects.now(), result),
-            Event::SinkReady => pool.sink.spoke(),
+            Event::SinkStarted { result } => output::sink_started(pool, result),
+            Event::SinkReady { version } => output::sink_ready(pool, &version),
+            Event::LogWritten { result } => sink::log_written(&result),
             Event::SinkEnded { failure } => pool.sink.ended(pool.effects.now(), &failure),
             Event::LastLines { worker, lines } => pool.sink.answered(worker, lines),
             Event::Received { worker, message } => lifecycle::received(pool, operations, worker, message),
@@ -438,7 +445,7 @@ impl Supervisor {
         }
         self.pool.tell_beginning();
         self.upkeep.order(&mut self.pool.effects);
-        last_lines::order_sink(&mut self.pool);
+        output::order_sink(&mut self.pool);
         self.try_installed_program();
         expiry::expire(&mut self.pool, &mut self.operations);
         limits::replace_next(&mut self.pool, self.operations.words().is_none());

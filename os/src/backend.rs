@@ -11,12 +11,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nodesockd_core::action::{CommandOrder, CommandSignal, HookOrder, SpawnOrder, WorkerSignal};
-use nodesockd_core::config::{Companion, Config, DevAddress, Problem, SocketPattern, Symlinks};
+use nodesockd_core::config::{Companion, Config, DevAddress, Log, Problem, SocketPattern, Symlinks};
 use nodesockd_core::env_file::EnvFile;
 use nodesockd_core::event::{CpuTime, Dying, ExitStatus, Failure, Memory, Queue, Vitals};
 use nodesockd_core::frame::Decoder;
 use nodesockd_core::history;
-use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, WorkerId};
+use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, SlotIndex, WorkerId};
 use nodesockd_core::notice::Notice;
 use nodesockd_core::release::{Release, ReleaseLink};
 use nodesockd_core::state::{Entry, Leftovers, MigrationStage, Survivor};
@@ -75,6 +75,7 @@ use crate::processes::survivors::{LastLook, Places};
 use crate::processes::vitals;
 use crate::processes::worker_locks::WorkerLocks;
 use crate::signals;
+use crate::sink::files::writable;
 use crate::sink::keeper::Keeper;
 
 /// By which the kernel ends processes when memory runs out, and others do.
@@ -178,6 +179,9 @@ impl Backend {
     /// See [`OpenError`]. Nothing is left behind then but the lock file.
     pub fn open(setup: Setup) -> Result<Self, OpenError> {
         let config = &setup.config;
+        if let Some(log) = &config.log {
+            writable(log).map_err(OpenError::Log)?;
+        }
         let sockets = open_folders(config)?;
         let lock = take_lock(&config.ipc_file)?;
         let claims = Claims::take(&config.socket_dir, &config.ipc_file, &config.socket_file)?;
@@ -575,8 +579,20 @@ impl nodesockd_core::backend::Backend for Backend {
         Ok(process)
     }
 
-    fn start_sink(&mut self) -> Result<(), Failure> {
-        self.sink.start(self.facts.clone())
+    fn start_sink(&mut self, log: Option<&Log>) -> Result<(), Failure> {
+        self.sink.start(log, self.facts.clone())
+    }
+
+    fn direct_log(&mut self, log: &Log) {
+        self.sink.direct_log(log);
+    }
+
+    fn label_output(&mut self, worker: WorkerId, slot: SlotIndex) {
+        self.sink.label(worker, slot);
+    }
+
+    fn upgrade_sink(&mut self) {
+        self.sink.upgrade();
     }
 
     fn ask_last_lines(&mut self, worker: WorkerId) {
@@ -860,6 +876,9 @@ impl nodesockd_core::backend::Backend for Backend {
 
     fn load_config(&mut self) -> Result<Config, Vec<Problem>> {
         let loaded = (self.load)();
+        if let Ok(Config { log: Some(log), .. }) = &loaded {
+            writable(log).map_err(|failure| vec![Problem::general(failure.0)])?;
+        }
         // It may be in force from now on.
         if let Ok(Config { socket_file, .. }) = &loaded
             && !self.patterns.contains(socket_file)

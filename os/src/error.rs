@@ -72,6 +72,8 @@ pub enum OpenError {
         /// Why, and what to do.
         reason: String,
     },
+    /// `log` cannot be written.
+    Log(Failure),
     /// The system refuses something every daemon needs.
     System {
         /// What was tried.
@@ -126,6 +128,9 @@ impl fmt::Display for OpenError {
                 write!(f, "cannot listen on `ipcFile` `{}`: {reason}", file.display())
             }
             Self::Group { name, reason } => write!(f, "cannot use `options.ipcGroup` `{name}`: {reason}"),
+            Self::Log(failure) => {
+                write!(f, "{failure}; make the folder `log.dir`, for the daemon's user, or name another one")
+            }
             Self::System { what, error } => write!(f, "cannot {what}: {error}"),
         }
     }
@@ -142,7 +147,8 @@ impl std::error::Error for OpenError {
             | Self::TmpDir { .. }
             | Self::Moved { .. }
             | Self::Ipc { .. }
-            | Self::Group { .. } => None,
+            | Self::Group { .. }
+            | Self::Log(_) => None,
         }
     }
 }

@@ -150,7 +150,7 @@ pub const OTHERS: [&str; 15] = [
 ];
 
 /// Situations worth reaching; each of them is counted under its name.
-pub const SITUATIONS: [&str; 33] = [
+pub const SITUATIONS: [&str; 35] = [
     "a deploy is done",
     "a deploy is done, and all its checks have passed",
     "a deploy is rolled back because of a check",
@@ -184,4 +184,6 @@ pub const SITUATIONS: [&str; 33] = [
     "the daemon is upgraded",
     "the daemon leaves its workers",
     "an upgrade is called off",
+    "the log is directed elsewhere",
+    "the sink is upgraded",
 ];

@@ -103,6 +103,7 @@ impl Swarm {
         checking(&mut Rng::with_seed((!seed).rotate_left(8)), &mut scenario, &mut faults);
         unrecorded(&mut Rng::with_seed(seed.rotate_left(35)), &mut faults);
         hooks(&mut Rng::with_seed(seed.rotate_left(37)), &mut scenario, &mut faults);
+        logging(&mut Rng::with_seed(seed.rotate_left(39)), &mut scenario);
         (scenario, faults)
     }
 
@@ -544,6 +545,23 @@ fn sinking(rng: &mut Rng, scenario: &mut Scenario, plan: &mut FaultPlan) {
     if chance(rng, 30) {
         for nth in 0..rng.u32(1..4) {
             plan.calls.push(CallFault { call: Call::StartSink, nth, trouble: trouble(rng) });
+        }
+    }
+}
+
+/// In some histories workers' output is logged, and the settings of that are changed.
+fn logging(rng: &mut Rng, scenario: &mut Scenario) {
+    if !chance(rng, 25) {
+        return;
+    }
+    scenario.settings.log = rng.u32(0..3);
+    let mut log = scenario.settings.log;
+    for step in &mut scenario.script {
+        if let Act::Edit(settings) = &mut step.act {
+            if chance(rng, 50) {
+                log = rng.u32(0..3);
+            }
+            settings.log = log;
         }
     }
 }

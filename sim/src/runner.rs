@@ -214,11 +214,13 @@ impl Run {
             pending => pending.map(|pending| pending.to_string()),
         };
         let status = self.driver.supervisor().status();
+        let config = self.driver.supervisor().config().clone();
         let world = self.world();
         let flight = world.ledger.in_flight();
         let mut wrong: Vec<String> = pending.into_iter().collect();
         wrong.extend(world.unsettled());
         wrong.extend(world.misfits(&status));
+        wrong.extend(world.mislogged(&config, &status));
         if flight > 0 && !world.waits_for_resume() {
             wrong.push(format!("{flight} of the users' requests wait"));
         }

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nodesockd_core::config::{
-    Age, Config, Env, Health, Limits, Listen, MemoryLimit, Options, PatternError, Program, Ready,
-    SocketPattern, Symlinks, Upgrade,
+    Age, Config, Env, Health, Limits, Listen, Log, LogFormat, LogSize, MemoryLimit, Options, PatternError,
+    Program, Ready, SocketPattern, Symlinks, Upgrade,
 };
 use nodesockd_core::event::DaemonSignal;
 use nodesockd_core::expiry::{Ending, Expiry};
@@ -114,6 +114,9 @@ pub struct Settings {
     /// `options.onEvent`: how long the command takes each time, in ms; none if empty.
     #[serde(default)]
     pub hook_ms: Vec<u64>,
+    /// `log.keep`, where there is a log; none if 0.
+    #[serde(default)]
+    pub log: u32,
 }
 
 /// So much memory a worker may have where that is limited, in bytes.
@@ -175,6 +178,7 @@ impl Default for Settings {
             limit_age_ms: None,
             sink: false,
             hook_ms: Vec::new(),
+            log: 0,
         }
     }
 }
@@ -212,6 +216,13 @@ impl Settings {
                 memory: self.limit_memory.then_some(MemoryLimit::Bytes(MAY_HAVE)),
                 age: self.limit_age_ms.map(|age| Age(Duration::from_millis(age))),
             },
+            log: NonZeroU32::new(self.log).map(|keep| Log {
+                dir: PathBuf::from("/var/log"),
+                format: LogFormat::Text,
+                rotate: LogSize(100 << 20),
+                keep,
+                name: self.name.clone(),
+            }),
             health: Health {
                 hang_timeout: self.hang_timeout_ms.map(Duration::from_millis),
                 ..Health::default()

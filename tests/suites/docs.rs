@@ -31,7 +31,7 @@ fn table_of_keys_is_current() {
     let mut chapter = Chapter::read(root().join("docs/03-config.md"));
     let schema = config::schema();
     let section = |name: &str| table_of_keys(&schema["properties"][name], &format!("{name}."));
-    let keys = [table_of_keys(&schema, ""), section("limits"), section("options")];
+    let keys = [table_of_keys(&schema, ""), section("limits"), section("log"), section("options")];
     chapter.generated("keys", &format!("\n{}\n", keys.join("\n")));
 }
 

@@ -79,7 +79,7 @@ fn unreadable(file: &Path, error: &io::Error) -> Failure {
 
 impl Since {
     /// In milliseconds since the epoch.
-    fn millis(self, now: u64) -> u64 {
+    pub(super) fn millis(self, now: u64) -> u64 {
         match self {
             Self::Ago(time) => now.saturating_sub(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
             Self::At(millis) => millis,

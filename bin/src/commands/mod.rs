@@ -1,10 +1,11 @@
-//! The client commands: each sends one request and says how it went. `history` reads a file instead.
+//! The client commands: each sends one request and says how it went. `history` and `logs` read files instead.
 
 mod app;
 mod change;
 mod deploy;
 mod events;
 mod history;
+mod logs;
 mod read;
 mod start;
 mod succession;
@@ -33,6 +34,9 @@ pub async fn run(mut command: ClientCommand, console: &mut Console) -> Result<Ex
         if let ClientCommand::History(args) = &command {
             return history::history(args, console);
         }
+        if let ClientCommand::Logs(args) = &command {
+            return logs::logs(args, console).await;
+        }
         let path = socket(&target, console)?;
         let mut client = connect(&path).await?;
         match command {
@@ -45,6 +49,7 @@ pub async fn run(mut command: ClientCommand, console: &mut Console) -> Result<Ex
             ClientCommand::Deploy(args) => deploy::deploy(&mut client, &args, console).await,
             ClientCommand::History(args) => history::history(&args, console),
             ClientCommand::Events(args) => events::events(&mut client, args.json, console).await,
+            ClientCommand::Logs(args) => logs::logs(&args, console).await,
             ClientCommand::Resume(_) => change::resume(&mut client, console).await,
             ClientCommand::Stop(_) => change::stop(&mut client, console).await,
             ClientCommand::SetWorkers(args) => change::set_workers(&mut client, args.count, console).await,

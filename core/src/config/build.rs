@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::health;
-use super::layer::{Layer, OptionsLayer};
+use super::layer::{Layer, LogLayer, OptionsLayer};
 use super::paths::{Surroundings, join, plain, shown};
 use super::placeholder;
 use super::problem::{Place, Problem};
@@ -13,7 +13,7 @@ use super::request_path::request_path;
 use super::section::{Given, Report, Set};
 use super::setting::{Command, EnvFiles, OutputTo, Workers};
 use super::{
-    Companion, Config, Env, LEAST_BOOTS, Limits, Listen, Options, Output, PatternError, Program, Ready,
+    Companion, Config, Env, LEAST_BOOTS, Limits, Listen, Log, Options, Output, PatternError, Program, Ready,
     SocketPattern,
 };
 use crate::env_file::EnvFile;
@@ -30,8 +30,8 @@ pub(super) fn config(
 ) -> Option<Config> {
     let Layer { schema: _, extends: _, script, command, node, node_args, .. } = layer;
     let Layer { tmp_dir, name, socket_file, ipc_file, .. } = layer;
-    let Layer { workers, slots, standby, env, env_file, dev_server, debug, limits, health, options, .. } =
-        layer;
+    let Layer { workers, slots, standby, env, env_file, dev_server, debug, limits, log, health, .. } = layer;
+    let Layer { options, .. } = layer;
     let first = files.first()?;
     let base = Base { folder: first.parent().unwrap_or(first), file: Place::whole(&shown(first, around)) };
 
@@ -41,6 +41,8 @@ pub(super) fn config(
         placeholder::check("env", set.iter().map(|(_, value)| value.as_str()), place.as_ref(), report);
     }
     let names = base.names(tmp_dir, socket_file, ipc_file, report);
+    let name = name.value();
+    let log = base.log(log, name.as_deref(), &options, report);
     let options = base.options(options, around.cpus, report);
     let workers = workers.value().map(|workers| match workers {
         Workers::Auto => around.cpus,
@@ -54,7 +56,7 @@ pub(super) fn config(
     Some(Config {
         files: files.to_vec(),
         cwd: around.cwd.clone(),
-        name: name.value()?,
+        name: name?,
         program: program?,
         tmp_dir,
         socket_file,
@@ -68,6 +70,7 @@ pub(super) fn config(
         dev_server: dev_server.value()?.0,
         debug: debug.value()?,
         limits: Limits { memory: limits.memory.value(), age: limits.age.value() },
+        log,
         health: health::build(health, options.as_ref()?.listen, report)?,
         options: options?,
     })
@@ -109,6 +112,45 @@ impl Base<'_> {
             EnvFile { path: self.path(path.unwrap_or(&word)), optional: path.is_some() }
         };
         written.0.into_iter().map(file).collect()
+    }
+
+    /// Where output is logged; nowhere without `log.dir`.
+    fn log(
+        &self,
+        layer: LogLayer,
+        name: Option<&str>,
+        options: &OptionsLayer,
+        report: &mut Report,
+    ) -> Option<Log> {
+        let (format, rotate, keep) = (layer.format.get()?, layer.rotate.get()?, layer.keep.get()?);
+        let Given::Set(dir) = layer.dir else {
+            let place = format.place.or(rotate.place).or(keep.place);
+            if layer.dir.is_unset() && place.is_some() {
+                report.problems.push(Problem {
+                    place,
+                    message: "`log` has no `dir`, so there is no log".to_owned(),
+                    help: Some("set `log.dir` to the folder of the files".to_owned()),
+                });
+            }
+            return None;
+        };
+        let elsewhere = [("stdout", &options.stdout), ("stderr", &options.stderr)];
+        let elsewhere = elsewhere.into_iter().filter(|(_, output)| !output.is_unset());
+        let elsewhere: Vec<String> = elsewhere.map(|(key, _)| format!("`options.{key}`")).collect();
+        if !elsewhere.is_empty() {
+            let keys = elsewhere.join(" and ");
+            report.problems.push(Problem {
+                place: dir.place.clone(),
+                message: format!(
+                    "`log.dir` and {keys} exclude each other: both say where workers' output goes"
+                ),
+                help: Some(format!("leave out {keys}: with `log`, the files hold both streams")),
+            });
+        }
+        // A name of a file cannot hold a slash.
+        let name = name?.replace('/', "-");
+        let (format, rotate, keep) = (format.value, rotate.value, keep.value);
+        Some(Log { dir: self.path(&dir.value), format, rotate, keep, name })
     }
 
     fn missing(&self, key: &str, message: &str, help: &str, report: &mut Report) {

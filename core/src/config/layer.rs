@@ -8,7 +8,8 @@ use super::setting::{Command, DevServer, EnvFiles, OutputTo, Workers};
 use super::source::Source;
 use super::tree::Node;
 use super::{
-    Age, Config, Env, Health, Limits, Listen, MemoryLimit, Options, Output, Program, Ready, Symlinks, Upgrade,
+    Age, Config, Env, Health, Limits, Listen, Log, LogFormat, LogSize, MemoryLimit, Options, Output, Program,
+    Ready, Symlinks, Upgrade,
 };
 
 section! {
@@ -59,6 +60,8 @@ section! {
         debug: "debug" => Given<bool> = false,
         /// What a worker may come to before it is replaced, without losing a request.
         limits: "limits" => LimitsLayer = LimitsLayer::defaults(),
+        /// Files that everything is written to that workers write, each line with its time, its slot and its worker.
+        log: "log" => LogLayer = LogLayer::defaults(),
         /// When a worker counts as hung or ill, and is replaced.
         health: "health" => HealthLayer = HealthLayer::defaults(),
         /// How workers are started, watched and replaced.
@@ -74,6 +77,21 @@ section! {
         memory: "memory" => Given<MemoryLimit>,
         /// How old a worker may become, such as `"24h"`. Up to a tenth is taken off, so that workers do not go together.
         age: "age" => Given<Age>,
+    }
+}
+
+section! {
+    /// Files that everything is written to that workers write, each line with its time, its slot and its worker.
+    struct LogLayer {
+        /// The folder of the files, relative to the folder of the first loaded file. It has to exist. Without it, there are no
+        /// such files, and output goes where `options.stdout` and `options.stderr` say.
+        dir: "dir" => Given<String>,
+        /// How a line looks: `text` for people, or `json` for programs.
+        format: "format" => Given<LogFormat> = LogFormat::Text,
+        /// How large a file may become, such as `"100M"`, before another one is begun.
+        rotate: "rotate" => Given<LogSize> = LogSize::DEFAULT,
+        /// How many files are kept besides the one that is written to.
+        keep: "keep" => Given<NonZeroU32> = Log::KEEP,
     }
 }
 
@@ -189,6 +207,7 @@ impl From<&Config> for Layer {
             dev_server: DevServer(config.dev_server).into(),
             debug: config.debug.into(),
             limits: LimitsLayer::from(&config.limits),
+            log: config.log.as_ref().map_or_else(LogLayer::default, LogLayer::from),
             health: HealthLayer::from(&config.health),
             options: OptionsLayer::from(&config.options),
         }
@@ -200,6 +219,17 @@ impl From<&Limits> for LimitsLayer {
         Self {
             memory: limits.memory.map_or(Given::Unset, Given::from),
             age: limits.age.map_or(Given::Unset, Given::from),
+        }
+    }
+}
+
+impl From<&Log> for LogLayer {
+    fn from(log: &Log) -> Self {
+        Self {
+            dir: written(&log.dir),
+            format: log.format.into(),
+            rotate: log.rotate.into(),
+            keep: log.keep.into(),
         }
     }
 }

@@ -30,7 +30,7 @@ pub enum MemoryLimit {
 pub struct Age(pub Duration);
 
 /// Units of memory, the largest first.
-const SIZES: [(char, u64); 3] = [('G', 1 << 30), ('M', 1 << 20), ('K', 1 << 10)];
+pub(super) const SIZES: [(char, u64); 3] = [('G', 1 << 30), ('M', 1 << 20), ('K', 1 << 10)];
 /// Units of time in seconds, the largest first.
 const TIMES: [(char, u64); 4] = [('d', 86_400), ('h', 3600), ('m', 60), ('s', 1)];
 
@@ -61,13 +61,13 @@ impl MemoryLimit {
 }
 
 /// A whole number, at least 1, and one of the units.
-fn quantity(text: &str, units: &[(char, u64)]) -> Option<u64> {
+pub(super) fn quantity(text: &str, units: &[(char, u64)]) -> Option<u64> {
     let (unit, factor) = units.iter().find(|(unit, _)| text.ends_with(*unit))?;
     let number: u64 = text.strip_suffix(*unit)?.parse().ok()?;
     number.checked_mul(*factor).filter(|quantity| *quantity > 0)
 }
 
-fn written(quantity: u64, units: &[(char, u64)]) -> String {
+pub(super) fn written(quantity: u64, units: &[(char, u64)]) -> String {
     let fits = units.iter().find(|(_, factor)| quantity.is_multiple_of(*factor));
     fits.map_or_else(|| quantity.to_string(), |(unit, factor)| format!("{}{unit}", quantity / factor))
 }

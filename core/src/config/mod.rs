@@ -10,6 +10,7 @@ mod health;
 mod layer;
 mod limits;
 mod load;
+mod log;
 mod package;
 mod paths;
 mod pattern;
@@ -38,6 +39,7 @@ pub use companion::Companion;
 pub use dev_address::{DevAddress, NotAnAddress};
 pub use limits::{Age, Limits, MemoryLimit};
 pub use load::{Sources, Start, file_names, load};
+pub use log::{Log, LogFormat, LogSize};
 pub use paths::Surroundings;
 pub use pattern::{Named, PatternError, SocketPattern};
 pub use placeholder::{RELEASE_PLACEHOLDER, fill, names_slot};
@@ -91,6 +93,8 @@ pub struct Config {
     pub debug: bool,
     /// `limits`
     pub limits: Limits,
+    /// `log`, if workers' output is logged.
+    pub log: Option<Log>,
     /// `health`
     pub health: Health,
     /// `options`

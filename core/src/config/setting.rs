@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use super::tree::{Entry, Node, Span, Value};
-use super::{DevAddress, Env, Listen, MAX_WORKERS, Ready, Symlinks, Upgrade, suggest};
+use super::{DevAddress, Env, Listen, LogFormat, MAX_WORKERS, Ready, Symlinks, Upgrade, suggest};
 use crate::env_file::EnvFile;
 use crate::text;
 
@@ -444,6 +444,10 @@ impl Choice for Upgrade {
 
 impl Choice for Listen {
     const ALL: &'static [Self] = &[Self::Worker, Self::Daemon];
+}
+
+impl Choice for LogFormat {
+    const ALL: &'static [Self] = &[Self::Text, Self::Json];
 }
 
 impl Choice for Ready {

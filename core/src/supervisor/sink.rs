@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::action::{Action, Destination, Route};
-use crate::config::Output;
+use crate::config::{Config, Log, Output};
 use crate::event::Failure;
-use crate::id::{RequestRef, WorkerId};
+use crate::id::{RequestRef, SlotIndex, WorkerId};
 use crate::time::Time;
 use crate::wire::Reply;
 
@@ -30,6 +30,10 @@ pub(super) struct Sink {
     state: State,
     /// Somebody's output goes there.
     wanted: bool,
+    /// Where it writes what is for the log, once there is one.
+    log: Option<Log>,
+    /// It was told to become the program that this daemon is.
+    upgraded: bool,
     failures: Backoff,
     lines: BTreeMap<WorkerId, Lines>,
     /// Answers that tell of workers whose last lines are not known yet.
@@ -61,19 +65,49 @@ enum Lines {
 
 /// The way of a worker's standard error. A terminal is left to the workers themselves: they may ask it for its size, and
 /// colour what they write.
-pub(super) fn route(stderr: &Output, daemon: &Daemon) -> Route {
-    match (stderr, daemon.stderr) {
-        (Output::Inherit, Terminal::No) => Route::Sink(Destination::Stderr),
-        (Output::Discard, _) => Route::Sink(Destination::Nowhere),
-        (Output::Inherit, Terminal::Yes) | (Output::File(_), _) => Route::Straight(stderr.clone()),
+pub(super) fn stderr_route(config: &Config, daemon: &Daemon) -> Route {
+    match (&config.log, &config.options.stderr, daemon.stderr) {
+        (Some(_), ..) => Route::Sink(Destination::Log),
+        (None, Output::Inherit, Terminal::No) => Route::Sink(Destination::Stderr),
+        (None, Output::Discard, _) => Route::Sink(Destination::Nowhere),
+        (None, stderr @ (Output::Inherit | Output::File(_)), _) => Route::Straight(stderr.clone()),
+    }
+}
+
+/// The way of a worker's standard output.
+pub(super) fn stdout_route(config: &Config) -> Route {
+    match &config.log {
+        Some(_) => Route::Sink(Destination::Log),
+        None => Route::Straight(config.options.stdout.clone()),
+    }
+}
+
+/// The sink cannot write to the log, or can again.
+pub(super) fn log_written(result: &Result<(), Failure>) {
+    match result {
+        Ok(()) => tracing::info!("what workers write is logged again"),
+        Err(failure) => tracing::warn!("what workers write is not logged, and lines are dropped: {failure}"),
     }
 }
 
 impl Sink {
-    /// Output goes to the sink. Orders it, if there is none.
-    pub fn want(&mut self, effects: &mut Effects) {
+    /// Output goes to the sink, and what is for the log goes there. Orders the sink, if there is none.
+    pub fn want(&mut self, effects: &mut Effects, log: Option<&Log>) {
         self.wanted = true;
+        if let Some(log) = log.filter(|log| self.log.as_ref() != Some(log)) {
+            self.log = Some(log.clone());
+            if matches!(self.state, State::Ordered | State::There { .. }) && !defect!(LogNotDirected) {
+                effects.order(Action::DirectLog { log: log.clone() });
+            }
+        }
         self.order(effects);
+    }
+
+    /// A worker serves a slot. A sink that is not there yet is told when it has been started.
+    pub fn label(&self, effects: &mut Effects, worker: WorkerId, slot: SlotIndex) {
+        if let (Some(_), State::There { .. }) = (&self.log, self.state) {
+            effects.order(Action::LabelOutput { worker, slot });
+        }
     }
 
     /// Nobody's output goes there any more: a sink that ends is not started again.
@@ -88,7 +122,7 @@ impl Sink {
         match self.state {
             State::Missing if self.wanted && self.failures.permits(now) => {
                 self.state = State::Ordered;
-                effects.order(Action::StartSink);
+                effects.order(Action::StartSink { log: self.log.clone() });
             }
             State::There { since, owes: Some(asked) } if now >= asked + HUNG => {
                 tracing::warn!("the process that takes workers' output hangs, and is killed");
@@ -125,6 +159,17 @@ impl Sink {
                     );
                 }
             }
+        }
+    }
+
+    /// It reads all pipes. `ours`: by the program that this daemon is; one of an earlier daemon is upgraded, once.
+    pub fn ready(&mut self, effects: &mut Effects, ours: bool) {
+        self.spoke();
+        let State::There { owes, .. } = &mut self.state else { return };
+        if !ours && !self.upgraded && !defect!(SinkNotUpgraded) {
+            self.upgraded = true;
+            *owes = Some(effects.now());
+            effects.order(Action::UpgradeSink);
         }
     }
 

@@ -196,7 +196,7 @@ impl Desk {
             let process = Process { pid: 100 + u32::try_from(self.spawned.len()).unwrap_or(0), started: 1 };
             return Some(Event::Spawned { worker: order.worker, result: Ok(process) });
         }
-        if action == Action::StartSink {
+        if let Action::StartSink { .. } = action {
             return Some(Event::SinkStarted { result: Ok(()) });
         }
         if let Action::Publish { slot, worker, .. } = action {

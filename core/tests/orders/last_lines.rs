@@ -13,7 +13,7 @@ const DISCARD: &str = "[options]\nstderr = 'discard'";
 /// A daemon with a process that takes output, and a restart whose worker has failed.
 fn failed() -> Desk {
     let mut desk = Desk::up(DISCARD);
-    desk.hear(Event::SinkReady);
+    desk.hear(Event::SinkReady { version: "3.0.0".into() });
     desk.orders.clear();
     desk.ask("r", restart(StartOptions::default()));
     let new = desk.worker(1);
@@ -33,7 +33,7 @@ fn lines(desk: &Desk) -> Option<Vec<String>> {
 }
 
 fn starts(desk: &Desk) -> usize {
-    desk.count(|action| *action == Action::StartSink)
+    desk.count(|action| matches!(action, Action::StartSink { .. }))
 }
 
 #[test]
@@ -87,7 +87,8 @@ fn the_process_that_takes_output_is_started_before_workers_and_again_when_it_die
     let mut desk = Desk::new(DISCARD);
     let first = |wanted: fn(&Action) -> bool| desk.orders.iter().position(wanted);
     assert!(
-        first(|action| *action == Action::StartSink) < first(|action| matches!(action, Action::Spawn(_)))
+        first(|action| matches!(action, Action::StartSink { .. }))
+            < first(|action| matches!(action, Action::Spawn(_)))
     );
     for deaths in 1..4 {
         desk.hear(Event::SinkEnded { failure: Failure("it was killed".into()) });

@@ -20,6 +20,7 @@ mod last_lines;
 mod leadership;
 mod limits;
 mod log;
+mod logged;
 mod manager;
 mod migrating;
 mod neighbours;

@@ -219,7 +219,7 @@ impl Noise<'_> {
                 Event::CommandEnded { process, status: ExitStatus::Code(i32::from(self.input.byte())) }
             }
             17 => Event::SinkStarted { result: self.failure() },
-            18 => Event::SinkReady,
+            18 => Event::SinkReady { version: self.input.text() },
             19 => Event::SinkEnded { failure: Failure(self.input.text()) },
             20 => Event::LastLines { worker: self.strangers.worker(), lines: vec![self.input.text()] },
             13 => Event::ReleaseLinkSwitched { to: "after".into(), result: self.failure() },

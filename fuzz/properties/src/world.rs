@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use nodesockd_core::action::{CommandOrder, CommandSignal, HookOrder, SpawnOrder, WorkerSignal};
 use nodesockd_core::backend::Backend;
-use nodesockd_core::config::{Config, DevAddress, Named, Problem, SocketPattern, Symlinks};
+use nodesockd_core::config::{Config, DevAddress, Log, Named, Problem, SocketPattern, Symlinks};
 use nodesockd_core::env_file::EnvFile;
 use nodesockd_core::event::{CpuTime, DaemonSignal, Event, ExitStatus, Failure, Memory, Queue, Vitals};
 use nodesockd_core::history;
-use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, WorkerId};
+use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, SlotIndex, WorkerId};
 use nodesockd_core::notice::Notice;
 use nodesockd_core::release::{Release, ReleaseLink};
 use nodesockd_core::state::{Entry, Leftovers};
@@ -538,7 +538,13 @@ impl Backend for World<'_> {
 
     fn signal_command(&mut self, _process: Process, _signal: CommandSignal) {}
 
-    fn start_sink(&mut self) -> Result<(), Failure> {
+    fn direct_log(&mut self, _log: &Log) {}
+
+    fn label_output(&mut self, _worker: WorkerId, _slot: SlotIndex) {}
+
+    fn upgrade_sink(&mut self) {}
+
+    fn start_sink(&mut self, _log: Option<&Log>) -> Result<(), Failure> {
         Err(Failure("what workers write goes to a terminal".into()))
     }
 

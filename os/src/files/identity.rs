@@ -18,6 +18,6 @@ pub(crate) fn is_named(file: &File, path: &Path) -> bool {
     named(path).ok() == file.metadata().ok().map(|held| of(&held))
 }
 
-fn of(found: &Metadata) -> Identity {
+pub(crate) fn of(found: &Metadata) -> Identity {
     (found.dev(), found.ino())
 }

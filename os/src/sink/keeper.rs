@@ -9,9 +9,9 @@ use std::process::{Command, Stdio};
 
 use nodesockd_core::Event;
 use nodesockd_core::action::{Destination, Route, Stream};
-use nodesockd_core::config::{Companion, Output};
+use nodesockd_core::config::{Companion, Log, Output};
 use nodesockd_core::event::Failure;
-use nodesockd_core::id::WorkerId;
+use nodesockd_core::id::{SlotIndex, WorkerId};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with, socketpair};
@@ -59,6 +59,8 @@ pub(crate) struct Keeper {
 struct Connected {
     outgoing: mpsc::UnboundedSender<Packet>,
     process: Option<Pidfd>,
+    /// That of its program.
+    version: String,
     /// Pipes that it said it reads, until it has said all; from then on it is told of every pipe.
     greeting: Option<Vec<Pipe>>,
 }
@@ -80,7 +82,7 @@ impl Keeper {
     }
 
     /// Finds the sink of an earlier daemon, or starts one.
-    pub(crate) fn start(&mut self, facts: mpsc::Sender<Fact>) -> Result<(), Failure> {
+    pub(crate) fn start(&mut self, log: Option<&Log>, facts: mpsc::Sender<Fact>) -> Result<(), Failure> {
         let found = self.find().map_err(|error| tracing::debug!("{}: {error}", self.path.display()));
         let (socket, process) = match found {
             Ok(found) => found,
@@ -90,9 +92,33 @@ impl Keeper {
             .map_err(|error| failure("talk to the sink", &self.path, error))?;
         let (outgoing, packets) = mpsc::unbounded_channel();
         tokio::spawn(converse(socket, packets, facts));
-        let sink = self.sink.insert(Connected { outgoing, process, greeting: Some(Vec::new()) });
+        let sink = self.sink.insert(Connected {
+            outgoing,
+            process,
+            version: String::new(),
+            greeting: Some(Vec::new()),
+        });
         sink.tell(&ToSink::Stderr, io::stderr().as_fd().try_clone_to_owned().ok());
+        log.into_iter().for_each(|log| sink.tell(&ToSink::Log(log.clone()), None));
         Ok(())
+    }
+
+    /// Has the log written there.
+    pub(crate) fn direct_log(&self, log: &Log) {
+        self.sink.iter().for_each(|sink| sink.tell(&ToSink::Log(log.clone()), None));
+    }
+
+    /// Tells which slot the worker serves.
+    pub(crate) fn label(&self, worker: WorkerId, slot: SlotIndex) {
+        self.sink.iter().for_each(|sink| sink.tell(&ToSink::Label { worker, slot }, None));
+    }
+
+    /// Has the sink become the program that this process is.
+    pub(crate) fn upgrade(&self) {
+        if let Some(sink) = &self.sink {
+            let program = open(OURSELVES, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+            sink.tell(&ToSink::Become, program.ok());
+        }
     }
 
     /// One that listens already.
@@ -139,6 +165,8 @@ impl Keeper {
             return logs.stdio(&match to {
                 Destination::Stderr => Output::Inherit,
                 Destination::Nowhere => Output::Discard,
+                // Rather there than nowhere.
+                Destination::Log => Output::Inherit,
             });
         }
         let (reader, writer) = io::pipe()
@@ -183,11 +211,20 @@ impl Keeper {
             }
             Word::Said(FromSink::Ready, _) => {
                 let sink = self.sink.as_mut()?;
-                let reads = sink.greeting.take().unwrap_or_default();
-                for (pipe, end) in self.pipes.iter().filter(|(pipe, _)| !reads.contains(pipe)) {
-                    sink.tell(&ToSink::Take(pipe.clone()), end.try_clone().ok());
+                // One that has become another program still reads all.
+                if let Some(reads) = sink.greeting.take() {
+                    for (pipe, end) in self.pipes.iter().filter(|(pipe, _)| !reads.contains(pipe)) {
+                        sink.tell(&ToSink::Take(pipe.clone()), end.try_clone().ok());
+                    }
                 }
-                Some(Event::SinkReady)
+                Some(Event::SinkReady { version: sink.version.clone() })
+            }
+            Word::Said(FromSink::Version(version), _) => {
+                self.sink.iter_mut().for_each(|sink| sink.version.clone_from(&version));
+                None
+            }
+            Word::Said(FromSink::Log { trouble }, _) => {
+                Some(Event::LogWritten { result: trouble.map_or(Ok(()), |words| Err(Failure(words))) })
             }
             Word::Said(FromSink::LastLines { worker, lines }, _) => Some(Event::LastLines { worker, lines }),
             Word::Said(FromSink::Ended(pipe), _) => {

@@ -1,6 +1,7 @@
 //! What a worker wrote last.
 
 use nodesockd_core::text::escape;
+use serde::{Deserialize, Serialize};
 
 /// So many lines are told at most.
 const LINES: usize = 20;
@@ -10,7 +11,8 @@ const BYTES: usize = 4096;
 const LINE: usize = 500;
 
 /// The end of what a worker wrote.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
 pub(super) struct LastLines(Vec<u8>);
 
 impl LastLines {

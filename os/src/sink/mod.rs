@@ -8,6 +8,10 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `process` | the sink's own loop |
+//! | `outlets` | where lines go |
+//! | `writer` | the thread that writes the log, and what waits for it |
+//! | `files` | the files of the log |
+//! | `next_program` | becoming a newer version of itself |
 //! | `input` | a pipe that it reads |
 //! | `last_lines` | what it remembers of a worker |
 //! | `wire` | what sink and daemon say to each other |
@@ -15,11 +19,15 @@
 //!
 //! The daemon's copies are why a sink that is killed breaks no pipe: what workers write meanwhile waits in the kernel.
 
+pub(crate) mod files;
 mod input;
 pub(crate) mod keeper;
 mod last_lines;
+mod next_program;
+mod outlets;
 mod process;
 mod wire;
+mod writer;
 
 pub use process::become_sink_if_asked;
 pub(crate) use wire::Pipe;

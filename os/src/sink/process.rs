@@ -1,14 +1,16 @@
 //! The sink's own loop.
 //!
-//! Two threads: this one reads pipes and talks to the daemon, and waits for nothing else; that of the [`Log`] writes, and waits
-//! for whoever reads. It ends when there is neither a daemon nor a pipe.
+//! This thread reads pipes and talks to the daemon, and waits for nothing else. Others write, and wait for whoever reads, or for
+//! the disk: that of the [`Log`](crate::log::Log), and that of the [`Writer`](super::writer::Writer). The sink ends when there is
+//! neither a daemon nor a pipe.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::SigSet;
 use nodesockd_core::action::{Destination, Stream};
@@ -26,9 +28,12 @@ use rustix::process::geteuid;
 use super::input::{Input, Reading};
 use super::keeper;
 use super::last_lines::LastLines;
+use super::next_program::{self, InputFds, Legacy, inherited};
+use super::outlets::Outlets;
 use super::wire::{FromSink, Packet, Received, ToSink, receive};
+use super::writer::Room;
 use crate::files::identity::{self, Identity};
-use crate::log::Log;
+use crate::handoff::fds::FdCollector;
 
 /// What the program is called when it is to be a sink. Its one argument is the path of its socket.
 pub(super) const NAME: &str = "nodesockd-sink";
@@ -37,10 +42,12 @@ pub(super) const NAME: &str = "nodesockd-sink";
 const REMEMBERED: usize = 64;
 /// So much is read from a pipe at once.
 const CHUNK: usize = 64 << 10;
-/// How long whoever reads what is passed on may take at the end.
+/// How long whoever reads what is passed on, or the disk, may take at the end.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// So often a pipe is read at most for one answer: whoever writes all the time may not hold it up.
+const READS: usize = 256;
 /// The beginning of a line waits for so long, at least, for what follows.
-const REST: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+const REST: Duration = Duration::from_secs(1);
 /// More messages than wait for a daemon that reads.
 const MOST_WAITING: usize = 20_000;
 
@@ -49,25 +56,34 @@ const BACKLOG: i32 = 8;
 
 const LISTENER: u64 = 0;
 const DAEMON: u64 = 1;
-const FIRST_INPUT: u64 = 2;
+/// Pipes of the log have something.
+const LOGGED: u64 = 2;
+/// The log has room, or news.
+const WRITER: u64 = 3;
+const FIRST_INPUT: u64 = 4;
 
 /// Becomes the sink that the daemon wants this process to be, if it does; then there is no return. To be called before anything
-/// else in `main`.
-pub fn become_sink_if_asked() {
-    let mut args = std::env::args_os();
-    if args.next().as_deref() != Some(OsStr::new(NAME)) {
+/// else in `main`. `version`: that of this program.
+pub fn become_sink_if_asked(version: &str) {
+    if std::env::args_os().next().as_deref() != Some(OsStr::new(NAME)) {
         return;
     }
     // Its daemon reports its end.
-    let ended = args.next().map(PathBuf::from).ok_or(io::ErrorKind::InvalidInput.into()).and_then(run);
-    std::process::exit(i32::from(ended.is_err()))
+    std::process::exit(i32::from(run(version).is_err()))
 }
 
-fn run(path: PathBuf) -> io::Result<()> {
+fn run(version: &str) -> io::Result<()> {
     // What is meant for the daemon, or for a whole control group, is not meant for the sink: it ends when it is not needed.
     SigSet::all().thread_set_mask()?;
-    let daemon = io::stdin().as_fd().try_clone_to_owned()?;
-    let mut sink = Sink::new(path, daemon)?;
+    let (path, legacy) = next_program::arguments()?;
+    let mut sink = Sink::new(path, version)?;
+    match legacy {
+        None => {
+            sink.bind();
+            sink.serve(io::stdin().as_fd().try_clone_to_owned()?)?;
+        }
+        Some(legacy) => sink.inherit(legacy)?,
+    }
     while !sink.is_done() {
         sink.step()?;
     }
@@ -75,22 +91,22 @@ fn run(path: PathBuf) -> io::Result<()> {
     Ok(())
 }
 
-fn missed(lines: u64) -> String {
-    format!(
-        "nodesockd: {lines} lines that workers wrote to stderr are missing here, because nobody read them in time"
-    )
-}
-
 struct Sink {
     path: PathBuf,
+    /// The version of this program.
+    version: String,
     epoll: OwnedFd,
+    /// An epoll of its own for the pipes of the log: they are not read while there is no room for more.
+    logged: OwnedFd,
+    /// They are not read now.
+    holds: bool,
     /// By which the next daemon finds it, and the file of that; without it, each daemon has a sink of its own.
     listener: Option<(OwnedFd, Identity)>,
     daemon: Option<Daemon>,
     inputs: BTreeMap<u64, Input>,
     next: u64,
     ended: VecDeque<(WorkerId, LastLines)>,
-    stderr: Option<Log>,
+    outlets: Outlets,
     buffer: Vec<u8>,
     /// The daemon that is there waits for the end of this process.
     leaves: bool,
@@ -103,26 +119,38 @@ struct Daemon {
 }
 
 impl Sink {
-    fn new(path: PathBuf, daemon: OwnedFd) -> io::Result<Self> {
+    fn new(path: PathBuf, version: &str) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        let listener = bind_private(&path).ok();
-        if let Some((socket, _)) = &listener {
-            epoll::add(&epoll, socket, EventData::new_u64(LISTENER), EventFlags::IN)?;
-        }
-        let mut sink = Self {
+        let logged = epoll::create(CreateFlags::CLOEXEC)?;
+        epoll::add(&epoll, &logged, EventData::new_u64(LOGGED), EventFlags::IN)?;
+        Ok(Self {
             path,
+            version: version.to_owned(),
             epoll,
-            listener,
+            logged,
+            holds: false,
+            listener: None,
             daemon: None,
             inputs: BTreeMap::new(),
             next: FIRST_INPUT,
             ended: VecDeque::new(),
-            stderr: None,
+            outlets: Outlets::default(),
             buffer: vec![0; CHUNK],
             leaves: false,
-        };
-        sink.serve(daemon)?;
-        Ok(sink)
+        })
+    }
+
+    /// Can be found from now on.
+    fn bind(&mut self) {
+        if let Ok((socket, file)) = bind_private(&self.path) {
+            self.listen(socket, file);
+        }
+    }
+
+    fn listen(&mut self, socket: OwnedFd, file: Identity) {
+        if epoll::add(&self.epoll, &socket, EventData::new_u64(LISTENER), EventFlags::IN).is_ok() {
+            self.listener = Some((socket, file));
+        }
     }
 
     fn is_done(&self) -> bool {
@@ -131,38 +159,83 @@ impl Sink {
 
     /// Waits for something to happen, and deals with it.
     fn step(&mut self) -> io::Result<()> {
-        let begun = self.inputs.values().any(Input::has_begun);
+        let begun = self.inputs.values().any(Input::may_rest).then_some(REST);
+        let full = self.await_room().map(|until| until.saturating_duration_since(Instant::now()));
+        let limit = begun.into_iter().chain(full).min().and_then(|limit| Timespec::try_from(limit).ok());
         let mut events = Vec::with_capacity(64);
-        match epoll::wait(&self.epoll, spare_capacity(&mut events), begun.then_some(&REST)) {
+        match epoll::wait(&self.epoll, spare_capacity(&mut events), limit.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
         if events.is_empty() {
-            let stderr = &self.stderr;
+            let outlets = &self.outlets;
             for input in self.inputs.values_mut() {
-                let to = input.pipe.to;
-                input.rest(|text| pass_on(stderr.as_ref(), to, text));
+                input.rest(|pipe, text, cut| outlets.pass_on(pipe, text, cut));
             }
         }
         for event in events {
             match event.data.u64() {
                 LISTENER => self.accept(),
                 DAEMON => self.hear(),
+                LOGGED => self.read_logged()?,
+                WRITER => self.tell_news(),
                 input => drop(self.read(input)),
             }
         }
         Ok(())
     }
 
+    /// Reads pipes of the log as long as there is room for more. Returns until when there is none.
+    fn await_room(&mut self) -> Option<Instant> {
+        let until = match self.outlets.room() {
+            Room::Enough => None,
+            Room::NotUntil(until) => Some(until),
+        };
+        if until.is_some() != self.holds {
+            self.holds = until.is_some();
+            let events = if self.holds { EventFlags::empty() } else { EventFlags::IN };
+            let _ = epoll::modify(&self.epoll, &self.logged, EventData::new_u64(LOGGED), events);
+        }
+        until
+    }
+
+    /// Reads each pipe of the log that has something, once.
+    fn read_logged(&mut self) -> io::Result<()> {
+        let mut events = Vec::with_capacity(64);
+        match epoll::wait(&self.logged, spare_capacity(&mut events), Some(&Timespec::default())) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        for event in events {
+            if self.outlets.room() != Room::Enough {
+                break;
+            }
+            self.read(event.data.u64());
+        }
+        Ok(())
+    }
+
+    /// The log has room again, or cannot be written, or can.
+    fn tell_news(&mut self) {
+        if let Some(result) = self.outlets.news() {
+            let trouble = result.err().map(|failure| failure.0);
+            self.say(&FromSink::Log { trouble }, None);
+        }
+    }
+
     /// Reads from a pipe once.
     fn read(&mut self, key: u64) -> Reading {
         let Some(input) = self.inputs.get_mut(&key) else { return Reading::End };
-        let (to, stderr) = (input.pipe.to, self.stderr.as_ref());
-        let reading = input.read(&mut self.buffer, |text| pass_on(stderr, to, text)).unwrap_or(Reading::End);
+        let outlets = &self.outlets;
+        let read = input.read(&mut self.buffer, |pipe, text, cut| outlets.pass_on(pipe, text, cut));
+        let reading = read.unwrap_or(Reading::End);
         if reading == Reading::End
             && let Some(Input { pipe, fd, last_lines, .. }) = self.inputs.remove(&key)
         {
-            let _ = epoll::delete(&self.epoll, &fd);
+            let _ = epoll::delete(self.epoll_of(pipe.to), &fd);
+            if self.inputs.values().all(|input| input.pipe.worker != pipe.worker) {
+                self.outlets.slots.remove(&pipe.worker);
+            }
             if pipe.stream == Stream::Stderr {
                 self.ended.push_back((pipe.worker, last_lines));
                 self.ended.drain(..self.ended.len().saturating_sub(REMEMBERED));
@@ -174,7 +247,14 @@ impl Sink {
 
     /// Reads all that is there now.
     fn read_all(&mut self, key: u64) {
-        while self.read(key) == Reading::Something {}
+        let _ = (0..READS).find(|_| self.read(key) != Reading::Something);
+    }
+
+    fn epoll_of(&self, to: Destination) -> &OwnedFd {
+        match to {
+            Destination::Log => &self.logged,
+            Destination::Stderr | Destination::Nowhere => &self.epoll,
+        }
     }
 
     /// A daemon comes. It follows the one before, which has the lock no more.
@@ -192,10 +272,10 @@ impl Sink {
         }
     }
 
+    /// Talks to a daemon from now on, and tells it what there is.
     fn serve(&mut self, socket: OwnedFd) -> io::Result<()> {
         self.lose_daemon();
-        epoll::add(&self.epoll, &socket, EventData::new_u64(DAEMON), EventFlags::IN)?;
-        self.daemon = Some(Daemon { socket, waiting: VecDeque::new() });
+        self.talk_to(socket)?;
         let reads: Vec<_> = self
             .inputs
             .values()
@@ -204,8 +284,22 @@ impl Sink {
         for (pipe, fd) in reads {
             self.say(&FromSink::Reads(pipe), Some(fd));
         }
-        self.say(&FromSink::Ready, None);
+        if let Some(trouble) = self.outlets.trouble() {
+            self.say(&FromSink::Log { trouble: Some(trouble.0) }, None);
+        }
+        self.say_ready();
         Ok(())
+    }
+
+    fn talk_to(&mut self, socket: OwnedFd) -> io::Result<()> {
+        epoll::add(&self.epoll, &socket, EventData::new_u64(DAEMON), EventFlags::IN)?;
+        self.daemon = Some(Daemon { socket, waiting: VecDeque::new() });
+        Ok(())
+    }
+
+    fn say_ready(&mut self) {
+        self.say(&FromSink::Version(self.version.clone()), None);
+        self.say(&FromSink::Ready, None);
     }
 
     fn lose_daemon(&mut self) {
@@ -228,20 +322,14 @@ impl Sink {
 
     fn heard(&mut self, message: ToSink, fd: Option<OwnedFd>) {
         match (message, fd) {
-            (ToSink::Stderr, Some(fd)) => {
-                if let Ok(log) = Log::to(&fd, missed)
-                    && let Some(before) = self.stderr.replace(log)
-                {
-                    before.end();
-                }
-            }
-            (ToSink::Take(pipe), Some(fd)) => {
-                let key = self.next;
-                let data = EventData::new_u64(key);
-                let ready = rustix::io::ioctl_fionbio(&fd, true);
-                if ready.and_then(|()| epoll::add(&self.epoll, &fd, data, EventFlags::IN)).is_ok() {
-                    self.next += 1;
-                    self.inputs.insert(key, Input::new(pipe, fd));
+            (ToSink::Stderr, Some(fd)) => self.outlets.stderr_to(fd, 0),
+            (ToSink::Log(log), _) => self.log_to(log, 0),
+            (ToSink::Label { worker, slot }, _) => drop(self.outlets.slots.insert(worker, slot)),
+            (ToSink::Take(pipe), Some(fd)) => self.take(Input::new(pipe, fd)),
+            (ToSink::Become, Some(program)) => {
+                if self.become_program(&program).is_err() {
+                    // It goes on as it is.
+                    self.say_ready();
                 }
             }
             (ToSink::LastLines { worker }, _) => {
@@ -258,8 +346,83 @@ impl Sink {
                 }
             }
             // A descriptor was lost on the way: there are too many.
-            (ToSink::Stderr | ToSink::Take(_), None) => {}
+            (ToSink::Stderr | ToSink::Take(_) | ToSink::Become, None) => {}
         }
+    }
+
+    /// Reads this pipe from now on.
+    fn take(&mut self, input: Input) {
+        let key = self.next;
+        let ready = rustix::io::ioctl_fionbio(&input.fd, true).and_then(|()| {
+            let epoll = self.epoll_of(input.pipe.to);
+            epoll::add(epoll, &input.fd, EventData::new_u64(key), EventFlags::IN)
+        });
+        if ready.is_ok() {
+            self.next += 1;
+            self.inputs.insert(key, input);
+        }
+    }
+
+    /// What is for the log goes there from now on.
+    fn log_to(&mut self, log: nodesockd_core::config::Log, lost: u64) {
+        if self.outlets.log_to(log, lost)
+            && let Some(wakes) = self.outlets.wakes()
+        {
+            let _ = epoll::add(&self.epoll, wakes, EventData::new_u64(WRITER), EventFlags::IN);
+        }
+    }
+
+    /// Becomes another program, with all that it has. Returns on failure only: so it is, too, while the log takes nothing.
+    fn become_program(&mut self, program: &OwnedFd) -> io::Result<()> {
+        let (written, lost) = self.outlets.flush(PATIENCE);
+        if !written {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if self.daemon.as_ref().is_some_and(|daemon| !daemon.waiting.is_empty()) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let mut fds = FdCollector::default();
+        let inputs = self.inputs.values().map(|input| {
+            let (begun, cut) = input.begun();
+            let (pipe, begun, last_lines) = (input.pipe.clone(), begun.to_vec(), input.last_lines.clone());
+            InputFds { pipe, end: fds.add(&input.fd), begun, cut, last_lines }
+        });
+        let legacy = Legacy {
+            version: Legacy::VERSION,
+            inputs: inputs.collect(),
+            listener: self.listener.as_ref().map(|(socket, file)| (fds.add(socket), *file)),
+            daemon: self.daemon.as_ref().map(|daemon| fds.add(&daemon.socket)),
+            ended: self.ended.iter().cloned().collect(),
+            stderr: self.outlets.stderr().map(|fd| fds.add(fd)),
+            log: self.outlets.log_settings().cloned(),
+            slots: self.outlets.slots.iter().map(|(worker, slot)| (*worker, *slot)).collect(),
+            lost: (lost.stderr, lost.log),
+        };
+        legacy.hand_to(program, &self.path, &fds).map(drop)
+    }
+
+    /// Goes on with what the program before this one has left.
+    fn inherit(&mut self, legacy: Legacy) -> io::Result<()> {
+        let (lost_stderr, lost_log) = legacy.lost;
+        self.outlets.slots.extend(legacy.slots);
+        self.ended.extend(legacy.ended);
+        if let Some((socket, file)) = legacy.listener {
+            self.listen(inherited(socket)?, file);
+        }
+        if let Some(stderr) = legacy.stderr {
+            self.outlets.stderr_to(inherited(stderr)?, lost_stderr);
+        }
+        if let Some(log) = legacy.log {
+            self.log_to(log, lost_log);
+        }
+        for InputFds { pipe, end, begun, cut, last_lines } in legacy.inputs {
+            self.take(Input::continued(pipe, inherited(end)?, begun, cut, last_lines));
+        }
+        if let Some(daemon) = legacy.daemon {
+            self.talk_to(inherited(daemon)?)?;
+            self.say_ready();
+        }
+        Ok(())
     }
 
     /// What the worker wrote last, up to now.
@@ -301,9 +464,7 @@ impl Sink {
 
     /// Waits for a moment until what is passed on is written.
     fn flush(&self) {
-        if let Some(log) = &self.stderr {
-            log.flush(PATIENCE);
-        }
+        self.outlets.flush(PATIENCE);
     }
 
     /// Nothing is left to do.
@@ -314,13 +475,6 @@ impl Sink {
         if self.listener.as_ref().is_some_and(ours) {
             let _ = std::fs::remove_file(&self.path);
         }
-    }
-}
-
-fn pass_on(stderr: Option<&Log>, to: Destination, text: &[u8]) {
-    match to {
-        Destination::Stderr => stderr.into_iter().for_each(|log| log.pass_on(text)),
-        Destination::Nowhere => {}
     }
 }
 

@@ -6,7 +6,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nodesockd_core::action::{Destination, Stream};
-use nodesockd_core::id::WorkerId;
+use nodesockd_core::config::Log;
+use nodesockd_core::id::{SlotIndex, WorkerId};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, recvmsg, sendmsg,
@@ -35,6 +36,12 @@ pub(crate) enum ToSink {
     Take(Pipe),
     /// What did the worker write last?
     LastLines { worker: WorkerId },
+    /// What is for the log goes there from now on.
+    Log(Log),
+    /// The worker serves this slot from now on.
+    Label { worker: WorkerId, slot: SlotIndex },
+    /// With a program: become that one, and say when it is ready.
+    Become,
     /// Pass on what has come, and say so.
     Finish,
 }
@@ -45,6 +52,10 @@ pub(crate) enum ToSink {
 pub(crate) enum FromSink {
     /// With a copy of the reading end: it reads this one.
     Reads(Pipe),
+    /// The version of its program. Sinks that do not say this are older.
+    Version(String),
+    /// The log cannot be written as it is to be; without words, it can again.
+    Log { trouble: Option<String> },
     /// All that it read when the daemon came has been said.
     Ready,
     /// What the worker wrote last.

@@ -126,6 +126,7 @@ pub fn config(folder: &Path) -> Config {
         dev_server: None,
         debug: false,
         limits: Limits::default(),
+        log: None,
         health: Health::default(),
         options: Options::default(),
     }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use nodesockd_core::Time;
 use nodesockd_core::action::{CommandOrder, CommandSignal, HookOrder, SpawnOrder, WorkerSignal};
 use nodesockd_core::backend::Backend;
-use nodesockd_core::config::{Config, DevAddress, Problem, SocketPattern, Symlinks};
+use nodesockd_core::config::{Config, DevAddress, Log, Problem, SocketPattern, Symlinks};
 use nodesockd_core::env_file::EnvFile;
 use nodesockd_core::event::{CpuTime, Event, Failure, Memory, Queue, Vitals};
 use nodesockd_core::history;
-use nodesockd_core::id::{ConnId, Process, RequestRef, WorkerId};
+use nodesockd_core::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
 use nodesockd_core::notice::Notice;
 use nodesockd_core::release::{Release, ReleaseLink};
 use nodesockd_core::state::{Entry, Leftovers};
@@ -154,8 +154,20 @@ impl Backend for World {
         World::signal_command(self, process, signal);
     }
 
-    fn start_sink(&mut self) -> Result<(), Failure> {
-        World::start_sink(self)
+    fn start_sink(&mut self, log: Option<&Log>) -> Result<(), Failure> {
+        World::start_sink(self, log)
+    }
+
+    fn direct_log(&mut self, log: &Log) {
+        World::direct_log(self, log);
+    }
+
+    fn label_output(&mut self, worker: WorkerId, slot: SlotIndex) {
+        World::label_output(self, worker, slot);
+    }
+
+    fn upgrade_sink(&mut self) {
+        World::upgrade_sink(self);
     }
 
     fn ask_last_lines(&mut self, worker: WorkerId) {

@@ -1,11 +1,14 @@
 //! The process that takes workers' output: it dies, hangs, and is slow to answer, and none of that may hold up an answer.
 
+use std::collections::BTreeMap;
+
+use nodesockd_core::config::{Config, Log};
 use nodesockd_core::event::{Event, Failure};
-use nodesockd_core::id::WorkerId;
-use nodesockd_core::wire::{Body, Reply};
+use nodesockd_core::id::{SlotIndex, WorkerId};
+use nodesockd_core::wire::{Body, Reply, Status, WorkerState};
 
 use super::agenda::Lane;
-use super::{World, ms};
+use super::{World, ms, version};
 use crate::faults::{Call, Trouble};
 
 /// The sink that there is, if there is one.
@@ -14,6 +17,12 @@ pub(crate) struct Sink {
     state: State,
     /// It was not always well.
     troubled: bool,
+    /// The version of its program: as that of a daemon.
+    program: u32,
+    /// Where it writes what is for the log.
+    log: Option<Log>,
+    /// Which slot each worker serves, as far as it was told.
+    slots: BTreeMap<WorkerId, SlotIndex>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -30,16 +39,54 @@ impl World {
         self.scenario.settings.sink
     }
 
-    pub fn start_sink(&mut self) -> Result<(), Failure> {
+    pub fn start_sink(&mut self, log: Option<&Log>) -> Result<(), Failure> {
         let called = self.call(Call::StartSink);
         self.sink.troubled |= called.is_err();
         self.log_file(format_args!("start the sink"), &called);
         called?;
         if self.sink.state == State::Missing {
-            self.sink.state = State::Works;
+            (self.sink.state, self.sink.program) = (State::Works, self.upgrades.version);
         }
-        self.sink_says(Event::SinkReady);
+        self.sink.log = log.cloned().or(self.sink.log.take());
+        self.sink_is_ready();
         Ok(())
+    }
+
+    fn sink_is_ready(&mut self) {
+        self.sink_says(Event::SinkReady { version: version(self.sink.program) });
+    }
+
+    /// There is one to be told something.
+    fn sink_hears(&self) -> bool {
+        self.sink.state == State::Works
+    }
+
+    pub fn direct_log(&mut self, log: &Log) {
+        self.trace.line(self.agenda.now(), "daemon", format_args!("have the log kept {} times", log.keep));
+        if self.sink_hears() {
+            self.sink.log = Some(log.clone());
+            self.marks.count("the log is directed elsewhere");
+        }
+    }
+
+    pub fn label_output(&mut self, worker: WorkerId, slot: SlotIndex) {
+        self.trace.line(
+            self.agenda.now(),
+            "daemon",
+            format_args!("label the lines of {} with {slot}", worker.short()),
+        );
+        if self.sink_hears() {
+            self.sink.slots.insert(worker, slot);
+        }
+    }
+
+    pub fn upgrade_sink(&mut self) {
+        self.trace.line(self.agenda.now(), "daemon", "have the sink become this program");
+        if self.sink_hears() {
+            self.sink.program = self.upgrades.version;
+            self.marks.count("the sink is upgraded");
+            self.sink_is_ready();
+        }
     }
 
     pub fn ask_last_lines(&mut self, worker: WorkerId) {
@@ -83,7 +130,7 @@ impl World {
 
     fn end_sink(&mut self) {
         self.trace.line(self.agenda.now(), "world", "the sink ends");
-        self.sink = Sink { state: State::Missing, troubled: true };
+        self.sink = Sink { troubled: true, ..Sink::default() };
         self.agenda.lose_facts(is_said);
         self.deliver(Some(Lane::Sink), ms(0), Event::SinkEnded { failure: Failure("it has ended".into()) });
     }
@@ -91,6 +138,25 @@ impl World {
     /// The next program of the daemon's process hears nothing of what was said to the one before.
     pub(super) fn sink_is_left(&mut self) {
         self.agenda.lose_facts(|event| is_said(event) || matches!(event, Event::SinkEnded { .. }));
+    }
+
+    /// What the sink knows, if it works, otherwise than it is.
+    pub(crate) fn mislogged(&self, config: &Config, status: &Status) -> Vec<String> {
+        let (Some(log), State::Works) = (&config.log, self.sink.state) else { return Vec::new() };
+        let mut wrong = Vec::new();
+        if self.sink.log.as_ref() != Some(log) {
+            wrong.push("the log is not written as the configuration says".to_owned());
+        }
+        if self.sink.program != self.upgrades.version {
+            wrong.push("the sink runs a former program".to_owned());
+        }
+        let serves = |state: WorkerState| state == WorkerState::Online;
+        let slots = status.workers.iter().filter(|worker| serves(worker.state));
+        let slots = slots.filter_map(|worker| Some((worker.id, worker.slot?)));
+        for (worker, slot) in slots.filter(|(worker, slot)| self.sink.slots.get(worker) != Some(slot)) {
+            wrong.push(format!("lines of {} are not of slot {slot}", worker.short()));
+        }
+        wrong
     }
 
     /// Who asked is told what a worker that failed wrote last, if there was always somebody who knew.
@@ -112,5 +178,5 @@ impl World {
 }
 
 fn is_said(event: &Event) -> bool {
-    matches!(event, Event::SinkReady | Event::LastLines { .. })
+    matches!(event, Event::SinkReady { .. } | Event::LastLines { .. })
 }

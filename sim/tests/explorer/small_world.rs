@@ -402,7 +402,12 @@ impl SmallWorld {
             | Action::SignalCommand { .. } => {
                 return Err("nobody has asked for a deploy".into());
             }
-            Action::StartSink | Action::AskLastLines { .. } | Action::KillSink => {
+            Action::StartSink { .. }
+            | Action::DirectLog { .. }
+            | Action::LabelOutput { .. }
+            | Action::UpgradeSink
+            | Action::AskLastLines { .. }
+            | Action::KillSink => {
                 return Err("what workers write goes to a terminal".into());
             }
             Action::RunHook(_) | Action::WatchHook { .. } | Action::KillHook { .. } => {

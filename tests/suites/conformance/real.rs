@@ -76,6 +76,7 @@ impl Real {
             dev_server: None,
             debug: false,
             limits: Limits::default(),
+            log: None,
             health: Health::default(),
             options: Options::default(),
         };

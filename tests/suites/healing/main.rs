@@ -9,6 +9,7 @@ mod invalid_file;
 mod limits;
 mod links;
 mod log;
+mod logged;
 mod neighbours;
 mod output;
 mod own;

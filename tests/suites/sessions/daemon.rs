@@ -8,13 +8,13 @@ use std::time::Duration;
 use nodesockd_core::action::{CommandOrder, CommandSignal, HookOrder, SpawnOrder, WorkerSignal};
 use nodesockd_core::backend::Backend;
 use nodesockd_core::config::{
-    Config, DevAddress, Env, Health, Limits, Options, Problem, Program, SocketPattern, Symlinks,
+    Config, DevAddress, Env, Health, Limits, Log, Options, Problem, Program, SocketPattern, Symlinks,
 };
 use nodesockd_core::driver::{Driver, Step};
 use nodesockd_core::env_file::EnvFile;
 use nodesockd_core::event::{CpuTime, ExitStatus, Failure, Memory, Queue, Vitals};
 use nodesockd_core::history;
-use nodesockd_core::id::{BootId, ConnId, Peer, Process, RequestRef, WorkerId};
+use nodesockd_core::id::{BootId, ConnId, Peer, Process, RequestRef, SlotIndex, WorkerId};
 use nodesockd_core::notice::Notice;
 use nodesockd_core::release::{Release, ReleaseLink};
 use nodesockd_core::state::{Entry, Leftovers};
@@ -108,6 +108,7 @@ fn config() -> Config {
         dev_server: None,
         debug: false,
         limits: Limits::default(),
+        log: None,
         health: Health::default(),
         options: Options::default(),
     }
@@ -253,7 +254,13 @@ impl Backend for Crew {
 
     fn signal_command(&mut self, _process: Process, _signal: CommandSignal) {}
 
-    fn start_sink(&mut self) -> Result<(), Failure> {
+    fn direct_log(&mut self, _log: &Log) {}
+
+    fn label_output(&mut self, _worker: WorkerId, _slot: SlotIndex) {}
+
+    fn upgrade_sink(&mut self) {}
+
+    fn start_sink(&mut self, _log: Option<&Log>) -> Result<(), Failure> {
         Err(Failure("what workers write goes to a terminal".into()))
     }
 

@@ -13,10 +13,13 @@ use crate::render;
 pub(crate) fn look(config: &Config, account: &Account) -> Vec<Finding> {
     let outputs = [("stdout", &config.options.stdout), ("stderr", &config.options.stderr)];
     let files = outputs.into_iter().filter_map(|(key, output)| match output {
-        Output::File(path) => Some((key, path.as_path())),
+        Output::File(path) => Some((format!("options.{key}"), path.clone())),
         Output::Inherit | Output::Discard => None,
     });
-    let mut findings: Vec<Finding> = files.filter_map(|(key, path)| log(key, path, account)).collect();
+    let logged = config.log.as_ref().map(|log| ("log.dir".to_owned(), log.file()));
+    let files = files.chain(logged);
+    let mut findings: Vec<Finding> = files.filter_map(|(key, path)| log(&key, &path, account)).collect();
+    findings.extend(config.log.as_ref().and_then(|log| rotation(&log.dir, account)));
     // stderr follows stdout.
     findings.dedup_by(|one, other| one.help == other.help);
     findings.extend(config.options.ipc_group.as_deref().and_then(group));
@@ -28,7 +31,7 @@ fn log(key: &str, file: &Path, account: &Account) -> Option<Finding> {
     let folder = file.parent().unwrap_or(Path::new("/"));
     if !folder.is_dir() {
         return Some(Finding::bad(
-            format!("workers cannot write to `options.{key}` {shown}: its folder does not exist"),
+            format!("workers cannot write to `{key}` {shown}: its folder does not exist"),
             format!("mkdir -p {0} && chown {user} {0}", render::path(folder)),
         ));
     }
@@ -39,8 +42,20 @@ fn log(key: &str, file: &Path, account: &Account) -> Option<Finding> {
     };
     (!writable).then(|| {
         Finding::bad(
-            format!("{user} may not write to `options.{key}` {shown}"),
+            format!("{user} may not write to `{key}` {shown}"),
             format!("give {user} the permission, or name another file"),
+        )
+    })
+}
+
+/// Files of the log get other names.
+fn rotation(folder: &Path, account: &Account) -> Option<Finding> {
+    let may = may(account, folder, Right::Write) && may(account, folder, Right::Execute);
+    (folder.is_dir() && !may).then(|| {
+        let user = render::word(&account.name);
+        Finding::bad(
+            format!("{user} may not rotate the log in `log.dir` {}", render::path(folder)),
+            format!("chown {user} {}", render::path(folder)),
         )
     })
 }
@@ -68,11 +83,11 @@ mod tests {
     fn log_needs_a_writable_folder() {
         let dir = tempfile::tempdir().unwrap();
         let us = Account::current();
-        assert_eq!(log("stdout", &dir.path().join("shop.log"), &us), None);
-        let missing = log("stdout", &dir.path().join("log/shop.log"), &us).unwrap();
+        assert_eq!(log("options.stdout", &dir.path().join("shop.log"), &us), None);
+        let missing = log("options.stdout", &dir.path().join("log/shop.log"), &us).unwrap();
         assert!(missing.message.contains("its folder does not exist"), "{missing:?}");
         let stranger = Account { name: "eve".into(), uid: 3_999_999, gid: 3_999_999, groups: Vec::new() };
-        let closed = log("stderr", &dir.path().join("shop.log"), &stranger).unwrap();
+        let closed = log("options.stderr", &dir.path().join("shop.log"), &stranger).unwrap();
         assert!(closed.message.starts_with("eve may not write to `options.stderr`"), "{closed:?}");
     }
 

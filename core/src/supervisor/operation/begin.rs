@@ -323,6 +323,7 @@ fn needs_new_workers(old: &Config, new: &Config) -> bool {
         || old.env != new.env
         || old.env_files != new.env_files
         || old.socket_file != new.socket_file
+        || old.log.is_some() != new.log.is_some()
         || old.options.stdout != new.options.stdout
         || old.options.stderr != new.options.stderr
         || old.options.listen != new.options.listen

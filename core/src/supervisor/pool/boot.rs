@@ -2,20 +2,19 @@
 
 use std::sync::Arc;
 
-use crate::action::{Action, Route};
+use crate::action::Action;
 use crate::config::{Config, Listen, Ready};
 use crate::event::{CpuTime, Failure, Queue};
 use crate::id::{Process, WorkerId};
 use crate::supervisor::generation::Generation;
 use crate::supervisor::pace;
-use crate::supervisor::sink::route;
 use crate::supervisor::worker::order::spawn_order;
 use crate::supervisor::worker::watch::Sight;
 use crate::supervisor::worker::{Place, Role, Start, State, Worker};
 use crate::time::Time;
 use crate::wire::Stage;
 
-use super::{Pool, retire, sockets};
+use super::{Pool, output, retire, sockets};
 
 /// What became of the order to start a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,9 +99,9 @@ fn start(pool: &mut Pool, id: WorkerId, config: &Config, generation: &Generation
     };
     let now = pool.now();
     let deadline = now + config.options.spawn_timeout;
-    let stderr = route(&config.options.stderr, &pool.daemon);
-    if let Route::Sink(_) = stderr {
-        pool.sink.want(&mut pool.effects);
+    let stderr = output::expect(pool, config);
+    if let Place::Slot(slot) = place {
+        output::label(pool, id, slot);
     }
     let order = pool.workers.change(id, |worker| {
         worker.starts(start, socket.map(Arc::from), listeners, now, deadline);

@@ -3,25 +3,13 @@
 //! Such an answer is held back until the sink has said what it knows, or has taken too long. Nothing else waits for that: what
 //! the answer is about has ended.
 
-use crate::action::Route;
 use crate::config::Output;
 use crate::id::{RequestRef, WorkerId};
-use crate::supervisor::goal::Life;
-use crate::supervisor::sink::{Sink, route};
+use crate::supervisor::sink::Sink;
 use crate::supervisor::worker::Worker;
 use crate::wire::{Body, FailedWorker, Reply};
 
 use super::Pool;
-
-/// Orders the sink, if output goes there.
-pub(in crate::supervisor) fn order_sink(pool: &mut Pool) {
-    if pool.life != Life::Serving {
-        pool.sink.want_no_more();
-    } else if let Route::Sink(_) = route(&pool.config.options.stderr, &pool.daemon) {
-        pool.sink.want(&mut pool.effects);
-    }
-    pool.sink.order(&mut pool.effects);
-}
 
 /// What is said of a worker that has failed, as far as it is known at once. What it wrote last is asked for.
 pub(in crate::supervisor) fn failed_worker(pool: &mut Pool, id: WorkerId, reason: &str) -> FailedWorker {
@@ -29,10 +17,8 @@ pub(in crate::supervisor) fn failed_worker(pool: &mut Pool, id: WorkerId, reason
     let slot = worker.and_then(Worker::slot);
     let stderr = match worker.map(|worker| &worker.start().stderr) {
         Some(Output::File(path)) => Some(path.to_string_lossy().into_owned()),
-        Some(output @ (Output::Inherit | Output::Discard)) => {
-            if let Route::Sink(_) = route(output, &pool.daemon) {
-                pool.sink.ask(&mut pool.effects, id);
-            }
+        Some(Output::Inherit | Output::Discard) => {
+            pool.sink.ask(&mut pool.effects, id);
             None
         }
         None => None,

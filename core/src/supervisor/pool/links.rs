@@ -10,7 +10,7 @@ use crate::supervisor::slot::{LinkChange, Relation, Removed, Slot};
 use crate::supervisor::worker::Worker;
 use crate::wire::{Stage, ToWorker};
 
-use super::{Pool, health, leadership, retire, sockets};
+use super::{Pool, health, leadership, output, retire, sockets};
 
 /// What became of a swap.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +101,7 @@ pub(in crate::supervisor) fn published(
         pool.workers.change(id, Worker::named);
     }
     if promoted {
+        output::label(pool, id, index);
         leadership::tell_slot(pool, id);
     }
     if was_lost {

@@ -4,6 +4,7 @@
 //!
 //! | room | does |
 //! | --- | --- |
+//! | `output` | the sink that takes workers' output, and what it is told |
 //! | `last_lines` | answers about workers that failed, with what these wrote last |
 //! | `sockets` | which of the daemon's listening sockets is whose, and who needs it |
 //! | `retire` | takes a worker out of service without losing a request |
@@ -27,6 +28,7 @@ pub(super) mod limits;
 pub(super) mod links;
 pub(super) mod look;
 pub(super) mod neighbours;
+pub(super) mod output;
 mod over_limit;
 pub(super) mod remains;
 pub(super) mod retire;

@@ -7,6 +7,7 @@ use crate::occurrence::Occurrence;
 use crate::release::Release;
 
 use super::{Place, Worker};
+use crate::supervisor::sink::stdout_route;
 
 /// Variables that every worker gets if the daemon has them.
 const ALWAYS_PASSED: [&str; 5] = ["NODE_ENV", "PATH", "HOME", "LANG", "TZ"];
@@ -43,7 +44,7 @@ pub(in crate::supervisor) fn spawn_order(
         set: set(config, &slot, &socket),
         env_files: if release.is_some() { Vec::new() } else { config.env_files.clone() },
         overrides: overrides(id, worker, config, release, &socket),
-        stdout: Route::Straight(config.options.stdout.clone()),
+        stdout: stdout_route(config),
         stderr,
         listeners: worker.listeners().to_vec(),
         ready: config.options.ready,

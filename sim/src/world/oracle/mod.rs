@@ -351,7 +351,8 @@ impl World {
             | Event::Removed { .. }
             | Event::Swept { .. }
             | Event::SinkStarted { .. }
-            | Event::SinkReady
+            | Event::SinkReady { .. }
+            | Event::LogWritten { .. }
             | Event::SinkEnded { .. }
             | Event::LastLines { .. }
             | Event::ReleaseLocated { .. }
