@@ -13,6 +13,7 @@ mod fronts;
 mod hangs;
 mod held;
 mod idle;
+mod log;
 mod overlap;
 mod recovery;
 mod scale;
@@ -46,6 +47,8 @@ enum Bench {
     Idle(idle::Options),
     /// Memory that restarts in batches and all at once need, and requests lost
     Batch(batch::Options),
+    /// Lines lost by a log, and what it costs workers when nobody takes them
+    Log(log::Options),
     /// Start-up, restarts, memory and CPU time with many workers
     Scale(scale::Options),
 }
@@ -63,6 +66,7 @@ fn main() {
         Bench::Overlap(options) => overlap::run(&options),
         Bench::Idle(options) => idle::run(&options),
         Bench::Batch(options) => batch::run(&options),
+        Bench::Log(options) => log::run(&options),
         Bench::Scale(options) => scale::run(&options),
     }
 }
