@@ -196,6 +196,12 @@ pub enum ClientCommand {
     /// the output is no terminal, what happens is printed, a line each. `status --watch` is the same.
     #[command(after_help = "Example:\n  nodesockd top")]
     Top(Target),
+    /// Print numbers about the app, for Prometheus and for people
+    ///
+    /// In the format of OpenMetrics: what the daemon has counted, and what the kernel knows of the workers. What workers have
+    /// answered is counted if the key `metrics` is set. With --json, what the daemon has counted and nothing else.
+    #[command(after_help = "Examples:\n  nodesockd metrics\n  nodesockd metrics | grep deaths")]
+    Metrics(ReadArgs),
     /// Show the configuration in force, and the files it came from
     #[command(after_help = "Example:\n  nodesockd config")]
     Config(ReadArgs),
@@ -295,7 +301,7 @@ impl ClientCommand {
     pub fn target_mut(&mut self) -> &mut Target {
         match self {
             Self::Status(args) => &mut args.read.target,
-            Self::Config(args) | Self::Events(args) => &mut args.target,
+            Self::Config(args) | Self::Events(args) | Self::Metrics(args) => &mut args.target,
             Self::Start(args) => &mut args.target,
             Self::Restart(args) => &mut args.target,
             Self::Deploy(args) => &mut args.target,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{DevAddress, Log, Output, Ready, SocketPattern, Symlinks};
+use crate::config::{DevAddress, Log, MetricsAddress, Output, Ready, SocketPattern, Symlinks};
 use crate::env_file::EnvFile;
 use crate::handoff::Handoff;
 use crate::history::Entry;
@@ -290,6 +290,11 @@ pub enum Action {
         address: Option<DevAddress>,
         /// The file names of the slots' links.
         links: Vec<String>,
+    },
+    /// Serve metrics at this address, or stop that → [`Event::MetricsServing`](crate::Event::MetricsServing).
+    ServeMetrics {
+        /// Where.
+        address: Option<MetricsAddress>,
     },
     /// Write to the state file, or remove it → [`Event::Persisted`](crate::Event::Persisted).
     Persist {

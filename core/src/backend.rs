@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::action::{CommandOrder, CommandSignal, HookOrder, SpawnOrder, WorkerSignal};
-use crate::config::{Config, DevAddress, Log, Problem, SocketPattern, Symlinks};
+use crate::config::{Config, DevAddress, Log, MetricsAddress, Problem, SocketPattern, Symlinks};
 use crate::env_file::EnvFile;
 use crate::event::{CpuTime, Event, Failure, Memory, Queue, Vitals};
 use crate::handoff::Handoff;
@@ -333,6 +333,13 @@ pub trait Backend {
         address: Option<DevAddress>,
         links: &[String],
     ) -> impl Future<Output = Result<(), Failure>>;
+
+    /// Serves metrics at `address`, or stops that. Whoever asks gets what the control socket answers to `metrics`, as text.
+    ///
+    /// # Errors
+    ///
+    /// Nothing is served then.
+    fn serve_metrics(&mut self, address: Option<&MetricsAddress>) -> Result<(), Failure>;
 
     /// Sends a notice to the service manager, after those before it, and does not wait for it to be read.
     fn notify(&mut self, notice: &Notice);

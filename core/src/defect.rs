@@ -272,6 +272,16 @@ defects! {
     HooksAtOnce,
     /// A daemon that adopts workers does not know that a command for events runs.
     HookForgotten,
+    /// The death of a worker is not counted.
+    DeathNotCounted,
+    /// What a worker has counted is forgotten when it is gone.
+    TrafficOfTheDeadForgotten,
+    /// What was told of workers' counts is not in the state file.
+    ToldCountsNotRecorded,
+    /// The state file does not say what was counted.
+    StateForgetsCounters,
+    /// A hand-off forgets what was counted.
+    HandoffForgetsCounters,
 }
 
 /// Whether this defect is planted.

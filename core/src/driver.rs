@@ -211,6 +211,10 @@ impl<B: Backend> Driver<B> {
                 let result = backend.serve_dev(*address, links).await;
                 Some(Event::DevServing { address: *address, result })
             }
+            Action::ServeMetrics { address } => {
+                let result = backend.serve_metrics(address.as_ref());
+                Some(Event::MetricsServing { address: address.clone(), result })
+            }
             Action::LoadConfig => {
                 let result = backend.load_config().map(Box::new);
                 Some(Event::ConfigLoaded { result })

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::asker::Asker;
-use crate::config::{Config, DevAddress, Problem};
+use crate::config::{Config, DevAddress, MetricsAddress, Problem};
 use crate::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
 use crate::release::{Release, ReleaseLink};
 use crate::state::FoundLink;
@@ -271,6 +271,13 @@ pub enum Event {
         /// On failure nothing is served.
         result: Result<(), Failure>,
     },
+    /// Completes [`Action::ServeMetrics`](crate::Action::ServeMetrics).
+    MetricsServing {
+        /// Where they were to be served, or `None` if that was to stop.
+        address: Option<MetricsAddress>,
+        /// On failure nothing is served.
+        result: Result<(), Failure>,
+    },
     /// Completes [`Action::Persist`](crate::Action::Persist).
     Persisted {
         /// On failure the file is what it was before.
@@ -409,6 +416,7 @@ impl Event {
             | Self::Unwatched { .. }
             | Self::Restored { .. }
             | Self::DevServing { .. }
+            | Self::MetricsServing { .. }
             | Self::Persisted { .. }
             | Self::Recorded { .. }
             | Self::HookStarted { .. }

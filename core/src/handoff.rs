@@ -15,12 +15,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::asker::Asker;
-use crate::config::{Config, DevAddress, MAX_WORKERS, Output, Ready};
+use crate::config::{Config, DevAddress, MAX_WORKERS, MetricsAddress, Output, Ready};
 use crate::history::{Facts, Ledger};
 use crate::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
+use crate::metrics::{Level, Traffic};
 use crate::occurrence::Occurrence;
 use crate::release::Release;
-use crate::state::SuspensionRecord;
+use crate::state::{CountersRecord, SuspensionRecord};
 use crate::time::Time;
 use crate::wire::StartOptions;
 
@@ -60,6 +61,9 @@ pub struct Handoff {
     pub(crate) queue: Vec<QueuedRecord>,
     /// What the dev server was told last: its port, and the links it goes to.
     pub(crate) dev_server: Option<(DevAddress, Vec<String>)>,
+    /// Where metrics are served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) metrics_server: Option<MetricsAddress>,
     /// A SIGHUP came while an operation was in progress.
     pub(crate) reload_wanted: bool,
     /// Workers were adopted without a state file.
@@ -97,6 +101,9 @@ pub struct Handoff {
     /// The command of `options.onEvent`, and what waits for it.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) hooks: HooksRecord,
+    /// What is counted for good.
+    #[serde(default, skip_serializing_if = "CountersRecord::is_empty")]
+    pub(crate) counters: CountersRecord,
 }
 
 /// The command of `options.onEvent`, and what waits for it.
@@ -195,6 +202,22 @@ pub(crate) struct WorkerRecord {
     /// It understands what it is told about its slot, and about who leads.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub can_lead: bool,
+    /// What it counts.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub counts: CountsRecord,
+}
+
+/// What a worker counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct CountsRecord {
+    /// Whether it counts; `None`: it cannot.
+    pub counting: Option<bool>,
+    pub said: Traffic,
+    pub told: Traffic,
+    pub level: Option<Level>,
+    /// It is gone, and what it has said is in the counters.
+    pub kept: bool,
 }
 
 /// What a worker is for.
@@ -268,6 +291,21 @@ pub(crate) struct SlotRecord {
     pub failures: u64,
     #[serde(default)]
     pub last_failure: Option<(Time, String)>,
+    /// Whether it is served, and since when it is not.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub service: ServiceRecord,
+}
+
+/// Whether a slot is served.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ServiceRecord {
+    /// It ought not to be, or has never been.
+    #[default]
+    None,
+    Served,
+    Missing {
+        since: Time,
+    },
 }
 
 /// A socket that the daemon keeps for a slot.

@@ -4,12 +4,14 @@
 //! has ended, and a daemon that follows a dead one makes the entry of what that one had begun. So each operation that began has
 //! one entry, as long as the file can be written. The fields are described in `docs/05-ipc.md`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::asker::Asker;
 use crate::id::SlotIndex;
+use crate::metrics::Tally;
 use crate::text::escape;
 use crate::time::Time;
 use crate::timestamp::rfc3339;
@@ -66,6 +68,25 @@ pub enum What {
 }
 
 impl What {
+    /// Operations, each of which has an outcome.
+    pub const OPERATIONS: [Self; 11] = [
+        Self::Start,
+        Self::Restart,
+        Self::Deploy,
+        Self::SetWorkers,
+        Self::SetStandby,
+        Self::Reload,
+        Self::Upgrade,
+        Self::Resume,
+        Self::Rollback,
+        Self::Stop,
+        Self::Terminate,
+    ];
+
+    /// What only happens.
+    pub const INCIDENTS: [Self; 5] =
+        [Self::DaemonStart, Self::CrashLoop, Self::Hang, Self::Unhealthy, Self::Limit];
+
     /// As it is in the file.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -111,6 +132,31 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Done,
+        Self::Failed,
+        Self::Refused,
+        Self::RolledBack,
+        Self::NotRolledBack,
+        Self::CalledOff,
+        Self::Interrupted,
+    ];
+
+    /// As it is in the file.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+            Self::RolledBack => "rolled-back",
+            Self::NotRolledBack => "not-rolled-back",
+            Self::CalledOff => "called-off",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
     /// In the middle of a sentence, and as people read it in a table.
     #[must_use]
     pub const fn words(self) -> &'static str {
@@ -224,6 +270,12 @@ pub struct Ledger {
     /// Entries that may not be in the file yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unwritten: Vec<Entry>,
+    /// How many operations there were, by what they were and by their outcome.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub operations: BTreeMap<String, Tally>,
+    /// How often something has happened that is no operation.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub incidents: Tally,
 }
 
 /// What is in progress: the beginning of its entry.
@@ -347,26 +399,11 @@ mod tests {
 
     #[test]
     fn names_are_those_of_the_file() {
-        let all = [
-            What::DaemonStart,
-            What::Start,
-            What::Restart,
-            What::Deploy,
-            What::SetWorkers,
-            What::SetStandby,
-            What::Reload,
-            What::Upgrade,
-            What::Resume,
-            What::Rollback,
-            What::Stop,
-            What::Terminate,
-            What::CrashLoop,
-            What::Hang,
-            What::Unhealthy,
-            What::Limit,
-        ];
-        for what in all {
+        for what in What::OPERATIONS.into_iter().chain(What::INCIDENTS) {
             assert_eq!(serde_json::to_string(&what).unwrap(), format!("\"{}\"", what.name()));
+        }
+        for outcome in Outcome::ALL {
+            assert_eq!(serde_json::to_string(&outcome).unwrap(), format!("\"{}\"", outcome.name()));
         }
     }
 

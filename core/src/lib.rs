@@ -38,6 +38,8 @@
 //! 10. A service manager is told that the daemon is ready when all slots are served for the first time, and not before;
 //!     that it is stopping, before it quits; and that it is alive, as often as it wants to hear that.
 //! 11. Each operation that begins gets exactly one entry in the history, by this daemon or the one that follows.
+//! 12. Each process of a worker is counted once when it comes into being and once when it ends, by this daemon or the one that
+//!     follows; no total that was told to anybody falls.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 #[macro_use]
@@ -56,6 +58,7 @@ pub mod handoff;
 pub mod history;
 pub mod id;
 pub mod log_line;
+pub mod metrics;
 pub mod notice;
 pub mod occurrence;
 pub mod release;

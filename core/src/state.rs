@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,7 @@ use crate::config::{MAX_WORKERS, SocketPattern};
 use crate::expiry::Expiry;
 use crate::history;
 use crate::id::{Process, SlotIndex, WorkerId};
+use crate::metrics::{Histogram, Tally, Traffic};
 use crate::release::{Release, ReleaseLink};
 use crate::time::Time;
 
@@ -81,6 +83,37 @@ pub struct State {
     /// The process of the command of `options.onEvent`, if it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hook: Option<Process>,
+    /// What is counted for good.
+    #[serde(default, skip_serializing_if = "CountersRecord::is_empty")]
+    pub counters: CountersRecord,
+}
+
+/// What is counted for good, in the state file and in a hand-off.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CountersRecord {
+    /// Processes of workers that have come into being.
+    pub started: u64,
+    /// Those that have ended, by reason.
+    pub deaths: Tally,
+    /// Links made again that somebody else had removed.
+    pub links_repaired: u64,
+    /// For how long slots were not served after a worker had failed.
+    pub takeovers: Histogram,
+    /// How long the app was suspended, without the suspension that lasts.
+    pub suspended: Duration,
+    /// Since when the app is suspended.
+    pub suspended_since: Option<Time>,
+    /// What workers have counted whose process is gone.
+    pub gone: Traffic,
+}
+
+impl CountersRecord {
+    /// Whether nothing was counted, or whoever wrote this does not count.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Who leads, or may, in the state file.
@@ -138,6 +171,9 @@ pub struct WorkerRecord {
     /// The number of its generation; 0 if that is not known.
     #[serde(default, skip_serializing_if = "is_unknown")]
     pub generation: u32,
+    /// What it had counted when somebody asked last.
+    #[serde(default, skip_serializing_if = "Traffic::is_empty")]
+    pub traffic: Traffic,
 }
 
 /// What is written to the state file at once: all of it, or nothing.
@@ -153,7 +189,7 @@ pub enum Entry {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Changes {
-    /// All but the workers and the boot, if anything of that has changed.
+    /// All but the workers, the counters and the boot, if anything of that has changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub daemon: Option<State>,
     /// Workers that are new, or have changed.
@@ -162,6 +198,9 @@ pub struct Changes {
     /// Workers that are gone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gone: Vec<WorkerId>,
+    /// What is counted for good, if that has changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counters: Option<CountersRecord>,
 }
 
 /// How far a worker has got, as far as its next daemon has to know.
@@ -379,10 +418,12 @@ impl State {
         let workers = std::mem::take(&mut self.workers).into_iter();
         let mut workers: BTreeMap<WorkerId, WorkerRecord> =
             workers.map(|record| (record.id, record)).collect();
-        for Changes { daemon, workers: changed, gone } in all {
+        for Changes { daemon, workers: changed, gone, counters } in all {
+            let counters = counters.unwrap_or_else(|| std::mem::take(&mut self.counters));
             if let Some(daemon) = daemon {
                 *self = Self { boot_id: self.boot_id.take(), workers: Vec::new(), ..daemon };
             }
+            self.counters = counters;
             for id in gone {
                 workers.remove(&id);
             }
@@ -446,6 +487,7 @@ mod tests {
             speaker: None,
             new: false,
             generation: 1,
+            traffic: Traffic::default(),
         }
     }
 
@@ -457,8 +499,8 @@ mod tests {
         let first = State { workers: vec![record(a, 0)], ..State::parse(&format!("{empty}\n")).unwrap() };
         let daemon = State { boot_id: None, slots: 2, workers: Vec::new(), ..first.clone() };
         let changes = [
-            Changes { daemon: Some(daemon), workers: vec![record(b, 1)], gone: Vec::new() },
-            Changes { workers: vec![record(b, 0)], gone: vec![a], daemon: None },
+            Changes { daemon: Some(daemon), workers: vec![record(b, 1)], ..Changes::default() },
+            Changes { workers: vec![record(b, 0)], gone: vec![a], ..Changes::default() },
         ];
         let mut text = first.encode();
         let mut states = vec![first];

@@ -14,13 +14,14 @@
 //! | `ledger` | the entries of the history |
 //! | `hooks` | the command of `options.onEvent` |
 //! | `watchers` | who is told what happens, as it happens |
+//! | `counters` | what is counted for good |
 //! | `effects` | the queue of orders, and which of them must be on disk before which |
 //! | `pool` | all of these together, and what is done to them |
 //! | `operation` | what is in progress, and for whom |
 //! | `lifecycle` | what happens to a worker, and what follows from that for others |
 //! | `losses`, `upkeep` | what others have removed, of links and sockets and of the daemon's own |
 //! | `record` | what the next daemon has to know, and what this one makes of it |
-//! | `commands`, `relay`, `status`, `announce` | what people, apps and service managers hear |
+//! | `commands`, `relay`, `status`, `numbers`, `metrics_server`, `announce` | what people, apps and service managers hear |
 //! | `invariants` | what must hold between any two events |
 //!
 //! A room uses those above it and none below. `timer`, `backoff`, `pace`, `generation` and `goal` are used by all.
@@ -28,6 +29,7 @@
 mod announce;
 mod backoff;
 mod commands;
+mod counters;
 mod daemon;
 mod dev_server;
 mod effects;
@@ -40,6 +42,8 @@ mod ledger;
 mod lifecycle;
 mod listener;
 mod losses;
+mod metrics_server;
+mod numbers;
 mod operation;
 mod pace;
 mod pool;
@@ -61,6 +65,7 @@ use crate::action::{Action, WorkerSignal};
 use crate::config::Config;
 use crate::event::{Caller, Event, ExitStatus, Failure};
 use crate::id::{ConnId, Peer, SlotIndex, WorkerId};
+use crate::metrics::Metrics;
 use crate::state::Leftovers;
 use crate::survey::{Own, Survey};
 use crate::time::Time;
@@ -75,11 +80,12 @@ pub use timer::Timer;
 use announce::Announcements;
 use dev_server::DevServer;
 use goal::Life;
+use metrics_server::MetricsServer;
 use operation::{Operations, Step, advance, begin, deploy, expiry, locate, migrate, replace, upgrade};
 use pool::look::Look;
 use pool::{
-    Pool, boot, health, last_lines, leadership as leaders, limits, links, neighbours, output, remains,
-    retire, sockets, surplus, suspension, vacancies,
+    Pool, boot, counting, health, last_lines, leadership as leaders, limits, links, neighbours, output,
+    remains, retire, sockets, surplus, suspension, vacancies,
 };
 use record::state_file::StateFile;
 use record::{adopt, handoff, reunion};
@@ -94,6 +100,7 @@ pub struct Supervisor {
     operations: Operations,
     state_file: StateFile,
     dev_server: DevServer,
+    metrics_server: MetricsServer,
     upkeep: Upkeep,
     announcements: Option<Announcements>,
 }
@@ -125,8 +132,9 @@ impl Supervisor {
     pub fn take_over(config: Config, daemon: Daemon, left: Handoff, now: Time) -> Self {
         let mut supervisor = Self::idle(config, daemon, now);
         let Self { pool, operations, announcements, .. } = &mut supervisor;
-        let dev_server = handoff::take_over(pool, operations, announcements, left);
+        let (dev_server, metrics_server) = handoff::take_over(pool, operations, announcements, left);
         supervisor.dev_server = DevServer::told(dev_server);
+        supervisor.metrics_server = MetricsServer::told(metrics_server);
         limits::watch_all(&mut supervisor.pool);
         supervisor.settle();
         supervisor.record();
@@ -141,6 +149,7 @@ impl Supervisor {
             operations: Operations::default(),
             state_file: StateFile::default(),
             dev_server: DevServer::default(),
+            metrics_server: MetricsServer::default(),
             upkeep: Upkeep::default(),
             announcements,
         }
@@ -204,6 +213,7 @@ impl Supervisor {
             pool.hooks.next_deadline(),
             self.upkeep.next_deadline(),
             pool.sink.next_deadline(),
+            self.metrics_server.next_deadline(),
             pool.suspension_watch.next_deadline(),
             expiry::next_deadline(pool, &self.operations),
             self.announcements.as_ref().and_then(|announcements| announcements.next_deadline(pool)),
@@ -221,6 +231,12 @@ impl Supervisor {
     #[must_use]
     pub fn status(&self) -> Status {
         status::status(&self.pool, &self.operations)
+    }
+
+    /// What `metrics` answers.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        numbers::metrics(&self.pool)
     }
 
     /// Why not everything is as it ought to be; `None` if it is.
@@ -252,7 +268,7 @@ impl Supervisor {
 
     /// Hands an event to the part that it concerns.
     fn dispatch(&mut self, event: Event) {
-        let Self { pool, operations, state_file, upkeep, .. } = self;
+        let Self { pool, operations, state_file, upkeep, metrics_server, .. } = self;
         match event {
             Event::Spawned { worker, result } => lifecycle::spawned(pool, operations, worker, result),
             Event::Exited { worker, status } => self.exited(worker, status),
@@ -339,6 +355,9 @@ impl Supervisor {
             }
             Event::Swept { result } => report::sweep(result),
             Event::DevServing { result, .. } => report::dev_server(result),
+            Event::MetricsServing { address, result } => {
+                metrics_server.serves(pool.effects.now(), address.as_ref(), result);
+            }
             Event::LogsReopened { result } => report::logs(result),
         }
     }
@@ -433,7 +452,8 @@ impl Supervisor {
 
     fn handoff(&self) -> Handoff {
         let announcements = self.announcements.as_ref();
-        handoff::hand_off(&self.pool, &self.operations, announcements, self.dev_server.last())
+        let servers = (self.dev_server.last(), self.metrics_server.last());
+        handoff::hand_off(&self.pool, &self.operations, announcements, servers)
     }
 
     // After every event.
@@ -464,7 +484,11 @@ impl Supervisor {
         suspension::follow(&mut self.pool, self.operations.words());
         expiry::begin(&mut self.pool, &self.operations);
         self.dev_server.update(&mut self.pool);
+        self.metrics_server.update(&mut self.pool);
         vacancies::note_service(&mut self.pool, &look.slots);
+        counting::note_takeovers(&mut self.pool, &look.slots);
+        let since = self.pool.desired.suspension.as_ref().map(|suspension| suspension.since);
+        self.pool.counters.suspension(self.pool.effects.now(), since);
         leaders::settle(&mut self.pool, &look.slots);
         self.announce();
         last_lines::answer(&mut self.pool);

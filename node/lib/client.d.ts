@@ -1,5 +1,6 @@
 import { Limits, Replies } from './index.js';
 import { Config } from './config.js';
+import { JsonObject } from './json.js';
 
 export type { Config };
 export type { DaemonApplicationRequestReply } from './protocol.js';
@@ -30,6 +31,9 @@ export declare class NodesockdClient {
   terminate(): Promise<void>;
 
   getStatus(): Promise<Status>;
+
+  /** What the daemon has counted: `docs/05-ipc.md` describes it. */
+  getMetrics(): Promise<JsonObject>;
 
   /** The configuration in force and the files it came from. */
   getConfig(): Promise<DaemonConfig>;

@@ -78,6 +78,10 @@ class NodesockdClient {
     return this.#ask('status');
   }
 
+  getMetrics() {
+    return this.#ask('metrics');
+  }
+
   getConfig() {
     return this.#ask('config');
   }

@@ -47,7 +47,7 @@ class Service {
     this.#worker = worker;
     this.#app = app;
     outliveNginx(app.server);
-    this.#traffic = new Traffic(app.server, worker.gate);
+    this.#traffic = new Traffic(app.server, worker.gate, worker.counts);
     const shutdownTimeout = Number(process.env.NODESOCKD_SHUTDOWN_TIMEOUT) || SHUTDOWN_TIMEOUT;
     this.#drain = new Drain(app.server, this.#traffic, { keepAlive: upstreamKeepAlive + PATIENCE, shutdownTimeout });
   }

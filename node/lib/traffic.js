@@ -22,9 +22,11 @@ class Traffic {
   #newest;
   #last = false;
   #onChange = ignore;
+  #counts;
 
   /** Starts to watch `server`, which must not be listening yet. */
-  constructor(server, gate) {
+  constructor(server, gate, counts) {
+    this.#counts = counts;
     const connected = server instanceof tls.Server ? 'secureConnection' : 'connection';
     const { emit } = server;
     const speaksHttp2 = isHttp2(server);
@@ -164,6 +166,7 @@ class Traffic {
   /** One more request is in progress, until `exchange` is closed. */
   #begin(connection, exchanges, exchange) {
     exchanges.add(exchange);
+    this.#counts.begin(exchange);
     if (connection) connection.active += 1;
     exchange.once('close', () => {
       exchanges.delete(exchange);

@@ -4,6 +4,7 @@ const { EventEmitter } = require('node:events');
 const { adapt } = require('./adapters/index.js');
 const { checkOptions, checkSending } = require('./arguments.js');
 const { Channel } = require('./channel.js');
+const { Counts } = require('./counts.js');
 const { refuseCluster } = require('./cluster.js');
 const { afterPoll } = require('./drain.js');
 const { Exchange, TIMES } = require('./exchange.js');
@@ -64,11 +65,13 @@ class Worker extends EventEmitter {
     this.resumed = new Promise((resolve) => (this.#resume = resolve));
     // Nobody resumes who has no daemon.
     if (!managed || !this.#suspended) this.#resume();
+    Object.defineProperty(this, 'counts', { value: new Counts((data) => this.#tell('counted', data)), enumerable: false });
     Object.defineProperty(this, 'gate', { value: new Gate(managed && this.#suspended), enumerable: false });
     showTitle(this.#name, this.shortId);
     if (!managed) return;
     refuseCluster();
     this.#connect(identity.ipcPath, isGiven);
+    this.counts.turn(env.NODESOCKD_COUNT === 'true');
   }
 
   /** Whether the worker must not do anything yet. */
@@ -142,6 +145,7 @@ class Worker extends EventEmitter {
   async reportOnline() {
     if (!this.#channel || this.#online) return;
     this.#online = true;
+    if (!this.#listening) this.counts.watchServers();
     this.#hold();
     await this.#report();
   }
@@ -243,7 +247,9 @@ class Worker extends EventEmitter {
   /** Tells a daemon what it may have missed. */
   async #report() {
     await Promise.all([
-      this.#online && this.#tell('online', { suspended: this.#suspended || undefined, heartbeat: true, leader: this.leader }),
+      this.#online && this.#tell('online', { suspended: this.#suspended || undefined, heartbeat: true, leader: this.leader, counts: this.counts.on }),
+      // The daemon may be another one, and knows nothing of what was said to that before.
+      this.#online && this.counts.tell(),
       this.#broken && this.#tell('broken', this.#broken),
     ]);
   }
@@ -268,6 +274,8 @@ class Worker extends EventEmitter {
         return this.#takeSlot(data.slot);
       case 'leader':
         return this.#leadership.hear(data);
+      case 'count':
+        return this.counts.turn(data.on === true);
       case 'set-name':
         return this.#rename(data.name);
       case 'detach':
@@ -298,6 +306,7 @@ class Worker extends EventEmitter {
     this.#shutDown = true;
     this.#leadership.end();
     this.gate.refuse();
+    this.counts.hurry();
     this.#channel?.close();
     this.#drain();
     // Node 26 closes a connection on which no request has arrived yet: those that are on their way come first.

@@ -22,7 +22,7 @@ for (const [fixture, body] of [['express.mjs', 'express'], ['koa.js', 'koa'], ['
   test(`${fixture} serves on the worker's socket, and exits when it is told to`, async (t) => {
     const worker = new TestWorker(t, fixture);
     const { data } = await worker.frame('online');
-    assert.deepEqual(data, { id: worker.id, pid: worker.process.pid, heartbeat: true, leader: false });
+    assert.deepEqual(data, { id: worker.id, pid: worker.process.pid, heartbeat: true, leader: false, counts: false });
     assert.equal((await worker.get()).body, body);
     worker.tell('shutdown');
     assert.deepEqual(await worker.exited, { code: 0, signal: null, stderr: '' });

@@ -38,7 +38,7 @@ async function start(t, name, { env = {}, nodeArgs = IMPORT, script = 'register.
 for (const name of ['plain', 'express', 'koa', 'fastify', 'hapi', 'hono']) {
   test(`a program on ${name} that listens on a port holds requests while suspended, serves, and is closed`, async (t) => {
     const { port, worker } = await start(t, name, { suspended: true });
-    assert.deepEqual((await worker.frame('online')).data, { id: worker.id, pid: worker.process.pid, suspended: true, heartbeat: true, leader: false });
+    assert.deepEqual((await worker.frame('online')).data, { id: worker.id, pid: worker.process.pid, suspended: true, heartbeat: true, leader: false, counts: false });
     await assertFree(port);
     const held = worker.get();
     const early = await Promise.race([held, worker.ask('a round trip')]);

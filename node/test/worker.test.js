@@ -11,7 +11,7 @@ const { TestDaemon, TestWorker, until } = require('./support.js');
 
 test('an app of the 2.x pattern works unchanged', async (t) => {
   const worker = new TestWorker(t, 'classic.js', { suspended: true });
-  assert.deepEqual((await worker.frame('online')).data, { id: worker.id, pid: worker.process.pid, suspended: true, heartbeat: true, leader: false });
+  assert.deepEqual((await worker.frame('online')).data, { id: worker.id, pid: worker.process.pid, suspended: true, heartbeat: true, leader: false, counts: false });
   const held = worker.get();
   const early = await Promise.race([held, worker.ask('a round trip')]);
   assert.ok(Array.isArray(early), 'held back by the middleware');
@@ -203,7 +203,7 @@ test('when the daemon dies, the worker serves on, finds the next one and tells i
   assert.deepEqual((await first.frame('broken')).data.reason, 'no more disk');
   first.kill();
   const second = new TestDaemon(t, worker.ipcPath);
-  assert.deepEqual((await second.frame('online')).data, { id: worker.id, pid: worker.process.pid, heartbeat: true, leader: false });
+  assert.deepEqual((await second.frame('online')).data, { id: worker.id, pid: worker.process.pid, heartbeat: true, leader: false, counts: false });
   second.tell('app-req', { request: 'count', data: 2 }, 'r');
   await second.frame('reply', (frame) => frame.requestId === 'r' && frame.done);
   second.tell('shutdown');
@@ -216,14 +216,14 @@ test('a detached worker reports to the daemon it is sent to, still suspended, an
   const next = new TestDaemon(t, path.join(worker.dir, 'next.ipc'));
   worker.tell('detach', { ipcPath: path.join(worker.dir, 'next.ipc') });
   const { data } = await next.frame('online');
-  assert.deepEqual(data, { id: worker.id, pid: worker.process.pid, suspended: true, heartbeat: true, leader: false });
+  assert.deepEqual(data, { id: worker.id, pid: worker.process.pid, suspended: true, heartbeat: true, leader: false, counts: false });
   worker.process.disconnect();
   next.tell('resume');
   await next.frame('send-app-msg', (frame) => frame.data.message === 'resumed');
   assert.equal((await worker.get()).body, 'classic');
   next.kill();
   const again = new TestDaemon(t, path.join(worker.dir, 'next.ipc'));
-  assert.deepEqual((await again.frame('online')).data, { id: worker.id, pid: worker.process.pid, heartbeat: true, leader: false });
+  assert.deepEqual((await again.frame('online')).data, { id: worker.id, pid: worker.process.pid, heartbeat: true, leader: false, counts: false });
 });
 
 test('without a channel the worker goes to the IPC socket', async (t) => {

@@ -11,7 +11,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nodesockd_core::action::{CommandOrder, CommandSignal, HookOrder, SpawnOrder, WorkerSignal};
-use nodesockd_core::config::{Companion, Config, DevAddress, Log, Problem, SocketPattern, Symlinks};
+use nodesockd_core::config::{
+    Companion, Config, DevAddress, Log, MetricsAddress, Problem, SocketPattern, Symlinks,
+};
 use nodesockd_core::env_file::EnvFile;
 use nodesockd_core::event::{CpuTime, Dying, ExitStatus, Failure, Memory, Queue, Vitals};
 use nodesockd_core::frame::Decoder;
@@ -48,6 +50,7 @@ use crate::files::sweep;
 use crate::files::tmp_dir::TmpDir;
 use crate::files::watch::Stir;
 use crate::handoff::pause::Pause;
+use crate::metrics::server::{MetricsServer, Sources};
 use crate::peers::channel;
 use crate::peers::channel::Channel;
 use crate::peers::ipc;
@@ -131,6 +134,7 @@ pub struct Backend {
     logs: Logs,
     sink: Keeper,
     dev_server: DevServer,
+    metrics_server: MetricsServer,
     manager: Option<manager::Line>,
     /// Those that bring signals.
     tasks: Vec<JoinHandle<()>>,
@@ -227,6 +231,7 @@ impl Backend {
             queues: Queues::new(),
             listeners: Listeners::default(),
             dev_server: DevServer::default(),
+            metrics_server: MetricsServer::default(),
             manager: manager::Line::open(),
             tasks: Vec::new(),
             accepting: None,
@@ -249,6 +254,8 @@ impl Backend {
         self.tasks = signals::watch(&self.facts, &self.pause)?;
         self.start_accepting();
         self.start_watching();
+        let sources = self.sources();
+        self.metrics_server.go_on(sources);
         match core_dumps::watch(self.facts.clone(), self.pause.token()) {
             Ok(watch) => self.tasks.push(tokio::spawn(watch)),
             Err(error) => tracing::debug!("core dumps are noticed late, when they are complete: {error}"),
@@ -330,6 +337,11 @@ impl Backend {
         }
     }
 
+    /// Who is asked for metrics.
+    fn sources(&self) -> Sources {
+        Sources { control: self.control.clone(), facts: self.facts.clone(), token: self.pause.token() }
+    }
+
     /// The port the dev server listens on, if it does: the real one, where port 0 was asked for.
     #[must_use]
     pub fn dev_port(&self) -> Option<u16> {
@@ -353,6 +365,7 @@ impl Backend {
             let _ = timeout_at(deadline, client.ended()).await;
         }
         let _ = self.dev_server.serve(None, Vec::new()).await;
+        self.metrics_server.stop();
         self.finish_output(deadline).await;
         let _ = std::fs::remove_file(Companion::Migration.path(&self.ipc.0));
         let _ = std::fs::remove_file(Companion::Hook.path(&self.ipc.0));
@@ -898,6 +911,11 @@ impl nodesockd_core::backend::Backend for Backend {
     async fn serve_dev(&mut self, address: Option<DevAddress>, links: &[String]) -> Result<(), Failure> {
         let links = links.iter().map(|link| self.sockets.path(link)).collect();
         self.dev_server.serve(address, links).await
+    }
+
+    fn serve_metrics(&mut self, address: Option<&MetricsAddress>) -> Result<(), Failure> {
+        let sources = self.sources();
+        self.metrics_server.serve(address, sources)
     }
 
     fn notify(&mut self, notice: &Notice) {

@@ -16,6 +16,7 @@
 //! | `handoff` | becoming a newer program in the same process |
 //! | `dev_server` | the front server for development |
 //! | `environment`, `signals`, `clock`, `title` | what the daemon inherited, signals to it, the time, its title |
+//! | `metrics` | metrics as text, and served to Prometheus |
 //! | `machine` | what `check`, `doctor` and `init` ask about this machine |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -33,6 +34,7 @@ mod files;
 mod handoff;
 mod log;
 mod machine;
+mod metrics;
 mod peers;
 mod processes;
 mod readable;
@@ -54,6 +56,7 @@ pub use machine::probe::{
 };
 pub use machine::usage::{AcceptQueues, Usage, usage};
 pub use machine::{accounts, rights};
+pub use metrics::exposition;
 pub use peers::manager::service_manager;
 pub use peers::{outbox, session};
 pub use processes::descriptors::descriptor_limit;

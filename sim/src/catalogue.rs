@@ -131,10 +131,11 @@ pub const CATALOGUE: [Fault; 36] = [
 ];
 
 /// Kinds that belong to no number: what an operator's machine adds.
-pub const OTHERS: [&str; 15] = [
+pub const OTHERS: [&str; 16] = [
     "load-config",
     "reopen-logs",
     "serve-dev",
+    "serve-metrics",
     "starved",
     "slow machine",
     "dies slowly",
@@ -150,7 +151,7 @@ pub const OTHERS: [&str; 15] = [
 ];
 
 /// Situations worth reaching; each of them is counted under its name.
-pub const SITUATIONS: [&str; 35] = [
+pub const SITUATIONS: [&str; 36] = [
     "a deploy is done",
     "a deploy is done, and all its checks have passed",
     "a deploy is rolled back because of a check",
@@ -186,4 +187,5 @@ pub const SITUATIONS: [&str; 35] = [
     "an upgrade is called off",
     "the log is directed elsewhere",
     "the sink is upgraded",
+    "metrics are told",
 ];

@@ -81,6 +81,8 @@ pub enum Call {
     ReopenLogs,
     /// `Host::serve_dev`
     ServeDev,
+    /// `Host::serve_metrics`
+    ServeMetrics,
     /// `Succession::preflight`: the installed program is no good.
     Preflight,
     /// `Succession::hand_off`
@@ -101,7 +103,7 @@ pub enum Call {
 
 impl Call {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Spawn,
         Self::Publish,
         Self::Withdraw,
@@ -123,6 +125,7 @@ impl Call {
         Self::StartSink,
         Self::Record,
         Self::RunHook,
+        Self::ServeMetrics,
     ];
 
     /// Those that are drawn for a history before all else. Each later one is drawn by itself, so that old seeds keep their
@@ -152,6 +155,7 @@ impl Call {
             Self::LoadConfig => "load-config",
             Self::ReopenLogs => "reopen-logs",
             Self::ServeDev => "serve-dev",
+            Self::ServeMetrics => "serve-metrics",
             Self::Preflight => "preflight",
             Self::HandOff => "hand-off",
             Self::FindReleaseLink => "find-release-link",

@@ -104,6 +104,7 @@ impl Swarm {
         unrecorded(&mut Rng::with_seed(seed.rotate_left(35)), &mut faults);
         hooks(&mut Rng::with_seed(seed.rotate_left(37)), &mut scenario, &mut faults);
         logging(&mut Rng::with_seed(seed.rotate_left(39)), &mut scenario);
+        counting(&mut Rng::with_seed(seed.rotate_left(38)), &mut scenario, &mut faults);
         (scenario, faults)
     }
 
@@ -388,6 +389,35 @@ fn hooks(rng: &mut Rng, scenario: &mut Scenario, faults: &mut FaultPlan) {
     }
     if chance(rng, 20) {
         faults.calls.push(CallFault { call: Call::RunHook, nth: rng.u32(0..3), trouble: trouble(rng) });
+    }
+}
+
+/// In some histories workers count, and somebody looks again and again.
+fn counting(rng: &mut Rng, scenario: &mut Scenario, faults: &mut FaultPlan) {
+    if !chance(rng, 15) {
+        return;
+    }
+    scenario.settings.metrics = chance(rng, 90);
+    let edits = scenario.script.iter_mut().filter_map(|step| {
+        if let Act::Edit(settings) = &mut step.act { Some(&mut **settings) } else { None }
+    });
+    for settings in edits {
+        settings.metrics = chance(rng, 80);
+    }
+    let mut looks: Vec<u64> = (0..rng.u32(2..12)).map(|_| rng.u64(0..scenario.length_ms)).collect();
+    for death in &faults.deaths {
+        looks.extend([
+            death.at_ms.saturating_sub(rng.u64(1..2000)),
+            death.at_ms + death.down_ms + rng.u64(1..1500),
+        ]);
+    }
+    for at_ms in looks {
+        scenario.script.push(Step { at_ms, act: ask(rng, Ask::Metrics) });
+    }
+    scenario.script.sort_by_key(|step| step.at_ms);
+    if chance(rng, 10) {
+        let nth = rng.u32(0..3);
+        faults.calls.push(CallFault { call: Call::ServeMetrics, nth, trouble: trouble(rng) });
     }
 }
 

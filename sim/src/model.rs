@@ -98,6 +98,7 @@ impl Model {
             Ask::Reload => self.scale(self.file.0, self.file.1),
             Ask::AttachDeploy
             | Ask::Status
+            | Ask::Metrics
             | Ask::Config
             | Ask::Terminate
             | Ask::Message { .. }

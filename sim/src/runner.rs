@@ -213,9 +213,10 @@ impl Run {
             Some(Pending::Requests(_)) if mute => None,
             pending => pending.map(|pending| pending.to_string()),
         };
-        let status = self.driver.supervisor().status();
         let config = self.driver.supervisor().config().clone();
+        let (status, metrics) = (self.driver.supervisor().status(), self.driver.supervisor().metrics());
         let world = self.world();
+        world.check_metrics(&metrics);
         let flight = world.ledger.in_flight();
         let mut wrong: Vec<String> = pending.into_iter().collect();
         wrong.extend(world.unsettled());

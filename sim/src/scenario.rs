@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nodesockd_core::config::{
-    Age, Config, Env, Health, Limits, Listen, Log, LogFormat, LogSize, MemoryLimit, Options, PatternError,
-    Program, Ready, SocketPattern, Symlinks, Upgrade,
+    Age, Config, Env, Health, Limits, Listen, Log, LogFormat, LogSize, MemoryLimit, MetricsAddress, Options,
+    PatternError, Program, Ready, SocketPattern, Symlinks, Upgrade,
 };
 use nodesockd_core::event::DaemonSignal;
 use nodesockd_core::expiry::{Ending, Expiry};
@@ -117,6 +117,9 @@ pub struct Settings {
     /// `log.keep`, where there is a log; none if 0.
     #[serde(default)]
     pub log: u32,
+    /// `metrics` is set.
+    #[serde(default)]
+    pub metrics: bool,
 }
 
 /// So much memory a worker may have where that is limited, in bytes.
@@ -179,6 +182,7 @@ impl Default for Settings {
             sink: false,
             hook_ms: Vec::new(),
             log: 0,
+            metrics: false,
         }
     }
 }
@@ -211,6 +215,7 @@ impl Settings {
             env: Env::default(),
             env_files: Vec::new(),
             dev_server: self.dev_server.map(Into::into),
+            metrics: self.metrics.then_some(MetricsAddress::Tcp(([127, 0, 0, 1], 9464).into())),
             debug: false,
             limits: Limits {
                 memory: self.limit_memory.then_some(MemoryLimit::Bytes(MAY_HAVE)),
@@ -446,6 +451,8 @@ pub(crate) const CHECKED: &str = "/fit";
 pub enum Ask {
     /// `status`
     Status,
+    /// `metrics`
+    Metrics,
     /// `config`
     Config,
     /// `start-workers`
@@ -541,6 +548,7 @@ impl Ask {
         match self {
             Self::Status => Request::Status,
             Self::Config => Request::Config,
+            Self::Metrics => Request::Metrics,
             Self::Start { suspended, attempts } => Request::Start(StartOptions {
                 suspended: *suspended,
                 max_attempts: *attempts,

@@ -44,6 +44,7 @@ pub async fn run(mut command: ClientCommand, console: &mut Console) -> Result<Ex
             ClientCommand::Status(args) if args.watch => top(client, &path, console).await,
             ClientCommand::Status(args) => read::status(&mut client, &args, console).await,
             ClientCommand::Config(args) => read::config(&mut client, args.json, console).await,
+            ClientCommand::Metrics(args) => read::metrics(&mut client, args.json, console).await,
             ClientCommand::Start(args) => start::start(&mut client, &args.starting, console).await,
             ClientCommand::Restart(args) => start::restart(client, &path, &args, &begun, console).await,
             ClientCommand::Deploy(args) => deploy::deploy(&mut client, &args, console).await,

@@ -1,6 +1,7 @@
-//! `status`, `config`
+//! `status`, `metrics`, `config`
 
 use nodesockd_core::wire::Request;
+use nodesockd_os::exposition;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::cli::StatusArgs;
@@ -28,6 +29,21 @@ pub(super) async fn status<S: AsyncRead + AsyncWrite + Unpin>(
     } else {
         Err(Failure { exit: Exit::Unexpected, messages, help: None })
     }
+}
+
+/// Prints the numbers.
+pub(super) async fn metrics<S: AsyncRead + AsyncWrite + Unpin>(
+    client: &mut Client<S>,
+    json: bool,
+    console: &mut Console,
+) -> Result<Exit, Failure> {
+    let data = client.answer(&Request::Metrics).await?;
+    if json {
+        console.out.line(&render::json_line(data.get()))?;
+    } else {
+        console.out.text(&exposition(view::read(&data)?).await)?;
+    }
+    Ok(Exit::Done)
 }
 
 /// Prints the configuration in force.

@@ -11,10 +11,10 @@ use super::placeholder;
 use super::problem::{Place, Problem};
 use super::request_path::request_path;
 use super::section::{Given, Report, Set};
-use super::setting::{Command, EnvFiles, OutputTo, Workers};
+use super::setting::{Command, EnvFiles, Metrics, OutputTo, Workers};
 use super::{
-    Companion, Config, Env, LEAST_BOOTS, Limits, Listen, Log, Options, Output, PatternError, Program, Ready,
-    SocketPattern,
+    Companion, Config, Env, LEAST_BOOTS, Limits, Listen, Log, MetricsAddress, Options, Output, PatternError,
+    Program, Ready, SocketPattern,
 };
 use crate::env_file::EnvFile;
 
@@ -31,7 +31,7 @@ pub(super) fn config(
     let Layer { schema: _, extends: _, script, command, node, node_args, .. } = layer;
     let Layer { tmp_dir, name, socket_file, ipc_file, .. } = layer;
     let Layer { workers, slots, standby, env, env_file, dev_server, debug, limits, log, health, .. } = layer;
-    let Layer { options, .. } = layer;
+    let Layer { metrics, options, .. } = layer;
     let first = files.first()?;
     let base = Base { folder: first.parent().unwrap_or(first), file: Place::whole(&shown(first, around)) };
 
@@ -52,7 +52,9 @@ pub(super) fn config(
     if let Some((slots, workers)) = slots.as_ref().zip(workers) {
         enough_slots(slots, workers, report);
     }
-    let Names { tmp_dir, socket_dir, socket_file, ipc_file } = names?;
+    let names = names?;
+    let metrics = metrics.get().map(|metrics| metrics_address(metrics, &names, report));
+    let Names { tmp_dir, socket_dir, socket_file, ipc_file } = names;
     Some(Config {
         files: files.to_vec(),
         cwd: around.cwd.clone(),
@@ -68,6 +70,10 @@ pub(super) fn config(
         env: env?.value,
         env_files: base.env_files(env_file.value()?),
         dev_server: dev_server.value()?.0,
+        metrics: match metrics {
+            Some(address) => Some(address?),
+            None => None,
+        },
         debug: debug.value()?,
         limits: Limits { memory: limits.memory.value(), age: limits.age.value() },
         log,
@@ -288,6 +294,33 @@ fn sockets(set: Set<String>, tmp_dir: Option<&Path>, report: &mut Report) -> Opt
             None
         }
     }
+}
+
+/// `metrics`: an address, or a socket whose name nothing else can have.
+fn metrics_address(set: Set<Metrics>, names: &Names, report: &mut Report) -> Option<MetricsAddress> {
+    let Set { value: Metrics(text), place } = set;
+    if let Some(address) = MetricsAddress::tcp(&text) {
+        return Some(MetricsAddress::Tcp(address));
+    }
+    let path = join(&names.tmp_dir, Path::new(&text));
+    let known = report.problems.len();
+    short_enough(&path, path.as_os_str().len(), "metrics", place.clone(), report);
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let beside = |folder: &Path| path.parent().map(plain) == Some(plain(folder));
+    let ipc_name = names.ipc_file.file_name().unwrap_or_default().to_string_lossy();
+    let key = if beside(&names.socket_dir) && names.socket_file.matches(&name).is_some() {
+        "socketFile"
+    } else if names.ipc_file.parent().is_some_and(beside) && name.starts_with(&*ipc_name) {
+        "ipcFile"
+    } else {
+        return (report.problems.len() == known).then_some(MetricsAddress::Unix(path));
+    };
+    report.problems.push(Problem {
+        place,
+        message: format!("`metrics` is `{}`, a name that `{key}` takes", crate::text::escape(&name, 100)),
+        help: Some("give it another name, such as \"metrics.sock\"".to_owned()),
+    });
+    None
 }
 
 /// What answers on a socket that a worker shares with the one before it says nothing about the worker.

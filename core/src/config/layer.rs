@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::section::{Field, Given, Report, section};
-use super::setting::{Command, DevServer, EnvFiles, OutputTo, Workers};
+use super::setting::{Command, DevServer, EnvFiles, Metrics, OutputTo, Workers};
 use super::source::Source;
 use super::tree::Node;
 use super::{
@@ -56,6 +56,9 @@ section! {
         /// A front server for development: its port on the loopback interface, `true` for 8000, or an address and a port
         /// such as `"0.0.0.0:8000"`.
         dev_server: "devServer" => Given<DevServer> = DevServer(None),
+        /// Where Prometheus finds metrics by HTTP: an address and a port such as `"127.0.0.1:9464"`, or the name of a socket in
+        /// `tmpDir`. Without it, workers count nothing.
+        metrics: "metrics" => Given<Metrics>,
         /// Whether the daemon's log is verbose.
         debug: "debug" => Given<bool> = false,
         /// What a worker may come to before it is replaced, without losing a request.
@@ -205,6 +208,10 @@ impl From<&Config> for Layer {
             env: config.env.clone().into(),
             env_file: EnvFiles::from(&config.env_files).into(),
             dev_server: DevServer(config.dev_server).into(),
+            metrics: config
+                .metrics
+                .as_ref()
+                .map_or(Given::Unset, |metrics| Metrics(metrics.to_string()).into()),
             debug: config.debug.into(),
             limits: LimitsLayer::from(&config.limits),
             log: config.log.as_ref().map_or_else(LogLayer::default, LogLayer::from),

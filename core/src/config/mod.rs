@@ -11,6 +11,7 @@ mod layer;
 mod limits;
 mod load;
 mod log;
+mod metrics_address;
 mod package;
 mod paths;
 mod pattern;
@@ -40,6 +41,7 @@ pub use dev_address::{DevAddress, NotAnAddress};
 pub use limits::{Age, Limits, MemoryLimit};
 pub use load::{Sources, Start, file_names, load};
 pub use log::{Log, LogFormat, LogSize};
+pub use metrics_address::MetricsAddress;
 pub use paths::Surroundings;
 pub use pattern::{Named, PatternError, SocketPattern};
 pub use placeholder::{RELEASE_PLACEHOLDER, fill, names_slot};
@@ -89,6 +91,8 @@ pub struct Config {
     pub env_files: Vec<EnvFile>,
     /// `devServer`: where it listens, if there is to be one.
     pub dev_server: Option<DevAddress>,
+    /// `metrics`: where they are served, if they are to be.
+    pub metrics: Option<MetricsAddress>,
     /// `debug`
     pub debug: bool,
     /// `limits`

@@ -7,7 +7,9 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use super::tree::{Entry, Node, Span, Value};
-use super::{DevAddress, Env, Listen, LogFormat, MAX_WORKERS, Ready, Symlinks, Upgrade, suggest};
+use super::{
+    DevAddress, Env, Listen, LogFormat, MAX_WORKERS, MetricsAddress, Ready, Symlinks, Upgrade, suggest,
+};
 use crate::env_file::EnvFile;
 use crate::text;
 
@@ -295,6 +297,36 @@ impl Setting for DevServer {
             { "type": "integer", "minimum": 1, "maximum": u16::MAX },
             { "type": "string", "pattern": ":[0-9]+$" },
         ] })
+    }
+}
+
+/// `metrics`: where they are served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Metrics(pub String);
+
+impl Setting for Metrics {
+    fn expected() -> String {
+        MetricsAddress::EXPECTED.to_owned()
+    }
+
+    fn read(node: &Node) -> Result<Self, Vec<Misfit>> {
+        let Some(text) = node.value.as_text() else { return misfit(node) };
+        let is_name = !text.is_empty() && !text.contains([':', '\0']) && !text.ends_with('/');
+        // A port alone: nobody calls a socket that.
+        let is_port = text.bytes().all(|byte| byte.is_ascii_digit());
+        if MetricsAddress::tcp(text).is_some() || is_name && !is_port {
+            return Ok(Self(text.to_owned()));
+        }
+        let help = is_port.then(|| format!("say which interface: \"127.0.0.1:{text}\""));
+        Err(vec![Misfit { help: help.filter(|_| !text.is_empty()), ..Misfit::of(node) }])
+    }
+
+    fn json(&self) -> Json {
+        self.0.json()
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "string", "minLength": 1 })
     }
 }
 

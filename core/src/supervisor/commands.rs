@@ -10,8 +10,8 @@ use crate::wire::{Body, Reply, Request, StartOptions};
 
 use super::goal::Life;
 use super::operation::{Operations, Requester, begin, deploy, done, resume};
-use super::pool::Pool;
-use super::{relay, status};
+use super::pool::{Pool, counting};
+use super::{numbers, relay, status};
 
 /// Does what was asked for, or answers why not.
 pub(super) fn requested(
@@ -35,6 +35,11 @@ pub(super) fn requested(
     match request {
         Request::Status => {
             let body = Body::Status(Box::new(status::status(pool, operations)));
+            pool.requests.reply(&mut pool.effects, &to, Reply::done(Some(body)));
+        }
+        Request::Metrics => {
+            counting::told(pool);
+            let body = Body::Metrics(Box::new(numbers::metrics(pool)));
             pool.requests.reply(&mut pool.effects, &to, Reply::done(Some(body)));
         }
         Request::Config => {

@@ -39,6 +39,7 @@ pub(super) fn check(pool: &Pool, operations: &Operations) -> Result<(), Violatio
     check_suspension(pool, operations)?;
     check_requests(pool, operations)?;
     check_history(pool, operations)?;
+    check_counters(pool)?;
     check_drains(pool)
 }
 
@@ -155,6 +156,15 @@ fn check_history(pool: &Pool, operations: &Operations) -> Result<(), Violation> 
     let begun = pool.ledger.underway();
     ensure(current == begun || matches!(pool.life, Life::Quit { .. }), 11, || {
         format!("{current:?} is in progress, and the history waits for the end of {begun:?}")
+    })
+}
+
+/// 12: each process of a worker was counted when it came into being, and when it ended.
+fn check_counters(pool: &Pool) -> Result<(), Violation> {
+    let alive = pool.workers.iter().filter(|(_, worker)| worker.process().is_some()).count();
+    let counted = pool.counters.alive();
+    ensure(counted.and_then(|counted| usize::try_from(counted).ok()) == Some(alive), 12, || {
+        format!("{alive} workers have a process, and {counted:?} do by what was counted")
     })
 }
 

@@ -3,13 +3,14 @@
 //! A file that cannot be written to stops nothing. What is to be written is kept for a while and tried again, and some of it is
 //! given up when too much waits.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::action::Action;
 use crate::event::Failure;
 use crate::history::{Cause, Entry, Facts, Ledger as Record, Line, Outcome, Underway, What};
 use crate::id::SlotIndex;
+use crate::metrics::{Tally, count};
 use crate::time::Time;
 use crate::wire::Reply;
 
@@ -39,6 +40,10 @@ pub(super) struct Ledger {
     given_up: u64,
     /// How the last deploy ended that is known to have ended.
     last_deploy: Option<Facts>,
+    /// How many operations there were, by what they were and by their outcome.
+    operations: BTreeMap<String, Tally>,
+    /// How often something has happened that is no operation.
+    incidents: Tally,
 }
 
 impl Ledger {
@@ -120,12 +125,26 @@ impl Ledger {
         if entry.facts.what == What::Deploy {
             self.last_deploy = Some(entry.facts.clone());
         }
+        self.count(&entry.facts);
         self.unwritten.push_back(entry);
         if self.unwritten.len() > WAITING {
             self.unwritten.remove(usize::from(self.writing));
             self.given_up += 1;
         }
         self.unwritten.back()
+    }
+
+    fn count(&mut self, facts: &Facts) {
+        let what = facts.what.name();
+        match facts.outcome {
+            Some(outcome) => count(self.operations.entry(what.to_owned()).or_default(), outcome.name()),
+            None => count(&mut self.incidents, what),
+        }
+    }
+
+    /// How many entries there were: of operations, by what they were and by their outcome, and of what only happened.
+    pub fn counted(&self) -> (&BTreeMap<String, Tally>, &Tally) {
+        (&self.operations, &self.incidents)
     }
 
     /// How the last deploy ended, as far as that is in the history: what a request for it is answered.
@@ -192,18 +211,29 @@ impl Ledger {
             last: self.last,
             underway: self.underway.clone(),
             unwritten: self.unwritten.iter().cloned().collect(),
+            operations: self.operations.clone(),
+            incidents: self.incidents.clone(),
         }
     }
 
     /// What was handed off.
     pub fn taken_over(record: Record, last_deploy: Option<Facts>) -> Self {
-        let Record { last, underway, unwritten } = record;
-        Self { last, underway, told: true, unwritten: unwritten.into(), last_deploy, ..Self::default() }
+        let Record { last, underway, unwritten, operations, incidents } = record;
+        Self {
+            last,
+            underway,
+            told: true,
+            unwritten: unwritten.into(),
+            last_deploy,
+            operations,
+            incidents,
+            ..Self::default()
+        }
     }
 
     /// What a daemon that is gone has left: in its state file, and at the end of the history.
     pub fn adopted(record: Record, tail: &[Line]) -> Self {
-        let Record { last, underway, unwritten } = record;
+        let Record { last, underway, unwritten, operations, incidents } = record;
         let is_written = |facts: &Facts| {
             let same = |line: &Line| (line.facts.number, line.facts.what) == (facts.number, facts.what);
             tail.iter().any(same) && !defect!(EntryWrittenTwice)
@@ -219,6 +249,8 @@ impl Ledger {
                 .filter(|underway| !is_written(&underway.facts) && !defect!(InterruptionForgotten)),
             unwritten: unwritten.into_iter().filter(|entry| !is_written(&entry.facts)).collect(),
             last_deploy,
+            operations,
+            incidents,
             ..Self::default()
         }
     }

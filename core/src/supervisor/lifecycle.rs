@@ -12,9 +12,11 @@ use crate::id::{Process, WorkerId};
 use crate::text::escape;
 use crate::wire::{FromWorker, ToWorker};
 
+use super::counters::Death;
 use super::operation::{Operations, begin, deploy, replace};
 use super::pool::{
-    Pool, boot, checks, health, leadership, limits, neighbours, remains, retire, suspension, vacancies,
+    Pool, boot, checks, counting, health, leadership, limits, neighbours, remains, retire, suspension,
+    vacancies,
 };
 use super::timer::Timer;
 use super::worker::{Channel, Role, State, Worker};
@@ -49,9 +51,13 @@ pub(super) fn spawned(
 /// A worker sent a message.
 pub(super) fn received(pool: &mut Pool, operations: &mut Operations, id: WorkerId, message: FromWorker) {
     match message {
-        FromWorker::Online { suspended, heartbeat, leads } => {
+        FromWorker::Online { suspended, heartbeat, leads, counts } => {
             let now = pool.now();
-            pool.workers.change(id, |worker| worker.reports(now, heartbeat, leads.is_some()));
+            pool.workers.change(id, |worker| {
+                worker.reports(now, heartbeat, leads.is_some());
+                worker.counts_mut().reports(counts);
+            });
+            counting::tell(pool, id);
             leadership::reported(pool, id, leads);
             // Where readiness is shown by other means, that is what counts. But a worker that holds requests back until it
             // is resumed could not show it.
@@ -65,6 +71,7 @@ pub(super) fn received(pool: &mut Pool, operations: &mut Operations, id: WorkerI
             health::answered(pool, id, seq, inspected);
             suspension::holds(pool, id, held);
         }
+        FromWorker::Counted { traffic, level } => counting::said(pool, id, &traffic, level),
         FromWorker::Leader { leads, term } => leadership::answered(pool, id, leads, term),
         FromWorker::Broken { reason } => {
             let reason = reason.as_deref().unwrap_or("it gave no reason");
@@ -179,8 +186,12 @@ pub(super) fn exited(
 ) -> Option<Process> {
     let accounted = pool.workers.get(id).is_some_and(Worker::is_broken);
     let died_in = pool.workers.get(id).and_then(Worker::died_in);
+    let death = pool.workers.get(id).map(|worker| Death::of(worker, status));
     neighbours::lost(pool, id);
     let process = remains::exited(pool, id, status)?;
+    if let Some(death) = death {
+        counting::died(pool, id, death);
+    }
     let reason = format!("it {status}");
     if let Some(place) = died_in {
         vacancies::explain_failure(pool, place, &reason);
@@ -309,6 +320,7 @@ pub(super) fn due(pool: &mut Pool, operations: &mut Operations, id: WorkerId, ti
         | Timer::Repair
         | Timer::Survey
         | Timer::Sink
+        | Timer::Metrics
         | Timer::Extend
         | Timer::Watchdog => debug_assert!(false, "no deadline of a worker: {timer:?}"),
     }

@@ -63,6 +63,8 @@ pub enum Timer {
     Survey,
     /// The process that takes workers' output is started again, or has taken too long to answer.
     Sink,
+    /// Metrics could not be served, and that is tried again.
+    Metrics,
     /// The service manager has to be asked for more time.
     Extend,
     /// The service manager has to hear that the daemon is not stuck.

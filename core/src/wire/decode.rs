@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use crate::config::is_request_path;
 use crate::expiry::{Ending, Expiry, LONGEST_EXPIRY};
 use crate::id::WorkerId;
+use crate::metrics::{Level, Traffic};
 
 use super::{
     Claim, Code, DEFAULT_WATCH, DeployOptions, FromWorker, Json, LONGEST_WATCH, MAX_REQUEST_ID,
@@ -138,6 +139,14 @@ fn message(kind: &str, frame: &Frame<'_>) -> Result<Incoming, Rejection> {
         suspended: Option<bool>,
         heartbeat: Option<bool>,
         leader: Option<bool>,
+        counts: Option<bool>,
+    }
+    #[derive(Deserialize)]
+    struct Counted {
+        #[serde(flatten)]
+        traffic: Traffic,
+        #[serde(flatten)]
+        level: Level,
     }
     #[derive(Deserialize)]
     struct Pong {
@@ -165,11 +174,12 @@ fn message(kind: &str, frame: &Frame<'_>) -> Result<Incoming, Rejection> {
     let unusable = |(_, error)| Rejection::Unusable(error);
     let message = match kind {
         "online" => {
-            let Online { suspended, heartbeat, leader } = data(kind, frame).map_err(unusable)?;
+            let Online { suspended, heartbeat, leader, counts } = data(kind, frame).map_err(unusable)?;
             FromWorker::Online {
                 suspended: suspended.unwrap_or(false),
                 heartbeat: heartbeat.unwrap_or(false),
                 leads: leader,
+                counts,
             }
         }
         "broken" => {
@@ -179,6 +189,13 @@ fn message(kind: &str, frame: &Frame<'_>) -> Result<Incoming, Rejection> {
         "pong" => {
             let Pong { seq, inspected, held } = required(kind, frame).map_err(unusable)?;
             FromWorker::Pong { seq, inspected: inspected.unwrap_or(false), held: held.unwrap_or(0) }
+        }
+        "counted" => {
+            let Counted { traffic, level } = required(kind, frame).map_err(unusable)?;
+            if !traffic.is_well_formed() {
+                return Err(Rejection::Unusable("a `counted` with too many classes or buckets".into()));
+            }
+            FromWorker::Counted { traffic: Box::new(traffic), level }
         }
         "leader" => {
             let Leader { leader: leads, term } = required(kind, frame).map_err(unusable)?;
@@ -285,6 +302,7 @@ fn request(kind: &str, frame: &Frame<'_>, from: Sender) -> Result<Request, (Code
             Request::SendRequest { request, data, workers: named(workers)? }
         }
         "status" => Request::Status,
+        "metrics" => Request::Metrics,
         "config" => Request::Config,
         "start-workers" => Request::Start(data::<Start>(kind, frame)?.options()),
         "restart-workers" => {
@@ -443,13 +461,16 @@ mod tests {
     fn a_worker_says_what_it_has_to_say_in_few_words() {
         let said = |line: &str| decode(line, Sender::Worker);
         let message = |message| Ok(Incoming::Message(message));
-        let online = |suspended| message(FromWorker::Online { suspended, heartbeat: false, leads: None });
+        let online = |suspended| {
+            message(FromWorker::Online { suspended, heartbeat: false, leads: None, counts: None })
+        };
         assert_eq!(said(r#"{"type":"online"}"#), online(false));
         assert_eq!(said(r#"{"type":"online","data":null}"#), online(false));
         assert_eq!(said(r#"{"type":"online","data":{"suspended":true}}"#), online(true));
-        let beats = FromWorker::Online { suspended: false, heartbeat: true, leads: None };
+        let beats = FromWorker::Online { suspended: false, heartbeat: true, leads: None, counts: None };
         assert_eq!(said(r#"{"type":"online","data":{"heartbeat":true}}"#), message(beats));
-        let follows = FromWorker::Online { suspended: false, heartbeat: false, leads: Some(false) };
+        let follows =
+            FromWorker::Online { suspended: false, heartbeat: false, leads: Some(false), counts: None };
         assert_eq!(said(r#"{"type":"online","data":{"leader":false}}"#), message(follows));
         let leads = FromWorker::Leader { leads: true, term: 7 };
         assert_eq!(said(r#"{"type":"leader","data":{"leader":true,"term":7}}"#), message(leads));
@@ -458,6 +479,12 @@ mod tests {
         assert_eq!(said(r#"{"type":"pong","data":{"seq":3}}"#), pong(false));
         assert_eq!(said(r#"{"type":"pong","data":{"seq":3,"inspected":true}}"#), pong(true));
         assert!(matches!(said(r#"{"type":"pong"}"#), Err(Rejection::Unusable(_))));
+        let counted = said(r#"{"type":"counted","data":{"requests":[0,2],"inFlight":1}}"#);
+        let traffic = Traffic { requests: vec![0, 2], ..Traffic::default() };
+        let level = Level { in_flight: 1, ..Level::default() };
+        assert_eq!(counted, message(FromWorker::Counted { traffic: Box::new(traffic), level }));
+        let too_many = r#"{"type":"counted","data":{"requests":[0,0,0,0,0,0,0]}}"#;
+        assert!(matches!(said(too_many), Err(Rejection::Unusable(_))));
         let reason = Some("no memory".to_owned());
         assert_eq!(
             said(r#"{"type":"broken","data":{"reason":"no memory"}}"#),

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Json, SuspensionStatus};
 use crate::id::{SlotIndex, WorkerId};
+use crate::metrics::Metrics;
 use crate::occurrence::Occurrence;
 use crate::time::Time;
 
@@ -81,6 +82,8 @@ impl Reply {
 pub enum Body {
     /// Of `status`.
     Status(Box<Status>),
+    /// Of `metrics`.
+    Metrics(Box<Metrics>),
     /// Of `config`: `{config, files}`, ready-made.
     Config(Json),
     /// Of `start-workers`, `restart-workers`, `terminate` and their like: the daemon that did it.
@@ -137,6 +140,7 @@ impl Body {
         match self {
             Self::Config(json) => json.clone(),
             Self::Status(status) => Json::of(&status.json(wall)),
+            Self::Metrics(metrics) => Json::of(metrics),
             Self::Daemon { pid, upgrading, upgraded_from } => {
                 #[derive(Serialize)]
                 #[serde(rename_all = "camelCase")]

@@ -15,6 +15,8 @@ use crate::expiry::Expiry;
 pub enum Request {
     /// `status`
     Status,
+    /// `metrics`
+    Metrics,
     /// `config`
     Config,
     /// `start-workers`
@@ -151,6 +153,7 @@ impl Request {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Status => "status",
+            Self::Metrics => "metrics",
             Self::Config => "config",
             Self::Start(_) => "start-workers",
             Self::Restart { .. } => "restart-workers",
@@ -182,6 +185,7 @@ impl Request {
             | Self::Reload
             | Self::Terminate => true,
             Self::Status
+            | Self::Metrics
             | Self::Config
             | Self::AttachDeploy { .. }
             | Self::WatchEvents
@@ -196,6 +200,7 @@ impl Request {
         let name = self.name();
         match self {
             Self::Status
+            | Self::Metrics
             | Self::Config
             | Self::WatchEvents
             | Self::Resume
@@ -348,6 +353,7 @@ mod tests {
         let requests = [
             Request::Status,
             Request::Config,
+            Request::Metrics,
             Request::Start(StartOptions::default()),
             Request::Start(options.clone()),
             Request::Restart { options: StartOptions::default(), version: None },

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::Json;
 use crate::id::WorkerId;
+use crate::metrics::{Level, Traffic};
 
 /// Who a worker on the control socket says it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +28,15 @@ pub enum FromWorker {
         /// Whether it leads, as far as it knows; `None`: it does not understand [`ToWorker::Leader`] and
         /// [`ToWorker::Slot`], and is not told either.
         leads: Option<bool>,
+        /// Whether it counts requests; `None`: it does not understand [`ToWorker::Count`], and is not told either.
+        counts: Option<bool>,
+    },
+    /// `counted`: what it has counted since it started.
+    Counted {
+        /// Totals, which never fall.
+        traffic: Box<Traffic>,
+        /// What it has at this moment.
+        level: Level,
     },
     /// `broken`: it wants to be replaced.
     Broken {
@@ -104,6 +114,11 @@ pub enum ToWorker {
         /// Only grows: the worker heeds no word of a lower term than it has heard.
         term: u64,
     },
+    /// `count`: count requests and say so with [`FromWorker::Counted`], or do not any more.
+    Count {
+        /// Count.
+        on: bool,
+    },
     /// `app-msg`
     AppMessage {
         /// The message's name.
@@ -155,6 +170,7 @@ impl ToWorker {
             Self::Leader { leads, term } => {
                 json!({"type": "leader", "data": {"leader": leads, "term": term}}).to_string()
             }
+            Self::Count { on } => json!({"type": "count", "data": {"on": on}}).to_string(),
             Self::NodeHandleAck => json!({"cmd": "NODE_HANDLE_ACK"}).to_string(),
             Self::AppMessage { message, data } => {
                 let data = App { message: Some(message), request: None, data: data.as_ref() };

@@ -44,7 +44,10 @@ impl Survivor {
     }
 
     fn reports(&self, caller: Option<Caller>) -> Event {
-        self.says(caller, FromWorker::Online { suspended: false, heartbeat: false, leads: None })
+        self.says(
+            caller,
+            FromWorker::Online { suspended: false, heartbeat: false, leads: None, counts: None },
+        )
     }
 
     fn says(&self, caller: Option<Caller>, message: FromWorker) -> Event {
@@ -203,7 +206,7 @@ fn adopted_worker_is_known_by_its_connection() {
     let another = Caller { process: Process { pid: PID, started: 2 }, ..left.caller(None) };
     desk.story();
     let claims = Some(Claim { worker: left.id, pid: Some(PID) });
-    let message = FromWorker::Online { suspended: false, heartbeat: false, leads: None };
+    let message = FromWorker::Online { suspended: false, heartbeat: false, leads: None, counts: None };
     desk.hear(Event::Claimed { conn: ConnId(10), caller: Some(another), claims, message });
     assert_eq!(desk.story(), [] as [&str; 0]);
 }
@@ -232,7 +235,7 @@ fn wrapped() -> (Desk, Caller) {
 /// The process says that it is the worker.
 fn claim(desk: &mut Desk, conn: ConnId, caller: Caller) {
     let claims = Some(Claim { worker: desk.worker(0), pid: Some(caller.process.pid) });
-    let message = FromWorker::Online { suspended: false, heartbeat: false, leads: None };
+    let message = FromWorker::Online { suspended: false, heartbeat: false, leads: None, counts: None };
     desk.hear(Event::Claimed { conn, caller: Some(caller), claims, message });
 }
 
@@ -261,7 +264,7 @@ fn child_of_a_worker_that_has_reported_is_not_believed() {
     let worker = desk.worker(0);
     desk.hear(Event::Received {
         worker,
-        message: FromWorker::Online { suspended: false, heartbeat: false, leads: None },
+        message: FromWorker::Online { suspended: false, heartbeat: false, leads: None, counts: None },
     });
     claim(&mut desk, CONN, caller);
     desk.story();

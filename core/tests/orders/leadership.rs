@@ -22,7 +22,8 @@ impl Desk {
         let rows = self.supervisor.status().workers;
         for worker in rows.iter().filter(|row| row.state == WorkerState::Running).map(|row| row.id) {
             let suspended = self.ready[&worker].1;
-            let message = FromWorker::Online { suspended, heartbeat: false, leads: Some(false) };
+            let message =
+                FromWorker::Online { suspended, heartbeat: false, leads: Some(false), counts: None };
             self.hear(Event::Received { worker, message });
         }
     }
@@ -67,7 +68,7 @@ impl Desk {
 }
 
 fn reported(leads: bool) -> FromWorker {
-    FromWorker::Online { suspended: false, heartbeat: false, leads: Some(leads) }
+    FromWorker::Online { suspended: false, heartbeat: false, leads: Some(leads), counts: None }
 }
 
 const NOBODY: [(usize, bool); 0] = [];

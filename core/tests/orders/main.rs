@@ -7,6 +7,7 @@ mod adoption;
 mod batches;
 mod boots;
 mod claims;
+mod counters;
 mod daemon;
 mod deploy;
 mod desk;

@@ -131,6 +131,9 @@ fn told(message: &ToWorker) {
                 (Some(*leads), Some(*term))
             );
         }
+        ToWorker::Count { on } => {
+            assert_eq!((&value["type"], &value["data"]["on"]), (&"count".into(), &(*on).into()));
+        }
         ToWorker::NodeHandleAck => assert_eq!(value["cmd"], "NODE_HANDLE_ACK"),
         ToWorker::SetName { name } => {
             assert_eq!((&value["type"], &value["data"]["name"]), (&"set-name".into(), &name.as_str().into()));
@@ -162,6 +165,9 @@ fn replied(id: &str, reply: &Reply) {
         None => assert!(data.is_null()),
         Some(Body::Status(status)) => {
             assert_eq!(data["workers"].as_array().map(Vec::len), Some(status.workers.len()))
+        }
+        Some(Body::Metrics(metrics)) => {
+            assert_eq!(serde_json::from_value(data.clone()).ok().as_ref(), Some(&**metrics));
         }
         Some(Body::Config(json)) => same_data(&line, data, Some(json)),
         Some(Body::Daemon { pid, upgrading, upgraded_from }) => {
@@ -215,6 +221,7 @@ fn one_line(line: &str) -> &str {
 
 fn request(input: &mut Input<'_>) -> Request {
     match input.below(15) {
+        0 if input.flag() => Request::Metrics,
         0 => Request::Status,
         1 => Request::Config,
         2 => Request::Start(options(input)),

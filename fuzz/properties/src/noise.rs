@@ -7,6 +7,7 @@ use arbitrary::Unstructured;
 use nodesockd_core::config::{Config, Problem};
 use nodesockd_core::event::{Caller, DaemonSignal, Dying, ExitStatus, Failure, Queue};
 use nodesockd_core::id::{BootId, ConnId, Ids, Peer, Process, RequestRef, SlotIndex, WorkerId};
+use nodesockd_core::metrics::{Level, Traffic};
 use nodesockd_core::release::ReleaseLink;
 use nodesockd_core::survey::{Own, Sight, Survey};
 use nodesockd_core::wire::{Claim, DeployOptions, FromWorker, MigrationOptions, Request, ToWorker};
@@ -121,6 +122,7 @@ impl Noise<'_> {
                     suspended: self.input.flag(),
                     heartbeat: self.input.flag(),
                     leads: self.input.flag().then(|| self.input.flag()),
+                    counts: None,
                 },
             },
             5 => Event::Received { worker, message: FromWorker::Broken { reason: self.input.maybe_text() } },
@@ -143,8 +145,12 @@ impl Noise<'_> {
                 // What comes by the connection of a worker that is known is about that one, whatever it says.
                 let own = self.known.contains(&worker);
                 let conn = ConnId(if own { u64::from(self.input.byte() % 4) } else { 99 });
-                let message =
-                    FromWorker::Online { suspended: self.input.flag(), heartbeat: false, leads: None };
+                let message = FromWorker::Online {
+                    suspended: self.input.flag(),
+                    heartbeat: false,
+                    leads: None,
+                    counts: None,
+                };
                 let claims = Some(Claim { worker, pid: Some(process.pid) });
                 Event::Claimed { conn, caller: Some(unconfirmed(process)), claims, message }
             }
@@ -156,6 +162,11 @@ impl Noise<'_> {
                     held: self.input.byte().into(),
                 },
             },
+            13 if self.input.rarely(4) => {
+                let traffic = Traffic { requests: vec![self.input.byte().into()], ..Traffic::default() };
+                let message = FromWorker::Counted { traffic: Box::new(traffic), level: Level::default() };
+                Event::Received { worker, message }
+            }
             13 if self.input.rarely(3) => Event::Received {
                 worker,
                 message: FromWorker::Leader { leads: true, term: self.input.byte().into() },

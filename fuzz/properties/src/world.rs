@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use nodesockd_core::action::{CommandOrder, CommandSignal, HookOrder, SpawnOrder, WorkerSignal};
 use nodesockd_core::backend::Backend;
-use nodesockd_core::config::{Config, DevAddress, Log, Named, Problem, SocketPattern, Symlinks};
+use nodesockd_core::config::{
+    Config, DevAddress, Log, MetricsAddress, Named, Problem, SocketPattern, Symlinks,
+};
 use nodesockd_core::env_file::EnvFile;
 use nodesockd_core::event::{CpuTime, DaemonSignal, Event, ExitStatus, Failure, Memory, Queue, Vitals};
 use nodesockd_core::history;
@@ -250,6 +252,7 @@ impl<'a> World<'a> {
         let count =
             if self.input.rarely(16) { self.input.number() } else { u32::from(self.input.byte() % 4) };
         match self.input.below(14) {
+            0 if self.input.flag() => Request::Metrics,
             0 => Request::Status,
             1 => Request::Config,
             2 => Request::Start(options(&mut self.input)),
@@ -308,7 +311,10 @@ impl Proc {
 
     fn reports(&mut self, worker: WorkerId, suspended: bool) -> Option<Event> {
         self.online = true;
-        self.says(worker, FromWorker::Online { suspended, heartbeat: true, leads: Some(self.leads) })
+        self.says(
+            worker,
+            FromWorker::Online { suspended, heartbeat: true, leads: Some(self.leads), counts: None },
+        )
     }
 
     fn answers(&mut self, worker: WorkerId) -> Option<Event> {
@@ -587,6 +593,7 @@ impl Backend for World<'_> {
             | ToWorker::Detach { .. }
             | ToWorker::AppMessage { .. }
             | ToWorker::Slot { .. }
+            | ToWorker::Count { .. }
             | ToWorker::NodeHandleAck => {}
             ToWorker::Ping { seq } => process.pings = Some(*seq),
         }
@@ -610,6 +617,10 @@ impl Backend for World<'_> {
     }
 
     async fn serve_dev(&mut self, _address: Option<DevAddress>, _links: &[String]) -> Result<(), Failure> {
+        self.fails()
+    }
+
+    fn serve_metrics(&mut self, _address: Option<&MetricsAddress>) -> Result<(), Failure> {
         self.fails()
     }
 

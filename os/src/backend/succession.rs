@@ -33,6 +33,7 @@ use crate::handoff::fds::{ClientFds, FdCollector, FdNumber, HandoffFds, PausedSt
 use crate::handoff::handoff_file::{self, HandoffFile};
 use crate::handoff::preflight;
 use crate::log;
+use crate::metrics::scrape::Scrape;
 use crate::peers::asker::Asker;
 use crate::peers::channel;
 use crate::peers::channel::Channel;
@@ -121,6 +122,13 @@ impl Backend {
         if let Some(server) = fds.dev_server {
             backend.dev_server.take_over(server).map_err(system)?;
         }
+        if let Some(server) = fds.metrics_server {
+            let sources = backend.sources();
+            backend.metrics_server.take_over(server, sources).map_err(system)?;
+        }
+        for scrape in fds.scrapes {
+            Scrape::unpack(scrape).map_err(system)?.go_on(backend.sources());
+        }
         for worker in fds.workers {
             backend.unpack_worker(worker).map_err(system)?;
         }
@@ -162,6 +170,7 @@ impl Backend {
                 tokio::spawn(channel::serve(channel, facts, token));
             }
             Stopped::Client(session) => ipc::resume(&self.control, session, facts, token),
+            Stopped::Scrape(scrape) => scrape.go_on(self.sources()),
         }
     }
 
@@ -171,7 +180,7 @@ impl Backend {
             .iter()
             .filter_map(|Paused(stopped)| match stopped {
                 Stopped::Worker(channel) => Some((channel.worker, channel)),
-                Stopped::Client(_) => None,
+                Stopped::Client(_) | Stopped::Scrape(_) => None,
             })
             .collect();
         let workers = self.workers.iter().map(|(id, worker)| WorkerFds {
@@ -184,9 +193,14 @@ impl Backend {
         let workers = workers.collect();
         let clients = self.paused.iter().filter_map(|Paused(stopped)| match stopped {
             Stopped::Client(session) if !session.outgoing.is_closing() => Some(session.pack(fds)),
-            Stopped::Client(_) | Stopped::Worker(_) => None,
+            Stopped::Client(_) | Stopped::Worker(_) | Stopped::Scrape(_) => None,
         });
         let clients = clients.collect();
+        let scrapes = self.paused.iter().filter_map(|Paused(stopped)| match stopped {
+            Stopped::Scrape(scrape) => Some(scrape.pack(fds)),
+            Stopped::Client(_) | Stopped::Worker(_) => None,
+        });
+        let scrapes = scrapes.collect();
         HandoffFds {
             lock: fds.add(&self.lock),
             claims: self.claims.pack(fds),
@@ -197,6 +211,8 @@ impl Backend {
             listeners: self.listeners.pack(fds),
             logs: self.logs.pack(fds),
             dev_server: self.dev_server.pack(fds),
+            metrics_server: self.metrics_server.pack(fds),
+            scrapes,
             pipes: self.sink.pack(fds),
             lines_missed: log::leave(),
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 
-use nodesockd_core::config::DevAddress;
+use nodesockd_core::config::{DevAddress, MetricsAddress};
 use nodesockd_core::frame::Rest;
 use nodesockd_core::id::{ConnId, Process, WorkerId};
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,12 @@ pub(crate) struct HandoffFds {
     pub listeners: BTreeMap<String, FdNumber>,
     pub logs: BTreeMap<PathBuf, FdNumber>,
     pub dev_server: Option<DevServerFds>,
+    /// Where metrics are served.
+    #[serde(default)]
+    pub metrics_server: Option<MetricsServerFds>,
+    /// Who waits for metrics.
+    #[serde(default)]
+    pub scrapes: Vec<ScrapeFds>,
     /// Pipes of workers' output that the sink reads.
     #[serde(default)]
     pub pipes: Vec<PipeFds>,
@@ -85,6 +91,21 @@ pub(crate) struct DevServerFds {
     pub asked: DevAddress,
     pub sockets: Vec<FdNumber>,
     pub links: Vec<PathBuf>,
+}
+
+/// A running server of metrics.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct MetricsServerFds {
+    pub address: MetricsAddress,
+    pub socket: FdNumber,
+}
+
+/// A connection that has not been answered.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ScrapeFds {
+    pub stream: FdNumber,
+    /// What has come of the request.
+    pub head: Vec<u8>,
 }
 
 /// The number of a descriptor that the next program gets.

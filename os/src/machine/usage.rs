@@ -25,7 +25,15 @@ pub struct Usage {
 #[must_use]
 pub fn usage(pid: u32) -> Option<Usage> {
     let leader = Pid::from_raw(i32::try_from(pid).ok()?)?;
-    let family = with_descendants(leader);
+    of_all(with_descendants(leader))
+}
+
+/// As [`usage`], without what the process has started; of its children that have ended, their CPU time.
+pub(crate) fn usage_alone(pid: u32) -> Option<Usage> {
+    of_all(vec![Pid::from_raw(i32::try_from(pid).ok()?)?])
+}
+
+fn of_all(family: Vec<Pid>) -> Option<Usage> {
     let resident = resident_of(&family)?;
     let ticks = family.into_iter().filter_map(Stat::of).map(|stat| stat.cpu_ticks);
     Some(Usage { cpu: cpu_time::of_ticks(ticks.fold(0, u64::saturating_add)), resident })

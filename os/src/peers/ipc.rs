@@ -42,6 +42,11 @@ pub(crate) struct IpcFile {
 }
 
 impl IpcFile {
+    /// The socket that is there.
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), identity: identity::named(path)? })
+    }
+
     /// Whether somebody else has removed or replaced it.
     pub(crate) fn is_lost(&self) -> bool {
         !identity::named(&self.path).is_ok_and(|found| found == self.identity)
@@ -67,6 +72,11 @@ pub(crate) struct ControlSocket {
 }
 
 impl ControlSocket {
+    /// The number of the next connection.
+    pub(crate) fn next(&self) -> ConnId {
+        ConnId(self.connections.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
     /// Connections made so far.
     pub(crate) fn count(&self) -> u64 {
         self.connections.load(Ordering::Relaxed)
@@ -91,8 +101,7 @@ pub(crate) fn from_handoff(
     connections: u64,
 ) -> Result<(Option<IpcFile>, ControlSocket), OpenError> {
     let group = group.map(gid).transpose()?;
-    let file = identity::named(path).map(|identity| IpcFile { path: path.to_owned(), identity });
-    Ok((file.ok(), ControlSocket::new(listener, group, connections)))
+    Ok((IpcFile::of(path).ok(), ControlSocket::new(listener, group, connections)))
 }
 
 /// Binds the control socket: mode 0600, or 0660 and of that group. The caller holds the lock.
@@ -140,7 +149,7 @@ pub(crate) async fn serve(control: ControlSocket, facts: mpsc::Sender<Fact>, mut
             next = next => next,
         };
         let Some((permit, stream)) = next else { continue };
-        let conn = ConnId(control.connections.fetch_add(1, Ordering::Relaxed) + 1);
+        let conn = control.next();
         let (facts, token, policy) = (facts.clone(), token.clone(), control.policy);
         tokio::spawn(async move {
             match policy.admit(&stream) {
@@ -194,7 +203,7 @@ fn bind_private(path: &Path) -> io::Result<(IpcFile, UnixListener)> {
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
     bind(&socket, &SocketAddrUnix::new(path)?)?;
-    let file = IpcFile { path: path.to_owned(), identity: identity::named(path)? };
+    let file = IpcFile::of(path)?;
     std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
     listen(&socket, BACKLOG)?;
     let listener = UnixListener::from_std(std::os::unix::net::UnixListener::from(socket))?;
@@ -202,7 +211,7 @@ fn bind_private(path: &Path) -> io::Result<(IpcFile, UnixListener)> {
 }
 
 /// Removes the socket file of a daemon that is gone.
-fn clear_the_way(path: &Path) -> Result<(), String> {
+pub(crate) fn clear_the_way(path: &Path) -> Result<(), String> {
     let found = match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error.to_string()),

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::files::watch::Stir;
 use crate::handoff::pause::PauseToken;
+use crate::metrics::scrape::Scrape;
 use crate::peers::asker::Asker;
 use crate::peers::channel::Channel;
 use crate::peers::conversation::{Conversation, Heard, Held, Line};
@@ -67,6 +68,7 @@ pub struct Paused(pub(crate) Stopped);
 pub(crate) enum Stopped {
     Worker(Channel),
     Client(Session<UnixStream>),
+    Scrape(Scrape),
 }
 
 /// A conversation with a client.

@@ -124,6 +124,7 @@ pub fn config(folder: &Path) -> Config {
         env: Env::default(),
         env_files: Vec::new(),
         dev_server: None,
+        metrics: None,
         debug: false,
         limits: Limits::default(),
         log: None,

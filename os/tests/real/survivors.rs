@@ -126,7 +126,7 @@ async fn kernel_says_who_reports() {
     );
     assert_eq!(process.pid, pid);
     assert_eq!(claims, Some(Claim { worker, pid: Some(pid) }));
-    assert_eq!(message, FromWorker::Online { suspended: false, heartbeat: false, leads: None });
+    assert_eq!(message, FromWorker::Online { suspended: false, heartbeat: false, leads: None, counts: None });
 
     harness.backend.watch(worker, process);
     drop(left);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use nodesockd_core::Time;
 use nodesockd_core::action::{CommandOrder, CommandSignal, HookOrder, SpawnOrder, WorkerSignal};
 use nodesockd_core::backend::Backend;
-use nodesockd_core::config::{Config, DevAddress, Log, Problem, SocketPattern, Symlinks};
+use nodesockd_core::config::{Config, DevAddress, Log, MetricsAddress, Problem, SocketPattern, Symlinks};
 use nodesockd_core::env_file::EnvFile;
 use nodesockd_core::event::{CpuTime, Event, Failure, Memory, Queue, Vitals};
 use nodesockd_core::history;
@@ -208,6 +208,10 @@ impl Backend for World {
 
     async fn serve_dev(&mut self, _address: Option<DevAddress>, _links: &[String]) -> Result<(), Failure> {
         self.call(Call::ServeDev)
+    }
+
+    fn serve_metrics(&mut self, _address: Option<&MetricsAddress>) -> Result<(), Failure> {
+        self.call(Call::ServeMetrics)
     }
 
     fn notify(&mut self, notice: &Notice) {

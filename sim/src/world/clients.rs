@@ -180,6 +180,9 @@ impl World {
             }
         }
         self.check_last_lines(reply);
+        if let Some(Body::Metrics(metrics)) = &reply.body {
+            self.told_metrics(metrics);
+        }
         if let Some(Body::Deploy(news)) = &reply.body {
             self.deploy_news(to, news);
         }
@@ -339,7 +342,7 @@ pub(super) fn name(ask: &Ask) -> String {
         Ask::SetStandby(count) => format!("set-standby {count}"),
         Ask::Message { workers } => format!("send-msg{} hello", selector(workers.as_deref())),
         Ask::Request { workers } => format!("send-req{} ping", selector(workers.as_deref())),
-        Ask::Status | Ask::Config | Ask::Resume | Ask::Stop | Ask::Reload | Ask::Terminate => {
+        Ask::Status | Ask::Metrics | Ask::Config | Ask::Resume | Ask::Stop | Ask::Reload | Ask::Terminate => {
             kind(&ask.request()).to_owned()
         }
     }
@@ -357,6 +360,7 @@ fn is_operation(request: &Request) -> bool {
         | Request::Reload
         | Request::Terminate => true,
         Request::Status
+        | Request::Metrics
         | Request::Config
         | Request::AttachDeploy { .. }
         | Request::WatchEvents
@@ -381,6 +385,7 @@ fn selector(workers: Option<&str>) -> String {
 fn kind(request: &Request) -> &'static str {
     match request {
         Request::Status => "status",
+        Request::Metrics => "metrics",
         Request::Config => "config",
         Request::Start(_) => "start",
         Request::Restart { .. } => "restart",

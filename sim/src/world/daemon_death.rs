@@ -332,7 +332,9 @@ impl World {
             } else {
                 "online, over the control socket"
             };
-            self.say(worker, FromWorker::Online { suspended, heartbeat: true, leads }, word);
+            let counts = self.counts(worker);
+            self.say(worker, FromWorker::Online { suspended, heartbeat: true, leads, counts }, word);
+            self.say_counts(worker);
         }
         if broken {
             self.say(worker, FromWorker::Broken { reason: Some("out of memory soon".into()) }, "broken");

@@ -6,6 +6,7 @@ pub mod bench;
 mod calls;
 mod clients;
 mod commands;
+mod counts;
 mod daemon_death;
 mod files;
 mod health;
@@ -43,6 +44,7 @@ pub(crate) use worker_actions::WorkerStep;
 use self::agenda::{Agenda, Happening, Lane};
 use self::clients::Clients;
 use self::commands::Commands;
+use self::counts::Told;
 use self::daemon_death::Deaths;
 use self::files::Files;
 use self::history::HistoryFile;
@@ -105,6 +107,7 @@ pub(crate) struct World {
     oracle: Oracle,
     pub ledger: Ledger,
     leadership: Watched,
+    told: Told,
     pub trace: Trace,
     violation: Option<String>,
 }
@@ -145,6 +148,7 @@ impl World {
             oracle: Oracle::new(&config),
             ledger: Ledger::default(),
             leadership: Watched::default(),
+            told: Told::default(),
             trace: Trace::new(keep_trace),
             violation: None,
             scenario: scenario.clone(),

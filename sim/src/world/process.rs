@@ -9,6 +9,7 @@ use nodesockd_core::config::Ready;
 use nodesockd_core::id::{ConnId, Process, WorkerId};
 
 use super::WorkerStep;
+use super::counts::Counting;
 use super::leadership::Leading;
 use super::oracle::known::Known;
 use crate::ledger::RequestNo;
@@ -59,6 +60,7 @@ pub(crate) struct Proc {
     /// It has reported broken.
     pub broken: bool,
     pub leading: Leading,
+    pub counting: Counting,
     /// It is no child of the daemon there is: init collects it when it ends.
     pub adopted: bool,
     /// Who serves, if its own process is a wrapper.

@@ -11,6 +11,7 @@ use nodesockd_core::id::{ConnId, Process, WorkerId};
 use nodesockd_core::wire::ToWorker;
 
 use super::agenda::{Happening, Lane};
+use super::counts::Counting;
 use super::leadership::Leading;
 use super::oracle::known::Known;
 use super::process::{Channel, Plan, Proc, Server, Sockets, Standstill, State, Traffic};
@@ -93,6 +94,7 @@ impl World {
             reported: false,
             broken: false,
             leading: Leading::new(understands),
+            counting: Counting::ordered(order),
             adopted: false,
             server: behaviours.iter().any(is_wrapper).then_some(Server::Alive),
             children: Vec::new(),
@@ -320,6 +322,9 @@ impl World {
         if delay > Duration::ZERO {
             self.tally.count("exit noticed late");
         }
+        if matches!(how, Death::Code(_)) {
+            self.say_counts(worker);
+        }
         let Some(process) = self.processes.get_mut(worker).filter(|process| process.alive()) else { return };
         let status = match how {
             Death::Code(code) => ExitStatus::Code(code),
@@ -379,6 +384,7 @@ impl World {
         let worker = self.processes.named(id);
         match worker.and_then(|worker| self.processes.get_mut(worker)).filter(|process| !process.alive()) {
             Some(process) => {
+                self.told.counted_again += u64::from(process.known.exited);
                 (process.known.exited, process.known.reaped) = (false, false);
                 let exited = Event::Exited { worker: id, status: ExitStatus::Unknown };
                 self.deliver(Some(Lane::Worker(id)), Duration::ZERO, exited);
@@ -441,6 +447,8 @@ fn words(message: &ToWorker) -> String {
         ToWorker::Shutdown => "shutdown".into(),
         ToWorker::Ping { seq } => format!("ping {seq}"),
         ToWorker::Slot { slot } => format!("slot {slot}"),
+        ToWorker::Count { on: true } => "count".into(),
+        ToWorker::Count { on: false } => "do not count".into(),
         ToWorker::Leader { leads: true, .. } => "it leads".into(),
         ToWorker::Leader { leads: false, .. } => "it does not lead any more".into(),
         ToWorker::AppMessage { message, .. } => format!("app-msg {message}"),

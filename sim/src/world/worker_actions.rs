@@ -49,6 +49,8 @@ pub(crate) enum WorkerStep {
     Accept,
     /// It answers a user's request.
     Answer(RequestNo),
+    /// It says what it has counted.
+    SayCounts,
     /// It answers the daemon, which wants to know whether it is ready.
     AnswerProbe,
     AnswerCheck(u16),
@@ -106,6 +108,7 @@ impl World {
             WorkerStep::Hang(how) => self.hang(worker, how),
             WorkerStep::Accept => self.accept(worker),
             WorkerStep::Answer(request) => self.answer(worker, request),
+            WorkerStep::SayCounts => self.say_counts(worker),
             WorkerStep::AnswerProbe => self.answer_probe(worker),
             WorkerStep::AnswerCheck(status) => self.answer_with(worker, status),
             WorkerStep::Hear(message) => self.hear(worker, message),
@@ -165,10 +168,11 @@ impl World {
             process.reported = true;
         }
         let word = if suspended { "online, suspended" } else { "online" };
+        let counts = self.counts(worker);
         for _ in 0..=u32::from(twice) {
             self.say(
                 worker,
-                FromWorker::Online { suspended, heartbeat: self.has_library(worker), leads },
+                FromWorker::Online { suspended, heartbeat: self.has_library(worker), leads, counts },
                 word,
             );
         }
@@ -248,6 +252,7 @@ impl World {
                 let pong = FromWorker::Pong { seq, inspected: false, held: 0 };
                 self.say(worker, pong, &format!("pong {seq}"));
             }
+            ToWorker::Count { on } => self.counts_from_now(worker, on),
             ToWorker::Leader { leads, term } => self.hears_who_leads(worker, leads, term),
             ToWorker::AppRequest { .. }
             // It finds the next daemon as it would without that word.
@@ -284,7 +289,8 @@ impl World {
         let Some((victim, claimed)) = victim.map(|(victim, process)| (victim, process.id)) else { return };
         let caller = Self::caller(liar);
         let claims = Some(Claim { worker: claimed, pid: Some(liar.process.pid) });
-        let message = FromWorker::Online { suspended: liar.holds, heartbeat: false, leads: None };
+        let message =
+            FromWorker::Online { suspended: liar.holds, heartbeat: false, leads: None, counts: None };
         self.trace.line(self.agenda.now(), worker, format_args!("says that it is {victim}"));
         let conn = self.clients.open_for_lie();
         let event = Event::Claimed { conn, caller: Some(caller), claims, message };
@@ -388,6 +394,7 @@ impl World {
         process.traffic.serving.remove(&request);
         let kept = !process.is_shutting_down();
         self.answered(worker, request, kept);
+        self.counts_one(worker);
         self.leave_if_done(worker);
     }
 }

@@ -282,7 +282,7 @@ impl SmallWorld {
         if std::mem::take(&mut process.orphan) {
             process.conn = Some(ConnId(1 + nth as u64));
         }
-        self.says(nth, FromWorker::Online { suspended, heartbeat: false, leads: None })
+        self.says(nth, FromWorker::Online { suspended, heartbeat: false, leads: None, counts: None })
     }
 
     fn says(&mut self, nth: usize, message: FromWorker) -> Result<(), String> {
@@ -417,6 +417,7 @@ impl SmallWorld {
                 return Err("nobody has removed anything".into());
             }
             Action::ServeDev { address, .. } => Some(Event::DevServing { address, result: Ok(()) }),
+            Action::ServeMetrics { address } => Some(Event::MetricsServing { address, result: Ok(()) }),
             Action::Persist { entry } => {
                 self.state = entry.and_then(|entry| State::after(self.state.take(), entry));
                 Some(Event::Persisted { result: Ok(()) })
@@ -487,6 +488,7 @@ impl SmallWorld {
             | ToWorker::Ping { .. }
             | ToWorker::Slot { .. }
             | ToWorker::Leader { .. }
+            | ToWorker::Count { .. }
             | ToWorker::NodeHandleAck => {}
         }
         Ok(())

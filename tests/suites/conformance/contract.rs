@@ -10,7 +10,7 @@ use nodesockd_core::config::Symlinks::{Absolute, Relative};
 use nodesockd_core::event::{ExitStatus, Queue};
 use nodesockd_core::history::{Cause, Entry as HistoryEntry, Facts, Ledger, Outcome, What};
 use nodesockd_core::id::Process;
-use nodesockd_core::state::{Changes, Entry, LeadershipRecord, State, VERSION};
+use nodesockd_core::state::{Changes, CountersRecord, Entry, LeadershipRecord, State, VERSION};
 use nodesockd_core::survey::{Own, Sight};
 use nodesockd_core::wire::{FromWorker, ToWorker};
 use nodesockd_sim::Left;
@@ -38,7 +38,7 @@ pub async fn a_worker_reports_and_its_exit_is_told_once(stage: &mut impl Stage) 
             stage.next().await,
             Event::Received {
                 worker,
-                message: FromWorker::Online { suspended, heartbeat: true, leads: Some(false) }
+                message: FromWorker::Online { suspended, heartbeat: true, leads: Some(false), counts: None }
             }
         );
         assert!(stage.holds(&pattern().socket(worker)), "online, and does not listen");
@@ -192,7 +192,7 @@ pub async fn facts_of_one_worker_come_in_order(stage: &mut impl Stage) {
     assert_eq!(
         life[..2],
         [
-            said(FromWorker::Online { suspended: false, heartbeat: true, leads: Some(false) }),
+            said(FromWorker::Online { suspended: false, heartbeat: true, leads: Some(false), counts: None }),
             said(FromWorker::Broken { reason })
         ]
     );
@@ -377,6 +377,7 @@ pub async fn a_state_file_is_replaced_and_removed(stage: &mut impl Stage) {
         rollout: None,
         batches: None,
         history: Ledger::default(),
+        counters: CountersRecord::default(),
         hook: None,
     };
     stage.backend().persist(None).expect("nothing to remove");

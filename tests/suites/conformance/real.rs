@@ -74,6 +74,7 @@ impl Real {
             env: Env::default(),
             env_files: Vec::new(),
             dev_server: None,
+            metrics: None,
             debug: false,
             limits: Limits::default(),
             log: None,

@@ -127,7 +127,12 @@ pub trait Stage {
         let (worker, process) = self.spawn(part);
         let online = Event::Received {
             worker,
-            message: FromWorker::Online { suspended: false, heartbeat: true, leads: Some(false) },
+            message: FromWorker::Online {
+                suspended: false,
+                heartbeat: true,
+                leads: Some(false),
+                counts: None,
+            },
         };
         self.until(|event| *event == online).await;
         (worker, process)

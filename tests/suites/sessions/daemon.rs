@@ -8,7 +8,8 @@ use std::time::Duration;
 use nodesockd_core::action::{CommandOrder, CommandSignal, HookOrder, SpawnOrder, WorkerSignal};
 use nodesockd_core::backend::Backend;
 use nodesockd_core::config::{
-    Config, DevAddress, Env, Health, Limits, Log, Options, Problem, Program, SocketPattern, Symlinks,
+    Config, DevAddress, Env, Health, Limits, Log, MetricsAddress, Options, Problem, Program, SocketPattern,
+    Symlinks,
 };
 use nodesockd_core::driver::{Driver, Step};
 use nodesockd_core::env_file::EnvFile;
@@ -106,6 +107,7 @@ fn config() -> Config {
         env: Env::default(),
         env_files: Vec::new(),
         dev_server: None,
+        metrics: None,
         debug: false,
         limits: Limits::default(),
         log: None,
@@ -138,7 +140,7 @@ impl Backend for Crew {
         let suspended = order.set.contains(&("NODESOCKD_SUSPENDED".into(), "true".into()));
         self.soon.push_back(Event::Received {
             worker: order.worker,
-            message: FromWorker::Online { suspended, heartbeat: false, leads: None },
+            message: FromWorker::Online { suspended, heartbeat: false, leads: None, counts: None },
         });
         Ok(Process { pid: 100 + self.pids, started: self.pids.into() })
     }
@@ -300,6 +302,7 @@ impl Backend for Crew {
             | ToWorker::SetName { .. }
             | ToWorker::AppMessage { .. }
             | ToWorker::Ping { .. }
+            | ToWorker::Count { .. }
             | ToWorker::Slot { .. }
             | ToWorker::Leader { .. }
             | ToWorker::NodeHandleAck => {}
@@ -322,6 +325,10 @@ impl Backend for Crew {
     }
 
     async fn serve_dev(&mut self, _address: Option<DevAddress>, _links: &[String]) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn serve_metrics(&mut self, _address: Option<&MetricsAddress>) -> Result<(), Failure> {
         Ok(())
     }
 

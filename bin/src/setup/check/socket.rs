@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-use nodesockd_core::config::Config;
+use nodesockd_core::config::{Config, MetricsAddress};
 use nodesockd_core::id::{BootId, Ids};
 use nodesockd_core::text::escape;
 use nodesockd_core::wire::Request;
@@ -24,9 +24,10 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
 pub(super) async fn look(config: &Config) -> Vec<Finding> {
     let running = ask(config).await;
-    let free = matches!(running, Running::Nobody).then(|| port(config)).flatten();
+    let nobody = matches!(running, Running::Nobody);
     let mut findings = vec![lengths(config), running.another(config)];
-    findings.extend(free);
+    findings.extend(port(config).filter(|_| nobody));
+    findings.extend(metrics(config, nobody));
     findings.push(queues());
     findings
 }
@@ -113,6 +114,29 @@ pub(crate) fn port(config: &Config) -> Option<Finding> {
             "give `devServer` another port; `ss -ltnp` shows who has this one",
         ),
     })
+}
+
+/// Whether metrics can be served where they are to be, which keeps nobody from running; and who can read them. `free`: no daemon
+/// serves them already.
+fn metrics(config: &Config, free: bool) -> Vec<Finding> {
+    let Some(MetricsAddress::Tcp(address)) = &config.metrics else { return Vec::new() };
+    let mut findings = Vec::new();
+    if free {
+        findings.push(match TcpListener::bind(address) {
+            Ok(_) => Finding::good(format!("{address} is free for metrics")),
+            Err(error) => Finding::warning(
+                format!("metrics cannot be served at {address}: {error}"),
+                "set another `metrics`; `ss -ltnp` shows who has this port",
+            ),
+        });
+    }
+    if !address.ip().is_loopback() {
+        findings.push(Finding::warning(
+            format!("metrics are served at {address}, to everybody who reaches it, without a password"),
+            "let only Prometheus reach it, by a firewall, or serve them on 127.0.0.1",
+        ));
+    }
+    findings
 }
 
 fn empty() -> Failure {

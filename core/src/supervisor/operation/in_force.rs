@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::supervisor::pool::{Pool, health, limits};
+use crate::supervisor::pool::{Pool, counting, health, limits};
 use crate::supervisor::worker::Worker;
 use crate::wire::ToWorker;
 
@@ -22,6 +22,9 @@ pub(super) fn put(pool: &mut Pool, new: Former) -> Former {
     }
     if before.health != pool.config.health || before.dev_server != pool.config.dev_server {
         health::begin_all(pool);
+    }
+    if before.metrics != pool.config.metrics {
+        counting::tell_all(pool);
     }
     pool.remember_names(&before.socket_file);
     if pool.config.limits != before.limits {

@@ -131,6 +131,7 @@ pub(in crate::supervisor) fn spawned(
         Err(failure) => return Spawned::NoProcess { failure: deadline.map(|_| failure.0) },
     };
     tracing::info!(worker = %id.short(), pid = process.pid, "worker started");
+    pool.counters.started();
     pool.workers.change(id, |worker| worker.spawned(now, process));
     match deadline {
         Some(deadline) if now <= deadline => Spawned::Booting,

@@ -105,6 +105,7 @@ pub(in crate::supervisor) fn published(
         leadership::tell_slot(pool, id);
     }
     if was_lost {
+        pool.counters.repaired_link();
         pool.repaired("link", Some(index));
     }
     touch_named_socket(pool, index);

@@ -10,6 +10,7 @@
 //! | `retire` | takes a worker out of service without losing a request |
 //! | `checks` | sends workers that serve a GET for `health.path` |
 //! | `health` | asks ready workers for signs of life |
+//! | `counting` | tells workers to count, and counts what becomes of them |
 //! | `boot` | starts a worker and sees that it gets ready |
 //! | `leadership` | tells workers who leads, and which slot they serve |
 //! | `links` | swaps and removes links |
@@ -21,6 +22,7 @@
 
 pub(super) mod boot;
 pub(super) mod checks;
+pub(super) mod counting;
 pub(super) mod health;
 pub(super) mod last_lines;
 pub(super) mod leadership;
@@ -53,6 +55,7 @@ use crate::time::Time;
 use crate::wire::{Progress, Stage, ToWorker};
 
 use super::backoff::Backoff;
+use super::counters::Counters;
 use super::daemon::Daemon;
 use super::effects::Effects;
 use super::generation::Generation;
@@ -114,6 +117,8 @@ pub(super) struct Pool {
     pub watchers: Watchers,
     /// The command that is run for some of that.
     pub hooks: Hooks,
+    /// What is counted for good.
+    pub counters: Counters,
     /// What the passes have seen to already.
     pub settled: Settled,
 }
@@ -152,6 +157,7 @@ impl Pool {
             ledger: Ledger::default(),
             watchers: Watchers::default(),
             hooks: Hooks::default(),
+            counters: Counters::default(),
             settled: Settled::default(),
         }
     }

@@ -13,13 +13,15 @@ use crate::config::{Companion, Config, Ready};
 use crate::history::{Cause, Outcome, What};
 use crate::id::{Process, SlotIndex};
 use crate::state::{DeployRecord, Leftovers, MigrationStage, RecordedStage, State, Survivor, WorkerRecord};
+use crate::supervisor::counters::Death;
 use crate::supervisor::generation::Generation;
 use crate::supervisor::goal::{Desired, Suspension};
 use crate::supervisor::leadership::Leadership;
 use crate::supervisor::ledger::Ledger;
 use crate::supervisor::operation::command::Errand;
 use crate::supervisor::operation::{DECIDE, Operations, batch, release_link};
-use crate::supervisor::pool::{Pool, health, leadership, links, retire};
+use crate::supervisor::pool::{Pool, counting, health, leadership, links, retire};
+use crate::supervisor::worker::counts::Counts;
 use crate::supervisor::worker::{Adopted, Channel, Exposure, Place, Protocol, Role, Start, Worker};
 
 use super::links::{OwnedLink, adopt_links, adopt_listeners};
@@ -74,6 +76,7 @@ pub(in crate::supervisor) fn adopt(pool: &mut Pool, operations: &mut Operations,
     }
     adopt_history(pool, operations, left);
     adopt_hook(pool, left);
+    adopt_counters(pool, left);
 }
 
 /// The command of `options.onEvent` that an earlier daemon has started: nothing else is run before it has ended.
@@ -83,6 +86,25 @@ fn adopt_hook(pool: &mut Pool, left: &Leftovers) {
         pool.hooks.goes_on(process, pool.effects.now());
         pool.effects.order(Action::WatchHook { process });
     }
+}
+
+/// What earlier daemons have counted. Whoever has died since is counted now.
+fn adopt_counters(pool: &mut Pool, left: &Leftovers) {
+    let Some(state) = left.state.as_ref() else { return counting::begin(pool) };
+    pool.counters = state.counters.clone().into();
+    let survives = |id| left.survivors.iter().any(|survivor| survivor.id == id);
+    let known = |id| state.worker(id).is_some_and(|record| record.process.is_some());
+    for record in state.workers.iter().filter(|record| !survives(record.id)) {
+        if record.process.is_some() {
+            pool.counters.died(Death::Unseen);
+        }
+        pool.counters.keep(&record.traffic);
+    }
+    // The daemon has died before it could note their processes.
+    for _ in left.survivors.iter().filter(|survivor| !known(survivor.id)) {
+        pool.counters.started();
+    }
+    counting::begin(pool);
 }
 
 /// What an earlier daemon had begun for the history, and this daemon's own start.
@@ -302,6 +324,9 @@ pub(super) fn adopt_worker(
     );
     if let Some(speaker) = record.and_then(|record| record.speaker) {
         worker.speaks_by(speaker);
+    }
+    if let Some(record) = record {
+        *worker.counts_mut() = Counts::remembered(record.traffic.clone());
     }
     pool.workers.insert(id, worker);
     health::begin(pool, id);

@@ -1,7 +1,7 @@
 //! Handing everything off to the program that replaces this one, and taking over from the one before.
 
 use crate::action::Action;
-use crate::config::{DevAddress, SocketPattern};
+use crate::config::{DevAddress, MetricsAddress, SocketPattern};
 use crate::handoff::{DesiredRecord, Fixed, Handoff, RelayRecord, RestartRecord, VERSION};
 use crate::history::Outcome;
 use crate::id::WorkerId;
@@ -11,19 +11,22 @@ use crate::supervisor::hooks::Hooks;
 use crate::supervisor::ledger::Ledger;
 use crate::supervisor::operation::{Kind, Operations, Requester, begin};
 use crate::supervisor::pace::Pace;
-use crate::supervisor::pool::{Pool, boot, health};
+use crate::supervisor::pool::{Pool, boot, counting, health};
 use crate::supervisor::requests::Relay;
 use crate::supervisor::watchers::Watchers;
 use crate::supervisor::worker::Worker;
 
 use super::state_file::socket_files;
 
-/// What a program needs that replaces this one, between any two orders. `dev_server`: what the dev server was told last.
+/// What the dev server was told last, and where metrics are served.
+type Servers<Dev, Address> = (Option<Dev>, Option<Address>);
+
+/// What a program needs that replaces this one, between any two orders.
 pub(in crate::supervisor) fn hand_off(
     pool: &Pool,
     operations: &Operations,
     announcements: Option<&Announcements>,
-    dev_server: Option<&(DevAddress, Vec<String>)>,
+    (dev_server, metrics_server): Servers<&(DevAddress, Vec<String>), &MetricsAddress>,
 ) -> Handoff {
     let Desired { running, slots, standby, suspension } = pool.desired.clone();
     let (queue, reload_wanted) = operations.waiting();
@@ -55,6 +58,7 @@ pub(in crate::supervisor) fn hand_off(
         askers: pool.requests.askers().map(|(to, asker)| (to.clone(), asker.clone())).collect(),
         queue,
         dev_server: dev_server.cloned(),
+        metrics_server: metrics_server.cloned(),
         reload_wanted,
         guessing: pool.adopted_by_links,
         note: operations.note().map(str::to_owned),
@@ -69,6 +73,7 @@ pub(in crate::supervisor) fn hand_off(
         watchers,
         seq,
         hooks: pool.hooks.record(),
+        counters: (&pool.counters).into(),
     }
 }
 
@@ -83,7 +88,7 @@ pub(in crate::supervisor) fn take_over(
     operations: &mut Operations,
     announcements: &mut Option<Announcements>,
     left: Handoff,
-) -> Option<(DevAddress, Vec<String>)> {
+) -> Servers<(DevAddress, Vec<String>), MetricsAddress> {
     tracing::info!("upgraded from {} to {}", left.from, pool.daemon.version);
     let Handoff {
         version: _,
@@ -102,6 +107,7 @@ pub(in crate::supervisor) fn take_over(
         askers,
         queue,
         dev_server,
+        metrics_server,
         reload_wanted,
         guessing,
         note,
@@ -116,6 +122,7 @@ pub(in crate::supervisor) fn take_over(
         watchers,
         seq,
         hooks,
+        counters,
     } = left;
     let patterns = socket_files.iter().filter_map(|name| SocketPattern::parse(name).ok());
     pool.former_patterns = patterns.filter(|pattern| *pattern != pool.config.socket_file).collect();
@@ -169,6 +176,8 @@ pub(in crate::supervisor) fn take_over(
         let words = format!("from {from} to {}", pool.daemon.version);
         pool.ended(Outcome::Done, Some(&words));
     }
+    pool.counters = if defect!(HandoffForgetsCounters) { Default::default() } else { counters.into() };
+    counting::begin(pool);
     boot::look_again(pool);
     health::begin_all(pool);
     match restart {
@@ -181,5 +190,5 @@ pub(in crate::supervisor) fn take_over(
         }
         None => begin::next(pool, operations),
     }
-    dev_server
+    (dev_server, metrics_server)
 }

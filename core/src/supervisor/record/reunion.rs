@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::action::Action;
 use crate::event::Caller;
 use crate::id::{ConnId, WorkerId};
+use crate::metrics::Traffic;
 use crate::state::{RecordedStage, Survivor, WorkerRecord};
 use crate::supervisor::goal::Suspension;
 use crate::supervisor::operation::Operations;
@@ -148,7 +149,9 @@ fn adopt_caller(pool: &mut Pool, id: WorkerId, caller: Caller) {
         speaker: None,
         new: false,
         generation: 0,
+        traffic: Traffic::default(),
     };
+    pool.counters.started();
     adopt_worker(pool, Survivor { id, process }, Some(&record), owned, Fate::Stays);
 }
 

@@ -6,8 +6,11 @@ use std::time::Duration;
 use crate::action::Action;
 use crate::event::Failure;
 use crate::id::WorkerId;
-use crate::state::{Changes, Entry, RecordedStage, RolloutRecord, State, VERSION, WorkerRecord};
+use crate::state::{
+    Changes, CountersRecord, Entry, RecordedStage, RolloutRecord, State, VERSION, WorkerRecord,
+};
 use crate::supervisor::backoff::Backoff;
+use crate::supervisor::counters::Counters;
 use crate::supervisor::goal::Life;
 use crate::supervisor::operation::Operations;
 use crate::supervisor::pool::Pool;
@@ -25,6 +28,7 @@ pub(in crate::supervisor) struct StateFile {
     /// All but the workers; `None` while there is no file.
     header: Option<State>,
     workers: BTreeMap<WorkerId, WorkerRecord>,
+    counters: Counters,
     /// How many changes have been added to the file since it was replaced.
     added: usize,
     /// Somebody has removed it.
@@ -67,7 +71,8 @@ impl StateFile {
         self.added = 0;
         self.lost = false;
         let workers = self.workers.values().cloned().collect();
-        let whole = self.header.clone().map(|header| Box::new(State { workers, ..header }));
+        let counters = CountersRecord::from(&self.counters);
+        let whole = self.header.clone().map(|header| Box::new(State { workers, counters, ..header }));
         Some(self.order(whole.map(Entry::Whole)))
     }
 
@@ -87,6 +92,11 @@ impl StateFile {
         }
         let header = header(pool, operations);
         changes.daemon = (self.header.as_ref() != Some(&header)).then_some(header);
+        let urgent = changes != Changes::default() || pool.counters.is_urgent(&self.counters);
+        if urgent && self.counters != pool.counters && !defect!(StateForgetsCounters) {
+            self.counters.clone_from(&pool.counters);
+            changes.counters = Some(CountersRecord::from(&pool.counters));
+        }
         changes
     }
 
@@ -168,6 +178,7 @@ fn header(pool: &Pool, operations: &Operations) -> State {
         leadership: if defect!(StateForgetsLeader) { Default::default() } else { pool.leadership.record() },
         history: pool.ledger.record(),
         hook: pool.hooks.process(),
+        counters: CountersRecord::default(),
     }
 }
 
@@ -203,5 +214,6 @@ fn record(pool: &Pool, id: WorkerId, worker: &Worker) -> Option<WorkerRecord> {
         mute: !worker.speaks(),
         new: worker.is_joining(),
         generation: worker.start().generation,
+        traffic: worker.counts().told().clone(),
     })
 }

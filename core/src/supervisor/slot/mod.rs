@@ -6,7 +6,7 @@ pub(super) mod table;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::handoff::SlotRecord;
+use crate::handoff::{ServiceRecord, SlotRecord};
 use crate::id::WorkerId;
 use crate::time::Time;
 
@@ -39,6 +39,20 @@ pub(super) struct Slot {
     removal_failures: Backoff,
     /// What has failed since there is the slot.
     history: History,
+    /// Whether it is served.
+    continuity: Continuity,
+}
+
+/// Whether a slot is served, and since when it is not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Continuity {
+    /// It ought not to be, or has never been.
+    #[default]
+    None,
+    Served,
+    Missing {
+        since: Time,
+    },
 }
 
 /// How many workers of a slot have failed, or had to be replaced, and the last of them.
@@ -213,6 +227,30 @@ impl Slot {
         self.history.add(now, reason);
     }
 
+    /// Whether nothing new is said by that it is served, or not, or ought not to be (`None`).
+    pub fn is_known_to_be_served(&self, served: Option<bool>) -> bool {
+        match self.continuity {
+            Continuity::None => served != Some(true),
+            Continuity::Served => served == Some(true),
+            Continuity::Missing { .. } => served == Some(false),
+        }
+    }
+
+    /// Whether it is served now; `None`: it ought not to be. Returns for how long it was not, if that is over.
+    pub fn is_served(&mut self, now: Time, served: Option<bool>) -> Option<Duration> {
+        let before = self.continuity;
+        self.continuity = match (served, before) {
+            (None, _) | (Some(false), Continuity::None) => Continuity::None,
+            (Some(true), _) => Continuity::Served,
+            (Some(false), Continuity::Served) => Continuity::Missing { since: now },
+            (Some(false), Continuity::Missing { .. }) => before,
+        };
+        match (before, self.continuity) {
+            (Continuity::Missing { since }, Continuity::Served) => Some(now.since(since)),
+            (Continuity::None | Continuity::Served | Continuity::Missing { .. }, _) => None,
+        }
+    }
+
     pub fn history(&self) -> &History {
         &self.history
     }
@@ -298,7 +336,7 @@ impl From<&Slot> for SlotRecord {
     fn from(slot: &Slot) -> Self {
         // A hand-off happens between two orders: no link is being changed. The next program looks at links by itself.
         let Slot { owner, neighbour, link, target, lost: _, change: _, .. } = slot;
-        let Slot { worker_failures, swap_failures, removal_failures, history, .. } = slot;
+        let Slot { worker_failures, swap_failures, removal_failures, history, continuity, .. } = slot;
         Self {
             owner: *owner,
             neighbour: *neighbour,
@@ -309,6 +347,11 @@ impl From<&Slot> for SlotRecord {
             removal_backoff: removal_failures.into(),
             failures: history.count,
             last_failure: history.last.clone(),
+            service: match *continuity {
+                Continuity::None => ServiceRecord::None,
+                Continuity::Served => ServiceRecord::Served,
+                Continuity::Missing { since } => ServiceRecord::Missing { since },
+            },
         }
     }
 }
@@ -325,6 +368,7 @@ impl From<SlotRecord> for Slot {
             removal_backoff,
             failures,
             last_failure,
+            service,
         } = record;
         Self {
             owner,
@@ -337,6 +381,11 @@ impl From<SlotRecord> for Slot {
             swap_failures: link_backoff.into(),
             removal_failures: removal_backoff.into(),
             history: History { count: failures, last: last_failure },
+            continuity: match service {
+                ServiceRecord::None => Continuity::None,
+                ServiceRecord::Served => Continuity::Served,
+                ServiceRecord::Missing { since } => Continuity::Missing { since },
+            },
         }
     }
 }

@@ -9,6 +9,7 @@
 //! gives the orders.
 
 pub(super) mod check;
+pub(super) mod counts;
 pub(super) mod drain;
 pub(super) mod health;
 pub(super) mod limits;
@@ -29,6 +30,7 @@ use crate::wire::WorkerState;
 use super::backoff::Backoff;
 use super::timer::Timer;
 use check::Check;
+use counts::Counts;
 use drain::Drain;
 use health::{Answer, Health};
 use limits::Looks;
@@ -70,6 +72,8 @@ pub(super) struct Worker {
     health: Health,
     /// While it is active, if `health.path` is set.
     check: Option<Check>,
+    /// What it counts.
+    counts: Counts,
 }
 
 /// How a worker was started.
@@ -255,6 +259,7 @@ impl Worker {
             looks: Looks::default(),
             health: Health::default(),
             check: None,
+            counts: Counts::default(),
         }
     }
 
@@ -304,6 +309,7 @@ impl Worker {
             looks: Looks::default(),
             health,
             check,
+            counts: Counts::default(),
         }
     }
 
@@ -516,6 +522,14 @@ impl Worker {
 
     pub fn set_check(&mut self, check: Option<Check>) {
         self.check = check;
+    }
+
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    pub fn counts_mut(&mut self) -> &mut Counts {
+        &mut self.counts
     }
 
     /// Why it is being replaced, if that is for its health.

@@ -138,8 +138,9 @@ fn overrides(
         ("NODESOCKD_IPC_PATH", config.ipc_file.to_string_lossy().into_owned()),
         ("NODESOCKD_SHUTDOWN_TIMEOUT", config.options.shutdown_timeout.as_millis().to_string()),
     ];
+    let counts = config.metrics.is_some().then(|| ("NODESOCKD_COUNT".to_owned(), "true".to_owned()));
     let mut set = release.map(|release| release.env.clone()).unwrap_or_default();
-    set.extend(ours.map(|(name, value)| (name.to_owned(), value)));
+    set.extend(ours.map(|(name, value)| (name.to_owned(), value)).into_iter().chain(counts));
     if !listeners.is_empty() {
         let names: Vec<String> = match worker.role().place() {
             Some(Place::Slot(slot)) => vec![slot.to_string()],

@@ -34,6 +34,7 @@ impl From<&Worker> for WorkerRecord {
             health,
             // Checks begin anew.
             check: _,
+            counts,
         } = worker;
         let Start { ordered, suspended, ready_by, ready_path, online_timeout, stderr, generation } = start;
         let (seat, in_rollout) = match *role {
@@ -66,6 +67,7 @@ impl From<&Worker> for WorkerRecord {
             heartbeat: health.has_heartbeat(),
             asked: health.seq(),
             can_lead: *can_lead,
+            counts: counts.into(),
         }
     }
 }
@@ -96,6 +98,7 @@ impl From<WorkerRecord> for Worker {
             heartbeat,
             asked,
             can_lead,
+            counts,
         } = record;
         let place = |place| if in_rollout { Role::Joining(place) } else { Role::Holding(place) };
         Self {
@@ -134,6 +137,7 @@ impl From<WorkerRecord> for Worker {
             // Its time begins anew: the other program may have been in the way of its answers.
             health: Health::restored(heartbeat, asked),
             check: None,
+            counts: counts.into(),
         }
     }
 }

@@ -143,6 +143,7 @@ impl World {
             | ToWorker::AppRequest { .. }
             | ToWorker::Ping { .. }
             | ToWorker::Slot { .. }
+            | ToWorker::Count { .. }
             | ToWorker::NodeHandleAck => {}
         }
     }

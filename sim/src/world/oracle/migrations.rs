@@ -71,6 +71,7 @@ impl World {
             | Request::SetWorkers { .. }
             | Request::SetStandby { .. } => true,
             Request::Status
+            | Request::Metrics
             | Request::Config
             | Request::AttachDeploy { .. }
             | Request::WatchEvents

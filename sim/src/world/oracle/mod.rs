@@ -292,6 +292,9 @@ impl World {
             self.heard_of(claim.worker);
         }
         match event {
+            Event::Received { worker, message: FromWorker::Counted { traffic, .. } } => {
+                self.heard_counts(self.processes.named(*worker), traffic);
+            }
             Event::Received { worker, message: FromWorker::Online { .. } }
             | Event::Notified { worker }
             | Event::Probed { worker, result: Ok(200) } => {
@@ -366,6 +369,7 @@ impl World {
             | Event::Unwatched { .. }
             | Event::Restored { .. }
             | Event::DevServing { .. }
+            | Event::MetricsServing { .. }
             | Event::Persisted { .. }
             | Event::Recorded { .. }
             | Event::HookStarted { .. }
@@ -393,6 +397,7 @@ impl World {
             Request::Deploy(options) => options.batch == Some(0),
             Request::Start(_) | Request::SetWorkers { .. } | Request::SetStandby { .. } => true,
             Request::Status
+            | Request::Metrics
             | Request::Config
             | Request::WatchEvents
             | Request::AttachDeploy { .. }
@@ -417,6 +422,7 @@ impl World {
             }
             Request::SetStandby { count } => oracle.most_standby = oracle.most_standby.max(*count),
             Request::Status
+            | Request::Metrics
             | Request::Config
             | Request::Deploy(_)
             | Request::AttachDeploy { .. }
@@ -475,6 +481,7 @@ impl World {
             }
             Request::SetWorkers { .. }
             | Request::Status
+            | Request::Metrics
             | Request::Config
             | Request::Deploy(_)
             | Request::AttachDeploy { .. }

@@ -1,0 +1,123 @@
+//! What is counted: by whom it is known, and what outlives workers and daemons.
+
+use std::time::Duration;
+
+use nodesockd_core::event::ExitStatus;
+use nodesockd_core::metrics::{Level, Metrics, Traffic};
+use nodesockd_core::wire::{FromWorker, Request, StartOptions, ToWorker};
+use nodesockd_core::{Action, Event};
+
+use super::adoption::{adopt, left};
+use super::desk::{Desk, config, restart, up};
+use super::handoff::upgraded;
+
+const KEYS: &str = "workers = 2\nmetrics = 'metrics.sock'";
+
+/// The worker says that it has answered so many requests.
+fn counted(desk: &mut Desk, nth: usize, requests: u64) {
+    let traffic = Traffic { requests: vec![0, requests], ..Traffic::default() };
+    let message = FromWorker::Counted { traffic: Box::new(traffic), level: Level::default() };
+    let worker = desk.worker(nth);
+    desk.hear(Event::Received { worker, message });
+}
+
+fn numbers(desk: &Desk) -> Metrics {
+    desk.supervisor.metrics()
+}
+
+fn requests(desk: &Desk) -> u64 {
+    numbers(desk).traffic.total()
+}
+
+#[test]
+fn what_a_worker_says_is_written_down_when_somebody_asks() {
+    let mut desk = up(KEYS);
+    let writes = desk.files.len();
+    counted(&mut desk, 0, 10);
+    assert_eq!((requests(&desk), desk.files.len()), (10, writes), "nobody was told");
+    desk.ask("m", Request::Metrics);
+    let said: Vec<u64> =
+        desk.state_file().unwrap().workers.iter().map(|worker| worker.traffic.total()).collect();
+    assert_eq!(said.iter().sum::<u64>(), 10);
+    desk.ask("n", Request::Metrics);
+    assert_eq!(desk.files.len(), writes + 1, "nothing new was told");
+}
+
+#[test]
+fn what_was_told_does_not_fall_when_the_daemon_and_a_worker_die() {
+    let mut before = up(KEYS);
+    counted(&mut before, 0, 10);
+    counted(&mut before, 1, 5);
+    before.ask("m", Request::Metrics);
+    counted(&mut before, 1, 6);
+    let (dead, mut left) = (before.worker(0), left(&before));
+    left.survivors.retain(|survivor| survivor.id != dead);
+    let desk = adopt(&before, &before.config, left);
+    let numbers = numbers(&desk);
+    assert_eq!((numbers.traffic.total(), numbers.deaths["unseen"]), (15, 1));
+    assert_eq!(numbers.started - 1, numbers.workers.len() as u64);
+}
+
+#[test]
+fn the_last_words_of_a_worker_count_also_after_its_exit() {
+    let mut desk = up(KEYS);
+    desk.leaves = |action| matches!(action, Action::Reap { .. });
+    counted(&mut desk, 0, 3);
+    let worker = desk.worker(0);
+    desk.hear(Event::Exited { worker, status: ExitStatus::Code(1) });
+    counted(&mut desk, 0, 5);
+    counted(&mut desk, 0, 4);
+    assert_eq!((requests(&desk), numbers(&desk).deaths["exited"]), (5, 1));
+    desk.hear(Event::Reaped { worker });
+    assert_eq!(requests(&desk), 5);
+}
+
+#[test]
+fn the_next_program_goes_on_counting() {
+    let mut desk = up(KEYS);
+    counted(&mut desk, 0, 7);
+    let worker = desk.worker(1);
+    desk.hear(Event::Exited { worker, status: ExitStatus::Signal(9) });
+    let before = numbers(&desk);
+    let config = desk.config.clone();
+    let after = numbers(&upgraded(desk, config));
+    assert_eq!(after.traffic, before.traffic);
+    assert_eq!((after.started, &after.deaths), (before.started, &before.deaths));
+}
+
+#[test]
+fn a_slot_is_not_served_from_the_death_of_its_worker_until_the_next_one_serves() {
+    let mut desk = up("");
+    assert_eq!(numbers(&desk).takeovers.count(), 0, "the start is none");
+    desk.exit(desk.worker(0));
+    assert_eq!((numbers(&desk).unserved, numbers(&desk).takeovers.count()), (1, 0));
+    desk.pass(Duration::from_millis(40));
+    desk.all_online();
+    let numbers = numbers(&desk);
+    assert_eq!((numbers.unserved, numbers.takeovers.count(), numbers.takeovers.sum), (0, 1, 40_000));
+}
+
+#[test]
+fn workers_that_know_how_are_told_to_count_when_the_configuration_says_so() {
+    let mut desk = up("");
+    let message = FromWorker::Online { suspended: false, heartbeat: false, leads: None, counts: Some(false) };
+    desk.hear(Event::Received { worker: desk.worker(0), message });
+    let told = |desk: &Desk| {
+        let count =
+            |action: &Action| matches!(action, Action::Tell { message: ToWorker::Count { on: true }, .. });
+        desk.orders.iter().filter(|action| count(action)).count()
+    };
+    assert_eq!(told(&desk), 0);
+    desk.config = config("metrics = 'metrics.sock'");
+    desk.ask("r", Request::Reload);
+    assert_eq!(told(&desk), 1);
+}
+
+#[test]
+fn operations_are_counted_by_their_outcome() {
+    let mut desk = up("");
+    desk.ask("r", restart(StartOptions::default()));
+    desk.all_online();
+    let numbers = numbers(&desk);
+    assert_eq!((numbers.operations["restart"]["done"], numbers.operations["deploy"]["failed"]), (1, 0));
+}
