@@ -35,6 +35,7 @@ pub mod machine;
 pub mod nginx;
 pub mod process;
 pub mod program;
+pub mod prometheus;
 pub mod releases;
 pub mod servers;
 pub mod visitors;
