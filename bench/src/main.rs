@@ -14,6 +14,7 @@ mod hangs;
 mod held;
 mod idle;
 mod log;
+mod metrics;
 mod overlap;
 mod recovery;
 mod scale;
@@ -45,6 +46,8 @@ enum Bench {
     Overlap(overlap::Options),
     /// Wake-ups of a daemon and its workers when nobody asks for anything
     Idle(idle::Options),
+    /// What metrics cost: throughput, CPU time and the daemon's memory with and without them
+    Metrics(metrics::Options),
     /// Memory that restarts in batches and all at once need, and requests lost
     Batch(batch::Options),
     /// Lines lost by a log, and what it costs workers when nobody takes them
@@ -65,6 +68,7 @@ fn main() {
         Bench::Recovery(options) => recovery::run(&options),
         Bench::Overlap(options) => overlap::run(&options),
         Bench::Idle(options) => idle::run(&options),
+        Bench::Metrics(options) => metrics::run(&options),
         Bench::Batch(options) => batch::run(&options),
         Bench::Log(options) => log::run(&options),
         Bench::Scale(options) => scale::run(&options),
