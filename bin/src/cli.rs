@@ -192,8 +192,9 @@ pub enum ClientCommand {
     /// Watch the workers in a live picture
     ///
     /// Once a second: the state of each worker, its share of a CPU, its memory with all that it has started, and how many connections
-    /// wait to be accepted; the sums above, what happened below. Goes on over restarts and upgrades of the daemon. Where
-    /// the output is no terminal, what happens is printed, a line each. `status --watch` is the same.
+    /// wait to be accepted; where `metrics` is set, also requests and how late event loops are; the sums above, what happened
+    /// below. Goes on over restarts and upgrades of the daemon. Where the output is no terminal, what happens is printed, a line
+    /// each. `status --watch` is the same.
     #[command(after_help = "Example:\n  nodesockd top")]
     Top(Target),
     /// Print numbers about the app, for Prometheus and for people

@@ -229,9 +229,21 @@ pub struct WorkerMetrics {
     /// Requests that it has answered, if it counts them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests: Option<u64>,
+    /// How late its event loop was, if it counts that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag: Option<Lag>,
     /// What it has at this moment, if it says that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<Level>,
+}
+
+/// How late an event loop was, since it began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lag {
+    /// How often that was looked at.
+    pub count: u64,
+    /// All of it together, in µs.
+    pub sum: u64,
 }
 
 #[cfg(test)]

@@ -22,6 +22,8 @@ pub(super) enum Order {
     Memory,
     Queue,
     Age,
+    Rate,
+    Lag,
 }
 
 /// A key that means something.
@@ -60,6 +62,17 @@ pub(super) struct Board {
     pub changes: VecDeque<(u64, String)>,
     /// The workers' share of a CPU together, in percent; the latest last.
     pub past: VecDeque<u64>,
+    /// What they did together, where they count.
+    pub served: Served,
+}
+
+/// What workers that count did together; the latest last.
+#[derive(Debug, Default)]
+pub(super) struct Served {
+    /// Requests a second.
+    pub rates: VecDeque<u64>,
+    /// How late the latest event loop was, in µs.
+    pub lags: VecDeque<u64>,
 }
 
 /// The sums of all workers.
@@ -68,6 +81,19 @@ pub(super) struct Sums {
     pub cpu: f64,
     pub memory: u64,
     pub queue: u64,
+    /// Nothing, where nobody counts.
+    pub served: Option<Now>,
+}
+
+/// What workers that count do at the moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Now {
+    /// Requests a second, of all together.
+    pub rate: f64,
+    /// Requests that are not answered yet.
+    pub in_flight: u64,
+    /// How late the latest event loop was, in ms.
+    pub lag: f64,
 }
 
 impl Board {
@@ -81,6 +107,7 @@ impl Board {
             first: 0,
             changes: VecDeque::new(),
             past: VecDeque::new(),
+            served: Served::default(),
         }
     }
 
@@ -94,14 +121,11 @@ impl Board {
         }
         self.trouble = None;
         self.look = Some(look);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a sum of shares, not negative"
-        )]
-        self.past.push_back(self.sums().cpu.round() as u64);
-        if self.past.len() > PAST {
-            self.past.pop_front();
+        let sums = self.sums();
+        remember(&mut self.past, sums.cpu);
+        if let Some(now) = sums.served {
+            remember(&mut self.served.rates, now.rate);
+            remember(&mut self.served.lags, now.lag * 1000.0);
         }
     }
 
@@ -137,6 +161,8 @@ impl Board {
             Key::Letter('m') => self.order = Order::Memory,
             Key::Letter('w') => self.order = Order::Queue,
             Key::Letter('a') => self.order = Order::Age,
+            Key::Letter('r') => self.order = Order::Rate,
+            Key::Letter('l') => self.order = Order::Lag,
             Key::Letter('q') | Key::Escape | Key::Quit => return true,
             Key::Letter(_) => {}
         }
@@ -162,6 +188,8 @@ impl Board {
             Order::Memory => rows.sort_by_key(|row| std::cmp::Reverse(row.figures.memory)),
             Order::Queue => rows.sort_by_key(|row| std::cmp::Reverse(row.figures.queue)),
             Order::Age => rows.sort_by_key(|row| row.worker.state_ts),
+            Order::Rate => rows.sort_by(|left, right| largest_first(left.figures.rate, right.figures.rate)),
+            Order::Lag => rows.sort_by(|left, right| largest_first(left.figures.lag, right.figures.lag)),
         }
         rows
     }
@@ -169,16 +197,33 @@ impl Board {
     /// What all workers use together.
     pub fn sums(&self) -> Sums {
         let figures = self.look.iter().flat_map(|look| &look.figures);
-        figures.fold(Sums { cpu: 0.0, memory: 0, queue: 0 }, |sums, its| Sums {
+        figures.fold(Sums { cpu: 0.0, memory: 0, queue: 0, served: None }, |sums, its| Sums {
             cpu: sums.cpu + its.cpu.unwrap_or(0.0),
             memory: sums.memory + its.memory.unwrap_or(0),
             queue: sums.queue + its.queue.map_or(0, u64::from),
+            served: its.in_flight.map_or(sums.served, |in_flight| {
+                let now = sums.served.unwrap_or_default();
+                Some(Now {
+                    rate: now.rate + its.rate.unwrap_or(0.0),
+                    in_flight: now.in_flight + in_flight,
+                    lag: now.lag.max(its.lag.unwrap_or(0.0)),
+                })
+            }),
         })
     }
 
     /// The daemon's own account, if it was seen.
     pub fn status(&self) -> Option<&StatusView> {
         self.look.as_ref().map(|look| &look.status)
+    }
+}
+
+/// Adds to the line of the past.
+fn remember(past: &mut VecDeque<u64>, value: f64) {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "no value is negative")]
+    past.push_back(value.round() as u64);
+    if past.len() > PAST {
+        past.pop_front();
     }
 }
 
@@ -217,6 +262,7 @@ pub(super) mod tests {
             cpu: Some(cpu),
             memory: Some(memory << 20),
             queue,
+            ..Figures::default()
         };
         Look {
             status: serde_json::from_value(status).unwrap(),
@@ -228,6 +274,17 @@ pub(super) mod tests {
             ],
             now,
         }
+    }
+
+    /// The same, of workers that count.
+    pub(in crate::top) fn counting(now: u64) -> Look {
+        let mut look = look(now);
+        let counted = |rate: f64, in_flight: u64, lag: f64| (Some(rate), Some(in_flight), Some(lag));
+        let all = [counted(310.4, 4, 0.3), counted(298.0, 31, 12.25), counted(0.0, 0, 0.1)];
+        for (figures, counted) in look.figures.iter_mut().zip(all) {
+            (figures.rate, figures.in_flight, figures.lag) = counted;
+        }
+        look
     }
 
     fn places(board: &Board) -> Vec<String> {
@@ -245,6 +302,20 @@ pub(super) mod tests {
         }
         assert_eq!(board.sums().queue, 12);
         assert!(board.press(Key::Letter('q')));
+    }
+
+    #[test]
+    fn workers_that_count_are_sorted_by_what_they_count() {
+        let mut board = Board::new();
+        board.sees(look(10_000));
+        assert_eq!(board.sums().served, None);
+        board.sees(counting(11_000));
+        for (key, first) in [('r', "0"), ('l', "1")] {
+            board.press(Key::Letter(key));
+            assert_eq!(places(&board)[0], first, "{key}");
+        }
+        assert_eq!(board.sums().served, Some(Now { rate: 608.4, in_flight: 35, lag: 12.25 }));
+        assert_eq!((board.served.rates.back(), board.served.lags.back()), (Some(&608), Some(&12_250)));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The picture, by ratatui.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use nodesockd_core::text::escape;
@@ -9,7 +10,7 @@ use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Cell, Paragraph, Row as Cells, Sparkline, Table};
 
-use super::board::{Board, Order, Row, Sums};
+use super::board::{Board, Now, Order, Row, Sums};
 use crate::render::{SENTENCE, ago, because, sentence, span, suspension, word};
 use crate::view::{StatusView, short};
 
@@ -17,10 +18,12 @@ use crate::view::{StatusView, short};
 const CHANGES: u16 = 6;
 /// Rows that the table has at least before the changes get any.
 const TABLE: u16 = 6;
-/// Columns of the line of the past.
+/// Columns of a line of the past.
 const PAST: u16 = 40;
+/// The same, where there are two of them in a row.
+const SHORT_PAST: u16 = 20;
 
-const KEYS: &str = "q quit  s slot  c CPU  m memory  w waiting  a age  / filter  ↑↓ scroll";
+const KEYS: &str = "q quit  sort by s slot c CPU m memory w waiting a age r rate l lag  / filter  ↑↓";
 
 /// Draws all of it. `colour`: the person wants colours.
 pub(super) fn draw(frame: &mut Frame<'_>, board: &Board, colour: bool) {
@@ -32,17 +35,18 @@ pub(super) fn draw(frame: &mut Frame<'_>, board: &Board, colour: bool) {
     let paint = Paint(colour);
     let troubles = troubles(board, status, paint);
     let height = frame.area().height;
-    let fixed = 3 + u16::try_from(troubles.len()).unwrap_or(u16::MAX);
+    let head = if board.sums().served.is_some() { 3 } else { 2 };
+    let fixed = head + 1 + u16::try_from(troubles.len()).unwrap_or(u16::MAX - head - 1);
     let changes = height.saturating_sub(fixed + TABLE).min(CHANGES);
-    let [head, middle, table, below, keys] = Layout::vertical([
-        Constraint::Length(2),
-        Constraint::Length(fixed - 3),
+    let [top, middle, table, below, keys] = Layout::vertical([
+        Constraint::Length(head),
+        Constraint::Length(fixed - head - 1),
         Constraint::Fill(1),
         Constraint::Length(changes),
         Constraint::Length(1),
     ])
     .areas(frame.area());
-    header(frame, head, board, status, paint);
+    header(frame, top, board, status, paint);
     frame.render_widget(Paragraph::new(troubles), middle);
     workers(frame, table, board, paint);
     let now = board.look.as_ref().map_or(0, |look| look.now);
@@ -71,24 +75,47 @@ fn header(frame: &mut Frame<'_>, area: Rect, board: &Board, status: &StatusView,
     };
     let first = Line::from(vec![paint.bold(name), Span::raw(daemon), paint.dim(release)]);
 
-    let Sums { cpu, memory, queue } = board.sums();
+    let Sums { cpu, memory, queue, served } = board.sums();
     let serving = status.workers.iter().filter(|worker| worker.idx.is_some()).count();
     let sums = format!(
         "{serving} serving of {} workers   CPU {cpu:.0} %   memory {}   waiting {queue}  ",
         status.workers.len(),
         size(memory)
     );
-    let [first_line, second_line] = Layout::vertical([Constraint::Length(1); 2]).areas(area);
+    let [first_line, second_line, third_line] = Layout::vertical([Constraint::Length(1); 3]).areas(area);
     frame.render_widget(Paragraph::new(first), first_line);
-    let width = u16::try_from(sums.chars().count()).unwrap_or(u16::MAX);
-    let [text, past] =
-        Layout::horizontal([Constraint::Length(width), Constraint::Max(PAST)]).areas(second_line);
+    let [text, line] =
+        Layout::horizontal([Constraint::Length(width(&sums)), Constraint::Max(PAST)]).areas(second_line);
     frame.render_widget(Paragraph::new(sums), text);
-    let shown = usize::from(past.width).min(board.past.len());
-    let bars: Vec<u64> = board.past.iter().skip(board.past.len() - shown).copied().collect();
     // A full bar is one CPU, or the most that there was.
-    let most = bars.iter().copied().max().unwrap_or(0).max(100);
-    frame.render_widget(Sparkline::default().data(bars).max(most).style(paint.style(Color::Cyan)), past);
+    past(frame, line, &board.past, 100, paint);
+    let Some(Now { rate, in_flight, lag }) = served else { return };
+    let rate = format!("{rate:.0} requests/s   {in_flight} open  ");
+    let lag = format!("  lag {} ms  ", millis(lag));
+    let [text, rates, late, lags] = Layout::horizontal([
+        Constraint::Length(width(&rate)),
+        Constraint::Max(SHORT_PAST),
+        Constraint::Length(width(&lag)),
+        Constraint::Max(SHORT_PAST),
+    ])
+    .areas(third_line);
+    frame.render_widget(Paragraph::new(rate), text);
+    past(frame, rates, &board.served.rates, 1, paint);
+    frame.render_widget(Paragraph::new(lag), late);
+    // A full bar is 10 ms, or the latest that there was.
+    past(frame, lags, &board.served.lags, 10_000, paint);
+}
+
+fn width(text: &str) -> u16 {
+    u16::try_from(text.chars().count()).unwrap_or(u16::MAX)
+}
+
+/// A line of the past. A full bar is the most that there was, and at least `most`.
+fn past(frame: &mut Frame<'_>, area: Rect, past: &VecDeque<u64>, most: u64, paint: Paint) {
+    let shown = usize::from(area.width).min(past.len());
+    let bars: Vec<u64> = past.iter().skip(past.len() - shown).copied().collect();
+    let most = bars.iter().copied().max().unwrap_or(0).max(most);
+    frame.render_widget(Sparkline::default().data(bars).max(most).style(paint.style(Color::Cyan)), area);
 }
 
 /// What somebody may have to do something about.
@@ -118,57 +145,82 @@ fn troubles(board: &Board, status: &StatusView, paint: Paint) -> Vec<Line<'stati
     lines
 }
 
+/// A column of the table: its title, the order that it shows, its width, and what a row has in it.
+struct Column(&'static str, Option<Order>, u16, fn(&Row, u64) -> String);
+
+const SLOT: Column = Column("SLOT", Some(Order::Slot), 9, |row, _| row.worker.place());
+const WORKER: Column = Column("WORKER", None, 7, |row, _| escape(short(&row.worker.id), 5));
+const PID: Column = Column("PID", None, 8, |row, _| shown(row.worker.pid));
+const GENERATION: Column = Column("GEN", None, 5, |row, _| shown(row.worker.generation));
+const STATE: Column = Column("STATE", None, 12, |row, _| escape(&row.worker.state, 11));
+const SINCE: Column = Column("SINCE", Some(Order::Age), 10, |row, now| ago(row.worker.state_ts, now));
+const CPU: Column =
+    Column("CPU %", Some(Order::Cpu), 7, |row, _| shown(row.figures.cpu.map(|cpu| format!("{cpu:.0}"))));
+const MEMORY: Column = Column("MEMORY", Some(Order::Memory), 9, |row, _| shown(row.figures.memory.map(size)));
+const WAITING: Column = Column("WAITING", Some(Order::Queue), 8, |row, _| shown(row.figures.queue));
+const RATE: Column =
+    Column("REQ/S", Some(Order::Rate), 7, |row, _| shown(row.figures.rate.map(|rate| format!("{rate:.0}"))));
+const OPEN: Column = Column("OPEN", None, 6, |row, _| shown(row.figures.in_flight));
+const LAG: Column = Column("LAG MS", Some(Order::Lag), 7, |row, _| shown(row.figures.lag.map(millis)));
+
+const OF_ALL: [Column; 9] = [SLOT, WORKER, PID, GENERATION, STATE, SINCE, CPU, MEMORY, WAITING];
+/// Where workers count, and there is room.
+const COUNTED: [Column; 12] =
+    [SLOT, WORKER, PID, GENERATION, STATE, SINCE, CPU, MEMORY, WAITING, RATE, OPEN, LAG];
+/// Where workers count, and there are but 80 columns.
+const NARROW: [Column; 10] = [SLOT, WORKER, PID, STATE, CPU, MEMORY, WAITING, RATE, OPEN, LAG];
+
+impl Column {
+    /// Numbers that are compared stand on the right.
+    fn alignment(&self) -> Alignment {
+        match self.1 {
+            None if self.0 != OPEN.0 => Alignment::Left,
+            Some(Order::Slot | Order::Age) => Alignment::Left,
+            None | Some(Order::Cpu | Order::Memory | Order::Queue | Order::Rate | Order::Lag) => {
+                Alignment::Right
+            }
+        }
+    }
+}
+
 fn workers(frame: &mut Frame<'_>, area: Rect, board: &Board, paint: Paint) {
+    let columns: &[Column] = match board.sums().served {
+        None => &OF_ALL,
+        Some(_) if area.width < COUNTED.iter().map(|column| column.2).sum() => &NARROW,
+        Some(_) => &COUNTED,
+    };
     let now = board.look.as_ref().map_or(0, |look| look.now);
-    let titles = [
-        ("SLOT", Some(Order::Slot)),
-        ("WORKER", None),
-        ("PID", None),
-        ("GEN", None),
-        ("STATE", None),
-        ("SINCE", Some(Order::Age)),
-        ("CPU %", Some(Order::Cpu)),
-        ("MEMORY", Some(Order::Memory)),
-        ("WAITING", Some(Order::Queue)),
-    ];
-    let head = titles.iter().enumerate().map(|(column, (title, order))| {
+    let head = columns.iter().map(|column @ Column(title, order, ..)| {
         let sorted = *order == Some(board.order);
         let text =
             Line::from(if sorted { paint.bold((*title).to_owned()) } else { paint.dim((*title).to_owned()) });
-        Cell::from(text.alignment(alignment(column)))
+        Cell::from(text.alignment(column.alignment()))
     });
     let rows = board.rows();
     let room = usize::from(area.height.saturating_sub(1));
     let first = board.first.min(rows.len().saturating_sub(room));
-    let shown = rows.iter().skip(first).map(|row| cells(row, now, paint));
-    let widths = [9, 7, 8, 5, 12, 10, 7, 9, 8].map(Constraint::Length);
+    let shown = rows.iter().skip(first).map(|row| cells(columns, row, now, paint));
+    let widths = columns.iter().map(|column| Constraint::Length(column.2));
     let table = Table::new(shown, widths).header(Cells::new(head)).column_spacing(0);
     frame.render_widget(table, area);
 }
 
-fn cells(row: &Row, now: u64, paint: Paint) -> Cells<'static> {
-    let worker = &row.worker;
-    let dash = || "-".to_owned();
-    let texts = [
-        worker.place(),
-        escape(short(&worker.id), 5),
-        worker.pid.map_or_else(dash, |pid| pid.to_string()),
-        worker.generation.map_or_else(dash, |number| number.to_string()),
-        escape(&worker.state, 11),
-        ago(worker.state_ts, now),
-        row.figures.cpu.map_or_else(dash, |cpu| format!("{cpu:.0}")),
-        row.figures.memory.map_or_else(dash, size),
-        row.figures.queue.map_or_else(dash, |queue| queue.to_string()),
-    ];
-    Cells::new(texts.into_iter().enumerate().map(|(column, text)| {
-        let text = if column == 4 { paint.colour(state(&worker.state), text) } else { Span::raw(text) };
-        Cell::from(Line::from(text).alignment(alignment(column)))
+fn cells(columns: &[Column], row: &Row, now: u64, paint: Paint) -> Cells<'static> {
+    Cells::new(columns.iter().map(|column| {
+        let text = (column.3)(row, now);
+        let is_state = column.0 == STATE.0;
+        let text = if is_state { paint.colour(state(&row.worker.state), text) } else { Span::raw(text) };
+        Cell::from(Line::from(text).alignment(column.alignment()))
     }))
 }
 
-/// Numbers that are compared stand on the right.
-fn alignment(column: usize) -> Alignment {
-    if column >= 6 { Alignment::Right } else { Alignment::Left }
+fn shown(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+/// So many milliseconds, with few digits.
+fn millis(millis: f64) -> String {
+    if millis < 9.95 { format!("{millis:.1}") } else { format!("{millis:.0}") }
 }
 
 fn state(state: &str) -> Color {
@@ -219,7 +271,7 @@ mod tests {
 
     use super::*;
     use crate::top::board::Key;
-    use crate::top::board::tests::look;
+    use crate::top::board::tests::{counting, look};
 
     fn picture(board: &Board, (width, height): (u16, u16)) -> String {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
@@ -242,6 +294,16 @@ mod tests {
         board.sees(later);
         board.press(Key::Letter('c'));
         insta::assert_snapshot!(picture(&board, (80, 24)));
+    }
+
+    #[test]
+    fn the_picture_of_workers_that_count() {
+        let mut board = Board::new();
+        board.sees(counting(10_000));
+        board.sees(counting(11_000));
+        board.press(Key::Letter('r'));
+        insta::assert_snapshot!("counting_narrow", picture(&board, (80, 14)));
+        insta::assert_snapshot!("counting_wide", picture(&board, (120, 14)));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::history::{Outcome, What};
 use crate::id::{SlotIndex, WorkerId};
-use crate::metrics::{Metrics, Tally, WorkerMetrics};
+use crate::metrics::{Lag, Metrics, Tally, Traffic, WorkerMetrics};
 
 use super::counters::Death;
 use super::pool::{Pool, counting};
@@ -65,13 +65,15 @@ fn with_all_operations(mut operations: BTreeMap<String, Tally>) -> BTreeMap<Stri
 
 fn row((id, worker): (WorkerId, &Worker)) -> Option<WorkerMetrics> {
     let counts = worker.counts();
+    let traffic = counts.level().and(counts.traffic());
     Some(WorkerMetrics {
         id,
         pid: worker.process()?.pid,
         slot: worker.slot(),
         state: worker.wire_state(),
         generation: worker.start().generation,
-        requests: counts.level().and(counts.traffic()).map(|traffic| traffic.total()),
+        requests: traffic.map(Traffic::total),
+        lag: traffic.map(|Traffic { lag, .. }| Lag { count: lag.count(), sum: lag.sum }),
         level: counts.level(),
     })
 }

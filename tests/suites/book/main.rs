@@ -35,6 +35,7 @@ const UNTRIED: [Story; 6] = [
     Story {
         chapter: "docs/12-watching.md",
         left_out: &[
+            ("nodesockd top", "is tried by `commands`"),
             ("nodesockd events", "is tried by `lifecycle`, as it ends with the daemon"),
             ("nodesockd history", "is tried by `lifecycle`"),
         ],
