@@ -12,6 +12,9 @@ pub const COMMANDS: Story = Story {
     left_out: &[
         ("nodesockd deploy --release", "no symlink leads to this app; `setup` runs it"),
         ("nodesockd proxy", "takes a Caddy that runs; `fronts` has one"),
+        ("nodesockd events", "goes on until the daemon quits; the tests of its life run it"),
+        ("nodesockd logs\n", "this app has no log, and no unit; the tests of healing have one"),
+        ("nodesockd logs -f", "the same, and goes on"),
         ("nodesockd top", "goes on until somebody quits; the tests of commands run it"),
     ],
 };

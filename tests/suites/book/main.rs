@@ -31,7 +31,11 @@ const STORIES: [&Story; 11] = [
 ];
 
 /// Whose commands are all for elsewhere.
-const UNTRIED: [Story; 6] = [
+const UNTRIED: [Story; 7] = [
+    Story {
+        chapter: "examples/monitoring/README.md",
+        left_out: &[("curl -s http://127.0.0.1:9464", "is tried by `metrics`, with Prometheus")],
+    },
     Story {
         chapter: "docs/12-watching.md",
         left_out: &[
@@ -76,6 +80,8 @@ const UNTRIED: [Story; 6] = [
             ("cargo run --release -p nodesockd-bench -- overlap", "the same"),
             ("cargo run --release -p nodesockd-bench -- batch", "the same"),
             ("cargo run --release -p nodesockd-bench -- fronts", "the same"),
+            ("cargo run --release -p nodesockd-bench -- log", "the same"),
+            ("cargo run --release -p nodesockd-bench -- metrics", "the same"),
             ("NODESOCKD_CHANGEOVERS=20", "takes minutes; the tests change over once"),
         ],
     },
