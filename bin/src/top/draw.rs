@@ -82,7 +82,8 @@ fn header(frame: &mut Frame<'_>, area: Rect, board: &Board, status: &StatusView,
         status.workers.len(),
         size(memory)
     );
-    let [first_line, second_line, third_line] = Layout::vertical([Constraint::Length(1); 3]).areas(area);
+    let [first_line, second_line, third_line] =
+        Layout::vertical([Constraint::Length(1), Constraint::Length(1), Constraint::Fill(1)]).areas(area);
     frame.render_widget(Paragraph::new(first), first_line);
     let [text, line] =
         Layout::horizontal([Constraint::Length(width(&sums)), Constraint::Max(PAST)]).areas(second_line);
