@@ -1,11 +1,11 @@
 //! Files that only the daemon writes: how they are opened, and put in place as a whole.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use rustix::fs::OFlags;
+use rustix::fs::{MemfdFlags, OFlags, memfd_create};
 
 /// Flags with which no symlink is followed, and no fifo waited for (`open(2)`).
 pub(crate) fn no_follow() -> i32 {
@@ -28,6 +28,14 @@ pub(crate) fn put(path: &Path, new: &Path, text: &str, options: &mut OpenOptions
     written.inspect_err(|_| {
         let _ = std::fs::remove_file(new);
     })
+}
+
+/// A file in memory that holds `bytes`, to be read from its beginning (`memfd_create(2)`).
+pub(crate) fn in_memory(name: &str, bytes: &[u8], flags: MemfdFlags) -> io::Result<File> {
+    let mut file = File::from(memfd_create(name, MemfdFlags::CLOEXEC | flags)?);
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file)
 }
 
 /// That a file is not there is no failure.

@@ -1,14 +1,15 @@
 //! The hand-off from one program of this process to the next: a sealed file without a name, kept open across `execve(2)`.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 
 use nodesockd_core::supervisor::Handoff;
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals};
 use rustix::io::{FdFlags, fcntl_setfd};
 use serde::{Deserialize, Serialize};
 
+use crate::files::own;
 use crate::handoff::fds::HandoffFds;
 
 /// The variable that names the file: `PID:DESCRIPTOR`. The pid, because children inherit variables, too.
@@ -60,10 +61,8 @@ impl HandoffFile {
     /// Writes the hand-off to a file that nobody can change any more. The file offset is at the beginning.
     pub(crate) fn seal(&self) -> io::Result<File> {
         let body = serde_json::to_string(self)?;
-        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        let mut file = File::from(memfd_create(NAME, flags)?);
-        write!(file, "{}\n{body}", header(&body))?;
-        file.rewind()?;
+        let text = format!("{}\n{body}", header(&body));
+        let file = own::in_memory(NAME, text.as_bytes(), MemfdFlags::ALLOW_SEALING)?;
         fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
         Ok(file)
     }

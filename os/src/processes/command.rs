@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
@@ -19,13 +19,14 @@ use nodesockd_core::action::{CommandOrder, CommandSignal, HookOrder};
 use nodesockd_core::event::{ExitStatus, Failure};
 use nodesockd_core::id::Process;
 use rustix::fs::inotify::{CreateFlags, Reader, WatchFlags, add_watch, init};
-use rustix::fs::{FallocateFlags, MemfdFlags, OFlags, fallocate, memfd_create};
+use rustix::fs::{FallocateFlags, MemfdFlags, OFlags, fallocate};
 use rustix::process::{Pid, Signal, getpid, kill_process_group};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
 use crate::clock;
 use crate::error::failure;
+use crate::files::own;
 use crate::peers::session::Fact;
 use crate::processes::children::{self, Stat};
 use crate::processes::descriptors;
@@ -113,8 +114,9 @@ impl Running {
             env_files: &[],
             overrides: &[],
         })?;
-        let line = order.occurrence.told(order.seq, clock::wall_ms);
-        let input = input(line.get()).map_err(|error| Failure(format!("cannot make its input: {error}")))?;
+        let line = format!("{}\n", order.occurrence.told(order.seq, clock::wall_ms).get());
+        let input = own::in_memory("event", line.as_bytes(), MemfdFlags::empty())
+            .map_err(|error| Failure(format!("cannot make its input: {error}")))?;
         Self::spawn(Purpose::Hook, &order.argv, environment, &order.cwd, input.into(), file)
     }
 
@@ -236,21 +238,9 @@ pub(crate) fn find(file: &Path) -> Option<Process> {
     Some(Process { pid: leader.as_raw_nonzero().get().cast_unsigned(), started: children::started(leader)? })
 }
 
-/// A file in memory that holds a line, to be read from its beginning.
-fn input(line: &str) -> io::Result<File> {
-    let mut file = File::from(memfd_create("event", MemfdFlags::CLOEXEC)?);
-    file.write_all(line.as_bytes())?;
-    file.write_all(b"\n")?;
-    file.rewind()?;
-    Ok(file)
-}
-
 /// An empty file in the place of what there is by that name, for its user only.
 fn create(path: &Path) -> io::Result<File> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
+    std::fs::remove_file(path).or_else(own::absent)?;
     OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)
 }
 

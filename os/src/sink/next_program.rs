@@ -3,14 +3,14 @@
 use std::convert::Infallible;
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nodesockd_core::config::Log;
 use nodesockd_core::id::{SlotIndex, WorkerId};
-use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::fs::MemfdFlags;
 use rustix::io::{FdFlags, fcntl_setfd};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,7 @@ use super::last_lines::LastLines;
 use super::process::NAME;
 use super::wire::Pipe;
 use crate::files::identity::Identity;
+use crate::files::own;
 use crate::handoff::fds::{FdCollector, FdNumber};
 
 /// The variable that names the descriptor of what the next program gets.
@@ -64,9 +65,7 @@ impl Legacy {
         path: &Path,
         fds: &FdCollector<'_>,
     ) -> io::Result<Infallible> {
-        let mut file = File::from(memfd_create(NAME, MemfdFlags::CLOEXEC)?);
-        file.write_all(&serde_json::to_vec(self)?)?;
-        file.rewind()?;
+        let file = own::in_memory(NAME, &serde_json::to_vec(self)?, MemfdFlags::empty())?;
         let kept = || fds.descriptors().iter().copied().chain([file.as_fd()]);
         let arguments = [CString::new(NAME)?, CString::new(path.as_os_str().as_bytes())?];
         let environment = [CString::new(format!("{VARIABLE}={}", file.as_raw_fd()))?];

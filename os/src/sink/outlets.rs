@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use nodesockd_core::action::Destination;
 use nodesockd_core::config;
@@ -12,6 +12,7 @@ use nodesockd_core::log_line::{Label, Labelled};
 
 use super::wire::Pipe;
 use super::writer::{Room, Writer};
+use crate::clock;
 use crate::log::Log;
 
 /// Where lines go.
@@ -44,8 +45,7 @@ impl Outlets {
     }
 
     fn log(&self, pipe: &Pipe, text: &[u8], continued: bool, log: &config::Log, writer: &Writer) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let time = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        let time = clock::wall_ms(clock::now());
         let slot = self.slots.get(&pipe.worker).copied();
         let mut labelled =
             Labelled::new(log.format, &Label { time, slot, worker: pipe.worker, stream: pipe.stream });

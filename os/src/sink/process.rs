@@ -33,6 +33,7 @@ use super::outlets::Outlets;
 use super::wire::{FromSink, Packet, Received, ToSink, receive};
 use super::writer::Room;
 use crate::files::identity::{self, Identity};
+use crate::files::own;
 use crate::handoff::fds::FdCollector;
 
 /// What the program is called when it is to be a sink. Its one argument is the path of its socket.
@@ -483,10 +484,7 @@ fn bind_private(path: &Path) -> io::Result<(OwnedFd, Identity)> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
     let (_folder, address) = keeper::address(path)?;
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
+    std::fs::remove_file(path).or_else(own::absent)?;
     fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
     bind(&socket, &address)?;
     let file = identity::named(path)?;

@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::SigSet;
 use nodesockd_core::config::Log;
@@ -18,6 +18,7 @@ use nodesockd_core::log_line;
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::files::Files;
+use crate::clock;
 
 /// Bytes of lines that may wait.
 const MOST: usize = 32 << 20;
@@ -292,8 +293,7 @@ impl Shared {
     /// Writes that lines are missing, if some are.
     fn admit(&self, files: &mut Files) -> Result<(), Failure> {
         let Some((count, why)) = self.queue().missing.clone() else { return Ok(()) };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        let now = clock::wall_ms(clock::now());
         let written = files.write(&log_line::missing(files.log().format, now, count, &why));
         let mut queue = self.queue();
         match written {
