@@ -1,5 +1,6 @@
 //! `log`: files that workers' output is written to, line by line.
 
+use std::ffi::OsStr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
@@ -40,6 +41,15 @@ impl Log {
     pub fn former(&self, number: u32) -> PathBuf {
         self.dir.join(format!("{}.log.{number}", self.name))
     }
+
+    /// The number of a file that was written to before, by its name in the folder; `None` if it is another file.
+    #[must_use]
+    pub fn number(&self, file_name: &OsStr) -> Option<u32> {
+        let rest = file_name.to_str()?.strip_prefix(&self.name)?;
+        let number = rest.strip_prefix(".log.")?;
+        let is_ours = number.bytes().all(|byte| byte.is_ascii_digit()) && !number.starts_with('0');
+        number.parse().ok().filter(|_| is_ours)
+    }
 }
 
 /// How a line looks.
@@ -77,5 +87,24 @@ impl Setting for LogSize {
 
     fn schema() -> Json {
         json!({ "type": "string", "pattern": "^[0-9]+[KMG]$" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_before_are_known_by_their_numbers() {
+        let (format, rotate, keep) = (LogFormat::Text, LogSize::DEFAULT, Log::KEEP);
+        let log = Log { dir: "/log".into(), format, rotate, keep, name: "shop".into() };
+        for number in [1, 12] {
+            assert_eq!(log.former(number).file_name().and_then(|name| log.number(name)), Some(number));
+        }
+        for other in
+            ["shop.log", "shop.log.", "shop.log.0", "shop.log.01", "shop.log.+1", "shop.log.old", "a.log.1"]
+        {
+            assert_eq!(log.number(OsStr::new(other)), None, "{other}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The files of the log.
 
+use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -162,7 +163,9 @@ fn write_whole(file: &mut File, lines: &[u8]) -> Result<usize, (usize, io::Error
 /// Makes room for another file: of those before, each gets the name of the next older one, as far as there are any.
 fn shift(log: &Log) -> io::Result<()> {
     let keep = log.keep.get();
-    let there = numbers(log)?;
+    let names = std::fs::read_dir(&log.dir)?.map(|entry| Ok(entry?.file_name()));
+    let names: Vec<OsString> = names.collect::<io::Result<_>>()?;
+    let there: Vec<u32> = names.iter().filter_map(|name| log.number(name)).collect();
     let free = (1..=keep).find(|number| !there.contains(number)).unwrap_or(keep);
     for number in (1..free).rev() {
         std::fs::rename(log.former(number), log.former(number + 1))?;
@@ -173,22 +176,6 @@ fn shift(log: &Log) -> io::Result<()> {
         let _ = std::fs::remove_file(log.former(number));
     }
     Ok(())
-}
-
-/// The numbers of the files that were written to before.
-fn numbers(log: &Log) -> io::Result<Vec<u32>> {
-    let file = log.file();
-    let prefix = format!("{}.", file.file_name().unwrap_or_default().to_string_lossy());
-    let mut numbers = Vec::new();
-    for entry in std::fs::read_dir(&log.dir)? {
-        let name = entry?.file_name();
-        let number = name
-            .to_str()
-            .and_then(|name| name.strip_prefix(&prefix))
-            .filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()) && !number.starts_with('0'));
-        numbers.extend(number.and_then(|number| number.parse::<u32>().ok()));
-    }
-    Ok(numbers)
 }
 
 /// Where the last line ends that fits.

@@ -106,7 +106,8 @@ impl Backwards<'_> {
 /// They are opened from the newest one back. Meanwhile each may get the name of an older one: then it is met twice, and none is
 /// missed.
 pub(super) fn after(log: &Log, known: Option<(u64, u64)>) -> io::Result<Vec<Part>> {
-    let highest = std::fs::read_dir(&log.dir)?.flatten().filter_map(|entry| number(log, &entry.path())).max();
+    let highest =
+        std::fs::read_dir(&log.dir)?.flatten().filter_map(|entry| log.number(&entry.file_name())).max();
     let formers = (1..=highest.unwrap_or(0).saturating_add(2)).map(|number| log.former(number));
     let mut met = BTreeSet::new();
     let mut parts = Vec::new();
@@ -121,11 +122,6 @@ pub(super) fn after(log: &Log, known: Option<(u64, u64)>) -> io::Result<Vec<Part
     }
     parts.reverse();
     Ok(parts)
-}
-
-fn number(log: &Log, path: &Path) -> Option<u32> {
-    let number = path.to_str()?.strip_prefix(log.file().to_str()?)?.strip_prefix('.')?;
-    number.parse().ok()
 }
 
 /// Whether the file that is written to is another one by now.
