@@ -302,10 +302,7 @@ fn batches(rng: &mut Rng, scenario: &mut Scenario, faults: &mut FaultPlan) {
     }
     let (batch, workers) = (*pick(rng, &[1, 1, 2, 3]), rng.u32(2..9));
     let grows = rng.bool();
-    let edits = scenario.script.iter_mut().filter_map(|step| {
-        if let Act::Edit(settings) = &mut step.act { Some(&mut **settings) } else { None }
-    });
-    for settings in std::iter::once(&mut scenario.settings).chain(edits) {
+    for settings in std::iter::once(&mut scenario.settings).chain(edits(&mut scenario.script)) {
         settings.batch = batch;
         if grows {
             settings.workers = settings.workers.max(workers);
@@ -382,10 +379,8 @@ fn hooks(rng: &mut Rng, scenario: &mut Scenario, faults: &mut FaultPlan) {
     let times = [1, 200, 5_000, 60_000, 90_000];
     let hook_ms: Vec<u64> = (0..rng.u32(1..4)).map(|_| *pick(rng, &times)).collect();
     scenario.settings.hook_ms = hook_ms.clone();
-    for step in &mut scenario.script {
-        if let Act::Edit(settings) = &mut step.act {
-            settings.hook_ms = hook_ms.clone();
-        }
+    for settings in edits(&mut scenario.script) {
+        settings.hook_ms = hook_ms.clone();
     }
     if chance(rng, 20) {
         faults.calls.push(CallFault { call: Call::RunHook, nth: rng.u32(0..3), trouble: trouble(rng) });
@@ -398,10 +393,7 @@ fn counting(rng: &mut Rng, scenario: &mut Scenario, faults: &mut FaultPlan) {
         return;
     }
     scenario.settings.metrics = chance(rng, 90);
-    let edits = scenario.script.iter_mut().filter_map(|step| {
-        if let Act::Edit(settings) = &mut step.act { Some(&mut **settings) } else { None }
-    });
-    for settings in edits {
+    for settings in edits(&mut scenario.script) {
         settings.metrics = chance(rng, 80);
     }
     let mut looks: Vec<u64> = (0..rng.u32(2..12)).map(|_| rng.u64(0..scenario.length_ms)).collect();
@@ -538,10 +530,8 @@ fn limits(rng: &mut Rng, scenario: &mut Scenario, plan: &mut FaultPlan) {
         plan.workers.push(WorkerFault { nth: rng.u32(0..8), behaviour });
     }
     (scenario.settings.limit_memory, scenario.settings.limit_age_ms) = (true, age);
-    for step in &mut scenario.script {
-        if let Act::Edit(settings) = &mut step.act {
-            (settings.limit_memory, settings.limit_age_ms) = (true, age);
-        }
+    for settings in edits(&mut scenario.script) {
+        (settings.limit_memory, settings.limit_age_ms) = (true, age);
     }
 }
 
@@ -586,13 +576,11 @@ fn logging(rng: &mut Rng, scenario: &mut Scenario) {
     }
     scenario.settings.log = rng.u32(0..3);
     let mut log = scenario.settings.log;
-    for step in &mut scenario.script {
-        if let Act::Edit(settings) = &mut step.act {
-            if chance(rng, 50) {
-                log = rng.u32(0..3);
-            }
-            settings.log = log;
+    for settings in edits(&mut scenario.script) {
+        if chance(rng, 50) {
+            log = rng.u32(0..3);
         }
+        settings.log = log;
     }
 }
 
@@ -604,10 +592,8 @@ fn slots(rng: &mut Rng, scenario: &mut Scenario) {
     let slots = scenario.settings.workers + rng.u32(0..4);
     scenario.settings.slots = slots;
     scenario.load.upstreams = slots;
-    for step in &mut scenario.script {
-        if let Act::Edit(settings) = &mut step.act
-            && chance(rng, 80)
-        {
+    for settings in edits(&mut scenario.script) {
+        if chance(rng, 80) {
             settings.slots = slots;
         }
     }
@@ -799,6 +785,13 @@ fn edit(rng: &mut Rng, settings: &Settings) -> Act {
         _ => new.socket_file = (*pick(rng, &["app.{worker}.sock", "web-{worker}"])).to_owned(),
     }
     Act::Edit(Box::new(new))
+}
+
+/// The settings that the configuration gets in the course of a script.
+fn edits(script: &mut [Step]) -> impl Iterator<Item = &mut Settings> {
+    script
+        .iter_mut()
+        .filter_map(|step| if let Act::Edit(settings) = &mut step.act { Some(&mut **settings) } else { None })
 }
 
 /// Kinds of misbehaviour.
