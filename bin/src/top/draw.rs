@@ -35,7 +35,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, board: &Board, colour: bool) {
     let paint = Paint(colour);
     let troubles = troubles(board, status, paint);
     let height = frame.area().height;
-    let head = if board.sums().served.is_some() { 3 } else { 2 };
+    let sums = board.sums();
+    let head = if sums.served.is_some() { 3 } else { 2 };
     let fixed = head + 1 + u16::try_from(troubles.len()).unwrap_or(u16::MAX - head - 1);
     let changes = height.saturating_sub(fixed + TABLE).min(CHANGES);
     let [top, middle, table, below, keys] = Layout::vertical([
@@ -46,9 +47,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, board: &Board, colour: bool) {
         Constraint::Length(1),
     ])
     .areas(frame.area());
-    header(frame, top, board, status, paint);
+    header(frame, top, board, status, sums, paint);
     frame.render_widget(Paragraph::new(troubles), middle);
-    workers(frame, table, board, paint);
+    workers(frame, table, board, sums.served.is_some(), paint);
     let now = board.look.as_ref().map_or(0, |look| look.now);
     let lines = board.changes.iter().take(usize::from(changes)).map(|(at, what)| {
         Line::from(vec![paint.dim(format!("{:>8}  ", ago(*at, now))), Span::raw(what.clone())])
@@ -63,7 +64,14 @@ pub(super) fn draw(frame: &mut Frame<'_>, board: &Board, colour: bool) {
 }
 
 /// Who runs, how many, and what they use together.
-fn header(frame: &mut Frame<'_>, area: Rect, board: &Board, status: &StatusView, paint: Paint) {
+fn header(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    board: &Board,
+    status: &StatusView,
+    Sums { cpu, memory, queue, served }: Sums,
+    paint: Paint,
+) {
     let now = board.look.as_ref().map_or(0, |look| look.now);
     let up = span(Duration::from_millis(now.saturating_sub(status.start_ts)));
     let name = status.name.as_deref().map_or_else(String::new, |name| format!("{}  ", word(name)));
@@ -75,7 +83,6 @@ fn header(frame: &mut Frame<'_>, area: Rect, board: &Board, status: &StatusView,
     };
     let first = Line::from(vec![paint.bold(name), Span::raw(daemon), paint.dim(release)]);
 
-    let Sums { cpu, memory, queue, served } = board.sums();
     let serving = status.workers.iter().filter(|worker| worker.idx.is_some()).count();
     let sums = format!(
         "{serving} serving of {} workers   CPU {cpu:.0} %   memory {}   waiting {queue}  ",
@@ -146,23 +153,56 @@ fn troubles(board: &Board, status: &StatusView, paint: Paint) -> Vec<Line<'stati
     lines
 }
 
-/// A column of the table: its title, the order that it shows, its width, and what a row has in it.
-struct Column(&'static str, Option<Order>, u16, fn(&Row, u64) -> String);
+/// A column of the table.
+#[derive(Clone, Copy)]
+struct Column {
+    title: &'static str,
+    /// The order that it shows.
+    order: Option<Order>,
+    width: u16,
+    alignment: Alignment,
+    /// What a row has in it at a time.
+    text: fn(&Row, u64) -> String,
+    colour: Option<fn(&Row) -> Color>,
+}
 
-const SLOT: Column = Column("SLOT", Some(Order::Slot), 9, |row, _| row.worker.place());
-const WORKER: Column = Column("WORKER", None, 7, |row, _| escape(short(&row.worker.id), 5));
-const PID: Column = Column("PID", None, 8, |row, _| shown(row.worker.pid));
-const GENERATION: Column = Column("GEN", None, 5, |row, _| shown(row.worker.generation));
-const STATE: Column = Column("STATE", None, 12, |row, _| escape(&row.worker.state, 11));
-const SINCE: Column = Column("SINCE", Some(Order::Age), 10, |row, now| ago(row.worker.state_ts, now));
-const CPU: Column =
-    Column("CPU %", Some(Order::Cpu), 7, |row, _| shown(row.figures.cpu.map(|cpu| format!("{cpu:.0}"))));
-const MEMORY: Column = Column("MEMORY", Some(Order::Memory), 9, |row, _| shown(row.figures.memory.map(size)));
-const WAITING: Column = Column("WAITING", Some(Order::Queue), 8, |row, _| shown(row.figures.queue));
-const RATE: Column =
-    Column("REQ/S", Some(Order::Rate), 7, |row, _| shown(row.figures.rate.map(|rate| format!("{rate:.0}"))));
-const OPEN: Column = Column("OPEN", None, 6, |row, _| shown(row.figures.in_flight));
-const LAG: Column = Column("LAG MS", Some(Order::Lag), 7, |row, _| shown(row.figures.lag.map(millis)));
+impl Column {
+    const fn left(
+        title: &'static str,
+        order: Option<Order>,
+        width: u16,
+        text: fn(&Row, u64) -> String,
+    ) -> Self {
+        Self { title, order, width, alignment: Alignment::Left, text, colour: None }
+    }
+
+    /// Of numbers that are compared.
+    const fn right(
+        title: &'static str,
+        order: Option<Order>,
+        width: u16,
+        text: fn(&Row, u64) -> String,
+    ) -> Self {
+        Self { alignment: Alignment::Right, ..Self::left(title, order, width, text) }
+    }
+}
+
+const SLOT: Column = Column::left("SLOT", Some(Order::Slot), 9, |row, _| row.worker.place());
+const WORKER: Column = Column::left("WORKER", None, 7, |row, _| escape(short(&row.worker.id), 5));
+const PID: Column = Column::left("PID", None, 8, |row, _| shown(row.worker.pid));
+const GENERATION: Column = Column::left("GEN", None, 5, |row, _| shown(row.worker.generation));
+const STATE: Column = Column {
+    colour: Some(|row| state(&row.worker.state)),
+    ..Column::left("STATE", None, 12, |row, _| escape(&row.worker.state, 11))
+};
+const SINCE: Column = Column::left("SINCE", Some(Order::Age), 10, |row, now| ago(row.worker.state_ts, now));
+const CPU: Column = Column::right("CPU %", Some(Order::Cpu), 7, |row, _| whole(row.figures.cpu));
+const MEMORY: Column =
+    Column::right("MEMORY", Some(Order::Memory), 9, |row, _| shown(row.figures.memory.map(size)));
+const WAITING: Column = Column::right("WAITING", Some(Order::Queue), 8, |row, _| shown(row.figures.queue));
+const RATE: Column = Column::right("REQ/S", Some(Order::Rate), 7, |row, _| whole(row.figures.rate));
+const OPEN: Column = Column::right("OPEN", None, 6, |row, _| shown(row.figures.in_flight));
+const LAG: Column = Column::right("LAG MS", Some(Order::Lag), 7, |row, _| shown(row.figures.lag.map(millis)));
 
 const OF_ALL: [Column; 9] = [SLOT, WORKER, PID, GENERATION, STATE, SINCE, CPU, MEMORY, WAITING];
 /// Where workers count, and there is room.
@@ -171,48 +211,44 @@ const COUNTED: [Column; 12] =
 /// Where workers count, and there are but 80 columns.
 const NARROW: [Column; 10] = [SLOT, WORKER, PID, STATE, CPU, MEMORY, WAITING, RATE, OPEN, LAG];
 
-impl Column {
-    /// Numbers that are compared stand on the right.
-    fn alignment(&self) -> Alignment {
-        match self.1 {
-            None if self.0 != OPEN.0 => Alignment::Left,
-            Some(Order::Slot | Order::Age) => Alignment::Left,
-            None | Some(Order::Cpu | Order::Memory | Order::Queue | Order::Rate | Order::Lag) => {
-                Alignment::Right
-            }
-        }
-    }
-}
-
-fn workers(frame: &mut Frame<'_>, area: Rect, board: &Board, paint: Paint) {
-    let columns: &[Column] = match board.sums().served {
-        None => &OF_ALL,
-        Some(_) if area.width < COUNTED.iter().map(|column| column.2).sum() => &NARROW,
-        Some(_) => &COUNTED,
+/// `counted`: workers count.
+fn workers(frame: &mut Frame<'_>, area: Rect, board: &Board, counted: bool, paint: Paint) {
+    let columns: &[Column] = if !counted {
+        &OF_ALL
+    } else if area.width < COUNTED.iter().map(|column| column.width).sum() {
+        &NARROW
+    } else {
+        &COUNTED
     };
     let now = board.look.as_ref().map_or(0, |look| look.now);
-    let head = columns.iter().map(|column @ Column(title, order, ..)| {
-        let sorted = *order == Some(board.order);
-        let text =
-            Line::from(if sorted { paint.bold((*title).to_owned()) } else { paint.dim((*title).to_owned()) });
-        Cell::from(text.alignment(column.alignment()))
+    let head = columns.iter().map(|Column { title, order, alignment, .. }| {
+        let title = (*title).to_owned();
+        let is_order = *order == Some(board.order);
+        let text = Line::from(if is_order { paint.bold(title) } else { paint.dim(title) });
+        Cell::from(text.alignment(*alignment))
     });
     let rows = board.rows();
     let room = usize::from(area.height.saturating_sub(1));
     let first = board.first.min(rows.len().saturating_sub(room));
     let shown = rows.iter().skip(first).map(|row| cells(columns, row, now, paint));
-    let widths = columns.iter().map(|column| Constraint::Length(column.2));
+    let widths = columns.iter().map(|column| Constraint::Length(column.width));
     let table = Table::new(shown, widths).header(Cells::new(head)).column_spacing(0);
     frame.render_widget(table, area);
 }
 
 fn cells(columns: &[Column], row: &Row, now: u64, paint: Paint) -> Cells<'static> {
     Cells::new(columns.iter().map(|column| {
-        let text = (column.3)(row, now);
-        let is_state = column.0 == STATE.0;
-        let text = if is_state { paint.colour(state(&row.worker.state), text) } else { Span::raw(text) };
-        Cell::from(Line::from(text).alignment(column.alignment()))
+        let text = (column.text)(row, now);
+        let text = match column.colour {
+            Some(colour) => paint.colour(colour(row), text),
+            None => Span::raw(text),
+        };
+        Cell::from(Line::from(text).alignment(column.alignment))
     }))
+}
+
+fn whole(value: Option<f64>) -> String {
+    shown(value.map(|value| format!("{value:.0}")))
 }
 
 fn shown(value: Option<impl ToString>) -> String {

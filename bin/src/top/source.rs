@@ -1,6 +1,6 @@
 //! Where the picture's facts come from: the daemon's `status`, and what the kernel knows of the workers' processes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -107,16 +107,11 @@ impl Source {
         let (status, metrics, links) =
             asked.unwrap_or_else(|_| Err(silent())).inspect_err(|_| self.connection = None)?;
         let said: BTreeMap<u32, Counted> = metrics.workers.iter().filter_map(counted).collect();
-        let mut figures: Vec<Figures> =
-            status.workers.iter().map(|worker| self.figures(worker, links.as_deref())).collect();
-        for (figures, worker) in figures.iter_mut().zip(&status.workers) {
-            if let Some((pid, now)) = worker.pid.and_then(|pid| Some((pid, *said.get(&pid)?))) {
-                self.adds_counted(figures, pid, now);
-            }
-        }
-        let is_there = |pid: &u32| status.workers.iter().any(|worker| worker.pid == Some(*pid));
-        self.before.retain(|pid, _| is_there(pid));
-        self.counted.retain(|pid, _| is_there(pid));
+        let figures =
+            status.workers.iter().map(|worker| self.figures(worker, &said, links.as_deref())).collect();
+        let there: BTreeSet<u32> = status.workers.iter().filter_map(|worker| worker.pid).collect();
+        self.before.retain(|pid, _| there.contains(pid));
+        self.counted.retain(|pid, _| there.contains(pid));
         Ok(Look { status, figures, now: view::now() })
     }
 
@@ -132,23 +127,29 @@ impl Source {
         Ok((status, metrics, links))
     }
 
-    fn adds_counted(&mut self, figures: &mut Figures, pid: u32, counted: Counted) {
-        let said = Said::after(self.counted.get(&pid).copied(), counted, Instant::now());
-        (figures.rate, figures.lag, figures.in_flight) = (said.rate, said.lag, Some(counted.in_flight));
-        self.counted.insert(pid, said);
-    }
-
-    fn figures(&mut self, worker: &WorkerView, links: Option<&str>) -> Figures {
+    /// `said`: what workers have counted, by their pids.
+    fn figures(
+        &mut self,
+        worker: &WorkerView,
+        said: &BTreeMap<u32, Counted>,
+        links: Option<&str>,
+    ) -> Figures {
         let link = links.zip(worker.idx).map(|(links, slot)| links.replace(PLACEHOLDER, &slot.to_string()));
         let queue = link.and_then(|link| self.queues.length(Path::new(&link)));
-        let Some((pid, used)) = worker.pid.and_then(|pid| Some((pid, usage(pid)?))) else {
-            return Figures { queue, ..Figures::default() };
-        };
+        let mut figures = Figures { queue, ..Figures::default() };
+        let Some(pid) = worker.pid else { return figures };
         let now = Instant::now();
+        if let Some(counted) = said.get(&pid).copied() {
+            let said = Said::after(self.counted.get(&pid).copied(), counted, now);
+            (figures.rate, figures.lag, figures.in_flight) = (said.rate, said.lag, Some(counted.in_flight));
+            self.counted.insert(pid, said);
+        }
+        let Some(used) = usage(pid) else { return figures };
         let before = self.before.insert(pid, (now, used));
-        let cpu =
+        figures.cpu =
             before.map(|(then, before)| share(used.cpu.saturating_sub(before.cpu), now.duration_since(then)));
-        Figures { cpu, memory: Some(used.resident), queue, ..Figures::default() }
+        figures.memory = Some(used.resident);
+        figures
     }
 }
 
