@@ -238,28 +238,32 @@ impl Pool {
 
     /// Tells those who watch that an operation has begun, once.
     pub fn tell_beginning(&mut self) {
-        let underway = self.ledger.tell_beginning();
-        underway.into_iter().for_each(|underway| self.occurs(Occurrence::Begun(underway)));
+        if let Some(underway) = self.ledger.tell_beginning() {
+            self.occurs(Occurrence::Begun(underway));
+        }
     }
 
     /// A worker that had its place has failed.
     pub fn worker_failed(&mut self, id: WorkerId, reason: &str) {
-        let news = self.news(id, Stage::Failed, Some(reason));
-        news.into_iter().for_each(|news| self.occurs(Occurrence::Worker(news)));
+        if let Some(news) = self.news(id, Stage::Failed, Some(reason)) {
+            self.occurs(Occurrence::Worker(news));
+        }
     }
 
     /// The operation in progress has ended.
     pub fn ended(&mut self, outcome: Outcome, reason: Option<&str>) {
         self.tell_beginning();
         let held = self.suspension_watch.take_held(self.desired.is_suspended());
-        let entry = self.ledger.end(self.effects.now(), outcome, held, reason).cloned();
-        entry.into_iter().for_each(|entry| self.occurs(Occurrence::Entry(entry)));
+        if let Some(entry) = self.ledger.end(self.effects.now(), outcome, held, reason).cloned() {
+            self.occurs(Occurrence::Entry(entry));
+        }
     }
 
     /// Something has happened that belongs into the history.
     pub fn note_at(&mut self, slot: Option<SlotIndex>, what: What, reason: &str) {
-        let entry = self.ledger.note(self.effects.now(), what, slot, reason).cloned();
-        entry.into_iter().for_each(|entry| self.occurs(Occurrence::Entry(entry)));
+        if let Some(entry) = self.ledger.note(self.effects.now(), what, slot, reason).cloned() {
+            self.occurs(Occurrence::Entry(entry));
+        }
     }
 
     /// Somebody wants to be told what happens.

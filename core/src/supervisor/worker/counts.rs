@@ -57,9 +57,7 @@ impl Counts {
 
     /// Others are told what it has said so far.
     pub fn tell(&mut self) {
-        if self.told != self.said {
-            self.told.clone_from(&self.said);
-        }
+        self.told.clone_from(&self.said);
     }
 
     /// What others were told.
