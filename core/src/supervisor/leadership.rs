@@ -62,13 +62,14 @@ enum Former {
 }
 
 impl Leadership {
-    /// What a dead daemon has written down.
-    pub fn adopted(record: &LeadershipRecord) -> Self {
+    /// What a dead daemon has written down. `named`: whether the link of a worker's own slot names it. One that no link names
+    /// may have been told that it does not lead any more, by a daemon that could not write that down.
+    pub fn adopted(record: &LeadershipRecord, named: impl Fn(WorkerId) -> bool) -> Self {
         let LeadershipRecord { term, leader, confirmed, former } = record;
-        let step = if *confirmed { Step::Confirmed } else { Step::Told };
+        let step = |worker| if *confirmed && named(worker) { Step::Confirmed } else { Step::Told };
         Self {
             term: *term,
-            reign: leader.map(|worker| Reign { worker, step }),
+            reign: leader.map(|worker| Reign { worker, step: step(worker) }),
             former: former.iter().map(|id| (*id, Former::Suspected)).collect(),
             candidates: BTreeMap::new(),
         }
@@ -321,7 +322,7 @@ mod tests {
         let (mut leadership, [a, b]) = led();
         leadership.set_candidate(SlotIndex(0), None);
         leadership.ends();
-        let mut next = Leadership::adopted(&leadership.record());
+        let mut next = Leadership::adopted(&leadership.record(), |_| true);
         next.set_candidate(SlotIndex(1), Some(b));
         assert_eq!((next.concerned(), chosen(&mut next, 9)), (vec![a], None));
         next.reports(a, Some(false));
@@ -330,9 +331,16 @@ mod tests {
         assert!(next.answers(a, false, 9));
         // It is told before the choice is confirmed: the next daemon takes it for told.
         chosen(&mut next, 9);
-        let mut third = Leadership::adopted(&next.record());
+        let mut third = Leadership::adopted(&next.record(), |_| true);
         assert!(third.leads(b) && third.is_in_doubt(b));
         assert_eq!(third.repeats(at(9)), 11);
+    }
+
+    #[test]
+    fn leader_that_no_link_names_may_have_been_told_off() {
+        let (leadership, [a, _]) = led();
+        assert!(!Leadership::adopted(&leadership.record(), |id| id == a).is_in_doubt(a));
+        assert!(Leadership::adopted(&leadership.record(), |_| false).is_in_doubt(a));
     }
 
     #[test]

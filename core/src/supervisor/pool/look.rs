@@ -76,6 +76,8 @@ fn notice(pool: &mut Pool, swapping: bool) {
     let standbys = std::mem::take(&mut touched.standbys);
     let standbys_health = std::mem::take(&mut touched.standbys_health);
     pool.slots.touch(slots);
+    // A link of another slot may name such a socket, and lead to a worker that accepts from it, or does not any more.
+    listeners.iter().for_each(|socket| pool.slots.touch_naming(socket));
     // A standby that holds a socket of an earlier daemon may be in the way, depending on who uses that socket.
     let in_the_way = pool.listeners.any_foreign() && !pool.slots.touched().is_empty();
     if standbys || in_the_way || !listeners.is_empty() {

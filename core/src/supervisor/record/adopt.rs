@@ -24,7 +24,7 @@ use crate::supervisor::pool::{Pool, counting, health, leadership, links, retire}
 use crate::supervisor::worker::counts::Counts;
 use crate::supervisor::worker::{Adopted, Channel, Exposure, Place, Protocol, Role, Start, Worker};
 
-use super::links::{OwnedLink, adopt_links, adopt_listeners};
+use super::links::{OwnedLink, adopt_links, adopt_listeners, rollout_is_finished};
 
 /// How long a worker may take to report to the new daemon before it counts as out of reach. Our library tries again
 /// every second at most.
@@ -71,7 +71,10 @@ pub(in crate::supervisor) fn adopt(pool: &mut Pool, operations: &mut Operations,
     }
     match &left.state {
         _ if defect!(AdoptionForgetsLeader) => {}
-        Some(state) => pool.leadership = Leadership::adopted(&state.leadership),
+        Some(state) => {
+            let named = |id| links.iter().any(|link| link.owner == Some(id));
+            pool.leadership = Leadership::adopted(&state.leadership, named);
+        }
         None => leadership::suspect_all(pool),
     }
     adopt_history(pool, operations, left);
@@ -219,12 +222,7 @@ fn adopt_deploy(pool: &mut Pool, operations: &mut Operations, state: &State, fin
 /// Goes on with a rollout that was in progress, or undoes it. Returns whether it is to be finished.
 fn adopt_rollout(pool: &mut Pool, operations: &mut Operations, state: &State, links: &[OwnedLink]) -> bool {
     let Some(rollout) = &state.rollout else { return false };
-    // Of those who share a socket, the link does not tell whom it is to name.
-    let shared =
-        |socket: &String| state.workers.iter().any(|other| !other.new && other.listeners.contains(socket));
-    let tells = |record: &WorkerRecord| record.new && !record.socket.iter().any(shared);
-    let mut owners = links.iter().filter_map(|link| state.worker(link.owner?));
-    let finishes = owners.any(tells);
+    let finishes = rollout_is_finished(state, links);
     let ending = if finishes {
         pool.desired = Desired {
             running: true,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::action::Action;
 use crate::config::Named;
 use crate::id::{SlotIndex, WorkerId};
-use crate::state::{FoundLink, Leftovers, WorkerRecord};
+use crate::state::{FoundLink, Leftovers, State, WorkerRecord};
 use crate::supervisor::listener::Origin;
 use crate::supervisor::pool::Pool;
 
@@ -37,6 +37,7 @@ pub(super) fn adopt_links(pool: &mut Pool, left: &Leftovers) -> Vec<OwnedLink> {
     let mut found = left.links.clone();
     found.sort_by_key(|link| (link.slot, link.name != pool.config.socket_file.link(link.slot)));
     let mut kept: Vec<OwnedLink> = Vec::new();
+    let mut others: Vec<FoundLink> = Vec::new();
     for FoundLink { slot, name, socket } in found {
         let named = owner_of(pool, &socket, left);
         let of_another = |id: &WorkerId| {
@@ -56,6 +57,18 @@ pub(super) fn adopt_links(pool: &mut Pool, left: &Leftovers) -> Vec<OwnedLink> {
             });
             kept.push(OwnedLink { slot, owner });
         } else if named.is_some() || pool.listeners.get(&socket).is_some() {
+            others.push(FoundLink { slot, name, socket });
+        }
+    }
+    let finishes = left.state.as_ref().is_some_and(|state| rollout_is_finished(state, &kept));
+    for FoundLink { slot, name, socket } in others {
+        // The new worker of the slot is dead, and a new standby can serve from its socket.
+        let free = kept.iter().all(|kept| kept.slot != slot);
+        let awaited = left.holders(&socket).any(|holder| holder.slot.is_none());
+        if finishes && free && awaited && !defect!(AdoptionForgetsLinks) {
+            pool.slots.change(slot, |slot| slot.is_found(name, Arc::from(socket)));
+            kept.push(OwnedLink { slot, owner: None });
+        } else {
             pool.effects.order(Action::Withdraw { slot, link: name });
         }
     }
@@ -63,6 +76,16 @@ pub(super) fn adopt_links(pool: &mut Pool, left: &Leftovers) -> Vec<OwnedLink> {
         pool.effects.order(Action::Sweep { pattern });
     }
     kept
+}
+
+/// Whether a rollout that was in progress is finished, because a link names a worker of it that is alive.
+pub(super) fn rollout_is_finished(state: &State, links: &[OwnedLink]) -> bool {
+    // Of those who share a socket, the link does not tell whom it is to name.
+    let shared =
+        |socket: &String| state.workers.iter().any(|other| !other.new && other.listeners.contains(socket));
+    let tells = |record: &WorkerRecord| record.new && !record.socket.iter().any(shared);
+    let mut owners = links.iter().filter_map(|link| state.worker(link.owner?));
+    state.rollout.is_some() && owners.any(tells)
 }
 
 /// Who serves behind a socket: the worker that bound it or, of those that inherited it, the one that was not to replace
