@@ -31,7 +31,7 @@ pub(crate) struct Deaths {
     pub kept: BTreeSet<Worker>,
     /// The state file could not be written when that was last tried.
     pub stale: bool,
-    /// A daemon died while it was, so that its successor knew too little.
+    /// A daemon died while it was, or it was removed before the next one, which knew too little therefore.
     pub forgot: bool,
     /// The `socketFile` that the last daemon found, if it has read no configuration since.
     pub pattern: Option<SocketPattern>,
@@ -145,6 +145,8 @@ impl World {
     /// A daemon starts, and finds this.
     pub fn inherit(&mut self, config: &Config) -> Leftovers {
         self.deaths.down = false;
+        // Somebody may have removed the file while nobody was there to write it again.
+        self.deaths.forgot |= self.deaths.stale;
         self.deaths.pattern = Some(config.socket_file.clone());
         self.trace.line(self.agenda.now(), "daemon", "start again");
         self.look_around();
@@ -262,6 +264,8 @@ impl World {
         }
         let now = self.agenda.now();
         self.oracle.adopted(now, fate.running, fate.suspended, fate.suspension.as_ref());
+        self.oracle.may_be_resumed =
+            self.deaths.forgot && self.processes.iter().any(|(_, its)| its.alive() && !its.suspended);
         let rollout = self.state.as_ref().and_then(|state| state.rollout.as_ref());
         let counts = self.state.iter().map(|state| state.slots).chain(rollout.map(|rollout| rollout.slots));
         let counts: Vec<u32> = counts.collect();

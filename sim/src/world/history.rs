@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use nodesockd_core::event::Failure;
-use nodesockd_core::history::{Entry, Ledger, Line, What};
+use nodesockd_core::history::{Entry, Ledger, Line, Outcome, What};
 
 use super::World;
 use crate::faults::Call;
@@ -50,6 +50,13 @@ impl World {
         let outcome = entry.facts.outcome.map_or("", |outcome| outcome.words());
         let what = format!("history: {} {outcome}", entry.facts.what.name());
         self.log_file(format_args!("{}", what.trim_end()), &called);
+        if entry.facts.what == What::Deploy {
+            self.deploy_noted();
+        }
+        if entry.facts.outcome == Some(Outcome::NotRolledBack) {
+            // All that are left of the release that was given up are replaced as soon as that is possible.
+            self.oracle.at_once = true;
+        }
         if called.is_err() {
             self.history.failed.insert(number);
             return called;

@@ -23,14 +23,19 @@ pub(crate) struct Hooks(Vec<Hook>);
 struct Hook {
     process: Process,
     ended: bool,
+    /// The daemon that has started it died before it had written that down.
+    unrecorded: bool,
     /// Since when the daemon that there is has watched it; none does if `None`.
     watched: Option<Time>,
 }
 
 impl Hooks {
-    /// The daemon dies.
-    pub fn lose_daemon(&mut self) {
-        self.0.iter_mut().for_each(|hook| hook.watched = None);
+    /// The daemon dies. `recorded`: the one of which the state file says that it runs.
+    pub fn lose_daemon(&mut self, recorded: Option<Process>) {
+        for hook in &mut self.0 {
+            hook.watched = None;
+            hook.unrecorded |= !hook.ended && recorded != Some(hook.process);
+        }
     }
 }
 
@@ -42,14 +47,20 @@ impl World {
             &called,
         );
         called?;
-        if self.hooks.0.last().is_some_and(|last| !last.ended) && !self.deaths.forgot {
+        let runs = |hook: &Hook| !hook.ended && !hook.unrecorded;
+        if self.hooks.0.iter().any(runs) && !self.deaths.forgot {
             self.violated("two commands for events run at once");
         }
         self.tally.count("command for an event");
         let nth = self.hooks.0.len();
         let pid = FIRST_PID + nth as u32;
         let process = Process { pid, started: u64::from(pid) };
-        self.hooks.0.push(Hook { process, ended: false, watched: Some(self.agenda.now()) });
+        self.hooks.0.push(Hook {
+            process,
+            ended: false,
+            unrecorded: false,
+            watched: Some(self.agenda.now()),
+        });
         let times: Vec<u64> = order.argv.iter().filter_map(|word| word.parse().ok()).collect();
         let takes = times.get(nth % times.len().max(1)).copied().unwrap_or(1);
         self.after(ms(takes), Happening::HookEnds(nth));
@@ -79,7 +90,10 @@ impl World {
     }
 
     pub(super) fn hook_ends(&mut self, nth: usize) {
-        let Some(Hook { ended: false, watched, .. }) = self.hooks.0.get(nth).copied() else { return };
+        let Some(Hook { ended: false, unrecorded: false, watched, .. }) = self.hooks.0.get(nth).copied()
+        else {
+            return;
+        };
         if watched.is_some_and(|since| self.agenda.now().since(since) > ms(LONGEST)) {
             self.violated("a command for an event runs on and on");
         }

@@ -31,6 +31,8 @@ pub(crate) struct Deploy {
     pub before: usize,
     /// Somebody else has switched the symlink since, or it could not be switched.
     pub moved: bool,
+    /// The history says how it ended. The answer may wait for a worker's last lines.
+    over: bool,
     /// Something else was asked for since. It may begin while the answer to this one waits for a worker's last lines.
     overtaken: bool,
     /// The new workers serve since then.
@@ -88,6 +90,7 @@ impl World {
             former: served,
             before: self.releases.current(),
             moved: false,
+            over: false,
             overtaken: false,
             watching: None,
             confirmed: false,
@@ -104,6 +107,11 @@ impl World {
         if let Some(deploy) = self.oracle.deploy.as_mut().filter(|deploy| deploy.to != *from) {
             deploy.overtaken = true;
         }
+    }
+
+    /// The daemon notes in the history how a deploy has ended.
+    pub(crate) fn deploy_noted(&mut self) {
+        self.oracle.deploy.iter_mut().for_each(|deploy| deploy.over = true);
     }
 
     /// The client of a deploy is told a step of it.
@@ -309,6 +317,7 @@ impl World {
             && !deploy.migrates
             && !deploy.batched
             && !deploy.confirmed
+            && !deploy.over
             && !self.oracle.in_doubt();
         let well = self.processes.get(worker).is_some_and(|process| self.is_well(process));
         if old && open && well {

@@ -26,7 +26,7 @@ pub(crate) struct Migrations {
 impl World {
     /// A migration, or what undoes it, begins.
     pub(crate) fn check_migration_begins(&mut self, release: usize) {
-        if self.commands.running().is_some() {
+        if self.commands.running().is_some() && !self.deaths.forgot {
             self.violated("a command of a deploy begins while another one runs");
         }
         let active = |process: &Proc| process.alive() && !process.suspended;
@@ -145,7 +145,7 @@ impl World {
         self.oracle.migrations.failed = None;
         self.oracle.migrations.lifting.clear();
         self.commands.lose_daemon();
-        self.hooks.lose_daemon();
+        self.hooks.lose_daemon(self.state.as_ref().and_then(|state| state.hook));
     }
 
     /// What `status` does not say.

@@ -71,6 +71,9 @@ pub(crate) struct Oracle {
     pub lifting: u32,
     /// When the suspension may end by itself, which counts among `lifting`.
     pub expires: Option<Time>,
+    /// A daemon has told a worker to resume, and died before it could write that down. The next one learns of it when the
+    /// worker reports.
+    pub may_be_resumed: bool,
     /// When that was promised.
     pub expiry_promised: Time,
     pub interrupts: u32,
@@ -129,6 +132,7 @@ impl Oracle {
             suspended: false,
             lifting: 0,
             expires: None,
+            may_be_resumed: false,
             expiry_promised: Time::ZERO,
             interrupts: 0,
             quitting: false,
@@ -186,7 +190,7 @@ impl Oracle {
     /// for the state file.
     pub fn stays_suspended(&self, now: Time) -> bool {
         let early = self.expires.is_some_and(|at| now + Duration::from_secs(8) < at);
-        self.suspended && self.lifting == u32::from(early)
+        self.suspended && !self.may_be_resumed && self.lifting == u32::from(early)
     }
 
     /// Another daemon is there: nobody waits for the earlier one's replies. `suspension`: that of the state file, if it has one.
