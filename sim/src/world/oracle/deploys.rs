@@ -337,9 +337,11 @@ impl World {
     pub(crate) fn deploy_interrupted(&mut self) {
         let Some(deploy) = self.oracle.deploy.take() else { return };
         self.releases.deployed(true);
+        let former = |process: &Proc| {
+            process.plan.spawned < deploy.asked && process.ended_at().is_none_or(|at| at >= deploy.asked)
+        };
         let ran = |release: usize| {
-            let mut former = deploy.former.values().filter_map(|worker| self.processes.get(*worker));
-            former.any(|process| process.plan.release == release)
+            self.processes.iter().any(|(_, process)| former(process) && process.plan.release == release)
         };
         let known = !deploy.migrates && !deploy.moved && !self.deaths.stale && !self.deaths.forgot;
         self.oracle.unfinished =
