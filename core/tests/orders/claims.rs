@@ -290,3 +290,19 @@ fn reason_says_who_was_not_believed() {
         assert!(reason.contains("reported in its name and is not believed: "), "{reason}");
     }
 }
+
+#[test]
+fn report_that_is_read_after_the_end_of_its_worker_is_refused() {
+    let left = Survivor::new();
+    let mut desk = daemon("", vec![left.link(0)]);
+    let report = || left.reports(Some(left.caller(Some(left.link(0)))));
+    desk.hear(report());
+    desk.exit(left.id);
+    desk.hear(Event::Reaped { worker: left.id });
+    desk.hear(Event::Removed { worker: left.id, result: Ok(()) });
+    let before = desk.supervisor.metrics().started;
+    desk.story();
+    desk.hear(report());
+    assert_eq!(desk.story(), ["tell ? shutdown"]);
+    assert_eq!(desk.supervisor.metrics().started, before, "no worker has begun");
+}

@@ -239,6 +239,10 @@ fn resume_names_who_did_not_confirm() {
         assert!(reply.errors[0].contains(&new[0].short()) && reply.errors[0].contains("has not confirmed"));
     }
     assert!(!desk.supervisor.status().suspended, "the app is resumed all the same");
+    // Whoever asks again is not told that all is well before it is.
+    assert!(desk.ask("4", Request::Resume).is_empty());
+    desk.answers(new[0]);
+    assert_eq!(desk.replies("4").pop().map(|reply| reply.errors), Some(Vec::new()));
 }
 
 #[test]

@@ -28,13 +28,16 @@ pub(in crate::supervisor) fn resume(pool: &mut Pool, operations: &mut Operations
     operations.enter(pool, Kind::Resume, vec![requester], Phase::Resuming(confirmations));
 }
 
-/// Ends the suspension: workers in slots are told. Returns whose word has to be waited for.
+/// Ends the suspension: workers in slots are told. Returns whose word has to be waited for: also that of workers which an
+/// earlier `resume` has told in vain.
 pub(super) fn lift(pool: &mut Pool) -> Confirmations {
     suspension::count_last(pool);
     pool.desired.suspension = None;
-    let owners = pool.suspended_owners();
-    for owner in owners.iter().filter(|_| !defect!(ResumeTellsNobody)) {
-        links::resume(pool, *owner);
+    let owners = pool.unresumed_owners();
+    let suspended = |id: &&WorkerId| pool.workers.get(**id).is_some_and(Worker::is_suspended);
+    let untold: Vec<WorkerId> = owners.iter().filter(suspended).copied().collect();
+    for owner in untold.into_iter().filter(|_| !defect!(ResumeTellsNobody)) {
+        links::resume(pool, owner);
     }
     let unresumed = |id: &WorkerId| pool.workers.get(*id).is_some_and(Worker::is_unresumed);
     let (waiting, told): (BTreeSet<WorkerId>, BTreeSet<WorkerId>) = owners.into_iter().partition(unresumed);

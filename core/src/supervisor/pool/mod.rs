@@ -206,8 +206,17 @@ impl Pool {
 
     /// Suspended workers that own a slot.
     pub fn suspended_owners(&self) -> Vec<WorkerId> {
-        let suspended = |id: &WorkerId| self.workers.get(*id).is_some_and(Worker::is_suspended);
-        self.slots.iter().filter_map(|(_, slot)| slot.owner()).filter(suspended).collect()
+        self.owners_that(Worker::is_suspended)
+    }
+
+    /// Workers that own a slot, and are suspended or have not confirmed that they are not any more.
+    pub fn unresumed_owners(&self) -> Vec<WorkerId> {
+        self.owners_that(Worker::is_unresumed)
+    }
+
+    fn owners_that(&self, are: impl Fn(&Worker) -> bool) -> Vec<WorkerId> {
+        let chosen = |id: &WorkerId| self.workers.get(*id).is_some_and(&are);
+        self.slots.iter().filter_map(|(_, slot)| slot.owner()).filter(chosen).collect()
     }
 
     /// How long this worker may give no sign of life; `None` if that is not watched.

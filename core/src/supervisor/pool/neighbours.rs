@@ -52,7 +52,7 @@ pub(super) fn lend(pool: &mut Pool, index: SlotIndex) -> bool {
             links::lend(pool, index, host);
             true
         }
-        Some(_) => leads,
+        Some(_) => leads || leads_to_others(pool, index),
         None => {
             pool.slots.needs_host(index);
             // The last worker that can serve goes when another can.
@@ -62,9 +62,14 @@ pub(super) fn lend(pool: &mut Pool, index: SlotIndex) -> bool {
                 // Somebody has removed the link.
                 links::lend(pool, index, neighbour);
             }
-            stays || is_about_to_lead(pool, index) || keeps_requests(pool, index)
+            stays || leads_to_others(pool, index)
         }
     }
+}
+
+/// Others accept from the socket that the link names, or will.
+fn leads_to_others(pool: &Pool, index: SlotIndex) -> bool {
+    is_about_to_lead(pool, index) || keeps_requests(pool, index)
 }
 
 /// The link names a socket whose queue is kept for another slot that names it as well: whoever takes that over serves both.

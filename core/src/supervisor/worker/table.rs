@@ -3,7 +3,7 @@
 //! Workers are changed through [`Workers::change`] alone, which keeps every index in step and notes what the change may
 //! concern ([`Touched`]): so an event costs the same with 10 workers and with 1000.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::id::{ConnId, SlotIndex, WorkerId};
@@ -33,7 +33,12 @@ pub(in crate::supervisor) struct Workers {
     coming: usize,
     alive: usize,
     touched: Touched,
+    /// Those that were forgotten last, the latest one last.
+    gone: VecDeque<WorkerId>,
 }
+
+/// How many workers that are gone are known as such: a report that one of them sent may be read after its end.
+const REMEMBERED: usize = 256;
 
 /// What changes of workers may concern, since it was last taken.
 #[derive(Debug, Clone, Default)]
@@ -157,7 +162,16 @@ impl Workers {
         if let Some(worker) = self.table.remove(&id) {
             self.note(id, &worker);
             self.update(id, Some(Facts::of(&worker)), None);
+            if self.gone.len() == REMEMBERED {
+                self.gone.pop_front();
+            }
+            self.gone.push_back(id);
         }
+    }
+
+    /// Whether this worker was forgotten not long ago, because its process is gone.
+    pub fn is_gone(&self, id: WorkerId) -> bool {
+        self.gone.contains(&id)
     }
 
     /// Those who hold this place, outside any rollout, in the order of their ids.
