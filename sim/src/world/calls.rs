@@ -17,11 +17,12 @@ impl World {
             self.oracle.unswapped.insert(link.to_owned());
         }
         called?;
-        self.oracle.unswapped.remove(link);
         if let Some(Entry::Socket(_) | Entry::Plain) = self.files.get(link) {
+            self.oracle.unswapped.remove(link);
             return Err(Failure(format!("{link} is no symlink")));
         }
         self.published(link, socket);
+        self.oracle.unswapped.remove(link);
         self.files.remove(&SocketPattern::temporary(link));
         self.files.link(link, socket, symlinks);
         Ok(())

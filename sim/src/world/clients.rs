@@ -221,6 +221,7 @@ impl World {
         // Workers that another operation has started are running: nothing is left to be done.
         let started = self.oracle.wanted || self.oracle.lifting > 1;
         let idle = overlaps && started && matches!(request, Request::Start(_));
+        self.oracle.may_be_started |= idle && reply.errors.is_empty();
         // The app is resumed, whether or not every worker has confirmed it.
         let unconfirmed = request == Request::Resume && reply.code == Some(Code::TimeOut);
         let done = reply.errors.is_empty() || unconfirmed;

@@ -72,11 +72,8 @@ impl World {
         let stays =
             |process: &Proc| process.alive() && !process.dying && !process.retiring() && !process.adopted;
         let staying = self.processes.iter().filter(|(_, process)| stays(process)).count();
-        let lost = |process: &Proc| {
-            let mut sockets = process.sockets.own.iter().chain(&process.sockets.inherits);
-            sockets.any(|socket| self.oracle.has_spoiled(socket))
-        };
-        let fails = |process: &Proc| process.alive() && (process.asks_to_go() || lost(process));
+        let fails =
+            |process: &Proc| process.alive() && (process.asks_to_go() || self.has_lost_socket(process));
         let failing = self.processes.iter().filter(|(_, process)| fails(process)).count();
         // One set, its replacement, those that ask to be replaced, and one set whose end is decided but not begun: by this
         // daemon, and by each before it.
@@ -88,6 +85,12 @@ impl World {
             ));
         }
         self.check_batches();
+    }
+
+    /// Somebody has removed a socket from which it accepts.
+    fn has_lost_socket(&self, process: &Proc) -> bool {
+        let mut sockets = process.sockets.own.iter().chain(&process.sockets.inherits);
+        sockets.any(|socket| self.oracle.has_spoiled(socket))
     }
 
     /// Where workers are replaced in batches, there are never more than the full set, one batch beside it, and the old workers of
@@ -103,7 +106,7 @@ impl World {
         let counts = |process: &Proc| {
             let slow = process.known.unlinked.is_some_and(|at| now.since(at) >= BATCH_WAITS);
             let fails = process.asks_to_go() || process.dying || !process.plan.behaviours.is_empty();
-            process.alive() && !slow && !fails
+            process.alive() && !slow && !fails && !self.has_lost_socket(process)
         };
         let count = self.processes.iter().filter(|(_, process)| counts(process)).count();
         let (set, batch) = (self.oracle.most + self.oracle.most_standby, self.oracle.batch);

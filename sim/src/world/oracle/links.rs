@@ -157,7 +157,10 @@ impl World {
         // One that has been in a slot before goes back there: its deploy is rolled back.
         if ended.is_some_and(|at| process.plan.spawned < at) && !process.known.published {
             self.marks.count("a standby takes over");
-            self.check_promoted(worker);
+            // A swap that is tried again is of a worker that was fit when it was tried first.
+            if !self.oracle.unswapped.contains(link) {
+                self.check_promoted(worker);
+            }
         }
     }
 

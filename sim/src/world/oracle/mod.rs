@@ -69,6 +69,8 @@ pub(crate) struct Oracle {
     /// The app is suspended, unless one of so many open requests ends that.
     pub suspended: bool,
     pub lifting: u32,
+    /// A `start` is done which overlapped with another operation: what is answered later may have ended before that.
+    pub may_be_started: bool,
     /// When the suspension may end by itself, which counts among `lifting`.
     pub expires: Option<Time>,
     /// A daemon has told a worker to resume, and died before it could write that down. The next one learns of it when the
@@ -131,6 +133,7 @@ impl Oracle {
             unopened: VecDeque::new(),
             suspended: false,
             lifting: 0,
+            may_be_started: false,
             expires: None,
             may_be_resumed: false,
             expiry_promised: Time::ZERO,
@@ -176,7 +179,7 @@ impl Oracle {
 
     /// What was asked for may have come about, or not.
     pub fn in_doubt(&self) -> bool {
-        self.lifting > 0 || self.stops_open > 0 || self.quitting
+        self.lifting > 0 || self.stops_open > 0 || self.quitting || self.may_be_started
     }
 
     /// The suspension ends by itself at that time, or it does not.
@@ -270,6 +273,11 @@ impl Oracle {
             .map(|(name, _)| name.to_owned())
             .collect()
     }
+}
+
+/// After it is done, it is known whether the app runs.
+fn is_definite(request: &Request) -> bool {
+    matches!(request, Request::Stop | Request::Terminate | Request::Restart { .. } | Request::Start(_))
 }
 
 fn retiring(config: &Config) -> usize {
@@ -440,6 +448,7 @@ impl World {
     pub(crate) fn promise_on_reply(&mut self, number: u64, request: &Request, done: bool) {
         let now = self.agenda.now();
         let oracle = &mut self.oracle;
+        oracle.may_be_started &= !(done && is_definite(request));
         if matches!(request, Request::Start(_) | Request::Restart { .. } | Request::Deploy(_)) {
             oracle.starts.push_back(now);
         }
