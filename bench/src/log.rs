@@ -44,6 +44,8 @@ enum Fate {
 
 /// Runs the bench.
 pub fn run(options: &Options) {
+    // Built before anything is timed.
+    program::newer();
     println!(
         "| {} workers write to | lines | missing | torn or out of order | files | took | ÷ file |",
         options.workers

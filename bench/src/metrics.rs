@@ -97,7 +97,7 @@ pub fn run(options: &Options) {
         let pairs = of(&with).iter().zip(of(&without));
         pairs.map(|(with, without)| with / without).collect::<Vec<f64>>()
     };
-    let memory = |side: &Side| side.daemon.process().resident() as f64 / f64::from(1 << 20);
+    let memory = |side: &Side| side.daemon.process().resident() as f64 * 1.024 / 1000.0;
     println!("| | without | with | with ÷ without, median of {} pairs |", options.rounds);
     println!("| --- | ---: | ---: | ---: |");
     let row = |what: &str, of: fn(&Side) -> &Vec<f64>| {
