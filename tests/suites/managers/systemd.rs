@@ -1,5 +1,9 @@
 //! What systemd makes of what it is told.
 
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
 use nodesockd_tests::wait::until;
 
 use crate::managed::{Managed, SYSTEMD, crew, none_lost};
@@ -24,8 +28,8 @@ fn systemd_is_told_of_ready_reload_and_stop() {
     let Some(managed) = Managed::install(&SYSTEMD, "") else { return };
     // More than that is asked for as long as workers boot.
     managed.amend("TimeoutStartSec=2");
-    let app = std::fs::read_to_string(managed.path("/srv/shop/app.js")).unwrap();
-    std::fs::write(
+    let app = fs::read_to_string(managed.path("/srv/shop/app.js")).unwrap();
+    fs::write(
         managed.path("/srv/shop/app.js"),
         format!("Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3000);\n{app}"),
     )
@@ -77,4 +81,42 @@ fn systemd_watchdog_replaces_daemon_and_spares_workers() {
     let sent = none_lost(&managed, &nginx, load);
     managed.stop();
     println!("{sent} requests, none lost");
+}
+
+#[test]
+fn logs_shows_what_the_journal_has_and_follows() {
+    let Some(managed) = Managed::install(&SYSTEMD, "") else { return };
+    let file = managed.path("/srv/shop/app.js");
+    let app = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("console.log('worker', process.pid, 'begins');\n{app}")).unwrap();
+    let before = managed.start();
+    let begins = |pid: u32| format!("worker {pid} begins");
+    let logs = |args: &str| managed.machine.must(&format!("cd /srv/shop && nodesockd logs {args}"));
+    until("the journal has what every worker wrote", || {
+        let said = logs("-n 500");
+        before.workers.iter().all(|worker| said.contains(&begins(worker.pid.unwrap())))
+    });
+    let entry = logs("-n 1 --json");
+    assert!(
+        serde_json::from_str::<serde_json::Value>(&entry).is_ok_and(|entry| entry["MESSAGE"].is_string()),
+        "{entry}"
+    );
+    assert_eq!(
+        managed.machine.run("cd /srv/shop && nodesockd logs -w 0").code,
+        2,
+        "the journal knows no workers"
+    );
+
+    let mut follow = managed.machine.command("bash");
+    follow.args(["-c", "cd /srv/shop && exec nodesockd logs -f -n 1"]);
+    let mut follow = follow.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.next().is_some(), "the last line there is");
+    managed.machine.must("cd /srv/shop && nodesockd restart");
+    let after = managed.settled("others serve", |status| status.slot(0).id != before.slot(0).id);
+    let new = after.slot(0).pid.unwrap();
+    assert!(lines.any(|line| line.ends_with(&begins(new))), "it ended without the line of worker {new}");
+    follow.kill().unwrap();
+    follow.wait().unwrap();
+    managed.stop();
 }
