@@ -186,6 +186,10 @@ impl World {
         if !adds {
             self.state_is_back();
         }
+        if entry.is_none() {
+            // A daemon that quits takes what it has counted with it.
+            self.forget_told();
+        }
         self.state = entry.cloned().and_then(|entry| State::after(self.state.take(), entry));
         if let Some(state) = &self.state {
             self.history.promises(&state.history);

@@ -86,6 +86,11 @@ impl World {
         }
     }
 
+    /// No daemon knows any more what was told.
+    pub(super) fn forget_told(&mut self) {
+        self.told.last = Metrics::default();
+    }
+
     /// A client was told these.
     pub(super) fn told_metrics(&mut self, metrics: &Metrics) {
         // What could not be written down, the next daemon does not know.

@@ -23,6 +23,9 @@ pub(crate) const KILL_DELAY: Duration = Duration::from_secs(5);
 /// For so long a batch waits for the old workers of the one before.
 const BATCH_WAITS: Duration = Duration::from_secs(30);
 
+/// For so long a replacement of a worker that has died may boot.
+const HEALING: Duration = Duration::from_secs(10);
+
 /// Within so long no more workers are ordered than starts and first retries call for.
 const STORM: Duration = Duration::from_millis(50);
 
@@ -115,7 +118,12 @@ impl World {
         if missing > 0 {
             return;
         }
-        let most = (set + 2 * batch) as usize;
+        // A replacement may still boot when a standby has taken over, and the next standby boots beside it.
+        let failed = |process: &Proc| {
+            process.ended_at().is_some_and(|at| now.since(at) < HEALING) && !process.known.told_to_go()
+        };
+        let healing = self.processes.iter().filter(|(_, process)| failed(process)).count();
+        let most = (set + 2 * batch) as usize + healing;
         if count > most {
             self.violated(format_args!(
                 "{count} processes are alive while workers are replaced in batches of {batch}; at most {most} are due"

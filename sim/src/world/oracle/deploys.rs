@@ -287,7 +287,13 @@ impl World {
         let Some(new) = deploy.release.filter(|new| known && another(new)) else {
             return;
         };
-        let named = self.oracle.slots.iter().filter_map(|(slot, its)| Some((*slot, its.worker?)));
+        // While the successor of one that has died by itself boots, the slot is better served by the new release than by nobody.
+        let died = |slot: &SlotIndex| {
+            let former = deploy.former.get(slot).and_then(|worker| self.processes.get(*worker));
+            former.is_some_and(|process| !process.alive() && !process.known.told_to_go())
+        };
+        let slots = self.oracle.slots.iter().filter(|(slot, _)| !died(slot));
+        let named = slots.filter_map(|(slot, its)| Some((*slot, its.worker?)));
         let mut of_new = named.filter(|(_, worker)| {
             let process = self.processes.get(*worker);
             process.is_some_and(|process| process.plan.release == new && self.is_well(process))
