@@ -107,6 +107,9 @@ fn logs_shows_what_the_journal_has_and_follows() {
         "the journal knows no workers"
     );
 
+    let headed = managed.machine.run("cd /srv/shop && set +o pipefail && nodesockd logs -n 500 | head -n 1");
+    assert_eq!((headed.stdout.lines().count(), headed.stderr.as_str()), (1, ""), "{headed}");
+
     let mut follow = managed.machine.command("bash");
     follow.args(["-c", "cd /srv/shop && exec nodesockd logs -f -n 1"]);
     let mut follow = follow.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();

@@ -1,6 +1,11 @@
-//! A day in a minute: what is counted is what was done.
+//! A day in a minute: what is counted is what was done. In ten minutes:
+//!
+//! ```shell
+//! NODESOCKD_DAY=600 cargo test -p nodesockd-tests --test metrics day -- --nocapture
+//! ```
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use nodesockd_tests::http::Port;
@@ -26,6 +31,19 @@ impl Done {
     }
 }
 
+/// All clients are served for a while: as long as it takes, or a share of the seconds in `NODESOCKD_DAY`.
+fn flows(load: &Load) {
+    let seconds: u64 = std::env::var("NODESOCKD_DAY").map_or(0, |seconds| seconds.parse().unwrap());
+    let until = Instant::now() + Duration::from_secs(seconds) / SPELLS;
+    load.flows();
+    while Instant::now() < until {
+        load.flows();
+    }
+}
+
+/// How often they are.
+const SPELLS: u32 = 8;
+
 fn run(app: &App, args: &[&str]) {
     let output = app.cli(args);
     assert_eq!(output.code, 0, "{args:?}: {output}");
@@ -48,11 +66,11 @@ fn everything_that_happens_is_counted_once() {
 
     // Restarts under load.
     let load = Load::start(&nginx.front(), 4);
-    load.flows();
+    flows(&load);
     run(&app, &["restart"]);
-    load.flows();
+    flows(&load);
     run(&app, &["restart"]);
-    load.flows();
+    flows(&load);
     done.load(&load.finish(), &daemon);
     let requests = || scraped().sum("nodesockd_requests_total", &[("class", "2xx")]);
     let all_counted = |answered: u64| until("each request is counted", || requests() == answered as f64);
@@ -86,13 +104,13 @@ fn everything_that_happens_is_counted_once() {
 
     // An upgrade under load.
     let load = Load::start(&nginx.front(), 4);
-    load.flows();
+    flows(&load);
     program::install(program::newer(), &app.path("nodesockd"));
     let mut upgrade = Command::new(program::newer());
     cli::in_folder(upgrade.args(["restart", "--upgrade"]), app.folder());
     let output = cli::spawn(&mut upgrade).finish();
     assert_eq!(output.code, 0, "{output}{}", daemon.log());
-    load.flows();
+    flows(&load);
     done.load(&load.finish(), &daemon);
     all_counted(done.answered);
     assert!(scraper.looks() > 10);
@@ -100,13 +118,13 @@ fn everything_that_happens_is_counted_once() {
 
     // The daemon is killed, and workers go on without one.
     let load = Load::start(&nginx.front(), 4);
-    load.flows();
+    flows(&load);
     daemon.die();
-    load.flows();
+    flows(&load);
     daemon.follow(launch());
     until("metrics are served again", || Numbers::scraped(port.number).is_ok());
     let scraper = Scraper::start(port.number, before);
-    load.flows();
+    flows(&load);
     done.load(&load.finish(), &daemon);
     all_counted(done.answered);
     let before = scraper.finish();
@@ -143,4 +161,5 @@ fn everything_that_happens_is_counted_once() {
         assert_eq!(resets, Some(0.0), "{name}");
     }
     monitoring::nothing_is_empty(&prometheus);
+    println!("{} requests answered, and counted", done.answered);
 }
