@@ -1,12 +1,14 @@
 //! Without `[log]`: the journal, the files of `options.stdout` and `options.stderr`, or where to look.
 
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use nodesockd_core::config::{Config, Output};
 use nodesockd_core::text::escape;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{LINES, LONGEST};
 use crate::cli::LogsArgs;
@@ -126,11 +128,17 @@ async fn journal(args: &LogsArgs, unit: &str) -> Result<Exit, Failure> {
         let words = format!("cannot run journalctl, which shows what {} writes: {error}", render::word(unit));
         Failure::new(Exit::Unexpected, words)
     })?;
-    if status.success() {
+    if status.success() || has_no_reader(&io::stdout()) {
         Ok(Exit::Done)
     } else {
         Err(Failure::new(Exit::Unexpected, format!("journalctl has failed: {status}")))
     }
+}
+
+/// Nobody reads what is written there any more, as after `nodesockd logs | head -1` (poll(2): `POLLERR` of a pipe).
+fn has_no_reader(out: &impl AsFd) -> bool {
+    let mut watched = [PollFd::new(out, PollFlags::empty())];
+    poll(&mut watched, Some(&Timespec::default())).is_ok() && watched[0].revents().contains(PollFlags::ERR)
 }
 
 /// Where to look.
