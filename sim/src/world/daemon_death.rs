@@ -137,6 +137,10 @@ impl World {
     pub fn configuration(&mut self) -> Result<Config, PatternError> {
         let settings = self.file.get_or_insert_with(|| self.in_force.clone()).clone();
         let config = settings.config()?;
+        if self.in_force.config()?.socket_file != config.socket_file {
+            // A link of the new name that could not be removed long ago may name another worker.
+            self.may_go();
+        }
         self.promise_on_load(&config);
         self.in_force = settings;
         Ok(config)
