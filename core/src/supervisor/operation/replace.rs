@@ -424,10 +424,10 @@ pub(in crate::supervisor) fn abandon(
 /// run yet.
 pub(in crate::supervisor) fn release(pool: &mut Pool, rollout: &Rollout) {
     pool.remember_names(&rollout.config.socket_file);
-    for PendingWorker { place, worker: id, .. } in &rollout.workers {
+    for PendingWorker { worker: id, .. } in &rollout.workers {
         let id = *id;
-        let owned = |slot: SlotIndex| pool.slots.get(slot).is_some_and(|slot| slot.owner() == Some(id));
-        let owns = matches!(place, Place::Slot(slot) if owned(*slot));
+        // A standby of an earlier batch may have taken over a slot since.
+        let owns = pool.owns_its_slot(id);
         let Some(worker) = pool.workers.get(id) else { continue };
         let served = worker.has_served();
         pool.workers.change(id, Worker::joined);
