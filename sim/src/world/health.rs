@@ -97,7 +97,8 @@ impl World {
             let still =
                 process.stands_still.is_some_and(|still| still.until.is_none() && still.since <= told);
             let heard = process.known.heard.is_some_and(|at| at >= told);
-            let stays = process.alive() && !process.retiring() && !process.known.told_to_go();
+            let leaves = process.dying || process.retiring() || process.known.told_to_go();
+            let stays = process.alive() && !leaves;
             still && !heard && stays && process.speaks() && self.has_library(worker)
         };
         let found = self.processes.iter().find(|(worker, process)| silent(*worker, process));
