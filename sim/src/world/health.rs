@@ -64,11 +64,16 @@ impl World {
     /// Its event loop has stood still for so long that it may count as hung, and it has not answered since. From the last
     /// answer to the next question a third of the time may pass, or a little more.
     pub(crate) fn counts_as_hung(&self, worker: Worker) -> bool {
-        let Some(process) = self.processes.get(worker) else { return false };
-        let Some(still) = process.stands_still else { return false };
-        let Some(limit) = self.oracle.hang_timeout else { return false };
-        let end = still.until.unwrap_or(self.agenda.now());
-        end.since(still.since) >= limit / 2 && process.silent_since().is_some()
+        let hung = |process: &Proc| self.has_hung(process) && process.silent_since().is_some();
+        self.processes.get(worker).is_some_and(hung)
+    }
+
+    /// It has stood still for so long that it may have been called broken, whether or not it goes on.
+    pub(crate) fn has_hung(&self, process: &Proc) -> bool {
+        let (Some(still), Some(limit)) = (process.stands_still, self.oracle.hang_timeout) else {
+            return false;
+        };
+        still.until.unwrap_or(self.agenda.now()).since(still.since) >= limit / 2
     }
 
     /// A standby takes over: it has given a sign of life a moment ago.

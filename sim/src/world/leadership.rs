@@ -142,9 +142,12 @@ impl World {
     /// It could lead: it serves, and the daemon knows.
     fn could_lead(&self, process: &Proc) -> bool {
         let known = &process.known;
-        let serves = process.alive() && known.published && known.unlinked.is_none() && known.online;
+        let serves = process.alive() && known.published && known.unlinked.is_none();
         let fit = !process.dying && !process.stopped && !process.suspended && !process.asked_to_go();
-        serves && fit && !known.succeeded && process.leading.understands && process.server.is_none()
+        let sound = !self.has_hung(process) && !self.has_lost_socket(process);
+        // One that was told off has lost its slot, although links may go on to name a socket that it shares.
+        let able = known.online && process.leading.understands && !process.leading.told_off;
+        serves && fit && sound && able && !known.succeeded && process.server.is_none()
     }
 
     /// Notes whether somebody leads, and for how long nobody did.

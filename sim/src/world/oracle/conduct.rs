@@ -91,7 +91,7 @@ impl World {
     }
 
     /// Somebody has removed a socket from which it accepts.
-    fn has_lost_socket(&self, process: &Proc) -> bool {
+    pub(crate) fn has_lost_socket(&self, process: &Proc) -> bool {
         let mut sockets = process.sockets.own.iter().chain(&process.sockets.inherits);
         sockets.any(|socket| self.oracle.has_spoiled(socket))
     }
