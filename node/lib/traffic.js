@@ -17,8 +17,9 @@ class Traffic {
    * speaks HTTP/2.
    */
   #connections = new Map();
-  #responses = new Set();
-  #streams = new Set();
+  /** Those in progress, oldest first: since when, in ms of `performance.now()`, and what was asked. */
+  #responses = new Map();
+  #streams = new Map();
   #newest;
   #last = false;
   #onChange = ignore;
@@ -69,6 +70,18 @@ class Traffic {
     return [...this.#connections.values()].filter(isUntold);
   }
 
+  /**
+   * Server-sent events whose reader connects again by itself, and that have been under way for `ms` at least, oldest first: calling one ends
+   * it.
+   */
+  eventsOlderThan(ms) {
+    const before = performance.now() - ms;
+    const isOld = ([, { since, asked }]) => since <= before && isEventSource(asked);
+    const responses = [...this.#responses].filter(isOld).filter(([response]) => sendsEvents(response));
+    const streams = [...this.#streams].filter(isOld).filter(([stream]) => streamsEvents(stream));
+    return [...responses.map(([response]) => () => endResponse(response)), ...streams.map(([stream]) => () => endStream(stream))];
+  }
+
   /** How many connections are open. */
   get open() {
     return this.#connections.size;
@@ -87,8 +100,8 @@ class Traffic {
   lastAnswers(onChange) {
     this.#last = true;
     this.#onChange = onChange;
-    for (const response of this.#responses) makeLast(response);
-    for (const stream of this.#streams) if (isAnswering(stream)) lastStreams(stream.session);
+    for (const response of this.#responses.keys()) makeLast(response);
+    for (const stream of this.#streams.keys()) if (isAnswering(stream)) lastStreams(stream.session);
     for (const { active, session } of this.#connections.values()) if (active === 0 && session) leave(session);
   }
 
@@ -106,15 +119,8 @@ class Traffic {
    * end, so that it connects again. An end of any other answer would pass off a part as the whole.
    */
   endEvents() {
-    for (const response of this.#responses) {
-      if (!response.headersSent || response.writableEnded || !isEventStream(sentType(response))) continue;
-      // The application may not have noticed, and go on writing.
-      response.on('error', ignore);
-      response.end();
-    }
-    for (const stream of this.#streams) {
-      if (isAnswering(stream) && isEventStream(stream.sentHeaders?.['content-type'])) stream.on('error', ignore).end();
-    }
+    for (const response of this.#responses.keys()) if (sendsEvents(response)) endResponse(response);
+    for (const stream of this.#streams.keys()) if (streamsEvents(stream)) endStream(stream);
   }
 
   /** Ends the connections that have left HTTP behind, after what was written to them. */
@@ -144,14 +150,14 @@ class Traffic {
     // Not the server's event: an application may listen for that of the session.
     session.emit = (event, ...args) => {
       const pass = () => emit.call(session, event, ...args);
-      return event === 'stream' ? this.#streamed(gate, pass, connection, args[0]) : pass();
+      return event === 'stream' ? this.#streamed(gate, pass, connection, ...args) : pass();
     };
   }
 
-  #streamed(gate, pass, connection, stream) {
+  #streamed(gate, pass, connection, stream, headers) {
     // Whoever sent it has gone already.
     if (stream.destroyed) return true;
-    this.#begin(connection, this.#streams, stream);
+    this.#begin(connection, this.#streams, stream, { method: headers[':method'], headers });
     if (this.#last) lastStreams(stream.session);
     if (gate.isOpen) return pass();
     const handOver = keep(stream);
@@ -163,9 +169,9 @@ class Traffic {
     return true;
   }
 
-  /** One more request is in progress, until `exchange` is closed. */
-  #begin(connection, exchanges, exchange) {
-    exchanges.add(exchange);
+  /** One more request is in progress, until `exchange` is closed: what was asked has a method and headers. */
+  #begin(connection, exchanges, exchange, asked) {
+    exchanges.set(exchange, { since: performance.now(), asked });
     this.#counts.begin(exchange);
     if (connection) connection.active += 1;
     exchange.once('close', () => {
@@ -179,7 +185,7 @@ class Traffic {
   }
 
   #requested(gate, pass, req, res) {
-    this.#begin(this.#connections.get(req.socket), this.#responses, res);
+    this.#begin(this.#connections.get(req.socket), this.#responses, res, req);
     if (this.#last) makeLast(res);
     // A sender that has gone away meanwhile does not need an answer any more.
     gate.enter(
@@ -215,6 +221,30 @@ class Traffic {
 /** Whether a connection is a WebSocket whose handshake is over, and that may still be told something. */
 function isUntold({ socket, isWebSocket, sent, told }) {
   return isWebSocket && !told && socket.writable && socket.bytesWritten > sent;
+}
+
+/** Whether it was asked by an `EventSource`, or who does as it does: a stream that ends is begun anew. */
+function isEventSource({ method, headers }) {
+  return method === 'GET' && /\btext\/event-stream\b/i.test(headers.accept);
+}
+
+/** Whether `response` is one of server-sent events that has not ended. */
+function sendsEvents(response) {
+  return response.headersSent && !response.writableEnded && isEventStream(sentType(response));
+}
+
+function streamsEvents(stream) {
+  return isAnswering(stream) && isEventStream(stream.sentHeaders?.['content-type']);
+}
+
+/** The application may not have noticed, and go on writing. */
+function endResponse(response) {
+  response.on('error', ignore);
+  response.end();
+}
+
+function endStream(stream) {
+  stream.on('error', ignore).end();
 }
 
 /** The type that the answer's headers say. `getHeader` does not know what `writeHead` was given. */

@@ -218,6 +218,23 @@ test('before SIGTERM, server-sent events end after a whole event, and other answ
   assert.equal((await worker.exited).code, 0);
 });
 
+test('server-sent events to browsers end one after the other, those that nobody begins anew last of all', async (t) => {
+  const worker = new TestWorker(t, 'http.js', { env: { NODESOCKD_SHUTDOWN_TIMEOUT: '4000' } });
+  await worker.frame('online');
+  const ended = [];
+  const read = (who, options) => worker.get('/events', options).then(({ body }) => ended.push({ who, body }));
+  const answer = read('answer', { method: 'POST', headers: { accept: 'text/event-stream' } });
+  const browsers = Array.from({ length: 16 }, () => read('browser', { headers: { accept: 'text/event-stream' } }));
+  await until(() => worker.frames.filter((frame) => frame.type === 'send-app-msg').length === 17);
+  worker.tell('shutdown');
+  await Promise.race(browsers);
+  assert.ok(ended.length < 12, `${ended.length} have ended with the first`);
+  await Promise.all([...browsers, answer]);
+  assert.equal(ended.at(-1).who, 'answer');
+  for (const { body } of ended) assert.match(body, /^(data: \d+\n\n)+$/);
+  assert.equal((await worker.exited).code, 0);
+});
+
 test('a worker that cannot exit says what keeps it', async (t) => {
   const worker = new TestWorker(t, 'http.js', { env: { NODESOCKD_SHUTDOWN_TIMEOUT: '300' } });
   await worker.frame('online');
