@@ -8,9 +8,11 @@ use rustix::process::Pid;
 
 use crate::processes::descendants::with_descendants;
 
-/// Where the memory controller is: of version 2, of version 2 beside version 1, of version 1.
-const MOUNTS: [(&str, &str); 3] =
-    [("", "/sys/fs/cgroup"), ("", "/sys/fs/cgroup/unified"), ("memory", "/sys/fs/cgroup/memory")];
+/// Where all controllers are.
+const SYSTEM: &str = "/sys/fs/cgroup";
+
+/// Where the memory controller is below that: of version 2, of version 2 beside version 1, of version 1.
+const MOUNTS: [(&str, &str); 3] = [("", ""), ("", "unified"), ("memory", "memory")];
 
 /// A control group with a memory controller, or the whole machine.
 #[derive(Debug)]
@@ -25,17 +27,7 @@ impl Cgroup {
     /// The one of this process.
     pub fn own() -> Self {
         let lines = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        let found = MOUNTS.iter().find_map(|(controller, mount)| {
-            let path = lines.lines().find_map(|line| path_of(line, controller))?;
-            let own = Path::new(mount).join(path);
-            let events = ["memory.events", "memory.oom_control"].map(|file| own.join(file));
-            let ends_at = Path::new(mount).parent();
-            events.iter().any(|file| file.exists()).then(|| {
-                let above = own.ancestors().take_while(|folder| Some(*folder) != ends_at);
-                above.map(Path::to_owned).collect()
-            })
-        });
-        let mut cgroup = Self { folders: found.unwrap_or_default(), known: 0 };
+        let mut cgroup = Self { folders: folders(&lines, Path::new(SYSTEM)), known: 0 };
         cgroup.known = cgroup.kills();
         cgroup
     }
@@ -71,6 +63,23 @@ impl Cgroup {
         let texts = files.chain([PathBuf::from("/proc/vmstat")]);
         texts.filter_map(|file| entry(&std::fs::read_to_string(file).ok()?, "oom_kill")).next().unwrap_or(0)
     }
+}
+
+/// The folders of the group that these lines of `/proc/PID/cgroup` name, its own first; none if no controller of memory is below `system`.
+fn folders(lines: &str, system: &Path) -> Vec<PathBuf> {
+    let found = MOUNTS.iter().find_map(|(controller, mount)| {
+        let path = lines.lines().find_map(|line| path_of(line, controller))?;
+        let mount = system.join(mount);
+        // In a container, what is mounted may begin with the container's own group, and the path still be that of the host.
+        let own = [mount.join(path), mount.clone()].into_iter().find(|folder| controls_memory(folder))?;
+        let above = own.ancestors().take_while(|folder| folder.starts_with(&mount));
+        Some(above.map(Path::to_owned).collect())
+    });
+    found.unwrap_or_default()
+}
+
+fn controls_memory(folder: &Path) -> bool {
+    ["memory.events", "memory.oom_control"].iter().any(|file| folder.join(file).exists())
 }
 
 /// A line of `/proc/PID/cgroup`, `ID:CONTROLLERS:/PATH`: the path from the mount point, if the controller is named.
@@ -122,6 +131,20 @@ mod tests {
         );
         assert_eq!(path_of("9:cpu,cpuacct:/x", "memory"), None);
         assert_eq!(path_of("0::/system.slice/a:b", ""), Some("system.slice/a:b"));
+    }
+
+    #[test]
+    fn group_of_a_container_is_found_where_its_path_is_that_of_the_host() {
+        let system = tempfile::tempdir().unwrap();
+        let memory = system.path().join("memory");
+        let lines = "4:memory:/docker/4711\n0::/\n";
+        assert!(folders(lines, system.path()).is_empty());
+        std::fs::create_dir_all(memory.join("docker/4711")).unwrap();
+        std::fs::write(memory.join("memory.oom_control"), "").unwrap();
+        assert_eq!(folders(lines, system.path()), std::slice::from_ref(&memory));
+        let own = memory.join("docker/4711");
+        std::fs::write(own.join("memory.oom_control"), "").unwrap();
+        assert_eq!(folders(lines, system.path()), [own, memory.join("docker"), memory]);
     }
 
     #[test]
