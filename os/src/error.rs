@@ -86,6 +86,12 @@ pub enum OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Locked { pid: Some(pid), file } if is_elsewhere(*pid) => write!(
+                f,
+                "a daemon in another container, process {pid} there, holds `{}`; this one can start when that has ended, or with a \
+                 volume of its own for its `tmpDir`",
+                file.display()
+            ),
             Self::Locked { pid: Some(pid), file } => write!(
                 f,
                 "another daemon, process {pid}, runs here: it holds `{}`; end it with `nodesockd terminate` (or `kill {pid}`, \
@@ -153,10 +159,16 @@ impl std::error::Error for OpenError {
     }
 }
 
+/// Whether a pid that a daemon has written down must be of another PID namespace: here it is our own, or nobody's.
+fn is_elsewhere(pid: u32) -> bool {
+    pid == std::process::id() || !Path::new("/proc").join(pid.to_string()).exists()
+}
+
 /// Which daemon, in a sentence.
 fn whose(holder: &Holder) -> String {
     let socket = holder.ipc_file.as_ref().map(|path| format!(" (`ipcFile` `{}`)", path.display()));
-    format!(", process {}{}", holder.pid, socket.unwrap_or_default())
+    let place = if is_elsewhere(holder.pid) { " of another container" } else { "" };
+    format!(", process {}{place}{}", holder.pid, socket.unwrap_or_default())
 }
 
 /// What could not be done to which file, and the system's words.
