@@ -6,8 +6,10 @@ const http = require('node:http');
 const nodesockd = require('nodesockd');
 
 const worker = nodesockd.id ?? String(process.pid);
+const long = process.env.LONG && require('./long.js');
 
 const server = http.createServer(async (req, res) => {
+  if (long?.answers(req, res)) return;
   let body = '';
   for await (const chunk of req) body += chunk;
   const number = req.method === 'POST' ? body : req.url.slice(1);
@@ -15,6 +17,7 @@ const server = http.createServer(async (req, res) => {
   res.setHeader('Content-Length', text.length);
   res.end(text);
 });
+long?.accept(server);
 
 if (process.env.INTEGRATION === 'by hand') {
   server.listen(nodesockd.socketPath, () => nodesockd.reportOnline());

@@ -17,10 +17,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use nodesockd_tests::nginx::KEEPALIVE_TIMEOUT;
-use nodesockd_tests::{App, Process, cli, http, wait};
+use nodesockd_tests::nginx::{KEEPALIVE_TIMEOUT, Nginx, Site};
+use nodesockd_tests::{App, Daemon, Process, cli, http, wait};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use serde_json::json;
 
 /// The folder of the benches.
 #[must_use]
@@ -49,6 +50,54 @@ fn prepared(app: App) -> App {
     app.write("app.js", include_str!("../apps/app.js"));
     app.write("cluster.js", include_str!("../apps/cluster.js"));
     app
+}
+
+/// The same, which also takes what lasts long, by `long.js`.
+#[must_use]
+pub fn app_for_long_requests() -> App {
+    let app = app().package("ws").env("LONG", "yes");
+    app.write("long.js", include_str!("../apps/long.js"));
+    app
+}
+
+/// An nginx that passes on what comes as it comes, as `nodesockd nginx` would have it but for that.
+#[must_use]
+pub fn front_for_long_requests(app: &App, workers: u32) -> Nginx {
+    let site = Site::new();
+    let servers: String = (0..workers)
+        .map(|slot| format!("    server unix:{} max_fails=0;\n", app.link(slot).display()))
+        .collect();
+    site.configure(&format!(
+        r#"  map $http_upgrade $connection_to_worker {{ default upgrade; "" ""; }}
+  upstream app {{
+{servers}  }}
+  server {{
+    listen unix:{} backlog=4096;
+    client_max_body_size 0;
+    location / {{
+      proxy_pass http://app;
+      proxy_http_version 1.1;
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection $connection_to_worker;
+      proxy_read_timeout 1h;
+      proxy_request_buffering off;
+      proxy_buffering off;
+    }}
+  }}
+"#,
+        site.front().display()
+    ));
+    site.start(&[])
+}
+
+/// `nodesockd restart --no-wait`, as its client asks for it.
+///
+/// # Panics
+///
+/// When it fails.
+pub fn restart_until_swap(daemon: &Daemon) {
+    let reply = daemon.connect().request("restart-workers", &json!({ "untilSwap": true }));
+    assert!(reply.errors.is_empty(), "{reply:?}\n{}", daemon.log());
 }
 
 /// The app, run by nobody.

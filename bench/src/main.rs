@@ -14,11 +14,13 @@ mod hangs;
 mod held;
 mod idle;
 mod log;
+mod long;
 mod metrics;
 mod overlap;
 mod recovery;
 mod scale;
 mod sigterm;
+mod transfers;
 mod zero_loss;
 
 use clap::Parser;
@@ -44,6 +46,8 @@ enum Bench {
     Recovery(recovery::Options),
     /// Uploads and downloads cut while many generations of workers finish
     Overlap(overlap::Options),
+    /// Uploads, downloads, server-sent events and thousands of WebSockets across one restart
+    Long(long::Options),
     /// Wake-ups of a daemon and its workers when nobody asks for anything
     Idle(idle::Options),
     /// What metrics cost: throughput, CPU time and the daemon's memory with and without them
@@ -67,6 +71,7 @@ fn main() {
         Bench::Hangs(options) => hangs::run(&options),
         Bench::Recovery(options) => recovery::run(&options),
         Bench::Overlap(options) => overlap::run(&options),
+        Bench::Long(options) => long::run(&options),
         Bench::Idle(options) => idle::run(&options),
         Bench::Metrics(options) => metrics::run(&options),
         Bench::Batch(options) => batch::run(&options),

@@ -1,18 +1,15 @@
 //! What becomes of long requests while many generations of workers finish: `cargo run --release -p nodesockd-bench -- overlap`
 
-mod transfers;
-
 use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use nodesockd_bench::app;
-use nodesockd_tests::nginx::{Nginx, Site};
-use nodesockd_tests::{App, Daemon, Load};
-use serde_json::{Value, json};
+use nodesockd_bench::{app_for_long_requests, front_for_long_requests, restart_until_swap};
+use nodesockd_tests::{Daemon, Load};
+use serde_json::Value;
 
-use transfers::{Plan, Transfers};
+use crate::transfers::{Plan, Transfers};
 
 /// Restarts an app again and again while uploads and downloads last longer than many of its restarts; prints a Markdown table of
 /// those that were cut.
@@ -94,26 +91,27 @@ pub fn run(options: &Options) {
 
 impl Variant {
     fn play(self, options: &Options, account: &mut Account) {
-        let app = app().workers(WORKERS);
+        let app = app_for_long_requests().workers(WORKERS);
         let app =
             app.set("options.retiring", self.retiring).set("options.shutdownTimeout", self.shutdown_timeout);
-        app.write("app.js", &script());
         let daemon = app.start();
-        let nginx = front(&app);
+        let nginx = front_for_long_requests(&app, WORKERS);
         let load = Load::gently(&nginx.front(), 4, Duration::from_millis(20));
-        let plan = Plan { upload: options.upload * 1_000_000, time: Duration::from_secs(options.seconds) };
+        let time = Duration::from_secs(options.seconds);
+        let plan = Plan { upload: options.upload * 1_000_000, upload_time: time, download_time: time };
         let mut transfers = Transfers::new(&nginx.front(), plan);
         for _ in 0..options.restarts {
             let next = Instant::now() + Duration::from_millis(options.every);
             // Half a second before the workers that get them are replaced.
             transfers.begin();
             load.flows();
-            restart(&daemon);
+            restart_until_swap(&daemon);
             account.restarts += 1;
             account.generations = account.generations.max(generations(&daemon));
             thread::sleep(next.saturating_duration_since(Instant::now()));
         }
         let (uploads, downloads) = transfers.finish();
+        let [uploads, downloads] = [uploads, downloads].map(|all| (all.len(), all.iter().flatten().count()));
         let ledger = load.finish();
         let log = daemon.log();
         let said = |text: &str| log.lines().filter(|line| line.contains(text)).count();
@@ -129,65 +127,9 @@ impl Variant {
     }
 }
 
-/// `nodesockd restart --no-wait`, as its client asks for it.
-fn restart(daemon: &Daemon) {
-    let reply = daemon.connect().request("restart-workers", &json!({ "untilSwap": true }));
-    assert!(reply.errors.is_empty(), "{reply:?}\n{}", daemon.log());
-}
-
 /// How many generations have a worker.
 fn generations(daemon: &Daemon) -> usize {
     let status = daemon.connect().request("status", &Value::Null).data;
     let workers = status["workers"].as_array().expect("a status");
     workers.iter().filter_map(|worker| worker["generation"].as_u64()).collect::<BTreeSet<_>>().len()
-}
-
-/// An nginx that passes on what comes as it comes, as `nodesockd nginx` would have it but for that.
-fn front(app: &App) -> Nginx {
-    let site = Site::new();
-    let servers: String = (0..WORKERS)
-        .map(|slot| format!("    server unix:{} max_fails=0;\n", app.link(slot).display()))
-        .collect();
-    site.configure(&format!(
-        r#"  upstream app {{
-{servers}  }}
-  server {{
-    listen unix:{} backlog=1024;
-    client_max_body_size 0;
-    location / {{
-      proxy_pass http://app;
-      proxy_http_version 1.1;
-      proxy_set_header Connection "";
-      proxy_request_buffering off;
-      proxy_buffering off;
-    }}
-  }}
-"#,
-        site.front().display()
-    ));
-    site.start(&[])
-}
-
-/// The app of the benches, which also takes what is sent, and sends something for so many milliseconds.
-fn script() -> String {
-    let app = include_str!("../apps/app.js");
-    let at = "  let body = '';\n";
-    assert!(app.contains(at), "the script has changed");
-    let more = r"
-  if (req.url === '/upload') {
-    let bytes = 0;
-    for await (const chunk of req) bytes += chunk.length;
-    return res.end(`${bytes}\n`);
-  }
-  if (req.url.startsWith('/download/')) {
-    const end = Date.now() + Number(req.url.split('/')[2]);
-    const write = () => {
-      if (Date.now() >= end) return res.end('the end\n');
-      res.write('more\n');
-      setTimeout(write, 100);
-    };
-    return write();
-  }
-";
-    app.replacen(at, &format!("{more}{at}"), 1)
 }

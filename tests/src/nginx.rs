@@ -160,8 +160,8 @@ impl Site {
 master_process off;
 {user}
 pid {folder}/nginx.pid;
-worker_rlimit_nofile 4096;
-events {{ worker_connections 2048; }}
+worker_rlimit_nofile 16384;
+events {{ worker_connections 8192; }}
 http {{
   map $status $failed {{ ~^2 0; default 1; }}
   log_format failed '$msec $request_method $uri: $status; $upstream_addr answered $upstream_status after $request_time s';

@@ -81,6 +81,7 @@ const UNTRIED: [Story; 7] = [
             ("cargo run --release -p nodesockd-bench -- batch", "the same"),
             ("cargo run --release -p nodesockd-bench -- fronts", "the same"),
             ("cargo run --release -p nodesockd-bench -- log", "the same"),
+            ("cargo run --release -p nodesockd-bench -- long", "the same"),
             ("cargo run --release -p nodesockd-bench -- metrics", "the same"),
             ("NODESOCKD_CHANGEOVERS=20", "takes minutes; the tests change over once"),
         ],

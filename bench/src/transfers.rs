@@ -17,7 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub struct Plan {
     /// Of an upload, in bytes.
     pub upload: u64,
-    pub time: Duration,
+    pub upload_time: Duration,
+    /// Of a download.
+    pub download_time: Duration,
 }
 
 /// Those that were begun.
@@ -25,9 +27,12 @@ pub struct Plan {
 pub struct Transfers {
     front: PathBuf,
     plan: Plan,
-    uploads: Vec<JoinHandle<io::Result<()>>>,
-    downloads: Vec<JoinHandle<io::Result<()>>>,
+    uploads: Vec<JoinHandle<Cut>>,
+    downloads: Vec<JoinHandle<Cut>>,
 }
+
+/// When a transfer was cut, if it was.
+pub type Cut = Option<Instant>;
 
 impl Transfers {
     pub fn new(front: &Path, plan: Plan) -> Self {
@@ -37,18 +42,15 @@ impl Transfers {
     /// Begins one of each.
     pub fn begin(&mut self) {
         let (front, plan) = (self.front.clone(), self.plan);
-        self.uploads.push(thread::spawn(move || upload(&front, plan)));
+        self.uploads.push(thread::spawn(move || upload(&front, plan).err().map(|_| Instant::now())));
         let front = self.front.clone();
-        self.downloads.push(thread::spawn(move || download(&front, plan)));
+        self.downloads.push(thread::spawn(move || download(&front, plan).err().map(|_| Instant::now())));
     }
 
-    /// Waits for the end of all. Returns how many uploads and downloads there were, and how many of them were cut.
-    pub fn finish(self) -> ((usize, usize), (usize, usize)) {
-        let cut = |all: Vec<JoinHandle<io::Result<()>>>| {
-            let count = all.len();
-            (count, all.into_iter().filter_map(|one| one.join().unwrap().err()).count())
-        };
-        (cut(self.uploads), cut(self.downloads))
+    /// Waits for the end of all. Returns what became of the uploads and of the downloads.
+    pub fn finish(self) -> (Vec<Cut>, Vec<Cut>) {
+        let ends = |all: Vec<JoinHandle<Cut>>| all.into_iter().map(|one| one.join().unwrap()).collect();
+        (ends(self.uploads), ends(self.downloads))
     }
 }
 
@@ -66,7 +68,7 @@ fn upload(front: &Path, plan: Plan) -> io::Result<()> {
         plan.upload
     );
     stream.write_all(head.as_bytes())?;
-    let count = PIECES * u32::try_from(plan.time.as_secs()).expect("less than a day");
+    let count = PIECES * u32::try_from(plan.upload_time.as_secs()).expect("less than a day");
     let begun = Instant::now();
     let mut sent = 0;
     for piece in 1..=count {
@@ -74,7 +76,7 @@ fn upload(front: &Path, plan: Plan) -> io::Result<()> {
         let bytes = vec![b'x'; usize::try_from(due - sent).expect("a piece")];
         stream.write_all(&bytes)?;
         sent = due;
-        let next = begun + plan.time * piece / count;
+        let next = begun + plan.upload_time * piece / count;
         thread::sleep(next.saturating_duration_since(Instant::now()));
     }
     ends_with(stream, &format!("{}\n", plan.upload))
@@ -83,7 +85,7 @@ fn upload(front: &Path, plan: Plan) -> io::Result<()> {
 fn download(front: &Path, plan: Plan) -> io::Result<()> {
     let mut stream = open(front)?;
     // Of HTTP/1.0 the answer ends with the connection.
-    write!(stream, "GET /download/{} HTTP/1.0\r\nHost: test\r\n\r\n", plan.time.as_millis())?;
+    write!(stream, "GET /download/{} HTTP/1.0\r\nHost: test\r\n\r\n", plan.download_time.as_millis())?;
     ends_with(stream, "the end\n")
 }
 
