@@ -203,6 +203,7 @@ impl Backend {
     ) -> Result<Self, OpenError> {
         let Setup { config, load, program } = setup;
         let (facts, inbox) = mpsc::channel(INBOX);
+        children::have_own_group();
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
             .map_err(|error| OpenError::System { what: "become a subreaper", error: error.into() })?;
         let mut backend = Self {

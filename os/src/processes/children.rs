@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, IsTerminal, Read, stdin};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -208,6 +208,16 @@ fn is_in_own_group(pid: Pid) -> bool {
 
 fn own_group() -> Option<Pid> {
     Stat::of(getpid())?.group
+}
+
+/// Begins a session, and with it a group, if the group of this process has no number here. That is so in a PID namespace that was made
+/// around process 1 alone: what is brought into it from outside has no number for its group either, and its orphans would be taken for
+/// commands of ours. On a terminal the group stays, so that the terminal's signals arrive.
+pub(crate) fn have_own_group() {
+    if own_group().is_none() && !stdin().is_terminal() {
+        // Refused to the leader of a group, whose group has a number.
+        let _ = rustix::process::setsid();
+    }
 }
 
 /// Pids of all children, exited ones included.
