@@ -1,7 +1,8 @@
 //! Control groups that limit memory.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// A control group with so many MiB of memory and no swap, for one test alone. Removed when dropped, unless a process is in
 /// it.
@@ -20,7 +21,8 @@ impl Cgroup {
                 parts.next().filter(|_| named).map(|path| path.trim_start_matches('/').to_owned())
             })
         };
-        let name = format!("nsd-{}-{mebibytes}", std::process::id());
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("nsd-{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed));
         let first = controller("memory").map(|path| PathBuf::from("/sys/fs/cgroup/memory").join(path));
         let folder =
             first.or_else(|| Some(PathBuf::from("/sys/fs/cgroup").join(controller("")?)))?.join(name);
@@ -40,6 +42,12 @@ impl Cgroup {
         let files = ["memory.current", "memory.usage_in_bytes"];
         let read = |file: &&str| fs::read_to_string(self.0.join(file)).ok()?.trim().parse().ok();
         files.iter().find_map(read).unwrap_or_default()
+    }
+
+    /// Its folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.0
     }
 
     /// Where a process writes its pid to join.

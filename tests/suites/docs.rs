@@ -74,6 +74,17 @@ fn shown_fronts_are_those_printed() {
     }
 }
 
+#[test]
+fn shown_files_of_containers_are_those_of_the_example() {
+    let mut chapter = Chapter::read(root().join("docs/15-containers.md"));
+    for file in ["Dockerfile", "compose.yml", "kubernetes.yml"] {
+        let text = std::fs::read_to_string(root().join("examples/container").join(file)).unwrap();
+        // nginx.conf is in the example.
+        let shown = text.split("---\n# nginx.conf").next().unwrap();
+        chapter.generated(&format!("container {file}"), &format!("\n```text\n{shown}```\n\n"));
+    }
+}
+
 /// To be read in `snapshots`: what the chapter shows, the others, and all of them where a shell's or a manager's own
 /// characters are in the way.
 #[test]

@@ -31,10 +31,24 @@ const STORIES: [&Story; 11] = [
 ];
 
 /// Whose commands are all for elsewhere.
-const UNTRIED: [Story; 7] = [
+const UNTRIED: [Story; 9] = [
     Story {
         chapter: "examples/monitoring/README.md",
         left_out: &[("curl -s http://127.0.0.1:9464", "is tried by `metrics`, with Prometheus")],
+    },
+    Story {
+        chapter: "examples/container/README.md",
+        left_out: &[(
+            "docker compose up",
+            "takes an engine; `containers` does without one what these files say",
+        )],
+    },
+    Story {
+        chapter: "docs/15-containers.md",
+        left_out: &[
+            ("docker compose build", "is tried by `containers`, without an engine"),
+            ("docker compose exec", "the same"),
+        ],
     },
     Story {
         chapter: "docs/12-watching.md",
