@@ -16,7 +16,6 @@ mod preflight;
 mod program;
 pub mod render;
 pub mod setup;
-mod tail;
 mod top;
 pub mod view;
 

@@ -17,6 +17,7 @@
 //! | `dev_server` | the front server for development |
 //! | `environment`, `signals`, `clock`, `title` | what the daemon inherited, signals to it, the time, its title |
 //! | `metrics` | metrics as text, and served to Prometheus |
+//! | `tail` | the end of a log file |
 //! | `machine` | what `check`, `doctor` and `init` ask about this machine |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -40,6 +41,7 @@ mod processes;
 mod readable;
 mod signals;
 mod sink;
+pub mod tail;
 mod title;
 
 pub use backend::{Backend, Setup, start_over};

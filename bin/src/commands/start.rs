@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use nodesockd_core::expiry::{Ending, Expiry};
 use nodesockd_core::text::escape;
 use nodesockd_core::wire::{Code, Request, Stage, StartOptions};
+use nodesockd_os::tail::last_lines;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 
@@ -18,7 +19,6 @@ use crate::exit::{Exit, Failure};
 use crate::live::Live;
 use crate::out::Console;
 use crate::render::{Transcript, batch_line, last_lines_of, log_end, span};
-use crate::tail::last_lines;
 use crate::view::{self, BatchView, DaemonView, FailedView, ProgressView, StatusView, WorkerView};
 
 use super::succession::Leaving;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use nodesockd_core::config::{Config, Output};
 use nodesockd_core::text::escape;
+use nodesockd_os::tail;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{LINES, LONGEST};
@@ -15,7 +16,7 @@ use crate::cli::LogsArgs;
 use crate::exit::{Exit, Failure};
 use crate::out::{Console, Out};
 use crate::setup::doctor::unit::Unit;
-use crate::{locate, render, tail, view};
+use crate::{locate, render, view};
 
 /// How long until the next look at what follows.
 const PAUSE: Duration = Duration::from_millis(100);
