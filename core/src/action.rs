@@ -12,6 +12,7 @@ use crate::history::Entry;
 use crate::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
 use crate::notice::Notice;
 use crate::occurrence::Occurrence;
+use crate::page::Page;
 use crate::release::Release;
 use crate::state::Entry as StateEntry;
 use crate::survey::Own;
@@ -290,6 +291,11 @@ pub enum Action {
         address: Option<DevAddress>,
         /// The file names of the slots' links.
         links: Vec<String>,
+    },
+    /// Have the dev server answer with this page from now on, whoever asks; `None`: workers can answer, or are about to.
+    ShowPage {
+        /// What to answer.
+        page: Option<Box<Page>>,
     },
     /// Serve metrics at this address, or stop that → [`Event::MetricsServing`](crate::Event::MetricsServing).
     ServeMetrics {

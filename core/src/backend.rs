@@ -16,6 +16,7 @@ use crate::handoff::Handoff;
 use crate::history;
 use crate::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
 use crate::notice::Notice;
+use crate::page::Page;
 use crate::release::{Release, ReleaseLink};
 use crate::state::{Entry, Leftovers};
 use crate::survey::{Own, Survey};
@@ -333,6 +334,10 @@ pub trait Backend {
         address: Option<DevAddress>,
         links: &[String],
     ) -> impl Future<Output = Result<(), Failure>>;
+
+    /// Has the dev server answer with `page` from now on, in the form that each client asks for. Without a page, it passes
+    /// connections on; those that find nobody wait.
+    fn show_page(&mut self, page: Option<&Page>);
 
     /// Serves metrics at `address`, or stops that. Whoever asks gets what the control socket answers to `metrics`, as text.
     ///

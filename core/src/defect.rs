@@ -282,6 +282,8 @@ defects! {
     StateForgetsCounters,
     /// A hand-off forgets what was counted.
     HandoffForgetsCounters,
+    /// The dev server answers with a page when one worker fails, although others serve.
+    PageWhileServed,
 }
 
 /// Whether this defect is planted.

@@ -211,6 +211,10 @@ impl<B: Backend> Driver<B> {
                 let result = backend.serve_dev(*address, links).await;
                 Some(Event::DevServing { address: *address, result })
             }
+            Action::ShowPage { page } => {
+                backend.show_page(page.as_deref());
+                None
+            }
             Action::ServeMetrics { address } => {
                 let result = backend.serve_metrics(address.as_ref());
                 Some(Event::MetricsServing { address: address.clone(), result })

@@ -61,6 +61,7 @@ pub mod log_line;
 pub mod metrics;
 pub mod notice;
 pub mod occurrence;
+pub mod page;
 pub mod release;
 pub mod selector;
 pub mod state;

@@ -490,6 +490,7 @@ impl Supervisor {
         let since = self.pool.desired.suspension.as_ref().map(|suspension| suspension.since);
         self.pool.counters.suspension(self.pool.effects.now(), since);
         leaders::settle(&mut self.pool, &look.slots);
+        self.dev_server.show(&mut self.pool, self.operations.is_idle());
         self.announce();
         last_lines::answer(&mut self.pool);
         self.pool.ledger.order(&mut self.pool.effects);

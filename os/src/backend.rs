@@ -20,6 +20,7 @@ use nodesockd_core::frame::Decoder;
 use nodesockd_core::history;
 use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, SlotIndex, WorkerId};
 use nodesockd_core::notice::Notice;
+use nodesockd_core::page::Page;
 use nodesockd_core::release::{Release, ReleaseLink};
 use nodesockd_core::state::{Entry, Leftovers, MigrationStage, Survivor};
 use nodesockd_core::supervisor::Handoff;
@@ -912,6 +913,10 @@ impl nodesockd_core::backend::Backend for Backend {
     async fn serve_dev(&mut self, address: Option<DevAddress>, links: &[String]) -> Result<(), Failure> {
         let links = links.iter().map(|link| self.sockets.path(link)).collect();
         self.dev_server.serve(address, links).await
+    }
+
+    fn show_page(&mut self, page: Option<&Page>) {
+        self.dev_server.show(page);
     }
 
     fn serve_metrics(&mut self, address: Option<&MetricsAddress>) -> Result<(), Failure> {

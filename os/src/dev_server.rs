@@ -1,22 +1,29 @@
 //! The dev server: a front for those who have no nginx at hand.
 //!
-//! It passes bytes on, so whatever HTTP can do works: streaming, upgrades, anything.
+//! It passes bytes on, so whatever HTTP can do works: streaming, upgrades, anything. Only while the core says that no worker can
+//! answer, it reads requests, and answers them itself.
+
+mod accept;
+mod page;
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nodesockd_core::config::DevAddress;
 use nodesockd_core::event::Failure;
+use nodesockd_core::page::Page;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::handoff::fds::{DevServerFds, FdCollector, FdNumber};
+use crate::http::{self, Answer, Request};
 use crate::peers::accept::Acceptor;
 
 /// Connections served at once. More have to wait in the kernel.
@@ -24,6 +31,9 @@ const MOST: usize = 1024;
 
 /// How much of a request is taken from a client that has to wait for a worker.
 const HELD: usize = 64 << 10;
+
+/// How long a client may take for the head of its request, once it has begun, and for reading its answer.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// When all workers' accept queues are full.
 const RESPITE: Duration = Duration::from_millis(20);
@@ -47,14 +57,25 @@ struct Running {
 #[derive(Debug, Default)]
 struct Slots {
     state: Mutex<Rotation>,
-    /// A link was swapped: it is worth trying again.
-    published: Notify,
+    /// A link was swapped, or there is another page, or none any more: it is worth trying again.
+    changed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Rotation {
     links: Vec<PathBuf>,
     next: usize,
+    /// What is answered instead of being passed on.
+    page: Option<Arc<Page>>,
+}
+
+/// What becomes of a connection.
+enum Found {
+    Worker(UnixStream),
+    /// Nobody serves: this is answered.
+    Answer(String),
+    /// The client hung up.
+    Nobody,
 }
 
 /// Why no slot took a connection.
@@ -72,7 +93,7 @@ impl DevServer {
         address: Option<DevAddress>,
         links: Vec<PathBuf>,
     ) -> Result<(), Failure> {
-        self.slots.set(links);
+        self.slots.change(|state| state.links = links);
         if address.is_some() && self.running.as_ref().map(|running| running.asked) == address {
             return Ok(());
         }
@@ -89,7 +110,7 @@ impl DevServer {
     pub(crate) fn take_over(&mut self, fds: DevServerFds) -> io::Result<()> {
         let open = |number: FdNumber| TcpListener::from_std(number.open().into());
         let listeners = fds.sockets.into_iter().map(open).collect::<Result<_, _>>()?;
-        self.slots.set(fds.links);
+        self.slots.change(|state| state.links = fds.links);
         self.run(fds.asked, listeners);
         Ok(())
     }
@@ -98,7 +119,7 @@ impl DevServer {
     pub(crate) fn pack<'a>(&'a self, fds: &mut FdCollector<'a>) -> Option<DevServerFds> {
         let Running { asked, listeners, .. } = self.running.as_ref()?;
         let sockets = listeners.iter().map(|listener| fds.add(&**listener)).collect();
-        Some(DevServerFds { asked: *asked, sockets, links: self.slots.links() })
+        Some(DevServerFds { asked: *asked, sockets, links: self.slots.state().links.clone() })
     }
 
     fn run(&mut self, asked: DevAddress, listeners: Vec<TcpListener>) -> u16 {
@@ -123,7 +144,12 @@ impl DevServer {
 
     /// A slot has got a worker.
     pub(crate) fn published(&self) {
-        self.slots.published.notify_waiters();
+        self.slots.changed.notify_waiters();
+    }
+
+    /// Answers with this page from now on, or passes connections on.
+    pub(crate) fn show(&self, page: Option<&Page>) {
+        self.slots.change(|state| state.page = page.cloned().map(Arc::new));
     }
 }
 
@@ -136,18 +162,18 @@ impl Drop for Running {
 }
 
 impl Slots {
-    fn set(&self, links: Vec<PathBuf>) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).links = links;
-        self.published.notify_waiters();
+    fn state(&self) -> MutexGuard<'_, Rotation> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn links(&self) -> Vec<PathBuf> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).links.clone()
+    fn change(&self, change: impl FnOnce(&mut Rotation)) {
+        change(&mut self.state());
+        self.changed.notify_waiters();
     }
 
     /// The links, beginning with the one whose turn it is.
     fn turn(&self) -> Vec<PathBuf> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         let mut links = state.links.clone();
         if !links.is_empty() {
             let first = state.next % links.len();
@@ -209,27 +235,58 @@ async fn accept(listener: Arc<TcpListener>, places: Arc<Semaphore>, slots: Arc<S
 /// One connection, from its client to a worker and back. Errors end it, and concern nobody else.
 async fn pass_on(mut client: TcpStream, slots: &Slots) {
     let _ = client.set_nodelay(true);
-    let Some((mut worker, said)) = find_worker(&mut client, slots).await else { return };
-    if worker.write_all(&said).await.is_ok() {
-        drop(said);
-        let _ = copy_bidirectional(&mut client, &mut worker).await;
+    let mut said = Vec::new();
+    match find_worker(&mut client, &mut said, slots).await {
+        Found::Worker(mut worker) => {
+            if worker.write_all(&said).await.is_ok() {
+                drop(said);
+                let _ = copy_bidirectional(&mut client, &mut worker).await;
+            }
+        }
+        Found::Answer(answer) => {
+            let _ = timeout(PATIENCE, http::tell(&mut client, &answer)).await;
+        }
+        Found::Nobody => {}
     }
 }
 
-/// A worker, and what the client said while it waited for one; nothing, if the client hung up meanwhile.
-async fn find_worker(client: &mut TcpStream, slots: &Slots) -> Option<(UnixStream, Vec<u8>)> {
-    let mut said = Vec::new();
+/// A worker, if there is or comes one, or what is answered while none can. `said`: what the client has said meanwhile.
+async fn find_worker(client: &mut TcpStream, said: &mut Vec<u8>, slots: &Slots) -> Found {
+    let mut deadline = None;
     loop {
-        let mut published = pin!(slots.published.notified());
-        published.as_mut().enable();
-        match slots.connect().await {
-            Ok(worker) => return Some((worker, said)),
-            Err(Refused::Full) => tokio::time::sleep(RESPITE).await,
-            Err(Refused::Nobody) => tokio::select! {
-                biased;
-                () = published => {}
-                () = listen_to(client, &mut said) => return None,
-            },
+        let mut changed = pin!(slots.changed.notified());
+        changed.as_mut().enable();
+        let page = slots.state().page.clone();
+        let Some(page) = page else {
+            match slots.connect().await {
+                Ok(worker) => return Found::Worker(worker),
+                Err(Refused::Full) => tokio::time::sleep(RESPITE).await,
+                Err(Refused::Nobody) => tokio::select! {
+                    biased;
+                    () = changed => {}
+                    () = listen_to(client, said) => return Found::Nobody,
+                },
+            }
+            continue;
+        };
+        match Request::read(said) {
+            Ok(Some(request)) => return Found::Answer(page::answer(&page, &request)),
+            Ok(None) => {}
+            Err(refused) => return Found::Answer(refused.answer()),
+        }
+        // A browser connects before it has anything to ask: only one that has begun has to hurry.
+        if !said.is_empty() {
+            deadline.get_or_insert_with(|| Instant::now() + PATIENCE);
+        }
+        let late = sleep_until(deadline.unwrap_or_else(Instant::now));
+        tokio::select! {
+            biased;
+            () = changed => {}
+            more = client.read_buf(said) => if !matches!(more, Ok(1..)) { return Found::Nobody },
+            () = late, if deadline.is_some() => {
+                let text = "the head of the request has not come in time\n";
+                return Found::Answer(Answer::text("408 Request Timeout", "", text));
+            }
         }
     }
 }

@@ -17,6 +17,7 @@
 //! | `dev_server` | the front server for development |
 //! | `environment`, `signals`, `clock`, `title` | what the daemon inherited, signals to it, the time, its title |
 //! | `metrics` | metrics as text, and served to Prometheus |
+//! | `http` | reading a request and answering it, for the dev server and metrics |
 //! | `tail` | the end of a log file |
 //! | `machine` | what `check`, `doctor` and `init` ask about this machine |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -33,6 +34,7 @@ mod environment;
 mod error;
 mod files;
 mod handoff;
+mod http;
 mod log;
 mod machine;
 mod metrics;

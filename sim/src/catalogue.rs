@@ -151,7 +151,7 @@ pub const OTHERS: [&str; 16] = [
 ];
 
 /// Situations worth reaching; each of them is counted under its name.
-pub const SITUATIONS: [&str; 36] = [
+pub const SITUATIONS: [&str; 38] = [
     "a deploy is done",
     "a deploy is done, and all its checks have passed",
     "a deploy is rolled back because of a check",
@@ -186,6 +186,8 @@ pub const SITUATIONS: [&str; 36] = [
     "the daemon leaves its workers",
     "an upgrade is called off",
     "the log is directed elsewhere",
+    "the dev server shows why workers fail",
+    "the dev server shows that the app is stopped",
     "the sink is upgraded",
     "metrics are told",
 ];

@@ -1,22 +1,27 @@
-//! What the dev server is told: where it listens, and the links it goes to.
+//! What the dev server is told: where it listens, the links it goes to, and what it answers while no worker can.
 
 use crate::action::Action;
 use crate::config::DevAddress;
 use crate::id::SlotIndex;
+use crate::page::{Page, State};
+use crate::wire::FailedWorker;
 
+use super::backoff::Backoff;
 use super::goal::Life;
 use super::pool::Pool;
+use super::slot::Slot;
 
-/// The last order given to the dev server.
+/// The last orders given to the dev server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct DevServer {
     told: Option<(DevAddress, Vec<String>)>,
+    page: Option<Page>,
 }
 
 impl DevServer {
     /// A dev server that was told this by a predecessor.
     pub fn told(told: Option<(DevAddress, Vec<String>)>) -> Self {
-        Self { told }
+        Self { told, page: None }
     }
 
     /// What it was told last.
@@ -37,4 +42,48 @@ impl DevServer {
         let (address, links) = wanted.map_or((None, Vec::new()), |(address, links)| (Some(address), links));
         pool.effects.order(Action::ServeDev { address, links });
     }
+
+    /// Has the dev server answer with a page when no worker can, and when none is about to. `idle`: nothing is in progress
+    /// that may bring workers.
+    pub fn show(&mut self, pool: &mut Pool, idle: bool) {
+        let page = self.page_now(pool, idle);
+        if page != self.page {
+            self.page.clone_from(&page);
+            pool.effects.order(Action::ShowPage { page: page.map(Box::new) });
+        }
+    }
+
+    fn page_now(&self, pool: &mut Pool, idle: bool) -> Option<Page> {
+        if pool.life != Life::Serving || pool.config.dev_server.is_none() {
+            return None;
+        }
+        let wanted = usize::try_from(pool.desired.slots).unwrap_or(usize::MAX);
+        let served = pool.desired.running && pool.slots.unready() < wanted && !defect!(PageWhileServed);
+        if served {
+            pool.last_failure = None;
+        }
+        if served || !idle {
+            return None;
+        }
+        let state = if pool.desired.running { failing(pool)? } else { State::Stopped };
+        let worker = match &pool.last_failure {
+            None => None,
+            Some(last) => match pool.sink.last_lines(last.worker.id) {
+                // The page of before stays until it is known what to say.
+                None => return self.page.clone(),
+                Some(lines) => Some(FailedWorker { lines, ..last.worker.clone() }),
+            },
+        };
+        Some(Page { app: pool.config.name.clone(), state, worker })
+    }
+}
+
+/// How workers fail, if they do. Whoever asks waits for a worker that boots, unless one has failed at that; and for one that
+/// follows at once one that had served.
+fn failing(pool: &Pool) -> Option<State> {
+    let last = pool.last_failure.as_ref()?;
+    let row = last.worker.idx.and_then(|slot| pool.slots.get(slot)).map(Slot::worker_failures);
+    let retry = row.and_then(Backoff::retry_at).filter(|at| *at > pool.now());
+    let fails = !last.was_ready || retry.is_some();
+    fails.then(|| State::Failing { failures: row.map_or(0, Backoff::failures), retry })
 }

@@ -15,8 +15,8 @@ use crate::wire::{FromWorker, ToWorker};
 use super::counters::Death;
 use super::operation::{Operations, begin, deploy, replace};
 use super::pool::{
-    Pool, boot, checks, counting, health, leadership, limits, neighbours, remains, retire, suspension,
-    vacancies,
+    Pool, boot, checks, counting, health, last_lines, leadership, limits, neighbours, remains, retire,
+    suspension, vacancies,
 };
 use super::timer::Timer;
 use super::worker::{Channel, Role, State, Worker};
@@ -195,6 +195,7 @@ pub(super) fn exited(
     let reason = format!("it {status}");
     if let Some(place) = died_in {
         vacancies::explain_failure(pool, place, &reason);
+        last_lines::explain(pool, id, &reason);
     }
     if !accounted {
         failed(pool, operations, id, &reason);
@@ -344,11 +345,13 @@ fn failed(pool: &mut Pool, operations: &mut Operations, id: WorkerId, reason: &s
         }
         Role::Joining(_) => {
             tracing::warn!(worker = %id.short(), "new worker failed: {reason}");
+            last_lines::remember(pool, id, reason);
             let progress = replace::worker_failed(pool, operations, id, reason);
             begin::next_if_ended(pool, operations, progress);
         }
         Role::Holding(place) => {
             pool.worker_failed(id, reason);
+            last_lines::remember(pool, id, reason);
             match slot {
                 Some(slot) => {
                     tracing::warn!(worker = %id.short(), slot = slot.0, "worker failed: {reason}");

@@ -64,11 +64,13 @@ enum Lines {
 }
 
 /// The way of a worker's standard error. A terminal is left to the workers themselves: they may ask it for its size, and
-/// colour what they write.
+/// colour what they write. With the dev server, its page has to show what they wrote.
 pub(super) fn stderr_route(config: &Config, daemon: &Daemon) -> Route {
     match (&config.log, &config.options.stderr, daemon.stderr) {
         (Some(_), ..) => Route::Sink(Destination::Log),
-        (None, Output::Inherit, Terminal::No) => Route::Sink(Destination::Stderr),
+        (None, Output::Inherit, _) if daemon.stderr == Terminal::No || config.dev_server.is_some() => {
+            Route::Sink(Destination::Stderr)
+        }
         (None, Output::Discard, _) => Route::Sink(Destination::Nowhere),
         (None, stderr @ (Output::Inherit | Output::File(_)), _) => Route::Straight(stderr.clone()),
     }
@@ -199,6 +201,9 @@ impl Sink {
     pub fn ask(&mut self, effects: &mut Effects, worker: WorkerId) {
         let now = effects.now();
         let State::There { owes, .. } = &mut self.state else { return };
+        if matches!(self.lines.get(&worker), Some(Lines::Asked(_))) {
+            return;
+        }
         owes.get_or_insert(now);
         let oldest = |lines: &Lines| match lines {
             Lines::Asked(asked) | Lines::Known { asked, .. } => *asked,

@@ -107,6 +107,8 @@ fn worker_without_heartbeat_and_worker_under_development_are_not_asked() {
         let worker = desk.spawned[0];
         let message = FromWorker::Online { suspended: false, heartbeat, leads: None, counts: None };
         desk.hear(Event::Received { worker, message });
+        // With the dev server, workers' stderr is taken in.
+        desk.hear(Event::SinkReady { version: "3.0.0".into() });
         desk.orders.clear();
         desk.pass(100 * SECOND);
         assert_eq!(desk.orders, [], "{keys}");

@@ -11,6 +11,7 @@ mod counters;
 mod daemon;
 mod deploy;
 mod desk;
+mod dev_page;
 mod dying;
 mod events;
 mod expiry;

@@ -16,6 +16,8 @@ use nodesockd_core::event::{CpuTime, DaemonSignal, Event, ExitStatus, Failure, M
 use nodesockd_core::history;
 use nodesockd_core::id::{ConnId, Peer, Process, RequestRef, SlotIndex, WorkerId};
 use nodesockd_core::notice::Notice;
+use nodesockd_core::page::Page;
+use nodesockd_core::page::html::html;
 use nodesockd_core::release::{Release, ReleaseLink};
 use nodesockd_core::state::{Entry, Leftovers};
 use nodesockd_core::supervisor::Handoff;
@@ -618,6 +620,17 @@ impl Backend for World<'_> {
 
     async fn serve_dev(&mut self, _address: Option<DevAddress>, _links: &[String]) -> Result<(), Failure> {
         self.fails()
+    }
+
+    fn show_page(&mut self, page: Option<&Page>) {
+        if let Some(page) = page {
+            let html = html(page, self.now, true);
+            assert_eq!(
+                html.matches("<script").count(),
+                1,
+                "words from outside are in the page as they came: {html}"
+            );
+        }
     }
 
     fn serve_metrics(&mut self, _address: Option<&MetricsAddress>) -> Result<(), Failure> {

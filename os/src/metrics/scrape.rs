@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::exposition;
 use super::exposition::CONTENT_TYPE;
 use crate::handoff::pause::PauseToken;
+use crate::http::{self, Answer};
 use crate::peers::ipc::ControlSocket;
 use crate::peers::session::{self, Fact, Paused, Stopped};
 
@@ -24,9 +25,6 @@ const ANSWER: Duration = Duration::from_secs(8);
 
 /// How long an answer that is on its way may keep the next program waiting.
 const LAST_BYTES: Duration = Duration::from_millis(500);
-
-/// More bytes than this are no request for metrics.
-const LONGEST_HEAD: usize = 16 << 10;
 
 /// What one side passes to the other at a time.
 const BUFFER: usize = 16 << 10;
@@ -53,7 +51,7 @@ impl Scrape {
                 let _ = facts.send(Fact::Paused(Paused(Stopped::Scrape(self)))).await;
             }
             Some(answer) => {
-                let mut told = std::pin::pin!(timeout(PATIENCE, tell(&mut self.stream, &answer)));
+                let mut told = std::pin::pin!(timeout(PATIENCE, http::tell(&mut self.stream, &answer)));
                 tokio::select! {
                     biased;
                     _ = &mut told => {}
@@ -71,32 +69,31 @@ impl Scrape {
             Ok(true) => {}
             Ok(false) | Err(_) => return String::new(),
         }
-        let words: Vec<&[u8]> = self.head.split(|byte| byte.is_ascii_whitespace()).take(2).collect();
-        let is_head = match words.first() {
-            Some(&b"GET") => false,
-            Some(&b"HEAD") => true,
-            _ => return plain("405 Method Not Allowed", "Allow: GET\r\n", "ask with GET\n"),
+        let request = match http::Request::read(&self.head) {
+            Ok(Some(request)) => request,
+            Ok(None) => return String::new(),
+            Err(refused) => return refused.answer(),
         };
-        let path = words.get(1).and_then(|path| path.split(|byte| *byte == b'?').next());
-        if path != Some(b"/metrics") {
-            return plain("404 Not Found", "", "the metrics are at /metrics\n");
+        if !matches!(request.method.as_str(), "GET" | "HEAD") {
+            return Answer::text("405 Method Not Allowed", "Allow: GET\r\n", "ask with GET\n");
+        }
+        if request.target.split('?').next() != Some("/metrics") {
+            return Answer::text("404 Not Found", "", "the metrics are at /metrics\n");
         }
         match timeout(ANSWER, ask(control, facts.clone())).await {
             Ok(Some(metrics)) => {
-                let text = exposition(metrics).await;
-                let body = if is_head { "" } else { &text };
-                format!("{}{body}", head("200 OK", "", CONTENT_TYPE, text.len()))
+                let body = exposition(metrics).await;
+                Answer { status: "200 OK", fields: "", kind: CONTENT_TYPE, body: &body }
+                    .sent(request.is_head())
             }
-            Ok(None) | Err(_) => plain("503 Service Unavailable", "", "the daemon has not answered\n"),
+            Ok(None) | Err(_) => Answer::text("503 Service Unavailable", "", "the daemon has not answered\n"),
         }
     }
 
-    /// Reads until the request's head is complete. Returns whether it is.
+    /// Reads until the request's head is complete, or known to be none. Returns whether it is.
     async fn read_head(&mut self) -> bool {
-        while !is_complete(&self.head) {
-            if self.head.len() > LONGEST_HEAD
-                || !matches!(self.stream.read_buf(&mut self.head).await, Ok(1..))
-            {
+        while let Ok(None) = http::Request::read(&self.head) {
+            if !matches!(self.stream.read_buf(&mut self.head).await, Ok(1..)) {
                 return false;
             }
         }
@@ -104,15 +101,10 @@ impl Scrape {
     }
 }
 
-/// An empty line ends the head (RFC 9112, section 2.1).
-fn is_complete(head: &[u8]) -> bool {
-    head.windows(4).any(|end| end == b"\r\n\r\n")
-}
-
 /// What the control socket answers to `metrics`, asked in the same way.
 async fn ask(control: &ControlSocket, facts: mpsc::Sender<Fact>) -> Option<Metrics> {
     #[derive(Deserialize)]
-    struct Answer {
+    struct Reply {
         data: Option<Metrics>,
     }
     let (mut near, far) = duplex(BUFFER);
@@ -120,23 +112,5 @@ async fn ask(control: &ControlSocket, facts: mpsc::Sender<Fact>) -> Option<Metri
     near.write_all(Request::Metrics.encode("metrics").as_bytes()).await.ok()?;
     let mut line = String::new();
     BufReader::new(near).read_line(&mut line).await.ok()?;
-    serde_json::from_str::<Answer>(&line).ok()?.data
-}
-
-fn plain(status: &str, headers: &str, text: &str) -> String {
-    format!("{}{text}", head(status, headers, "text/plain", text.len()))
-}
-
-fn head(status: &str, headers: &str, kind: &str, length: usize) -> String {
-    format!(
-        "HTTP/1.1 {status}\r\n{headers}Content-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
-    )
-}
-
-/// Sends the answer, and reads on until the client has it: closed at once, bytes that nobody has read would cut it off.
-async fn tell(stream: &mut UnixStream, answer: &str) -> std::io::Result<()> {
-    stream.write_all(answer.as_bytes()).await?;
-    stream.shutdown().await?;
-    let mut rest = stream.take(LONGEST_HEAD as u64);
-    tokio::io::copy(&mut rest, &mut tokio::io::sink()).await.map(drop)
+    serde_json::from_str::<Reply>(&line).ok()?.data
 }

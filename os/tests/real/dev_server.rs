@@ -2,6 +2,7 @@
 
 use nodesockd_core::backend::Backend as _;
 use nodesockd_core::config::Symlinks::Relative;
+use nodesockd_core::page::{Page, State};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixListener};
 
@@ -71,6 +72,44 @@ async fn dev_server_holds_connection_until_worker_listens() {
     let mut rest = String::new();
     reader.read_to_string(&mut rest).await.unwrap();
     assert_eq!(rest, ": anybody there?");
+}
+
+/// A page is for those who ask while it is there; before and after, not a byte of a request is read that a worker does not get.
+#[tokio::test]
+async fn dev_server_answers_by_itself_as_long_as_there_is_a_page() {
+    let mut harness = Harness::new();
+    serve(&harness, "a");
+    harness.backend.serve_dev(Some(0.into()), &["app.0.sock".to_owned()]).await.unwrap();
+    let port = harness.backend.dev_port().unwrap();
+    let connect = || TcpStream::connect(("127.0.0.1", port));
+    let page = Page { app: "shop".into(), state: State::Stopped, worker: None };
+
+    let mut waiting = connect().await.unwrap();
+    waiting.write_all(b"GET / HTTP/1.1\r\nAccept: application/json\r\n\r\n").await.unwrap();
+    harness.backend.show_page(Some(&page));
+    let mut answer = String::new();
+    waiting.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.ends_with("\"state\":\"stopped\"}\n"), "{answer}");
+
+    let mut begun = connect().await.unwrap();
+    begun.write_all(b"GET / HTTP/1.1\r\nHo").await.unwrap();
+    let silent = connect().await.unwrap();
+    // Answered after the two others were accepted.
+    assert!(say(port, "GET / HTTP/1.1\r\n\r\n").await.ends_with("starts it.\n"));
+    assert!(say(port, "no request\r\n\r\n").await.starts_with("HTTP/1.1 400 "));
+
+    harness.backend.publish("app.0.sock", "a", Relative).unwrap();
+    harness.backend.show_page(None);
+    for (mut client, rest, whole) in [
+        (begun, "st: x\r\n\r\n", "a: GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+        (silent, "no request", "a: no request"),
+    ] {
+        client.write_all(rest.as_bytes()).await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(answer, whole);
+    }
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use nodesockd_core::event::{CpuTime, Event, Failure, Memory, Queue, Vitals};
 use nodesockd_core::history;
 use nodesockd_core::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
 use nodesockd_core::notice::Notice;
+use nodesockd_core::page::Page;
 use nodesockd_core::release::{Release, ReleaseLink};
 use nodesockd_core::state::{Entry, Leftovers};
 use nodesockd_core::supervisor::Handoff;
@@ -208,6 +209,10 @@ impl Backend for World {
 
     async fn serve_dev(&mut self, _address: Option<DevAddress>, _links: &[String]) -> Result<(), Failure> {
         self.call(Call::ServeDev)
+    }
+
+    fn show_page(&mut self, page: Option<&Page>) {
+        World::show_page(self, page);
     }
 
     fn serve_metrics(&mut self, _address: Option<&MetricsAddress>) -> Result<(), Failure> {

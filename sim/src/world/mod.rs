@@ -17,6 +17,7 @@ mod manager;
 mod memory;
 mod network;
 mod oracle;
+mod page;
 mod process;
 mod processes;
 pub(crate) mod releases;
@@ -33,6 +34,7 @@ use std::time::Duration;
 
 use nodesockd_core::config::PatternError;
 use nodesockd_core::event::{Event, Failure};
+use nodesockd_core::page::Page;
 use nodesockd_core::state::State;
 use nodesockd_core::{Time, config::Config};
 
@@ -104,6 +106,8 @@ pub(crate) struct World {
     clients: Clients,
     commands: Commands,
     sink: Sink,
+    /// What the dev server shows instead of passing connections on.
+    page: Option<Page>,
     oracle: Oracle,
     pub ledger: Ledger,
     leadership: Watched,
@@ -145,6 +149,7 @@ impl World {
             clients: Clients::default(),
             commands: Commands::default(),
             sink: Sink::default(),
+            page: None,
             oracle: Oracle::new(&config),
             ledger: Ledger::default(),
             leadership: Watched::default(),
@@ -230,6 +235,7 @@ impl World {
         self.check_idle();
         self.check_healed();
         self.check_alive();
+        self.check_page();
         self.watch_leadership();
         let event = self.wait(deadline);
         self.agenda.wakes();

@@ -107,6 +107,7 @@ impl World {
         let probed = |event: &Event| matches!(event, Event::Probed { .. } | Event::Preflighted { .. });
         self.agenda.lose_facts(probed);
         self.sink_is_left();
+        self.page = None;
         Some(handoff)
     }
 

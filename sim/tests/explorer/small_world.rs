@@ -413,6 +413,7 @@ impl SmallWorld {
             Action::RunHook(_) | Action::WatchHook { .. } | Action::KillHook { .. } => {
                 return Err("nobody has set options.onEvent".into());
             }
+            Action::ShowPage { .. } => return Err("nobody has set devServer".into()),
             Action::Survey | Action::Restore { .. } => {
                 return Err("nobody has removed anything".into());
             }

@@ -17,6 +17,7 @@ use nodesockd_core::event::{CpuTime, ExitStatus, Failure, Memory, Queue, Vitals}
 use nodesockd_core::history;
 use nodesockd_core::id::{BootId, ConnId, Peer, Process, RequestRef, SlotIndex, WorkerId};
 use nodesockd_core::notice::Notice;
+use nodesockd_core::page::Page;
 use nodesockd_core::release::{Release, ReleaseLink};
 use nodesockd_core::state::{Entry, Leftovers};
 use nodesockd_core::supervisor::{Daemon, Handoff, Terminal};
@@ -327,6 +328,8 @@ impl Backend for Crew {
     async fn serve_dev(&mut self, _address: Option<DevAddress>, _links: &[String]) -> Result<(), Failure> {
         Ok(())
     }
+
+    fn show_page(&mut self, _page: Option<&Page>) {}
 
     fn serve_metrics(&mut self, _address: Option<&MetricsAddress>) -> Result<(), Failure> {
         Ok(())

@@ -10,6 +10,23 @@ use crate::supervisor::worker::Worker;
 use crate::wire::{Body, FailedWorker, Reply};
 
 use super::Pool;
+use super::last_failure::LastFailure;
+
+/// Remembers that a worker has failed, for the page of the dev server.
+pub(in crate::supervisor) fn remember(pool: &mut Pool, id: WorkerId, reason: &str) {
+    let Some(worker) = pool.workers.get(id) else { return };
+    if pool.config.dev_server.is_some() && worker.slot().is_some() {
+        let was_ready = worker.ready_at().is_some();
+        pool.last_failure = Some(LastFailure { worker: failed_worker(pool, id, reason), was_ready });
+    }
+}
+
+/// The failure of the worker has turned out to have this reason.
+pub(in crate::supervisor) fn explain(pool: &mut Pool, id: WorkerId, reason: &str) {
+    if let Some(last) = pool.last_failure.as_mut().filter(|last| last.worker.id == id) {
+        reason.clone_into(&mut last.worker.reason);
+    }
+}
 
 /// What is said of a worker that has failed, as far as it is known at once. What it wrote last is asked for.
 pub(in crate::supervisor) fn failed_worker(pool: &mut Pool, id: WorkerId, reason: &str) -> FailedWorker {

@@ -5,7 +5,7 @@
 //! | room | does |
 //! | --- | --- |
 //! | `output` | the sink that takes workers' output, and what it is told |
-//! | `last_lines` | answers about workers that failed, with what these wrote last |
+//! | `last_lines` | answers about workers that failed, with what these wrote last; the last failure of all |
 //! | `sockets` | which of the daemon's listening sockets is whose, and who needs it |
 //! | `retire` | takes a worker out of service without losing a request |
 //! | `checks` | sends workers that serve a GET for `health.path` |
@@ -24,6 +24,7 @@ pub(super) mod boot;
 pub(super) mod checks;
 pub(super) mod counting;
 pub(super) mod health;
+mod last_failure;
 pub(super) mod last_lines;
 pub(super) mod leadership;
 pub(super) mod limits;
@@ -71,6 +72,7 @@ use super::slot::table::Slots;
 use super::watchers::Watchers;
 use super::worker::Worker;
 use super::worker::table::Workers;
+use last_failure::LastFailure;
 use over_limit::OverLimit;
 use settled::Settled;
 use suspension_watch::SuspensionWatch;
@@ -97,6 +99,8 @@ pub(super) struct Pool {
     pub requests: Requests,
     /// The process that takes workers' output.
     pub sink: Sink,
+    /// The last failure in a slot, if there is somebody to be told.
+    pub last_failure: Option<LastFailure>,
     pub effects: Effects,
     /// What `socketFile` was under earlier daemons, and under this one before a reload.
     pub former_patterns: Vec<SocketPattern>,
@@ -146,6 +150,7 @@ impl Pool {
             pace: Pace::default(),
             requests: Requests::default(),
             sink: Sink::default(),
+            last_failure: None,
             effects: Effects::new(now),
             former_patterns: Vec::new(),
             adopted_by_links: false,

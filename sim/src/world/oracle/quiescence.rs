@@ -27,6 +27,7 @@ impl World {
         wrong.extend(self.half_deployed());
         wrong.extend(self.oversized());
         wrong.extend(self.unrecorded());
+        wrong.extend(self.mispaged());
         wrong
     }
 
@@ -48,7 +49,7 @@ impl World {
     }
 
     /// So many workers serve behind the links of the slots, from the first one on.
-    fn served(&self) -> u32 {
+    pub(crate) fn served(&self) -> u32 {
         let links = self.oracle.most.max(self.oracle.most_links);
         let mut sockets = BTreeSet::new();
         for slot in 0..links {

@@ -1,0 +1,60 @@
+//! The page of the dev server: it is shown while no worker can answer, and only then.
+
+use nodesockd_core::page::{Page, State};
+
+use super::files::Entry;
+use super::process::Proc;
+use super::{Worker, World};
+
+impl World {
+    pub fn show_page(&mut self, page: Option<&Page>) {
+        let name = page.map(Page::name);
+        let words = name.as_deref().unwrap_or("nothing");
+        self.trace.line(self.agenda.now(), "daemon", format_args!("the dev server shows {words}"));
+        match page.map(|page| page.state) {
+            Some(State::Failing { .. }) => self.marks.count("the dev server shows why workers fail"),
+            Some(State::Stopped) => self.marks.count("the dev server shows that the app is stopped"),
+            None => {}
+        }
+        self.page = page.cloned();
+    }
+
+    /// The daemon has done what there was to do: nobody is shown a page whom a worker would answer.
+    pub(super) fn check_page(&mut self) {
+        if self.page.is_none() {
+            return;
+        }
+        let serving = self.oracle.slots.iter().find_map(|(slot, its)| {
+            let named = self.files.follow(&its.link);
+            let ours = self.files.target(&its.link).filter(|to| self.files.get(to) == Some(&Entry::Ours));
+            let accepts = |worker: Worker, process: &Proc| {
+                Some(worker) == named || ours.is_some_and(|socket| process.serves_from(socket))
+            };
+            let mut serve = self.processes.iter().filter(|(_, process)| answers(process));
+            serve.find(|(worker, process)| accepts(*worker, process)).map(|(worker, _)| (*slot, worker))
+        });
+        if let Some((slot, worker)) = serving {
+            self.violated(format_args!("the dev server shows a page although {worker} serves slot {slot}"));
+        }
+    }
+
+    /// All is quiet: what is wrong with what the dev server shows.
+    pub(super) fn mispaged(&self) -> Option<String> {
+        let shown = self.page.as_ref().map(|page| page.state);
+        match (self.oracle.wanted, shown) {
+            (true, Some(_)) => Some("the dev server shows a page although workers serve".to_owned()),
+            (false, None)
+                if self.in_force.dev_server.is_some() && !self.oracle.quitting && self.served() == 0 =>
+            {
+                Some("the dev server does not show that the app is stopped".to_owned())
+            }
+            (true, None) | (false, _) => None,
+        }
+    }
+}
+
+/// It is ready and well, as far as the daemon knows.
+fn answers(process: &Proc) -> bool {
+    let known = &process.known;
+    process.alive() && known.online && !known.exited && known.dying.is_none() && !process.asked_to_go()
+}
