@@ -21,6 +21,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on stops, and says where")]
 
 pub mod app;
+pub mod browser;
 pub mod cgroup;
 pub mod chapter;
 pub mod cli;
@@ -42,6 +43,7 @@ pub mod visitors;
 pub mod wait;
 
 pub use app::App;
+pub use browser::Browser;
 pub use cgroup::Cgroup;
 pub use cli::Output;
 pub use connections::Connections;

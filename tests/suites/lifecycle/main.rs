@@ -6,6 +6,7 @@ mod clients;
 mod contract;
 mod deploying;
 mod deploys;
+mod dev_page;
 mod dev_server;
 mod expiring;
 mod failures;
