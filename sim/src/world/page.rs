@@ -19,11 +19,10 @@ impl World {
         self.page = page.cloned();
     }
 
-    /// The daemon has done what there was to do: nobody is shown a page whom a worker would answer.
+    /// The daemon has done what there was to do: nobody is told that workers fail whom a worker would answer. Of a stopped app, a link
+    /// that could not be removed may still lead to a worker that has to go.
     pub(super) fn check_page(&mut self) {
-        if self.page.is_none() {
-            return;
-        }
+        let Some(Page { state: State::Failing { .. }, .. }) = &self.page else { return };
         let serving = self.oracle.slots.iter().find_map(|(slot, its)| {
             let named = self.files.follow(&its.link);
             let ours = self.files.target(&its.link).filter(|to| self.files.get(to) == Some(&Entry::Ours));
