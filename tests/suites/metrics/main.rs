@@ -1,6 +1,5 @@
 //! Metrics: served to a real Prometheus, and equal to what happened.
 #![expect(clippy::unwrap_used, reason = "the helpers of tests stop a test as well")]
-#![expect(clippy::print_stdout, reason = "says how much was tried")]
 
 mod day;
 mod monitoring;
