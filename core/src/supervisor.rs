@@ -37,6 +37,7 @@ mod generation;
 mod goal;
 mod hooks;
 mod invariants;
+mod last_call;
 mod leadership;
 mod ledger;
 mod lifecycle;
@@ -81,7 +82,7 @@ use announce::Announcements;
 use dev_server::DevServer;
 use goal::Life;
 use metrics_server::MetricsServer;
-use operation::{Operations, Step, advance, begin, deploy, expiry, locate, migrate, replace, upgrade};
+use operation::{Operations, Step, advance, begin, deploy, expiry, locate, migrate, quit, replace, upgrade};
 use pool::look::Look;
 use pool::{
     Pool, boot, counting, health, last_lines, leadership as leaders, limits, links, neighbours, output,
@@ -215,6 +216,7 @@ impl Supervisor {
             pool.sink.next_deadline(),
             self.metrics_server.next_deadline(),
             pool.suspension_watch.next_deadline(),
+            pool.last_call.next_deadline(),
             expiry::next_deadline(pool, &self.operations),
             self.announcements.as_ref().and_then(|announcements| announcements.next_deadline(pool)),
         ];
@@ -467,6 +469,7 @@ impl Supervisor {
         self.upkeep.order(&mut self.pool.effects);
         output::order_sink(&mut self.pool);
         self.try_installed_program();
+        quit::hasten(&mut self.pool, &mut self.operations);
         expiry::expire(&mut self.pool, &mut self.operations);
         limits::replace_next(&mut self.pool, self.operations.words().is_none());
         let mut look = Look::begin(&mut self.pool, self.operations.is_swapping());

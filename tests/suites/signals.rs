@@ -25,6 +25,21 @@ fn sigterm_and_sigint_quit_gracefully() {
 }
 
 #[test]
+fn daemon_that_has_to_quit_in_time_cuts_what_takes_longer() {
+    let app = App::new().set("options.quitTimeout", 6000).set("options.shutdownTimeout", 600_000);
+    let mut daemon = app.start();
+    let workers = daemon.descendants();
+    let slow = http::ask(&app.link(0), "/slow").unwrap();
+    assert_eq!(http::get(&app.link(0), "/").status, 200, "so the slow request has been accepted as well");
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.ended().code(), Some(0));
+    assert!(slow.answer().is_err(), "nobody has finished it");
+    assert!(workers.iter().all(|worker| !worker.is_alive()));
+    assert!(daemon.log().contains("(options.quitTimeout), sending SIGTERM"), "{}", daemon.log());
+    assert_eq!(app.sockets(), [""; 0]);
+}
+
+#[test]
 fn second_sigint_kills_workers() {
     let app = App::new().script("stubborn.js");
     let mut daemon = app.start();

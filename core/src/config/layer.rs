@@ -128,6 +128,9 @@ section! {
         drain_timeout: "drainTimeout" => Given<Duration> = Options::default().drain_timeout,
         /// Milliseconds from asking a worker to shut down to SIGTERM; SIGKILL follows 5000 ms later.
         shutdown_timeout: "shutdownTimeout" => Given<Duration> = Options::default().shutdown_timeout,
+        /// Milliseconds in which the daemon quits, less than the grace time of whoever stops it. Workers that have not finished get SIGTERM
+        /// 5000 ms before the end, and SIGKILL at the end. Without it, workers have their own time-outs.
+        quit_timeout: "quitTimeout" => Given<Duration>,
         /// How often a start that a person asked for is tried before it counts as failed.
         max_start_attempts: "maxStartAttempts" => Given<NonZeroU32> = Options::default().max_start_attempts,
         /// How many sets of old workers may finish at a time, each of an operation of its own; beyond that, the oldest
@@ -265,6 +268,7 @@ impl From<&Options> for OptionsLayer {
             online_timeout: options.online_timeout.into(),
             drain_timeout: options.drain_timeout.into(),
             shutdown_timeout: options.shutdown_timeout.into(),
+            quit_timeout: options.quit_timeout.map_or(Given::Unset, Given::from),
             max_start_attempts: options.max_start_attempts.into(),
             retiring: options.retiring.into(),
             batch: options.batch.into(),

@@ -186,6 +186,9 @@ impl Default for Health {
     }
 }
 
+/// From SIGTERM to SIGKILL.
+pub const KILL_AFTER: Duration = Duration::from_millis(5000);
+
 /// `options`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
@@ -197,6 +200,8 @@ pub struct Options {
     pub drain_timeout: Duration,
     /// `shutdownTimeout`
     pub shutdown_timeout: Duration,
+    /// `quitTimeout`; none: as long as the workers' own time-outs allow
+    pub quit_timeout: Option<Duration>,
     /// `maxStartAttempts`
     pub max_start_attempts: NonZeroU32,
     /// `retiring`
@@ -227,6 +232,15 @@ pub struct Options {
     pub ipc_group: Option<String>,
 }
 
+impl Options {
+    /// How long a daemon that quits may have to wait for its workers: until the last one gets SIGKILL.
+    #[must_use]
+    pub fn longest_quit(&self) -> Duration {
+        let longest = self.drain_timeout + self.shutdown_timeout + KILL_AFTER;
+        self.quit_timeout.map_or(longest, |limit| limit.min(longest))
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -234,6 +248,7 @@ impl Default for Options {
             online_timeout: Duration::from_millis(10_000),
             drain_timeout: Duration::from_millis(5000),
             shutdown_timeout: Duration::from_millis(10_000),
+            quit_timeout: None,
             max_start_attempts: NonZeroU32::MIN,
             retiring: const { NonZeroU32::new(3).unwrap() },
             batch: 0,

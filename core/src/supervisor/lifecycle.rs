@@ -309,6 +309,7 @@ pub(super) fn due(pool: &mut Pool, operations: &mut Operations, id: WorkerId, ti
         Timer::Removal => remains::remove_socket(pool, id),
         Timer::Restart
         | Timer::Promotion
+        | Timer::Quit
         | Timer::Confirm
         | Timer::Suspension
         | Timer::Link

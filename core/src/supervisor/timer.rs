@@ -31,6 +31,8 @@ pub enum Timer {
     Shutdown,
     /// A worker that got SIGTERM gets SIGKILL.
     Kill,
+    /// The daemon has to quit, and workers have not finished (`quitTimeout`).
+    Quit,
     /// A worker has become too old (`limits.age`).
     Age,
     /// The memory of a worker is measured (`limits.memory`).

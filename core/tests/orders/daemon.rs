@@ -106,6 +106,45 @@ fn a_daemon_that_quits_tells_how_it_is_and_does_nothing_else_any_more() {
     assert_eq!(desk.count(loads) + desk.count(tries), 0);
 }
 
+fn terminates(action: &Action) -> bool {
+    matches!(action, Action::Terminate { .. })
+}
+
+#[test]
+fn daemon_that_has_to_quit_in_time_does_not_wait_for_its_workers_longer() {
+    let quitting = |keys: &str| {
+        let mut desk = Desk::up(keys);
+        desk.leaves =
+            |action| terminates(action) || matches!(action, Action::Tell { message: ToWorker::Shutdown, .. });
+        desk.hear(Event::Signalled { signal: DaemonSignal::Terminate });
+        desk.pass(Duration::from_millis(1900));
+        assert_eq!(desk.count(terminates), 0, "workers have the time that there is");
+        desk.pass(Duration::from_millis(100));
+        desk
+    };
+    let mut desk = quitting("[options]\nquitTimeout = 7000");
+    assert_eq!(desk.count(terminates), 1);
+    desk.pass(Duration::from_millis(4900));
+    assert_eq!(desk.count(is_kill), 0);
+    desk.pass(Duration::from_millis(100));
+    assert_eq!(desk.count(is_kill), 1);
+    desk.exit(desk.worker(0));
+    assert!(desk.supervisor.has_quit());
+    // A limit that is longer than workers may take changes nothing.
+    for keys in ["", "[options]\nquitTimeout = 60000"] {
+        assert_eq!(quitting(keys).count(terminates), 0, "{keys}");
+    }
+}
+
+#[test]
+fn daemon_that_has_to_quit_at_once_gives_workers_no_time() {
+    let mut desk = Desk::up("workers = 2\n[options]\nquitTimeout = 0");
+    desk.leaves = |action| matches!(action, Action::Tell { message: ToWorker::Shutdown, .. });
+    desk.hear(Event::Signalled { signal: DaemonSignal::Terminate });
+    desk.pass(Duration::ZERO);
+    assert_eq!((desk.count(terminates), desk.count(is_kill)), (2, 2));
+}
+
 fn loads(action: &Action) -> bool {
     *action == Action::LoadConfig
 }

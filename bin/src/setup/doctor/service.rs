@@ -11,9 +11,6 @@ use crate::setup::check::folder::called;
 use crate::setup::check::former::is_of_2x;
 use crate::setup::check::{Finding, Verdict};
 
-/// Between SIGTERM and SIGKILL.
-const LAST_WORDS: Duration = Duration::from_secs(5);
-
 /// systemd's own `TimeoutStopSec`.
 const STOP_TIMEOUT: Duration = Duration::from_secs(90);
 
@@ -119,7 +116,7 @@ fn stop_timeout(unit: &Unit, config: &Config) -> Option<Finding> {
         ("", _) => unit.span("TimeoutSec"),
         _ => unit.span("TimeoutStopSec"),
     };
-    let needed = config.options.drain_timeout + config.options.shutdown_timeout + LAST_WORDS;
+    let needed = config.options.longest_quit();
     let given = given.filter(|given| *given < needed)?;
     Some(Finding::warning(
         format!(

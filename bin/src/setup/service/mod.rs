@@ -28,8 +28,8 @@ pub(crate) const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/u
 /// How long `getent` and `id` may take.
 const USER_LOOKUP_LIMIT: Duration = Duration::from_secs(5);
 
-/// From the end of a worker's last time-out to SIGKILL, and a margin for the daemon's own end.
-const AFTER_SHUTDOWN: Duration = Duration::from_secs(5 + 5);
+/// A margin for the daemon's own end.
+const OWN_END: Duration = Duration::from_secs(5);
 
 /// What there is to say about a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +91,7 @@ async fn describe(config: &Config, args: &ServiceArgs) -> Result<Service, Failur
         user,
         home,
         path: path_to(&config.program, &cwd),
-        stop: config.options.drain_timeout + config.options.shutdown_timeout + AFTER_SHUTDOWN,
+        stop: config.options.longest_quit() + OWN_END,
         cwd,
     };
     writable(&service)?;

@@ -4,12 +4,13 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use crate::action::Action;
-use crate::config::{Config, MAX_WORKERS, Problem};
+use crate::config::{Config, KILL_AFTER, MAX_WORKERS, Problem};
 use crate::expiry::Expiry;
 use crate::handoff::Fixed;
 use crate::history::{Cause, Outcome};
 use crate::id::{RequestRef, SlotIndex, WorkerId};
 use crate::supervisor::goal::{Desired, Life, Suspension};
+use crate::supervisor::last_call::LastCall;
 use crate::supervisor::pool::{Pool, retire, surplus};
 use crate::supervisor::worker::{Place, Worker};
 use crate::wire::{Code, Reply, StartOptions};
@@ -357,6 +358,7 @@ pub(in crate::supervisor) fn quit(
                 refuse_quitting(pool, &to);
             }
             pool.life = Life::Quitting { interrupted: interrupt };
+            pool.last_call = LastCall::begin(pool.now(), pool.config.options.quit_timeout, KILL_AFTER);
             retire_everything(pool, operations, Kind::Quit, Vec::new());
             pool.ledger.caused_by(cause);
         }

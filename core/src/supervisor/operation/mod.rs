@@ -50,6 +50,7 @@ pub(super) mod locate;
 pub(super) mod migrate;
 mod news;
 mod plan;
+pub(super) mod quit;
 pub(super) mod release_link;
 pub(super) mod replace;
 mod requester;

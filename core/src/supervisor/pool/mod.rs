@@ -62,6 +62,7 @@ use super::effects::Effects;
 use super::generation::Generation;
 use super::goal::{Desired, Life};
 use super::hooks::Hooks;
+use super::last_call::LastCall;
 use super::leadership::Leadership;
 use super::ledger::Ledger;
 use super::listener::Listeners;
@@ -88,6 +89,8 @@ pub(super) struct Pool {
     /// The generation in force.
     pub generation: Generation,
     pub life: Life,
+    /// By when a daemon that quits has to be gone.
+    pub last_call: LastCall,
     pub ids: Ids,
     pub workers: Workers,
     pub slots: Slots,
@@ -143,6 +146,7 @@ impl Pool {
             },
             config: Arc::new(config),
             life: Life::Serving,
+            last_call: LastCall::default(),
             workers: Workers::default(),
             slots: Slots::default(),
             listeners: Listeners::default(),

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::action::{Action, WorkerSignal};
+use crate::config::KILL_AFTER;
 use crate::event::Queue;
 use crate::id::{Process, WorkerId};
 use crate::supervisor::worker::drain::{BLIND, Drain, Verdict};
@@ -14,9 +15,6 @@ use crate::time::Time;
 use crate::wire::{Stage, ToWorker};
 
 use super::{Pool, sockets};
-
-/// From SIGTERM to SIGKILL.
-const KILL_AFTER: Duration = Duration::from_millis(5000);
 
 /// Takes a worker out of service; its own slot's link may not name it any more. Links of other slots that do are led
 /// elsewhere first.
