@@ -7,10 +7,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use nix::sys::signal::Signal;
 use nodesockd_tests::load::{Failure, Ledger, Method};
-use nodesockd_tests::{App, Daemon, Load, Process, until};
+use nodesockd_tests::{App, Daemon, Load};
 use settings::{SETTINGS, Setting};
+
+use crate::kills::{self, End, told_apart};
 
 /// Restarts two workers, and then kills them, under load through nginx, Caddy and `HAProxy`, each as `nodesockd proxy` prints it and with
 /// other settings.
@@ -69,37 +70,17 @@ fn restarts(app: &App, front: &Path, options: &Options) -> Ledger {
     load.finish()
 }
 
-/// From the signal until the process was gone.
-type End = (Instant, Instant);
-
 fn kills(daemon: &Daemon, front: &Path, options: &Options) -> (Ledger, Vec<End>) {
     let load = Load::start(front, options.clients);
-    let mut ends = Vec::new();
-    for kill in 0..options.kills {
-        let victim = daemon.settled().slot(kill % 2).clone();
-        let process: Process = victim.process();
-        let killed = Instant::now();
-        process.signal(Signal::SIGKILL);
-        until("the worker is gone", || !process.is_alive());
-        ends.push((killed, Instant::now()));
-        daemon.until("another worker serves", |status| {
-            status.is_settled() && status.slot(kill % 2).id != victim.id
-        });
-        load.flows();
-    }
+    let ends = (0..options.kills).map(|kill| kills::kill(daemon, &load, kill % 2)).collect();
     (load.finish(), ends)
-}
-
-/// Whether a request may have been in a worker when that was killed.
-fn begun(failure: &Failure, ends: &[End]) -> bool {
-    ends.iter().any(|(killed, gone)| failure.sent < *gone && failure.ended > *killed)
 }
 
 fn row(setting: &Setting, restarts: &Ledger, kills: &Ledger, ends: &[End]) {
     let lost = [Method::Get, Method::Post].map(|method| restarts.failed(method).count());
-    let (in_them, beyond): (Vec<_>, Vec<_>) = kills.failures.iter().partition(|failure| begun(failure, ends));
+    let (in_them, beyond) = told_apart(kills, ends);
     if setting.is_printed() {
-        for Failure { number, method, sent, why, .. } in &beyond {
+        for Failure { number, method, sent, why, .. } in beyond.iter().copied() {
             let gone = ends.iter().rfind(|(killed, _)| killed < sent).map(|(_, gone)| *sent - *gone);
             eprintln!(
                 "{}: {method:?} {number}, sent {gone:?} after a worker was gone: {why}",

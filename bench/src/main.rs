@@ -13,8 +13,10 @@ mod fronts;
 mod hangs;
 mod held;
 mod idle;
+mod kills;
 mod log;
 mod long;
+mod matrix;
 mod metrics;
 mod overlap;
 mod recovery;
@@ -36,6 +38,8 @@ enum Bench {
     Deploys(deploys::Options),
     /// Requests lost while replacing workers that know only SIGTERM: uvicorn, gunicorn, Go, …
     Sigterm(sigterm::Options),
+    /// Requests lost by each app that people run, behind nginx, Caddy and `HAProxy`
+    Matrix(matrix::Options),
     /// Requests lost behind nginx, Caddy and `HAProxy` with different settings
     Fronts(fronts::Options),
     /// Requests lost in rollbacks and when the only worker is killed
@@ -66,6 +70,7 @@ fn main() {
         Bench::ZeroLoss(options) => zero_loss::run(&options),
         Bench::Deploys(options) => deploys::run(&options),
         Bench::Sigterm(options) => sigterm::run(&options),
+        Bench::Matrix(options) => matrix::run(&options),
         Bench::Fronts(options) => fronts::run(&options),
         Bench::Held(options) => held::run(&options),
         Bench::Hangs(options) => hangs::run(&options),

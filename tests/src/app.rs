@@ -109,7 +109,10 @@ impl App {
     pub fn package(self, name: &str) -> Self {
         let installed = program::root().join("node/node_modules").join(name);
         assert!(installed.exists(), "{name} is not installed: npm --prefix node ci");
-        symlink(installed, self.path("node_modules").join(name)).expect("a fresh folder");
+        let link = self.path("node_modules").join(name);
+        // A name may have a scope: `@hapi/hapi`.
+        std::fs::create_dir_all(link.parent().expect("within node_modules")).expect("a fresh folder");
+        symlink(installed, link).expect("a fresh folder");
         self
     }
 
