@@ -144,7 +144,8 @@ fn shown_json_is_valid() {
 }
 
 /// What the fence of every block may say that it is.
-const KINDS: [&str; 9] = ["shell", "text", "toml", "yaml", "json", "js", "python", "nginx", "ini"];
+const KINDS: [&str; 12] =
+    ["shell", "text", "toml", "yaml", "json", "js", "python", "nginx", "ini", "go", "ruby", "rust"];
 
 #[test]
 fn every_block_is_of_a_checked_kind() {

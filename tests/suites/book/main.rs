@@ -9,6 +9,7 @@ mod from_2;
 mod npm;
 mod quick_start;
 mod readme;
+mod recipes;
 mod setup;
 mod story;
 
@@ -16,7 +17,7 @@ use crate::story::Story;
 use nodesockd_tests::chapter::Chapter;
 
 /// Whose commands are run here.
-const STORIES: [&Story; 11] = [
+const STORIES: [&Story; 12] = [
     &quick_start::STORY,
     &setup::STORY,
     &deploying::STORY,
@@ -25,6 +26,7 @@ const STORIES: [&Story; 11] = [
     &npm::INTEGRATION,
     &from_2::STORY,
     &npm::PACKAGE,
+    &recipes::STORY,
     &readme::README,
     &readme::HELLO,
     &readme::EXPRESS,
@@ -94,6 +96,7 @@ const UNTRIED: [Story; 9] = [
             ("cargo run --release -p nodesockd-bench -- overlap", "the same"),
             ("cargo run --release -p nodesockd-bench -- batch", "the same"),
             ("cargo run --release -p nodesockd-bench -- fronts", "the same"),
+            ("cargo run --release -p nodesockd-bench -- matrix", "the same"),
             ("cargo run --release -p nodesockd-bench -- log", "the same"),
             ("cargo run --release -p nodesockd-bench -- long", "the same"),
             ("cargo run --release -p nodesockd-bench -- metrics", "the same"),

@@ -1,0 +1,232 @@
+//! The chapter of recipes: each one is written into a folder of its own, built, run, and restarted behind nginx while it is visited. No
+//! machine of its own is needed.
+
+use std::io::{Read, Write};
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+
+use nodesockd_tests::chapter::Block;
+use nodesockd_tests::daemon::Launch;
+use nodesockd_tests::nginx::{Nginx, Site};
+use nodesockd_tests::program::root;
+use nodesockd_tests::{App, Daemon, Visitors, cli, http, until};
+
+use crate::story::{Story, script};
+
+pub const STORY: Story = Story { chapter: "docs/14-recipes.md", left_out: &[] };
+
+/// A recipe that was written into a folder of its own, and runs.
+struct Running {
+    app: App,
+    daemon: Daemon,
+    nginx: Nginx,
+}
+
+/// Does what the section `heading` says; `None`, with a word about it, where `program` is not installed.
+fn running(heading: &str, program: &str) -> Option<Running> {
+    let app = App::new().package("express");
+    let path = tools(&app);
+    let shell = |text: &str| {
+        let mut bash = Command::new("bash");
+        bash.args(["-euo", "pipefail", "-c", text]).current_dir(app.folder()).env("PATH", &path);
+        bash.stdin(Stdio::null()).output().unwrap()
+    };
+    if !shell(program).status.success() {
+        println!("skipped: {heading}: `{program}` fails, so what it takes is not installed");
+        return None;
+    }
+    let chapter = STORY.read();
+    let steps = section(STORY.steps(&chapter), heading);
+    std::fs::create_dir(app.path("src")).unwrap();
+    // What cargo has compiled for an earlier run is used again.
+    let target = root().join("target/recipes");
+    std::fs::create_dir_all(&target).unwrap();
+    symlink(target, app.path("target")).unwrap();
+    let lock = root().join("bench/apps/matrix/rust/Cargo.lock");
+    std::fs::copy(lock, app.path("Cargo.lock")).unwrap();
+    let built = shell(&suited(&script(&steps), &app));
+    assert!(built.status.success(), "{heading}: {built:?}");
+    let mut check = cli::command(app.folder(), &["check"]);
+    let checked = cli::spawn(check.env("PATH", &path)).finish();
+    assert_eq!(checked.code, 0, "{heading}: {checked}");
+
+    let daemon = Launch::new(app.folder(), &app.ipc()).env("PATH", &path).start();
+    let site = Site::new();
+    let front = format!("unix:{}", site.front().display());
+    let shown = section(chapter.blocks(), heading).into_iter().find(|block| block.kind == "nginx");
+    site.configure(&match shown {
+        Some(shown) => suited(&shown.text, &app)
+            .replace("listen 80", &format!("listen {front}"))
+            .replace("/srv/shop/current", &app.folder().display().to_string()),
+        None => app.cli(&["nginx", "--listen", &front]).stdout,
+    });
+    let nginx = site.start(&[]);
+    let first = http::get(&nginx.front(), "/");
+    assert!(
+        first.status == 200 && first.body.contains("Hello"),
+        "{heading}: {first:?}\n{}{}",
+        nginx.log(),
+        daemon.log()
+    );
+    Some(Running { app, daemon, nginx })
+}
+
+/// The blocks below a heading.
+fn section<'a>(mut found: Vec<Block<'a>>, heading: &str) -> Vec<Block<'a>> {
+    let mut current = String::new();
+    found.retain(|step| {
+        if let Some(last) = step.lead.lines().rev().find_map(|line| line.strip_prefix("## ")) {
+            last.clone_into(&mut current);
+        }
+        current == heading
+    });
+    assert!(!found.is_empty(), "there is no section {heading}");
+    found
+}
+
+/// What is said for production, for a folder of the test's own.
+fn suited(text: &str, app: &App) -> String {
+    let is_root = nix::unistd::geteuid().is_root();
+    let php = if is_root { "php-fpm8.2 --allow-to-run-as-root" } else { "php-fpm8.2" };
+    text.replace("/run/shop", &app.run().display().to_string()).replace("php-fpm8.2", php)
+}
+
+/// A `PATH` with the programs that npm brings, and Python as Debian's packages know it.
+fn tools(app: &App) -> String {
+    let folder = app.path("tools");
+    std::fs::create_dir(&folder).unwrap();
+    let modules = root().join("node/node_modules");
+    let programs: [(&str, &[&str]); 2] = [
+        ("bun", &["@oven/bun-linux-x64/bin/bun", "@oven/bun-linux-aarch64/bin/bun", "bun/bin/bun.exe"]),
+        ("deno", &["@deno/linux-x64-glibc/deno", "@deno/linux-arm64-glibc/deno", "deno/deno"]),
+    ];
+    for (name, places) in programs {
+        let place = places.iter().map(|place| modules.join(place)).find(|place| place.exists());
+        symlink(place.expect("npm --prefix node ci"), folder.join(name)).unwrap();
+    }
+    symlink("/usr/bin/python3", folder.join("python3")).unwrap();
+    format!("{}:{}", folder.display(), std::env::var("PATH").unwrap())
+}
+
+impl Running {
+    /// GETs by even visitors, POSTs by odd ones: each is greeted.
+    fn visited(&self, count: u32) -> Visitors {
+        let front = self.nginx.front();
+        Visitors::start(count, move |index| {
+            let mut stream = UnixStream::connect(&front).unwrap();
+            let request = match index % 2 {
+                0 => "GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
+                _ => "POST / HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbody",
+            };
+            stream.write_all(request.as_bytes()).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("Hello"), "{answer}");
+        })
+    }
+
+    fn run(&self, args: &[&str]) {
+        let output = self.app.cli(args);
+        assert_eq!(output.code, 0, "{args:?}: {output}\n{}", self.daemon.log());
+    }
+
+    /// Restarts it. Nobody may notice.
+    fn restarts(&self) {
+        let visitors = self.visited(4);
+        for _ in 0..3 {
+            visitors.come();
+            self.run(&["restart", "--no-wait"]);
+        }
+        visitors.come();
+        visitors.leave();
+    }
+
+    /// The same while it is suspended: visitors wait.
+    fn is_suspended(&self) {
+        let visitors = self.visited(4);
+        visitors.come();
+        self.run(&["restart", "--suspended"]);
+        let waiting = http::ask(&self.nginx.front(), "/").unwrap();
+        let status = self.daemon.status();
+        assert!(status.workers.iter().all(|worker| worker.state == "suspended"), "{status:#?}");
+        self.run(&["resume"]);
+        assert_eq!(waiting.answer().unwrap().status, 200);
+        visitors.leave();
+    }
+}
+
+fn restarts(heading: &str, program: &str) {
+    if let Some(running) = running(heading, program) {
+        running.restarts();
+    }
+}
+
+#[test]
+fn recipe_of_express() {
+    let running = running("Express", "node --version").unwrap();
+    running.restarts();
+    running.is_suspended();
+}
+
+#[test]
+fn recipe_of_a_program_that_only_knows_its_port() {
+    let running = running("A program that only knows its port", "node --version").unwrap();
+    running.restarts();
+    running.is_suspended();
+}
+
+#[test]
+fn recipe_of_bun() {
+    restarts("Bun", "bun --version");
+}
+
+#[test]
+fn recipe_of_deno() {
+    restarts("Deno", "deno --version");
+}
+
+#[test]
+fn recipe_of_uvicorn() {
+    restarts("uvicorn", "python3 -c 'import uvicorn'");
+}
+
+#[test]
+fn recipe_of_hypercorn() {
+    restarts("hypercorn", "hypercorn --help");
+}
+
+#[test]
+fn recipe_of_gunicorn() {
+    restarts("gunicorn", "gunicorn --version");
+}
+
+#[test]
+fn recipe_of_puma() {
+    restarts("puma", "puma --version");
+}
+
+#[test]
+fn recipe_of_go() {
+    restarts("Go", "go version");
+}
+
+#[test]
+fn recipe_of_rust() {
+    restarts("Rust", "cargo --version");
+}
+
+#[test]
+fn recipe_of_php() {
+    restarts("PHP", "php-fpm8.2 --version");
+}
+
+#[test]
+fn recipe_of_suspended_mode_and_leadership_in_python() {
+    let heading = "Suspended mode and leadership in Python";
+    let Some(running) = running(heading, "python3 -c 'import uvicorn'") else { return };
+    running.restarts();
+    running.is_suspended();
+    let leads = |slot| http::get(&running.app.link(slot), "/").body.contains("I lead");
+    until("one of two leads", || [0, 1].map(leads).iter().filter(|leads| **leads).count() == 1);
+}
