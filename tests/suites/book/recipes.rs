@@ -24,6 +24,7 @@ struct Running {
 }
 
 /// Does what the section `heading` says; `None`, with a word about it, where `program` is not installed.
+#[expect(clippy::print_stdout, reason = "says what was not tried, and why")]
 fn running(heading: &str, program: &str) -> Option<Running> {
     let app = App::new().package("express");
     let path = tools(&app);
@@ -102,8 +103,9 @@ fn tools(app: &App) -> String {
         ("deno", &["@deno/linux-x64-glibc/deno", "@deno/linux-arm64-glibc/deno", "deno/deno"]),
     ];
     for (name, places) in programs {
+        // By `npm --prefix node ci`.
         let place = places.iter().map(|place| modules.join(place)).find(|place| place.exists());
-        symlink(place.expect("npm --prefix node ci"), folder.join(name)).unwrap();
+        symlink(place.unwrap(), folder.join(name)).unwrap();
     }
     symlink("/usr/bin/python3", folder.join("python3")).unwrap();
     format!("{}:{}", folder.display(), std::env::var("PATH").unwrap())
