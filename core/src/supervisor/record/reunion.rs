@@ -168,6 +168,8 @@ pub(in crate::supervisor) fn reunite(
 ) {
     let now = pool.now();
     let serves = pool.owns_its_slot(id);
+    // One of the release before, whose link could not be swapped yet, was active all the time.
+    let was_suspended = pool.adopted_by_links || pool.workers.get(id).is_some_and(Worker::is_suspended);
     let state = pool.workers.change(id, |worker| {
         worker.set_channel(Channel::Socket(conn));
         worker.reports_suspended(now, suspended);
@@ -179,7 +181,8 @@ pub(in crate::supervisor) fn reunite(
             if serves && suspended && pool.adopted_by_links {
                 pool.desired.suspension = Suspension::recorded(true, None, now);
             }
-            if serves && !suspended && pool.desired.is_suspended() && operations.is_complete() {
+            let resumed = was_suspended && !suspended;
+            if serves && resumed && pool.desired.is_suspended() && operations.is_complete() {
                 tracing::warn!(worker = %id.short(), "resume was not recorded; treating the app as resumed");
                 pool.desired.suspension = None;
             }
