@@ -90,10 +90,7 @@ impl World {
     }
 
     pub(super) fn hook_ends(&mut self, nth: usize) {
-        let Some(Hook { ended: false, unrecorded: false, watched, .. }) = self.hooks.0.get(nth).copied()
-        else {
-            return;
-        };
+        let Some(Hook { ended: false, watched, .. }) = self.hooks.0.get(nth).copied() else { return };
         if watched.is_some_and(|since| self.agenda.now().since(since) > ms(LONGEST)) {
             self.violated("a command for an event runs on and on");
         }
