@@ -24,7 +24,7 @@ use crate::supervisor::pool::{Pool, counting, health, leadership, links, retire}
 use crate::supervisor::worker::counts::Counts;
 use crate::supervisor::worker::{Adopted, Channel, Exposure, Place, Protocol, Role, Start, Worker};
 
-use super::links::{OwnedLink, adopt_links, adopt_listeners, rollout_is_finished};
+use super::links::{adopt_links, adopt_listeners};
 
 /// How long a worker may take to report to the new daemon before it counts as out of reach. Our library tries again
 /// every second at most.
@@ -46,8 +46,8 @@ pub(in crate::supervisor) fn adopt(pool: &mut Pool, operations: &mut Operations,
     if !defect!(AdoptionForgetsListeners) {
         adopt_listeners(pool, left);
     }
-    let links = adopt_links(pool, left);
-    let finishes = adopt_desired(pool, operations, left, &links);
+    let (links, finishes) = adopt_links(pool, left);
+    adopt_desired(pool, operations, left, finishes);
     let rollout = left.state.as_ref().and_then(|state| state.rollout.as_ref());
     // Those whose turn has not come are replaced by the batches that follow.
     let at_once = left.state.as_ref().is_some_and(|state| state.batches.is_none());
@@ -133,20 +133,15 @@ fn adopt_history(pool: &mut Pool, operations: &Operations, left: &Leftovers) {
     pool.note_at(None, What::DaemonStart, &words);
 }
 
-/// What ought to be, according to the state file. Returns whether a rollout is to be finished.
-fn adopt_desired(
-    pool: &mut Pool,
-    operations: &mut Operations,
-    left: &Leftovers,
-    links: &[OwnedLink],
-) -> bool {
+/// What ought to be, according to the state file. `finishes`: a rollout that was in progress is to be finished.
+fn adopt_desired(pool: &mut Pool, operations: &mut Operations, left: &Leftovers, finishes: bool) {
     let Some(state) = &left.state else {
         if !left.survivors.is_empty() {
             pool.adopted_by_links = true;
             let survivors = left.survivors.len();
             tracing::warn!("adopting {survivors} workers without a state file, by the links alone");
         }
-        return false;
+        return;
     };
     pool.desired = Desired {
         running: state.running,
@@ -158,10 +153,9 @@ fn adopt_desired(
     if state.generation > 0 {
         pool.generation = Generation { number: state.generation, release: state.release.clone() };
     }
-    let finishes = adopt_rollout(pool, operations, state, links);
+    adopt_rollout(pool, operations, state, finishes);
     adopt_deploy(pool, operations, state, finishes);
     adopt_migration(pool, operations, state, left.command);
-    finishes
 }
 
 /// A migration that an earlier daemon had begun, and all that led to it or back: how far that has come, only a person can tell. The
@@ -219,10 +213,9 @@ fn adopt_deploy(pool: &mut Pool, operations: &mut Operations, state: &State, fin
     }
 }
 
-/// Goes on with a rollout that was in progress, or undoes it. Returns whether it is to be finished.
-fn adopt_rollout(pool: &mut Pool, operations: &mut Operations, state: &State, links: &[OwnedLink]) -> bool {
-    let Some(rollout) = &state.rollout else { return false };
-    let finishes = rollout_is_finished(state, links);
+/// Goes on with a rollout that was in progress, or undoes it.
+fn adopt_rollout(pool: &mut Pool, operations: &mut Operations, state: &State, finishes: bool) {
+    let Some(rollout) = &state.rollout else { return };
     let ending = if finishes {
         pool.desired = Desired {
             running: true,
@@ -240,7 +233,6 @@ fn adopt_rollout(pool: &mut Pool, operations: &mut Operations, state: &State, li
     let note = format!("{} was interrupted by the end of an earlier daemon; {ending}", rollout.what);
     tracing::warn!("{note}");
     operations.set_note(Some(note));
-    finishes
 }
 
 /// Puts a worker of an earlier daemon into the table; `owned` is the slot whose link names its socket.

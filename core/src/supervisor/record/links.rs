@@ -29,8 +29,9 @@ pub(super) fn adopt_listeners(pool: &mut Pool, left: &Leftovers) {
     }
 }
 
-/// Takes over one link for each slot: that of today's `socketFile`, else that of the former one. Other links have to go.
-pub(super) fn adopt_links(pool: &mut Pool, left: &Leftovers) -> Vec<OwnedLink> {
+/// Takes over one link for each slot: that of today's `socketFile`, else that of the former one. Other links have to go. Returns those
+/// that stay, and whether a rollout that was in progress is to be finished.
+pub(super) fn adopt_links(pool: &mut Pool, left: &Leftovers) -> (Vec<OwnedLink>, bool) {
     if let Some(state) = &left.state {
         pool.former_patterns = state.former_patterns(&pool.config.socket_file).collect();
     }
@@ -75,11 +76,11 @@ pub(super) fn adopt_links(pool: &mut Pool, left: &Leftovers) -> Vec<OwnedLink> {
     for pattern in pool.former_patterns.clone() {
         pool.effects.order(Action::Sweep { pattern });
     }
-    kept
+    (kept, finishes)
 }
 
 /// Whether a rollout that was in progress is finished, because a link names a worker of it that is alive.
-pub(super) fn rollout_is_finished(state: &State, links: &[OwnedLink]) -> bool {
+fn rollout_is_finished(state: &State, links: &[OwnedLink]) -> bool {
     // Of those who share a socket, the link does not tell whom it is to name.
     let shared =
         |socket: &String| state.workers.iter().any(|other| !other.new && other.listeners.contains(socket));

@@ -62,7 +62,7 @@ fn confirm(
     if let Some(worker) = pool.workers.get(claim.worker) {
         return confirm_known(worker, claim, caller);
     }
-    if pool.workers.is_gone(claim.worker) {
+    if pool.workers.has_forgotten(claim.worker) {
         return Err("that worker has ended since");
     }
     let socket = caller.socket.as_deref().and_then(|socket| socket_owner(pool, socket));

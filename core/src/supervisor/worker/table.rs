@@ -34,7 +34,7 @@ pub(in crate::supervisor) struct Workers {
     alive: usize,
     touched: Touched,
     /// Those that were forgotten last, the latest one last.
-    gone: VecDeque<WorkerId>,
+    forgotten: VecDeque<WorkerId>,
 }
 
 /// How many workers that are gone are known as such: a report that one of them sent may be read after its end.
@@ -162,16 +162,16 @@ impl Workers {
         if let Some(worker) = self.table.remove(&id) {
             self.note(id, &worker);
             self.update(id, Some(Facts::of(&worker)), None);
-            if self.gone.len() == REMEMBERED {
-                self.gone.pop_front();
+            if self.forgotten.len() == REMEMBERED {
+                self.forgotten.pop_front();
             }
-            self.gone.push_back(id);
+            self.forgotten.push_back(id);
         }
     }
 
     /// Whether this worker was forgotten not long ago, because its process is gone.
-    pub fn is_gone(&self, id: WorkerId) -> bool {
-        self.gone.contains(&id)
+    pub fn has_forgotten(&self, id: WorkerId) -> bool {
+        self.forgotten.contains(&id)
     }
 
     /// Those who hold this place, outside any rollout, in the order of their ids.
