@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::exposition;
 use super::exposition::CONTENT_TYPE;
 use crate::handoff::pause::PauseToken;
-use crate::http::{self, Answer};
+use crate::http::{self, Answer, Refused};
 use crate::peers::ipc::ControlSocket;
 use crate::peers::session::{self, Fact, Paused, Stopped};
 
@@ -65,14 +65,10 @@ impl Scrape {
 
     /// What is answered; nothing, if there is nobody to be answered.
     async fn answer(&mut self, control: &ControlSocket, facts: &mpsc::Sender<Fact>) -> String {
-        match timeout(PATIENCE, self.read_head()).await {
-            Ok(true) => {}
-            Ok(false) | Err(_) => return String::new(),
-        }
-        let request = match http::Request::read(&self.head) {
-            Ok(Some(request)) => request,
-            Ok(None) => return String::new(),
-            Err(refused) => return refused.answer(),
+        let request = match timeout(PATIENCE, self.read_head()).await {
+            Ok(Some(Ok(request))) => request,
+            Ok(Some(Err(refused))) => return refused.answer(),
+            Ok(None) | Err(_) => return String::new(),
         };
         if !matches!(request.method.as_str(), "GET" | "HEAD") {
             return Answer::text("405 Method Not Allowed", "Allow: GET\r\n", "ask with GET\n");
@@ -90,14 +86,16 @@ impl Scrape {
         }
     }
 
-    /// Reads until the request's head is complete, or known to be none. Returns whether it is.
-    async fn read_head(&mut self) -> bool {
-        while let Ok(None) = http::Request::read(&self.head) {
+    /// Reads until the request's head is complete, or known to be none; nothing, if the client ends before that.
+    async fn read_head(&mut self) -> Option<Result<http::Request, Refused>> {
+        loop {
+            if let Some(known) = http::Request::read(&self.head).transpose() {
+                return Some(known);
+            }
             if !matches!(self.stream.read_buf(&mut self.head).await, Ok(1..)) {
-                return false;
+                return None;
             }
         }
-        true
     }
 }
 
