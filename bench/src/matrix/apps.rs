@@ -3,7 +3,7 @@
 use nodesockd_tests::{App, Server};
 
 use super::protocol::Protocol;
-use super::stock::{Stock, installed, sources};
+use super::stock::{Stock, installed, missing, sources};
 
 /// An app that people run.
 pub struct Row {
@@ -161,8 +161,11 @@ impl Row {
         match self.kind {
             Kind::Library { .. } | Kind::Register => stock.install_node(),
             Kind::Server { server, package } => {
-                let reason = format!("Debian's package `{package}` is not installed");
-                if server.is_installed() { Ok(()) } else { Err(reason) }
+                if server.is_installed() {
+                    Ok(())
+                } else {
+                    Err(missing(package))
+                }
             }
             Kind::Python { .. } => stock.install_python(),
             Kind::Runtime { files, .. } => stock.runtime(files).map(drop),

@@ -78,7 +78,12 @@ pub fn installed(words: &[&str], package: &str) -> Result<(), String> {
     let mut command = Command::new(words[0]);
     command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let answers = command.status().is_ok_and(|status| status.success());
-    if answers { Ok(()) } else { Err(format!("Debian's package `{package}` is not installed")) }
+    if answers { Ok(()) } else { Err(missing(package)) }
+}
+
+/// Says that a package is not there.
+pub fn missing(package: &str) -> String {
+    format!("Debian's package `{package}` is not installed")
 }
 
 fn done(command: &mut Command) -> Result<(), String> {
