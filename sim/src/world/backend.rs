@@ -207,7 +207,8 @@ impl Backend for World {
         self.call(Call::ReopenLogs)
     }
 
-    async fn serve_dev(&mut self, _address: Option<DevAddress>, _links: &[String]) -> Result<(), Failure> {
+    async fn serve_dev(&mut self, address: Option<DevAddress>, _links: &[String]) -> Result<(), Failure> {
+        self.dev_server = address;
         self.call(Call::ServeDev)
     }
 

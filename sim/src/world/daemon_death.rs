@@ -60,6 +60,7 @@ impl World {
     /// There is no daemon any more; it was `busy` with an operation, or not.
     pub(super) fn lose_daemon(&mut self, busy: bool) {
         self.upgrades.interrupted();
+        self.dev_server = None;
         self.page = None;
         self.deaths.down = true;
         self.deaths.count += 1;

@@ -32,7 +32,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use nodesockd_core::config::PatternError;
+use nodesockd_core::config::{DevAddress, PatternError};
 use nodesockd_core::event::{Event, Failure};
 use nodesockd_core::page::Page;
 use nodesockd_core::state::State;
@@ -107,6 +107,8 @@ pub(crate) struct World {
     commands: Commands,
     sink: Sink,
     /// What the dev server shows instead of passing connections on.
+    /// Where the dev server listens, as it was told last, and what it shows.
+    dev_server: Option<DevAddress>,
     page: Option<Page>,
     oracle: Oracle,
     pub ledger: Ledger,
@@ -149,6 +151,7 @@ impl World {
             clients: Clients::default(),
             commands: Commands::default(),
             sink: Sink::default(),
+            dev_server: None,
             page: None,
             oracle: Oracle::new(&config),
             ledger: Ledger::default(),

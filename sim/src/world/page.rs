@@ -43,7 +43,7 @@ impl World {
         match (self.oracle.wanted, shown) {
             (true, Some(_)) => Some("the dev server shows a page although workers serve".to_owned()),
             (false, None)
-                if self.in_force.dev_server.is_some() && !self.oracle.quitting && self.served() == 0 =>
+                if self.dev_server.is_some() && !self.oracle.quitting && self.served() == 0 =>
             {
                 Some("the dev server does not show that the app is stopped".to_owned())
             }
@@ -52,8 +52,10 @@ impl World {
     }
 }
 
-/// It is ready and well, as far as the daemon knows.
+/// It is ready and well, as far as the daemon knows. A standby that accepts before it is told has its sign of life to give first.
 fn answers(process: &Proc) -> bool {
     let known = &process.known;
-    process.alive() && known.online && !known.exited && known.dying.is_none() && !process.asked_to_go()
+    let well = process.alive() && known.online && !known.exited && known.dying.is_none();
+    let turns = process.stands_still.is_none_or(|still| still.until.is_some());
+    well && turns && !process.asked_to_go() && !process.ignores_suspension()
 }
