@@ -389,7 +389,10 @@ impl Supervisor {
 
     fn published(&mut self, slot: SlotIndex, id: WorkerId, result: Result<(), Failure>) {
         match links::published(&mut self.pool, slot, id, result) {
-            links::Swap::Unknown | links::Swap::Lent => {}
+            links::Swap::Unknown => {}
+            links::Swap::Lent => {
+                replace::published(&mut self.operations, slot, None);
+            }
             links::Swap::Failed(reason) => {
                 replace::published(&mut self.operations, slot, Some(&reason));
             }

@@ -10,6 +10,7 @@ use super::backoff::Backoff;
 use super::goal::Life;
 use super::pool::Pool;
 use super::slot::Slot;
+use super::worker::Worker;
 
 /// The last orders given to the dev server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,8 +58,7 @@ impl DevServer {
         if pool.life != Life::Serving || pool.config.dev_server.is_none() {
             return None;
         }
-        let wanted = usize::try_from(pool.desired.slots).unwrap_or(usize::MAX);
-        let served = pool.desired.running && pool.slots.unready() < wanted && !defect!(PageWhileServed);
+        let served = is_served(pool) && !defect!(PageWhileServed);
         if served {
             pool.last_failure = None;
         }
@@ -76,6 +76,16 @@ impl DevServer {
         };
         Some(Page { app: pool.config.name.clone(), state, worker })
     }
+}
+
+/// Whether a worker serves a slot that ought to be served: its own one, or one of another slot, which there may be no more.
+fn is_served(pool: &Pool) -> bool {
+    let owned = pool.slots.unready() < usize::try_from(pool.desired.slots).unwrap_or(usize::MAX);
+    let borrows = |slot| {
+        let neighbour = pool.slots.get(SlotIndex(slot)).and_then(Slot::neighbour);
+        neighbour.and_then(|id| pool.workers.get(id)).is_some_and(Worker::can_serve)
+    };
+    pool.desired.running && (owned || (0..pool.desired.slots).any(borrows))
 }
 
 /// How workers fail, if they do. Whoever asks waits for a worker that boots, unless one has failed at that; and for one that

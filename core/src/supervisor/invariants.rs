@@ -126,9 +126,10 @@ fn check_suspension(pool: &Pool, operations: &Operations) -> Result<(), Violatio
             || matches!(worker.state(), State::Ready { suspended: false, .. }) && !worker.is_standby();
         // A worker of a slot that there is no more goes once the link is removed. Whoever asked is answered after that, or
         // asked a daemon that is dead.
-        let unwanted = worker.slot().is_some_and(|slot| slot.0 >= pool.desired.slots);
+        let unwanted = worker.slot().filter(|slot| slot.0 >= pool.desired.slots);
         let answered = operations.is_complete() && operations.note().is_none();
-        let leaving = worker.is_retired() || unwanted && !answered;
+        let linked = |slot| pool.slots.get(slot).is_some_and(|slot| slot.link().is_some());
+        let leaving = worker.is_retired() || unwanted.is_some_and(|slot| !answered || linked(slot));
         // It serves because its link could not be swapped back, and goes as soon as that succeeds.
         let stuck = worker.wire_state() == WorkerState::Broken;
         let alive = worker.process().is_some() || worker.is_coming();

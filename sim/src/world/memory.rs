@@ -28,7 +28,9 @@ impl World {
         let goes = |process: &Proc| process.known.told_to_go() || process.known.unlinked.is_some();
         let stays = |process: &Proc| process.alive() && process.known.large && !goes(process);
         let large = self.processes.iter().filter(|(_, process)| stays(process));
-        let large = large.filter(|_| self.oracle.wanted && !self.oracle.suspended);
+        // Whoever asked for the suspension may have hung up before the answer.
+        let suspended = self.oracle.suspended || self.state.as_ref().is_some_and(|state| state.suspended);
+        let large = large.filter(|_| self.oracle.wanted && !suspended);
         large.map(|(worker, _)| format!("{worker} is too large and is not replaced")).collect()
     }
 }

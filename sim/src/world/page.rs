@@ -23,7 +23,9 @@ impl World {
     /// that could not be removed may still lead to a worker that has to go.
     pub(super) fn check_page(&mut self) {
         let Some(Page { state: State::Failing { .. }, .. }) = &self.page else { return };
-        let serving = self.oracle.slots.iter().find_map(|(slot, its)| {
+        // The link of a slot that there is no more leads somewhere until it can be removed.
+        let mut wanted = self.oracle.slots.iter().filter(|(slot, _)| slot.0 < self.oracle.floor());
+        let serving = wanted.find_map(|(slot, its)| {
             let named = self.files.follow(&its.link);
             let ours = self.files.target(&its.link).filter(|to| self.files.get(to) == Some(&Entry::Ours));
             let accepts = |worker: Worker, process: &Proc| {
@@ -52,10 +54,11 @@ impl World {
     }
 }
 
-/// It is ready and well, as far as the daemon knows. A standby that accepts before it is told has its sign of life to give first.
+/// It is ready and well, as far as the daemon knows, and a link has named it: a standby that accepts before has its sign of life to
+/// give first.
 fn answers(process: &Proc) -> bool {
     let known = &process.known;
     let well = process.alive() && known.online && !known.exited && known.dying.is_none();
     let turns = process.stands_still.is_none_or(|still| still.until.is_some());
-    well && turns && !process.asked_to_go() && !process.ignores_suspension()
+    well && turns && known.published && !process.asked_to_go()
 }

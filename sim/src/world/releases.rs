@@ -64,9 +64,9 @@ impl Releases {
         self.asked_for.extend(release);
     }
 
-    /// Somebody asks for a deploy of this one while another is in progress, as far as its client knows.
+    /// Somebody asks for a deploy of this one, or of what the symlink names, while another is in progress, as far as its client knows.
     pub fn deploys_beside(&mut self, release: Option<usize>) {
-        self.asked_for.extend(release);
+        self.asked_for.insert(release.unwrap_or(self.current));
     }
 
     /// Somebody asks for new workers.
@@ -130,8 +130,10 @@ impl World {
         self.releases.current = number;
         // Whoever removes old releases keeps the one before.
         self.releases.pruned.remove(&number);
-        // A restart that waits, or a reload by a signal, may find this one.
-        if self.releases.signalled || self.clients.has_waiting_operation() {
+        // A restart that waits, or a reload by a signal, may find this one; what else was asked for, the one of before.
+        let back = self.releases.deploying.is_some() && self.releases.deploying == number_of(from);
+        let found = self.clients.has_waiting_operation() || back && self.clients.has_open_operation();
+        if self.releases.signalled || found {
             self.releases.ask();
         }
         Ok(())

@@ -210,7 +210,8 @@ impl World {
             let serves = match slot.worker.and_then(|worker| self.processes.get(worker)) {
                 Some(process) => process.alive() && process.known.online && !process.known.told_to_go(),
                 None => self.processes.iter().any(|(_, its)| {
-                    its.alive() && its.sockets.accepts.contains(&slot.socket) && !its.known.told_to_go()
+                    let accepts = its.sockets.accepts.contains(&slot.socket);
+                    its.alive() && its.known.online && accepts && !its.known.told_to_go()
                 }),
             };
             let wanted = oracle.wanted && !oracle.in_doubt() && index.0 < oracle.floor();

@@ -8,6 +8,7 @@ use crate::id::{SlotIndex, WorkerId};
 use crate::supervisor::generation::Generation;
 use crate::supervisor::pool::{Pool, boot, last_lines, links, retire, sockets, surplus};
 use crate::supervisor::requests::Audience;
+use crate::supervisor::slot::Slot;
 use crate::supervisor::worker::{Place, Role, Worker};
 use crate::wire::{BatchStatus, Body, Code, Reply, Stage};
 
@@ -194,14 +195,25 @@ pub(in crate::supervisor) fn earlier_failed(
 
 /// The rollout in progress has failed, for those of its workers that have.
 fn fail(pool: &mut Pool, operations: &mut Operations) -> Progress {
-    match operations.take(&mut pool.requests) {
-        Some(Operation {
-            kind,
-            requesters,
-            phase: Phase::Starting(rollout) | Phase::Between(rollout, _),
-        }) => abandon(pool, operations, kind, requesters, rollout, None),
-        Some(_) | None => Progress::Ended,
-    }
+    let Some(Operation { kind, requesters, phase }) = operations.take(&mut pool.requests) else {
+        return Progress::Ended;
+    };
+    let rollout = match phase {
+        Phase::Starting(rollout) => rollout,
+        // Its workers have their places for good: they go when those of the former generation take over.
+        Phase::Between(rollout, _) => Rollout { workers: Vec::new(), ..rollout },
+        Phase::Swapping(..)
+        | Phase::Reverting(..)
+        | Phase::Watching(_)
+        | Phase::RollingBack(_)
+        | Phase::Loading { .. }
+        | Phase::Locating(_)
+        | Phase::Upgrading { .. }
+        | Phase::Migrating
+        | Phase::Resuming(_)
+        | Phase::Retiring { .. } => return Progress::Ended,
+    };
+    abandon(pool, operations, kind, requesters, rollout, None)
 }
 
 /// Orders all links to be swapped.
@@ -213,6 +225,8 @@ pub(in crate::supervisor) fn swap(pool: &mut Pool, rollout: &Rollout) -> Swap {
             if defect!(RetireBeforeSwap) {
                 retire::retire(pool, owner);
             }
+        } else if let Some(neighbour) = pool.slots.get(slot).and_then(Slot::neighbour) {
+            swap.neighbours.insert(slot, neighbour);
         }
         swap.pending.insert(slot);
         links::publish(pool, slot, worker, &rollout.config);
@@ -244,19 +258,24 @@ pub(in crate::supervisor) fn published(
 
 /// Orders links to name again whom they named before.
 pub(in crate::supervisor) fn swap_back(pool: &mut Pool, rollout: &Rollout, swap: Swap) -> Swap {
-    let Swap { before, failure, .. } = swap;
+    let Swap { before, neighbours, failure, .. } = swap;
     let mut pending = BTreeSet::new();
     let config = Arc::clone(&pool.config);
     for (slot, worker) in rollout.slots() {
-        let owned = pool.slots.get(slot).is_some_and(|slot| slot.owner() == Some(worker));
-        let ready = |old: &&WorkerId| pool.workers.get(**old).is_some_and(Worker::is_ready);
-        let old = before.get(&slot).filter(ready);
-        if let (true, Some(old)) = (owned, old) {
-            pending.insert(slot);
-            links::publish(pool, slot, *old, &config);
+        if pool.slots.get(slot).is_none_or(|slot| slot.owner() != Some(worker)) {
+            continue;
         }
+        let ready = |old: &&WorkerId| pool.workers.get(**old).is_some_and(Worker::is_ready);
+        if let Some(old) = before.get(&slot).filter(ready) {
+            links::publish(pool, slot, *old, &config);
+        } else if let Some(neighbour) = neighbours.get(&slot).filter(ready) {
+            links::lend(pool, slot, *neighbour);
+        } else {
+            continue;
+        }
+        pending.insert(slot);
     }
-    Swap { pending, before, failure }
+    Swap { pending, before, neighbours, failure }
 }
 
 /// The new workers serve: makes that official and retires the others. These finish beside what comes next, unless a

@@ -49,6 +49,8 @@ pub(in crate::supervisor) struct Swap {
     pub(super) pending: BTreeSet<SlotIndex>,
     /// Who owned each slot before.
     pub(super) before: BTreeMap<SlotIndex, WorkerId>,
+    /// Whom the links of slots without an owner named before.
+    pub(super) neighbours: BTreeMap<SlotIndex, WorkerId>,
     /// Why it has to be swapped back.
     pub(super) failure: Option<String>,
 }

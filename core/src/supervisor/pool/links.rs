@@ -146,8 +146,21 @@ pub(in crate::supervisor) fn took_over(
     if !pool.desired.is_suspended() || defect!(SuccessorResumedInSuspendedApp) {
         resume(pool, id);
     }
+    takes_guests(pool, index, id);
     if let Some(before) = before {
         retire::retire(pool, before);
+    }
+}
+
+/// Links of other slots without a worker that name the same socket name its new worker from now on.
+fn takes_guests(pool: &mut Pool, index: SlotIndex, id: WorkerId) {
+    let Some(socket) = pool.slots.get(index).and_then(Slot::linked_to).cloned() else { return };
+    let guests: Vec<SlotIndex> = pool.slots.naming(&socket).filter(|guest| *guest != index).collect();
+    for guest in guests {
+        let vacant = pool.slots.get(guest).is_some_and(|slot| slot.owner().is_none() && !slot.is_changing());
+        if vacant {
+            pool.slots.change(guest, |slot| slot.is_lent(id));
+        }
     }
 }
 

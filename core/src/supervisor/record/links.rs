@@ -29,14 +29,19 @@ pub(super) fn adopt_listeners(pool: &mut Pool, left: &Leftovers) {
     }
 }
 
-/// Takes over one link for each slot: that of today's `socketFile`, else that of the former one. Other links have to go. Returns those
-/// that stay, and whether a rollout that was in progress is to be finished.
+/// Takes over one link for each slot: that of today's `socketFile`, else that of the former one. One that names a worker on its way
+/// out stays only if there is no other: it could not be removed. Other links have to go. Returns those that stay, and whether a rollout
+/// that was in progress is to be finished.
 pub(super) fn adopt_links(pool: &mut Pool, left: &Leftovers) -> (Vec<OwnedLink>, bool) {
     if let Some(state) = &left.state {
         pool.former_patterns = state.former_patterns(&pool.config.socket_file).collect();
     }
     let mut found = left.links.clone();
-    found.sort_by_key(|link| (link.slot, link.name != pool.config.socket_file.link(link.slot)));
+    found.sort_by_key(|link| {
+        let record = owner_of(pool, &link.socket, left).and_then(|id| left.record(id));
+        let goes = record.is_some_and(|record| record.stage.is_going());
+        (link.slot, goes, link.name != pool.config.socket_file.link(link.slot))
+    });
     let mut kept: Vec<OwnedLink> = Vec::new();
     let mut others: Vec<FoundLink> = Vec::new();
     for FoundLink { slot, name, socket } in found {

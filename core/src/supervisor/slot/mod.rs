@@ -198,7 +198,7 @@ impl Slot {
         self.owner = owner;
     }
 
-    /// An earlier daemon had the link name this worker of another slot.
+    /// The link names this worker of another slot: an earlier daemon had it do so, or the worker has taken over the socket.
     pub fn is_lent(&mut self, neighbour: WorkerId) {
         self.neighbour = Some(neighbour);
     }

@@ -60,7 +60,7 @@ enum Watch {
     Rests { ask: Time },
     /// A question is open.
     Silent(Silence),
-    /// It hangs, for this reason. Only an answer changes that.
+    /// It hangs, for this reason. Only an answer changes that, or a report.
     Hangs { reason: String },
 }
 
@@ -96,8 +96,8 @@ pub(in crate::supervisor) enum Answer {
 impl Health {
     /// One that has said whether it answers questions.
     pub fn reports(&mut self, now: Time, heartbeat: bool) {
-        if heartbeat && !self.heartbeat && self.hang().is_none() {
-            // Its accept queue was watched so far, which says nothing of what it is asked from now on.
+        if heartbeat && (!self.heartbeat || self.hang().is_some()) {
+            // Its accept queue was watched so far, which says nothing of what it is asked from now on. One that hung does so no more.
             self.watch = Watch::Off;
         }
         self.heartbeat = heartbeat;

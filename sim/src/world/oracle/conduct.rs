@@ -109,7 +109,7 @@ impl World {
         let counts = |process: &Proc| {
             let slow = process.known.unlinked.is_some_and(|at| now.since(at) >= BATCH_WAITS);
             let fails = process.asks_to_go() || process.dying || !process.plan.behaviours.is_empty();
-            process.alive() && !slow && !fails && !self.has_lost_socket(process)
+            process.alive() && !slow && !fails && !self.has_hung(process) && !self.has_lost_socket(process)
         };
         let count = self.processes.iter().filter(|(_, process)| counts(process)).count();
         let (set, batch) = (self.oracle.most + self.oracle.most_standby, self.oracle.batch);
@@ -268,7 +268,10 @@ impl World {
             let hung = self.counts_as_hung(worker);
             let since = |at: Option<Time>| at.map(|at| self.agenda.now().since(at));
             let shutdown = self.oracle.shutdown;
-            let delay = if process.speaks() || hung { KILL_DELAY } else { shutdown + KILL_DELAY };
+            // Without its state file, a daemon takes a worker of before for what the configuration says today.
+            let unknown = process.adopted && self.deaths.forgot;
+            let hears = process.speaks() || hung || unknown;
+            let delay = if hears { KILL_DELAY } else { shutdown + KILL_DELAY };
             let unheard = process.is_orphaned() && !process.known.reunited;
             match signal {
                 // Those that serve got it in time and have ended; now their wrapper does.

@@ -50,6 +50,8 @@ struct Check {
     open: Option<Time>,
     passed: bool,
     failed: bool,
+    /// It has answered later than it may.
+    late: bool,
 }
 
 impl Check {
@@ -174,11 +176,13 @@ impl World {
 
     /// The daemon hears what a worker says to that.
     pub(super) fn check_answered(&mut self, id: WorkerId, result: &Result<u16, Failure>) {
+        let now = self.agenda.now();
         let checks = self.oracle.deploy.as_mut().and_then(|deploy| deploy.checks.as_mut());
         let check = self.processes.named(id).and_then(|worker| checks?.get_mut(&worker));
         if let Some(check) = check
-            && check.open.take().is_some()
+            && let Some(since) = check.open.take()
         {
+            check.late |= now.since(since) >= Health::default().timeout;
             let passed = matches!(result, Ok(200..=399));
             check.passed |= passed;
             check.failed |= !passed;
@@ -213,7 +217,7 @@ impl World {
         let blamed = reply.errors.iter().any(|words| words.contains("(--health)"));
         let Some(checks) = deploy.checks.as_ref().filter(|_| blamed) else { return };
         let now = self.agenda.now();
-        if checks.values().any(|check| check.has_failed(now, Duration::ZERO)) {
+        if checks.values().any(|check| check.late || check.has_failed(now, Duration::ZERO)) {
             return self.marks.count("a deploy is rolled back because of a check");
         }
         self.violated(format_args!("a deploy is rolled back because of a check, and none has failed"));
@@ -292,7 +296,9 @@ impl World {
             let former = deploy.former.get(slot).and_then(|worker| self.processes.get(*worker));
             former.is_some_and(|process| !process.alive() && !process.known.told_to_go())
         };
-        let slots = self.oracle.slots.iter().filter(|(slot, _)| !died(slot));
+        // A spare link may be on its way from one worker to another.
+        let spare = |slot: &SlotIndex| slot.0 >= self.oracle.most;
+        let slots = self.oracle.slots.iter().filter(|(slot, _)| !spare(slot) && !died(slot));
         let named = slots.filter_map(|(slot, its)| Some((*slot, its.worker?)));
         let mut of_new = named.filter(|(_, worker)| {
             let process = self.processes.get(*worker);
@@ -312,6 +318,7 @@ impl World {
         let spoiled = process.sockets.own.as_ref().is_some_and(|socket| self.oracle.has_spoiled(socket));
         process.alive()
             && !process.dying
+            && process.stands_still.is_none()
             && process.plan.behaviours.is_empty()
             && process.known.online
             && process.reachable()
@@ -323,7 +330,12 @@ impl World {
     /// A worker is told to go. Old ones stay as long as the new ones are watched.
     pub(crate) fn check_not_needed(&mut self, worker: Worker, what: &str) {
         let Some(deploy) = &self.oracle.deploy else { return };
-        let old = deploy.former.values().any(|old| *old == worker);
+        // The worker that was booting for the slot has taken it over before those of the deploy.
+        let succeeded = |slot: &SlotIndex| {
+            let named = self.oracle.slots.get(slot).and_then(|its| self.processes.get(its.worker?));
+            named.is_some_and(|process| process.plan.spawned < deploy.asked)
+        };
+        let old = deploy.former.iter().any(|(slot, old)| *old == worker && !succeeded(slot));
         let open = !deploy.watch.is_zero()
             && !deploy.migrates
             && !deploy.batched

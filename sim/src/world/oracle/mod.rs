@@ -297,9 +297,12 @@ impl World {
         }
         if let Event::Claimed {
             claims: Some(claim),
+            caller: Some(caller),
             message: FromWorker::Online { .. } | FromWorker::Pong { .. },
             ..
         } = event
+            && let Some(claimed) = self.processes.named(claim.worker).and_then(|w| self.processes.get(w))
+            && claimed.process == caller.process
         {
             self.heard_of(claim.worker);
         }
