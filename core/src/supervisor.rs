@@ -437,8 +437,10 @@ impl Supervisor {
 
     /// Tries the installed program, if an upgrade has begun.
     fn try_installed_program(&mut self) {
-        if upgrade::step(&self.operations) == Some(Step::Wanted) {
-            last_lines::answer_all(&mut self.pool);
+        let Some(step) = upgrade::step(&self.operations) else { return };
+        // The next program does not know of answers that are held back.
+        last_lines::answer_all(&mut self.pool);
+        if step == Step::Wanted {
             let handoff = Box::new(self.handoff());
             self.pool.effects.order(Action::Preflight { handoff, limit: upgrade::TRIAL });
             upgrade::enter_step(&mut self.operations, Step::Checking);
