@@ -203,6 +203,15 @@ pub struct Changes {
     pub counters: Option<CountersRecord>,
 }
 
+impl Changes {
+    /// Nothing has changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let Self { daemon, workers, gone, counters } = self;
+        daemon.is_none() && workers.is_empty() && gone.is_empty() && counters.is_none()
+    }
+}
+
 /// How far a worker has got, as far as its next daemon has to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -11,8 +11,9 @@ const PLACEHOLDER: &str = "{worker}";
 /// A file name with one `{worker}` in it: filled with a slot's index it is a link, with a worker's id a socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SocketPattern {
-    before: String,
-    after: String,
+    text: String,
+    /// Where `{worker}` begins.
+    at: usize,
 }
 
 /// Why a text is no [`SocketPattern`].
@@ -58,13 +59,27 @@ impl SocketPattern {
         if text.contains(['/', '\0']) || text.starts_with('.') {
             return Err(PatternError::NotAName);
         }
-        Ok(Self { before: before.to_owned(), after: after.to_owned() })
+        Ok(Self { text: text.to_owned(), at: before.len() })
+    }
+
+    /// The text that was parsed.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    fn before(&self) -> &str {
+        &self.text[..self.at]
+    }
+
+    fn after(&self) -> &str {
+        &self.text[self.at + PLACEHOLDER.len()..]
     }
 
     /// The name of a slot's link.
     #[must_use]
     pub fn link(&self, slot: SlotIndex) -> String {
-        format!("{}{slot}{}", self.before, self.after)
+        format!("{}{slot}{}", self.before(), self.after())
     }
 
     /// The name under which the link `link` is made before it is renamed to its place. One daemon makes one link at a
@@ -77,13 +92,13 @@ impl SocketPattern {
     /// The name of a worker's socket.
     #[must_use]
     pub fn socket(&self, worker: WorkerId) -> String {
-        format!("{}{worker}{}", self.before, self.after)
+        format!("{}{worker}{}", self.before(), self.after())
     }
 
     /// How many bytes [`Self::socket`] has. No link's name is longer.
     #[must_use]
     pub fn socket_length(&self) -> usize {
-        self.before.len() + Hyphenated::LENGTH + self.after.len()
+        self.text.len() - PLACEHOLDER.len() + Hyphenated::LENGTH
     }
 
     /// What `name` names, if it is one of ours.
@@ -92,7 +107,7 @@ impl SocketPattern {
         if let Some(link) = name.strip_prefix('.').and_then(|name| name.strip_suffix(".new")) {
             return matches!(self.matches(link), Some(Named::Link(_))).then_some(Named::TemporaryLink);
         }
-        let filled = name.strip_prefix(self.before.as_str())?.strip_suffix(self.after.as_str())?;
+        let filled = name.strip_prefix(self.before())?.strip_suffix(self.after())?;
         if let Some(worker) = WorkerId::parse(filled).filter(|worker| worker.to_string() == filled) {
             return Some(Named::Socket(worker));
         }
@@ -103,7 +118,7 @@ impl SocketPattern {
 
 impl fmt::Display for SocketPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{PLACEHOLDER}{}", self.before, self.after)
+        f.write_str(&self.text)
     }
 }
 

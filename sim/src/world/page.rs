@@ -28,8 +28,10 @@ impl World {
         let serving = wanted.find_map(|(slot, its)| {
             let named = self.files.follow(&its.link);
             let ours = self.files.target(&its.link).filter(|to| self.files.get(to) == Some(&Entry::Ours));
+            // A standby may accept from the daemon's socket before it is promoted.
             let accepts = |worker: Worker, process: &Proc| {
-                Some(worker) == named || ours.is_some_and(|socket| process.serves_from(socket))
+                let holds = its.worker == Some(worker);
+                Some(worker) == named || holds && ours.is_some_and(|socket| process.serves_from(socket))
             };
             let mut serve = self.processes.iter().filter(|(_, process)| answers(process));
             serve.find(|(worker, process)| accepts(*worker, process)).map(|(worker, _)| (*slot, worker))
@@ -54,11 +56,10 @@ impl World {
     }
 }
 
-/// It is ready and well, as far as the daemon knows, and a link has named it: a standby that accepts before has its sign of life to
-/// give first.
+/// It is ready and well, as far as the daemon knows. A standby that accepts before it is told has its sign of life to give first.
 fn answers(process: &Proc) -> bool {
     let known = &process.known;
     let well = process.alive() && known.online && !known.exited && known.dying.is_none();
     let turns = process.stands_still.is_none_or(|still| still.until.is_some());
-    well && turns && known.published && !process.asked_to_go()
+    well && turns && !process.asked_to_go() && !process.ignores_suspension()
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::action::Action;
+use crate::config::SocketPattern;
 use crate::event::Failure;
 use crate::id::WorkerId;
 use crate::state::{
@@ -57,7 +58,7 @@ impl StateFile {
             return (removed || again).then(|| self.order(None));
         }
         let changes = self.changes(pool, operations, touched);
-        if !again && !self.lost && changes == Changes::default() {
+        if !again && !self.lost && changes.is_empty() {
             return None;
         }
         let broken = self.header.is_none() || self.failures.failures() > 0 || self.lost;
@@ -80,19 +81,20 @@ impl StateFile {
     fn changes(&mut self, pool: &Pool, operations: &Operations, touched: BTreeSet<WorkerId>) -> Changes {
         let mut changes = Changes::default();
         for id in touched {
-            let record = pool.workers.get(id).and_then(|worker| record(pool, id, worker));
-            match record {
-                Some(record) if self.workers.get(&id) != Some(&record) => {
-                    self.workers.insert(id, record.clone());
-                    changes.workers.push(record);
-                }
-                Some(_) => {}
-                None => changes.gone.extend(self.workers.remove(&id).map(|record| record.id)),
+            let known = pool.workers.get(id);
+            let Some((worker, stage)) = known.and_then(|worker| Some((worker, stage(pool, id, worker)?))) else {
+                changes.gone.extend(self.workers.remove(&id).map(|record| record.id));
+                continue;
+            };
+            if !self.workers.get(&id).is_some_and(|record| says(record, worker, stage)) {
+                let record = record(id, worker, stage);
+                self.workers.insert(id, record.clone());
+                changes.workers.push(record);
             }
         }
         let header = header(pool, operations);
         changes.daemon = (self.header.as_ref() != Some(&header)).then_some(header);
-        let urgent = changes != Changes::default() || pool.counters.is_urgent(&self.counters);
+        let urgent = !changes.is_empty() || pool.counters.is_urgent(&self.counters);
         if urgent && self.counters != pool.counters && !defect!(StateForgetsCounters) {
             self.counters.clone_from(&pool.counters);
             changes.counters = Some(CountersRecord::from(&pool.counters));
@@ -143,8 +145,10 @@ impl StateFile {
 pub(in crate::supervisor) fn socket_files(pool: &Pool, operations: &Operations) -> Vec<String> {
     let rollout = operations.rollout().map(|(_, rollout)| &rollout.config.socket_file);
     let all = pool.former_patterns.iter().chain([&pool.config.socket_file]).chain(rollout);
-    let names: BTreeSet<String> = all.map(ToString::to_string).collect();
-    names.into_iter().collect()
+    let mut names: Vec<&str> = all.map(SocketPattern::as_str).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.into_iter().map(str::to_owned).collect()
 }
 
 /// All but the workers.
@@ -182,8 +186,8 @@ fn header(pool: &Pool, operations: &Operations) -> State {
     }
 }
 
-/// What there is to know about a worker that is alive, or is about to be.
-fn record(pool: &Pool, id: WorkerId, worker: &Worker) -> Option<WorkerRecord> {
+/// How far a worker has got that is alive, or is about to be.
+fn stage(pool: &Pool, id: WorkerId, worker: &Worker) -> Option<RecordedStage> {
     // Suspended until it has been told: nobody may take one for active that waits for ever.
     let untold = pool.effects.is_untold(id);
     let stage = match worker.state() {
@@ -203,7 +207,12 @@ fn record(pool: &Pool, id: WorkerId, worker: &Worker) -> Option<WorkerRecord> {
         | worker::State::Killed { .. } => RecordedStage::Leaving,
         worker::State::Waiting | worker::State::Exited | worker::State::Reaped { .. } => return None,
     };
-    Some(WorkerRecord {
+    Some(stage)
+}
+
+/// What there is to know about such a worker.
+fn record(id: WorkerId, worker: &Worker, stage: RecordedStage) -> WorkerRecord {
+    WorkerRecord {
         id,
         process: worker.process(),
         speaker: worker.speaker(),
@@ -215,5 +224,26 @@ fn record(pool: &Pool, id: WorkerId, worker: &Worker) -> Option<WorkerRecord> {
         new: worker.is_joining(),
         generation: worker.start().generation,
         traffic: worker.counts().told().clone(),
-    })
+    }
+}
+
+/// Whether the record says all that there is to know: most events change nothing of that, and nothing is copied for them.
+fn says(record: &WorkerRecord, worker: &Worker, now: RecordedStage) -> bool {
+    let WorkerRecord {
+        id: _,
+        process,
+        speaker,
+        slot,
+        stage,
+        socket,
+        listeners,
+        mute,
+        new,
+        generation,
+        traffic,
+    } = record;
+    let place = (*process, *speaker, *slot, *stage) == (worker.process(), worker.speaker(), worker.slot(), now);
+    let sockets = socket.as_deref() == worker.socket().map(|its| &**its) && listeners == worker.listeners();
+    let start = (*mute, *new, *generation) == (!worker.speaks(), worker.is_joining(), worker.start().generation);
+    place && sockets && start && traffic == worker.counts().told()
 }
