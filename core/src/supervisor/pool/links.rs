@@ -157,9 +157,11 @@ fn takes_guests(pool: &mut Pool, index: SlotIndex, id: WorkerId) {
     let Some(socket) = pool.slots.get(index).and_then(Slot::linked_to).cloned() else { return };
     let guests: Vec<SlotIndex> = pool.slots.naming(&socket).filter(|guest| *guest != index).collect();
     for guest in guests {
-        let vacant = pool.slots.get(guest).is_some_and(|slot| slot.owner().is_none() && !slot.is_changing());
-        if vacant {
-            pool.slots.change(guest, |slot| slot.is_lent(id));
+        let slot = pool.slots.get(guest).filter(|slot| slot.owner().is_none() && !slot.is_changing());
+        let Some(left) = slot.map(Slot::neighbour) else { continue };
+        pool.slots.change(guest, |slot| slot.is_lent(id));
+        if let Some(left) = left.filter(|left| *left != id) {
+            retire::left_by_guest(pool, left);
         }
     }
 }
