@@ -18,7 +18,7 @@ use crate::ledger::Ledger;
 use crate::scenario::{Ask, Scenario};
 use crate::world::{World, ms};
 
-/// So long after the faults have stopped everything is as it ought to be. Twice the longest chain of time-outs and
+/// So long after the faults have stopped, and after the last operation has ended, everything is as it ought to be. Twice the longest chain of time-outs and
 /// back-offs that a default configuration allows.
 const SETTLED_WITHIN: Duration = Duration::from_secs(300);
 /// More steps than this without time passing: the supervisor runs in a circle.
@@ -184,13 +184,18 @@ impl Run {
         }
     }
 
-    /// Waits until everything is as it ought to be.
+    /// Waits until everything is as it ought to be. Operations that wait for each other have their time one after the other.
     pub fn settle(&mut self) -> Result<(), String> {
-        let deadline = self.world().time() + SETTLED_WITHIN;
+        let mut deadline = self.world().time() + SETTLED_WITHIN;
+        let mut ended = self.world().operations_ended();
         loop {
             self.advance(ms(500))?;
             if self.quit {
                 return Ok(());
+            }
+            let before = std::mem::replace(&mut ended, self.world().operations_ended());
+            if ended != before {
+                deadline = self.world().time() + SETTLED_WITHIN;
             }
             if self.unrest().is_empty() {
                 self.world().settled();

@@ -70,6 +70,11 @@ impl World {
         Ok(())
     }
 
+    /// How many operations have ended, by the file.
+    pub fn operations_ended(&self) -> usize {
+        self.history.lines.iter().filter(|line| line.facts.outcome.is_some()).count()
+    }
+
     /// The end of the file.
     pub fn history(&self) -> Vec<Line> {
         self.history.lines.clone()

@@ -290,7 +290,7 @@ impl Operations {
     }
 
     /// The deploy in progress is ended by something else. If its migration has begun, the release stays that this is about, and
-    /// people have to know.
+    /// people have to know, even if the daemon that ends now dies on the way.
     pub(super) fn keep_migrated(&mut self) -> Option<String> {
         let deployment = self.deployment.take_if(|deployment| {
             let begun = |migration: &Migration| migration.course != Course::Ahead;
@@ -303,6 +303,7 @@ impl Operations {
             link.unwrap_or_default()
         );
         self.note = Some(format!("a deploy was ended {words}"));
+        self.waiting = Some(format!("a deploy was ended {words}; the app stays suspended until then; {DECIDE}"));
         Some(words)
     }
 
