@@ -221,6 +221,12 @@ impl Led {
         Self(targets)
     }
 
+    /// To how many workers a link has led since.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Whether a link has led to this worker since.
     #[must_use]
     pub fn to(&self, worker: &str) -> bool {

@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nodesockd_bench::{Links, Sample, app, folder, time};
+use nodesockd_bench::{Led, Sample, app, folder, time};
 use nodesockd_tests::{App, Connection, Daemon};
 use serde_json::json;
 
 /// How long one start or restart may take.
 const OPERATION_LIMIT: Duration = Duration::from_secs(600);
 
-/// Between two looks at a socket that does not listen yet.
+/// Between two looks at what is not there yet.
 const PAUSE: Duration = Duration::from_micros(200);
 
 /// Options of `scale`.
@@ -55,12 +55,15 @@ pub fn run(options: &Options) {
 fn measure(workers: u32, options: &Options) {
     let app = app_of(workers);
     let plain = Sample::of((0..options.rounds).map(|_| spawn_plainly(&app, workers)).collect()).median();
-    let links: Vec<PathBuf> = (0..workers).map(|slot| app.link(slot)).collect();
-    let watch = Links::watch(&app);
+    let led = Led::watch(&app);
     let launch = app.launch();
     let begun = Instant::now();
     let daemon = launch.spawn();
-    watch.swapped(&links);
+    // Links lead to neighbours until there is the worker of their own slot.
+    while led.workers() < workers as usize {
+        assert!(begun.elapsed() < OPERATION_LIMIT, "{} workers serve", led.workers());
+        sleep(PAUSE);
+    }
     let online = begun.elapsed().as_secs_f64() * 1000.0;
     let mut client = settled(&daemon);
     let (cpu, memory) = (cpu_time(&daemon), daemon.process().resident());

@@ -732,11 +732,12 @@ impl nodesockd_core::backend::Backend for Backend {
 
     fn measure_queue(&mut self, worker: WorkerId, socket: &str) -> Queue {
         self.expect_first_signs(worker);
-        self.queues.measure(socket, &self.sockets.path(socket))
+        let holder = self.workers.get(&worker).map(|worker| worker.process.pid);
+        self.queues.measure(socket, &self.sockets.path(socket), holder)
     }
 
     fn count_waiting(&mut self, _worker: WorkerId, socket: &str) -> Queue {
-        self.queues.measure(socket, &self.sockets.path(socket))
+        self.queues.measure(socket, &self.sockets.path(socket), None)
     }
 
     fn list_queue(&mut self, _worker: WorkerId, socket: &str) -> Result<Vec<u64>, Failure> {

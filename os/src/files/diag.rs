@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nodesockd_core::event::Queue;
 use rustix::net::{
@@ -20,8 +20,11 @@ const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const NLM_F_REQUEST: u16 = 0x1;
 const NLM_F_DUMP: u16 = 0x300;
 const AF_UNIX: u8 = 1;
-/// The bit of `TCP_LISTEN`, which unix sockets use, too.
-const LISTENING: u32 = 1 << 10;
+/// `TCP_LISTEN`, which unix sockets use, too.
+const TCP_LISTEN: u8 = 10;
+const LISTENING: u32 = 1 << TCP_LISTEN;
+/// `INET_DIAG_NOCOOKIE`: whichever socket has the inode number.
+const NO_COOKIE: [u32; 2] = [u32::MAX; 2];
 const UDIAG_SHOW_NAME: u32 = 0x1;
 const UDIAG_SHOW_VFS: u32 = 0x2;
 const UDIAG_SHOW_ICONS: u32 = 0x8;
@@ -110,6 +113,11 @@ impl Diag {
     /// ENOENT: the kernel has no `unix_diag`.
     pub(crate) fn listeners(&mut self) -> io::Result<Vec<Listener>> {
         self.ask(None, LISTENER)
+    }
+
+    /// The socket that has this inode number, if it listens.
+    pub(crate) fn listener(&mut self, inode: u32) -> io::Result<Option<Listener>> {
+        self.about(SocketId { inode, cookie: NO_COOKIE }, LISTENER)
     }
 
     /// The accept queue of a socket.
@@ -205,6 +213,11 @@ impl<'a> Message<'a> {
 }
 
 impl Listener {
+    /// It was bound to this path, by the same text.
+    pub(crate) fn is_bound_to(&self, path: &Path) -> bool {
+        self.path.as_deref().is_some_and(|bound| bound.as_os_str() == path.as_os_str())
+    }
+
     /// How long its accept queue is, and whether more fits into it.
     pub(crate) fn accept_queue(&self) -> Queue {
         let of_length = if self.queue > self.backlog { Queue::Full } else { Queue::Length };
@@ -213,6 +226,10 @@ impl Listener {
 
     /// `struct unix_diag_msg`, then attributes.
     fn read(message: &[u8]) -> Option<Self> {
+        // The kernel looks at the state only where it is asked about all sockets.
+        if message.get(2) != Some(&TCP_LISTEN) {
+            return None;
+        }
         let id = SocketId { inode: word(message, 4)?, cookie: [word(message, 8)?, word(message, 12)?] };
         let mut listener =
             Self { id, file: None, path: None, queue: 0, backlog: u32::MAX, waiting: Vec::new() };

@@ -1,15 +1,17 @@
 //! Accept queues of workers' sockets.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nodesockd_core::event::Queue;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
-use crate::files::diag::{Diag, FileId, Listener, SocketId};
+use crate::files::diag::{Diag, FileId, SocketId};
 
 /// All unix sockets of this network namespace (`proc(5)`). It is there as well where `/proc/net` is hidden (`ProcSubset=pid` of
 /// systemd).
@@ -24,7 +26,7 @@ pub(crate) struct Queues {
     seen: BTreeMap<String, SocketId>,
     /// All that listened when the kernel was asked about all sockets for the last time, by the paths that they were bound to.
     /// One answer serves for many workers that begin to listen at the same time.
-    listed: BTreeMap<PathBuf, SocketId>,
+    listed: BTreeMap<OsString, SocketId>,
 }
 
 impl Queues {
@@ -52,21 +54,23 @@ impl Queues {
     }
 
     /// The accept queue of the socket that listens on `path`, or did when it was first seen. Nobody listens on a path that has
-    /// no file, and had none before.
-    pub(crate) fn measure(&mut self, name: &str, path: &Path) -> Queue {
+    /// no file, and had none before. `holder`: the process that probably listens.
+    pub(crate) fn measure(&mut self, name: &str, path: &Path, holder: Option<u32>) -> Queue {
         let Some(diag) = &mut self.diag else { return from_table(path) };
-        let measured = match self.seen.get(name) {
-            Some(id) => diag.queue(*id),
-            None if !self.listed.contains_key(path) && is_absent(path) => Ok(Queue::Closed),
-            None => find(diag, &mut self.listed, path).map(|found| match found {
-                Some((id, queue)) => {
-                    self.seen.insert(name.to_owned(), id);
-                    queue
-                }
-                None => Queue::Closed,
-            }),
+        if let Some(id) = self.seen.get(name) {
+            return measured(diag.queue(*id));
+        }
+        if !self.listed.contains_key(path.as_os_str()) && is_absent(path) {
+            return Queue::Closed;
+        }
+        let found = match holder.and_then(|pid| held_by(diag, pid, path)) {
+            Some(found) => Ok(Some(found)),
+            None => find(diag, &mut self.listed, path),
         };
-        measured.unwrap_or_else(|error| Queue::Unknown(format!("UNIX_DIAG: {error}")))
+        if let Ok(Some((id, _))) = &found {
+            self.seen.insert(name.to_owned(), *id);
+        }
+        measured(found.map(|found| found.map_or(Queue::Closed, |(_, queue)| queue)))
     }
 
     /// The first connections that wait in that queue, each by the inode number of its client's socket; 0 if the client has gone.
@@ -122,10 +126,10 @@ pub(crate) fn answers(path: &Path) -> io::Result<bool> {
 /// removed. Names are worker ids, so they cannot mislead.
 fn find(
     diag: &mut Diag,
-    listed: &mut BTreeMap<PathBuf, SocketId>,
+    listed: &mut BTreeMap<OsString, SocketId>,
     path: &Path,
 ) -> io::Result<Option<(SocketId, Queue)>> {
-    if let Some(id) = listed.get(path)
+    if let Some(id) = listed.get(path.as_os_str())
         && let queue = diag.queue(*id)?
         && queue != Queue::Closed
     {
@@ -133,13 +137,32 @@ fn find(
     }
     let file = file_id(path).ok();
     let listeners = diag.listeners()?;
-    let by_path = listeners.iter().find(|listener| listener.path.as_deref() == Some(path));
+    let by_path = listeners.iter().find(|listener| listener.is_bound_to(path));
     let by_file = || listeners.iter().find(|listener| file.is_some() && listener.file == file);
     let found = by_path.or_else(by_file).map(|listener| (listener.id, listener.accept_queue()));
-    let beside = |listener: &Listener| listener.path.as_deref().and_then(Path::parent) == path.parent();
-    let ours = listeners.into_iter().filter(beside);
-    *listed = ours.filter_map(|listener| Some((listener.path?, listener.id))).collect();
+    let folder = path.parent().map_or(OsStr::new(""), Path::as_os_str).as_bytes();
+    let ours = listeners.into_iter().filter_map(|listener| Some((listener.path?.into_os_string(), listener.id)));
+    *listed = ours.filter(|(path, _)| path.as_bytes().starts_with(folder)).collect();
     Ok(found)
+}
+
+/// The same, if this process listens: then only its own sockets are asked about, however many there are in the system.
+fn held_by(diag: &mut Diag, pid: u32, path: &Path) -> Option<(SocketId, Queue)> {
+    let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+    let names = descriptors.filter_map(|descriptor| std::fs::read_link(descriptor.ok()?.path()).ok());
+    let mut inodes = names.filter_map(|name| {
+        let inode = name.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
+        inode.parse().ok()
+    });
+    inodes.find_map(|inode| {
+        let listener = diag.listener(inode).ok()??;
+        listener.is_bound_to(path).then(|| (listener.id, listener.accept_queue()))
+    })
+}
+
+/// What is known of a queue.
+fn measured(queue: io::Result<Queue>) -> Queue {
+    queue.unwrap_or_else(|error| Queue::Unknown(format!("UNIX_DIAG: {error}")))
 }
 
 fn is_absent(path: &Path) -> bool {
@@ -216,7 +239,7 @@ mod tests {
         let mut by_diag = Queues::new();
         assert!(by_diag.diag.is_some());
         let mut by_table = Queues { diag: None, seen: BTreeMap::new(), listed: BTreeMap::new() };
-        let mut both = || [by_diag.measure("a", &path), by_table.measure("a", &path)];
+        let mut both = || [by_diag.measure("a", &path, None), by_table.measure("a", &path, None)];
         assert_eq!(both(), [Queue::Closed, Queue::Closed]);
         let listener = UnixListener::bind(&path).unwrap();
         assert_eq!(both(), [Queue::Length(0), Queue::Length(0)]);
@@ -224,7 +247,7 @@ mod tests {
         assert_eq!(by_diag.inode("a", &path), Some(inode));
         let fd = std::fs::read_link(format!("/proc/self/fd/{}", listener.as_raw_fd())).unwrap();
         assert_eq!(fd.to_str(), Some(format!("socket:[{inode}]").as_str()));
-        let mut both = || [by_diag.measure("a", &path), by_table.measure("a", &path)];
+        let mut both = || [by_diag.measure("a", &path, None), by_table.measure("a", &path, None)];
         let _clients: Vec<_> = (0..4).map(|_| UnixStream::connect(&path).unwrap()).collect();
         let _accepted = listener.accept().unwrap();
         assert_eq!(both(), [Queue::Length(3), Queue::Length(3)]);
@@ -232,6 +255,26 @@ mod tests {
         assert_eq!(both(), [Queue::Length(3), Queue::Length(3)]);
         drop(listener);
         assert_eq!(both(), [Queue::Closed, Queue::Closed]);
+    }
+
+    /// A connection that was accepted has the name of its listener.
+    #[test]
+    fn holder_is_asked_about_its_own_listeners() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("a"), folder.path().join("b"));
+        let _other = UnixListener::bind(&other).unwrap();
+        let listener = UnixListener::bind(&path).unwrap();
+        let _client = UnixStream::connect(&path).unwrap();
+        let _accepted = listener.accept().unwrap();
+        let _waiting = UnixStream::connect(&path).unwrap();
+        let mut diag = Diag::open().unwrap();
+        let me = std::process::id();
+        let (id, queue) = held_by(&mut diag, me, &path).unwrap();
+        assert_eq!((id.inode(), queue), (fstat(&listener).unwrap().st_ino, Queue::Length(1)));
+        let found = find(&mut diag, &mut BTreeMap::new(), &path).unwrap();
+        assert_eq!(found, Some((id, Queue::Length(1))));
+        drop(listener);
+        assert_eq!(held_by(&mut diag, me, &path), None);
     }
 
     #[test]

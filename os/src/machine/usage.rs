@@ -53,7 +53,7 @@ impl AcceptQueues {
     /// How many connections wait at the socket that `link` leads to; `None` if nobody listens there, or the kernel does not tell.
     pub fn length(&mut self, link: &Path) -> Option<u32> {
         let socket = link.canonicalize().ok()?;
-        match self.0.measure(&socket.to_string_lossy(), &socket) {
+        match self.0.measure(&socket.to_string_lossy(), &socket, None) {
             Queue::Length(length) | Queue::Full(length) => Some(length),
             Queue::Closed | Queue::Unknown(_) => None,
         }

@@ -253,7 +253,8 @@ pub(in crate::supervisor) fn note_service(pool: &mut Pool, slots: &BTreeSet<Slot
         });
         pool.slots.set_service(*index, service);
         let vacant = matches!(service, Some(Service::Vacant { .. }));
-        let promotion = promotable_at(pool, *index).filter(|_| vacant);
+        // What is due has been looked at, and is again when a standby can be promoted.
+        let promotion = promotable_at(pool, *index).filter(|at| vacant && *at > pool.now());
         pool.slots.expect_promotion(*index, promotion);
     }
 }

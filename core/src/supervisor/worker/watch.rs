@@ -8,8 +8,9 @@ use crate::event::{Failure, Queue};
 use crate::handoff::WatchRecord;
 use crate::time::Time;
 
-/// How soon after a worker's start the first look is taken.
-const FIRST_LOOK: Duration = Duration::from_millis(10);
+/// How soon after a worker's start the first look is taken: a small program listens within a millisecond, and others wait for its
+/// place among those that boot.
+const FIRST_LOOK: Duration = Duration::from_millis(1);
 /// The pause between looks doubles each time up to this, and is shorter again when the worker's time runs out.
 const LAST_PAUSE: Duration = Duration::from_millis(100);
 
