@@ -69,6 +69,8 @@ impl World {
         self.deploy_interrupted();
         self.migration_interrupted();
         self.clients.forget_all();
+        // The next daemon does not know when this one has ordered workers.
+        self.oracle.orders.clear();
         for process in self.processes.iter_mut() {
             process.lose_daemon();
         }

@@ -53,6 +53,10 @@ impl World {
         if entry.facts.what == What::Deploy {
             self.deploy_noted();
         }
+        if entry.facts.outcome.is_some() {
+            // The next operation may begin, although the answer to this one may wait for a worker's last lines.
+            self.oracle.starts.push_back(self.agenda.now());
+        }
         if entry.facts.outcome == Some(Outcome::NotRolledBack) {
             // All that are left of the release that was given up are replaced as soon as that is possible.
             self.oracle.at_once = true;
