@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{DevAddress, Log, MetricsAddress, Output, Ready, SocketPattern, Symlinks};
+use crate::config::{DevAddress, Log, MetricsAddress, Output, Ready, SocketPattern, StopSignal, Symlinks};
 use crate::env_file::EnvFile;
 use crate::handoff::Handoff;
 use crate::history::Entry;
@@ -143,9 +143,9 @@ pub enum Action {
         /// The message.
         message: ToWorker,
     },
-    /// Send SIGTERM to those of a worker's processes that serve → [`Event::Terminated`](crate::Event::Terminated).
+    /// Send its stop signal to those of a worker's processes that serve → [`Event::Terminated`](crate::Event::Terminated).
     ///
-    /// A worker's own process may be a wrapper, such as `npm start` or `sh -c`: it need not pass SIGTERM on, and when
+    /// A worker's own process may be a wrapper, such as `npm start` or `sh -c`: it need not pass the signal on, and when
     /// it ends, what it has started is killed. So those get the signal that accept from the worker's socket, as far as
     /// they have not inherited it from another one of them; if nobody else does, the worker's own process gets it.
     Terminate {
@@ -155,7 +155,9 @@ pub enum Action {
         process: Process,
         /// The file name in `tmpDir` of the socket it accepts from, if that is known.
         socket: Option<String>,
-        /// It may have got SIGTERM before, and stopped accepting because of that: if nobody accepts from the socket,
+        /// What its program finishes on.
+        signal: StopSignal,
+        /// It may have got the signal before, and stopped accepting because of that: if nobody accepts from the socket,
         /// nobody gets it.
         again: bool,
     },

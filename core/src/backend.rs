@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::action::{CommandOrder, CommandSignal, HookOrder, SpawnOrder, WorkerSignal};
-use crate::config::{Config, DevAddress, Log, MetricsAddress, Problem, SocketPattern, Symlinks};
+use crate::config::{Config, DevAddress, Log, MetricsAddress, Problem, SocketPattern, StopSignal, Symlinks};
 use crate::env_file::EnvFile;
 use crate::event::{CpuTime, Event, Failure, Memory, Queue, Vitals};
 use crate::handoff::Handoff;
@@ -66,18 +66,19 @@ pub trait Backend {
     /// Reports the exit of a process that is no child by [`Event::Exited`]; of one that is gone, at once.
     fn watch(&mut self, worker: WorkerId, process: Process);
 
-    /// Sends SIGTERM to those of the worker's processes that accept from `socket`, or to `process` if nobody else does
+    /// Sends `signal` to those of the worker's processes that accept from `socket`, or to `process` if nobody else does
     /// ([`Action::Terminate`](crate::Action::Terminate)); `again`: to nobody, if nobody accepts from it. Returns who
     /// got it instead of `process`; when all of them have ended, [`Event::ServersEnded`] follows, once.
     ///
     /// A worker's processes are `process`, its descendants, its process group, and whoever carries the worker's id in
-    /// its environment. Of those who have the socket open, the ones count that handle SIGTERM, if any does; and of
+    /// its environment. Of those who have the socket open, the ones count that handle `signal`, if any does; and of
     /// these the ones without another one above them: who has started a server on the same socket ends that as well.
     fn terminate(
         &mut self,
         worker: WorkerId,
         process: Process,
         socket: Option<&str>,
+        signal: StopSignal,
         again: bool,
     ) -> Vec<Process>;
 

@@ -164,6 +164,10 @@ defects! {
     KillInPlaceOfSigterm,
     /// SIGTERM goes to the wrapper in front of a worker, not to who serves.
     SigtermToWrapper,
+    /// A worker gets the stop signal of the configuration in force, whatever its program finishes on.
+    StopSignalOfOthers,
+    /// The state file does not tell what a worker's program finishes on.
+    StateForgetsStopSignal,
     /// A worker that hears only signals gets SIGKILL as soon as others get SIGTERM.
     NoGraceForMute,
     /// A worker is not told to shut down before it gets SIGTERM.

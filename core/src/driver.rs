@@ -147,8 +147,8 @@ impl<B: Backend> Driver<B> {
                 let result = backend.measure_cpu(*worker, *process);
                 Some(Event::CpuMeasured { worker: *worker, result })
             }
-            Action::Terminate { worker, process, socket, again } => {
-                let servers = backend.terminate(*worker, *process, socket.as_deref(), *again);
+            Action::Terminate { worker, process, socket, signal, again } => {
+                let servers = backend.terminate(*worker, *process, socket.as_deref(), *signal, *again);
                 Some(Event::Terminated { worker: *worker, servers })
             }
             Action::MarkServing { worker, process } => {

@@ -46,7 +46,7 @@ pub enum Event {
     Terminated {
         /// The worker.
         worker: WorkerId,
-        /// Who got SIGTERM instead of the worker's own process; nobody if that got it itself.
+        /// Who got the signal instead of the worker's own process; nobody if that got it itself.
         servers: Vec<Process>,
     },
     /// All processes that [`Terminated`](Self::Terminated) named have ended. Not told by a daemon that has become

@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::asker::Asker;
-use crate::config::{Config, DevAddress, MAX_WORKERS, MetricsAddress, Output, Ready};
+use crate::config::{Config, DevAddress, MAX_WORKERS, MetricsAddress, Output, Ready, StopSignal};
 use crate::history::{Facts, Ledger};
 use crate::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
 use crate::metrics::{Level, Traffic};
@@ -189,6 +189,9 @@ pub(crate) struct WorkerRecord {
     /// Why another process was not believed to be this worker, while it has not reported itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disbelieved: Option<String>,
+    /// What its program finishes on; earlier programs knew SIGTERM alone.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub stop_signal: StopSignal,
     pub stderr: Output,
     /// The number of its generation; 0 if that is not known.
     #[serde(default)]

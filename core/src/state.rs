@@ -18,7 +18,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::asker::Asker;
-use crate::config::{MAX_WORKERS, SocketPattern};
+use crate::config::{MAX_WORKERS, SocketPattern, StopSignal};
 use crate::expiry::Expiry;
 use crate::history;
 use crate::id::{Process, SlotIndex, WorkerId};
@@ -165,6 +165,9 @@ pub struct WorkerRecord {
     /// It was started as one that says nothing on its channel, and shows its readiness otherwise (`options.ready`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub mute: bool,
+    /// What its program finishes on; earlier daemons knew SIGTERM alone.
+    #[serde(default, skip_serializing_if = "is_sigterm")]
+    pub stop_signal: StopSignal,
     /// It belongs to the rollout.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub new: bool,
@@ -473,6 +476,11 @@ fn is_unknown(generation: &u32) -> bool {
     *generation == 0
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_sigterm(signal: &StopSignal) -> bool {
+    *signal == StopSignal::Term
+}
+
 fn line(of: &impl Serialize) -> String {
     let mut text = crate::wire::Json::of(of).get().to_owned();
     text.push('\n');
@@ -493,6 +501,7 @@ mod tests {
             socket: None,
             listeners: Vec::new(),
             mute: false,
+            stop_signal: StopSignal::Term,
             speaker: None,
             new: false,
             generation: 1,

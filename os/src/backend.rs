@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use nodesockd_core::action::{CommandOrder, CommandSignal, HookOrder, SpawnOrder, WorkerSignal};
 use nodesockd_core::config::{
-    Companion, Config, DevAddress, Log, MetricsAddress, Problem, SocketPattern, Symlinks,
+    Companion, Config, DevAddress, Log, MetricsAddress, Problem, SocketPattern, StopSignal, Symlinks,
 };
 use nodesockd_core::env_file::EnvFile;
 use nodesockd_core::event::{CpuTime, Dying, ExitStatus, Failure, Memory, Queue, Vitals};
@@ -629,22 +629,22 @@ impl nodesockd_core::backend::Backend for Backend {
         worker: WorkerId,
         process: Process,
         socket: Option<&str>,
+        signal: StopSignal,
         again: bool,
     ) -> Vec<Process> {
-        if self.worker(worker, process).is_none() {
-            return Vec::new();
-        }
+        let Some(own) = self.worker(worker, process) else { return Vec::new() };
+        let (pidfd, signal) = (own.pidfd.clone(), servers::number(signal));
         let inode = socket.map(|socket| self.queues.inode(socket, &self.sockets.path(socket)));
         let told = match inode {
             None => Told::Nobody { own: true },
             Some(None) => Told::Nobody { own: false },
-            Some(Some(inode)) => servers::terminate(worker, process, inode),
+            Some(Some(inode)) => servers::terminate(worker, process, inode, signal),
         };
         let told = match told {
             Told::Servers(told) => told,
             Told::Nobody { own } => {
                 if own || !again {
-                    self.signal(worker, process, WorkerSignal::Terminate);
+                    pidfd.signal(signal);
                 }
                 return Vec::new();
             }

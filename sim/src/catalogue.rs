@@ -151,7 +151,7 @@ pub const OTHERS: [&str; 16] = [
 ];
 
 /// Situations worth reaching; each of them is counted under its name.
-pub const SITUATIONS: [&str; 38] = [
+pub const SITUATIONS: [&str; 39] = [
     "a deploy is done",
     "a deploy is done, and all its checks have passed",
     "a deploy is rolled back because of a check",
@@ -181,6 +181,7 @@ pub const SITUATIONS: [&str; 38] = [
     "a drain has to wait",
     "a connection arrives after the swap",
     "SIGTERM is needed",
+    "another signal than SIGTERM is needed",
     "SIGKILL is needed",
     "the daemon is upgraded",
     "the daemon leaves its workers",

@@ -3,9 +3,11 @@
 //! Swarm testing: first it is drawn *which* kinds of things happen at all in a history, and how dense they are; so
 //! there are histories with nothing but stopped workers, and histories with everything.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use fastrand::Rng;
+use nodesockd_core::config::StopSignal;
 use nodesockd_core::expiry::Ending;
 
 use crate::daemon_death::DaemonDeath;
@@ -105,6 +107,7 @@ impl Swarm {
         hooks(&mut Rng::with_seed(seed.rotate_left(37)), &mut scenario, &mut faults);
         logging(&mut Rng::with_seed(seed.rotate_left(39)), &mut scenario);
         counting(&mut Rng::with_seed(seed.rotate_left(38)), &mut scenario, &mut faults);
+        stopping(&mut Rng::with_seed(seed.rotate_left(41)), &mut scenario);
         (scenario, faults)
     }
 
@@ -581,6 +584,26 @@ fn logging(rng: &mut Rng, scenario: &mut Scenario) {
             log = rng.u32(0..3);
         }
         settings.log = log;
+    }
+}
+
+/// In some histories programs finish on other signals than SIGTERM, each on its own, and one is followed by another.
+fn stopping(rng: &mut Rng, scenario: &mut Scenario) {
+    if !chance(rng, 20) {
+        return;
+    }
+    if chance(rng, 60) {
+        let at_ms = rng.u64(0..scenario.length_ms);
+        let script = format!("/srv/app/server{}.js", rng.u32(0..3));
+        let other = Settings { script, ..scenario.settings.clone() };
+        scenario.script.push(Step { at_ms, act: Act::Edit(Box::new(other)) });
+        scenario.script.push(Step { at_ms: at_ms + 1, act: ask(rng, Ask::Reload) });
+        scenario.script.sort_by_key(|step| step.at_ms);
+    }
+    let mut signals = BTreeMap::new();
+    for settings in std::iter::once(&mut scenario.settings).chain(edits(&mut scenario.script)) {
+        let all = [StopSignal::Term, StopSignal::Quit, StopSignal::Usr2, StopSignal::Winch];
+        settings.stop_signal = *signals.entry(settings.script.clone()).or_insert_with(|| *pick(rng, &all));
     }
 }
 

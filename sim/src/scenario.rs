@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use nodesockd_core::config::{
     Age, Config, Env, Health, Limits, Listen, Log, LogFormat, LogSize, MemoryLimit, MetricsAddress, Options,
-    PatternError, Program, Ready, SocketPattern, Symlinks, Upgrade,
+    PatternError, Program, Ready, SocketPattern, StopSignal, Symlinks, Upgrade,
 };
 use nodesockd_core::event::DaemonSignal;
 use nodesockd_core::expiry::{Ending, Expiry};
@@ -39,6 +39,20 @@ pub struct Scenario {
 }
 
 impl Scenario {
+    /// The signal on which the program of a worker finishes what it has begun.
+    pub(crate) fn finishes_on(&self, argv: &[String]) -> StopSignal {
+        let edited = self.script.iter().filter_map(|step| match &step.act {
+            Act::Edit(settings) => Some(&**settings),
+            Act::Ask { .. }
+            | Act::WorkerAsks { .. }
+            | Act::Signal(_)
+            | Act::Deploy { .. }
+            | Act::EditBadly => None,
+        });
+        let mut all = std::iter::once(&self.settings).chain(edited);
+        all.find(|settings| argv.contains(&settings.script)).map_or(StopSignal::Term, |its| its.stop_signal)
+    }
+
     /// Somebody ends a daemon, or has it upgraded.
     pub(crate) fn ends_daemons(&self) -> bool {
         self.script.iter().any(|step| match &step.act {
@@ -76,6 +90,9 @@ pub struct Settings {
     pub drain_timeout_ms: u64,
     /// `options.shutdownTimeout`
     pub shutdown_timeout_ms: u64,
+    /// `options.stopSignal`: what the program of `script` finishes on.
+    #[serde(default)]
+    pub stop_signal: StopSignal,
     /// `options.maxStartAttempts`
     pub max_start_attempts: u32,
     /// `options.listen` is `daemon`.
@@ -168,6 +185,7 @@ impl Default for Settings {
             online_timeout_ms: 10_000,
             drain_timeout_ms: 5000,
             shutdown_timeout_ms: 10_000,
+            stop_signal: StopSignal::Term,
             max_start_attempts: 1,
             daemon_listens: false,
             ready: Readiness::Report,
@@ -237,6 +255,7 @@ impl Settings {
                 online_timeout: Duration::from_millis(self.online_timeout_ms),
                 drain_timeout: Duration::from_millis(self.drain_timeout_ms),
                 shutdown_timeout: Duration::from_millis(self.shutdown_timeout_ms),
+                stop_signal: self.stop_signal,
                 max_start_attempts: at_least_one(self.max_start_attempts),
                 retiring: at_least_one(self.retiring),
                 batch: self.batch,

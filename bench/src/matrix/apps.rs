@@ -137,7 +137,7 @@ pub const ROWS: &[Row] = &[
     told("Rust, axum", "`command`, `with_graceful_shutdown` on SIGTERM", Kind::Rust),
     Row {
         protocol: Protocol::FastCgi,
-        ..told("PHP, php-fpm", "`command`, a script that sends SIGQUIT", Kind::Php)
+        ..told("PHP, php-fpm", "`command`, `options.stopSignal`", Kind::Php)
     },
 ];
 
@@ -203,8 +203,10 @@ impl Row {
             }
             Kind::Rust => command(&[&stock.rust().display().to_string(), "{socket}"]),
             Kind::Php => {
-                let app = command(&["./php-fpm.sh"]).set("options.ready", "listen");
-                for name in ["php-fpm.sh", "php-fpm.conf", "index.php"] {
+                let words = ["php-fpm8.2", "--nodaemonize", "--allow-to-run-as-root", "--fpm-config"];
+                let app = command(&[&words[..], &["php-fpm.conf"]].concat());
+                let app = app.set("options.ready", "listen").set("options.stopSignal", "SIGQUIT");
+                for name in ["php-fpm.conf", "index.php"] {
                     take(&app, name, name);
                 }
                 app

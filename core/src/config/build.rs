@@ -248,6 +248,7 @@ impl Base<'_> {
             online_timeout: layer.online_timeout.value()?,
             drain_timeout: layer.drain_timeout.value()?,
             shutdown_timeout: layer.shutdown_timeout.value()?,
+            stop_signal: layer.stop_signal.value()?,
             quit_timeout: layer.quit_timeout.value(),
             max_start_attempts: layer.max_start_attempts.value()?,
             retiring: layer.retiring.value()?,

@@ -9,7 +9,7 @@ use super::source::Source;
 use super::tree::Node;
 use super::{
     Age, Config, Env, Health, Limits, Listen, Log, LogFormat, LogSize, MemoryLimit, Options, Output, Program,
-    Ready, Symlinks, Upgrade,
+    Ready, StopSignal, Symlinks, Upgrade,
 };
 
 section! {
@@ -126,15 +126,17 @@ section! {
         online_timeout: "onlineTimeout" => Given<Duration> = Options::default().online_timeout,
         /// Milliseconds a retiring worker may take to accept the connections that wait at its socket.
         drain_timeout: "drainTimeout" => Given<Duration> = Options::default().drain_timeout,
-        /// Milliseconds from asking a worker to shut down to SIGTERM; SIGKILL follows 5000 ms later.
+        /// Milliseconds from asking a worker to shut down to `stopSignal`; SIGKILL follows 5000 ms later.
         shutdown_timeout: "shutdownTimeout" => Given<Duration> = Options::default().shutdown_timeout,
-        /// Milliseconds in which the daemon quits, less than the grace time of whoever stops it. Workers that have not finished get SIGTERM
-        /// 5000 ms before the end, and SIGKILL at the end. Without it, workers have their own time-outs.
+        /// The signal on which a worker finishes its requests and exits: for one that hears nothing else, or has not shut down in time.
+        stop_signal: "stopSignal" => Given<StopSignal> = Options::default().stop_signal,
+        /// Milliseconds in which the daemon quits, less than the grace time of whoever stops it. Workers that have not finished get
+        /// `stopSignal` 5000 ms before the end, and SIGKILL at the end. Without it, workers have their own time-outs.
         quit_timeout: "quitTimeout" => Given<Duration>,
         /// How often a start that a person asked for is tried before it counts as failed.
         max_start_attempts: "maxStartAttempts" => Given<NonZeroU32> = Options::default().max_start_attempts,
         /// How many sets of old workers may finish at a time, each of an operation of its own; beyond that, the oldest
-        /// set gets SIGTERM.
+        /// set gets `stopSignal`.
         retiring: "retiring" => Given<NonZeroU32> = Options::default().retiring,
         /// How many new workers there may be beside the full set while workers are replaced; 0 replaces all of them at
         /// once.
@@ -268,6 +270,7 @@ impl From<&Options> for OptionsLayer {
             online_timeout: options.online_timeout.into(),
             drain_timeout: options.drain_timeout.into(),
             shutdown_timeout: options.shutdown_timeout.into(),
+            stop_signal: options.stop_signal.into(),
             quit_timeout: options.quit_timeout.map_or(Given::Unset, Given::from),
             max_start_attempts: options.max_start_attempts.into(),
             retiring: options.retiring.into(),

@@ -200,6 +200,8 @@ pub struct Options {
     pub drain_timeout: Duration,
     /// `shutdownTimeout`
     pub shutdown_timeout: Duration,
+    /// `stopSignal`
+    pub stop_signal: StopSignal,
     /// `quitTimeout`; none: as long as the workers' own time-outs allow
     pub quit_timeout: Option<Duration>,
     /// `maxStartAttempts`
@@ -248,6 +250,7 @@ impl Default for Options {
             online_timeout: Duration::from_millis(10_000),
             drain_timeout: Duration::from_millis(5000),
             shutdown_timeout: Duration::from_millis(10_000),
+            stop_signal: StopSignal::Term,
             quit_timeout: None,
             max_start_attempts: NonZeroU32::MIN,
             retiring: const { NonZeroU32::new(3).unwrap() },
@@ -263,6 +266,49 @@ impl Default for Options {
             ready: Ready::Report,
             ready_path: "/".to_owned(),
             ipc_group: None,
+        }
+    }
+}
+
+/// The signal that tells a worker to finish and exit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum StopSignal {
+    /// What most programs expect.
+    #[default]
+    #[serde(rename = "SIGTERM")]
+    Term,
+    /// As by Ctrl+C.
+    #[serde(rename = "SIGINT")]
+    Int,
+    /// php-fpm, nginx.
+    #[serde(rename = "SIGQUIT")]
+    Quit,
+    /// A terminal that is gone.
+    #[serde(rename = "SIGHUP")]
+    Hup,
+    /// Whatever the program makes of it.
+    #[serde(rename = "SIGUSR1")]
+    Usr1,
+    /// Whatever the program makes of it.
+    #[serde(rename = "SIGUSR2")]
+    Usr2,
+    /// Apache httpd.
+    #[serde(rename = "SIGWINCH")]
+    Winch,
+}
+
+impl StopSignal {
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Term => "SIGTERM",
+            Self::Int => "SIGINT",
+            Self::Quit => "SIGQUIT",
+            Self::Hup => "SIGHUP",
+            Self::Usr1 => "SIGUSR1",
+            Self::Usr2 => "SIGUSR2",
+            Self::Winch => "SIGWINCH",
         }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use super::tree::{Entry, Node, Span, Value};
 use super::{
-    DevAddress, Env, Listen, LogFormat, MAX_WORKERS, MetricsAddress, Ready, Symlinks, Upgrade, suggest,
+    DevAddress, Env, Listen, LogFormat, MAX_WORKERS, MetricsAddress, Ready, StopSignal, Symlinks, Upgrade, suggest,
 };
 use crate::env_file::EnvFile;
 use crate::text;
@@ -476,6 +476,11 @@ impl Choice for Upgrade {
 
 impl Choice for Listen {
     const ALL: &'static [Self] = &[Self::Worker, Self::Daemon];
+}
+
+impl Choice for StopSignal {
+    const ALL: &'static [Self] =
+        &[Self::Term, Self::Int, Self::Quit, Self::Hup, Self::Usr1, Self::Usr2, Self::Winch];
 }
 
 impl Choice for LogFormat {

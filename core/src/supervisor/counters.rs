@@ -40,7 +40,7 @@ pub(super) enum Death {
     OutOfMemory,
     /// It was taken out of service, and went.
     Retired,
-    /// It was sent SIGTERM, because it did not go otherwise, or was not to serve at all.
+    /// It was sent its stop signal, because it did not go otherwise, or was not to serve at all.
     Terminated,
     /// It was sent SIGKILL.
     Killed,

@@ -13,14 +13,14 @@ pub(super) enum LastCall {
     /// Nothing: they have their own time-outs.
     #[default]
     Unlimited,
-    /// SIGTERM at `at`, and SIGKILL at `end`.
+    /// Stop signals at `at`, and SIGKILL at `end`.
     Terminate { at: Time, end: Time },
     /// SIGKILL.
     Kill { at: Time },
 }
 
 impl LastCall {
-    /// A daemon quits, and has `limit` for it. From SIGTERM to SIGKILL workers have `grace`, unless all of it is shorter.
+    /// A daemon quits, and has `limit` for it. From their stop signal to SIGKILL workers have `grace`, unless all of it is shorter.
     pub fn begin(now: Time, limit: Option<Duration>, grace: Duration) -> Self {
         limit.map_or(Self::Unlimited, |limit| Self::Terminate {
             at: now + limit.saturating_sub(grace),

@@ -268,7 +268,7 @@ fn out_of_reach(pool: &mut Pool, operations: &mut Operations, id: WorkerId) {
     }
     tracing::warn!(
         worker = %id.short(),
-        "worker has no channel to the daemon: no message reaches it, and SIGTERM will be its end"
+        "worker has no channel to the daemon: no message reaches it, and a signal will be its end"
     );
 }
 

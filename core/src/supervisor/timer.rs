@@ -27,9 +27,9 @@ pub enum Timer {
     Look,
     /// A draining worker is not waited for any longer (`drainTimeout`).
     Drain,
-    /// A worker that was told to shut down gets SIGTERM (`shutdownTimeout`).
+    /// A worker that was told to shut down gets its stop signal (`shutdownTimeout`).
     Shutdown,
-    /// A worker that got SIGTERM gets SIGKILL.
+    /// A worker that got its stop signal gets SIGKILL.
     Kill,
     /// The daemon has to quit, and workers have not finished (`quitTimeout`).
     Quit,

@@ -326,8 +326,8 @@ impl Desk {
                 let line: serde_json::Value = serde_json::from_str(&message.encode()).unwrap_or_default();
                 format!("tell {} {}", name(worker), line["type"].as_str().unwrap_or_default())
             }
-            Action::Terminate { worker, .. }
-            | Action::Signal { worker, signal: WorkerSignal::Terminate, .. } => {
+            Action::Terminate { worker, signal, .. } => format!("{} to {}", signal.name(), name(worker)),
+            Action::Signal { worker, signal: WorkerSignal::Terminate, .. } => {
                 format!("SIGTERM to {}", name(worker))
             }
             Action::Signal { worker, signal: WorkerSignal::KillGroup, .. } => {

@@ -32,5 +32,6 @@ mod relay;
 mod releases;
 mod slots;
 mod sockets;
+mod stop_signal;
 mod suspension;
 mod workers;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use nodesockd_core::action::{CommandOrder, CommandSignal, HookOrder, SpawnOrder, WorkerSignal};
 use nodesockd_core::backend::Backend;
 use nodesockd_core::config::{
-    Config, DevAddress, Log, MetricsAddress, Named, Problem, SocketPattern, Symlinks,
+    Config, DevAddress, Log, MetricsAddress, Named, Problem, SocketPattern, StopSignal, Symlinks,
 };
 use nodesockd_core::env_file::EnvFile;
 use nodesockd_core::event::{CpuTime, DaemonSignal, Event, ExitStatus, Failure, Memory, Queue, Vitals};
@@ -417,6 +417,7 @@ impl Backend for World<'_> {
         worker: WorkerId,
         process: Process,
         _socket: Option<&str>,
+        _signal: StopSignal,
         _again: bool,
     ) -> Vec<Process> {
         self.signal(worker, process, WorkerSignal::Terminate);

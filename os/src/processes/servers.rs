@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use nodesockd_core::config::StopSignal;
 use nodesockd_core::id::{Process, WorkerId};
 use rustix::process::{Pid, Signal};
 
@@ -13,8 +14,19 @@ use crate::processes::descendants::children_of;
 use crate::processes::pidfd::Pidfd;
 use crate::processes::survivors::{self, pids, worker_of};
 
-/// The bit of SIGTERM, 15, in a set of signals.
-const TERM: u64 = 1 << 14;
+/// What processes are looked at for.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    /// The inode number of the socket.
+    inode: u64,
+    signal: Signal,
+}
+
+impl Wanted {
+    fn member(self, pid: Pid, parent: Option<usize>) -> Member {
+        Member { pid, parent, holds: holds(pid, self.inode), handles: handles(pid, self.signal) }
+    }
+}
 
 /// A process of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,11 +36,11 @@ struct Member {
     parent: Option<usize>,
     /// It has the socket open.
     holds: bool,
-    /// It has a handler for SIGTERM.
+    /// It has a handler for the signal.
     handles: bool,
 }
 
-/// Who got SIGTERM.
+/// Who got the signal.
 pub(crate) enum Told {
     /// Processes that the worker's own has started.
     Servers(Vec<(Process, Pidfd)>),
@@ -36,37 +48,51 @@ pub(crate) enum Told {
     Nobody { own: bool },
 }
 
-/// Sends SIGTERM to those of the worker's processes that accept from the socket with this inode number, unless the worker's own process is
+/// The signal, as the kernel knows it.
+pub(crate) const fn number(signal: StopSignal) -> Signal {
+    match signal {
+        StopSignal::Term => Signal::TERM,
+        StopSignal::Int => Signal::INT,
+        StopSignal::Quit => Signal::QUIT,
+        StopSignal::Hup => Signal::HUP,
+        StopSignal::Usr1 => Signal::USR1,
+        StopSignal::Usr2 => Signal::USR2,
+        StopSignal::Winch => Signal::WINCH,
+    }
+}
+
+/// Sends `signal` to those of the worker's processes that accept from the socket with this inode number, unless the worker's own process is
 /// the one to get it.
-pub(crate) fn terminate(worker: WorkerId, own: Process, inode: u64) -> Told {
+pub(crate) fn terminate(worker: WorkerId, own: Process, inode: u64, signal: Signal) -> Told {
     let Some(leader) = pid_of(own) else { return Told::Nobody { own: true } };
-    let first = Member { pid: leader, parent: None, holds: holds(leader, inode), handles: handles(leader) };
+    let wanted = Wanted { inode, signal };
+    let first = wanted.member(leader, None);
     // What most workers are: one process that serves and knows what to do.
     if first.holds && first.handles {
         return Told::Nobody { own: true };
     }
-    let mut members = descendants(first, inode);
+    let mut members = descendants(first, wanted);
     if members.iter().all(|member| !member.holds) {
-        members.extend(strays(worker, leader, &members, inode));
+        members.extend(strays(worker, leader, &members, wanted));
     }
     let chosen = chosen(&members);
     if chosen.contains(&leader) {
         return Told::Nobody { own: true };
     }
-    let told: Vec<(Process, Pidfd)> = chosen.into_iter().filter_map(|pid| tell(pid, inode)).collect();
+    let told: Vec<(Process, Pidfd)> = chosen.into_iter().filter_map(|pid| tell(pid, wanted)).collect();
     if told.is_empty() { Told::Nobody { own: false } } else { Told::Servers(told) }
 }
 
-/// Sends SIGTERM to a process, if that still has the socket open.
-fn tell(pid: Pid, inode: u64) -> Option<(Process, Pidfd)> {
+/// Sends the signal to a process, if that still has the socket open.
+fn tell(pid: Pid, wanted: Wanted) -> Option<(Process, Pidfd)> {
     let process =
         Process { pid: pid.as_raw_nonzero().get().cast_unsigned(), started: children::started(pid)? };
     // From now on the pid cannot become another's; it may have been another's just before.
     let (_, pidfd) = survivors::open(process).ok()?;
-    if !holds(pid, inode) {
+    if !holds(pid, wanted.inode) {
         return None;
     }
-    pidfd.signal(Signal::TERM);
+    pidfd.signal(wanted.signal);
     Some((process, pidfd))
 }
 
@@ -89,17 +115,12 @@ fn chosen(members: &[Member]) -> Vec<Pid> {
 }
 
 /// The process, and those that descend from it, parents first.
-fn descendants(first: Member, inode: u64) -> Vec<Member> {
+fn descendants(first: Member, wanted: Wanted) -> Vec<Member> {
     let mut members = vec![first];
     let mut place = 0;
     while place < members.len() {
         for pid in children_of(members[place].pid) {
-            members.push(Member {
-                pid,
-                parent: Some(place),
-                holds: holds(pid, inode),
-                handles: handles(pid),
-            });
+            members.push(wanted.member(pid, Some(place)));
         }
         place += 1;
     }
@@ -107,14 +128,14 @@ fn descendants(first: Member, inode: u64) -> Vec<Member> {
 }
 
 /// Those of the worker's process group, and those that carry its id, whose parents have ended: they descend from the worker's process no more.
-fn strays(worker: WorkerId, leader: Pid, known: &[Member], inode: u64) -> Vec<Member> {
+fn strays(worker: WorkerId, leader: Pid, known: &[Member], wanted: Wanted) -> Vec<Member> {
     let known: BTreeSet<i32> = known.iter().map(|member| member.pid.as_raw_nonzero().get()).collect();
     let stats = pids().filter(|pid| !known.contains(&pid.as_raw_nonzero().get()));
     let stats: Vec<(Pid, Stat)> = stats.filter_map(|pid| Some((pid, Stat::of(pid)?))).collect();
     let its = |pid: Pid, stat: &Stat| stat.group == Some(leader) || worker_of(pid) == Some(worker);
     let found: Vec<(Pid, Option<Pid>)> = stats
         .into_iter()
-        .filter(|(pid, stat)| holds(*pid, inode) && its(*pid, stat))
+        .filter(|(pid, stat)| holds(*pid, wanted.inode) && its(*pid, stat))
         .map(|(pid, stat)| (pid, stat.parent))
         .collect();
     top_down(&found)
@@ -123,7 +144,7 @@ fn strays(worker: WorkerId, leader: Pid, known: &[Member], inode: u64) -> Vec<Me
             pid,
             parent: parent.map(|place| known.len() + place),
             holds: true,
-            handles: handles(pid),
+            handles: handles(pid, wanted.signal),
         })
         .collect()
 }
@@ -167,13 +188,14 @@ fn holds(pid: Pid, inode: u64) -> bool {
     targets.any(|target| target.as_os_str() == name.as_str())
 }
 
-/// Whether a process has a handler for SIGTERM (`SigCgt` in `/proc/PID/status`).
-fn handles(pid: Pid) -> bool {
+/// Whether a process has a handler for the signal (`SigCgt` in `/proc/PID/status`).
+fn handles(pid: Pid, signal: Signal) -> bool {
     let status = about(pid, "status").unwrap_or_default();
     let status = String::from_utf8_lossy(&status);
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
     let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    caught.is_some_and(|caught| caught & TERM != 0)
+    let bit = 1_u64 << (signal.as_raw() - 1);
+    caught.is_some_and(|caught| caught & bit != 0)
 }
 
 #[cfg(test)]

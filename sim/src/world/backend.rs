@@ -6,7 +6,7 @@ use std::time::Duration;
 use nodesockd_core::Time;
 use nodesockd_core::action::{CommandOrder, CommandSignal, HookOrder, SpawnOrder, WorkerSignal};
 use nodesockd_core::backend::Backend;
-use nodesockd_core::config::{Config, DevAddress, Log, MetricsAddress, Problem, SocketPattern, Symlinks};
+use nodesockd_core::config::{Config, DevAddress, Log, MetricsAddress, Problem, SocketPattern, StopSignal, Symlinks};
 use nodesockd_core::env_file::EnvFile;
 use nodesockd_core::event::{CpuTime, Event, Failure, Memory, Queue, Vitals};
 use nodesockd_core::history;
@@ -44,9 +44,10 @@ impl Backend for World {
         worker: WorkerId,
         process: Process,
         _socket: Option<&str>,
+        signal: StopSignal,
         again: bool,
     ) -> Vec<Process> {
-        World::terminate(self, worker, process, again)
+        World::terminate(self, worker, process, signal, again)
     }
 
     fn signal(&mut self, worker: WorkerId, process: Process, signal: WorkerSignal) {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use nodesockd_core::Time;
-use nodesockd_core::config::Ready;
+use nodesockd_core::config::{Ready, StopSignal};
 use nodesockd_core::id::{ConnId, Process, WorkerId};
 
 use super::WorkerStep;
@@ -84,6 +84,8 @@ pub(crate) struct Standstill {
 pub(crate) struct Plan {
     /// How it shows that it is ready.
     pub ready: Ready,
+    /// The signal on which its program finishes what it has begun.
+    pub finishes_on: StopSignal,
     pub behaviours: Vec<Behaviour>,
     /// The number of the release that it runs.
     pub release: usize,

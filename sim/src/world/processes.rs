@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nodesockd_core::Time;
 use nodesockd_core::action::{SpawnOrder, WorkerSignal};
-use nodesockd_core::config::Ready;
+use nodesockd_core::config::{Ready, StopSignal};
 use nodesockd_core::event::{Dying, Event, ExitStatus, Failure};
 use nodesockd_core::id::{ConnId, Process, WorkerId};
 use nodesockd_core::wire::ToWorker;
@@ -67,6 +67,7 @@ impl World {
             process,
             plan: Plan {
                 ready: order.ready,
+                finishes_on: self.scenario.finishes_on(&order.argv),
                 behaviours: behaviours.clone(),
                 release: running,
                 service: ms(service),
@@ -255,23 +256,29 @@ impl World {
     /// The daemon's signals.
     pub fn signal(&mut self, id: WorkerId, target: Process, signal: WorkerSignal) {
         let Some(worker) = self.check_signal(id, target, signal) else { return };
-        self.check_kept(worker, "sent a signal");
-        let cause = self.cause_of_signal(worker);
-        let decided = self.agenda.busy_since();
-        let Some(process) = self.processes.get_mut(worker) else { return };
         match signal {
-            WorkerSignal::Terminate => {
-                self.marks.count("SIGTERM is needed");
-                process.known.terminated.get_or_insert(decided);
-                let delay = self.draw_us(30);
-                self.after(delay, Happening::Worker(worker, WorkerStep::Term(cause)));
-            }
+            WorkerSignal::Terminate => self.term(worker, StopSignal::Term),
             WorkerSignal::KillGroup => {
+                self.check_kept(worker, "sent a signal");
+                let cause = self.cause_of_signal(worker);
+                let Some(process) = self.processes.get_mut(worker) else { return };
                 self.marks.count("SIGKILL is needed");
                 process.children.retain(|escaped| *escaped && !process.adopted);
                 self.end(worker, Death::Signal(9), cause);
             }
         }
+    }
+
+    /// Its stop signal is on its way to a worker's own process.
+    pub(super) fn term(&mut self, worker: Worker, signal: StopSignal) {
+        self.check_kept(worker, "sent a signal");
+        let cause = self.cause_of_signal(worker);
+        let decided = self.agenda.busy_since();
+        let Some(process) = self.processes.get_mut(worker) else { return };
+        self.marks.count("SIGTERM is needed");
+        process.known.terminated.get_or_insert(decided);
+        let delay = self.draw_us(30);
+        self.after(delay, Happening::Worker(worker, WorkerStep::Term(signal, cause)));
     }
 
     /// How much longer everything takes because other workers boot.

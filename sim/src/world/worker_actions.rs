@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use nodesockd_core::config::Ready;
+use nodesockd_core::config::{Ready, StopSignal};
 use nodesockd_core::event::Event;
 use nodesockd_core::id::{Peer, RequestRef};
 use nodesockd_core::wire::{Claim, FromWorker, Json, ToWorker};
@@ -57,8 +57,8 @@ pub(crate) enum WorkerStep {
     /// It reads a message from the daemon.
     Hear(ToWorker),
     /// SIGTERM reaches it.
-    Term(Option<Cause>),
-    /// SIGTERM reaches who serves behind a wrapper.
+    Term(StopSignal, Option<Cause>),
+    /// The stop signal reaches who serves behind a wrapper.
     TermServer,
 }
 
@@ -75,7 +75,7 @@ impl World {
         let looping =
             process.stands_still.is_some_and(|still| still.until.is_none() && still.how == Hang::Loops);
         // A signal without a handler ends a process that loops.
-        let ends = matches!(step, WorkerStep::Term(_)) && looping && process.speaks();
+        let ends = matches!(step, WorkerStep::Term(..)) && looping && process.speaks();
         if process.stopped && !ends {
             process.deferred.push_back(step);
             return;
@@ -112,17 +112,17 @@ impl World {
             WorkerStep::AnswerProbe => self.answer_probe(worker),
             WorkerStep::AnswerCheck(status) => self.answer_with(worker, status),
             WorkerStep::Hear(message) => self.hear(worker, message),
-            WorkerStep::Term(_) | WorkerStep::TermServer if process.has(Behaviour::IgnoresSigterm) => {}
+            WorkerStep::Term(..) | WorkerStep::TermServer if process.has(Behaviour::IgnoresSigterm) => {}
             // What a wrapper has started is killed when it has ended.
-            WorkerStep::Term(cause) if process.server.is_some() => {
-                self.end(worker, Death::Signal(15), cause);
+            WorkerStep::Term(signal, cause) if process.server.is_some() => {
+                self.end(worker, Death::Signal(number(signal)), cause);
             }
             WorkerStep::TermServer => self.shut_down(worker),
             // To one that hears nothing else, it means what `shutdown` means to others.
-            WorkerStep::Term(_) if process.state != State::Booting && !process.speaks() => {
+            WorkerStep::Term(..) if process.state != State::Booting && !process.speaks() => {
                 self.shut_down(worker)
             }
-            WorkerStep::Term(cause) => self.end(worker, Death::Signal(15), cause),
+            WorkerStep::Term(signal, cause) => self.end(worker, Death::Signal(number(signal)), cause),
         }
     }
 
@@ -396,5 +396,18 @@ impl World {
         self.answered(worker, request, kept);
         self.counts_one(worker);
         self.leave_if_done(worker);
+    }
+}
+
+/// Its number on most machines.
+const fn number(signal: StopSignal) -> i32 {
+    match signal {
+        StopSignal::Hup => 1,
+        StopSignal::Int => 2,
+        StopSignal::Quit => 3,
+        StopSignal::Usr1 => 10,
+        StopSignal::Usr2 => 12,
+        StopSignal::Term => 15,
+        StopSignal::Winch => 28,
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use nodesockd_core::action::WorkerSignal;
+use nodesockd_core::config::StopSignal;
 use nodesockd_core::event::{Caller, Event};
 use nodesockd_core::id::{Process, WorkerId};
 use nodesockd_core::wire::{Claim, FromWorker};
@@ -13,19 +14,26 @@ use super::worker_actions::WorkerStep;
 use super::{Worker, World};
 
 impl World {
-    /// SIGTERM for those of a worker's processes that serve.
-    pub fn terminate(&mut self, id: WorkerId, target: Process, again: bool) -> Vec<Process> {
+    /// The stop signal for those of a worker's processes that serve.
+    pub fn terminate(
+        &mut self,
+        id: WorkerId,
+        target: Process,
+        signal: StopSignal,
+        again: bool,
+    ) -> Vec<Process> {
         let named = self.processes.named(id).and_then(|worker| self.processes.get(worker));
         let serves = named.is_some_and(|process| process.state == State::Running);
         let wrapped = named.is_some_and(|process| process.server.is_some());
         if again && !serves {
             return Vec::new();
         }
+        let Some(worker) = self.check_signal(id, target, WorkerSignal::Terminate) else { return Vec::new() };
+        self.check_stop_signal(worker, signal);
         if !wrapped || !serves {
-            self.signal(id, target, WorkerSignal::Terminate);
+            self.term(worker, signal);
             return Vec::new();
         }
-        let Some(worker) = self.check_signal(id, target, WorkerSignal::Terminate) else { return Vec::new() };
         self.check_kept(worker, "sent a signal");
         self.marks.count("SIGTERM is needed");
         let decided = self.agenda.busy_since();

@@ -89,8 +89,8 @@ fn section<'a>(mut found: Vec<Block<'a>>, heading: &str) -> Vec<Block<'a>> {
 /// What is said for production, for a folder of the test's own.
 fn suited(text: &str, app: &App) -> String {
     let is_root = nix::unistd::geteuid().is_root();
-    let php = if is_root { "php-fpm8.2 --allow-to-run-as-root" } else { "php-fpm8.2" };
-    text.replace("/run/shop", &app.run().display().to_string()).replace("php-fpm8.2", php)
+    let php = if is_root { r#""php-fpm8.2", "--allow-to-run-as-root""# } else { r#""php-fpm8.2""# };
+    text.replace("/run/shop", &app.run().display().to_string()).replace(r#""php-fpm8.2""#, php)
 }
 
 /// A `PATH` with the programs that npm brings, and Python as Debian's packages know it.

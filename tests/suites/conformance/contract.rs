@@ -6,6 +6,7 @@ use nodesockd_core::Event;
 use nodesockd_core::action::CommandSignal;
 use nodesockd_core::action::WorkerSignal::{KillGroup, Terminate};
 use nodesockd_core::backend::Backend as _;
+use nodesockd_core::config::StopSignal::{Hup, Int, Quit, Term, Usr2};
 use nodesockd_core::config::Symlinks::{Absolute, Relative};
 use nodesockd_core::event::{ExitStatus, Queue};
 use nodesockd_core::history::{Cause, Entry as HistoryEntry, Facts, Ledger, Outcome, What};
@@ -86,11 +87,11 @@ pub async fn signals_reach_the_process_and_nobody_else(stage: &mut impl Stage) {
 pub async fn sigterm_reaches_who_serves_behind_a_wrapper(stage: &mut impl Stage) {
     let (worker, process) = stage.online(Part::Wrapped).await;
     let socket = pattern().socket(worker);
-    let servers = stage.backend().terminate(worker, process, Some(&socket), false);
+    let servers = stage.backend().terminate(worker, process, Some(&socket), Term, false);
     assert!(servers.len() == 1 && servers[0] != process, "{servers:?}");
     stage.until(|event| *event == Event::ServersEnded { worker }).await;
     // Nobody accepts any more; the wrapper is left in peace until it is told itself.
-    assert_eq!(stage.backend().terminate(worker, process, Some(&socket), true), []);
+    assert_eq!(stage.backend().terminate(worker, process, Some(&socket), Term, true), []);
     stage.backend().signal(worker, process, Terminate);
     assert_eq!(stage.end(worker, process).await, ExitStatus::Signal(15));
 }
@@ -99,9 +100,18 @@ pub async fn sigterm_is_for_the_worker_where_nobody_else_serves(stage: &mut impl
     for again in [false, true] {
         let (worker, process) = stage.online(Part::Serves).await;
         let socket = pattern().socket(worker);
-        assert_eq!(stage.backend().terminate(worker, process, Some(&socket), again), []);
+        assert_eq!(stage.backend().terminate(worker, process, Some(&socket), Term, again), []);
         assert_eq!(stage.end(worker, process).await, ExitStatus::Signal(15));
-        assert_eq!(stage.backend().terminate(worker, process, Some(&socket), again), [], "it is gone");
+        assert_eq!(stage.backend().terminate(worker, process, Some(&socket), Term, again), [], "it is gone");
+    }
+}
+
+pub async fn the_stop_signal_is_the_one_that_is_ordered(stage: &mut impl Stage) {
+    for (signal, number) in [(Hup, 1), (Int, 2), (Quit, 3), (Usr2, 12)] {
+        let (worker, process) = stage.online(Part::Serves).await;
+        let socket = pattern().socket(worker);
+        assert_eq!(stage.backend().terminate(worker, process, Some(&socket), signal, false), []);
+        assert_eq!(stage.end(worker, process).await, ExitStatus::Signal(number));
     }
 }
 

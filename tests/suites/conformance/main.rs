@@ -26,6 +26,7 @@ clauses![
     signals_reach_the_process_and_nobody_else,
     sigterm_reaches_who_serves_behind_a_wrapper,
     sigterm_is_for_the_worker_where_nobody_else_serves,
+    the_stop_signal_is_the_one_that_is_ordered,
     a_worker_that_ignores_sigterm_is_killed_with_its_group,
     messages_reach_the_worker_and_answers_come_back,
     pings_are_answered_by_their_numbers,

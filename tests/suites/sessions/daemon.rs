@@ -9,7 +9,7 @@ use nodesockd_core::action::{CommandOrder, CommandSignal, HookOrder, SpawnOrder,
 use nodesockd_core::backend::Backend;
 use nodesockd_core::config::{
     Config, DevAddress, Env, Health, Limits, Log, MetricsAddress, Options, Problem, Program, SocketPattern,
-    Symlinks,
+    StopSignal, Symlinks,
 };
 use nodesockd_core::driver::{Driver, Step};
 use nodesockd_core::env_file::EnvFile;
@@ -155,6 +155,7 @@ impl Backend for Crew {
         worker: WorkerId,
         process: Process,
         _socket: Option<&str>,
+        _signal: StopSignal,
         _again: bool,
     ) -> Vec<Process> {
         self.signal(worker, process, WorkerSignal::Terminate);

@@ -17,7 +17,7 @@ use crate::wire::{Code, Reply, StartOptions};
 
 use super::plan::{self, Plan, all_places};
 use super::{
-    Kind, Operation, Operations, Phase, Progress, Queued, Requester, done, locate, release_link, replace,
+    Kind, Operation, Operations, Phase, Progress, Queued, Requester, done, in_force, locate, release_link, replace,
     reply_to_all, running, upgrade, watch,
 };
 
@@ -290,7 +290,7 @@ pub(in crate::supervisor) fn apply(
     config: Arc<Config>,
 ) {
     let restart = options.is_some();
-    let replaces = restart || needs_new_workers(&pool.config, &config);
+    let replaces = restart || in_force::needs_new_workers(&pool.config, &config);
     let before = pool.desired.clone();
     let desired = Desired {
         running: before.running || restart,
@@ -316,19 +316,6 @@ pub(in crate::supervisor) fn apply(
     let suspended = desired.is_suspended();
     let plan = Plan { places, suspended, attempts, replaces, batch, desired, config };
     locate::begin(pool, operations, kind, requesters, plan);
-}
-
-/// Whether running workers differ from those that the new configuration would start.
-fn needs_new_workers(old: &Config, new: &Config) -> bool {
-    old.program != new.program
-        || old.env != new.env
-        || old.env_files != new.env_files
-        || old.socket_file != new.socket_file
-        || old.log.is_some() != new.log.is_some()
-        || old.options.stdout != new.options.stdout
-        || old.options.stderr != new.options.stderr
-        || old.options.listen != new.options.listen
-        || old.options.ready != new.options.ready
 }
 
 /// Ends all workers; the daemon stays.

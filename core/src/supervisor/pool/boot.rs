@@ -81,6 +81,7 @@ fn start_of(pool: &Pool, ordered: Time, suspended: bool, config: &Config, genera
         ready_by: config.options.ready,
         ready_path: config.options.ready_path.clone(),
         online_timeout: pool.pace.online_timeout(config.options.online_timeout),
+        stop_signal: config.options.stop_signal,
         stderr: config.options.stderr.clone(),
         generation: generation.number,
     }

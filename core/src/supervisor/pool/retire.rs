@@ -1,12 +1,12 @@
 //! Taking a worker out of service without losing a request.
 //!
 //! By the time a worker is retired, no link names it. Its accept queue is emptied first (`worker::drain`); only then is
-//! the worker told to shut down, and only if it does not exit in time it gets SIGTERM, and SIGKILL after that.
+//! the worker told to shut down, and only if it does not exit in time it gets its stop signal, and SIGKILL after that.
 
 use std::time::Duration;
 
 use crate::action::{Action, WorkerSignal};
-use crate::config::KILL_AFTER;
+use crate::config::{KILL_AFTER, StopSignal};
 use crate::event::Queue;
 use crate::id::{Process, WorkerId};
 use crate::supervisor::worker::drain::{BLIND, Drain, Verdict};
@@ -144,49 +144,57 @@ fn shut_down(pool: &mut Pool, id: WorkerId) {
     pool.workers.change(id, |worker| worker.shuts_down(now, process, deadline));
 }
 
-/// Sends SIGTERM to a worker that hears nothing else and to which an earlier daemon may have sent it. Whoever does not accept
-/// is left alone: it may be answering its last requests. If it has not heard of SIGTERM, it does when this time is over.
+/// Sends its stop signal to a worker that hears nothing else and to which an earlier daemon may have sent it. Whoever does not
+/// accept is left alone: it may be answering its last requests. If it has not heard of the signal, it does when this time is over.
 pub(in crate::supervisor) fn terminate_again(pool: &mut Pool, id: WorkerId, process: Process) {
-    send_sigterm(pool, id, process, true);
+    send_stop_signal(pool, id, process, true);
     let now = pool.now();
     let deadline = now + pool.config.options.shutdown_timeout;
     pool.workers.change(id, |worker| worker.shuts_down(now, process, deadline));
 }
 
-/// Sends SIGTERM to a worker that hears nothing else, and gives it the time that others have after `shutdown`.
+/// Sends its stop signal to a worker that hears nothing else, and gives it the time that others have after `shutdown`.
 fn terminate_gently(pool: &mut Pool, id: WorkerId, process: Process) {
-    send_sigterm(pool, id, process, false);
+    send_stop_signal(pool, id, process, false);
     let now = pool.now();
     let grace = if defect!(NoGraceForMute) { Duration::ZERO } else { KILL_AFTER };
     let deadline = now + pool.config.options.shutdown_timeout + grace;
     pool.workers.change(id, |worker| worker.terminates(now, process, deadline));
 }
 
-/// Sends SIGTERM to those of a worker's processes that serve.
-fn send_sigterm(pool: &mut Pool, id: WorkerId, process: Process, again: bool) {
-    let socket = pool.workers.get(id).and_then(Worker::socket).map(ToString::to_string);
+/// Sends its stop signal to those of a worker's processes that serve.
+fn send_stop_signal(pool: &mut Pool, id: WorkerId, process: Process, again: bool) {
+    let Some(worker) = pool.workers.get(id) else { return };
+    let socket = worker.socket().map(ToString::to_string);
+    let signal = stop_signal(pool, worker);
     pool.effects.order(match defect!(SigtermToWrapper) {
-        false => Action::Terminate { worker: id, process, socket, again },
+        false => Action::Terminate { worker: id, process, socket, signal, again },
         true => Action::Signal { worker: id, process, signal: WorkerSignal::Terminate },
     });
 }
 
-/// SIGTERM was sent; `servers` got it instead of the worker's own process.
+/// What a worker's program finishes on: the configuration may be for another program by now.
+pub(in crate::supervisor) fn stop_signal(pool: &Pool, worker: &Worker) -> StopSignal {
+    if defect!(StopSignalOfOthers) { pool.config.options.stop_signal } else { worker.start().stop_signal }
+}
+
+/// The stop signal was sent; `servers` got it instead of the worker's own process.
 pub(in crate::supervisor) fn terminated(pool: &Pool, id: WorkerId, servers: &[Process]) {
-    let own = pool.workers.get(id).and_then(Worker::process);
-    if let (Some(own), false) = (own, servers.is_empty()) {
+    let Some((worker, own)) = with_process(pool, id) else { return };
+    if !servers.is_empty() {
+        let signal = stop_signal(pool, worker).name();
         let pids: Vec<u32> = servers.iter().map(|server| server.pid).collect();
         tracing::info!(
             worker = %id.short(),
             ?pids,
-            "SIGTERM went to who accepts from the worker's socket; process {}, which started it, has time until that has ended",
+            "{signal} went to who accepts from the worker's socket; process {}, which started it, has time until that has ended",
             own.pid
         );
     }
 }
 
-/// Those that got SIGTERM instead of the worker's own process have ended. One that lives on after that, as `node --watch` does,
-/// is told as well.
+/// Those that got the stop signal instead of the worker's own process have ended. One that lives on after that, as `node --watch`
+/// does, is told as well: by SIGTERM, because the stop signal is for who serves.
 pub(in crate::supervisor) fn servers_ended(pool: &mut Pool, id: WorkerId) {
     let state = pool.workers.get(id).map(Worker::state);
     if let Some(State::Terminating { process, .. } | State::ShuttingDown { process, .. }) = state {
@@ -200,7 +208,7 @@ pub(in crate::supervisor) fn end_at_once(pool: &mut Pool, id: WorkerId) {
     if pool.workers.get(id).is_some_and(Worker::accepts_unasked) { retire(pool, id) } else { kill(pool, id) }
 }
 
-/// When a worker that ought to shut down gets SIGTERM: not before it can have been told.
+/// When a worker that ought to shut down gets its stop signal: not before it can have been told.
 pub(in crate::supervisor) fn shutdown_deadline(pool: &Pool, channel: Channel) -> Time {
     let deadline = pool.now() + pool.config.options.shutdown_timeout;
     if let Channel::Expected { until } = channel { deadline.max(until) } else { deadline }
@@ -210,19 +218,19 @@ pub(in crate::supervisor) fn shutdown_deadline(pool: &Pool, channel: Channel) ->
 pub(in crate::supervisor) fn shutdown_timed_out(pool: &mut Pool, id: WorkerId) {
     let limit = pool.config.options.shutdown_timeout.as_millis();
     let Some((worker, process)) = with_process(pool, id) else { return };
-    let (pid, speaks) = (process.pid, worker.speaks());
-    tracing::warn!(worker = %id.short(), pid, "worker did not exit within {limit} ms (options.shutdownTimeout), sending SIGTERM");
+    let (pid, speaks, signal) = (process.pid, worker.speaks(), stop_signal(pool, worker).name());
+    tracing::warn!(worker = %id.short(), pid, "worker did not exit within {limit} ms (options.shutdownTimeout), sending {signal}");
     if speaks { terminate(pool, id) } else { terminate_gently(pool, id, process) }
 }
 
-/// Sends SIGTERM.
+/// Sends its stop signal to a worker that has had its time.
 pub(in crate::supervisor) fn terminate(pool: &mut Pool, id: WorkerId) {
     let Some((_, process)) = with_process(pool, id) else { return };
     let now = pool.now();
     if defect!(KillInPlaceOfSigterm) {
         pool.effects.order(Action::Signal { worker: id, process, signal: WorkerSignal::KillGroup });
     } else {
-        send_sigterm(pool, id, process, false);
+        send_stop_signal(pool, id, process, false);
     }
     let grace = if defect!(KillAtOnce) { Duration::ZERO } else { KILL_AFTER };
     pool.workers.change(id, |worker| worker.terminates(now, process, now + grace));
@@ -232,7 +240,8 @@ pub(in crate::supervisor) fn terminate(pool: &mut Pool, id: WorkerId) {
 pub(in crate::supervisor) fn kill(pool: &mut Pool, id: WorkerId) {
     let Some((worker, process)) = with_process(pool, id) else { return };
     if matches!(worker.state(), State::Terminating { .. }) {
-        tracing::warn!(worker = %id.short(), pid = process.pid, "worker ignored SIGTERM, sending SIGKILL to its process group");
+        let signal = stop_signal(pool, worker).name();
+        tracing::warn!(worker = %id.short(), pid = process.pid, "worker ignored {signal}, sending SIGKILL to its process group");
     }
     let now = pool.now();
     pool.effects.order(Action::Signal { worker: id, process, signal: WorkerSignal::KillGroup });

@@ -286,6 +286,7 @@ pub(super) fn adopt_worker(
         ready_by: if speaks { Ready::Report } else { options.ready },
         ready_path: options.ready_path.clone(),
         online_timeout: options.online_timeout,
+        stop_signal: record.map_or(options.stop_signal, |record| record.stop_signal),
         stderr: options.stderr.clone(),
         generation: record.map_or(0, |record| record.generation),
     };

@@ -149,6 +149,7 @@ fn adopt_caller(pool: &mut Pool, id: WorkerId, caller: Caller) {
         socket,
         listeners: Vec::new(),
         mute: false,
+        stop_signal: pool.config.options.stop_signal,
         speaker: None,
         new: false,
         generation: 0,
@@ -198,7 +199,7 @@ pub(in crate::supervisor) fn reunite(
             }
             pool.workers.change(id, |worker| worker.shuts_down(now, process, deadline));
         }
-        // It took no notice of SIGTERM.
+        // It took no notice of its stop signal.
         Some(State::Terminating { .. }) => pool.tell(id, ToWorker::Shutdown),
         Some(
             State::Waiting

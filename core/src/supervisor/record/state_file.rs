@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::action::Action;
-use crate::config::SocketPattern;
+use crate::config::{SocketPattern, StopSignal};
 use crate::event::Failure;
 use crate::id::WorkerId;
 use crate::state::{
@@ -221,10 +221,15 @@ fn record(id: WorkerId, worker: &Worker, stage: RecordedStage) -> WorkerRecord {
         socket: worker.socket().map(ToString::to_string),
         listeners: worker.listeners().to_vec(),
         mute: !worker.speaks(),
+        stop_signal: stop_signal(worker),
         new: worker.is_joining(),
         generation: worker.start().generation,
         traffic: worker.counts().told().clone(),
     }
+}
+
+fn stop_signal(worker: &Worker) -> StopSignal {
+    if defect!(StateForgetsStopSignal) { StopSignal::Term } else { worker.start().stop_signal }
 }
 
 /// Whether the record says all that there is to know: most events change nothing of that, and nothing is copied for them.
@@ -238,6 +243,7 @@ fn says(record: &WorkerRecord, worker: &Worker, now: RecordedStage) -> bool {
         socket,
         listeners,
         mute,
+        stop_signal: signal,
         new,
         generation,
         traffic,
@@ -245,5 +251,5 @@ fn says(record: &WorkerRecord, worker: &Worker, now: RecordedStage) -> bool {
     let place = (*process, *speaker, *slot, *stage) == (worker.process(), worker.speaker(), worker.slot(), now);
     let sockets = socket.as_deref() == worker.socket().map(|its| &**its) && listeners == worker.listeners();
     let start = (*mute, *new, *generation) == (!worker.speaks(), worker.is_joining(), worker.start().generation);
-    place && sockets && start && traffic == worker.counts().told()
+    place && sockets && start && *signal == stop_signal(worker) && traffic == worker.counts().told()
 }

@@ -22,7 +22,7 @@ pub(super) mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Output, Ready};
+use crate::config::{Output, Ready, StopSignal};
 use crate::id::{ConnId, Process, SlotIndex};
 use crate::time::Time;
 use crate::wire::WorkerState;
@@ -88,6 +88,8 @@ pub(super) struct Start {
     pub ready_path: String,
     /// From its process's start until it must be ready.
     pub online_timeout: Duration,
+    /// What its program finishes on.
+    pub stop_signal: StopSignal,
     pub stderr: Output,
     /// The number of its generation; 0 if that is not known.
     pub generation: u32,
@@ -172,7 +174,7 @@ pub(super) enum State {
     Draining(Drain),
     /// It was told to shut down.
     ShuttingDown { process: Process, deadline: Time },
-    /// It got SIGTERM.
+    /// It got its stop signal.
     Terminating { process: Process, deadline: Time },
     /// Its end has begun and is waited for: its process group got SIGKILL, or it dies by itself.
     Killed { process: Process },
@@ -214,9 +216,9 @@ pub(super) enum Farewell {
     Drained,
     /// No link has ever named it: it may be told at once.
     ShutDown,
-    /// It is ended by SIGTERM, soon followed by SIGKILL: it never served, or it hangs and hears nothing else.
+    /// It is ended by its stop signal, soon followed by SIGKILL: it never served, or it hangs and hears nothing else.
     Terminate,
-    /// It hears nothing but SIGTERM, and has the time of a shutdown to finish.
+    /// It hears nothing but its stop signal, and has the time of a shutdown to finish.
     TerminateGently(Process),
 }
 
@@ -895,9 +897,14 @@ impl Worker {
         self.enter(now, State::ShuttingDown { process, deadline });
     }
 
-    /// It got SIGTERM.
+    /// It got its stop signal.
     pub fn terminates(&mut self, now: Time, process: Process, deadline: Time) {
         self.enter(now, State::Terminating { process, deadline });
+    }
+
+    /// From now on this is taken for what its program finishes on.
+    pub fn stops_by(&mut self, signal: StopSignal) {
+        self.start.stop_signal = signal;
     }
 
     /// Its process group got SIGKILL.

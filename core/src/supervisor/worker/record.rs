@@ -36,7 +36,7 @@ impl From<&Worker> for WorkerRecord {
             check: _,
             counts,
         } = worker;
-        let Start { ordered, suspended, ready_by, ready_path, online_timeout, stderr, generation } = start;
+        let Start { ordered, suspended, ready_by, ready_path, online_timeout, stop_signal, stderr, generation } = start;
         let (seat, in_rollout) = match *role {
             Role::Joining(place) => (SeatRecord::from(place), true),
             // No hand-off happens while a deploy is watched.
@@ -62,6 +62,7 @@ impl From<&Worker> for WorkerRecord {
             channel: ChannelRecord::from(*channel),
             speaker: *speaker,
             disbelieved: disbelieved.clone(),
+            stop_signal: *stop_signal,
             stderr: stderr.clone(),
             generation: *generation,
             heartbeat: health.has_heartbeat(),
@@ -93,6 +94,7 @@ impl From<WorkerRecord> for Worker {
             channel,
             speaker,
             disbelieved,
+            stop_signal,
             stderr,
             generation,
             heartbeat,
@@ -115,6 +117,7 @@ impl From<WorkerRecord> for Worker {
                 ready_by,
                 ready_path,
                 online_timeout,
+                stop_signal,
                 stderr,
                 generation,
             },

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use nodesockd_core::Time;
 use nodesockd_core::action::WorkerSignal;
+use nodesockd_core::config::StopSignal;
 use nodesockd_core::id::{Process, WorkerId};
 use nodesockd_core::wire::ToWorker;
 
@@ -295,6 +296,19 @@ impl World {
             }
         }
         Some(worker)
+    }
+
+    /// What has served ends by the signal on which its program finishes, whatever the configuration says by then.
+    pub(crate) fn check_stop_signal(&mut self, worker: Worker, signal: StopSignal) {
+        if signal != StopSignal::Term {
+            self.marks.count("another signal than SIGTERM is needed");
+        }
+        let Some(process) = self.processes.get(worker) else { return };
+        let finishes_on = process.plan.finishes_on;
+        if process.known.published && signal != finishes_on && !self.deaths.forgot {
+            let (signal, finishes_on) = (signal.name(), finishes_on.name());
+            self.violated(format_args!("{signal} to {worker}, whose program finishes on {finishes_on}"));
+        }
     }
 
     /// The daemon has nothing to do but wait: all exits it knows of are collected, and no more workers boot than may.

@@ -1,0 +1,86 @@
+//! The signal on which a worker's program finishes.
+
+use std::time::Duration;
+
+use nodesockd_core::config::StopSignal;
+use nodesockd_core::wire::{Request, StartOptions};
+
+use super::adoption::{adopt, follow, left};
+use super::desk::{Desk, config, restart};
+
+const QUIT: &str = "[options]\nready = 'notify'\nstopSignal = 'SIGQUIT'";
+
+/// The signals that were ordered, and to whom.
+fn signals(desk: &mut Desk) -> Vec<String> {
+    desk.story().into_iter().filter(|order| order.starts_with("SIG")).collect()
+}
+
+fn reload(desk: &mut Desk, keys: &str) {
+    desk.config = config(keys);
+    desk.ask("reload", Request::Reload);
+    desk.all_online();
+}
+
+#[test]
+fn a_worker_that_hears_nothing_else_gets_it_and_then_its_time() {
+    let mut desk = Desk::up(QUIT);
+    desk.ask("r", restart(StartOptions::default()));
+    desk.all_online();
+    assert_eq!(signals(&mut desk), ["SIGQUIT to a"]);
+    desk.pass(Duration::from_millis(14_999));
+    assert_eq!(signals(&mut desk), [""; 0]);
+    desk.pass(Duration::from_millis(1));
+    assert_eq!(signals(&mut desk), ["SIGKILL to a"]);
+}
+
+#[test]
+fn a_worker_that_does_not_shut_down_gets_it() {
+    let mut desk = Desk::up("[options]\nstopSignal = 'SIGUSR2'");
+    desk.ask("s", Request::Stop);
+    assert_eq!(signals(&mut desk), [""; 0]);
+    desk.pass(Duration::from_secs(10));
+    assert_eq!(signals(&mut desk), ["SIGUSR2 to a"]);
+}
+
+#[test]
+fn a_reload_to_another_program_ends_the_old_one_by_its_own_signal() {
+    let mut desk = Desk::up(QUIT);
+    reload(&mut desk, "node = 'other'\n[options]\nready = 'notify'\nstopSignal = 'SIGWINCH'");
+    assert_eq!(signals(&mut desk), ["SIGQUIT to a"]);
+    desk.exit(desk.worker(0));
+    desk.ask("s", Request::Stop);
+    assert_eq!(signals(&mut desk), ["SIGWINCH to b"]);
+}
+
+#[test]
+fn a_reload_of_the_signal_alone_restarts_nobody_and_is_for_the_workers_there_are() {
+    let mut desk = Desk::up("[options]\nready = 'notify'");
+    reload(&mut desk, QUIT);
+    assert_eq!(desk.spawned.len(), 1);
+    let recorded = desk.state_file().map(|state| state.workers[0].stop_signal);
+    assert_eq!(recorded, Some(StopSignal::Quit), "the next daemon has to know");
+    desk.ask("r", restart(StartOptions::default()));
+    desk.all_online();
+    assert_eq!(signals(&mut desk), ["SIGQUIT to a"]);
+}
+
+#[test]
+fn a_worker_of_an_earlier_daemon_gets_the_signal_that_is_recorded() {
+    let before = Desk::up(QUIT);
+    let other = config("[options]\nready = 'notify'\nstopSignal = 'SIGWINCH'");
+    let mut desk = adopt(&before, &other, left(&before));
+    desk.ask("s", Request::Stop);
+    assert_eq!(signals(&mut desk), ["SIGQUIT to a"]);
+
+    // Earlier versions wrote nothing, and ended it by SIGTERM.
+    let mut desk = follow(&before, |state| state.workers[0].stop_signal = StopSignal::default());
+    desk.ask("s", Request::Stop);
+    assert_eq!(signals(&mut desk), ["SIGTERM to a"]);
+
+    // Of a worker that no state file names, nothing is known but what the configuration says of workers.
+    let mut unknown = left(&before);
+    unknown.state = None;
+    let mut desk = adopt(&before, &before.config, unknown);
+    desk.ask("s", Request::Stop);
+    assert_eq!(signals(&mut desk), ["SIGQUIT to a"]);
+}
