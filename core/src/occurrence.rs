@@ -69,7 +69,7 @@ pub struct LongSuspension {
 pub struct Repair {
     /// When it was there.
     pub at: Time,
-    /// What: `link`, `folder`, `lock`, `control-socket`.
+    /// What: `link`, `folder`, `lock`, `control-socket`, `metrics-socket`.
     pub thing: String,
     /// The slot whose link it is.
     pub slot: Option<SlotIndex>,

@@ -358,6 +358,7 @@ impl Supervisor {
             Event::Swept { result } => report::sweep(result),
             Event::DevServing { result, .. } => report::dev_server(result),
             Event::MetricsServing { address, result } => {
+                upkeep.is_done(Own::MetricsSocket);
                 metrics_server.serves(pool.effects.now(), address.as_ref(), result);
             }
             Event::LogsReopened { result } => report::logs(result),

@@ -36,11 +36,17 @@ pub enum Own {
     Lock,
     /// The control socket.
     ControlSocket,
+    /// The socket of `metrics`, while they are served there.
+    MetricsSocket,
     /// The state file. It is written as a whole rather than made again.
     State,
 }
 
 impl Own {
+    /// All of it.
+    pub const ALL: [Self; 5] =
+        [Self::Folder, Self::Lock, Self::ControlSocket, Self::MetricsSocket, Self::State];
+
     /// Its name in an event (docs/12-watching.md).
     #[must_use]
     pub const fn thing(self) -> &'static str {
@@ -48,6 +54,7 @@ impl Own {
             Self::Folder => "folder",
             Self::Lock => "lock",
             Self::ControlSocket => "control-socket",
+            Self::MetricsSocket => "metrics-socket",
             Self::State => "state-file",
         }
     }
@@ -59,6 +66,7 @@ impl Own {
             Self::Folder => "folder",
             Self::Lock => "lock",
             Self::ControlSocket => "control socket",
+            Self::MetricsSocket => "metrics socket",
             Self::State => "state file",
         }
     }

@@ -285,7 +285,7 @@ impl Backend {
 
     /// Watches the folders as they are by now.
     fn watch_folders(&mut self) {
-        if let Err(failure) = self.keeping.watch() {
+        if let Err(failure) = self.keeping.watch(self.metrics_server.socket()) {
             self.backlog.push_back(Event::Unwatched { failure });
         }
     }
@@ -313,8 +313,25 @@ impl Backend {
         let socket = socket.then(|| (Own::ControlSocket, ipc_file.clone()));
         let lock = self.lock.is_lost().then(|| self.lock.path().to_owned()).or_else(|| self.claims.lost());
         let lock = lock.map(|path| (Own::Lock, path));
+        let metrics = self.metrics_server.lost().map(|path| (Own::MetricsSocket, path.to_owned()));
         let state = self.state_file.lost().map(|path| (Own::State, path));
-        self.keeping.missing_folder().into_iter().chain(lock).chain(socket).chain(state).collect()
+        let all = [self.keeping.missing_folder(), lock, socket, metrics, state];
+        all.into_iter().flatten().collect()
+    }
+
+    /// Notices when somebody removes the socket of metrics, wherever it is.
+    fn watch_metrics(&mut self) {
+        if self.metrics_server.socket().is_some_and(|socket| !self.keeping.covers(socket)) {
+            self.watch_anew();
+        }
+    }
+
+    /// Watches the folders from now on, and tells what is there: news that came just before are lost.
+    fn watch_anew(&mut self) {
+        self.watch_folders();
+        self.start_watching();
+        let survey = self.look_at_all();
+        self.backlog.push_back(Event::Surveyed(survey));
     }
 
     fn make_control_socket(&mut self) -> Result<(), Failure> {
@@ -816,10 +833,7 @@ impl nodesockd_core::backend::Backend for Backend {
         match what {
             Own::Folder => {
                 self.keeping.make_folders()?;
-                self.watch_folders();
-                self.start_watching();
-                let survey = self.look_at_all();
-                self.backlog.push_back(Event::Surveyed(survey));
+                self.watch_anew();
                 Ok(())
             }
             Own::Lock => {
@@ -829,6 +843,10 @@ impl nodesockd_core::backend::Backend for Backend {
                 self.claims.restore()
             }
             Own::ControlSocket => self.make_control_socket(),
+            Own::MetricsSocket => {
+                let sources = self.sources();
+                self.metrics_server.restore(sources)
+            }
             Own::State => Ok(()),
         }
     }
@@ -922,7 +940,9 @@ impl nodesockd_core::backend::Backend for Backend {
 
     fn serve_metrics(&mut self, address: Option<&MetricsAddress>) -> Result<(), Failure> {
         let sources = self.sources();
-        self.metrics_server.serve(address, sources)
+        self.metrics_server.serve(address, sources)?;
+        self.watch_metrics();
+        Ok(())
     }
 
     fn notify(&mut self, notice: &Notice) {

@@ -94,6 +94,7 @@ pub const CATALOGUE: [Fault; 36] = [
             "tmpDir cleaned",
             "link replaced",
             "file of the daemon's own removed",
+            "metrics socket removed",
             "restore",
         ]),
     ),

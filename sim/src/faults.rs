@@ -283,6 +283,8 @@ pub enum ExternalFaultKind {
         /// Which.
         nth: u32,
     },
+    /// Somebody removes the socket of metrics.
+    RemoveMetricsSocket,
     /// Somebody removes everything from `tmpDir`.
     CleanUp,
     /// The process that takes workers' output dies.

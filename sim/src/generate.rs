@@ -108,6 +108,7 @@ impl Swarm {
         logging(&mut Rng::with_seed(seed.rotate_left(39)), &mut scenario);
         counting(&mut Rng::with_seed(seed.rotate_left(38)), &mut scenario, &mut faults);
         stopping(&mut Rng::with_seed(seed.rotate_left(41)), &mut scenario);
+        metrics_socket(&mut Rng::with_seed(seed.rotate_left(42)), &mut scenario, &mut faults);
         (scenario, faults)
     }
 
@@ -413,6 +414,22 @@ fn counting(rng: &mut Rng, scenario: &mut Scenario, faults: &mut FaultPlan) {
     if chance(rng, 10) {
         let nth = rng.u32(0..3);
         faults.calls.push(CallFault { call: Call::ServeMetrics, nth, trouble: trouble(rng) });
+    }
+}
+
+/// In some histories metrics are served at a socket, and somebody removes that.
+fn metrics_socket(rng: &mut Rng, scenario: &mut Scenario, faults: &mut FaultPlan) {
+    let counts = scenario.settings.metrics;
+    if !counts || !chance(rng, 50) {
+        return;
+    }
+    scenario.settings.metrics_socket = true;
+    for settings in edits(&mut scenario.script) {
+        settings.metrics_socket = chance(rng, 80);
+    }
+    for _ in 0..rng.u32(0..4) {
+        let what = ExternalFaultKind::RemoveMetricsSocket;
+        faults.external.push(ExternalFault { at_ms: rng.u64(0..faults.until_ms.max(1)), what });
     }
 }
 

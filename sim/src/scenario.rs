@@ -19,6 +19,9 @@ use serde::{Deserialize, Serialize};
 /// Where the simulated `tmpDir` is.
 pub(crate) const TMP_DIR: &str = "/run/app";
 
+/// The name of the socket of metrics.
+pub(crate) const METRICS_SOCKET: &str = "metrics.sock";
+
 /// A history to be played.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scenario {
@@ -137,6 +140,9 @@ pub struct Settings {
     /// `metrics` is set.
     #[serde(default)]
     pub metrics: bool,
+    /// It names a socket, where it is set.
+    #[serde(default)]
+    pub metrics_socket: bool,
 }
 
 /// So much memory a worker may have where that is limited, in bytes.
@@ -201,6 +207,7 @@ impl Default for Settings {
             hook_ms: Vec::new(),
             log: 0,
             metrics: false,
+            metrics_socket: false,
         }
     }
 }
@@ -233,7 +240,10 @@ impl Settings {
             env: Env::default(),
             env_files: Vec::new(),
             dev_server: self.dev_server.map(Into::into),
-            metrics: self.metrics.then_some(MetricsAddress::Tcp(([127, 0, 0, 1], 9464).into())),
+            metrics: self.metrics.then(|| match self.metrics_socket {
+                true => MetricsAddress::Unix(PathBuf::from(TMP_DIR).join(METRICS_SOCKET)),
+                false => MetricsAddress::Tcp(([127, 0, 0, 1], 9464).into()),
+            }),
             debug: false,
             limits: Limits {
                 memory: self.limit_memory.then_some(MemoryLimit::Bytes(MAY_HAVE)),

@@ -1,4 +1,4 @@
-//! What the daemon keeps for itself and others may remove: its folder, its lock, its control socket. Each is made again; the
+//! What the daemon keeps for itself and others may remove: its folder, its lock, its sockets. Each is made again; the
 //! folder a moment later, because whoever removes one often makes another one of it.
 
 use std::collections::BTreeMap;
@@ -116,6 +116,11 @@ impl Upkeep {
                 false
             }
         }
+    }
+
+    /// Something is there, or not needed any more, by another order.
+    pub fn is_done(&mut self, what: Own) {
+        self.repairs.remove(&what);
     }
 
     /// When something is done next.

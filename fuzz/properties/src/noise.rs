@@ -270,8 +270,7 @@ impl Noise<'_> {
     }
 
     fn own(&mut self) -> Own {
-        let all = [Own::Folder, Own::Lock, Own::ControlSocket, Own::State];
-        self.input.one(&all).unwrap_or(Own::State)
+        self.input.one(&Own::ALL).unwrap_or(Own::State)
     }
 
     fn failure(&mut self) -> Result<(), Failure> {

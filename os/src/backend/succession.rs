@@ -125,6 +125,7 @@ impl Backend {
         if let Some(server) = fds.metrics_server {
             let sources = backend.sources();
             backend.metrics_server.take_over(server, sources).map_err(system)?;
+            backend.watch_metrics();
         }
         for scrape in fds.scrapes {
             Scrape::unpack(scrape).map_err(system)?.go_on(backend.sources());

@@ -22,6 +22,8 @@ pub(crate) struct Keeping {
     ipc_file: String,
     /// All of them, with mode and group as they were at first.
     folders: BTreeMap<PathBuf, (u32, u32)>,
+    /// One that is watched, but is not the daemon's to make again.
+    other: Option<PathBuf>,
     watch: Option<Watch>,
     /// What this backend did to names last, until it is seen: nobody has to be told.
     done: BTreeMap<String, Sight>,
@@ -41,19 +43,27 @@ impl Keeping {
             sockets: config.socket_dir.clone(),
             ipc_file,
             folders: folders.collect(),
+            other: None,
             watch: None,
             done: BTreeMap::new(),
         }
     }
 
-    /// Watches the folders as they are now.
-    pub(crate) fn watch(&mut self) -> Result<Watch, Failure> {
+    /// Watches the folders as they are now, and that of another socket.
+    pub(crate) fn watch(&mut self, socket: Option<&Path>) -> Result<Watch, Failure> {
         self.done.clear();
-        let folders = self.folders.keys().cloned().collect();
+        self.other = socket.and_then(Path::parent).map(Path::to_owned);
+        let folders = self.folders.keys().chain(&self.other).cloned().collect();
         self.watch = None;
         let watch =
             Watch::over(&folders).map_err(|error| failure("watch the folder", &self.sockets, error))?;
         Ok(self.watch.insert(watch).clone())
+    }
+
+    /// Whether the folder of this socket is among those that are watched.
+    pub(crate) fn covers(&self, socket: &Path) -> bool {
+        let folder = socket.parent();
+        self.folders.keys().chain(&self.other).any(|watched| Some(watched.as_path()) == folder)
     }
 
     /// The watch, if there is one.

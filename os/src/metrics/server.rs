@@ -37,8 +37,8 @@ struct Running {
     listener: Arc<Listener>,
     places: Arc<Semaphore>,
     task: Option<JoinHandle<()>>,
-    /// The file of a unix socket.
-    _file: Option<IpcFile>,
+    /// The file of a unix socket, while it is there.
+    file: Option<IpcFile>,
 }
 
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl MetricsServer {
     fn run(&mut self, address: MetricsAddress, listener: Listener, file: Option<IpcFile>, sources: Sources) {
         let places = Arc::new(Semaphore::new(MOST));
         self.running =
-            Some(Running { address, listener: Arc::new(listener), places, task: None, _file: file });
+            Some(Running { address, listener: Arc::new(listener), places, task: None, file });
         self.go_on(sources);
     }
 
@@ -89,6 +89,35 @@ impl MetricsServer {
                 before.abort();
             }
         }
+    }
+
+    /// The socket at which it serves, if that is one.
+    pub(crate) fn socket(&self) -> Option<&Path> {
+        match &self.running.as_ref()?.address {
+            MetricsAddress::Unix(path) => Some(path),
+            MetricsAddress::Tcp(_) => None,
+        }
+    }
+
+    /// The file of that socket, if somebody has removed or replaced it.
+    pub(crate) fn lost(&self) -> Option<&Path> {
+        let file = self.running.as_ref()?.file.as_ref();
+        self.socket().filter(|_| file.is_none_or(IpcFile::is_lost))
+    }
+
+    /// Serves at a new socket if the file of the old one is lost. Connections already made go on.
+    pub(crate) fn restore(&mut self, sources: Sources) -> Result<(), Failure> {
+        if self.lost().is_none() {
+            return Ok(());
+        }
+        let Some(running) = &mut self.running else { return Ok(()) };
+        // First: it would remove the new file if that got the number of the old one.
+        running.file = None;
+        let address = running.address.clone();
+        let (listener, file) = listen(&address).map_err(|why| refused(&address, &why))?;
+        self.stop();
+        self.run(address, listener, file, sources);
+        Ok(())
     }
 
     /// Serves nobody any more.

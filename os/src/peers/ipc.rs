@@ -37,7 +37,7 @@ const BACKLOG: i32 = 128;
 #[derive(Debug)]
 pub(crate) struct IpcFile {
     path: PathBuf,
-    /// Device and inode: the file may have been repermitd, and is not ours to remove then.
+    /// Device and inode: the file may have been replaced, and is not ours to remove then.
     identity: Identity,
 }
 

@@ -217,8 +217,8 @@ impl Backend for World {
         World::show_page(self, page);
     }
 
-    fn serve_metrics(&mut self, _address: Option<&MetricsAddress>) -> Result<(), Failure> {
-        self.call(Call::ServeMetrics)
+    fn serve_metrics(&mut self, address: Option<&MetricsAddress>) -> Result<(), Failure> {
+        World::serve_metrics(self, address)
     }
 
     fn notify(&mut self, notice: &Notice) {

@@ -6,7 +6,7 @@ use nodesockd_core::config::PatternError;
 
 use super::{Entry, World};
 use crate::faults::{Call, CallFault, Errno, FaultPlan, Trouble, WorkerFault};
-use crate::scenario::{Behaviour, Load, Release, Scenario, Settings};
+use crate::scenario::{Behaviour, Load, METRICS_SOCKET, Release, Scenario, Settings};
 
 /// What somebody else has put into `tmpDir`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +86,9 @@ impl Bench for World {
     }
 
     fn take(&mut self, name: &str) {
+        if name == METRICS_SOCKET {
+            return self.remove_metrics_socket();
+        }
         self.files.remove(name);
         self.stirred(&[name.to_owned()], false);
     }

@@ -358,6 +358,7 @@ impl World {
             ExternalFaultKind::Prune => self.prune(),
             ExternalFaultKind::Redirect { nth } => self.redirect(nth),
             ExternalFaultKind::RemoveOwn { nth } => self.remove_nth_own(nth),
+            ExternalFaultKind::RemoveMetricsSocket => self.remove_metrics_socket(),
             ExternalFaultKind::CleanUp => self.clean_up(),
             ExternalFaultKind::SinkDies => self.sink_dies(),
             ExternalFaultKind::SinkHangs => self.sink_hangs(),

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use nodesockd_core::Time;
-use nodesockd_core::config::Symlinks;
+use nodesockd_core::config::{MetricsAddress, Symlinks};
 use nodesockd_core::event::{Event, Failure};
 use nodesockd_core::survey::{Own, Sight, Survey};
 
 use super::{Entry, World};
 use crate::faults::Call;
-use crate::scenario::TMP_DIR;
+use crate::scenario::{METRICS_SOCKET, TMP_DIR};
 
 /// What was removed is back within so long, unless making it again fails.
 const BOUND: Duration = Duration::from_millis(100);
@@ -23,6 +23,8 @@ const NEWS_US: u64 = 2000;
 pub(crate) struct Removals {
     links: BTreeMap<String, Time>,
     own: BTreeMap<Own, Time>,
+    /// Metrics are served at a socket, which can be removed.
+    metrics: bool,
     /// What of the daemon's own could not be made again the last time that was tried.
     failing: bool,
 }
@@ -49,7 +51,27 @@ impl World {
         self.removals.failing = called.is_err();
         called?;
         self.removals.own.remove(&what);
+        if what == Own::MetricsSocket {
+            self.metrics_served(self.removals.metrics);
+        }
         Ok(())
+    }
+
+    /// Serves metrics elsewhere, or nowhere: also if that fails, not any more where they were.
+    pub fn serve_metrics(&mut self, address: Option<&MetricsAddress>) -> Result<(), Failure> {
+        let called = self.call(Call::ServeMetrics);
+        self.metrics_served(called.is_ok() && matches!(address, Some(MetricsAddress::Unix(_))));
+        called
+    }
+
+    fn metrics_served(&mut self, at_socket: bool) {
+        self.removals.own.remove(&Own::MetricsSocket);
+        self.removals.metrics = at_socket;
+        if at_socket {
+            self.files.put(METRICS_SOCKET, Entry::Plain);
+        } else {
+            self.files.remove(METRICS_SOCKET);
+        }
     }
 
     /// The state file is written as a whole.
@@ -120,6 +142,9 @@ impl World {
         for own in [Own::Lock, Own::ControlSocket, Own::State] {
             self.remove_own(own);
         }
+        if self.removals.metrics {
+            self.remove_own(Own::MetricsSocket);
+        }
         self.stirred(&[], true);
     }
 
@@ -133,12 +158,24 @@ impl World {
         }
     }
 
+    /// Somebody else removes the socket of metrics, if there is one.
+    pub(super) fn remove_metrics_socket(&mut self) {
+        if self.removals.metrics {
+            self.tally.count("metrics socket removed");
+            self.remove_own(Own::MetricsSocket);
+            self.stirred(&[], false);
+        }
+    }
+
     fn remove_own(&mut self, own: Own) {
         self.trace.line(self.agenda.now(), "fault", format_args!("somebody removes the {}", own.words()));
         self.removals.own.insert(own, self.agenda.now());
         if own == Own::State {
             self.state = None;
             self.deaths.stale = true;
+        }
+        if own == Own::MetricsSocket {
+            self.files.remove(METRICS_SOCKET);
         }
     }
 
@@ -166,6 +203,7 @@ impl World {
         let now = self.agenda.now();
         // It has locked, bound and written files of its own.
         self.removals.own.clear();
+        self.removals.metrics = false;
         self.removals.links.values_mut().for_each(|at| *at = now);
         if !self.oracle.spoiled.is_empty() {
             self.stirred(&[], true);

@@ -6,6 +6,7 @@ use nodesockd_core::Event;
 use nodesockd_core::action::CommandSignal;
 use nodesockd_core::action::WorkerSignal::{KillGroup, Terminate};
 use nodesockd_core::backend::Backend as _;
+use nodesockd_core::config::MetricsAddress;
 use nodesockd_core::config::StopSignal::{Hup, Int, Quit, Term, Usr2};
 use nodesockd_core::config::Symlinks::{Absolute, Relative};
 use nodesockd_core::event::{ExitStatus, Queue};
@@ -247,11 +248,29 @@ pub async fn what_others_remove_is_told(stage: &mut impl Stage) {
 }
 
 pub async fn what_is_there_can_be_restored(stage: &mut impl Stage) {
-    for own in [Own::Folder, Own::Lock, Own::ControlSocket, Own::State] {
+    for own in Own::ALL {
         assert_eq!(stage.backend().restore(own), Ok(()), "{own:?}");
         assert_eq!(stage.backend().restore(own), Ok(()), "{own:?}");
     }
     assert!(stage.backend().survey().lost.is_empty());
+}
+
+pub async fn the_socket_of_metrics_is_missed_and_made_again(stage: &mut impl Stage) {
+    let name = "metrics.sock";
+    let address = MetricsAddress::Unix(stage.absolute(name).into());
+    stage.backend().serve_metrics(Some(&address)).expect("a socket");
+    assert!(stage.holds(name) && stage.backend().survey().lost.is_empty());
+    stage.take(name);
+    let tells =
+        |event: &Event| matches!(event, Event::Surveyed(survey) if survey.lost.contains_key(&Own::MetricsSocket));
+    stage.until(tells).await;
+    stage.backend().restore(Own::MetricsSocket).expect("a socket");
+    assert!(stage.holds(name) && stage.backend().survey().lost.is_empty());
+    stage.take(name);
+    stage.backend().serve_metrics(None).expect("nothing to do");
+    assert!(stage.backend().survey().lost.is_empty(), "nobody misses it now");
+    stage.backend().restore(Own::MetricsSocket).expect("nothing to do");
+    assert!(!stage.holds(name));
 }
 
 pub async fn what_is_in_the_way_is_left_alone(stage: &mut impl Stage) {

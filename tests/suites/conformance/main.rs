@@ -37,6 +37,7 @@ clauses![
     a_link_is_swapped_and_withdrawn,
     what_others_remove_is_told,
     what_is_there_can_be_restored,
+    the_socket_of_metrics_is_missed_and_made_again,
     what_is_in_the_way_is_left_alone,
     only_sockets_are_removed,
     the_kernel_knows_the_queue,
