@@ -31,6 +31,38 @@ fn restarts_of_uvicorn_lose_nothing() {
     restarts_lose_nothing(Server::Uvicorn);
 }
 
+/// Plain Node that finishes on this signal alone.
+fn finishing_on(app: App, signal: &str) -> App {
+    app.env("FINISHES_ON", signal).set("options.stopSignal", signal)
+}
+
+#[test]
+fn each_program_is_ended_by_the_signal_on_which_it_finishes() {
+    let app = finishing_on(Server::Node.app().workers(2), "SIGQUIT");
+    let mut daemon = app.start();
+    let nginx = printed(&app, |text| text);
+    let load = Load::start(&nginx.front(), CLIENTS);
+    let finished = |app: &App| app.read("terminated").lines().count();
+    assert_eq!(app.cli(&["restart"]).code, 0);
+    assert_eq!(finished(&app), 2, "{}", daemon.log());
+    load.flows();
+    // Whatever the configuration says by now, the old program gets what it was started with: from the next daemon, too.
+    let app = finishing_on(app, "SIGUSR2");
+    app.save();
+    daemon.die();
+    daemon.follow(app.launch());
+    assert_eq!(app.cli(&["restart"]).code, 0);
+    assert_eq!(finished(&app), 4, "{}", daemon.log());
+    load.flows();
+    let app = finishing_on(app, "SIGHUP");
+    app.save();
+    assert_eq!(app.cli(&["reload"]).code, 0);
+    assert_eq!(finished(&app), 6, "{}", daemon.log());
+    load.flows();
+    let ledger = load.finish();
+    assert!(ledger.failures.is_empty(), "{ledger}{}", daemon.log());
+}
+
 #[test]
 fn kept_connections_are_printed_for_those_only_who_answer_on_them() {
     let printed = |app: &App| {

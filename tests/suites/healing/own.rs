@@ -26,6 +26,28 @@ fn the_control_socket_comes_back_and_connections_go_on() {
 }
 
 #[test]
+fn the_socket_of_metrics_comes_back_wherever_it_is() {
+    for folder in ["run", "elsewhere"] {
+        let app = App::new();
+        let _ = fs::create_dir(app.path(folder));
+        let socket = app.path(folder).join("metrics.sock");
+        let app = app.set("metrics", socket.display().to_string());
+        let daemon = app.start();
+        let answers = || http::try_get(&socket, "/metrics").is_ok_and(|answer| answer.status == 200);
+        daemon.until_so("metrics are served", answers);
+        for _ in 0..3 {
+            let begun = Instant::now();
+            fs::remove_file(&socket).unwrap();
+            daemon.until_so("metrics are served again", answers);
+            println!("socket of metrics removed: back after {:?}", begun.elapsed());
+        }
+        daemon.until_logged("the metrics socket is there again");
+        assert_eq!(app.cli(&["terminate"]).code, 0);
+        assert!(!socket.exists(), "the last of them is removed at the end");
+    }
+}
+
+#[test]
 fn the_lock_comes_back_and_keeps_others_away() {
     let app = App::new();
     let daemon = app.start();
