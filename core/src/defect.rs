@@ -226,6 +226,8 @@ defects! {
     LostSocketIgnored,
     /// The daemon's own files are not made again.
     LostFilesIgnored,
+    /// A socket of metrics that somebody removes is not missed.
+    LostMetricsSocketIgnored,
     /// A migration that fails counts as one that succeeds.
     MigrationFailureIgnored,
     /// Workers are active while a migration runs.

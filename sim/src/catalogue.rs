@@ -28,7 +28,7 @@ const fn fault(number: u8, what: &'static str, tried: Tried) -> Fault {
 }
 
 /// All of them.
-pub const CATALOGUE: [Fault; 36] = [
+pub const CATALOGUE: &[Fault] = &[
     fault(1, "a worker exits at any moment", Played(&["dies", "dies serving"])),
     fault(2, "a worker exits before it is ready", Played(&["dies booting"])),
     fault(3, "a worker is never ready, or late", Played(&["never reports", "reports late"])),
@@ -132,7 +132,7 @@ pub const CATALOGUE: [Fault; 36] = [
 ];
 
 /// Kinds that belong to no number: what an operator's machine adds.
-pub const OTHERS: [&str; 16] = [
+pub const OTHERS: &[&str] = &[
     "load-config",
     "reopen-logs",
     "serve-dev",
@@ -152,7 +152,7 @@ pub const OTHERS: [&str; 16] = [
 ];
 
 /// Situations worth reaching; each of them is counted under its name.
-pub const SITUATIONS: [&str; 39] = [
+pub const SITUATIONS: &[&str] = &[
     "a deploy is done",
     "a deploy is done, and all its checks have passed",
     "a deploy is rolled back because of a check",

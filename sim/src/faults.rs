@@ -75,29 +75,29 @@ pub enum Call {
     Restore,
     /// `Files::persist`
     Persist,
-    /// `Host::load_config`
+    /// `Backend::load_config`
     LoadConfig,
-    /// `Host::reopen_logs`
+    /// `Backend::reopen_logs`
     ReopenLogs,
-    /// `Host::serve_dev`
+    /// `Backend::serve_dev`
     ServeDev,
-    /// `Host::serve_metrics`
+    /// `Backend::serve_metrics`
     ServeMetrics,
     /// `Succession::preflight`: the installed program is no good.
     Preflight,
     /// `Succession::hand_off`
     HandOff,
-    /// `Host::find_release_link`
+    /// `Backend::find_release_link`
     FindReleaseLink,
-    /// `Host::switch_release_link`
+    /// `Backend::switch_release_link`
     SwitchReleaseLink,
-    /// `Host::run_command`
+    /// `Backend::run_command`
     RunCommand,
     /// `Output::start_sink`
     StartSink,
     /// `Files::record`
     Record,
-    /// `Host::run_hook`
+    /// `Backend::run_hook`
     RunHook,
 }
 

@@ -4,7 +4,7 @@
 //! the [`FaultPlan`](crate::FaultPlan).
 
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nodesockd_core::config::{
@@ -53,7 +53,10 @@ impl Scenario {
             | Act::EditBadly => None,
         });
         let mut all = std::iter::once(&self.settings).chain(edited);
-        all.find(|settings| argv.contains(&settings.script)).map_or(StopSignal::Term, |its| its.stop_signal)
+        // Its folder is that of a release.
+        let name = |path: &str| Path::new(path).file_name().map(ToOwned::to_owned);
+        let runs = |settings: &&Settings| argv.iter().any(|word| name(word) == name(&settings.script));
+        all.find(runs).map_or(StopSignal::Term, |its| its.stop_signal)
     }
 
     /// Somebody ends a daemon, or has it upgraded.

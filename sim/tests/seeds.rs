@@ -66,12 +66,16 @@ fn thousands_of_histories_keep_every_promise_and_meet_every_fault() {
             assert!(total.faults.of(kind) > 0, "fault {}, {}: {kind} never struck", fault.number, fault.what);
         }
     }
-    let listed: BTreeSet<&str> = played.flat_map(|(_, kinds)| kinds).chain(&OTHERS).copied().collect();
+    let listed: BTreeSet<&str> = played.flat_map(|(_, kinds)| kinds).chain(OTHERS).copied().collect();
     let counted: BTreeSet<&str> = total.faults.iter().map(|(kind, _)| kind).collect();
     assert_eq!(listed, counted, "the catalogue lists what strikes");
 
     let reached: BTreeSet<&str> = total.situations.iter().map(|(situation, _)| situation).collect();
-    assert_eq!(BTreeSet::from(SITUATIONS), reached, "the catalogue lists what comes about");
+    assert_eq!(
+        SITUATIONS.iter().copied().collect::<BTreeSet<_>>(),
+        reached,
+        "the catalogue lists what comes about"
+    );
 }
 
 #[test]

@@ -135,10 +135,7 @@ pub const ROWS: &[Row] = &[
         Kind::Server { server: Server::Go, package: "golang-go" },
     ),
     told("Rust, axum", "`command`, `with_graceful_shutdown` on SIGTERM", Kind::Rust),
-    Row {
-        protocol: Protocol::FastCgi,
-        ..told("PHP, php-fpm", "`command`, `options.stopSignal`", Kind::Php)
-    },
+    Row { protocol: Protocol::FastCgi, ..told("PHP, php-fpm", "`command`, `options.stopSignal`", Kind::Php) },
 ];
 
 const fn library(

@@ -8,7 +8,8 @@ use serde_json::{Value as Json, json};
 
 use super::tree::{Entry, Node, Span, Value};
 use super::{
-    DevAddress, Env, Listen, LogFormat, MAX_WORKERS, MetricsAddress, Ready, StopSignal, Symlinks, Upgrade, suggest,
+    DevAddress, Env, Listen, LogFormat, MAX_WORKERS, MetricsAddress, Ready, StopSignal, Symlinks, Upgrade,
+    suggest,
 };
 use crate::env_file::EnvFile;
 use crate::text;

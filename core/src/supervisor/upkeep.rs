@@ -53,9 +53,12 @@ impl Upkeep {
                 self.surveys = Surveys::Due(now + SURVEYS);
             }
         }
-        for (own, path) in
-            survey.lost.iter().filter(|(own, _)| **own != Own::State && !defect!(LostFilesIgnored))
-        {
+        let ignored = |own: Own| match own {
+            Own::State => true,
+            Own::MetricsSocket => defect!(LostFilesIgnored) || defect!(LostMetricsSocketIgnored),
+            Own::Folder | Own::Lock | Own::ControlSocket => defect!(LostFilesIgnored),
+        };
+        for (own, path) in survey.lost.iter().filter(|(own, _)| !ignored(**own)) {
             self.repairs.entry(*own).or_insert_with(|| {
                 let (what, path) = (own.words(), path.display());
                 tracing::warn!(

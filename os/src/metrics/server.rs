@@ -76,8 +76,7 @@ impl MetricsServer {
 
     fn run(&mut self, address: MetricsAddress, listener: Listener, file: Option<IpcFile>, sources: Sources) {
         let places = Arc::new(Semaphore::new(MOST));
-        self.running =
-            Some(Running { address, listener: Arc::new(listener), places, task: None, file });
+        self.running = Some(Running { address, listener: Arc::new(listener), places, task: None, file });
         self.go_on(sources);
     }
 

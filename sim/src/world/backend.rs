@@ -6,7 +6,9 @@ use std::time::Duration;
 use nodesockd_core::Time;
 use nodesockd_core::action::{CommandOrder, CommandSignal, HookOrder, SpawnOrder, WorkerSignal};
 use nodesockd_core::backend::Backend;
-use nodesockd_core::config::{Config, DevAddress, Log, MetricsAddress, Problem, SocketPattern, StopSignal, Symlinks};
+use nodesockd_core::config::{
+    Config, DevAddress, Log, MetricsAddress, Problem, SocketPattern, StopSignal, Symlinks,
+};
 use nodesockd_core::env_file::EnvFile;
 use nodesockd_core::event::{CpuTime, Event, Failure, Memory, Queue, Vitals};
 use nodesockd_core::history;

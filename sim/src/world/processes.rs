@@ -255,7 +255,11 @@ impl World {
 
     /// The daemon's signals.
     pub fn signal(&mut self, id: WorkerId, target: Process, signal: WorkerSignal) {
-        let Some(worker) = self.check_signal(id, target, signal) else { return };
+        let words = match signal {
+            WorkerSignal::Terminate => "SIGTERM to",
+            WorkerSignal::KillGroup => "SIGKILL to the group of",
+        };
+        let Some(worker) = self.check_signal(id, target, signal, words) else { return };
         match signal {
             WorkerSignal::Terminate => self.term(worker, StopSignal::Term),
             WorkerSignal::KillGroup => {

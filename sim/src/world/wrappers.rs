@@ -28,7 +28,9 @@ impl World {
         if again && !serves {
             return Vec::new();
         }
-        let Some(worker) = self.check_signal(id, target, WorkerSignal::Terminate) else { return Vec::new() };
+        let words = format!("{} to", signal.name());
+        let worker = self.check_signal(id, target, WorkerSignal::Terminate, &words);
+        let Some(worker) = worker else { return Vec::new() };
         self.check_stop_signal(worker, signal);
         if !wrapped || !serves {
             self.term(worker, signal);

@@ -261,8 +261,7 @@ pub async fn the_socket_of_metrics_is_missed_and_made_again(stage: &mut impl Sta
     stage.backend().serve_metrics(Some(&address)).expect("a socket");
     assert!(stage.holds(name) && stage.backend().survey().lost.is_empty());
     stage.take(name);
-    let tells =
-        |event: &Event| matches!(event, Event::Surveyed(survey) if survey.lost.contains_key(&Own::MetricsSocket));
+    let tells = |event: &Event| matches!(event, Event::Surveyed(survey) if survey.lost.contains_key(&Own::MetricsSocket));
     stage.until(tells).await;
     stage.backend().restore(Own::MetricsSocket).expect("a socket");
     assert!(stage.holds(name) && stage.backend().survey().lost.is_empty());

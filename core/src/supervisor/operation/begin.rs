@@ -17,8 +17,8 @@ use crate::wire::{Code, Reply, StartOptions};
 
 use super::plan::{self, Plan, all_places};
 use super::{
-    Kind, Operation, Operations, Phase, Progress, Queued, Requester, done, in_force, locate, release_link, replace,
-    reply_to_all, running, upgrade, watch,
+    Kind, Operation, Operations, Phase, Progress, Queued, Requester, done, in_force, locate, release_link,
+    replace, reply_to_all, running, upgrade, watch,
 };
 
 /// More waiting restarts than this make no sense: each of them replaces the same workers.

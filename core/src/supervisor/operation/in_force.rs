@@ -40,7 +40,9 @@ pub(super) fn put(pool: &mut Pool, new: Former) -> Former {
     if before.metrics != pool.config.metrics {
         counting::tell_all(pool);
     }
-    if before.options.stop_signal != pool.config.options.stop_signal && !needs_new_workers(before, &pool.config) {
+    if before.options.stop_signal != pool.config.options.stop_signal
+        && !needs_new_workers(before, &pool.config)
+    {
         correct_stop_signal(pool, before.options.stop_signal);
     }
     pool.remember_names(&before.socket_file);

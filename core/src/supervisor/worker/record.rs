@@ -36,7 +36,16 @@ impl From<&Worker> for WorkerRecord {
             check: _,
             counts,
         } = worker;
-        let Start { ordered, suspended, ready_by, ready_path, online_timeout, stop_signal, stderr, generation } = start;
+        let Start {
+            ordered,
+            suspended,
+            ready_by,
+            ready_path,
+            online_timeout,
+            stop_signal,
+            stderr,
+            generation,
+        } = start;
         let (seat, in_rollout) = match *role {
             Role::Joining(place) => (SeatRecord::from(place), true),
             // No hand-off happens while a deploy is watched.

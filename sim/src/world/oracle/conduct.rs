@@ -246,12 +246,13 @@ impl World {
         id: WorkerId,
         target: Process,
         signal: WorkerSignal,
+        words: &str,
     ) -> Option<Worker> {
         let Some(worker) = self.processes.named(id) else {
             self.violated(format_args!("{signal:?} to {id}, which was never spawned"));
             return None;
         };
-        self.trace.line(self.agenda.now(), "daemon", format_args!("{} {worker}", verb(signal)));
+        self.trace.line(self.agenda.now(), "daemon", format_args!("{words} {worker}"));
         let process = self.processes.get(worker)?;
         if process.process != target {
             self.violated(format_args!("{signal:?} to {worker} by the identity of another process"));
@@ -327,12 +328,5 @@ impl World {
             let most = self.oracle.boots;
             self.violated(format_args!("{booting} workers boot at a time; at most {most} may"));
         }
-    }
-}
-
-fn verb(signal: WorkerSignal) -> &'static str {
-    match signal {
-        WorkerSignal::Terminate => "SIGTERM to",
-        WorkerSignal::KillGroup => "SIGKILL to the group of",
     }
 }
