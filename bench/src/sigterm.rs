@@ -72,7 +72,7 @@ fn measure(
 ) -> (Ledger, u32) {
     let app = server.app().workers(2);
     let _daemon = app.start();
-    let nginx = printed(&app, edit);
+    let nginx = printed(&app, &[], edit);
     let load = Load::start(&nginx.front(), options.clients);
     let mut restarts = 0;
     while load.answered() < requests || restarts < options.restarts {

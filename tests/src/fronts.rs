@@ -43,12 +43,22 @@ impl Kind {
     /// When it does not: it is not installed, or refuses its configuration.
     #[must_use]
     pub fn printed(self, app: &App, edit: impl Fn(String) -> String) -> Front {
+        self.printed_with(app, &[], edit)
+    }
+
+    /// The same with further arguments of `nodesockd proxy`.
+    ///
+    /// # Panics
+    ///
+    /// When it does not: it is not installed, or refuses its configuration.
+    #[must_use]
+    pub fn printed_with(self, app: &App, args: &[&str], edit: impl Fn(String) -> String) -> Front {
         if self == Self::Nginx {
-            return Front::Nginx(servers::printed(app, edit));
+            return Front::Nginx(servers::printed(app, args, edit));
         }
         app.save();
         let site = Site::new(self);
-        let output = app.cli(&["proxy", self.name(), "--listen", &site.listen()]);
+        let output = app.cli(&[&["proxy", self.name(), "--listen", &site.listen()], args].concat());
         assert_eq!(output.code, 0, "{output}");
         site.configure(&edit(output.stdout));
         Front::Other(site.start())

@@ -128,17 +128,17 @@ fn build(app: &App) {
     std::fs::remove_dir_all(app.path("gocache")).expect("Go's own cache");
 }
 
-/// An nginx with the configuration that `nodesockd nginx` prints for an app, changed by `edit`.
+/// An nginx with the configuration that `nodesockd nginx` prints for an app with these further arguments, changed by `edit`.
 ///
 /// # Panics
 ///
 /// When there is none, or nginx refuses it.
 #[must_use]
-pub fn printed(app: &App, edit: impl Fn(String) -> String) -> Nginx {
+pub fn printed(app: &App, args: &[&str], edit: impl Fn(String) -> String) -> Nginx {
     app.save();
     let site = Site::new();
     let listen = format!("unix:{}", site.front().display());
-    let output = app.cli(&["nginx", "--listen", &listen]);
+    let output = app.cli(&[&["nginx", "--listen", &listen], args].concat());
     assert_eq!(output.code, 0, "{output}");
     site.configure(&edit(output.stdout));
     site.start(&[])

@@ -9,7 +9,7 @@ const CLIENTS: usize = 8;
 fn restarts_lose_nothing(server: Server) {
     let app = server.app().workers(2);
     let daemon = app.start();
-    let nginx = printed(&app, |text| text);
+    let nginx = printed(&app, &[], |text| text);
     let load = Load::start(&nginx.front(), CLIENTS);
     for _ in 0..5 {
         load.flows();

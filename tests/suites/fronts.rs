@@ -3,9 +3,10 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
 
 use nodesockd_tests::fronts::{Kind, Site};
-use nodesockd_tests::{App, Load, Output, Server, cli, http, until};
+use nodesockd_tests::{App, Load, Output, Server, cli, http, program, until};
 use serde_json::Value;
 
 const CLIENTS: usize = 8;
@@ -66,6 +67,69 @@ fn restarts_of_workers_told_by_sigterm_lose_nothing_behind_haproxy() {
     restarts_lose_nothing(Kind::Haproxy, &Server::Node.app().workers(2), false);
 }
 
+/// php-fpm, each worker with fewer processes than there are clients; `None` where it is not installed.
+fn php(index: Option<&str>) -> Option<App> {
+    let there = Command::new("php-fpm8.2").arg("--version").stdout(Stdio::null()).status();
+    if !there.is_ok_and(|status| status.success()) {
+        return None;
+    }
+    let app = App::new().without("script").set("command", vec!["./php-fpm.sh"]).workers(2);
+    let sources = program::root().join("bench/apps/matrix");
+    for name in ["php-fpm.sh", "php-fpm.conf", "index.php"] {
+        std::fs::copy(sources.join(name), app.path(name)).unwrap();
+    }
+    if let Some(index) = index {
+        app.write("index.php", index);
+    }
+    Some(app.set("options.ready", "listen").set("options.retiring", 8))
+}
+
+#[test]
+fn restarts_of_php_fpm_lose_nothing() {
+    for kind in Kind::ALL {
+        let Some(app) = php(None) else { return };
+        let daemon = app.start();
+        let index = app.path("index.php").display().to_string();
+        let front = kind.printed_with(&app, &["--fastcgi", &index], |text| text);
+        let load = Load::start(&front.front(), 3 * CLIENTS);
+        for _ in 0..5 {
+            load.flows();
+            run(&app, &["restart", "--no-wait"]);
+        }
+        load.flows();
+        let ledger = load.finish();
+        assert!(ledger.failures.is_empty(), "{kind:?}: {ledger}{}{}", front.log(), daemon.log());
+    }
+}
+
+#[test]
+fn every_front_tells_php_the_same() {
+    let index = "<?php
+        $told = ['SCRIPT_FILENAME', 'SCRIPT_NAME', 'DOCUMENT_ROOT', 'REQUEST_METHOD', 'REQUEST_URI', 'QUERY_STRING', 'HTTP_HOST',
+          'HTTP_AUTHORIZATION', 'PHP_SELF'];
+        $text = json_encode(array_map(fn($name) => $_SERVER[$name] ?? null, $told));
+        header('Content-Length: ' . strlen($text));
+        echo $text;";
+    let mut told = Vec::new();
+    for kind in Kind::ALL {
+        let Some(app) = php(Some(index)) else { return };
+        let _daemon = app.start();
+        let script = app.path("index.php").display().to_string();
+        let front = kind.printed_with(&app, &["--fastcgi", &script], |text| text);
+        let mut stream = UnixStream::connect(front.front()).unwrap();
+        let request =
+            "GET /a/b?c=d HTTP/1.1\r\nHost: test\r\nAuthorization: Basic YTpi\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        let folder = serde_json::to_string(&app.folder()).unwrap();
+        told.push(body.replace(folder.trim_matches('"').replace('/', "\\/").as_str(), "FOLDER"));
+    }
+    let expected = r#"["FOLDER\/index.php","\/index.php","FOLDER","GET","\/a\/b?c=d","c=d","test","Basic YTpi","\/index.php"]"#;
+    assert_eq!(told, [expected; 3]);
+}
+
 #[test]
 fn no_get_fails_when_a_worker_is_killed() {
     for kind in OTHERS {
@@ -119,8 +183,13 @@ fn printed_sites_upgrade_and_forward_what_the_client_said() {
 
 /// What `nodesockd proxy KIND --check` says of what it prints, changed by `edit`.
 fn checked(app: &App, kind: Kind, edit: impl Fn(String) -> String) -> Output {
+    checked_with(app, kind, &[], edit)
+}
+
+/// The same with further arguments of what prints.
+fn checked_with(app: &App, kind: Kind, args: &[&str], edit: impl Fn(String) -> String) -> Output {
     app.save();
-    let printed = app.cli(&["proxy", kind.name()]);
+    let printed = app.cli(&[&["proxy", kind.name()], args].concat());
     assert_eq!(printed.code, 0, "{printed}");
     let site = Site::new(kind);
     site.configure(&edit(printed.stdout));
@@ -140,6 +209,20 @@ fn what_is_printed_fits() {
             says(&output, 0, "✓");
         }
     }
+}
+
+#[test]
+fn what_is_printed_for_fastcgi_fits() {
+    let app = Server::Node.app().workers(2);
+    let fastcgi = ["--fastcgi", "/srv/shop/index.php"];
+    for kind in OTHERS {
+        let output = checked_with(&app, kind, &fastcgi, |text| text);
+        assert!(output.stdout.lines().count() == 1, "{kind:?}: {output}");
+        says(&output, 0, "✓");
+    }
+    let kept =
+        checked_with(&app, Kind::Haproxy, &fastcgi, |text| text.replace("  no option keep-conn\n", ""));
+    says(&kept, 0, "requests on others hang");
 }
 
 #[test]

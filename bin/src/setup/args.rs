@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use clap_complete::Shell;
 
+use crate::setup::proxy::fastcgi::{self, Script};
+
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
@@ -54,6 +56,9 @@ pub struct FrontArgs {
     /// Where the front listens, as it spells it; may be repeated; port 80 unless given
     #[arg(long, value_name = "ADDRESS", conflicts_with = "check")]
     pub listen: Vec<String>,
+    /// Workers speak FastCGI, such as php-fpm: the script that answers all requests
+    #[arg(long, value_name = "SCRIPT", conflicts_with = "check", value_parser = fastcgi::script)]
+    pub fastcgi: Option<Script>,
     /// Compare the configuration there is, or the one in FILE (`-` is standard input)
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
     pub check: Option<Option<PathBuf>>,

@@ -55,13 +55,10 @@ fn running(heading: &str, program: &str) -> Option<Running> {
     let daemon = Launch::new(app.folder(), &app.ipc()).env("PATH", &path).start();
     let site = Site::new();
     let front = format!("unix:{}", site.front().display());
-    let shown = section(chapter.blocks(), heading).into_iter().find(|block| block.kind == "nginx");
-    site.configure(&match shown {
-        Some(shown) => suited(&shown.text, &app)
-            .replace("listen 80", &format!("listen {front}"))
-            .replace("/srv/shop/current", &app.folder().display().to_string()),
-        None => app.cli(&["nginx", "--listen", &front]).stdout,
-    });
+    let index = app.path("index.php");
+    let fastcgi = ["--fastcgi", index.to_str().unwrap()];
+    let args: &[&str] = if index.exists() { &fastcgi } else { &[] };
+    site.configure(&app.cli(&[&["nginx", "--listen", &front], args].concat()).stdout);
     let nginx = site.start(&[]);
     let first = http::get(&nginx.front(), "/");
     assert!(

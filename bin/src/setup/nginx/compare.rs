@@ -190,7 +190,8 @@ impl Group<'_> {
 
     /// Where connections are kept to workers that close them when they are told to end.
     fn kept(&self) -> Option<Finding> {
-        let keeps = |pass: &&&Pass| !pass.http.as_ref().is_some_and(|settings| self.closes(settings));
+        let closes = |pass: &Pass| pass.http.as_ref().is_some_and(|settings| self.closes(settings));
+        let keeps = |pass: &&&Pass| !pass.closes && !closes(pass);
         let kept: Vec<&Place> = self.passes.iter().filter(keeps).map(|pass| &pass.place).collect();
         (!kept.is_empty()).then(|| {
             Finding::warning(

@@ -4,26 +4,50 @@ use std::fmt::Write;
 use std::path::Path;
 
 use nodesockd_core::config::Config;
-use nodesockd_core::id::SlotIndex;
 
 use crate::cli::FrontArgs;
 use crate::setup::plain;
-use crate::setup::proxy::site::keeps;
+use crate::setup::proxy::fastcgi::Script;
+use crate::setup::proxy::site::Site;
 
 /// The blocks for `http`: one group of servers, one server that passes requests to it.
 #[must_use]
 pub fn print(config: &Config, args: &FrontArgs) -> String {
-    let upstream = plain::name(&config.name, '-');
+    let site = Site::new(config, args);
+    let name = &site.name;
     let connection = format!("${}_connection", plain::name(&config.name, '_').replace(['-', '.'], "_"));
-    let slots = config.links().get();
-    // Workers that are told by SIGTERM close what nginx keeps, maybe while it sends a request.
-    let keeps = keeps(config);
-    let key = config.links_key();
-    let kept = slots.saturating_mul(2).max(16);
-    let mut text = format!(
-        "# Made by `nodesockd nginx`, for the `http` block: /etc/nginx/conf.d/{upstream}.conf, say.\n\n"
+    let mut text =
+        format!("# Made by `nodesockd nginx`, for the `http` block: /etc/nginx/conf.d/{name}.conf, say.\n\n");
+    if site.fastcgi.is_none() {
+        text.push_str(&upgraded(&site, &connection));
+    }
+    text.push_str(&upstream(&site));
+    text.push_str("\nserver {\n");
+    let everywhere = ["80".to_owned(), "[::]:80".to_owned()];
+    let listen = if site.listen.is_empty() { &everywhere[..] } else { &site.listen };
+    for address in listen {
+        let _ = writeln!(text, "  listen {};", quoted(address));
+    }
+    if let Some(name) = &site.server_name {
+        let _ = writeln!(text, "  server_name {};", quoted(name));
+    }
+    let (pass, timeout) = match &site.fastcgi {
+        Some(script) => (fastcgi(name, script), "fastcgi_read_timeout"),
+        None => (http(name, &connection), "proxy_read_timeout"),
+    };
+    let _ = write!(
+        text,
+        "\n  location / {{\n{pass}    \
+         # How long requests wait while the app is suspended: raise it if migrations take longer.\n    \
+         {timeout} 60s;\n  }}\n}}\n"
     );
-    let (others, value) = if keeps.is_some() {
+    text
+}
+
+/// What `Connection` says to a worker.
+fn upgraded(site: &Site, connection: &str) -> String {
+    // Workers that are told by SIGTERM close what nginx keeps, maybe while it sends a request.
+    let (others, value) = if site.keeps.is_some() {
         ("others are kept for the next request.", "\"\"")
     } else {
         (
@@ -32,18 +56,23 @@ pub fn print(config: &Config, args: &FrontArgs) -> String {
             "close",
         )
     };
-    let _ = write!(
-        text,
+    format!(
         "# WebSockets get their connection upgraded; {others}\n\
-         map $http_upgrade {connection} {{\n  default upgrade;\n  \"\" {value};\n}}\n\n\
-         upstream {upstream} {{\n  # One server for each slot: as many as `{key}` says. max_fails=0, because after a\n  \
-         # failure another worker has the slot.\n"
+         map $http_upgrade {connection} {{\n  default upgrade;\n  \"\" {value};\n}}\n\n"
+    )
+}
+
+fn upstream(site: &Site) -> String {
+    let mut text = format!(
+        "upstream {} {{\n  # One server for each slot: as many as `{}` says. max_fails=0, because after a\n  \
+         # failure another worker has the slot.\n",
+        site.name, site.slots_key
     );
-    for slot in 0..slots {
-        let _ =
-            writeln!(text, "  {}", server(&config.socket_dir.join(config.socket_file.link(SlotIndex(slot)))));
+    for link in &site.links {
+        let _ = writeln!(text, "  {}", server(link));
     }
-    if let Some(idle) = keeps {
+    if let Some(idle) = site.keeps {
+        let kept = site.links.len().saturating_mul(2).max(16);
         let _ = write!(
             text,
             "  keepalive {kept};\n  # Less than `options.shutdownTimeout`, so that a retiring worker need not wait.\n  \
@@ -51,26 +80,27 @@ pub fn print(config: &Config, args: &FrontArgs) -> String {
             idle.as_secs()
         );
     }
-    text.push_str("}\n\nserver {\n");
-    let everywhere = ["80".to_owned(), "[::]:80".to_owned()];
-    let listen = if args.listen.is_empty() { &everywhere[..] } else { &args.listen };
-    for address in listen {
-        let _ = writeln!(text, "  listen {};", quoted(address));
-    }
-    if let Some(name) = &args.server_name {
-        let _ = writeln!(text, "  server_name {};", quoted(name));
-    }
-    let _ = write!(
-        text,
-        "\n  location / {{\n    proxy_pass http://{upstream};\n    proxy_http_version 1.1;\n    \
+    text.push_str("}\n");
+    text
+}
+
+fn http(upstream: &str, connection: &str) -> String {
+    format!(
+        "    proxy_pass http://{upstream};\n    proxy_http_version 1.1;\n    \
          proxy_set_header Connection {connection};\n    proxy_set_header Upgrade $http_upgrade;\n    \
          proxy_set_header Host $host;\n    # As this nginx is the first one; behind another, pass on what that has said.\n    \
          proxy_set_header X-Forwarded-For $remote_addr;\n    proxy_set_header X-Forwarded-Host $host;\n    \
-         proxy_set_header X-Forwarded-Proto $scheme;\n    \
-         # How long requests wait while the app is suspended: raise it if migrations take longer.\n    \
-         proxy_read_timeout 60s;\n  }}\n}}\n"
-    );
-    text
+         proxy_set_header X-Forwarded-Proto $scheme;\n"
+    )
+}
+
+/// A connection ends with its request, as `fastcgi_keep_conn` is off unless set.
+fn fastcgi(upstream: &str, Script { file, folder, name }: &Script) -> String {
+    format!(
+        "    fastcgi_pass {upstream};\n    include /etc/nginx/fastcgi_params;\n    \
+         fastcgi_param SCRIPT_FILENAME {file};\n    fastcgi_param SCRIPT_NAME {name};\n    \
+         fastcgi_param DOCUMENT_ROOT {folder};\n"
+    )
 }
 
 /// The line for a slot's link.

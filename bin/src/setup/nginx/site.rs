@@ -55,6 +55,8 @@ pub struct Pass {
     pub to: Target,
     /// How, if that is HTTP.
     pub http: Option<Settings>,
+    /// What is spoken ends each connection with its request, whatever `keepalive` says.
+    pub closes: bool,
     /// Where.
     pub place: Place,
 }
@@ -81,6 +83,8 @@ pub struct Settings {
     pub next_upstream: Option<Vec<String>>,
     /// `proxy_next_upstream_tries`
     pub tries: Option<u32>,
+    /// `fastcgi_keep_conn`
+    pub fastcgi_keep_conn: bool,
 }
 
 /// Blocks that hold no directives but something else.
@@ -110,10 +114,12 @@ impl Site {
                 "upstream" => self.upstreams.extend(Upstream::of(directive)),
                 "map" => self.maps.extend(variable(directive)),
                 "stream" => self.take(directive.block.as_deref().unwrap_or_default(), &settings, false),
-                "proxy_pass" => self.passes.extend(Pass::of(directive, http.then(|| settings.clone()))),
-                "fastcgi_pass" | "grpc_pass" | "memcached_pass" | "scgi_pass" | "uwsgi_pass" => {
-                    self.passes.extend(Pass::of(directive, None));
+                "proxy_pass" => {
+                    self.passes.extend(Pass::of(directive, http.then(|| settings.clone()), false))
                 }
+                "fastcgi_pass" => self.passes.extend(Pass::of(directive, None, !settings.fastcgi_keep_conn)),
+                "scgi_pass" | "uwsgi_pass" => self.passes.extend(Pass::of(directive, None, true)),
+                "grpc_pass" | "memcached_pass" => self.passes.extend(Pass::of(directive, None, false)),
                 name if DATA.contains(&name) => {}
                 _ => {
                     if let Some(block) = &directive.block {
@@ -138,6 +144,9 @@ impl Settings {
         }
         if let Some(tries) = last("proxy_next_upstream_tries") {
             settings.tries = tries.arg(0).and_then(|count| count.parse().ok());
+        }
+        if let Some(keep) = last("fastcgi_keep_conn") {
+            settings.fastcgi_keep_conn = keep.arg(0) == Some("on");
         }
         let headers = directives.iter().filter(|directive| directive.name == "proxy_set_header");
         let headers: Vec<_> =
@@ -187,7 +196,7 @@ impl Server {
 }
 
 impl Pass {
-    fn of(directive: &Directive, http: Option<Settings>) -> Option<Self> {
+    fn of(directive: &Directive, http: Option<Settings>, closes: bool) -> Option<Self> {
         let url = directive.arg(0)?;
         let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
         let to = if let Some(path) = socket(rest) {
@@ -198,7 +207,7 @@ impl Pass {
         } else {
             Target::Named(rest.split('/').next().unwrap_or_default().to_lowercase())
         };
-        Some(Self { to, http, place: directive.place.clone() })
+        Some(Self { to, http, closes, place: directive.place.clone() })
     }
 
     /// Whether it passes requests to this upstream.
@@ -318,6 +327,16 @@ mod tests {
         assert_eq!(targets[2], (&Target::Variable, true));
         assert_eq!(targets[3], (&Target::Named("shop".into()), false));
         assert_eq!(site.passes[1].own_upstream().unwrap().servers.len(), 1);
+    }
+
+    #[test]
+    fn connections_end_with_requests_by_protocol() {
+        let site = site(
+            "server { location /a { fastcgi_pass a; } location /b { uwsgi_pass a; } location /c { grpc_pass grpc://a; } }
+             server { fastcgi_keep_conn on; location / { fastcgi_pass a; } }",
+        );
+        let closes: Vec<bool> = site.passes.iter().map(|pass| pass.closes).collect();
+        assert_eq!(closes, [true, true, false, false]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `proxy`: prints the configuration of nginx, Caddy or HAProxy that fits, or compares the one there is.
 
 mod caddy;
+pub mod fastcgi;
 mod haproxy;
 pub mod served;
 pub(crate) mod site;
@@ -38,7 +39,7 @@ pub async fn run(args: ProxyArgs, console: &mut Console) -> Result<Exit, Failure
     let config = configuration::read(args.config.as_deref(), &around);
     let config = config.map_err(|problems| configuration::invalid(&problems))?;
     let Some(file) = &args.check else {
-        let site = Site::new(&config, args.server_name.as_deref(), &args.listen);
+        let site = Site::new(&config, &args);
         console.out.text(&other.print(&site)?)?;
         return Ok(Exit::Done);
     };

@@ -6,6 +6,8 @@ use std::time::Duration;
 use nodesockd_core::config::{Config, Ready};
 use nodesockd_core::id::SlotIndex;
 
+use super::fastcgi::Script;
+use crate::cli::FrontArgs;
 use crate::exit::{Exit, Failure};
 use crate::render;
 use crate::setup::plain;
@@ -29,19 +31,22 @@ pub(crate) struct Site {
     pub(crate) server_name: Option<String>,
     /// Where the front listens, as it spells it.
     pub(crate) listen: Vec<String>,
+    /// The script, if workers speak `FastCGI`.
+    pub(crate) fastcgi: Option<Script>,
 }
 
 impl Site {
     /// An app with this configuration.
-    pub(crate) fn new(config: &Config, server_name: Option<&str>, listen: &[String]) -> Self {
+    pub(crate) fn new(config: &Config, args: &FrontArgs) -> Self {
         let link = |slot| config.socket_dir.join(config.socket_file.link(SlotIndex(slot)));
         Self {
             name: plain::name(&config.name, '-'),
             links: (0..config.links().get()).map(link).collect(),
             slots_key: config.links_key(),
-            keeps: keeps(config),
-            server_name: server_name.map(str::to_owned),
-            listen: listen.to_vec(),
+            keeps: keeps(config).filter(|_| args.fastcgi.is_none()),
+            server_name: args.server_name.clone(),
+            listen: args.listen.clone(),
+            fastcgi: args.fastcgi.clone(),
         }
     }
 
@@ -63,8 +68,8 @@ impl Site {
     }
 }
 
-/// How long a front may keep an idle connection to a worker, if it may at all.
-pub(crate) fn keeps(config: &Config) -> Option<Duration> {
+/// How long a front may keep an idle connection to a worker that speaks HTTP, if it may at all.
+fn keeps(config: &Config) -> Option<Duration> {
     let idle = KEEPALIVE_TIMEOUT.min(config.options.shutdown_timeout / 2).max(Duration::from_secs(1));
     (config.options.ready == Ready::Report).then(|| Duration::from_secs(idle.as_secs()))
 }

@@ -74,7 +74,7 @@ impl Handler {
             repeats: matches.iter().any(repeats),
             avoids: duration(&health["passive"]["fail_duration"]),
             asks: !health["active"].is_null(),
-            keeps: keeps(&value["transport"]["keep_alive"]),
+            keeps: keeps(&value["transport"]),
         }
     }
 }
@@ -90,7 +90,12 @@ fn repeats(matchers: &Value) -> bool {
     methods.iter().filter_map(Value::as_str).any(|method| NOT_IDEMPOTENT.contains(&method))
 }
 
-fn keeps(keep_alive: &Value) -> Option<Duration> {
+fn keeps(transport: &Value) -> Option<Duration> {
+    // By FastCGI Caddy makes a connection for each request.
+    if transport["protocol"] == "fastcgi" {
+        return None;
+    }
+    let keep_alive = &transport["keep_alive"];
     if keep_alive.is_null() {
         return Some(IDLE_TIMEOUT);
     }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use crate::exit::Failure;
+use crate::setup::proxy::fastcgi::Script;
 use crate::setup::proxy::site::Site;
 
 /// Characters that a Caddyfile gives a meaning even within quotes: those of placeholders.
@@ -30,24 +31,30 @@ pub(in crate::setup::proxy) fn print(site: &Site) -> Result<String, Failure> {
         "\n    # A connection that cannot be made is tried at the next slot; so is a GET that fails. A POST that was\n    \
          # sent is not sent again: leave `lb_retry_match` out. `fail_duration` as well: after a failure another\n    \
          # worker has the slot.\n    \
-         lb_policy round_robin\n    lb_try_duration 5s\n    lb_try_interval 50ms\n\n    transport http {\n",
+         lb_policy round_robin\n    lb_try_duration 5s\n    lb_try_interval 50ms\n\n",
     );
-    match site.keeps {
-        Some(idle) => {
-            let _ = write!(
-                text,
-                "      # Less than `options.shutdownTimeout`, so that a retiring worker need not wait.\n      \
-                 keepalive {}s\n",
-                idle.as_secs()
-            );
-        }
-        None => text.push_str(
-            "      # A worker that is told to end by SIGTERM closes kept connections, maybe while Caddy sends a request.\n      \
-             keepalive off\n",
-        ),
-    }
-    text.push_str("    }\n  }\n}\n");
+    text.push_str(&transport(site));
+    text.push_str("  }\n}\n");
     Ok(text)
+}
+
+/// What is spoken, and whether a connection outlives its request.
+fn transport(site: &Site) -> String {
+    if let Some(Script { file, folder, name }) = &site.fastcgi {
+        return format!(
+            "    transport fastcgi {{\n      root {folder}\n      env SCRIPT_FILENAME {file}\n      env SCRIPT_NAME {name}\n      env PATH_INFO \"\"\n    }}\n"
+        );
+    }
+    let keeps = match site.keeps {
+        Some(idle) => format!(
+            "      # Less than `options.shutdownTimeout`, so that a retiring worker need not wait.\n      keepalive {}s\n",
+            idle.as_secs()
+        ),
+        None => "      # A worker that is told to end by SIGTERM closes kept connections, maybe while Caddy sends a request.\n      \
+                 keepalive off\n"
+            .to_owned(),
+    };
+    format!("    transport http {{\n{keeps}    }}\n")
 }
 
 /// The line for a slot's link.

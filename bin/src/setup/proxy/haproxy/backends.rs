@@ -24,6 +24,8 @@ pub(super) struct Backend {
     pub(super) servers: Vec<Server>,
     /// Its lines, after those of its `defaults`.
     lines: Vec<Line>,
+    /// The lines of the `fcgi-app` that it uses: `FastCGI` is spoken.
+    fastcgi: Option<Vec<Line>>,
     /// Whether requests come here.
     pub(super) used: bool,
 }
@@ -51,7 +53,7 @@ impl Site {
                 "defaults" => defaults.push(section),
                 "backend" | "listen" => {
                     let base = defaults_of(&section.head, &defaults);
-                    backends.push(Backend::new(section, base, file, is_used(section, sections)));
+                    backends.push(Backend::new(section, base, file, sections));
                 }
                 _ => {}
             }
@@ -79,8 +81,15 @@ fn is_used(backend: &Section, sections: &[Section]) -> bool {
     backend.head.is(&["listen"]) || sections.iter().flat_map(|section| &section.lines).any(chosen)
 }
 
+/// The lines of the `fcgi-app` that a backend uses.
+fn fastcgi(backend: &[Line], sections: &[Section]) -> Option<Vec<Line>> {
+    let used = backend.iter().rfind(|line| line.is(&["use-fcgi-app"]))?;
+    let app = sections.iter().find(|section| section.head.is(&["fcgi-app", used.word(1)]))?;
+    Some(app.lines.clone())
+}
+
 impl Backend {
-    fn new(section: &Section, base: &[Line], file: &str, used: bool) -> Self {
+    fn new(section: &Section, base: &[Line], file: &str, sections: &[Section]) -> Self {
         let lines: Vec<Line> = base.iter().chain(&section.lines).cloned().collect();
         let place = |line: &Line| format!("{}:{}", nodesockd_core::text::escape(file, 4096), line.number);
         let default: Vec<String> = lines
@@ -97,8 +106,9 @@ impl Backend {
             name: section.head.word(1).to_owned(),
             place: place(&section.head),
             servers: servers.collect(),
+            fastcgi: fastcgi(&lines, sections),
+            used: is_used(section, sections),
             lines,
-            used,
         }
     }
 
@@ -124,8 +134,19 @@ impl Backend {
         again && self.last(&["http-request", "disable-l7-retry"]).is_none()
     }
 
-    /// Whether a connection to a server outlives its request. Of the options, the last one counts.
+    /// Whether a connection to a server outlives its request, by `FastCGI`.
+    pub(super) fn keeps_by_fastcgi(&self) -> bool {
+        let keep =
+            |line: &&Line| line.is(&["option", "keep-conn"]) || line.is(&["no", "option", "keep-conn"]);
+        let Some(lines) = &self.fastcgi else { return false };
+        lines.iter().rfind(keep).is_none_or(|line| line.is(&["option"]))
+    }
+
+    /// The same by HTTP. Of the options, the last one counts.
     pub(super) fn keeps(&self) -> bool {
+        if self.fastcgi.is_some() {
+            return false;
+        }
         let modes = ["http-keep-alive", "http-server-close", "httpclose", "forceclose"];
         let mode = self.lines.iter().rfind(|line| line.is(&["option"]) && modes.contains(&line.word(1)));
         mode.is_none_or(|line| line.is(&["option", "http-keep-alive"]))

@@ -68,6 +68,16 @@ fn one(backend: &Backend, served: &Served) -> Vec<Finding> {
             "add `option http-server-close`",
         ));
     }
+    if backend.keeps_by_fastcgi() {
+        findings.push(Finding::warning(
+            format!(
+                "{}: HAProxy keeps connections by FastCGI; a process of php-fpm serves one connection at a time, so when all processes \
+                 have one, requests on others hang; and a worker that retires closes them, so that requests are lost",
+                backend.place
+            ),
+            "add `no option keep-conn` to its `fcgi-app`",
+        ));
+    }
     if !backend.used {
         findings.push(Finding::warning(
             format!("nothing passes requests to {group}"),

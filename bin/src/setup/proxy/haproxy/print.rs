@@ -3,21 +3,38 @@
 use std::fmt::Write;
 
 use crate::exit::Failure;
+use crate::setup::proxy::fastcgi::Script;
 use crate::setup::proxy::site::Site;
 
-/// One frontend, and one backend with a server for each slot.
+/// One frontend, and one backend with a server for each slot; before them what `FastCGI` takes.
 pub(in crate::setup::proxy) fn print(site: &Site) -> Result<String, Failure> {
     let links = site.plain_links("HAProxy", &[])?;
-    Ok(format!("{}\n{}", frontend(site), backend(site, &links)))
+    let fastcgi = site.fastcgi.as_ref().map(|script| fcgi_app(&site.name, script)).unwrap_or_default();
+    Ok(format!("{}{fastcgi}{}\n{}", head(site), frontend(site), backend(site, &links)))
+}
+
+fn head(site: &Site) -> String {
+    let sections = if site.fastcgi.is_some() { "three" } else { "two" };
+    format!(
+        "# Made by `nodesockd proxy haproxy`: {sections} sections for /etc/haproxy/haproxy.cfg. HAProxy has to reach the sockets: leave\n\
+         # `chroot` out of `global`, and let its `group` be that of `tmpDir`.\n\n"
+    )
+}
+
+/// How a request becomes one of `FastCGI`.
+fn fcgi_app(name: &str, Script { file, folder, name: script }: &Script) -> String {
+    format!(
+        "fcgi-app {name}\n  docroot {folder}\n  set-param SCRIPT_FILENAME {file}\n  set-param SCRIPT_NAME {script}\n  \
+         pass-header Authorization\n  \
+         # A process of php-fpm serves one connection at a time. While HAProxy keeps as many as there are processes, requests on\n  \
+         # others wait for as long.\n  \
+         no option keep-conn\n\n"
+    )
 }
 
 fn frontend(site: &Site) -> String {
     let name = &site.name;
-    let mut text = format!(
-        "# Made by `nodesockd proxy haproxy`: two sections for /etc/haproxy/haproxy.cfg. HAProxy has to reach the sockets: leave\n\
-         # `chroot` out of `global`, and let its `group` be that of `tmpDir`.\n\n\
-         frontend {name}\n  mode http\n"
-    );
+    let mut text = format!("frontend {name}\n  mode http\n");
     let everywhere = [":80".to_owned()];
     let listen = if site.listen.is_empty() { &everywhere[..] } else { &site.listen };
     for address in listen {
@@ -40,7 +57,9 @@ fn frontend(site: &Site) -> String {
 
 fn backend(site: &Site, links: &[String]) -> String {
     let mut text = format!("backend {}\n  mode http\n  balance roundrobin\n", site.name);
-    if site.keeps.is_none() {
+    if site.fastcgi.is_some() {
+        let _ = writeln!(text, "  use-fcgi-app {}", site.name);
+    } else if site.keeps.is_none() {
         text.push_str(
             "  # A worker that is told to end by SIGTERM closes kept connections, maybe while HAProxy sends a request.\n  \
              option http-server-close\n",
@@ -59,8 +78,9 @@ fn backend(site: &Site, links: &[String]) -> String {
          # One server for each slot: as many as `{}` says. No `check`: after a failure another worker has the slot.\n",
         site.slots_key
     );
+    let protocol = if site.fastcgi.is_some() { " proto fcgi" } else { "" };
     for (slot, link) in links.iter().enumerate() {
-        let _ = writeln!(text, "  {}", server(slot, link));
+        let _ = writeln!(text, "  {}{protocol}", server(slot, link));
     }
     text
 }
