@@ -77,15 +77,14 @@ pub fn run(options: &Options) {
             }
         };
         print(row.name, row.takes, &cells);
-        cells.iter().flatten().for_each(|cell| sum.add(cell));
+        cells.iter().for_each(|cell| sum.add(cell));
     }
     println!("| **all** | | {} |{}", sum.requests, " |".repeat(fronts.len()));
     println!("\n{} workers were killed: {sum}", sum.kills);
 }
 
-fn print(name: &str, takes: &str, cells: &[Option<Cell>]) {
-    let requests: u64 = cells.iter().flatten().map(|cell| cell.requests).sum();
-    let shown = |cell: &Option<Cell>| cell.as_ref().map_or_else(|| "–".to_owned(), Cell::to_string);
-    let cells: Vec<String> = cells.iter().map(shown).collect();
+fn print(name: &str, takes: &str, cells: &[Cell]) {
+    let requests: u64 = cells.iter().map(|cell| cell.requests).sum();
+    let cells: Vec<String> = cells.iter().map(Cell::to_string).collect();
     println!("| {name} | {takes} | {requests} | {} |", cells.join(" | "));
 }

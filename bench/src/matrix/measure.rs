@@ -52,11 +52,8 @@ impl fmt::Display for Cell {
     }
 }
 
-/// Runs the app behind a front, with a load for each kind of event; `None` if they do not speak with each other.
-pub fn cell(row: &Row, stock: &Stock, kind: Kind, options: &Options) -> Option<Cell> {
-    if !row.protocol.is_spoken_by(kind) {
-        return None;
-    }
+/// Runs the app behind a front, with a load for each kind of event.
+pub fn cell(row: &Row, stock: &Stock, kind: Kind, options: &Options) -> Cell {
     let app = row.app(stock);
     let daemon = app.start();
     let front = row.protocol.behind(kind, &app);
@@ -94,7 +91,7 @@ pub fn cell(row: &Row, stock: &Stock, kind: Kind, options: &Options) -> Option<C
     complain("beyond a killed worker", &beyond);
     cell.requests += killed.sent;
     (cell.begun, cell.beyond) = (begun.len(), beyond.len());
-    Some(cell)
+    cell
 }
 
 /// The next one begins while old workers finish.
