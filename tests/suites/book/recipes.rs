@@ -6,6 +6,7 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
+use nix::sys::signal::Signal;
 use nodesockd_tests::chapter::Block;
 use nodesockd_tests::daemon::Launch;
 use nodesockd_tests::nginx::{Nginx, Site};
@@ -153,12 +154,36 @@ impl Running {
         assert_eq!(waiting.answer().unwrap().status, 200);
         visitors.leave();
     }
+
+    /// Taken back while it is suspended, it answers what waits with 503.
+    fn gives_back_what_waits(&self) {
+        self.run(&["restart", "--suspended"]);
+        let waiting = http::ask(&self.app.link(0), "/").unwrap();
+        self.run(&["restart"]);
+        assert_eq!(waiting.answer().unwrap().status, 503);
+    }
 }
 
 fn restarts(heading: &str, program: &str) {
     if let Some(running) = running(heading, program) {
         running.restarts();
     }
+}
+
+fn is_suspended_and_leads(heading: &str, program: &str) {
+    let Some(running) = running(heading, program) else { return };
+    running.restarts();
+    running.is_suspended();
+    let leads = |slot: &u32| http::get(&running.app.link(*slot), "/").body.contains("I lead");
+    let leaders = || [0, 1].into_iter().filter(leads).collect::<Vec<u32>>();
+    until("one of two leads", || leaders().len() == 1);
+    let leader = running.daemon.settled().slot(leaders()[0]).clone();
+    leader.process().signal(Signal::SIGKILL);
+    running.daemon.until("another worker has the slot", |status| {
+        status.is_settled() && status.workers.iter().all(|worker| worker.id != leader.id)
+    });
+    until("one of two leads again", || leaders().len() == 1);
+    running.gives_back_what_waits();
 }
 
 #[test]
@@ -222,10 +247,15 @@ fn recipe_of_php() {
 
 #[test]
 fn recipe_of_suspended_mode_and_leadership_in_python() {
-    let heading = "Suspended mode and leadership in Python";
-    let Some(running) = running(heading, "python3 -c 'import uvicorn'") else { return };
-    running.restarts();
-    running.is_suspended();
-    let leads = |slot| http::get(&running.app.link(slot), "/").body.contains("I lead");
-    until("one of two leads", || [0, 1].map(leads).iter().filter(|leads| **leads).count() == 1);
+    is_suspended_and_leads("Suspended mode and leadership in Python", "python3 -c 'import uvicorn'");
+}
+
+#[test]
+fn recipe_of_suspended_mode_and_leadership_in_ruby() {
+    is_suspended_and_leads("Suspended mode and leadership in Ruby", "puma --version");
+}
+
+#[test]
+fn recipe_of_suspended_mode_and_leadership_in_go() {
+    is_suspended_and_leads("Suspended mode and leadership in Go", "go version");
 }
