@@ -114,6 +114,8 @@ fn check_names_wrappers_and_literal_variables() {
         npm.contains("`npm` stands between the daemon and the app; SIGTERM goes to the process that"),
         "{npm}"
     );
+    let bun = said(&["bun", "run", "app.js"]);
+    assert!(!bun.contains("stands between"), "{bun}");
     let shell = said(&["sh", "-c", "node app.js --at $NODESOCKD_SOCKET_PATH; true"]);
     assert!(shell.contains("`sh` stands between") && !shell.contains("as it stands"), "{shell}");
     let literal = said(&["node", "app.js", "$NODESOCKD_SOCKET_PATH"]);

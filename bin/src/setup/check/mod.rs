@@ -9,6 +9,7 @@ pub(crate) mod output;
 pub(crate) mod program;
 pub(crate) mod socket;
 pub(crate) mod words;
+pub(crate) mod wrapper;
 
 use std::path::Path;
 
@@ -99,6 +100,7 @@ async fn findings(args: &CheckArgs) -> Result<Vec<Finding>, Failure> {
     let runner = program::Runner { account: &account, path: &path, cwd: &config.cwd };
     let mut findings = vec![valid(&config)];
     findings.extend(program::look(&config.program, &runner).await);
+    findings.extend(wrapper::look(&config));
     findings.extend(words::look(&config));
     findings.extend(library::look(&config));
     findings.extend(output::look(&config, &account));

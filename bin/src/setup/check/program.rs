@@ -75,13 +75,57 @@ fn command(name: &str, runner: &Runner<'_>) -> Finding {
     // The daemon would run the release that the working directory leads to.
     let name = name.replace(RELEASE_PLACEHOLDER, &runner.cwd.to_string_lossy());
     match runner.find(&name) {
-        Some(path) => Finding::good(format!("the command {} can be executed", render::path(&path))),
+        Some(path) => volta(&path).unwrap_or_else(|| {
+            let shim = if is_shim(&path) {
+                ": a shim, which becomes the program of the version that is meant in the daemon's working directory"
+            } else {
+                ""
+            };
+            Finding::good(format!("the command {} can be executed{shim}", render::path(&path)))
+        }),
         None => not_found(&name, "command", runner),
     }
 }
 
+/// Whether a program is a stand-in of rbenv, pyenv, nodenv, asdf or mise.
+fn is_shim(path: &Path) -> bool {
+    path.parent().is_some_and(|folder| folder.ends_with("shims"))
+}
+
+/// The stand-in of Volta, which starts the program as its child.
+fn volta(path: &Path) -> Option<Finding> {
+    let real = std::fs::canonicalize(path).ok()?;
+    let program = path.file_name()?.to_string_lossy();
+    real.ends_with("volta-shim").then(|| {
+        Finding::warning(
+            format!("{} is a shim of Volta, which stands between the daemon and the app", render::path(path)),
+            format!("name the program itself: `volta which {}` says where it is", render::word(&program)),
+        )
+    })
+}
+
+/// Programs that load what `script` needs, and run it by the Node that they find.
+fn loader(path: &Path) -> Option<Finding> {
+    let name = path.file_name()?.to_str()?;
+    let (does, args) = match name {
+        "tsx" => ("starts Node as its child, and stays", r#"["--import", "tsx"]"#),
+        "ts-node" | "ts-node-script" | "ts-node-transpile-only" => {
+            ("is not Node, and its version says nothing of Node's", r#"["--require", "ts-node/register"]"#)
+        }
+        "ts-node-esm" => ("starts Node as its child, and stays", r#"["--loader", "ts-node/esm"]"#),
+        _ => return None,
+    };
+    Some(Finding::warning(
+        format!("{} {does}", render::path(path)),
+        format!("leave `node` out, and set `nodeArgs = {args}`"),
+    ))
+}
+
 async fn runtime(node: &str, runner: &Runner<'_>) -> Finding {
     let Some(path) = runner.find(node) else { return not_found(node, "node", runner) };
+    if let Some(finding) = loader(&path).or_else(|| volta(&path)) {
+        return finding;
+    }
     let shown = render::path(&path);
     match runner.version(&path).await {
         Ok(version) => match major(&version) {
@@ -170,6 +214,34 @@ mod tests {
         assert_eq!(missing.message, "`no-such-node` is not found in /usr/bin:/bin");
     }
 
+    #[tokio::test]
+    async fn what_runs_node_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let account = Account::current();
+        let runner = Runner { account: &account, path: OsStr::new("/usr/bin:/bin"), cwd: dir.path() };
+        let node = fake_node(dir.path(), "echo v10.9.2");
+        let named = async |name: &str| {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::rename(&node, &path).unwrap();
+            let found = runtime(&path.display().to_string(), &runner).await;
+            std::fs::rename(&path, &node).unwrap();
+            (found.verdict, found.help.unwrap_or_default())
+        };
+        for (name, help) in
+            [("ts-node", "ts-node/register"), ("tsx", "--import"), ("ts-node-esm", "ts-node/esm")]
+        {
+            let (verdict, said) = named(name).await;
+            assert!(verdict == Verdict::Warning && said.contains(help), "{name}: {said}");
+        }
+        assert_eq!(named("other").await.0, Verdict::Bad);
+
+        std::fs::rename(&node, dir.path().join("volta-shim")).unwrap();
+        std::os::unix::fs::symlink("volta-shim", &node).unwrap();
+        let (found, help) = (runtime(&node, &runner).await.verdict, "volta which node");
+        assert!(found == Verdict::Warning && command(&node, &runner).help.unwrap().contains(help));
+    }
+
     #[test]
     fn script_ending_may_be_omitted() {
         let dir = tempfile::tempdir().unwrap();
@@ -191,5 +263,9 @@ mod tests {
         fake_node(dir.path(), "exit");
         assert_eq!(command("{release}/node", &runner).verdict, Verdict::Good);
         assert_eq!(command("{release}/server", &runner).verdict, Verdict::Bad);
+        let shims = dir.path().join("shims");
+        std::fs::create_dir(&shims).unwrap();
+        fake_node(&shims, "exit");
+        assert!(command("shims/node", &runner).message.contains("a shim, which becomes the program"));
     }
 }

@@ -1,82 +1,19 @@
-//! The words of `command` and the values of `env`: is a wrapper among them, are they what the worker will get?
+//! The words of `command` and the values of `env`: are they what the worker will get?
 
 use std::path::Path;
 
-use nodesockd_core::config::{Config, Program, Ready, names_slot};
+use nodesockd_core::config::{Config, Program, names_slot};
 use nodesockd_core::text::escape;
 
 use super::Finding;
-use crate::render;
 
-/// Programs that start what they are given and stay.
-const WRAPPERS: [&str; 17] = [
-    "npm",
-    "npx",
-    "yarn",
-    "pnpm",
-    "bun",
-    "bunx",
-    "corepack",
-    "cross-env",
-    "dotenv",
-    "nodemon",
-    "ts-node",
-    "tsx",
-    "pipenv",
-    "poetry",
-    "uv",
-    "make",
-    "time",
-];
-
-/// Programs that start what they are given as another user, or elsewhere.
-const STRANGERS: [&str; 6] = ["sudo", "su", "doas", "runuser", "docker", "podman"];
-
-const SHELLS: [&str; 7] = ["sh", "bash", "dash", "ash", "zsh", "ksh", "fish"];
+/// Programs that read a line of words themselves.
+pub(super) const SHELLS: [&str; 7] = ["sh", "bash", "dash", "ash", "zsh", "ksh", "fish"];
 
 pub(crate) fn look(config: &Config) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = wrapper(config).into_iter().collect();
-    findings.extend(literal(config));
+    let mut findings = literal(config);
     findings.extend(slot(config));
     findings
-}
-
-/// A program that stands between the daemon and the app.
-fn wrapper(config: &Config) -> Option<Finding> {
-    let Program::Command(words) = &config.program else { return None };
-    let program = name(words.first()?);
-    let shown = render::word(program);
-    if STRANGERS.contains(&program) {
-        return Some(Finding::warning(
-            format!(
-                "`{shown}` stands between the daemon and the app, and the daemon cannot see who serves: SIGTERM goes to \
-                 `{shown}`, which may or may not pass it on"
-            ),
-            "run the daemon itself as that user, or in that container, and start the app without it",
-        ));
-    }
-    let shell = SHELLS.contains(&program) && words.iter().any(|word| word == "-c");
-    let execs = words.iter().any(|word| word.split_whitespace().any(|part| part == "exec"));
-    // `bun app.ts` is the app itself.
-    let runs = program != "bun" || words.get(1).is_some_and(|word| word == "run" || word == "x");
-    if !(WRAPPERS.contains(&program) && runs || shell && !execs) {
-        return None;
-    }
-    let told = if config.options.ready == Ready::Report {
-        "the app reports by the control socket"
-    } else {
-        "SIGTERM goes to the process that listens"
-    };
-    Some(Finding::warning(
-        format!(
-            "`{shown}` stands between the daemon and the app; {told}, and `{shown}` costs memory and time"
-        ),
-        if shell {
-            "put `exec` before the last command, or give `command` its words without a shell"
-        } else {
-            "start the app itself where you can, such as `script = \"server.js\"`"
-        },
-    ))
 }
 
 /// Variables of ours that nobody will replace: no shell reads the words.
@@ -124,7 +61,8 @@ fn slot(config: &Config) -> Option<Finding> {
     })
 }
 
-fn name(word: &str) -> &str {
+/// A program's name without its folder.
+pub(super) fn name(word: &str) -> &str {
     Path::new(word).file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 

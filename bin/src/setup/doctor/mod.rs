@@ -145,6 +145,7 @@ async fn app(config: &Config, unit: Option<&Unit>, daemon: &Account) -> Vec<Find
     };
     let runner = Runner { account: daemon, path: &path, cwd: &config.cwd };
     let mut findings = check::program::look(&config.program, &runner).await;
+    findings.extend(check::wrapper::look(config));
     findings.extend(check::words::look(config));
     findings.extend(check::library::look(config));
     findings.extend(check::output::look(config, daemon));

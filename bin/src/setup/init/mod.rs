@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 use nodesockd_core::config::{Config, file_names};
 use nodesockd_os::accounts::Account;
 
+pub(super) use self::recognise::behind;
+
 use self::app::App;
 use self::recognise::Files;
 use self::steps::Caller;

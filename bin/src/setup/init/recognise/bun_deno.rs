@@ -10,10 +10,12 @@ const BUN: &[&str] = &[
     "Bun.serve({ ...(unix ? { unix } : { port: 3000 }), fetch });",
 ];
 
+/// Deno's configuration files.
+const CONFIGURATION: [&str; 2] = ["deno.json", "deno.jsonc"];
+
 pub(super) fn look(files: &Files) -> Guesses {
-    let deno = files.first(&["deno.json", "deno.jsonc"]);
-    match deno {
-        Some((name, text)) if files.script("start").is_none() => deno_tasks(name, &text, files),
+    match files.first(&CONFIGURATION) {
+        Some((name, _)) if files.script("start").is_none() => deno_tasks(name, files),
         _ => bun(files),
     }
 }
@@ -33,14 +35,18 @@ fn bun(files: &Files) -> Guesses {
     }
 }
 
-fn deno_tasks(name: &str, text: &str, files: &Files) -> Guesses {
+/// A task of Deno's configuration.
+pub(super) fn task(name: &str, files: &Files) -> Option<String> {
+    let (_, text) = files.first(&CONFIGURATION)?;
     let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
     let config: serde_json::Value = serde_json::from_str(&code).unwrap_or_default();
-    let task = |name: &str| {
-        let task = &config["tasks"][name];
-        task.as_str().or_else(|| task["command"].as_str()).map(str::to_owned)
-    };
-    let found = ["start", "serve", "prod", "dev"].into_iter().find_map(|name| Some((name, task(name)?)));
+    let task = &config["tasks"][name];
+    task.as_str().or_else(|| task["command"].as_str()).map(str::to_owned)
+}
+
+fn deno_tasks(name: &str, files: &Files) -> Guesses {
+    let found =
+        ["start", "serve", "prod", "dev"].into_iter().find_map(|name| Some((name, task(name, files)?)));
     if let Some((task, line)) = found {
         let place = format!("the task `{task}` in {name}");
         return match line::resolve(&line, &place, files) {

@@ -1,7 +1,7 @@
 //! A line that starts something: wrappers are taken off until the program is left that they run.
 
-use super::Puzzle;
 use super::files::Files;
+use super::{Puzzle, bun_deno};
 
 /// How often a script may lead to another.
 const DEEPEST: usize = 8;
@@ -32,7 +32,17 @@ const MANY: [&str; 7] = ["concurrently", "npm-run-all", "run-p", "run-s", "turbo
 /// Resolves `line`, which stands in `place`.
 pub(super) fn resolve(line: &str, place: &str, files: &Files) -> Result<Start, Puzzle> {
     let mut start = Start::default();
-    let mut words = last_command(line, place, &mut start.notes)?;
+    let words = last_command(line, place, &mut start.notes)?;
+    unwrap(start, words, place, files)
+}
+
+/// Takes wrappers off `words`, and adds to `start` what they are worth.
+pub(super) fn unwrap(
+    mut start: Start,
+    mut words: Vec<String>,
+    place: &str,
+    files: &Files,
+) -> Result<Start, Puzzle> {
     for _ in 0..DEEPEST {
         while let Some((name, value)) = words.first().and_then(|word| assignment(word)) {
             start.env.push((name, value));
@@ -129,6 +139,18 @@ fn unwrapped(
         let at = rest.iter().position(|word| word == "--");
         return Ok(Some(at.map_or_else(|| without_options(rest), |at| rest[at + 1..].to_vec())));
     }
+    if let Some(run) = executed(program, rest) {
+        return Ok(Some(run));
+    }
+    if program == "deno" && rest.first().is_some_and(|word| word == "task") {
+        let Some((name, line)) = rest.get(1).and_then(|name| Some((name, bun_deno::task(name, files)?)))
+        else {
+            return Err(Puzzle::new(format!("{place} runs a task that deno.json does not name"), HELP));
+        };
+        let mut next = last_command(&line, &format!("the task `{name}`"), notes)?;
+        next.extend_from_slice(&rest[2..]);
+        return Ok(Some(next));
+    }
     if let Some((script, arguments)) = named_script(program, rest, files) {
         let Some(line) = files.script(&script) else {
             let found = format!("{place} runs the script {script}, which is not in package.json");
@@ -146,6 +168,18 @@ fn without_options(words: &[String]) -> Vec<String> {
     words.iter().skip_while(|word| word.starts_with('-')).cloned().collect()
 }
 
+/// What a package manager is to run that is no script of package.json.
+fn executed(program: &str, rest: &[String]) -> Option<Vec<String>> {
+    let verb = rest.first()?.as_str();
+    let runs = match program {
+        "npm" => matches!(verb, "exec" | "x"),
+        "pnpm" | "yarn" => matches!(verb, "exec" | "dlx"),
+        "bun" => verb == "x",
+        _ => false,
+    };
+    runs.then(|| without_options(&rest[1..]))
+}
+
 /// The script of package.json that a package manager is to run.
 fn named_script(program: &str, rest: &[String], files: &Files) -> Option<(String, Vec<String>)> {
     if !matches!(program, "npm" | "yarn" | "pnpm" | "bun") {
@@ -161,9 +195,7 @@ fn named_script(program: &str, rest: &[String], files: &Files) -> Option<(String
             let known = program != "bun" || files.script(name).is_some();
             known.then(|| (name.clone(), rest.to_vec()))
         }
-        name if matches!(program, "yarn" | "pnpm") && files.script(name).is_some() => {
-            Some((name.to_owned(), rest.to_vec()))
-        }
+        name if program != "npm" && files.script(name).is_some() => Some((name.to_owned(), rest.to_vec())),
         _ => None,
     }
 }
@@ -227,7 +259,9 @@ mod tests {
     fn resolved(line: &str) -> Result<String, String> {
         let package =
             r#"{"scripts":{"start":"npm run prod","prod":"A=1 node dist/a.js","loop":"npm run loop"}}"#;
-        let (_folder, files) = files(package);
+        let (folder, files) = files(package);
+        std::fs::write(folder.path().join("deno.json"), r#"{ "tasks": { "serve": "deno run a.ts" } }"#)
+            .unwrap();
         let start = resolve(line, "`start`", &files).map_err(|puzzle| puzzle.found)?;
         Ok(start.words.join(" "))
     }
@@ -244,6 +278,13 @@ mod tests {
             ("node --watch a.js", "node a.js"),
             ("dotenv -e .env -- node 'a b.js'", "node a b.js"),
             ("uv run uvicorn main:app", "uvicorn main:app"),
+            ("bun run prod", "node dist/a.js"),
+            ("bun prod", "node dist/a.js"),
+            ("bun run a.js", "bun run a.js"),
+            ("npm exec -- next start", "next start"),
+            ("pnpm exec next start", "next start"),
+            ("bun x next start", "next start"),
+            ("deno task serve --port 3", "deno run a.ts --port 3"),
             ("pm2-runtime start app.js -i max", "node app.js"),
             ("npm run build && exec node a.js", "node a.js"),
         ] {
@@ -259,6 +300,7 @@ mod tests {
             ("concurrently \"npm:a\" \"npm:b\"", "several programs"),
             ("pm2 start ecosystem.config.js", "by pm2"),
             ("npm run nothing", "not in package.json"),
+            ("deno task nothing", "does not name"),
             ("", "runs nothing"),
         ] {
             let found = resolved(line).unwrap_err();

@@ -11,6 +11,8 @@ mod php;
 mod python;
 mod ruby;
 
+use std::path::Path;
+
 pub(super) use files::Files;
 
 /// How a worker can be run.
@@ -107,6 +109,15 @@ pub(super) fn recognise(files: &Files) -> Recognised {
         1 => Recognised::One(Box::new(all.recipes.remove(0)), all.puzzles),
         _ => Recognised::Several(all.recipes),
     }
+}
+
+/// What the program of a command runs that stands between, and the names of the variables that it gives it, by what lies in
+/// `folder`.
+pub(in crate::setup) fn behind(words: &[String], folder: &Path) -> Option<(Vec<String>, Vec<String>)> {
+    let files = Files::in_folder(folder).ok()?;
+    let start = line::unwrap(line::Start::default(), words.to_vec(), "`command`", &files).ok()?;
+    let names = start.env.into_iter().map(|(name, _)| name).collect();
+    (start.words != words).then_some((start.words, names))
 }
 
 impl Recipe {
