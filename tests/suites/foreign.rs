@@ -128,6 +128,22 @@ fn check_names_wrappers_and_literal_variables() {
 }
 
 #[test]
+fn check_says_what_a_standby_inherits() {
+    let said = |standby: u32, workers: u32| {
+        let app =
+            App::new().python("inherits.py").set("options.ready", "notify").set("options.listen", "daemon");
+        let app = app.standby(standby).workers(workers);
+        app.save();
+        app.cli(&["check"]).stdout
+    };
+    let warning = "a standby gets the sockets of all slots";
+    assert!(said(1, 2).contains(warning), "{}", said(1, 2));
+    for (standby, workers) in [(0, 2), (1, 1)] {
+        assert!(!said(standby, workers).contains(warning), "{standby}, {workers}");
+    }
+}
+
+#[test]
 fn doctor_warns_of_kept_connections() {
     let app = Server::Node.app();
     let daemon = app.start();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use nodesockd_core::config::{Config, Program, names_slot};
+use nodesockd_core::config::{Config, Listen, Options, Program, Ready, names_slot};
 use nodesockd_core::text::escape;
 
 use super::Finding;
@@ -13,6 +13,7 @@ pub(super) const SHELLS: [&str; 7] = ["sh", "bash", "dash", "ash", "zsh", "ksh",
 pub(crate) fn look(config: &Config) -> Vec<Finding> {
     let mut findings = literal(config);
     findings.extend(slot(config));
+    findings.extend(several(config));
     findings
 }
 
@@ -57,6 +58,19 @@ fn slot(config: &Config) -> Option<Finding> {
         Finding::warning(
             "`{slot}` is `standby` for standbys, also when one takes over a slot later",
             "use `{socket}` where every worker needs a name of its own, or set `standby = 0`",
+        )
+    })
+}
+
+/// A standby inherits the sockets of all slots, which a program need not expect.
+fn several(config: &Config) -> Option<Finding> {
+    let Options { listen, ready, .. } = &config.options;
+    let inherits = matches!(config.program, Program::Command(_)) && *listen == Listen::Daemon;
+    (inherits && *ready != Ready::Report && config.standby > 0 && config.links().get() > 1).then(|| {
+        Finding::warning(
+            "a standby gets the sockets of all slots, 3, 4, … (LISTEN_FDS), as it does not know its slot yet; a program that takes \
+             a single one refuses that, or serves one slot only",
+            "set `standby = 0`, unless the program accepts from all that it is given",
         )
     })
 }
