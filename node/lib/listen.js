@@ -5,7 +5,7 @@ const fs = require('node:fs');
 const net = require('node:net');
 const { checkOptions, isPlainObject, shown, wrong } = require('./arguments.js');
 const { Drain } = require('./drain.js');
-const { inheritedSockets } = require('./inherited.js');
+const { handedOnSockets, inheritedSockets } = require('./inherited.js');
 const { Traffic } = require('./traffic.js');
 
 /** nginx's default for `keepalive_timeout` of an upstream, in ms. */
@@ -54,6 +54,7 @@ class Service {
 
   /** Listens and reports it. */
   async start() {
+    if (!this.#isInherited) this.#inherited = handedOnSockets();
     if (!this.#isInherited) {
       await listening(this.#app.server, this.#worker.socketPath, BACKLOG);
     } else if (this.#worker.suspended) {

@@ -274,6 +274,15 @@ test('a spare worker accepts from the socket that it is told when it is resumed'
   await assert.rejects(fetchFrom({ socketPath: first.socketPath }), { code: 'ECONNREFUSED' });
 });
 
+test('a worker to which its wrapper has not handed the socket on says so', async (t) => {
+  const wrapped = ['-c', 'LISTEN_PID=1 exec "$0" "$@"', process.execPath];
+  const worker = new TestWorker(t, 'http.js', { env: { LISTEN_FDS: '1' }, runtime: 'sh', nodeArgs: wrapped });
+  const { code, stderr } = await worker.exited;
+  assert.equal(code, 1);
+  assert.match(stderr, /has given it to process 1, which has started this one without it: .*options\.listen = "worker"/);
+  assert.deepEqual(worker.frames, []);
+});
+
 test('connections on an inherited socket wait in the kernel for the next worker', async (t) => {
   const socket = await inheritedSocket(t);
   const start = (suspended) => new TestWorker(t, 'http.js', { suspended, listenFd: socket.fd });

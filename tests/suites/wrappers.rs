@@ -1,4 +1,7 @@
 //! Workers whose own process is a wrapper: `npm start`, a shell. Behind a real nginx, under load.
+#![expect(clippy::unwrap_used, reason = "the helpers of tests stop a test as well")]
+
+use std::os::unix::fs::PermissionsExt;
 
 use nodesockd_tests::{App, Daemon, Load, Process, Upstream, app, http};
 
@@ -72,13 +75,7 @@ fn inherited_socket_does_not_make_the_shell_a_server() {
 fn library_app_behind_npm_serves_and_obeys() {
     let app = wrapped("echo.js", WRAPPERS[0]);
     let mut daemon = app.start();
-    restarts_lose_nothing(&app, &daemon, 2);
-
-    // It is told things, and it is another process than the worker's own.
-    assert_eq!(app.cli(&["restart", "--suspended"]).code, 0);
-    let waiting = http::ask(&app.link(0), "/4711").unwrap();
-    assert_eq!(app.cli(&["resume"]).code, 0);
-    assert_eq!(waiting.answer().unwrap().json()["number"], "4711");
+    serves_and_obeys(&app, &daemon);
 
     // The next daemon knows who speaks for it.
     let before = daemon.settled();
@@ -90,6 +87,26 @@ fn library_app_behind_npm_serves_and_obeys() {
     assert_eq!(ids(&before), ids(&after));
     restarts_lose_nothing(&app, &daemon, 1);
     assert!(!daemon.log().contains("not believed"), "{}", daemon.log());
+}
+
+#[test]
+fn library_app_behind_a_shim_of_node_serves_and_obeys() {
+    for listen in ["worker", "daemon"] {
+        let app = App::new().script("echo.js").workers(2).set("node", "./shim").set("options.listen", listen);
+        app.write("shim", "#!/bin/sh\nnode \"$@\"\nexit $?\n");
+        std::fs::set_permissions(app.path("shim"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let daemon = app.start();
+        serves_and_obeys(&app, &daemon);
+    }
+}
+
+/// It loses nothing in restarts, and waits while it is suspended.
+fn serves_and_obeys(app: &App, daemon: &Daemon) {
+    restarts_lose_nothing(app, daemon, 2);
+    assert_eq!(app.cli(&["restart", "--suspended"]).code, 0);
+    let waiting = http::ask(&app.link(0), "/4711").unwrap();
+    assert_eq!(app.cli(&["resume"]).code, 0);
+    assert_eq!(waiting.answer().unwrap().json()["number"], "4711");
 }
 
 #[test]
