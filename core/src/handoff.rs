@@ -186,6 +186,9 @@ pub(crate) struct WorkerRecord {
     /// The process that speaks for it, if that is not its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speaker: Option<Process>,
+    /// The process id that it has said over its channel, if that is not its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said_pid: Option<u32>,
     /// Why another process was not believed to be this worker, while it has not reported itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disbelieved: Option<String>,

@@ -151,6 +151,9 @@ pub struct WorkerRecord {
     /// The process that speaks for it, if that is not its own: it was started by a wrapper.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speaker: Option<Process>,
+    /// The process id that it has said over its channel, if that is not its own: a wrapper has handed the channel on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said_pid: Option<u32>,
     /// The slot it serves, or is to serve, or served; none for a standby.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot: Option<SlotIndex>,
@@ -503,6 +506,7 @@ mod tests {
             mute: false,
             stop_signal: StopSignal::Term,
             speaker: None,
+            said_pid: None,
             new: false,
             generation: 1,
             traffic: Traffic::default(),

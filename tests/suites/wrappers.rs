@@ -73,9 +73,27 @@ fn inherited_socket_does_not_make_the_shell_a_server() {
 
 #[test]
 fn library_app_behind_npm_serves_and_obeys() {
-    let app = wrapped("echo.js", WRAPPERS[0]);
+    serves_and_obeys(&wrapped("echo.js", WRAPPERS[0]));
+}
+
+#[test]
+fn library_app_behind_a_shim_of_node_serves_and_obeys() {
+    for listen in ["worker", "daemon"] {
+        let app = App::new().script("echo.js").workers(2).set("node", "./shim").set("options.listen", listen);
+        app.write("shim", "#!/bin/sh\nnode \"$@\"\nexit $?\n");
+        std::fs::set_permissions(app.path("shim"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        serves_and_obeys(&app);
+    }
+}
+
+/// It loses nothing in restarts, waits while it is suspended, and speaks to the next daemon.
+fn serves_and_obeys(app: &App) {
     let mut daemon = app.start();
-    serves_and_obeys(&app, &daemon);
+    restarts_lose_nothing(app, &daemon, 2);
+    assert_eq!(app.cli(&["restart", "--suspended"]).code, 0);
+    let waiting = http::ask(&app.link(0), "/4711").unwrap();
+    assert_eq!(app.cli(&["resume"]).code, 0);
+    assert_eq!(waiting.answer().unwrap().json()["number"], "4711");
 
     // The next daemon knows who speaks for it.
     let before = daemon.settled();
@@ -85,28 +103,8 @@ fn library_app_behind_npm_serves_and_obeys() {
         status.workers.iter().map(|worker| worker.id.clone()).collect()
     };
     assert_eq!(ids(&before), ids(&after));
-    restarts_lose_nothing(&app, &daemon, 1);
+    restarts_lose_nothing(app, &daemon, 1);
     assert!(!daemon.log().contains("not believed"), "{}", daemon.log());
-}
-
-#[test]
-fn library_app_behind_a_shim_of_node_serves_and_obeys() {
-    for listen in ["worker", "daemon"] {
-        let app = App::new().script("echo.js").workers(2).set("node", "./shim").set("options.listen", listen);
-        app.write("shim", "#!/bin/sh\nnode \"$@\"\nexit $?\n");
-        std::fs::set_permissions(app.path("shim"), std::fs::Permissions::from_mode(0o755)).unwrap();
-        let daemon = app.start();
-        serves_and_obeys(&app, &daemon);
-    }
-}
-
-/// It loses nothing in restarts, and waits while it is suspended.
-fn serves_and_obeys(app: &App, daemon: &Daemon) {
-    restarts_lose_nothing(app, daemon, 2);
-    assert_eq!(app.cli(&["restart", "--suspended"]).code, 0);
-    let waiting = http::ask(&app.link(0), "/4711").unwrap();
-    assert_eq!(app.cli(&["resume"]).code, 0);
-    assert_eq!(waiting.answer().unwrap().json()["number"], "4711");
 }
 
 #[test]

@@ -51,10 +51,11 @@ pub(super) fn spawned(
 /// A worker sent a message.
 pub(super) fn received(pool: &mut Pool, operations: &mut Operations, id: WorkerId, message: FromWorker) {
     match message {
-        FromWorker::Online { suspended, heartbeat, leads, counts } => {
+        FromWorker::Online { pid, suspended, heartbeat, leads, counts } => {
             let now = pool.now();
             pool.workers.change(id, |worker| {
                 worker.reports(now, heartbeat, leads.is_some());
+                worker.says_pid(pid);
                 worker.counts_mut().reports(counts);
             });
             counting::tell(pool, id);

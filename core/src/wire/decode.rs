@@ -136,6 +136,7 @@ fn message(kind: &str, frame: &Frame<'_>) -> Result<Incoming, Rejection> {
     #[derive(Deserialize, Default)]
     #[serde(default)]
     struct Online {
+        pid: Option<serde_json::Value>,
         suspended: Option<bool>,
         heartbeat: Option<bool>,
         leader: Option<bool>,
@@ -174,8 +175,9 @@ fn message(kind: &str, frame: &Frame<'_>) -> Result<Incoming, Rejection> {
     let unusable = |(_, error)| Rejection::Unusable(error);
     let message = match kind {
         "online" => {
-            let Online { suspended, heartbeat, leader, counts } = data(kind, frame).map_err(unusable)?;
+            let Online { pid, suspended, heartbeat, leader, counts } = data(kind, frame).map_err(unusable)?;
             FromWorker::Online {
+                pid: pid.and_then(|pid| pid.as_u64()?.try_into().ok()),
                 suspended: suspended.unwrap_or(false),
                 heartbeat: heartbeat.unwrap_or(false),
                 leads: leader,
@@ -462,15 +464,21 @@ mod tests {
         let said = |line: &str| decode(line, Sender::Worker);
         let message = |message| Ok(Incoming::Message(message));
         let online = |suspended| {
-            message(FromWorker::Online { suspended, heartbeat: false, leads: None, counts: None })
+            message(FromWorker::Online { pid: None, suspended, heartbeat: false, leads: None, counts: None })
         };
         assert_eq!(said(r#"{"type":"online"}"#), online(false));
         assert_eq!(said(r#"{"type":"online","data":null}"#), online(false));
         assert_eq!(said(r#"{"type":"online","data":{"suspended":true}}"#), online(true));
-        let beats = FromWorker::Online { suspended: false, heartbeat: true, leads: None, counts: None };
+        let beats =
+            FromWorker::Online { pid: None, suspended: false, heartbeat: true, leads: None, counts: None };
         assert_eq!(said(r#"{"type":"online","data":{"heartbeat":true}}"#), message(beats));
-        let follows =
-            FromWorker::Online { suspended: false, heartbeat: false, leads: Some(false), counts: None };
+        let follows = FromWorker::Online {
+            pid: None,
+            suspended: false,
+            heartbeat: false,
+            leads: Some(false),
+            counts: None,
+        };
         assert_eq!(said(r#"{"type":"online","data":{"leader":false}}"#), message(follows));
         let leads = FromWorker::Leader { leads: true, term: 7 };
         assert_eq!(said(r#"{"type":"leader","data":{"leader":true,"term":7}}"#), message(leads));

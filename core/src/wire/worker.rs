@@ -21,6 +21,8 @@ pub struct Claim {
 pub enum FromWorker {
     /// `online`: it listens and is ready to serve, or suspended.
     Online {
+        /// The process id that it says. It is another one than the worker's own where a wrapper has handed the channel on.
+        pid: Option<u32>,
         /// It waits for `resume` before it does anything.
         suspended: bool,
         /// It answers [`ToWorker::Ping`] from its event loop.

@@ -46,7 +46,7 @@ impl Survivor {
     fn reports(&self, caller: Option<Caller>) -> Event {
         self.says(
             caller,
-            FromWorker::Online { suspended: false, heartbeat: false, leads: None, counts: None },
+            FromWorker::Online { pid: None, suspended: false, heartbeat: false, leads: None, counts: None },
         )
     }
 
@@ -206,7 +206,8 @@ fn adopted_worker_is_known_by_its_connection() {
     let another = Caller { process: Process { pid: PID, started: 2 }, ..left.caller(None) };
     desk.story();
     let claims = Some(Claim { worker: left.id, pid: Some(PID) });
-    let message = FromWorker::Online { suspended: false, heartbeat: false, leads: None, counts: None };
+    let message =
+        FromWorker::Online { pid: None, suspended: false, heartbeat: false, leads: None, counts: None };
     desk.hear(Event::Claimed { conn: ConnId(10), caller: Some(another), claims, message });
     assert_eq!(desk.story(), [] as [&str; 0]);
 }
@@ -235,7 +236,8 @@ fn wrapped() -> (Desk, Caller) {
 /// The process says that it is the worker.
 fn claim(desk: &mut Desk, conn: ConnId, caller: Caller) {
     let claims = Some(Claim { worker: desk.worker(0), pid: Some(caller.process.pid) });
-    let message = FromWorker::Online { suspended: false, heartbeat: false, leads: None, counts: None };
+    let message =
+        FromWorker::Online { pid: None, suspended: false, heartbeat: false, leads: None, counts: None };
     desk.hear(Event::Claimed { conn, caller: Some(caller), claims, message });
 }
 
@@ -264,13 +266,46 @@ fn child_of_a_worker_that_has_reported_is_not_believed() {
     let worker = desk.worker(0);
     desk.hear(Event::Received {
         worker,
-        message: FromWorker::Online { suspended: false, heartbeat: false, leads: None, counts: None },
+        message: FromWorker::Online {
+            pid: None,
+            suspended: false,
+            heartbeat: false,
+            leads: None,
+            counts: None,
+        },
     });
     claim(&mut desk, CONN, caller);
     desk.story();
     desk.ask("t", Request::Terminate);
     let over = |action: &Action| matches!(action, Action::Tell { over: Some(_), .. });
     assert_eq!(desk.count(over), 0);
+}
+
+#[test]
+fn who_has_spoken_over_a_channel_that_was_handed_on_is_believed() {
+    let (mut desk, caller) = wrapped();
+    let (worker, pid) = (desk.worker(0), Some(caller.process.pid));
+    let message = FromWorker::Online { pid, suspended: false, heartbeat: false, leads: None, counts: None };
+    desk.hear(Event::Received { worker, message });
+    let over = |desk: &Desk| {
+        desk.count(|action: &Action| {
+            matches!(action, Action::Tell { over: Some(_), message: ToWorker::Shutdown, .. })
+        })
+    };
+    // No other process that the worker has started, and not that one in somebody else's name.
+    let other = Caller { process: Process { pid: 77, started: 9 }, ..caller.clone() };
+    for (conn, caller, told) in [
+        (CONN, other, 0),
+        (ConnId(10), Caller { worker: None, ..caller.clone() }, 0),
+        (ConnId(11), Caller { family: Vec::new(), ..caller.clone() }, 0),
+        (ConnId(12), caller, 1),
+    ] {
+        let mut next = super::adoption::follow(&desk, |_| {});
+        claim(&mut next, conn, caller);
+        next.story();
+        next.ask("t", Request::Terminate);
+        assert_eq!(over(&next), told, "{conn:?}");
+    }
 }
 
 #[test]

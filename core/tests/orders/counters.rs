@@ -100,7 +100,13 @@ fn a_slot_is_not_served_from_the_death_of_its_worker_until_the_next_one_serves()
 #[test]
 fn workers_that_know_how_are_told_to_count_when_the_configuration_says_so() {
     let mut desk = up("");
-    let message = FromWorker::Online { suspended: false, heartbeat: false, leads: None, counts: Some(false) };
+    let message = FromWorker::Online {
+        pid: None,
+        suspended: false,
+        heartbeat: false,
+        leads: None,
+        counts: Some(false),
+    };
     desk.hear(Event::Received { worker: desk.worker(0), message });
     let told = |desk: &Desk| {
         let count =

@@ -133,7 +133,13 @@ impl Desk {
         self.hear(match ready {
             Ready::Report => Event::Received {
                 worker,
-                message: FromWorker::Online { suspended, heartbeat: false, leads: None, counts: None },
+                message: FromWorker::Online {
+                    pid: None,
+                    suspended,
+                    heartbeat: false,
+                    leads: None,
+                    counts: None,
+                },
             },
             Ready::Notify => Event::Notified { worker },
             Ready::Listen => Event::QueueMeasured { worker, queue: Queue::Length(0) },

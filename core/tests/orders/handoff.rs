@@ -21,7 +21,13 @@ fn handed_off() -> Handoff {
     let worker = desk.spawned.first().copied();
     let Some(worker) = worker else { panic!("no worker") };
     // The second worker leads, and has not confirmed it.
-    let leads = FromWorker::Online { suspended: false, heartbeat: false, leads: Some(false), counts: None };
+    let leads = FromWorker::Online {
+        pid: None,
+        suspended: false,
+        heartbeat: false,
+        leads: Some(false),
+        counts: None,
+    };
     desk.hear(Event::Received { worker: desk.worker(1), message: leads });
     desk.pass(Duration::from_secs(1));
     desk.hear(Event::Exited { worker, status: ExitStatus::Code(1) });
@@ -92,7 +98,13 @@ fn what_any_version_has_handed_off_is_taken_over() {
         for worker in suspended {
             desk.hear(Event::Received {
                 worker,
-                message: FromWorker::Online { suspended: true, heartbeat: false, leads: None, counts: None },
+                message: FromWorker::Online {
+                    pid: None,
+                    suspended: true,
+                    heartbeat: false,
+                    leads: None,
+                    counts: None,
+                },
             });
         }
         // The one that was booting cannot be told to go.

@@ -26,7 +26,7 @@ impl Desk {
     }
 
     fn reports_with_heartbeat(&mut self, worker: WorkerId, suspended: bool) {
-        let message = FromWorker::Online { suspended, heartbeat: true, leads: None, counts: None };
+        let message = FromWorker::Online { pid: None, suspended, heartbeat: true, leads: None, counts: None };
         self.hear(Event::Received { worker, message });
     }
 
@@ -105,7 +105,8 @@ fn worker_without_heartbeat_and_worker_under_development_are_not_asked() {
     {
         let mut desk = Desk::new(keys);
         let worker = desk.spawned[0];
-        let message = FromWorker::Online { suspended: false, heartbeat, leads: None, counts: None };
+        let message =
+            FromWorker::Online { pid: None, suspended: false, heartbeat, leads: None, counts: None };
         desk.hear(Event::Received { worker, message });
         // With the dev server, workers' stderr is taken in.
         desk.hear(Event::SinkReady { version: "3.0.0".into() });
@@ -147,7 +148,13 @@ fn queue_of_a_suspended_worker_may_wait() {
     let new = desk.spawned[1];
     desk.hear(Event::Received {
         worker: new,
-        message: FromWorker::Online { suspended: true, heartbeat: false, leads: None, counts: None },
+        message: FromWorker::Online {
+            pid: None,
+            suspended: true,
+            heartbeat: false,
+            leads: None,
+            counts: None,
+        },
     });
     desk.pass(20 * SECOND);
     desk.orders.clear();

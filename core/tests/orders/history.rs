@@ -182,7 +182,8 @@ fn who_waited_when_a_suspension_ended_is_counted_once_more() {
     let mut desk = up("workers = 2");
     desk.ask("r", restart(suspended()));
     for nth in [2, 3] {
-        let message = FromWorker::Online { suspended: true, heartbeat: true, leads: None, counts: None };
+        let message =
+            FromWorker::Online { pid: None, suspended: true, heartbeat: true, leads: None, counts: None };
         desk.hear(Event::Received { worker: desk.worker(nth), message });
     }
     assert_eq!(last(&desk).held, None, "it has only begun");

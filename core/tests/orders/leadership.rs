@@ -22,8 +22,13 @@ impl Desk {
         let rows = self.supervisor.status().workers;
         for worker in rows.iter().filter(|row| row.state == WorkerState::Running).map(|row| row.id) {
             let suspended = self.ready[&worker].1;
-            let message =
-                FromWorker::Online { suspended, heartbeat: false, leads: Some(false), counts: None };
+            let message = FromWorker::Online {
+                pid: None,
+                suspended,
+                heartbeat: false,
+                leads: Some(false),
+                counts: None,
+            };
             self.hear(Event::Received { worker, message });
         }
     }
@@ -68,7 +73,7 @@ impl Desk {
 }
 
 fn reported(leads: bool) -> FromWorker {
-    FromWorker::Online { suspended: false, heartbeat: false, leads: Some(leads), counts: None }
+    FromWorker::Online { pid: None, suspended: false, heartbeat: false, leads: Some(leads), counts: None }
 }
 
 const NOBODY: [(usize, bool); 0] = [];

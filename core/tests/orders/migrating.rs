@@ -324,7 +324,7 @@ fn a_worker_that_dies_as_soon_as_it_begins_fails_a_deploy_that_is_watched() {
     let mut desk = Desk::up("");
     desk.ask("d", migrating(None, WATCH, None));
     let online = |desk: &Desk, suspended| {
-        let message = FromWorker::Online { suspended, heartbeat: true, leads: None, counts: None };
+        let message = FromWorker::Online { pid: None, suspended, heartbeat: true, leads: None, counts: None };
         Event::Received { worker: desk.worker(1), message }
     };
     desk.hear(online(&desk, true));

@@ -131,7 +131,13 @@ fn each_process_has_the_time_that_creating_one_may_take() {
 fn no_worker_of_a_suspended_app_may_come_up_active() {
     let active = |worker| Event::Received {
         worker,
-        message: FromWorker::Online { suspended: false, heartbeat: false, leads: None, counts: None },
+        message: FromWorker::Online {
+            pid: None,
+            suspended: false,
+            heartbeat: false,
+            leads: None,
+            counts: None,
+        },
     };
     let why = "it came up active although it was started suspended; its app must wait for `resume`";
 

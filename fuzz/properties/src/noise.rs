@@ -119,6 +119,7 @@ impl Noise<'_> {
             3 | 4 => Event::Received {
                 worker,
                 message: FromWorker::Online {
+                    pid: None,
                     suspended: self.input.flag(),
                     heartbeat: self.input.flag(),
                     leads: self.input.flag().then(|| self.input.flag()),
@@ -146,6 +147,7 @@ impl Noise<'_> {
                 let own = self.known.contains(&worker);
                 let conn = ConnId(if own { u64::from(self.input.byte() % 4) } else { 99 });
                 let message = FromWorker::Online {
+                    pid: None,
                     suspended: self.input.flag(),
                     heartbeat: false,
                     leads: None,

@@ -315,7 +315,13 @@ impl Proc {
         self.online = true;
         self.says(
             worker,
-            FromWorker::Online { suspended, heartbeat: true, leads: Some(self.leads), counts: None },
+            FromWorker::Online {
+                pid: None,
+                suspended,
+                heartbeat: true,
+                leads: Some(self.leads),
+                counts: None,
+            },
         )
     }
 

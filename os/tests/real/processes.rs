@@ -32,7 +32,13 @@ async fn node_worker_uses_its_channel() {
     assert!(matches!(request, Request::SendMessage { message, .. } if message == "hi"));
     let online = Event::Received {
         worker,
-        message: FromWorker::Online { suspended: true, heartbeat: false, leads: None, counts: None },
+        message: FromWorker::Online {
+            pid: None,
+            suspended: true,
+            heartbeat: false,
+            leads: None,
+            counts: None,
+        },
     };
     harness.until(|event| (*event == online).then_some(())).await;
 
@@ -205,7 +211,13 @@ for part in [b'\n', b'\xff\xfe\n', b'{"type":\n', b'x' * (3 << 20) + b'\n', b'[1
         heard[0],
         Event::Received {
             worker,
-            message: FromWorker::Online { suspended: false, heartbeat: false, leads: None, counts: None }
+            message: FromWorker::Online {
+                pid: None,
+                suspended: false,
+                heartbeat: false,
+                leads: None,
+                counts: None
+            }
         }
     );
     assert!(heard.contains(&Event::ChannelClosed { worker }));

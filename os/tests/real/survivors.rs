@@ -126,7 +126,10 @@ async fn kernel_says_who_reports() {
     );
     assert_eq!(process.pid, pid);
     assert_eq!(claims, Some(Claim { worker, pid: Some(pid) }));
-    assert_eq!(message, FromWorker::Online { suspended: false, heartbeat: false, leads: None, counts: None });
+    assert_eq!(
+        message,
+        FromWorker::Online { pid: Some(pid), suspended: false, heartbeat: false, leads: None, counts: None }
+    );
 
     harness.backend.watch(worker, process);
     drop(left);

@@ -345,7 +345,11 @@ impl World {
                 "online, over the control socket"
             };
             let counts = self.counts(worker);
-            self.say(worker, FromWorker::Online { suspended, heartbeat: true, leads, counts }, word);
+            self.say(
+                worker,
+                FromWorker::Online { pid: None, suspended, heartbeat: true, leads, counts },
+                word,
+            );
             self.say_counts(worker);
         }
         if broken {

@@ -172,7 +172,13 @@ impl World {
         for _ in 0..=u32::from(twice) {
             self.say(
                 worker,
-                FromWorker::Online { suspended, heartbeat: self.has_library(worker), leads, counts },
+                FromWorker::Online {
+                    pid: None,
+                    suspended,
+                    heartbeat: self.has_library(worker),
+                    leads,
+                    counts,
+                },
                 word,
             );
         }
@@ -289,8 +295,13 @@ impl World {
         let Some((victim, claimed)) = victim.map(|(victim, process)| (victim, process.id)) else { return };
         let caller = Self::caller(liar);
         let claims = Some(Claim { worker: claimed, pid: Some(liar.process.pid) });
-        let message =
-            FromWorker::Online { suspended: liar.holds, heartbeat: false, leads: None, counts: None };
+        let message = FromWorker::Online {
+            pid: None,
+            suspended: liar.holds,
+            heartbeat: false,
+            leads: None,
+            counts: None,
+        };
         self.trace.line(self.agenda.now(), worker, format_args!("says that it is {victim}"));
         let conn = self.clients.open_for_lie();
         let event = Event::Claimed { conn, caller: Some(caller), claims, message };

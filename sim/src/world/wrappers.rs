@@ -64,8 +64,13 @@ impl World {
         let child = Process { pid: own.pid + STARTED, ..own };
         let caller = Caller { process: child, family: vec![own], leads: false, ..Self::caller(process) };
         let claims = Some(Claim { worker: id, pid: Some(child.pid) });
-        let message =
-            FromWorker::Online { suspended: process.holds, heartbeat: false, leads: None, counts: None };
+        let message = FromWorker::Online {
+            pid: None,
+            suspended: process.holds,
+            heartbeat: false,
+            leads: None,
+            counts: None,
+        };
         self.trace.line(self.agenda.now(), worker, "a child says that it is the worker");
         let conn = self.clients.open_for_lie();
         let event = Event::Claimed { conn, caller: Some(caller), claims, message };

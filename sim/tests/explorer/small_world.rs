@@ -282,7 +282,10 @@ impl SmallWorld {
         if std::mem::take(&mut process.orphan) {
             process.conn = Some(ConnId(1 + nth as u64));
         }
-        self.says(nth, FromWorker::Online { suspended, heartbeat: false, leads: None, counts: None })
+        self.says(
+            nth,
+            FromWorker::Online { pid: None, suspended, heartbeat: false, leads: None, counts: None },
+        )
     }
 
     fn says(&mut self, nth: usize, message: FromWorker) -> Result<(), String> {

@@ -40,7 +40,13 @@ pub async fn a_worker_reports_and_its_exit_is_told_once(stage: &mut impl Stage) 
             stage.next().await,
             Event::Received {
                 worker,
-                message: FromWorker::Online { suspended, heartbeat: true, leads: Some(false), counts: None }
+                message: FromWorker::Online {
+                    pid: None,
+                    suspended,
+                    heartbeat: true,
+                    leads: Some(false),
+                    counts: None
+                }
             }
         );
         assert!(stage.holds(&pattern().socket(worker)), "online, and does not listen");
@@ -203,7 +209,13 @@ pub async fn facts_of_one_worker_come_in_order(stage: &mut impl Stage) {
     assert_eq!(
         life[..2],
         [
-            said(FromWorker::Online { suspended: false, heartbeat: true, leads: Some(false), counts: None }),
+            said(FromWorker::Online {
+                pid: None,
+                suspended: false,
+                heartbeat: true,
+                leads: Some(false),
+                counts: None
+            }),
             said(FromWorker::Broken { reason })
         ]
     );

@@ -48,10 +48,10 @@ pub enum Errand {
     TakesLong,
 }
 
-/// Whether a worker counts what it does is no part of the contract.
+/// Whether a worker counts what it does, and which process id it says, is no part of the contract.
 fn without_counts(mut fact: Event) -> Event {
-    if let Event::Received { message: FromWorker::Online { counts, .. }, .. } = &mut fact {
-        *counts = None;
+    if let Event::Received { message: FromWorker::Online { pid, counts, .. }, .. } = &mut fact {
+        (*pid, *counts) = (None, None);
     }
     fact
 }
@@ -136,6 +136,7 @@ pub trait Stage {
         let online = Event::Received {
             worker,
             message: FromWorker::Online {
+                pid: None,
                 suspended: false,
                 heartbeat: true,
                 leads: Some(false),

@@ -141,7 +141,7 @@ impl Backend for Crew {
         let suspended = order.set.contains(&("NODESOCKD_SUSPENDED".into(), "true".into()));
         self.soon.push_back(Event::Received {
             worker: order.worker,
-            message: FromWorker::Online { suspended, heartbeat: false, leads: None, counts: None },
+            message: FromWorker::Online { pid: None, suspended, heartbeat: false, leads: None, counts: None },
         });
         Ok(Process { pid: 100 + self.pids, started: self.pids.into() })
     }

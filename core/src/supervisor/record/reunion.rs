@@ -84,7 +84,7 @@ fn confirm(
 }
 
 /// Whether the kernel confirms that a process speaks for a worker that is known: it is the worker's own; or that is a wrapper
-/// (`npm start`), which has started it, and nobody else has spoken for the worker.
+/// (`npm start`), which has started it, and nobody else has spoken for the worker: unless it is who has spoken over the channel.
 fn confirm_known(worker: &Worker, claim: &Claim, caller: &Caller) -> Result<(), &'static str> {
     let related = worker.process().is_some_and(|own| caller.family.contains(&own));
     if worker.is_spoken_for_by(caller.process) || defect!(ClaimBelieved) {
@@ -93,7 +93,7 @@ fn confirm_known(worker: &Worker, claim: &Claim, caller: &Caller) -> Result<(), 
         Err("the worker is another process, which has not started this one")
     } else if defect!(DescendantBelieved) {
         Ok(())
-    } else if !worker.is_unheard() {
+    } else if !worker.is_unheard() && worker.said_pid() != Some(caller.process.pid) {
         Err("the worker has reported by another process already")
     } else if !caller.own_user {
         Err("it runs as another user than the daemon")
@@ -151,6 +151,7 @@ fn adopt_caller(pool: &mut Pool, id: WorkerId, caller: Caller) {
         mute: false,
         stop_signal: pool.config.options.stop_signal,
         speaker: None,
+        said_pid: None,
         new: false,
         generation: 0,
         traffic: Traffic::default(),

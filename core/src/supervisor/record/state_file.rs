@@ -216,6 +216,7 @@ fn record(id: WorkerId, worker: &Worker, stage: RecordedStage) -> WorkerRecord {
         id,
         process: worker.process(),
         speaker: worker.speaker(),
+        said_pid: worker.said_pid(),
         slot: worker.slot(),
         stage,
         socket: worker.socket().map(ToString::to_string),

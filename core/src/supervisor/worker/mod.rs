@@ -54,6 +54,8 @@ pub(super) struct Worker {
     channel: Channel,
     /// The process that speaks for it, if that is not its own: one that its own, a wrapper, has started.
     speaker: Option<Process>,
+    /// The process id that it has said over its channel, if that is not its own: a wrapper has handed the channel on.
+    said_pid: Option<u32>,
     /// Why a process was not believed to be this worker, while it has not reported itself.
     disbelieved: Option<String>,
     /// The file name of the socket it accepts from. A standby that inherited sockets has none until it is promoted.
@@ -251,6 +253,7 @@ impl Worker {
             protocol,
             channel: Channel::Open,
             speaker: None,
+            said_pid: None,
             disbelieved: None,
             socket: None,
             listeners: Vec::new(),
@@ -301,6 +304,7 @@ impl Worker {
             protocol,
             channel,
             speaker: None,
+            said_pid: None,
             disbelieved: None,
             socket,
             listeners,
@@ -755,6 +759,23 @@ impl Worker {
         self.protocol = Protocol::Speaks;
         self.can_lead = can_lead;
         self.health.reports(now, heartbeat);
+    }
+
+    /// The process id that it says. Who uses its channel was given that by its own process.
+    pub fn says_pid(&mut self, pid: Option<u32>) {
+        if !matches!(self.channel, Channel::Socket(_)) {
+            self.said_pid = pid.filter(|pid| self.process().is_some_and(|own| own.pid != *pid));
+        }
+    }
+
+    /// What it has said of that to this daemon, or to an earlier one.
+    pub fn said_pid(&self) -> Option<u32> {
+        self.said_pid
+    }
+
+    /// That is known from an earlier daemon.
+    pub fn has_said_pid(&mut self, pid: u32) {
+        self.said_pid = Some(pid);
     }
 
     /// From now on `process` speaks for it.
