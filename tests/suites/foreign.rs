@@ -40,7 +40,7 @@ fn finishing_on(app: App, signal: &str) -> App {
 fn each_program_is_ended_by_the_signal_on_which_it_finishes() {
     let app = finishing_on(Server::Node.app().workers(2), "SIGQUIT");
     let mut daemon = app.start();
-    let nginx = printed(&app, |text| text);
+    let nginx = printed(&app, &[], |text| text);
     let load = Load::start(&nginx.front(), CLIENTS);
     let finished = |app: &App| app.read("terminated").lines().count();
     assert_eq!(app.cli(&["restart"]).code, 0);

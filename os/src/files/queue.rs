@@ -141,7 +141,8 @@ fn find(
     let by_file = || listeners.iter().find(|listener| file.is_some() && listener.file == file);
     let found = by_path.or_else(by_file).map(|listener| (listener.id, listener.accept_queue()));
     let folder = path.parent().map_or(OsStr::new(""), Path::as_os_str).as_bytes();
-    let ours = listeners.into_iter().filter_map(|listener| Some((listener.path?.into_os_string(), listener.id)));
+    let ours =
+        listeners.into_iter().filter_map(|listener| Some((listener.path?.into_os_string(), listener.id)));
     *listed = ours.filter(|(path, _)| path.as_bytes().starts_with(folder)).collect();
     Ok(found)
 }

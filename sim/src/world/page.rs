@@ -46,9 +46,7 @@ impl World {
         let shown = self.page.as_ref().map(|page| page.state);
         match (self.oracle.wanted, shown) {
             (true, Some(_)) => Some("the dev server shows a page although workers serve".to_owned()),
-            (false, None)
-                if self.dev_server.is_some() && !self.oracle.quitting && self.served() == 0 =>
-            {
+            (false, None) if self.dev_server.is_some() && !self.oracle.quitting && self.served() == 0 => {
                 Some("the dev server does not show that the app is stopped".to_owned())
             }
             (true, None) | (false, _) => None,

@@ -303,7 +303,8 @@ impl Operations {
             link.unwrap_or_default()
         );
         self.note = Some(format!("a deploy was ended {words}"));
-        self.waiting = Some(format!("a deploy was ended {words}; the app stays suspended until then; {DECIDE}"));
+        self.waiting =
+            Some(format!("a deploy was ended {words}; the app stays suspended until then; {DECIDE}"));
         Some(words)
     }
 

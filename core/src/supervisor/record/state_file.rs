@@ -82,7 +82,8 @@ impl StateFile {
         let mut changes = Changes::default();
         for id in touched {
             let known = pool.workers.get(id);
-            let Some((worker, stage)) = known.and_then(|worker| Some((worker, stage(pool, id, worker)?))) else {
+            let Some((worker, stage)) = known.and_then(|worker| Some((worker, stage(pool, id, worker)?)))
+            else {
                 changes.gone.extend(self.workers.remove(&id).map(|record| record.id));
                 continue;
             };
@@ -239,6 +240,7 @@ fn says(record: &WorkerRecord, worker: &Worker, now: RecordedStage) -> bool {
         id: _,
         process,
         speaker,
+        said_pid,
         slot,
         stage,
         socket,
@@ -249,8 +251,10 @@ fn says(record: &WorkerRecord, worker: &Worker, now: RecordedStage) -> bool {
         generation,
         traffic,
     } = record;
-    let place = (*process, *speaker, *slot, *stage) == (worker.process(), worker.speaker(), worker.slot(), now);
+    let place = (*process, *slot, *stage) == (worker.process(), worker.slot(), now);
+    let speaks = (*speaker, *said_pid) == (worker.speaker(), worker.said_pid());
     let sockets = socket.as_deref() == worker.socket().map(|its| &**its) && listeners == worker.listeners();
-    let start = (*mute, *new, *generation) == (!worker.speaks(), worker.is_joining(), worker.start().generation);
-    place && sockets && start && *signal == stop_signal(worker) && traffic == worker.counts().told()
+    let start =
+        (*mute, *new, *generation) == (!worker.speaks(), worker.is_joining(), worker.start().generation);
+    place && speaks && sockets && start && *signal == stop_signal(worker) && traffic == worker.counts().told()
 }
