@@ -101,8 +101,8 @@ class Traffic {
     this.#last = true;
     this.#onChange = onChange;
     for (const response of this.#responses.keys()) makeLast(response);
-    for (const stream of this.#streams.keys()) if (isAnswering(stream)) lastStreams(stream.session);
-    for (const { active, session } of this.#connections.values()) if (active === 0 && session) leave(session);
+    for (const [stream, { connection }] of this.#streams) lastStreams(connection, stream);
+    for (const connection of this.#connections.values()) if (connection.session && connection.active === 0) lastStreams(connection);
   }
 
   /** Closes the connections that nobody is using. */
@@ -158,7 +158,7 @@ class Traffic {
     // Whoever sent it has gone already.
     if (stream.destroyed) return true;
     this.#begin(connection, this.#streams, stream, { method: headers[':method'], headers });
-    if (this.#last) lastStreams(stream.session);
+    if (this.#last) lastStreams(connection, stream);
     if (gate.isOpen) return pass();
     const handOver = keep(stream);
     gate.enter(
@@ -171,7 +171,7 @@ class Traffic {
 
   /** One more request is in progress, until `exchange` is closed: what was asked has a method and headers. */
   #begin(connection, exchanges, exchange, asked) {
-    exchanges.set(exchange, { since: performance.now(), asked });
+    exchanges.set(exchange, { since: performance.now(), asked, connection });
     this.#counts.begin(exchange);
     if (connection) connection.active += 1;
     exchange.once('close', () => {
@@ -179,9 +179,15 @@ class Traffic {
       if (!connection) return;
       connection.active -= 1;
       connection.used = performance.now();
-      if (this.#last && connection.session && connection.active === 0) leave(connection.session);
+      if (this.#last && connection.session) this.#left(connection);
       this.#onChange();
     });
+  }
+
+  /** One stream less is in progress on a session, while the worker drains. */
+  #left(connection) {
+    lastStreams(connection);
+    leave(connection);
   }
 
   #requested(gate, pass, req, res) {

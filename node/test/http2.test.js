@@ -77,18 +77,37 @@ test('a draining worker finishes streams, says GOAWAY before they end, and takes
   const slow = ask(busy, '/slow');
   await worker.frame('send-app-msg');
   await ask(idle);
-  const [told, nudged] = [once(busy, 'goaway'), once(idle, 'ping')];
+  const told = [once(busy, 'goaway'), once(idle, 'goaway')];
   worker.tell('shutdown');
-  await Promise.all([told, nudged]);
-  await assert.rejects(async () => ask(busy));
+  await Promise.all(told);
+  for (const session of [busy, idle]) await assert.rejects(async () => ask(session), { code: 'ERR_HTTP2_GOAWAY_SESSION' });
 
-  const last = once(idle, 'goaway');
-  assert.equal((await ask(idle, '/', 'late')).body, 'POST 4', 'a request that was on its way is answered');
-  await last;
   worker.tell('app-msg', { message: 'finish' });
   assert.equal((await slow).body, 'slow');
   assert.deepEqual(await worker.exited, { code: 0, signal: null, stderr: '' });
   assert.equal(worker.stdout, 'closed\n');
+});
+
+test('streams that were on their way when the client was told to open no more are answered', async (t) => {
+  const worker = new TestWorker(t, 'http2.js');
+  await worker.frame('online');
+  const [busy, idle] = [await connect(t, worker), await connect(t, worker)];
+  const slow = ask(busy, '/slow');
+  await worker.frame('send-app-msg');
+  await ask(idle);
+  // It reads what it is told before what arrives meanwhile, and writes GOAWAY in between.
+  worker.process.kill('SIGSTOP');
+  const told = once(busy, 'goaway');
+  worker.tell('shutdown');
+  const late = [busy, busy, idle].map((session) => ask(session, '/', 'late'));
+  // Node writes a request at the end of the round of the event loop.
+  for (let round = 0; round < 2; round += 1) await new Promise(setImmediate);
+  worker.process.kill('SIGCONT');
+  for (const { status, body } of await Promise.all(late)) assert.deepEqual([status, body], [200, 'POST 4']);
+  await told;
+  worker.tell('app-msg', { message: 'finish' });
+  assert.equal((await slow).body, 'slow');
+  assert.deepEqual(await worker.exited, { code: 0, signal: null, stderr: '' });
 });
 
 test('before SIGTERM, idle sessions are closed', async (t) => {
