@@ -147,7 +147,8 @@ impl Site {
         let whole = match self.kind {
             Kind::Nginx => String::new(),
             Kind::Caddy => {
-                format!("{{\n  admin {}\n  auto_https off\n}}\n\n", self.admin())
+                let servers = "servers {\n    protocols h1 h2c\n  }";
+                format!("{{\n  admin {}\n  auto_https off\n  {servers}\n}}\n\n", self.admin())
             }
             Kind::Haproxy => "global\n  log stdout format raw local0\n\ndefaults\n  log global\n  mode http\n  \
                               option httplog\n  option dontlog-normal\n  timeout connect 5s\n  timeout client 60s\n  \

@@ -29,6 +29,7 @@ pub mod connections;
 pub mod daemon;
 pub mod fifo;
 pub mod fronts;
+pub mod grpc;
 pub mod http;
 pub mod ipc;
 pub mod load;

@@ -17,7 +17,10 @@ use serde::Deserialize;
 
 use crate::wait;
 
-/// How many requests a load makes before it gives up: more than any story takes.
+/// The first number: frameworks have pages of their own at `/404` and `/500`.
+const FIRST: u64 = 1000;
+
+/// The number at which a load gives up: more requests than any story takes.
 const LIMIT: u64 = 5_000_000;
 
 /// Clients at work.
@@ -36,6 +39,19 @@ struct Shared {
     /// By each client.
     answered: Vec<AtomicU64>,
     first_failure: OnceLock<String>,
+}
+
+/// Somebody who makes requests, one after the other.
+pub trait Caller: Send {
+    /// How they are made.
+    fn method(&self) -> Method;
+
+    /// Makes the request of that number: what the answer says.
+    ///
+    /// # Errors
+    ///
+    /// What there is instead of the answer. The next request is made as if there had been none.
+    fn request(&mut self, number: &str) -> io::Result<Vec<u8>>;
 }
 
 /// How a request is made.
@@ -95,14 +111,23 @@ impl Load {
     /// The same, each client resting for `rest` between an answer and its next request.
     #[must_use]
     pub fn gently(front: &Path, clients: usize, rest: Duration) -> Self {
-        let answered = (0..clients).map(|_| AtomicU64::new(0)).collect();
-        let shared = Arc::new(Shared { rest, answered, ..Shared::default() });
-        let client = |index: usize| {
+        let client = |index: usize| -> Box<dyn Caller> {
             let method = if index.is_multiple_of(2) { Method::Get } else { Method::Post };
-            let (shared, front) = (Arc::clone(&shared), front.to_owned());
-            thread::spawn(move || Client { front, method, connection: None }.work(&shared, index))
+            Box::new(Client { front: front.to_owned(), method, connection: None })
         };
-        let clients = (0..clients).map(client).collect();
+        Self::by((0..clients).map(client).collect(), rest)
+    }
+
+    /// Sets those to work, each resting for `rest` between an answer and its next request.
+    #[must_use]
+    pub fn by(callers: Vec<Box<dyn Caller>>, rest: Duration) -> Self {
+        let answered = callers.iter().map(|_| AtomicU64::new(0)).collect();
+        let shared = Arc::new(Shared { rest, answered, ..Shared::default() });
+        let client = |(index, mut caller): (usize, Box<dyn Caller>)| {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || work(&mut *caller, &shared, index))
+        };
+        let clients = callers.into_iter().enumerate().map(client).collect();
         Self { shared, clients, begun: Instant::now() }
     }
 
@@ -188,68 +213,81 @@ impl fmt::Display for Ledger {
     }
 }
 
-struct Client {
-    front: PathBuf,
-    method: Method,
-    connection: Option<BufReader<UnixStream>>,
+fn work(caller: &mut dyn Caller, shared: &Shared, index: usize) -> Ledger {
+    let mut ledger = Ledger::default();
+    while !shared.stop.load(Relaxed) {
+        let number = FIRST + shared.sent.fetch_add(1, Relaxed);
+        if number >= LIMIT {
+            break;
+        }
+        let sent = Instant::now();
+        ledger.sent += 1;
+        let text = number.to_string();
+        match caller.request(&text).and_then(|said| Answer::read(&said, &text)) {
+            Ok(answer) => {
+                let took = sent.elapsed().as_micros();
+                ledger.latencies.push(took.try_into().unwrap_or(u32::MAX));
+                *ledger.answered.entry(answer.worker).or_default() += 1;
+                shared.answered[index].fetch_add(1, Relaxed);
+            }
+            Err(error) => {
+                let _ = shared.first_failure.set(error.to_string());
+                let (method, ended) = (caller.method(), Instant::now());
+                ledger.failures.push(Failure { number, method, sent, ended, why: error.to_string() });
+            }
+        }
+        if !shared.rest.is_zero() {
+            thread::sleep(shared.rest);
+        }
+    }
+    ledger
 }
 
-impl Client {
-    fn work(mut self, shared: &Shared, index: usize) -> Ledger {
-        let mut ledger = Ledger::default();
-        while !shared.stop.load(Relaxed) {
-            let number = shared.sent.fetch_add(1, Relaxed);
-            if number >= LIMIT {
-                break;
-            }
-            let sent = Instant::now();
-            ledger.sent += 1;
-            match self.request(number) {
-                Ok(answer) => {
-                    let took = sent.elapsed().as_micros();
-                    ledger.latencies.push(took.try_into().unwrap_or(u32::MAX));
-                    *ledger.answered.entry(answer.worker).or_default() += 1;
-                    shared.answered[index].fetch_add(1, Relaxed);
-                }
-                Err(error) => {
-                    self.connection = None;
-                    let _ = shared.first_failure.set(error.to_string());
-                    let (method, ended) = (self.method, Instant::now());
-                    ledger.failures.push(Failure { number, method, sent, ended, why: error.to_string() });
-                }
-            }
-            if !shared.rest.is_zero() {
-                thread::sleep(shared.rest);
-            }
-        }
-        ledger
-    }
-
-    fn request(&mut self, number: u64) -> io::Result<Answer> {
-        let connection = match &mut self.connection {
-            Some(connection) => connection,
-            none => none.insert(connect(&self.front)?),
-        };
-        let text = number.to_string();
-        let request = match self.method {
-            Method::Get => format!("GET /{text} HTTP/1.1\r\nHost: test\r\n\r\n"),
-            Method::Post => {
-                format!("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n\r\n{text}", text.len())
-            }
-        };
-        connection.get_mut().write_all(request.as_bytes())?;
-        let (body, last) = receive(connection)?;
-        if last {
-            self.connection = None;
-        }
-        let answer: Answer = serde_json::from_slice(&body)?;
-        if answer.number != text {
+impl Answer {
+    fn read(said: &[u8], number: &str) -> io::Result<Self> {
+        let answer: Self = serde_json::from_slice(said)?;
+        if answer.number != number {
             return Err(io::Error::other(format!("the answer is to request {}", answer.number)));
         }
         if answer.suspended {
             return Err(io::Error::other(format!("{} answered although suspended", answer.worker)));
         }
         Ok(answer)
+    }
+}
+
+/// A client that speaks HTTP/1.1.
+struct Client {
+    front: PathBuf,
+    method: Method,
+    connection: Option<BufReader<UnixStream>>,
+}
+
+impl Caller for Client {
+    fn method(&self) -> Method {
+        self.method
+    }
+
+    fn request(&mut self, number: &str) -> io::Result<Vec<u8>> {
+        // One that has failed is not used again.
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => connect(&self.front)?,
+        };
+        let request = match self.method {
+            Method::Get => format!("GET /{number} HTTP/1.1\r\nHost: test\r\n\r\n"),
+            Method::Post => {
+                // Without a type SvelteKit takes a body for none.
+                let head = "POST / HTTP/1.1\r\nHost: test\r\nContent-Type: application/octet-stream";
+                format!("{head}\r\nContent-Length: {}\r\n\r\n{number}", number.len())
+            }
+        };
+        connection.get_mut().write_all(request.as_bytes())?;
+        let (body, last) = receive(&mut connection)?;
+        if !last {
+            self.connection = Some(connection);
+        }
+        Ok(body)
     }
 }
 
@@ -262,12 +300,13 @@ fn connect(front: &Path) -> io::Result<BufReader<UnixStream>> {
 /// Reads an answer with status 200: its body, and whether it is the connection's last.
 fn receive(connection: &mut impl BufRead) -> io::Result<(Vec<u8>, bool)> {
     let status = line(connection)?;
-    let (mut length, mut last) = (None, false);
+    let (mut length, mut chunked, mut last) = (None, false, false);
     loop {
         let header = line(connection)?.to_ascii_lowercase();
         match header.split_once(':').map(|(name, value)| (name, value.trim())) {
             None => break,
             Some(("content-length", value)) => length = value.parse().ok(),
+            Some(("transfer-encoding", value)) => chunked = value == "chunked",
             Some(("connection", value)) => last = value == "close",
             Some(_) => {}
         }
@@ -275,9 +314,31 @@ fn receive(connection: &mut impl BufRead) -> io::Result<(Vec<u8>, bool)> {
     if status.split(' ').nth(1) != Some("200") {
         return Err(io::Error::other(status));
     }
-    let mut body = vec![0; length.ok_or_else(|| io::Error::other("an answer without its length"))?];
-    connection.read_exact(&mut body)?;
+    let body = match length {
+        _ if chunked => chunks(connection)?,
+        Some(length) => exactly(connection, length)?,
+        None => return Err(io::Error::other("an answer without its length")),
+    };
     Ok((body, last))
+}
+
+fn exactly(connection: &mut impl BufRead, length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    connection.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A body in pieces, the last of which is empty.
+fn chunks(connection: &mut impl BufRead) -> io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let length = usize::from_str_radix(&line(connection)?, 16).map_err(io::Error::other)?;
+        body.extend(exactly(connection, length)?);
+        line(connection)?;
+        if length == 0 {
+            return Ok(body);
+        }
+    }
 }
 
 fn line(connection: &mut impl BufRead) -> io::Result<String> {
