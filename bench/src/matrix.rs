@@ -67,12 +67,12 @@ pub fn run(options: &Options) {
                 fronts.iter().map(|kind| measure::cell(row, &stock, *kind, options)).collect::<Vec<_>>()
             }
             Err(reason) => {
-                println!(
-                    "| {} | {} | – | not here: {reason} |{}",
-                    row.name,
-                    row.takes,
-                    " |".repeat(fronts.len() - 1)
-                );
+                let last = reason.lines().last().unwrap_or_default();
+                let others = " |".repeat(fronts.len() - 1);
+                println!("| {} | {} | – | not here: {last} |{others}", row.name, row.takes);
+                if last != reason {
+                    eprintln!("{}: {reason}", row.name);
+                }
                 continue;
             }
         };

@@ -35,6 +35,7 @@ pub mod ipc;
 pub mod load;
 pub mod machine;
 pub mod nginx;
+pub mod packages;
 pub mod process;
 pub mod program;
 pub mod prometheus;

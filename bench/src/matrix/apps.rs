@@ -1,6 +1,6 @@
 //! The apps: what each is, and what it takes. Each gives every request its number back.
 
-use nodesockd_tests::{App, Server};
+use nodesockd_tests::{App, Server, packages};
 
 use super::protocol::Protocol;
 use super::stock::{Stock, installed, missing, sources};
@@ -25,6 +25,10 @@ enum Kind {
     Library { integration: &'static str, packages: &'static [&'static str] },
     /// An Express app that knows a port only, with `nodesockd/register`.
     Register,
+    /// A server of `@grpc/grpc-js` that knows a port only, with `nodesockd/register`.
+    Grpc,
+    /// A project for Node that has packages of its own: its folder, and the script in it, with `nodesockd/register` if it knows a port only.
+    Project { project: &'static str, script: &'static str, is_registered: bool },
     /// A server of the suites.
     Server { server: Server, package: &'static str },
     /// A server from PyPI: its program, its arguments, and where the app is.
@@ -38,6 +42,7 @@ enum Kind {
 }
 
 const LISTEN: &str = "`nodesockd.listen(app)`";
+const REGISTER: &str = "`nodeArgs = [\"--import\", \"nodesockd/register\"]`";
 
 /// All of them.
 pub const ROWS: &[Row] = &[
@@ -56,10 +61,14 @@ pub const ROWS: &[Row] = &[
     library("Hono", "`nodesockd.listen(createAdaptorServer(app))`", "hono", &["hono", "@hono/node-server"]),
     library("h3", "`nodesockd.listen(toNodeListener(app))`", "h3", &["h3"]),
     Row { protocol: Protocol::Http2, ..library("Node, `http2`", LISTEN, "http2", &[]) },
-    Row {
-        suspends: true,
-        ..told("Express on a port", "`nodeArgs = [\"--import\", \"nodesockd/register\"]`", Kind::Register)
-    },
+    own("Next.js, a server of one's own", "`nodesockd.listen(next({ dev: false }))`", "next", "server.mjs"),
+    own("SvelteKit, the handler", "`nodesockd.listen(handler)`", "sveltekit", "server.js"),
+    knows_port("Express on a port", Kind::Register),
+    built("Next.js, `output: 'standalone'`", "next", ".next/standalone/server.js"),
+    built("SvelteKit, the build", "sveltekit", "build/index.js"),
+    built("Nuxt", "nuxt", ".output/server/index.mjs"),
+    built("AdonisJS", "adonis", "bin/server.js"),
+    Row { protocol: Protocol::Grpc, ..knows_port("gRPC, `@grpc/grpc-js`", Kind::Grpc) },
     told(
         "Node without the library",
         "`server.close()` on SIGTERM",
@@ -148,6 +157,19 @@ const fn library(
     Row { name, takes, protocol: Protocol::Http, suspends: true, kind }
 }
 
+const fn own(name: &'static str, takes: &'static str, project: &'static str, script: &'static str) -> Row {
+    let kind = Kind::Project { project, script, is_registered: false };
+    Row { name, takes, protocol: Protocol::Http, suspends: true, kind }
+}
+
+const fn built(name: &'static str, project: &'static str, script: &'static str) -> Row {
+    knows_port(name, Kind::Project { project, script, is_registered: true })
+}
+
+const fn knows_port(name: &'static str, kind: Kind) -> Row {
+    Row { name, takes: REGISTER, protocol: Protocol::Http, suspends: true, kind }
+}
+
 const fn told(name: &'static str, takes: &'static str, kind: Kind) -> Row {
     Row { name, takes, protocol: Protocol::Http, suspends: false, kind }
 }
@@ -156,7 +178,8 @@ impl Row {
     /// Has what it takes here, or says why that is not to be had.
     pub fn available(&self, stock: &Stock) -> Result<(), String> {
         match self.kind {
-            Kind::Library { .. } | Kind::Register => stock.install_node(),
+            Kind::Library { .. } | Kind::Register | Kind::Grpc => stock.install_node(),
+            Kind::Project { project, .. } => stock.build(project),
             Kind::Server { server, package } => {
                 if server.is_installed() {
                     Ok(())
@@ -181,10 +204,19 @@ impl Row {
                     .fold(app.env("UPSTREAM_KEEP_ALIVE", "5000"), |app, package| app.package(package))
             }
             Kind::Register => {
-                let app =
-                    App::new().package("express").set("nodeArgs", vec!["--import", "nodesockd/register"]);
+                let app = registered(App::new().package("express"));
                 take(&app, "port.js", "app.js");
                 app
+            }
+            Kind::Grpc => {
+                let app = registered(App::new().package("@grpc/grpc-js"));
+                take(&app, "grpc.js", "app.js");
+                app
+            }
+            Kind::Project { project, script, is_registered } => {
+                let script = packages::folder(project).join(script);
+                let app = App::new().set("script", script.display().to_string());
+                if is_registered { registered(app) } else { app }
             }
             Kind::Server { server, .. } => server.app(),
             Kind::Python { program, words, file } => {
@@ -212,6 +244,10 @@ impl Row {
         // The daemon gives a program that is told by SIGTERM, and Caddy's connections, their time beside the next restart.
         app.workers(2).set("options.retiring", 64).set("name", "app")
     }
+}
+
+fn registered(app: App) -> App {
+    app.set("nodeArgs", vec!["--import", "nodesockd/register"])
 }
 
 fn command(words: &[&str]) -> App {

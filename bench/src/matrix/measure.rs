@@ -57,7 +57,7 @@ pub fn cell(row: &Row, stock: &Stock, kind: Kind, options: &Options) -> Cell {
     let app = row.app(stock);
     let daemon = app.start();
     let front = row.protocol.behind(kind, &app);
-    let load = || Load::gently(&front.front(), options.clients, Duration::from_millis(options.rest));
+    let load = || row.protocol.load(&front, options.clients, Duration::from_millis(options.rest));
     let complain = |what: &str, failures: &[&Failure]| {
         for Failure { number, method, sent, ended, why } in failures.iter().take(10) {
             let took = *ended - *sent;

@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::SystemTime;
+use std::{fs, io};
 
 use nodesockd_bench::folder;
+use nodesockd_tests::packages::{self, done};
 use nodesockd_tests::program::root;
 
 /// The folder of what is installed and built.
@@ -14,7 +17,7 @@ impl Stock {
     /// An empty one, or that of a run before.
     pub fn new() -> Self {
         let stock = Self(root().join("target/matrix"));
-        std::fs::create_dir_all(&stock.0).expect("the target folder");
+        fs::create_dir_all(&stock.0).expect("the target folder");
         stock
     }
 
@@ -28,12 +31,12 @@ impl Stock {
         let wanted = sources().join("requirements.txt");
         let environment = self.0.join("python");
         let (pip, installed) = (environment.join("bin/pip"), environment.join("requirements.txt"));
-        if std::fs::read(&wanted).ok() == std::fs::read(&installed).ok() {
+        if fs::read(&wanted).ok() == fs::read(&installed).ok() {
             return Ok(());
         }
         done(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
         done(Command::new(pip).args(["install", "--quiet", "--requirement"]).arg(&wanted))?;
-        std::fs::copy(wanted, installed).map(drop).map_err(|error| error.to_string())
+        fs::copy(wanted, installed).map(drop).map_err(|error| error.to_string())
     }
 
     /// The program of the crate `rust`, with its dependencies from crates.io.
@@ -55,6 +58,27 @@ impl Stock {
             return Ok(());
         }
         done(Command::new("npm").args(["ci", "--silent", "--prefix"]).arg(package))
+    }
+
+    /// Builds a project with packages of its own, unless that was done since its sources were changed.
+    pub fn build(&self, project: &str) -> Result<(), String> {
+        let (sources, folder) = (packages::sources(project), packages::folder(project));
+        packages::install(project)?;
+        // Builds refuse a package that is a link to elsewhere.
+        let library = folder.join("node_modules/nodesockd");
+        copy(&root().join("node/lib"), &library.join("lib"))?;
+        fs::copy(root().join("node/package.json"), library.join("package.json"))
+            .map_err(|error| format!("{}: {error}", library.display()))?;
+        let built = folder.join("node_modules/.built");
+        let is_built = built.metadata().and_then(|built| Ok(built.modified()? > newest(&sources)?));
+        if is_built.unwrap_or(false) {
+            return Ok(());
+        }
+        copy(&sources, &folder)?;
+        let mut npm = Command::new("npm");
+        npm.args(["run", "build", "--if-present"]).current_dir(&folder);
+        done(npm.env("NEXT_TELEMETRY_DISABLED", "1").env("NUXT_TELEMETRY_DISABLED", "1"))?;
+        fs::write(&built, "").map_err(|error| format!("{}: {error}", built.display()))
     }
 
     /// A runtime that npm brings: where it lies depends on whether npm runs install scripts.
@@ -86,13 +110,19 @@ pub fn missing(package: &str) -> String {
     format!("Debian's package `{package}` is not installed")
 }
 
-fn done(command: &mut Command) -> Result<(), String> {
-    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{command:?}: {error}"))?;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let last = said.trim().lines().last().unwrap_or_default().to_owned();
-    if output.status.success() {
-        Ok(())
-    } else {
-        Err(format!("{}: {last}", Path::new(command.get_program()).display()))
+/// When the last of the files in a folder was written.
+fn newest(folder: &Path) -> io::Result<SystemTime> {
+    let mut last = SystemTime::UNIX_EPOCH;
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let written = if path.is_dir() { newest(&path)? } else { path.metadata()?.modified()? };
+        last = last.max(written);
     }
+    Ok(last)
+}
+
+/// Copies the files of a folder, and the folders in it.
+fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    fs::create_dir_all(to).map_err(|error| format!("{}: {error}", to.display()))?;
+    done(Command::new("cp").arg("-r").arg(from.join(".")).arg(to))
 }

@@ -1,0 +1,2 @@
+// `server.mjs` runs what this builds as well.
+export default { output: 'standalone' };
