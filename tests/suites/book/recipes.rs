@@ -4,6 +4,7 @@
 use std::io::{Read, Write};
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
@@ -11,64 +12,130 @@ use nodesockd_tests::chapter::Block;
 use nodesockd_tests::daemon::Launch;
 use nodesockd_tests::nginx::{Nginx, Site};
 use nodesockd_tests::program::root;
-use nodesockd_tests::{App, Daemon, Visitors, cli, http, until};
+use nodesockd_tests::{App, Daemon, Visitors, cli, grpc, http, packages, until};
 
 use crate::story::{Story, script};
 
-pub const STORY: Story = Story { chapter: "docs/14-recipes.md", left_out: &[] };
+pub const STORY: Story = Story {
+    chapter: "docs/14-recipes.md",
+    left_out: &[
+        ("npx next build", "takes a minute, and packages of 340 MB: is tried by the bench `matrix`"),
+        ("npx nuxt build", "the same, and 230 MB"),
+    ],
+};
 
 /// A recipe that was written into a folder of its own, and runs.
 struct Running {
     app: App,
     daemon: Daemon,
     nginx: Nginx,
+    greeted: Greeted,
 }
 
-/// Does what the section `heading` says; `None`, with a word about it, where `program` is not installed.
-#[expect(clippy::print_stdout, reason = "says what was not tried, and why")]
-fn running(heading: &str, program: &str) -> Option<Running> {
-    let app = App::new().package("express");
-    let path = tools(&app);
-    let shell = |text: &str| {
-        let mut bash = Command::new("bash");
-        bash.args(["-euo", "pipefail", "-c", text]).current_dir(app.folder()).env("PATH", &path);
-        bash.stdin(Stdio::null()).output().unwrap()
-    };
-    if !shell(program).status.success() {
-        println!("skipped: {heading}: `{program}` fails, so what it takes is not installed");
-        return None;
-    }
-    let chapter = STORY.read();
-    let steps = section(STORY.steps(&chapter), heading);
-    std::fs::create_dir(app.path("src")).unwrap();
-    // What cargo has compiled for an earlier run is used again.
-    let target = root().join("target/recipes");
-    std::fs::create_dir_all(&target).unwrap();
-    symlink(target, app.path("target")).unwrap();
-    let lock = root().join("bench/apps/matrix/rust/Cargo.lock");
-    std::fs::copy(lock, app.path("Cargo.lock")).unwrap();
-    let built = shell(&suited(&script(&steps), &app));
-    assert!(built.status.success(), "{heading}: {built:?}");
-    let mut check = cli::command(app.folder(), &["check"]);
-    let checked = cli::spawn(check.env("PATH", &path)).finish();
-    assert_eq!(checked.code, 0, "{heading}: {checked}");
+/// Has a visitor, one of many, ask the front: what there is instead of a greeting.
+type Greeted = fn(front: &Path, index: u32) -> Result<(), String>;
 
-    let daemon = Launch::new(app.folder(), &app.ipc()).env("PATH", &path).start();
-    let site = Site::new();
-    let front = format!("unix:{}", site.front().display());
-    let index = app.path("index.php");
-    let fastcgi = ["--fastcgi", index.to_str().unwrap()];
-    let args: &[&str] = if index.exists() { &fastcgi } else { &[] };
-    site.configure(&app.cli(&[&["nginx", "--listen", &front], args].concat()).stdout);
-    let nginx = site.start(&[]);
-    let first = http::get(&nginx.front(), "/");
-    assert!(
-        first.status == 200 && first.body.contains("Hello"),
-        "{heading}: {first:?}\n{}{}",
-        nginx.log(),
-        daemon.log()
-    );
-    Some(Running { app, daemon, nginx })
+/// What it takes to do what a section says.
+struct Recipe {
+    heading: &'static str,
+    /// A command that fails where something is not installed.
+    program: &'static str,
+    /// Whose packages it takes besides those of `node`.
+    project: Option<&'static str>,
+    greeted: Greeted,
+}
+
+impl Recipe {
+    const fn new(heading: &'static str, program: &'static str) -> Self {
+        Self { heading, program, project: None, greeted: over_http }
+    }
+
+    /// Does what the section says; `None`, with a word about it, where something is not installed.
+    #[expect(clippy::print_stdout, reason = "says what was not tried, and why")]
+    fn running(self) -> Option<Running> {
+        let Self { heading, program, project, greeted } = self;
+        let packages = ["express", "@grpc/grpc-js", "@grpc/proto-loader"];
+        let app = packages.into_iter().fold(App::new(), App::package);
+        if let Some(project) = project {
+            borrow(project, &app);
+        }
+        let path = tools(&app);
+        let shell = |text: &str| {
+            let mut bash = Command::new("bash");
+            bash.args(["-euo", "pipefail", "-c", text]).current_dir(app.folder()).env("PATH", &path);
+            bash.stdin(Stdio::null()).output().unwrap()
+        };
+        if !shell(program).status.success() {
+            println!("skipped: {heading}: `{program}` fails, so what it takes is not installed");
+            return None;
+        }
+        let chapter = STORY.read();
+        let steps = section(STORY.steps(&chapter), heading);
+        std::fs::create_dir_all(app.path("src/routes")).unwrap();
+        // What cargo has compiled for an earlier run is used again.
+        let target = root().join("target/recipes");
+        std::fs::create_dir_all(&target).unwrap();
+        symlink(target, app.path("target")).unwrap();
+        let lock = root().join("bench/apps/matrix/rust/Cargo.lock");
+        std::fs::copy(lock, app.path("Cargo.lock")).unwrap();
+        let built = shell(&suited(&script(&steps), &app));
+        assert!(built.status.success(), "{heading}: {built:?}");
+        let mut check = cli::command(app.folder(), &["check"]);
+        let checked = cli::spawn(check.env("PATH", &path)).finish();
+        assert_eq!(checked.code, 0, "{heading}: {checked}");
+
+        let daemon = Launch::new(app.folder(), &app.ipc()).env("PATH", &path).start();
+        let site = Site::new();
+        let front = format!("unix:{}", site.front().display());
+        let shown = section(chapter.blocks(), heading).into_iter().find(|block| block.kind == "nginx");
+        site.configure(&match shown {
+            Some(shown) => suited(&shown.text, &app)
+                .replace("listen 80", &format!("listen {front}"))
+                .replace("/srv/shop/current", &app.folder().display().to_string()),
+            None => {
+                let index = app.path("index.php");
+                let fastcgi = ["--fastcgi", index.to_str().unwrap()];
+                let args: &[&str] = if index.exists() { &fastcgi } else { &[] };
+                app.cli(&[&["nginx", "--listen", &front], args].concat()).stdout
+            }
+        });
+        let nginx = site.start(&[]);
+        let first = greeted(&nginx.front(), 0);
+        assert!(first.is_ok(), "{heading}: {first:?}\n{}{}", nginx.log(), daemon.log());
+        Some(Running { app, daemon, nginx, greeted })
+    }
+}
+
+/// A GET by even visitors, a POST by odd ones.
+fn over_http(front: &Path, index: u32) -> Result<(), String> {
+    let mut stream = UnixStream::connect(front).unwrap();
+    let request = match index % 2 {
+        0 => "GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
+        _ => "POST / HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbody",
+    };
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    if answer.starts_with("HTTP/1.1 200 ") && answer.contains("Hello") { Ok(()) } else { Err(answer) }
+}
+
+fn over_grpc(front: &Path, _: u32) -> Result<(), String> {
+    let called = grpc::Client::new(front, "/shop.Greeter/Greet").call(&[]);
+    let message = called.map_err(|error| error.to_string())?;
+    let answer = String::from_utf8_lossy(&message);
+    if answer.contains("Hello") { Ok(()) } else { Err(answer.into_owned()) }
+}
+
+/// Gives an app the packages of a project.
+fn borrow(project: &str, app: &App) {
+    packages::install(project).unwrap();
+    for entry in std::fs::read_dir(packages::folder(project).join("node_modules")).unwrap() {
+        let path = entry.unwrap().path();
+        let link = app.path("node_modules").join(path.file_name().unwrap());
+        if !link.exists() {
+            symlink(path, link).unwrap();
+        }
+    }
 }
 
 /// The blocks below a heading.
@@ -110,20 +177,10 @@ fn tools(app: &App) -> String {
 }
 
 impl Running {
-    /// GETs by even visitors, POSTs by odd ones: each is greeted.
+    /// Each of them is greeted.
     fn visited(&self, count: u32) -> Visitors {
-        let front = self.nginx.front();
-        Visitors::start(count, move |index| {
-            let mut stream = UnixStream::connect(&front).unwrap();
-            let request = match index % 2 {
-                0 => "GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
-                _ => "POST / HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbody",
-            };
-            stream.write_all(request.as_bytes()).unwrap();
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).unwrap();
-            assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("Hello"), "{answer}");
-        })
+        let (front, greeted) = (self.nginx.front(), self.greeted);
+        Visitors::start(count, move |index| greeted(&front, index).unwrap())
     }
 
     fn run(&self, args: &[&str]) {
@@ -147,11 +204,12 @@ impl Running {
         let visitors = self.visited(4);
         visitors.come();
         self.run(&["restart", "--suspended"]);
-        let waiting = http::ask(&self.nginx.front(), "/").unwrap();
+        let waiting = self.visited(2);
         let status = self.daemon.status();
         assert!(status.workers.iter().all(|worker| worker.state == "suspended"), "{status:#?}");
         self.run(&["resume"]);
-        assert_eq!(waiting.answer().unwrap().status, 200);
+        waiting.come();
+        waiting.leave();
         visitors.leave();
     }
 
@@ -164,14 +222,14 @@ impl Running {
     }
 }
 
-fn restarts(heading: &str, program: &str) {
-    if let Some(running) = running(heading, program) {
+fn restarts(heading: &'static str, program: &'static str) {
+    if let Some(running) = Recipe::new(heading, program).running() {
         running.restarts();
     }
 }
 
-fn is_suspended_and_leads(heading: &str, program: &str) {
-    let Some(running) = running(heading, program) else { return };
+fn is_suspended_and_leads(heading: &'static str, program: &'static str) {
+    let Some(running) = Recipe::new(heading, program).running() else { return };
     running.restarts();
     running.is_suspended();
     let leads = |slot: &u32| http::get(&running.app.link(*slot), "/").body.contains("I lead");
@@ -186,18 +244,41 @@ fn is_suspended_and_leads(heading: &str, program: &str) {
     running.gives_back_what_waits();
 }
 
-#[test]
-fn recipe_of_express() {
-    let running = running("Express", "node --version").unwrap();
+fn restarts_and_is_suspended(recipe: Recipe) {
+    let running = recipe.running().unwrap();
     running.restarts();
     running.is_suspended();
 }
 
 #[test]
+fn recipe_of_express() {
+    restarts_and_is_suspended(Recipe::new("Express", "node --version"));
+}
+
+#[test]
 fn recipe_of_a_program_that_only_knows_its_port() {
-    let running = running("A program that only knows its port", "node --version").unwrap();
-    running.restarts();
-    running.is_suspended();
+    restarts_and_is_suspended(Recipe::new("A program that only knows its port", "node --version"));
+}
+
+#[test]
+fn recipe_of_sveltekit() {
+    let recipe = Recipe::new("SvelteKit", "npm --version");
+    restarts_and_is_suspended(Recipe { project: Some("sveltekit"), ..recipe });
+}
+
+#[test]
+fn recipe_of_grpc() {
+    restarts_and_is_suspended(Recipe { greeted: over_grpc, ..Recipe::new("gRPC", "node --version") });
+}
+
+#[test]
+fn recipe_of_next_is_what_the_bench_measures() {
+    let chapter = STORY.read();
+    for file in ["next.config.mjs", "server.mjs"] {
+        let shown = section(chapter.blocks(), "Next.js").into_iter().find(|block| block.name == Some(file));
+        let measured = std::fs::read_to_string(packages::sources("next").join(file)).unwrap();
+        assert!(measured.ends_with(&shown.unwrap().text), "{file}");
+    }
 }
 
 #[test]
