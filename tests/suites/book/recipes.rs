@@ -19,8 +19,8 @@ use crate::story::{Story, script};
 pub const STORY: Story = Story {
     chapter: "docs/14-recipes.md",
     left_out: &[
-        ("npx next build", "takes a minute, and packages of 340 MB: is tried by the bench `matrix`"),
-        ("npx nuxt build", "the same, and 230 MB"),
+        ("npx next build", "takes half a minute, and packages of 340 MB: the bench `matrix` does it"),
+        ("npx nuxt build", "takes a minute, and packages of 230 MB: the same"),
     ],
 };
 
