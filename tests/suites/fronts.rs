@@ -73,15 +73,16 @@ fn php(index: Option<&str>) -> Option<App> {
     if !there.is_ok_and(|status| status.success()) {
         return None;
     }
-    let app = App::new().without("script").set("command", vec!["./php-fpm.sh"]).workers(2);
+    let command = vec!["php-fpm8.2", "--nodaemonize", "--allow-to-run-as-root", "--fpm-config", "php-fpm.conf"];
+    let app = App::new().without("script").set("command", command).workers(2);
     let sources = program::root().join("bench/apps/matrix");
-    for name in ["php-fpm.sh", "php-fpm.conf", "index.php"] {
+    for name in ["php-fpm.conf", "index.php"] {
         std::fs::copy(sources.join(name), app.path(name)).unwrap();
     }
     if let Some(index) = index {
         app.write("index.php", index);
     }
-    Some(app.set("options.ready", "listen").set("options.retiring", 8))
+    Some(app.set("options.ready", "listen").set("options.stopSignal", "SIGQUIT").set("options.retiring", 8))
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn schema() -> BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> {
 
 /// In the row of `repaired` the values of `thing` are named as well.
 fn is_value(word: &str) -> bool {
-    ["link", "folder", "lock", "control-socket"].contains(&word)
+    ["link", "folder", "lock", "control-socket", "metrics-socket"].contains(&word)
 }
 
 /// Each event has the fields that the chapter says, and no others.
