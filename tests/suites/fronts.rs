@@ -73,7 +73,8 @@ fn php(index: Option<&str>) -> Option<App> {
     if !there.is_ok_and(|status| status.success()) {
         return None;
     }
-    let command = vec!["php-fpm8.2", "--nodaemonize", "--allow-to-run-as-root", "--fpm-config", "php-fpm.conf"];
+    let command =
+        vec!["php-fpm8.2", "--nodaemonize", "--allow-to-run-as-root", "--fpm-config", "php-fpm.conf"];
     let app = App::new().without("script").set("command", command).workers(2);
     let sources = program::root().join("bench/apps/matrix");
     for name in ["php-fpm.conf", "index.php"] {

@@ -35,6 +35,32 @@ fn a_restart_tells_how_it_goes() {
 }
 
 #[test]
+fn a_restart_tells_of_workers_that_have_had_their_time() {
+    let mut desk = Desk::up("");
+    desk.leaves = |action| {
+        matches!(action, Action::Signal { .. } | Action::Terminate { .. })
+            || matches!(action, Action::Tell { message: ToWorker::Shutdown, .. })
+    };
+    desk.ask("r", restart(StartOptions { progress: true, ..StartOptions::default() }));
+    desk.all_online();
+    desk.pass(Duration::from_secs(10));
+    desk.pass(Duration::from_secs(5));
+    let reason = |reply: Reply| match reply.body {
+        Some(Body::Progress(progress)) => progress.reason,
+        _ => None,
+    };
+    let reasons: Vec<_> = desk.replies("r").into_iter().filter_map(reason).collect();
+    let lost = "what it has not answered by its end is lost";
+    assert_eq!(
+        reasons,
+        [
+            format!("it did not exit within 10000 ms (options.shutdownTimeout) and gets SIGTERM; {lost}"),
+            format!("it did not end by SIGTERM and is killed; {lost}")
+        ]
+    );
+}
+
+#[test]
 fn a_restart_says_why_it_failed() {
     let failing = |keys: &str, leaves: fn(&Action) -> bool| {
         let mut desk = Desk::up(keys);

@@ -220,7 +220,16 @@ pub(in crate::supervisor) fn shutdown_timed_out(pool: &mut Pool, id: WorkerId) {
     let Some((worker, process)) = with_process(pool, id) else { return };
     let (pid, speaks, signal) = (process.pid, worker.speaks(), stop_signal(pool, worker).name());
     tracing::warn!(worker = %id.short(), pid, "worker did not exit within {limit} ms (options.shutdownTimeout), sending {signal}");
-    if speaks { terminate(pool, id) } else { terminate_gently(pool, id, process) }
+    if !speaks {
+        return terminate_gently(pool, id, process);
+    }
+    cuts(pool, id, &format!("it did not exit within {limit} ms (options.shutdownTimeout) and gets {signal}"));
+    terminate(pool, id);
+}
+
+/// Tells who waits for the worker that it had its time, and may have requests that it will not answer.
+fn cuts(pool: &mut Pool, id: WorkerId, why: &str) {
+    pool.progress(id, Stage::Draining, Some(&format!("{why}; what it has not answered by its end is lost")));
 }
 
 /// Sends its stop signal to a worker that has had its time.
@@ -242,6 +251,7 @@ pub(in crate::supervisor) fn kill(pool: &mut Pool, id: WorkerId) {
     if matches!(worker.state(), State::Terminating { .. }) {
         let signal = stop_signal(pool, worker).name();
         tracing::warn!(worker = %id.short(), pid = process.pid, "worker ignored {signal}, sending SIGKILL to its process group");
+        cuts(pool, id, &format!("it did not end by {signal} and is killed"));
     }
     let now = pool.now();
     pool.effects.order(Action::Signal { worker: id, process, signal: WorkerSignal::KillGroup });
