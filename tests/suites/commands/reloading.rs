@@ -75,9 +75,9 @@ fn other_time_outs_are_used_from_then_on() {
     let config = app.cli(&["config", "--json"]).json();
     assert_eq!(config["config"]["options"]["shutdownTimeout"], 100);
     // It ignores `shutdown`, so what ends it is SIGTERM, and then SIGKILL.
-    let stopped = app.cli(&["stop"]);
+    let restarted = app.cli(&["restart"]);
     let said = "did not exit within 100 ms (options.shutdownTimeout) and gets SIGTERM";
-    assert!(stopped.code == 0 && stopped.to_string().contains(said), "{stopped}{}", daemon.log());
+    assert!(restarted.code == 0 && restarted.to_string().contains(said), "{restarted}{}", daemon.log());
 }
 
 #[test]
