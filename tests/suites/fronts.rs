@@ -67,7 +67,8 @@ fn restarts_of_workers_told_by_sigterm_lose_nothing_behind_haproxy() {
     restarts_lose_nothing(Kind::Haproxy, &Server::Node.app().workers(2), false);
 }
 
-/// php-fpm, each worker with fewer processes than there are clients; `None` where it is not installed.
+/// php-fpm, each worker with fewer processes than there are clients; `None` where it is not installed. Its daemon has to quit: php-fpm writes
+/// its title over its environment, by which what a killed daemon leaves is found.
 fn php(index: Option<&str>) -> Option<App> {
     let there = Command::new("php-fpm8.2").arg("--version").stdout(Stdio::null()).status();
     if !there.is_ok_and(|status| status.success()) {
@@ -90,7 +91,7 @@ fn php(index: Option<&str>) -> Option<App> {
 fn restarts_of_php_fpm_lose_nothing() {
     for kind in Kind::ALL {
         let Some(app) = php(None) else { return };
-        let daemon = app.start();
+        let mut daemon = app.start();
         let index = app.path("index.php").display().to_string();
         let front = kind.printed_with(&app, &["--fastcgi", &index], |text| text);
         let load = Load::start(&front.front(), 3 * CLIENTS);
@@ -101,6 +102,7 @@ fn restarts_of_php_fpm_lose_nothing() {
         load.flows();
         let ledger = load.finish();
         assert!(ledger.failures.is_empty(), "{kind:?}: {ledger}{}{}", front.log(), daemon.log());
+        assert_eq!(daemon.quit(), Some(0), "{}", daemon.log());
     }
 }
 
@@ -115,7 +117,7 @@ fn every_front_tells_php_the_same() {
     let mut told = Vec::new();
     for kind in Kind::ALL {
         let Some(app) = php(Some(index)) else { return };
-        let _daemon = app.start();
+        let mut daemon = app.start();
         let script = app.path("index.php").display().to_string();
         let front = kind.printed_with(&app, &["--fastcgi", &script], |text| text);
         let mut stream = UnixStream::connect(front.front()).unwrap();
@@ -126,6 +128,7 @@ fn every_front_tells_php_the_same() {
         stream.read_to_string(&mut answer).unwrap();
         let (_, body) = answer.split_once("\r\n\r\n").unwrap();
         let folder = serde_json::to_string(&app.folder()).unwrap();
+        assert_eq!(daemon.quit(), Some(0), "{}", daemon.log());
         told.push(body.replace(folder.trim_matches('"').replace('/', "\\/").as_str(), "FOLDER"));
     }
     let expected = r#"["FOLDER\/index.php","\/index.php","FOLDER","GET","\/a\/b?c=d","c=d","test","Basic YTpi","\/index.php"]"#;

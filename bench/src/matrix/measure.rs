@@ -55,7 +55,7 @@ impl fmt::Display for Cell {
 /// Runs the app behind a front, with a load for each kind of event.
 pub fn cell(row: &Row, stock: &Stock, kind: Kind, options: &Options) -> Cell {
     let app = row.app(stock);
-    let daemon = app.start();
+    let mut daemon = app.start();
     let front = row.protocol.behind(kind, &app);
     let load = || row.protocol.load(&front, options.clients, Duration::from_millis(options.rest));
     let complain = |what: &str, failures: &[&Failure]| {
@@ -91,6 +91,8 @@ pub fn cell(row: &Row, stock: &Stock, kind: Kind, options: &Options) -> Cell {
     complain("beyond a killed worker", &beyond);
     cell.requests += killed.sent;
     (cell.begun, cell.beyond) = (begun.len(), beyond.len());
+    // php-fpm writes its title over its environment, by which what a killed daemon leaves would be found.
+    daemon.quit();
     cell
 }
 

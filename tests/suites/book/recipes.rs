@@ -223,8 +223,10 @@ impl Running {
 }
 
 fn restarts(heading: &'static str, program: &'static str) {
-    if let Some(running) = Recipe::new(heading, program).running() {
+    if let Some(mut running) = Recipe::new(heading, program).running() {
         running.restarts();
+        // php-fpm writes its title over its environment, by which what a killed daemon leaves would be found.
+        assert_eq!(running.daemon.quit(), Some(0), "{heading}: {}", running.daemon.log());
     }
 }
 
