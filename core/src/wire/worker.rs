@@ -79,6 +79,15 @@ pub enum FromWorker {
     NodeHandle,
 }
 
+impl FromWorker {
+    /// The report of a worker that says no more than it has to: it answers no questions, and understands neither who leads nor to
+    /// count.
+    #[must_use]
+    pub fn online(suspended: bool) -> Self {
+        Self::Online { pid: None, suspended, heartbeat: false, leads: None, counts: None }
+    }
+}
+
 /// A message to a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToWorker {

@@ -70,7 +70,7 @@ fn caller(pid: u32) -> Caller {
 
 /// A worker reports to the daemon that is not its first.
 fn report(desk: &mut Desk, nth: usize, suspended: bool) {
-    says(desk, nth, FromWorker::Online { pid: None, suspended, heartbeat: false, leads: None, counts: None });
+    says(desk, nth, FromWorker::online(suspended));
 }
 
 /// The same, in these words.

@@ -44,10 +44,7 @@ impl Survivor {
     }
 
     fn reports(&self, caller: Option<Caller>) -> Event {
-        self.says(
-            caller,
-            FromWorker::Online { pid: None, suspended: false, heartbeat: false, leads: None, counts: None },
-        )
+        self.says(caller, FromWorker::online(false))
     }
 
     fn says(&self, caller: Option<Caller>, message: FromWorker) -> Event {
@@ -206,8 +203,7 @@ fn adopted_worker_is_known_by_its_connection() {
     let another = Caller { process: Process { pid: PID, started: 2 }, ..left.caller(None) };
     desk.story();
     let claims = Some(Claim { worker: left.id, pid: Some(PID) });
-    let message =
-        FromWorker::Online { pid: None, suspended: false, heartbeat: false, leads: None, counts: None };
+    let message = FromWorker::online(false);
     desk.hear(Event::Claimed { conn: ConnId(10), caller: Some(another), claims, message });
     assert_eq!(desk.story(), [] as [&str; 0]);
 }
@@ -236,8 +232,7 @@ fn wrapped() -> (Desk, Caller) {
 /// The process says that it is the worker.
 fn claim(desk: &mut Desk, conn: ConnId, caller: Caller) {
     let claims = Some(Claim { worker: desk.worker(0), pid: Some(caller.process.pid) });
-    let message =
-        FromWorker::Online { pid: None, suspended: false, heartbeat: false, leads: None, counts: None };
+    let message = FromWorker::online(false);
     desk.hear(Event::Claimed { conn, caller: Some(caller), claims, message });
 }
 
@@ -264,16 +259,7 @@ fn process_behind_a_wrapper_speaks_for_the_worker() {
 fn child_of_a_worker_that_has_reported_is_not_believed() {
     let (mut desk, caller) = wrapped();
     let worker = desk.worker(0);
-    desk.hear(Event::Received {
-        worker,
-        message: FromWorker::Online {
-            pid: None,
-            suspended: false,
-            heartbeat: false,
-            leads: None,
-            counts: None,
-        },
-    });
+    desk.hear(Event::Received { worker, message: FromWorker::online(false) });
     claim(&mut desk, CONN, caller);
     desk.story();
     desk.ask("t", Request::Terminate);

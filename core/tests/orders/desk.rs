@@ -131,16 +131,7 @@ impl Desk {
     pub fn online(&mut self, worker: WorkerId) {
         let Some((ready, suspended)) = self.ready.get(&worker).copied() else { panic!("it was not started") };
         self.hear(match ready {
-            Ready::Report => Event::Received {
-                worker,
-                message: FromWorker::Online {
-                    pid: None,
-                    suspended,
-                    heartbeat: false,
-                    leads: None,
-                    counts: None,
-                },
-            },
+            Ready::Report => Event::Received { worker, message: FromWorker::online(suspended) },
             Ready::Notify => Event::Notified { worker },
             Ready::Listen => Event::QueueMeasured { worker, queue: Queue::Length(0) },
             Ready::Http => Event::Probed { worker, result: Ok(200) },

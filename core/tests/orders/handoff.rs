@@ -96,16 +96,7 @@ fn what_any_version_has_handed_off_is_taken_over() {
         // The restart that was waited for is done, by new workers that are suspended.
         let suspended = desk.spawned.clone();
         for worker in suspended {
-            desk.hear(Event::Received {
-                worker,
-                message: FromWorker::Online {
-                    pid: None,
-                    suspended: true,
-                    heartbeat: false,
-                    leads: None,
-                    counts: None,
-                },
-            });
+            desk.hear(Event::Received { worker, message: FromWorker::online(true) });
         }
         // The one that was booting cannot be told to go.
         let signalled = |action: &Action| match action {

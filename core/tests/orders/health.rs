@@ -146,16 +146,7 @@ fn queue_of_a_suspended_worker_may_wait() {
     let suspended = StartOptions { suspended: true, ..StartOptions::default() };
     desk.ask("1", Request::Restart { options: suspended, version: None });
     let new = desk.spawned[1];
-    desk.hear(Event::Received {
-        worker: new,
-        message: FromWorker::Online {
-            pid: None,
-            suspended: true,
-            heartbeat: false,
-            leads: None,
-            counts: None,
-        },
-    });
+    desk.hear(Event::Received { worker: new, message: FromWorker::online(true) });
     desk.pass(20 * SECOND);
     desk.orders.clear();
     desk.pass(20 * SECOND);

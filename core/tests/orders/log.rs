@@ -200,13 +200,7 @@ fn a_stranger_that_speaks_as_a_worker_is_spoken_of() {
             conn: ConnId(9),
             caller: None,
             claims: None,
-            message: FromWorker::Online {
-                pid: None,
-                suspended: false,
-                heartbeat: false,
-                leads: None,
-                counts: None,
-            },
+            message: FromWorker::online(false),
         });
     });
     assert_eq!(lines, ["WARN a process that is none of our workers speaks as one"]);

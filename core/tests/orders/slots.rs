@@ -44,8 +44,7 @@ fn a_standby_takes_over_as_the_app_is() {
     // One that knows nothing of suspension does as well, where nobody minds.
     let mut active = Desk::new("standby = 1");
     active.online(active.worker(0));
-    let message =
-        FromWorker::Online { pid: None, suspended: false, heartbeat: false, leads: None, counts: None };
+    let message = FromWorker::online(false);
     active.hear(Event::Received { worker: active.worker(1), message });
     assert_eq!(active.supervisor.pending(), None);
     active.orders.clear();

@@ -129,16 +129,7 @@ fn each_process_has_the_time_that_creating_one_may_take() {
 
 #[test]
 fn no_worker_of_a_suspended_app_may_come_up_active() {
-    let active = |worker| Event::Received {
-        worker,
-        message: FromWorker::Online {
-            pid: None,
-            suspended: false,
-            heartbeat: false,
-            leads: None,
-            counts: None,
-        },
-    };
+    let active = |worker| Event::Received { worker, message: FromWorker::online(false) };
     let why = "it came up active although it was started suspended; its app must wait for `resume`";
 
     // In the restart that suspends the app.

@@ -30,16 +30,7 @@ async fn node_worker_uses_its_channel() {
     };
     assert_eq!((from.peer, from.id.as_str()), (Peer::Worker(worker), "r1"));
     assert!(matches!(request, Request::SendMessage { message, .. } if message == "hi"));
-    let online = Event::Received {
-        worker,
-        message: FromWorker::Online {
-            pid: None,
-            suspended: true,
-            heartbeat: false,
-            leads: None,
-            counts: None,
-        },
-    };
+    let online = Event::Received { worker, message: FromWorker::online(true) };
     harness.until(|event| (*event == online).then_some(())).await;
 
     let data = Some(Json::parse("\"ünï\"").unwrap());
@@ -207,19 +198,7 @@ for part in [b'\n', b'\xff\xfe\n', b'{"type":\n', b'x' * (3 << 20) + b'\n', b'[1
     while heard.len() < 3 {
         heard.push(harness.backend.next(Some(deadline)).await.unwrap());
     }
-    assert_eq!(
-        heard[0],
-        Event::Received {
-            worker,
-            message: FromWorker::Online {
-                pid: None,
-                suspended: false,
-                heartbeat: false,
-                leads: None,
-                counts: None
-            }
-        }
-    );
+    assert_eq!(heard[0], Event::Received { worker, message: FromWorker::online(false) });
     assert!(heard.contains(&Event::ChannelClosed { worker }));
     assert!(heard.contains(&Event::Exited { worker, status: ExitStatus::Code(0) }));
     harness.backend.reap(worker, process).await;

@@ -282,10 +282,7 @@ impl SmallWorld {
         if std::mem::take(&mut process.orphan) {
             process.conn = Some(ConnId(1 + nth as u64));
         }
-        self.says(
-            nth,
-            FromWorker::Online { pid: None, suspended, heartbeat: false, leads: None, counts: None },
-        )
+        self.says(nth, FromWorker::online(suspended))
     }
 
     fn says(&mut self, nth: usize, message: FromWorker) -> Result<(), String> {

@@ -139,10 +139,7 @@ impl Backend for Crew {
     fn spawn(&mut self, order: &SpawnOrder) -> Result<Process, Failure> {
         self.pids += 1;
         let suspended = order.set.contains(&("NODESOCKD_SUSPENDED".into(), "true".into()));
-        self.soon.push_back(Event::Received {
-            worker: order.worker,
-            message: FromWorker::Online { pid: None, suspended, heartbeat: false, leads: None, counts: None },
-        });
+        self.soon.push_back(Event::Received { worker: order.worker, message: FromWorker::online(suspended) });
         Ok(Process { pid: 100 + self.pids, started: self.pids.into() })
     }
 
