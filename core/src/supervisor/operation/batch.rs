@@ -34,7 +34,6 @@ pub(super) fn next(
     note_stragglers(pool, batches, leaving);
     let turn = batches::turn(pool, &rollout.desired, &rollout.generation, batches.size);
     if turn.places.is_empty() {
-        rollout.workers.clear();
         return replace::commit(pool, operations, kind, requesters, rollout);
     }
     replace::begin_batch(pool, operations, kind, requesters, rollout, turn);

@@ -82,14 +82,16 @@ pub(super) fn go_on(
     between(pool, operations, kind, requesters, rollout);
 }
 
-/// Waits for those who leave, and begins the next batch then.
+/// Waits for those who leave, and begins the next batch then. The workers of this batch have their places for good, and are none of a
+/// rollout that may have to be undone.
 pub(super) fn between(
     pool: &mut Pool,
     operations: &mut Operations,
     kind: Kind,
     requesters: Vec<Requester>,
-    rollout: Rollout,
+    mut rollout: Rollout,
 ) {
+    rollout.workers.clear();
     let stragglers = rollout.batches.iter().flat_map(|batches| &batches.stragglers);
     let known: Vec<_> =
         operations.retirements.iter().map(|retirement| &retirement.leaving).chain(stragglers).collect();

@@ -67,7 +67,6 @@ pub(super) fn begin_batch(
     mut rollout: Rollout,
     turn: Turn,
 ) {
-    rollout.workers.clear();
     let mut attempts = 1;
     if let Some(batches) = &mut rollout.batches {
         batches.begin(&turn);
@@ -195,25 +194,14 @@ pub(in crate::supervisor) fn earlier_failed(
 
 /// The rollout in progress has failed, for those of its workers that have.
 fn fail(pool: &mut Pool, operations: &mut Operations) -> Progress {
-    let Some(Operation { kind, requesters, phase }) = operations.take(&mut pool.requests) else {
-        return Progress::Ended;
-    };
-    let rollout = match phase {
-        Phase::Starting(rollout) => rollout,
-        // Its workers have their places for good: they go when those of the former generation take over.
-        Phase::Between(rollout, _) => Rollout { workers: Vec::new(), ..rollout },
-        Phase::Swapping(..)
-        | Phase::Reverting(..)
-        | Phase::Watching(_)
-        | Phase::RollingBack(_)
-        | Phase::Loading { .. }
-        | Phase::Locating(_)
-        | Phase::Upgrading { .. }
-        | Phase::Migrating
-        | Phase::Resuming(_)
-        | Phase::Retiring { .. } => return Progress::Ended,
-    };
-    abandon(pool, operations, kind, requesters, rollout, None)
+    match operations.take(&mut pool.requests) {
+        Some(Operation {
+            kind,
+            requesters,
+            phase: Phase::Starting(rollout) | Phase::Between(rollout, _),
+        }) => abandon(pool, operations, kind, requesters, rollout, None),
+        Some(_) | None => Progress::Ended,
+    }
 }
 
 /// Orders all links to be swapped.
