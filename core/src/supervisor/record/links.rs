@@ -36,16 +36,16 @@ pub(super) fn adopt_links(pool: &mut Pool, left: &Leftovers) -> (Vec<OwnedLink>,
     if let Some(state) = &left.state {
         pool.former_patterns = state.former_patterns(&pool.config.socket_file).collect();
     }
-    let mut found = left.links.clone();
-    found.sort_by_key(|link| {
-        let record = owner_of(pool, &link.socket, left).and_then(|id| left.record(id));
+    let named = |link: &FoundLink| (link.clone(), owner_of(pool, &link.socket, left));
+    let mut found: Vec<(FoundLink, Option<WorkerId>)> = left.links.iter().map(named).collect();
+    found.sort_by_cached_key(|(link, named)| {
+        let record = named.and_then(|id| left.record(id));
         let goes = record.is_some_and(|record| record.stage.is_going());
         (link.slot, goes, link.name != pool.config.socket_file.link(link.slot))
     });
     let mut kept: Vec<OwnedLink> = Vec::new();
     let mut others: Vec<FoundLink> = Vec::new();
-    for FoundLink { slot, name, socket } in found {
-        let named = owner_of(pool, &socket, left);
+    for (FoundLink { slot, name, socket }, named) in found {
         let of_another = |id: &WorkerId| {
             let home = left.record(*id).and_then(|record| record.slot);
             home.is_some_and(|home| home != slot) || kept.iter().any(|kept| kept.owner == Some(*id))
