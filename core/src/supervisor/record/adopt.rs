@@ -316,10 +316,8 @@ pub(super) fn adopt_worker(
     if let Some(speaker) = record.and_then(|record| record.speaker) {
         worker.speaks_by(speaker);
     }
-    if let Some(pid) = record.and_then(|record| record.said_pid) {
-        worker.has_said_pid(pid);
-    }
     if let Some(record) = record {
+        worker.says_pid(record.said_pid);
         *worker.counts_mut() = Counts::remembered(record.traffic.clone());
     }
     pool.workers.insert(id, worker);

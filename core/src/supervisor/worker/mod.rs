@@ -761,21 +761,16 @@ impl Worker {
         self.health.reports(now, heartbeat);
     }
 
-    /// The process id that it says. Who uses its channel was given that by its own process.
+    /// The process id that it says, or has said to an earlier daemon. Who uses its channel was given that by its own process.
     pub fn says_pid(&mut self, pid: Option<u32>) {
         if !matches!(self.channel, Channel::Socket(_)) {
             self.said_pid = pid.filter(|pid| self.process().is_some_and(|own| own.pid != *pid));
         }
     }
 
-    /// What it has said of that to this daemon, or to an earlier one.
+    /// What it has said, if that is not the id of its own process.
     pub fn said_pid(&self) -> Option<u32> {
         self.said_pid
-    }
-
-    /// That is known from an earlier daemon.
-    pub fn has_said_pid(&mut self, pid: u32) {
-        self.said_pid = Some(pid);
     }
 
     /// From now on `process` speaks for it.
