@@ -21,7 +21,7 @@ use crate::id::{ConnId, Process, RequestRef, SlotIndex, WorkerId};
 use crate::metrics::{Level, Traffic};
 use crate::occurrence::Occurrence;
 use crate::release::Release;
-use crate::state::{CountersRecord, SuspensionRecord};
+use crate::state::{CountersRecord, SuspensionRecord, is_default};
 use crate::time::Time;
 use crate::wire::StartOptions;
 
@@ -48,7 +48,7 @@ pub struct Handoff {
     pub(crate) listeners: BTreeMap<String, ListenerRecord>,
     pub(crate) standby_backoff: BackoffRecord,
     /// How often the pace of boots was slowed down.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) strain: u32,
     /// Requests that were passed on to workers, by the id under which they were.
     pub(crate) relays: BTreeMap<String, RelayRecord>,
@@ -85,10 +85,10 @@ pub struct Handoff {
     #[serde(default)]
     pub(crate) generation: GenerationRecord,
     /// Who leads, or may.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) leadership: LeadershipRecord,
     /// What is in progress, and what may not be in the history yet.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) history: Ledger,
     /// How the last deploy ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -96,10 +96,10 @@ pub struct Handoff {
     /// Who is told what happens, and how much there was to tell.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) watchers: Vec<RequestRef>,
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) seq: u64,
     /// The command of `options.onEvent`, and what waits for it.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) hooks: HooksRecord,
     /// What is counted for good.
     #[serde(default, skip_serializing_if = "CountersRecord::is_empty")]
@@ -122,10 +122,6 @@ pub(crate) struct HooksRecord {
 pub(crate) struct ToldRecord {
     pub seq: u64,
     pub occurrence: Occurrence,
-}
-
-fn is_zero<T: PartialEq + Default>(number: &T) -> bool {
-    *number == T::default()
 }
 
 /// What a configuration must not change, because the successor goes on with it.
@@ -193,7 +189,7 @@ pub(crate) struct WorkerRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disbelieved: Option<String>,
     /// What its program finishes on; earlier programs knew SIGTERM alone.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub stop_signal: StopSignal,
     pub stderr: Output,
     /// The number of its generation; 0 if that is not known.
@@ -203,13 +199,13 @@ pub(crate) struct WorkerRecord {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub heartbeat: bool,
     /// The number of the last `ping`.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub asked: u64,
     /// It understands what it is told about its slot, and about who leads.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub can_lead: bool,
     /// What it counts.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub counts: CountsRecord,
 }
 
@@ -298,7 +294,7 @@ pub(crate) struct SlotRecord {
     #[serde(default)]
     pub last_failure: Option<(Time, String)>,
     /// Whether it is served, and since when it is not.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub service: ServiceRecord,
 }
 

@@ -60,7 +60,7 @@ pub struct State {
     /// Workers that have, or are about to get, a process.
     pub workers: Vec<WorkerRecord>,
     /// The number of the generation in force; 0 if that is not known.
-    #[serde(default, skip_serializing_if = "is_unknown")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub generation: u32,
     /// Its release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -75,7 +75,7 @@ pub struct State {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batches: Option<BatchesRecord>,
     /// Who leads, or may. A daemon that does not write it has told nobody to lead.
-    #[serde(default, skip_serializing_if = "LeadershipRecord::is_unknown")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub leadership: LeadershipRecord,
     /// What is in progress, and what may not be in the history yet.
     #[serde(default, skip_serializing_if = "history::Ledger::is_empty")]
@@ -133,12 +133,6 @@ pub struct LeadershipRecord {
     pub former: Vec<WorkerId>,
 }
 
-impl LeadershipRecord {
-    fn is_unknown(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 /// A worker in the state file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -169,13 +163,13 @@ pub struct WorkerRecord {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub mute: bool,
     /// What its program finishes on; earlier daemons knew SIGTERM alone.
-    #[serde(default, skip_serializing_if = "is_sigterm")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub stop_signal: StopSignal,
     /// It belongs to the rollout.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub new: bool,
     /// The number of its generation; 0 if that is not known.
-    #[serde(default, skip_serializing_if = "is_unknown")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub generation: u32,
     /// What it had counted when somebody asked last.
     #[serde(default, skip_serializing_if = "Traffic::is_empty")]
@@ -270,7 +264,7 @@ pub struct RolloutRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspension: Option<SuspensionRecord>,
     /// [`State::generation`] from then on.
-    #[serde(default, skip_serializing_if = "is_unknown")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub generation: u32,
     /// [`State::release`] from then on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -474,14 +468,9 @@ impl Changes {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-fn is_unknown(generation: &u32) -> bool {
-    *generation == 0
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-fn is_sigterm(signal: &StopSignal) -> bool {
-    *signal == StopSignal::Term
+/// What a record that does not say it stands for.
+pub(crate) fn is_default<T: PartialEq + Default>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn line(of: &impl Serialize) -> String {
