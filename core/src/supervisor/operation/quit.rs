@@ -15,13 +15,8 @@ pub(in crate::supervisor) fn hasten(pool: &mut Pool, operations: &mut Operations
             pool.last_call = LastCall::Kill { at: end };
             for id in alive(pool, |state| !matches!(state, State::Terminating { .. } | State::Killed { .. }))
             {
-                let signal = pool.workers.get(id).map(|worker| retire::stop_signal(pool, worker).name());
-                let signal = signal.unwrap_or_default();
-                tracing::warn!(
-                    worker = %id.short(),
-                    "worker has not finished, and the daemon has to quit soon (options.quitTimeout), sending {signal}"
-                );
-                retire::terminate(pool, id);
+                let why = "has not finished, and the daemon has to quit soon (options.quitTimeout)";
+                retire::hasten(pool, id, why);
             }
         }
         LastCall::Kill { at } if at <= now => {

@@ -87,16 +87,15 @@ fn complete(pool: &mut Pool, what: &str, requesters: Vec<Requester>) {
     requesters.into_iter().for_each(|requester| done(pool, requester));
 }
 
-/// Sends its stop signal to a worker that has been told to shut down: too many operations, or batches, wait for their old workers. What waits in
-/// an accept queue is still answered first.
+/// Sends its stop signal to a worker that has been told to shut down: too many operations, or batches, wait for their old workers.
+/// What waits in an accept queue is still answered first.
 fn hasten(pool: &mut Pool, id: WorkerId) {
     let told =
         |worker: &Worker| matches!(worker.state(), State::ShuttingDown { .. }) && worker.channel().is_open();
-    if let Some(worker) = pool.workers.get(id).filter(|worker| told(worker)) {
-        let signal = retire::stop_signal(pool, worker).name();
+    if pool.workers.get(id).is_some_and(told) {
         let most = pool.config.options.retiring;
-        tracing::warn!(worker = %id.short(), "worker is one of the oldest of more than {most} sets that finish (options.retiring), sending {signal}");
-        retire::terminate(pool, id);
+        let why = format!("is one of the oldest of more than {most} sets that finish (options.retiring)");
+        retire::hasten(pool, id, &why);
     }
 }
 

@@ -174,7 +174,7 @@ fn send_stop_signal(pool: &mut Pool, id: WorkerId, process: Process, again: bool
 }
 
 /// What a worker's program finishes on: the configuration may be for another program by now.
-pub(in crate::supervisor) fn stop_signal(pool: &Pool, worker: &Worker) -> StopSignal {
+fn stop_signal(pool: &Pool, worker: &Worker) -> StopSignal {
     if defect!(StopSignalOfOthers) { pool.config.options.stop_signal } else { worker.start().stop_signal }
 }
 
@@ -232,8 +232,16 @@ fn cuts(pool: &mut Pool, id: WorkerId, why: &str) {
     pool.progress(id, Stage::Draining, Some(&format!("{why}; what it has not answered by its end is lost")));
 }
 
+/// Sends its stop signal to a worker that would have had more time.
+pub(in crate::supervisor) fn hasten(pool: &mut Pool, id: WorkerId, why: &str) {
+    let Some((worker, _)) = with_process(pool, id) else { return };
+    let signal = stop_signal(pool, worker).name();
+    tracing::warn!(worker = %id.short(), "worker {why}, sending {signal}");
+    terminate(pool, id);
+}
+
 /// Sends its stop signal to a worker that has had its time.
-pub(in crate::supervisor) fn terminate(pool: &mut Pool, id: WorkerId) {
+fn terminate(pool: &mut Pool, id: WorkerId) {
     let Some((_, process)) = with_process(pool, id) else { return };
     let now = pool.now();
     if defect!(KillInPlaceOfSigterm) {
