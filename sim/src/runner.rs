@@ -18,8 +18,8 @@ use crate::ledger::Ledger;
 use crate::scenario::{Ask, Scenario};
 use crate::world::{World, ms};
 
-/// So long after the faults have stopped, and after the last operation has ended, everything is as it ought to be. Twice the longest chain of time-outs and
-/// back-offs that a default configuration allows.
+/// So long after the faults have stopped, and after the last operation has ended, everything is as it ought to be. Twice the longest
+/// chain of time-outs and back-offs that a default configuration allows.
 const SETTLED_WITHIN: Duration = Duration::from_secs(300);
 /// More steps than this without time passing: the supervisor runs in a circle.
 const CIRCLE: u32 = 20_000;

@@ -243,9 +243,12 @@ impl Settings {
             env: Env::default(),
             env_files: Vec::new(),
             dev_server: self.dev_server.map(Into::into),
-            metrics: self.metrics.then(|| match self.metrics_socket {
-                true => MetricsAddress::Unix(PathBuf::from(TMP_DIR).join(METRICS_SOCKET)),
-                false => MetricsAddress::Tcp(([127, 0, 0, 1], 9464).into()),
+            metrics: self.metrics.then(|| {
+                if self.metrics_socket {
+                    MetricsAddress::Unix(PathBuf::from(TMP_DIR).join(METRICS_SOCKET))
+                } else {
+                    MetricsAddress::Tcp(([127, 0, 0, 1], 9464).into())
+                }
             }),
             debug: false,
             limits: Limits {
