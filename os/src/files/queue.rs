@@ -149,15 +149,18 @@ fn find(
 
 /// The same, if this process listens: then only its own sockets are asked about, however many there are in the system.
 fn held_by(diag: &mut Diag, pid: u32, path: &Path) -> Option<(SocketId, Queue)> {
-    let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
-    let names = descriptors.filter_map(|descriptor| std::fs::read_link(descriptor.ok()?.path()).ok());
-    let mut inodes = names.filter_map(|name| {
-        let inode = name.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
-        inode.parse().ok()
-    });
-    inodes.find_map(|inode| {
-        let listener = diag.listener(inode).ok()??;
+    sockets_of(pid).find_map(|inode| {
+        let listener = diag.listener(inode.try_into().ok()?).ok()??;
         listener.is_bound_to(path).then(|| (listener.id, listener.accept_queue()))
+    })
+}
+
+/// The inode numbers of the sockets that a process has open (`proc_pid_fd(5)`); none, if it is gone, or another user's.
+pub(crate) fn sockets_of(pid: u32) -> impl Iterator<Item = u64> {
+    let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    descriptors.filter_map(|descriptor| {
+        let name = std::fs::read_link(descriptor.path()).ok()?;
+        name.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
     })
 }
 

@@ -9,6 +9,7 @@ use nodesockd_core::config::StopSignal;
 use nodesockd_core::id::{Process, WorkerId};
 use rustix::process::{Pid, Signal};
 
+use crate::files::queue::sockets_of;
 use crate::processes::children::{self, Stat, about};
 use crate::processes::descendants::children_of;
 use crate::processes::pidfd::Pidfd;
@@ -181,11 +182,7 @@ fn pid_of(process: Process) -> Option<Pid> {
 
 /// Whether a process has this socket open.
 fn holds(pid: Pid, inode: u64) -> bool {
-    let name = format!("socket:[{inode}]");
-    let open = std::fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero()));
-    let mut targets =
-        open.into_iter().flatten().flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok());
-    targets.any(|target| target.as_os_str() == name.as_str())
+    sockets_of(pid.as_raw_nonzero().get().cast_unsigned()).any(|open| open == inode)
 }
 
 /// Whether a process has a handler for the signal (`SigCgt` in `/proc/PID/status`).
