@@ -1,4 +1,4 @@
-//! Servers that know nothing of nodesockd, as workers: they are told to end by SIGTERM.
+//! Servers that know nothing of nodesockd, as workers: they are told to end by a signal.
 
 use std::process::{Command, Stdio};
 
@@ -22,10 +22,13 @@ pub enum Server {
     Puma,
     /// [bun.sh](https://bun.sh)
     Bun,
+    /// Debian's package `php-fpm`, which speaks `FastCGI` and ends by SIGQUIT. Its daemon has to quit: php-fpm writes its title over its
+    /// environment, by which what a killed daemon leaves is found.
+    PhpFpm,
 }
 
 impl Server {
-    /// All of them.
+    /// All that speak HTTP.
     pub const ALL: [Self; 7] =
         [Self::Node, Self::Npm, Self::Uvicorn, Self::Gunicorn, Self::Go, Self::Puma, Self::Bun];
 
@@ -40,6 +43,7 @@ impl Server {
             Self::Go => "Go",
             Self::Puma => "puma",
             Self::Bun => "Bun",
+            Self::PhpFpm => "php-fpm",
         }
     }
 
@@ -53,6 +57,7 @@ impl Server {
             Self::Go => &["go", "version"],
             Self::Puma => &["puma", "--version"],
             Self::Bun => &["bun", "--version"],
+            Self::PhpFpm => &["php-fpm8.2", "--version"],
         };
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -66,7 +71,7 @@ impl Server {
     /// When it cannot be built.
     #[must_use]
     pub fn app(self) -> App {
-        let app = App::new().script("plain.js").without("script").set("options.ready", "http");
+        let mut app = App::new().script("plain.js").without("script").set("options.ready", "http");
         let take = |name: &str| {
             let fixture = app::fixture("servers").join(name);
             std::fs::copy(fixture, app.path(name)).expect("a fixture");
@@ -113,6 +118,12 @@ impl Server {
                 &["puma", "--quiet", "--threads", "1:4", "--bind", "unix://{socket}", "config.ru"]
             }
             Self::Bun => &["bun", "app.js"],
+            Self::PhpFpm => {
+                take("php-fpm.conf");
+                take("index.php");
+                app = app.set("options.ready", "listen").set("options.stopSignal", "SIGQUIT");
+                &["php-fpm8.2", "--nodaemonize", "--allow-to-run-as-root", "--fpm-config", "php-fpm.conf"]
+            }
         };
         app.set("command", words.to_vec())
     }

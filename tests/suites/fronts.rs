@@ -3,10 +3,9 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::process::{Command, Stdio};
 
 use nodesockd_tests::fronts::{Kind, Site};
-use nodesockd_tests::{App, Load, Output, Server, cli, http, program, until};
+use nodesockd_tests::{App, Load, Output, Server, cli, http, until};
 use serde_json::Value;
 
 const CLIENTS: usize = 8;
@@ -67,30 +66,16 @@ fn restarts_of_workers_told_by_sigterm_lose_nothing_behind_haproxy() {
     restarts_lose_nothing(Kind::Haproxy, &Server::Node.app().workers(2), false);
 }
 
-/// php-fpm, each worker with fewer processes than there are clients; `None` where it is not installed. Its daemon has to quit: php-fpm writes
-/// its title over its environment, by which what a killed daemon leaves is found.
-fn php(index: Option<&str>) -> Option<App> {
-    let there = Command::new("php-fpm8.2").arg("--version").stdout(Stdio::null()).status();
-    if !there.is_ok_and(|status| status.success()) {
-        return None;
-    }
-    let command =
-        vec!["php-fpm8.2", "--nodaemonize", "--allow-to-run-as-root", "--fpm-config", "php-fpm.conf"];
-    let app = App::new().without("script").set("command", command).workers(2);
-    let sources = program::root().join("bench/apps/matrix");
-    for name in ["php-fpm.conf", "index.php"] {
-        std::fs::copy(sources.join(name), app.path(name)).unwrap();
-    }
-    if let Some(index) = index {
-        app.write("index.php", index);
-    }
-    Some(app.set("options.ready", "listen").set("options.stopSignal", "SIGQUIT").set("options.retiring", 8))
+/// Two workers of php-fpm, each with fewer processes than there are clients; `None` where it is not installed.
+fn php() -> Option<App> {
+    let installed = Server::PhpFpm.is_installed();
+    installed.then(|| Server::PhpFpm.app().workers(2).set("options.retiring", 8))
 }
 
 #[test]
 fn restarts_of_php_fpm_lose_nothing() {
     for kind in Kind::ALL {
-        let Some(app) = php(None) else { return };
+        let Some(app) = php() else { return };
         let mut daemon = app.start();
         let index = app.path("index.php").display().to_string();
         let front = kind.printed_with(&app, &["--fastcgi", &index], |text| text);
@@ -116,7 +101,8 @@ fn every_front_tells_php_the_same() {
         echo $text;";
     let mut told = Vec::new();
     for kind in Kind::ALL {
-        let Some(app) = php(Some(index)) else { return };
+        let Some(app) = php() else { return };
+        app.write("index.php", index);
         let mut daemon = app.start();
         let script = app.path("index.php").display().to_string();
         let front = kind.printed_with(&app, &["--fastcgi", &script], |text| text);

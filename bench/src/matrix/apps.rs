@@ -3,7 +3,7 @@
 use nodesockd_tests::{App, Server, packages};
 
 use super::protocol::Protocol;
-use super::stock::{Stock, installed, missing, sources};
+use super::stock::{Stock, sources};
 
 /// An app that people run.
 pub struct Row {
@@ -37,8 +37,6 @@ enum Kind {
     Runtime { files: &'static [&'static str], words: &'static [&'static str], file: &'static str },
     /// The crate `rust`.
     Rust,
-    /// php-fpm.
-    Php,
 }
 
 const LISTEN: &str = "`nodesockd.listen(app)`";
@@ -144,7 +142,14 @@ pub const ROWS: &[Row] = &[
         Kind::Server { server: Server::Go, package: "golang-go" },
     ),
     told("Rust, axum", "`command`, `with_graceful_shutdown` on SIGTERM", Kind::Rust),
-    Row { protocol: Protocol::FastCgi, ..told("PHP, php-fpm", "`command`, `options.stopSignal`", Kind::Php) },
+    Row {
+        protocol: Protocol::FastCgi,
+        ..told(
+            "PHP, php-fpm",
+            "`command`, `options.stopSignal`",
+            Kind::Server { server: Server::PhpFpm, package: "php-fpm" },
+        )
+    },
 ];
 
 const fn library(
@@ -181,16 +186,12 @@ impl Row {
             Kind::Library { .. } | Kind::Register | Kind::Grpc => stock.install_node(),
             Kind::Project { project, .. } => stock.build(project),
             Kind::Server { server, package } => {
-                if server.is_installed() {
-                    Ok(())
-                } else {
-                    Err(missing(package))
-                }
+                let reason = format!("Debian's package `{package}` is not installed");
+                if server.is_installed() { Ok(()) } else { Err(reason) }
             }
             Kind::Python { .. } => stock.install_python(),
             Kind::Runtime { files, .. } => stock.runtime(files).map(drop),
             Kind::Rust => stock.build_rust(),
-            Kind::Php => installed(&["php-fpm8.2", "--version"], "php-fpm"),
         }
     }
 
@@ -231,15 +232,6 @@ impl Row {
                 app
             }
             Kind::Rust => command(&[&stock.rust().display().to_string(), "{socket}"]),
-            Kind::Php => {
-                let words = ["php-fpm8.2", "--nodaemonize", "--allow-to-run-as-root", "--fpm-config"];
-                let app = command(&[&words[..], &["php-fpm.conf"]].concat());
-                let app = app.set("options.ready", "listen").set("options.stopSignal", "SIGQUIT");
-                for name in ["php-fpm.conf", "index.php"] {
-                    take(&app, name, name);
-                }
-                app
-            }
         };
         // The daemon gives a program that is told by SIGTERM, and Caddy's connections, their time beside the next restart.
         app.workers(2).set("options.retiring", 64).set("name", "app")

@@ -1,7 +1,7 @@
 //! What the registries bring: it is installed once, below `target/matrix`, and used again by the next run.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::SystemTime;
 use std::{fs, io};
 
@@ -95,19 +95,6 @@ impl Stock {
 /// The folder of the apps.
 pub fn sources() -> PathBuf {
     folder().join("apps/matrix")
-}
-
-/// Whether a program is there, by a question that it answers.
-pub fn installed(words: &[&str], package: &str) -> Result<(), String> {
-    let mut command = Command::new(words[0]);
-    command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let answers = command.status().is_ok_and(|status| status.success());
-    if answers { Ok(()) } else { Err(missing(package)) }
-}
-
-/// Says that a package is not there.
-pub fn missing(package: &str) -> String {
-    format!("Debian's package `{package}` is not installed")
 }
 
 /// When the last of the files in a folder was written.
