@@ -228,8 +228,9 @@ fn pids() -> impl Iterator<Item = Pid> {
         .flat_map(|pids| pids.split_ascii_whitespace().filter_map(pid).collect::<Vec<_>>())
 }
 
+/// A pid. The group of a process that is just being collected is -1, in `do_task_stat()` of Linux's `fs/proc/array.c`.
 fn pid(text: &str) -> Option<Pid> {
-    text.parse().ok().and_then(Pid::from_raw)
+    text.parse().ok().filter(|pid| *pid > 0).and_then(Pid::from_raw)
 }
 
 fn carries(pid: Pid, mark: &str) -> bool {
@@ -292,6 +293,13 @@ impl Stat {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn process_that_is_being_collected_has_no_group() {
+        let line = "4711 (x) X 0 -1 -1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 0 0 987654 0 0";
+        let stat = Stat::parse(line).unwrap();
+        assert_eq!((stat.state, stat.parent, stat.group), ('X', None, None));
+    }
 
     #[test]
     fn stat_parser_ignores_parentheses_in_the_name() {

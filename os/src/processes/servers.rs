@@ -177,7 +177,7 @@ fn top_down(found: &[(Pid, Option<Pid>)]) -> Vec<(Pid, Option<usize>)> {
 }
 
 fn pid_of(process: Process) -> Option<Pid> {
-    Pid::from_raw(process.pid.cast_signed())
+    i32::try_from(process.pid).ok().and_then(Pid::from_raw)
 }
 
 /// Whether a process has this socket open.
