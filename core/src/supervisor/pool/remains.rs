@@ -14,8 +14,12 @@ use super::{Pool, sockets};
 /// The worker's process ended, by itself or because it was told to. Returns the process, if it was not known to have
 /// ended.
 pub(in crate::supervisor) fn exited(pool: &mut Pool, id: WorkerId, status: ExitStatus) -> Option<Process> {
-    let process = pool.workers.get(id)?.process()?;
+    let worker = pool.workers.get(id)?;
+    let process = worker.process()?;
     tracing::info!(worker = %id.short(), pid = process.pid, "worker {status}");
+    if matches!(worker.state(), State::Draining(_)) {
+        sockets::left_waiting(pool, id);
+    }
     let now = pool.now();
     pool.workers.change(id, |worker| worker.exited(now));
     pool.requests.worker_is_gone(&mut pool.effects, id, &format!("it {status}"));

@@ -40,7 +40,10 @@ pub(in crate::supervisor) fn retire(pool: &mut Pool, id: WorkerId) {
         Some(Farewell::Drain(process)) => drain(pool, id, process),
         Some(Farewell::Drained) => drained(pool, id),
         Some(Farewell::ShutDown) => shut_down(pool, id),
-        Some(Farewell::Terminate) => terminate(pool, id),
+        Some(Farewell::Terminate) => {
+            sockets::left_waiting(pool, id);
+            terminate(pool, id);
+        }
         Some(Farewell::TerminateGently(process)) => terminate_gently(pool, id, process),
         Some(Farewell::Forgotten) => pool.workers.remove(id),
         Some(Farewell::Cancelled | Farewell::UnderWay) | None => {}
@@ -115,6 +118,7 @@ pub(in crate::supervisor) fn drain_timed_out(pool: &mut Pool, id: WorkerId) {
             drain.waiting()
         );
     }
+    sockets::left_waiting(pool, id);
     drained(pool, id);
 }
 

@@ -143,7 +143,30 @@ fn is_served_by_another(pool: &Pool, slot: SlotIndex, socket: &str) -> bool {
 /// when the socket is closed: as soon as no link names it and no worker accepts from it.
 pub(in crate::supervisor) fn desert(pool: &mut Pool, id: WorkerId) {
     let socket = pool.workers.get(id).and_then(Worker::socket).cloned();
-    let slot = socket.and_then(|socket| pool.listeners.desert(&socket));
+    if let Some(socket) = socket {
+        turn_away(pool, &socket);
+    }
+}
+
+/// The worker goes before its accept queue was seen empty. If no link leads to the one who accepts next, whoever waits in
+/// the queue is turned away, and does not wait until a standby that has inherited the socket is needed.
+pub(in crate::supervisor) fn left_waiting(pool: &mut Pool, id: WorkerId) {
+    let socket = pool.workers.get(id).filter(|worker| worker.has_served()).and_then(Worker::socket).cloned();
+    if let Some(socket) = socket.filter(|socket| !pool.slots.names(socket)) {
+        turn_away(pool, &socket);
+    }
+}
+
+/// A slot's link has left the socket for another one. If its worker has died, nobody else answers what came to it last.
+pub(super) fn left_by_link(pool: &mut Pool, socket: &str) {
+    let answered = pool.workers.accepting_from(socket).any(|(_, worker)| !worker.has_ended());
+    if !answered && !pool.slots.names(socket) {
+        turn_away(pool, socket);
+    }
+}
+
+fn turn_away(pool: &mut Pool, socket: &str) {
+    let slot = pool.listeners.desert(socket);
     pool.slots.touch(slot);
     pool.settled.touch_standbys();
 }

@@ -444,6 +444,11 @@ impl Worker {
         matches!(self.state, State::Spawning { .. } | State::Booting { .. })
     }
 
+    /// Its process has ended, or never was.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.state, State::Exited | State::Reaped { .. })
+    }
+
     /// Its process is gone, or never was.
     pub fn is_gone(&self) -> bool {
         matches!(self.state, State::Reaped { .. })
