@@ -63,6 +63,10 @@ pub(crate) fn switch(path: &Path, from: &Path, to: &Path) -> Result<(), Failure>
         let (path, now, from) = (path.display(), now.display(), from.display());
         return Err(Failure(format!("{path} names {now}, and not {from}: somebody else has switched it")));
     }
+    // Whoever removes old releases may have removed the one before. A symlink that leads nowhere is worse than one that names
+    // a release which was given up.
+    let target = path.with_file_name("").join(to);
+    fs::metadata(&target).map_err(|error| failure("find the release", &target, error))?;
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(".nodesockd");
@@ -142,6 +146,16 @@ mod tests {
         let error = switch(&current, Path::new("releases/2"), Path::new("releases/3")).unwrap_err();
         assert!(error.0.contains("somebody else has switched it"), "{error}");
         assert_eq!(fs::read_link(&current).unwrap(), Path::new("releases/1"));
+    }
+
+    #[test]
+    fn a_symlink_is_not_led_to_a_release_that_was_removed() {
+        let (_folder, root, _) = site(|_| "releases/2".into());
+        let current = root.join("current");
+        fs::remove_dir_all(root.join("releases/1")).unwrap();
+        let error = switch(&current, Path::new("releases/2"), Path::new("releases/1")).unwrap_err();
+        assert!(error.0.starts_with("cannot find the release"), "{error}");
+        assert_eq!(fs::read_link(&current).unwrap(), Path::new("releases/2"));
     }
 
     #[test]

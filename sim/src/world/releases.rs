@@ -118,18 +118,17 @@ impl World {
     pub(super) fn switch_release_link(&mut self, from: &Path, to: &Path) -> Result<(), Failure> {
         let called = self.call(Call::SwitchReleaseLink);
         self.log_file(format_args!("switch the release to {}", to.display()), &called);
-        if called.is_err() {
+        let there = number_of(to).filter(|number| !self.releases.pruned.contains(number));
+        if called.is_err() || there.is_none() {
             self.oracle.deploy.iter_mut().for_each(|deploy| deploy.moved = true);
             self.oracle.unfinished = None;
         }
         called?;
-        let Some(number) = number_of(to) else { return Err(Failure("no release".into())) };
+        let Some(number) = there else { return Err(Failure(format!("{}: ENOENT", to.display()))) };
         if ![Some(number), number_of(from)].contains(&Some(self.releases.current)) {
             return Err(Failure("somebody else has switched it".into()));
         }
         self.releases.current = number;
-        // Whoever removes old releases keeps the one before.
-        self.releases.pruned.remove(&number);
         // A restart that waits, or a reload by a signal, may find this one; what else was asked for, the one of before.
         let back = self.releases.deploying.is_some() && self.releases.deploying == number_of(from);
         let found = self.clients.has_waiting_operation() || back && self.clients.has_open_operation();

@@ -76,8 +76,8 @@ impl World {
         let stays =
             |process: &Proc| process.alive() && !process.dying && !process.retiring() && !process.adopted;
         let staying = self.processes.iter().filter(|(_, process)| stays(process)).count();
-        let fails =
-            |process: &Proc| process.alive() && (process.asks_to_go() || self.has_lost_socket(process));
+        let asks = |process: &Proc| process.asks_to_go() || self.has_hung(process);
+        let fails = |process: &Proc| process.alive() && (asks(process) || self.has_lost_socket(process));
         let failing = self.processes.iter().filter(|(_, process)| fails(process)).count();
         // One set, its replacement, those that ask to be replaced, and one set whose end is decided but not begun: by this
         // daemon, and by each before it.
