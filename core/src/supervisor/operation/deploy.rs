@@ -194,7 +194,8 @@ pub(super) fn confirm(
     retirement::begin(pool, &mut operations.retirements, kind, requesters, leaving);
 }
 
-/// A worker failed that had its place for good. If that is one of a deploy that is watched, the links go back.
+/// A worker failed that had its place for good. If that is one of a deploy that is watched, the links go back. Where no old
+/// worker is left, whoever fails is one of the new release, even if it was started after the watch had begun.
 pub(in crate::supervisor) fn worker_failed(
     pool: &mut Pool,
     operations: &mut Operations,
@@ -202,10 +203,11 @@ pub(in crate::supervisor) fn worker_failed(
     reason: &str,
 ) -> Progress {
     let watched = operations.watch_time().is_some();
+    let alone = !operations.keeps_old_workers();
     match operations.current.as_mut().map(|operation| &mut operation.phase) {
         // It had its place, and begins after a migration.
         Some(Phase::Resuming(_)) if watched => {}
-        Some(Phase::Watching(watch)) if concerns(watch, id) && !defect!(NewWorkersNotWatched) => {}
+        Some(Phase::Watching(watch)) if (alone || concerns(watch, id)) && !defect!(NewWorkersNotWatched) => {}
         Some(Phase::RollingBack(rollback)) if !rollback.new.contains(&id) => {
             // Nobody is left for the link of its slot; another worker is started.
             if let Some(slot) = pool.workers.get(id).and_then(Worker::slot) {
@@ -229,7 +231,7 @@ pub(in crate::supervisor) fn worker_failed(
         )
         | None => return Progress::GoesOn,
     }
-    if !operations.keeps_old_workers() {
+    if alone {
         let taken = operations.take(&mut pool.requests);
         let requesters = taken.map(|operation| operation.requesters).unwrap_or_default();
         return migrate::watch_failed(pool, operations, requesters, id, reason);
