@@ -62,9 +62,21 @@ pub(super) fn lend(pool: &mut Pool, index: SlotIndex) -> bool {
                 // Somebody has removed the link.
                 links::lend(pool, index, neighbour);
             }
-            stays || leads_to_others(pool, index)
+            if stays || leads_to_others(pool, index) {
+                return true;
+            }
+            let last = last_that_serves(pool).filter(|_| may_swap);
+            last.inspect(|last| links::lend(pool, index, *last)).is_some()
         }
     }
+}
+
+/// A worker that is to go, and has not gone yet because links name it: better than nobody.
+fn last_that_serves(pool: &Pool) -> Option<WorkerId> {
+    let serves = |worker: &Worker| {
+        worker.can_serve() && worker.is_retired() && worker.is_suspended() == pool.desired.is_suspended()
+    };
+    pool.slots.with_guests().find(|id| pool.workers.get(*id).is_some_and(serves))
 }
 
 /// Others accept from the socket that the link names, or will.

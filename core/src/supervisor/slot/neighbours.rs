@@ -36,6 +36,11 @@ impl Neighbours {
         self.guests.get(&worker).into_iter().flatten().copied()
     }
 
+    /// The workers that links of other slots name, or are going to.
+    pub fn with_guests(&self) -> impl Iterator<Item = WorkerId> + '_ {
+        self.guests.keys().copied()
+    }
+
     pub fn is_host(&self, worker: WorkerId) -> bool {
         self.slot_of.contains_key(&worker)
     }

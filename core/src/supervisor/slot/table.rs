@@ -110,6 +110,11 @@ impl Slots {
         self.neighbours.guests(worker)
     }
 
+    /// The workers that links of other slots name, or are going to.
+    pub fn with_guests(&self) -> impl Iterator<Item = WorkerId> + '_ {
+        self.neighbours.with_guests()
+    }
+
     /// A link of another slot names the worker, or is going to.
     pub fn has_guests(&self, worker: WorkerId) -> bool {
         self.guests(worker).next().is_some()
