@@ -171,9 +171,11 @@ impl Health {
         }
     }
 
-    /// Since when it may have stood still: one that is not asked again and again has had no reason to answer.
+    /// Since when it may have stood still: one that is not asked again and again has had no reason to answer, nor has one
+    /// that ought to have been asked a while ago.
     fn silent_since(&self, now: Time) -> Time {
-        self.heard.filter(|_| matches!(self.watch, Watch::Rests { .. })).unwrap_or(now)
+        let asked_in_time = matches!(self.watch, Watch::Rests { ask } if now.since(ask) <= LATE);
+        self.heard.filter(|_| asked_in_time).unwrap_or(now)
     }
 
     /// Asks a question, unless one is open. `limit`: how long it may be silent, if that matters.
@@ -193,9 +195,9 @@ impl Health {
 
     /// A deadline of its watch has passed.
     pub fn due(&mut self, now: Time, limit: Option<Duration>) -> Todo {
+        let since = self.silent_since(now);
         match &mut self.watch {
             Watch::Rests { ask } if *ask <= now => {
-                let late = now.since(*ask) > LATE;
                 let Some(limit) = limit else {
                     self.watch = Watch::Off;
                     return Todo::Nothing;
@@ -204,7 +206,6 @@ impl Health {
                     self.watch = self.rests(now, limit);
                     return Todo::List;
                 }
-                let since = self.heard.filter(|_| !late).unwrap_or(now);
                 self.ask(now, since, Some(limit))
             }
             Watch::Silent(silence) if silence.due() <= now => silence.goes_on(now, self.inspected),

@@ -155,7 +155,8 @@ impl World {
         }
         let died = self.processes.iter().find(|(_, process)| {
             // One that was started late for the former generation has given its place up, too.
-            let gave_up = process.known.unlinked.is_some() || process.known.succeeded;
+            let lost = self.has_lost_socket(process) && process.known.told_to_go();
+            let gave_up = process.known.unlinked.is_some() || process.known.succeeded || lost;
             let new = process.plan.spawned >= asked && !gave_up;
             let replaced = migrates && process.known.told_to_go();
             let known = process.known.published && process.known.exited && !replaced;
