@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::action::Action;
 use crate::config::Named;
 use crate::id::{SlotIndex, WorkerId};
-use crate::state::{FoundLink, Leftovers, State, WorkerRecord};
+use crate::state::{FoundLink, Leftovers, RecordedStage, State, WorkerRecord};
 use crate::supervisor::listener::Origin;
 use crate::supervisor::pool::Pool;
 
@@ -36,7 +36,7 @@ pub(super) fn adopt_links(pool: &mut Pool, left: &Leftovers) -> (Vec<OwnedLink>,
     if let Some(state) = &left.state {
         pool.former_patterns = state.former_patterns(&pool.config.socket_file).collect();
     }
-    let named = |link: &FoundLink| (link.clone(), owner_of(pool, &link.socket, left));
+    let named = |link: &FoundLink| (link.clone(), owner_of(pool, link, left));
     let mut found: Vec<(FoundLink, Option<WorkerId>)> = left.links.iter().map(named).collect();
     found.sort_by_cached_key(|(link, named)| {
         let record = named.and_then(|id| left.record(id));
@@ -52,8 +52,7 @@ pub(super) fn adopt_links(pool: &mut Pool, left: &Leftovers) -> (Vec<OwnedLink>,
         };
         let neighbour = named.filter(of_another);
         let owner = named.filter(|_| neighbour.is_none());
-        let awaited =
-            left.holders(&socket).any(|holder| holder.slot.is_none_or(|its| its == slot) && !holder.new);
+        let awaited = left.heirs(&socket).any(|heir| heir.slot.is_none_or(|its| its == slot) && !heir.new);
         let taken = kept.last().is_some_and(|kept| kept.slot == slot);
         if !taken && (named.is_some() || awaited) && !defect!(AdoptionForgetsLinks) {
             let target = Arc::from(socket);
@@ -70,7 +69,7 @@ pub(super) fn adopt_links(pool: &mut Pool, left: &Leftovers) -> (Vec<OwnedLink>,
     for FoundLink { slot, name, socket } in others {
         // The new worker of the slot is dead, and a new standby can serve from its socket.
         let free = kept.iter().all(|kept| kept.slot != slot);
-        let awaited = left.holders(&socket).any(|holder| holder.slot.is_none());
+        let awaited = left.heirs(&socket).any(|heir| heir.slot.is_none());
         if finishes && free && awaited && !defect!(AdoptionForgetsLinks) {
             pool.slots.change(slot, |slot| slot.is_found(name, Arc::from(socket)));
             kept.push(OwnedLink { slot, owner: None });
@@ -94,12 +93,18 @@ fn rollout_is_finished(state: &State, links: &[OwnedLink]) -> bool {
     state.rollout.is_some() && owners.any(tells)
 }
 
-/// Who serves behind a socket: the worker that bound it or, of those that inherited it, the one that was not to replace
-/// another.
-fn owner_of(pool: &Pool, socket: &str, left: &Leftovers) -> Option<WorkerId> {
+/// Who serves behind a link: the worker that bound its socket or, of those that inherited that, one that is not to go, and was
+/// not to replace another. A worker that is to go serves on while a link of another slot names it.
+fn owner_of(pool: &Pool, link: &FoundLink, left: &Leftovers) -> Option<WorkerId> {
     let survives = |id: &WorkerId| left.survivors.iter().any(|survivor| survivor.id == *id);
-    let heirs = left.holders(socket).filter(|holder| holder.slot.is_some() && !holder.stage.is_booting());
-    socket_owner(pool, socket).filter(survives).or(heirs.min_by_key(|heir| heir.new).map(|heir| heir.id))
+    let serves = |holder: &&WorkerRecord| match holder.stage {
+        RecordedStage::Booting | RecordedStage::BootingSuspended | RecordedStage::Leaving => false,
+        RecordedStage::Draining => holder.slot.is_some_and(|home| home != link.slot),
+        RecordedStage::Online | RecordedStage::Suspended | RecordedStage::Broken => holder.slot.is_some(),
+    };
+    let serving = left.holders(&link.socket).filter(serves);
+    let first = serving.min_by_key(|holder| (holder.stage.is_going(), holder.new)).map(|holder| holder.id);
+    socket_owner(pool, &link.socket).filter(survives).or(first)
 }
 
 /// The worker that binds a socket of this name, by today's `socketFile` and former ones.
@@ -117,13 +122,17 @@ impl Leftovers {
         self.state.as_ref()?.worker(id)
     }
 
-    /// Those alive who accept from a socket that they have inherited, or may, and are not about to go.
+    /// Those alive who accept from a socket that they have inherited, or may.
     fn holders(&self, socket: &str) -> impl Iterator<Item = &WorkerRecord> {
         let records = self.survivors.iter().filter_map(|survivor| self.record(survivor.id));
         records.filter(move |record| {
             let inherited = record.listeners.iter().any(|inherited| inherited == socket);
-            let goes = record.stage.is_going();
-            inherited && !goes && record.socket.as_deref().is_none_or(|its| its == socket)
+            inherited && record.socket.as_deref().is_none_or(|its| its == socket)
         })
+    }
+
+    /// Those of them that are not about to go.
+    fn heirs(&self, socket: &str) -> impl Iterator<Item = &WorkerRecord> {
+        self.holders(socket).filter(|holder| !holder.stage.is_going())
     }
 }

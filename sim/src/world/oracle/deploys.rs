@@ -82,8 +82,11 @@ impl World {
         let slots = &self.oracle.slots;
         let alone = |worker: Worker| slots.values().filter(|its| its.worker == Some(worker)).count() == 1;
         // One whose link could not be swapped back has been given up before.
-        let stays = |its: &Slot| !self.oracle.unswapped.contains(&its.link);
-        let served = slots.iter().filter(|(_, its)| stays(its));
+        // The link of a slot that there is no more could not be removed.
+        let floor = self.oracle.floor();
+        let stays =
+            |slot: SlotIndex, its: &Slot| slot.0 < floor && !self.oracle.unswapped.contains(&its.link);
+        let served = slots.iter().filter(|(slot, its)| stays(**slot, its));
         let served = served.filter_map(|(slot, its)| Some((*slot, its.worker?)));
         let served: BTreeMap<_, _> = served.filter(|(_, worker)| alone(*worker)).collect();
         self.oracle.deploy = Some(Deploy {
