@@ -8,6 +8,7 @@ use nodesockd_core::config::{MetricsAddress, Symlinks};
 use nodesockd_core::event::{Event, Failure};
 use nodesockd_core::survey::{Own, Sight, Survey};
 
+use super::process::Proc;
 use super::{Entry, World};
 use crate::faults::Call;
 use crate::scenario::{METRICS_SOCKET, TMP_DIR};
@@ -244,13 +245,18 @@ impl World {
     fn is_due(&self, link: &str) -> bool {
         let oracle = &self.oracle;
         let named = oracle.slots.iter().find(|(_, slot)| slot.link == link);
+        // One that has not reported to a daemon that follows a dead one may be about to be told to go.
+        let stays = |process: &Proc| {
+            let unheard = process.is_orphaned() && !process.known.reunited;
+            process.alive() && process.known.online && !unheard && !process.known.told_to_go()
+        };
         named.is_some_and(|(index, slot)| {
             let serves = match slot.worker.and_then(|worker| self.processes.get(worker)) {
-                Some(process) => process.alive() && process.known.online && !process.known.told_to_go(),
-                None => self.processes.iter().any(|(_, its)| {
-                    let accepts = its.sockets.accepts.contains(&slot.socket);
-                    its.alive() && its.known.online && accepts && !its.known.told_to_go()
-                }),
+                Some(process) => stays(process),
+                None => self
+                    .processes
+                    .iter()
+                    .any(|(_, its)| its.sockets.accepts.contains(&slot.socket) && stays(its)),
             };
             let wanted = oracle.wanted && !oracle.in_doubt() && index.0 < oracle.floor();
             let swapped = !oracle.unswapped.contains(link) && !oracle.given_up.contains(index);

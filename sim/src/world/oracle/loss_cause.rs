@@ -1,10 +1,15 @@
 //! Why a user's request was lost: by a cause the contract knows, or by none.
 
+use std::time::Duration;
+
 use nodesockd_core::id::SlotIndex;
 
 use super::conduct::KILL_DELAY;
 use crate::ledger::Cause;
 use crate::world::{Worker, World};
+
+/// Links that named one socket are led elsewhere within so long.
+const SWAPS: Duration = Duration::from_millis(1);
 
 impl World {
     /// Why a slot's link leads to no listening worker, if that may be.
@@ -98,7 +103,8 @@ impl World {
         match listener.drained_since() {
             _ if self.oracle.kill_allowed() => Some(Cause::KilledByOperator),
             _ if hung => Some(Cause::Hung),
-            Some(at) if self.agenda.now().since(at) >= self.oracle.drain => Some(Cause::DrainTimeout),
+            // The daemon counts from the first of several swaps.
+            Some(at) if self.agenda.now().since(at) + SWAPS >= self.oracle.drain => Some(Cause::DrainTimeout),
             _ if self
                 .oracle
                 .slots
