@@ -58,6 +58,9 @@ impl World {
             traced: false,
         };
         self.trace.line(now, "daemon", format_args!("look at {worker} → {}", vitals.state));
+        if still.is_none() {
+            self.heard_of(id);
+        }
         Ok(vitals)
     }
 
@@ -83,11 +86,14 @@ impl World {
         let Some(still) = process.stands_still.filter(|still| still.until.is_none()) else { return };
         // A rollout swaps to workers that have all reported, some of them a while ago.
         let rollout = self.state.as_ref().is_none_or(|state| state.rollout.is_some()) || self.deaths.stale;
+        // A worker that was started for the slot is asked nothing but whether it is ready.
+        let record = self.state.as_ref().and_then(|state| state.worker(process.id));
+        let its_own = process.adopted && record.is_some_and(|record| record.slot.is_some());
         let asked = process.speaks() && self.has_library(worker) || still.how == Hang::Stopped;
         let decided = self.agenda.busy_since();
         // A daemon that was busy hears late what a worker said before it hung.
         let heard = process.known.heard.is_some_and(|at| decided.since(at) <= SIGN);
-        if !rollout && asked && !heard && decided.since(still.since) > SIGN {
+        if !rollout && !its_own && asked && !heard && decided.since(still.since) > SIGN {
             let ms = decided.since(still.since).as_millis();
             self.violated(format_args!(
                 "{worker} is promoted although its event loop has stood still for {ms} ms"

@@ -108,7 +108,8 @@ impl World {
         }
         let now = self.agenda.now();
         let counts = |process: &Proc| {
-            let slow = process.known.unlinked.is_some_and(|at| now.since(at) >= BATCH_WAITS);
+            let slow =
+                process.stopped || process.known.unlinked.is_some_and(|at| now.since(at) >= BATCH_WAITS);
             let fails = process.asks_to_go() || process.dying || !process.plan.behaviours.is_empty();
             process.alive() && !slow && !fails && !self.has_hung(process) && !self.has_lost_socket(process)
         };

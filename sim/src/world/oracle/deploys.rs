@@ -149,7 +149,9 @@ impl World {
         // One that broke while it was suspended has gone in favour of another.
         let migrates = self.oracle.deploy.as_ref().is_some_and(|deploy| deploy.migrates);
         let former = self.oracle.deploy.iter().flat_map(|deploy| deploy.former.values());
-        let taken = former.filter_map(|old| self.processes.get(*old)?.known.unlinked).max();
+        // A slot whose new worker has died before the watch may be taken over within it.
+        let unlinked = former.filter_map(|old| self.processes.get(*old)?.known.unlinked);
+        let taken = unlinked.filter(|at| *at <= since).max();
         let took = taken.map(|taken| self.agenda.now().since(taken));
         // The daemon counts from the event that it handles, which is told a little later.
         if let Some(took) = took.filter(|took| *took + Duration::from_millis(1) < watch) {
@@ -159,7 +161,8 @@ impl World {
         let died = self.processes.iter().find(|(_, process)| {
             // One that was started late for the former generation has given its place up, too.
             let lost = self.has_lost_socket(process) && process.known.told_to_go();
-            let gave_up = process.known.unlinked.is_some() || process.known.succeeded || lost;
+            let left = process.known.told_shutdown.or(process.known.terminated).is_some_and(|at| at <= since);
+            let gave_up = process.known.unlinked.is_some() || process.known.succeeded || lost || left;
             let new = process.plan.spawned >= asked && !gave_up;
             let replaced = migrates && process.known.told_to_go();
             let known = process.known.published && process.known.exited && !replaced;

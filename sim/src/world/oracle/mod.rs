@@ -407,9 +407,11 @@ impl World {
         if let Request::Start(options) | Request::Restart { options, .. } = request {
             oracle.attempts = oracle.attempts.max(options.max_attempts.map_or(0, NonZeroU32::get));
         }
+        // Where nobody serves, nobody has to go before others can start.
+        let vacant = oracle.slots.values().all(|slot| slot.worker.is_none());
         oracle.at_once |= match request {
-            Request::Restart { options, .. } => options.batch == Some(0),
-            Request::Deploy(options) => options.batch == Some(0),
+            Request::Restart { options, .. } => options.batch == Some(0) || vacant,
+            Request::Deploy(options) => options.batch == Some(0) || vacant,
             Request::Start(_) | Request::SetWorkers { .. } | Request::SetStandby { .. } => true,
             Request::Status
             | Request::Metrics
