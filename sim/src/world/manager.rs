@@ -4,7 +4,7 @@ use nodesockd_core::Time;
 use nodesockd_core::id::SlotIndex;
 use nodesockd_core::notice::Notice;
 
-use super::World;
+use super::{Worker, World};
 use crate::daemon_death::WATCHDOG;
 
 /// What it was told in the life of the daemon that is there now.
@@ -67,13 +67,19 @@ impl World {
 
     /// For all that the daemon can know, all slots there ought to be are served, or none ought to be.
     fn is_up(&self) -> bool {
-        let served = |slot: u32| {
-            let Some(slot) = self.oracle.slots.get(&SlotIndex(slot)) else { return false };
+        let online = |worker: Worker| {
+            self.processes.get(worker).is_some_and(|process| process.known.online && !process.known.exited)
+        };
+        // The link of the new name may name a worker that died with its daemon, while that of the old name is as good as ever.
+        let by_another_name = |slot: SlotIndex| {
+            let mut links = self.files.iter().filter(|(name, _)| self.oracle.slot_of(name) == Some(slot));
+            self.deaths.count > 0 && links.any(|(name, _)| self.files.follow(name).is_some_and(online))
+        };
+        let served = |index: u32| {
+            let index = SlotIndex(index);
+            let Some(slot) = self.oracle.slots.get(&index) else { return false };
             match slot.worker {
-                Some(worker) => self
-                    .processes
-                    .get(worker)
-                    .is_some_and(|process| process.known.online && !process.known.exited),
+                Some(worker) => online(worker) || by_another_name(index),
                 None => self.is_tended(&slot.socket, None),
             }
         };
