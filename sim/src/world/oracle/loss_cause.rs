@@ -98,8 +98,8 @@ impl World {
             self.processes.iter().any(|(_, process)| process.inherits(socket) && process.known.online);
         let died =
             self.processes.iter().any(|(_, process)| process.inherits(socket) && process.died_by_itself());
-        let hung = (self.processes.iter())
-            .any(|(worker, process)| process.inherits(socket) && self.counts_as_hung(worker));
+        let hung =
+            self.processes.iter().any(|(_, process)| process.inherits(socket) && self.has_hung(process));
         match listener.drained_since() {
             _ if self.oracle.kill_allowed() => Some(Cause::KilledByOperator),
             _ if hung => Some(Cause::Hung),
