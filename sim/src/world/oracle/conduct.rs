@@ -244,7 +244,9 @@ impl World {
     pub(crate) fn may_be_hastened(&self, old: &Known) -> bool {
         let leaves = |process: &&Proc| {
             let known = &process.known;
-            let replaced = known.unlinked.is_some() || known.succeeded;
+            // A link of another slot that could not be swapped may name it still.
+            let goes = self.recorded(process).is_some_and(|record| record.stage.is_going());
+            let replaced = known.unlinked.is_some() || known.succeeded || goes;
             !known.reaped && (replaced || known.draining || known.told_to_go())
         };
         let leaving = self.processes.iter().map(|(_, process)| process).filter(leaves).count();

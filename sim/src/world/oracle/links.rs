@@ -200,7 +200,7 @@ impl World {
 
     /// A link is removed.
     pub fn withdrawn(&mut self, link: &str) {
-        self.oracle.stuck.remove(link);
+        let could_not_be_removed = self.oracle.stuck.remove(link);
         let Some(slot) = self.oracle.slot_of(link) else {
             self.violated(format_args!("{link} is withdrawn, but it is no slot's link"));
             return;
@@ -212,7 +212,8 @@ impl World {
         let died = named.map_or(!of_use, |process| process.dying || process.died_by_itself());
         // Without the file of its socket, the link leads nowhere anyway.
         let astray = current.is_some_and(|slot| self.files.get(&slot.socket).is_none());
-        let known = !died && !astray && !self.deaths.forgot && !self.oracle.given_up.contains(&slot);
+        let excused = died || astray || could_not_be_removed;
+        let known = !excused && !self.deaths.forgot && !self.oracle.given_up.contains(&slot);
         if self.oracle.wanted && slot.0 < self.oracle.floor() && known {
             self.violated(format_args!("{link} is withdrawn although slot {slot} is to be served"));
         }

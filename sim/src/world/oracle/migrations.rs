@@ -95,7 +95,9 @@ impl World {
     pub(crate) fn migration_answered(&mut self, to: &RequestRef, options: &DeployOptions, reply: &Reply) {
         let words = reply.errors.join("; ");
         let stays = words.contains("the app stays suspended");
-        if let Some(asked) = self.oracle.migrations.lifting.get_mut(to).filter(|asked| **asked > 0) {
+        let asked = self.oracle.migrations.lifting.get_mut(to).filter(|asked| **asked > 0);
+        let lifts = asked.is_some();
+        if let Some(asked) = asked {
             *asked -= 1;
             self.oracle.lifting = self.oracle.lifting.saturating_sub(1);
         }
@@ -119,7 +121,8 @@ impl World {
             }
             Some(Code::NotRolledBack) => {
                 self.marks.count("a deploy fails that cannot be undone");
-                self.oracle.suspended = false;
+                // The answer may wait for a worker's last lines, while a later operation has suspended the app.
+                self.oracle.suspended &= !lifts;
             }
             Some(
                 Code::Usage
