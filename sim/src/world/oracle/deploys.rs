@@ -173,9 +173,9 @@ impl World {
         }
     }
 
-    /// The daemon asks a worker whether it is fit.
+    /// The daemon asks a worker whether it is fit. Its time counts from the order, which a daemon that was held up carries out late.
     pub(crate) fn check_sent(&mut self, worker: Worker) {
-        let now = self.agenda.now();
+        let now = self.agenda.busy_since();
         if let Some(checks) = self.oracle.deploy.as_mut().and_then(|deploy| deploy.checks.as_mut()) {
             checks.entry(worker).or_default().open.get_or_insert(now);
         }
