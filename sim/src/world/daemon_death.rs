@@ -236,7 +236,9 @@ impl World {
                 process.known.unlinked = None;
             }
             let slot = super::oracle::Slot { link: link.name.clone(), socket: link.socket.clone(), worker };
-            self.oracle.slots.insert(link.slot, slot);
+            if let Some(before) = self.oracle.slots.insert(link.slot, slot) {
+                self.unlinked(&before);
+            }
         }
     }
 

@@ -279,7 +279,8 @@ impl World {
         self.processes.get(worker).is_some_and(|process| process.known.told_socket.as_deref() == Some(socket))
     }
 
-    fn unlinked(&mut self, slot: &Slot) {
+    /// No link that nginx follows names the socket any more, unless another slot's does.
+    pub(crate) fn unlinked(&mut self, slot: &Slot) {
         // Others name it still.
         if self.oracle.slots.values().any(|other| other.socket == slot.socket) {
             return;
