@@ -356,6 +356,23 @@ fn a_spare_worker_takes_over_with_the_socket_of_an_earlier_daemon() {
 }
 
 #[test]
+fn a_spare_worker_that_does_not_report_when_it_is_needed_is_not_waited_for() {
+    let before = Desk::up("standby = 1");
+    let mut desk = follow(&before, |_| {});
+    desk.exit(desk.worker(0));
+    let orders = desk.story();
+    assert!(!orders.iter().any(|order| order.starts_with("start")), "its report may be on its way: {orders:?}");
+    desk.pass(Duration::from_secs(1));
+    let orders = desk.story();
+    assert!(orders.contains(&"start c".to_owned()), "{orders:?}");
+    // It reports after all, and the new worker takes long to boot.
+    report(&mut desk, 1, true);
+    desk.pass(Duration::from_secs(1));
+    let orders = desk.story();
+    assert!(orders.contains(&"link 0 to b".to_owned()), "{orders:?}");
+}
+
+#[test]
 fn a_spare_worker_of_an_earlier_daemon_is_replaced_when_there_is_a_slot_that_it_cannot_take() {
     let before = Desk::up("standby = 1\n[options]\nlisten = 'daemon'");
     let mut desk = follow(&before, |_| {});

@@ -76,7 +76,7 @@ pub(in crate::supervisor) fn ask(pool: &mut Pool, standbys: &[WorkerId]) {
     let now = pool.now();
     for id in standbys {
         let limit = pool.workers.get(*id).and_then(|worker| pool.hang_timeout(worker));
-        let todo = pool.workers.change(*id, |worker| worker.health_mut().is_needed(now, limit));
+        let todo = pool.workers.change(*id, |worker| worker.is_needed(now, limit));
         act(pool, *id, todo);
     }
 }

@@ -100,6 +100,10 @@ impl Health {
             // Its accept queue was watched so far, which says nothing of what it is asked from now on. One that hung does so no more.
             self.watch = Watch::Off;
         }
+        if self.heard.is_none() {
+            // It was waited for, and can be asked now.
+            self.sign = Sign::Unasked;
+        }
         self.heartbeat = heartbeat;
         self.heard = Some(now);
     }
@@ -297,6 +301,11 @@ impl Health {
             return Todo::Look;
         }
         self.ask(now, self.silent_since(now), Some(limit.unwrap_or(UNLIMITED)))
+    }
+
+    /// It has to report, because it is needed: until then it can be asked nothing.
+    pub fn has_to_report(&mut self, now: Time) {
+        self.sign = Sign::Asked { until: now + ANSWER };
     }
 
     /// It has not answered although it is needed.

@@ -34,6 +34,7 @@ use counts::Counts;
 use drain::Drain;
 use health::{Answer, Health};
 use limits::Looks;
+use silence::Todo;
 use watch::Watch;
 
 /// How long a worker must outlive the loss of its channel for that to matter: a process that dies closes its channel a
@@ -551,14 +552,28 @@ impl Worker {
     /// Whether a standby may be promoted, as far as its health is concerned. One that outlived its daemon has to report to
     /// this one first: it could not be resumed.
     pub fn answer(&self, now: Time) -> Answer {
-        let has_to_hear = self.speaks() && self.is_suspended();
-        if !has_to_hear || self.channel.is_open() {
-            self.health.answer(now)
-        } else if matches!(self.channel, Channel::Expected { .. }) {
-            Answer::Awaited
-        } else {
-            Answer::Missing
+        match self.channel {
+            Channel::Lost { .. } | Channel::Closed if self.has_to_hear() => Answer::Missing,
+            Channel::Open
+            | Channel::Socket(_)
+            | Channel::Expected { .. }
+            | Channel::Lost { .. }
+            | Channel::Closed => self.health.answer(now),
         }
+    }
+
+    /// A standby has to give a sign of life, because it is needed. `limit`: how long it may be silent.
+    pub fn is_needed(&mut self, now: Time, limit: Option<Duration>) -> Todo {
+        if self.has_to_hear() && matches!(self.channel, Channel::Expected { .. }) {
+            self.health.has_to_report(now);
+            return Todo::Nothing;
+        }
+        self.health.is_needed(now, limit)
+    }
+
+    /// It has to be told before it serves.
+    fn has_to_hear(&self) -> bool {
+        self.speaks() && self.is_suspended()
     }
 
     /// It is ready, and its event loop does not turn.
