@@ -361,7 +361,10 @@ fn a_spare_worker_that_does_not_report_when_it_is_needed_is_not_waited_for() {
     let mut desk = follow(&before, |_| {});
     desk.exit(desk.worker(0));
     let orders = desk.story();
-    assert!(!orders.iter().any(|order| order.starts_with("start")), "its report may be on its way: {orders:?}");
+    assert!(
+        !orders.iter().any(|order| order.starts_with("start")),
+        "its report may be on its way: {orders:?}"
+    );
     desk.pass(Duration::from_secs(1));
     let orders = desk.story();
     assert!(orders.contains(&"start c".to_owned()), "{orders:?}");

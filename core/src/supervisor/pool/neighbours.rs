@@ -71,12 +71,17 @@ pub(super) fn lend(pool: &mut Pool, index: SlotIndex) -> bool {
     }
 }
 
-/// A worker that is to go, and has not gone yet because links name it: better than nobody.
+/// A worker that is to go, and has not gone yet because links name it: those of other slots, or one that could not be removed
+/// of a slot that there is no more. Better than nobody.
 fn last_that_serves(pool: &Pool) -> Option<WorkerId> {
-    let serves = |worker: &Worker| {
-        worker.can_serve() && worker.is_retired() && worker.is_suspended() == pool.desired.is_suspended()
+    let serves = |id: &WorkerId| {
+        pool.workers.get(*id).is_some_and(|worker| {
+            let goes = worker.is_retired() || worker.slot().is_some_and(|slot| !pool.is_wanted(slot));
+            goes && worker.can_serve() && worker.is_suspended() == pool.desired.is_suspended()
+        })
     };
-    pool.slots.with_guests().find(|id| pool.workers.get(*id).is_some_and(serves))
+    let unwanted = pool.slots.from(SlotIndex(pool.desired.slots)).filter_map(|(_, slot)| slot.owner());
+    pool.slots.with_guests().chain(unwanted).find(serves)
 }
 
 /// Others accept from the socket that the link names, or will.

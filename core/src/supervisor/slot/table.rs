@@ -58,6 +58,11 @@ impl Slots {
         self.table.iter().map(|(index, slot)| (*index, slot))
     }
 
+    /// The slots from `first` on.
+    pub fn from(&self, first: SlotIndex) -> impl Iterator<Item = (SlotIndex, &Slot)> {
+        self.table.range(first..).map(|(index, slot)| (*index, slot))
+    }
+
     /// Changes a slot, which comes into being if it was not there.
     pub fn change<R>(&mut self, index: SlotIndex, change: impl FnOnce(&mut Slot) -> R) -> R {
         let before = self.table.remove(&index);
