@@ -213,7 +213,10 @@ impl World {
             return;
         }
         let served = self.processes.get(worker).is_some_and(|process| process.known.told_resume.is_some());
-        let links: Vec<&Slot> = self.oracle.slots.values().filter(|slot| slot.socket == socket).collect();
+        // The link of a dead worker is removed by a daemon that follows, while it counts as its slot's still.
+        let there = |slot: &&Slot| self.files.target(&slot.link).is_some() || self.oracle.is_removed(slot);
+        let links = self.oracle.slots.values().filter(|slot| slot.socket == socket);
+        let links: Vec<&Slot> = links.filter(there).collect();
         let stuck =
             links.iter().any(|slot| self.oracle.stuck.contains(&slot.link) || self.oracle.is_removed(slot));
         let drained =
