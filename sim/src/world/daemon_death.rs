@@ -68,6 +68,10 @@ impl World {
         self.agenda.lose_daemon();
         self.deploy_interrupted();
         self.migration_interrupted();
+        if self.clients.has_waiting_operation() {
+            // It may have replaced the suspension that was to end by itself.
+            self.oracle.expire(self.agenda.now(), None);
+        }
         self.clients.forget_all();
         // The next daemon does not know when this one has ordered workers.
         self.oracle.orders.clear();
