@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use nodesockd_core::Event;
 use nodesockd_core::event::{ExitStatus, Failure};
+use nodesockd_core::state::MigrationStage;
 use nodesockd_core::wire::{
     Body, Code, DeployOptions, DeployStep, FromWorker, MigrationOptions, Request, StartOptions, WorkerState,
 };
@@ -107,8 +108,11 @@ fn what_undoes_a_migration_runs_before_the_old_release_serves_again() {
     let mut desk = runs(Some("undo"), NONE);
     ends(&mut desk, 1);
     assert_eq!(desk.story(), ["run `undo` in /srv/releases/2"]);
+    let stage = |desk: &Desk| desk.state_file().and_then(|state| state.deploy?.migration);
+    assert_eq!(stage(&desk), Some(MigrationStage::Reverts));
     ends(&mut desk, 0);
     assert_eq!(desk.story(), ["switch to releases/1", "start c"]);
+    assert_eq!(stage(&desk), Some(MigrationStage::Back), "a daemon that follows knows that it is undone");
     desk.online(desk.worker(2));
     assert_eq!(desk.end("d").and_then(|(code, _)| code), Some(Code::RolledBack));
 }
@@ -190,10 +194,12 @@ fn a_command_that_cannot_be_run_has_failed() {
 #[test]
 fn a_migration_that_takes_too_long_is_ended() {
     let mut desk = Desk::up("");
-    desk.ask("d", migrating(None, NONE, Some(Duration::from_secs(60))));
+    desk.ask("d", migrating(None, NONE, Some(Duration::from_secs(45))));
     desk.online(desk.worker(1));
     desk.story();
-    desk.pass(Duration::from_secs(61));
+    desk.pass(Duration::from_secs(44));
+    assert_eq!(desk.story(), [""; 0]);
+    desk.pass(Duration::from_secs(1));
     assert_eq!(desk.story(), ["Terminate the command"]);
     desk.pass(Duration::from_secs(10));
     assert_eq!(desk.story(), ["Kill the command"]);
@@ -201,7 +207,7 @@ fn a_migration_that_takes_too_long_is_ended() {
     desk.online(desk.worker(2));
     let words = desk.end("d").unwrap_or_default().1;
     assert!(
-        words.contains("it took longer than 60000 ms (--migrate-timeout) and was killed by SIGKILL"),
+        words.contains("it took longer than 45000 ms (--migrate-timeout) and was killed by SIGKILL"),
         "{words}"
     );
 }

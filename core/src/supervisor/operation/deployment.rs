@@ -66,18 +66,8 @@ pub(in crate::supervisor) struct Back {
     pub reason: String,
     /// The worker that has failed, if that is why.
     pub failed: Option<FailedWorker>,
-    pub step: BackStep,
-}
-
-/// How far a deploy has got on its way back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::supervisor) enum BackStep {
-    /// The migration had succeeded, and workers were active: those of the old release take over, suspended.
-    Suspending,
     /// The migration is being undone.
-    Reverting,
-    /// Workers of the old release are started, or resumed.
-    Returning,
+    pub reverting: bool,
 }
 
 impl Migration {
@@ -95,7 +85,7 @@ impl Migration {
             Course::Ahead => MigrationStage::Ahead,
             Course::Runs => MigrationStage::Runs,
             Course::Done => MigrationStage::Done,
-            Course::Back(Back { step: BackStep::Reverting, .. }) => MigrationStage::Reverts,
+            Course::Back(Back { reverting: true, .. }) => MigrationStage::Reverts,
             Course::Back(_) => MigrationStage::Back,
         }
     }

@@ -27,7 +27,7 @@ use crate::wire::{DeployNews, DeployStep, FailedWorker, Reply};
 
 use super::command::{Command, Errand};
 use super::confirmations::Confirmations;
-use super::deployment::{Back, BackStep, Course, Migration};
+use super::deployment::{Back, Course, Migration};
 use super::failure::describe_in_place;
 use super::news::{tell, tell_all};
 use super::replace::roll_out;
@@ -59,7 +59,7 @@ fn run(pool: &mut Pool, operations: &mut Operations, requesters: Vec<Requester>,
         }
         Errand::Revert => {
             if let Course::Back(back) = &mut migration.course {
-                back.step = BackStep::Reverting;
+                back.reverting = true;
             }
             (migration.revert.clone().unwrap_or_default(), DeployStep::Reverting)
         }
@@ -196,29 +196,24 @@ fn go_back(
         answer::goes_on(pool, operations, requesters, &reason, failed);
         return Progress::Ended;
     }
-    migration.course = Course::Back(Back { reason: reason.clone(), failed, step: BackStep::Returning });
+    migration.course = Course::Back(Back { reason: reason.clone(), failed, reverting: false });
     tell(pool, &requesters, &DeployNews::new(DeployStep::RollingBack).because(&reason));
     if suspended && reverts {
         run(pool, operations, requesters, Errand::Revert);
         return Progress::GoesOn;
     }
     if !suspended {
-        step_back(operations, BackStep::Suspending);
         return_to_old(pool, operations, requesters, true);
         return Progress::GoesOn;
     }
     come_back(pool, operations, requesters)
 }
 
-fn step_back(operations: &mut Operations, step: BackStep) {
-    if let Some(Migration { course: Course::Back(back), .. }) = operations.migration_mut() {
-        back.step = step;
-    }
-}
-
 /// The data is what it was, as far as that can be had: the old release serves again.
 fn come_back(pool: &mut Pool, operations: &mut Operations, requesters: Vec<Requester>) -> Progress {
-    step_back(operations, BackStep::Returning);
+    if let Some(Migration { course: Course::Back(back), .. }) = operations.migration_mut() {
+        back.reverting = false;
+    }
     release_link::go_back(pool, operations);
     let new = operations
         .migration()
