@@ -404,6 +404,7 @@ mod tests {
         }
         for outcome in Outcome::ALL {
             assert_eq!(serde_json::to_string(&outcome).unwrap(), format!("\"{}\"", outcome.name()));
+            assert_eq!(outcome.words(), outcome.name().replace('-', " "));
         }
     }
 

@@ -161,6 +161,13 @@ mod tests {
     }
 
     #[test]
+    fn each_bit_of_a_boot_makes_other_ids() {
+        let boots = (0..128).map(|bit| BootId(1 << bit)).chain([BootId(0), BootId(u128::MAX)]);
+        let ids: std::collections::BTreeSet<_> = boots.map(|boot| Ids::new(boot).worker()).collect();
+        assert_eq!(ids.len(), 130);
+    }
+
+    #[test]
     fn connections_are_told_from_numbers() {
         assert_eq!(ConnId(7).to_string(), "c7");
     }

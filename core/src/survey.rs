@@ -85,3 +85,17 @@ impl Survey {
         !self.complete && self.entries.is_empty() && self.lost.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn survey_that_says_anything_is_not_empty() {
+        assert!(Survey::default().is_empty());
+        let seen = Survey { entries: [("app.0".into(), Sight::Nothing)].into(), ..Survey::default() };
+        let lost = Survey { lost: [(Own::Lock, "/run/app.lock".into())].into(), ..Survey::default() };
+        let complete = Survey { complete: true, ..Survey::default() };
+        assert!(![seen, lost, complete].iter().any(Survey::is_empty));
+    }
+}

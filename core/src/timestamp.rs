@@ -116,6 +116,13 @@ mod tests {
     }
 
     #[test]
+    fn number_has_digits_and_nothing_else() {
+        for text in ["+2026-11-29", "2026-+1-29", "2026--29", "2026-11-29T+3:04", "2026-11-29T:04"] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn times_may_be_said_in_less_detail_and_in_other_zones() {
         let midnight = parse("2026-11-29").unwrap();
         assert_eq!(parse("2026-11-29 03:04"), Some(midnight + 11_040_000));

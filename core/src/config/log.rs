@@ -98,6 +98,7 @@ mod tests {
     fn files_of_before_are_known_by_their_numbers() {
         let (format, rotate, keep) = (LogFormat::Text, LogSize::DEFAULT, Log::KEEP);
         let log = Log { dir: "/log".into(), format, rotate, keep, name: "shop".into() };
+        assert_eq!(log.file(), PathBuf::from("/log/shop.log"));
         for number in [1, 12] {
             assert_eq!(log.former(number).file_name().and_then(|name| log.number(name)), Some(number));
         }

@@ -38,3 +38,22 @@ fn like(a: &str, b: &str) -> f64 {
 fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('.').unwrap_or(("", path))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn at_the_same_likeness_the_key_of_the_same_section_is_meant() {
+        let [here, there] = ["health.timeout", "options.timeout"].map(String::from);
+        for keys in [[here.clone(), there.clone()], [there, here.clone()]] {
+            assert_eq!(key("health.timeuot", &keys), Some(here.clone()));
+        }
+    }
+
+    #[test]
+    fn a_long_name_is_compared_and_one_of_any_length_is_not() {
+        let words = [64, 65].map(|length| "a".repeat(length));
+        assert_eq!(words.each_ref().map(|long| word(long, [long.as_str()]).is_some()), [true, false]);
+    }
+}

@@ -559,6 +559,23 @@ mod tests {
     }
 
     #[test]
+    fn a_suspension_may_last_thirty_days_and_no_longer() {
+        let asked = |after: u64| {
+            let data = format!(r#"{{"suspended":true,"for":{after},"then":"resume"}}"#);
+            let frame = format!(r#"{{"type":"restart-workers","id":"1","data":{data}}}"#);
+            decode(&frame, Sender::Client).is_ok()
+        };
+        assert_eq!((asked(2_592_000_000), asked(2_592_000_001)), (true, false));
+    }
+
+    #[test]
+    fn what_is_wrong_with_data_is_said() {
+        let frame = r#"{"type":"set-worker-count","id":"1","data":{"count":"two"}}"#;
+        let Err(Rejection::Answer { error, .. }) = decode(frame, Sender::Client) else { panic!() };
+        assert!(error.contains("invalid type: string \"two\""), "{error}");
+    }
+
+    #[test]
     fn an_answer_does_not_repeat_all_it_is_about() {
         let long = "x".repeat(1 << 19);
         let data = format!(r#"{{"type": "set-worker-count", "id": "1", "data": {{"count": "{long}"}}}}"#);

@@ -391,6 +391,17 @@ mod tests {
         for request in requests {
             let line = request.encode("an-id");
             let decoded = decode(line.trim_end(), Sender::Client);
+            let only_asks = matches!(
+                request,
+                Request::Status
+                    | Request::Metrics
+                    | Request::Config
+                    | Request::AttachDeploy { .. }
+                    | Request::WatchEvents
+                    | Request::SendMessage { .. }
+                    | Request::SendRequest { .. }
+            );
+            assert_eq!(request.changes_something(), !only_asks, "{line}");
             assert_eq!(decoded, Ok(Incoming::Request { id: "an-id".into(), request }), "{line}");
         }
     }

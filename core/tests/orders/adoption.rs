@@ -108,6 +108,13 @@ fn who_serves_goes_on_and_nobody_is_started() {
 }
 
 #[test]
+fn worker_of_a_daemon_that_counted_no_generations_is_of_none() {
+    let before = Desk::up("");
+    let desk = follow(&before, |state| state.workers[0].generation = 0);
+    assert_eq!(desk.supervisor.status().workers[0].generation, None);
+}
+
+#[test]
 fn links_get_the_names_of_today() {
     let before = Desk::up("workers = 2");
     let today = config("workers = 2\nsocketFile = 'web.{worker}'");

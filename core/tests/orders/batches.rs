@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use nodesockd_core::Action;
+use nodesockd_core::id::SlotIndex;
 use nodesockd_core::wire::{
     BatchStatus, Body, Code, DeployOptions, MigrationOptions, Request, StartOptions, ToWorker,
 };
+use nodesockd_core::{Action, Event};
 
 use super::adoption::follow;
-use super::desk::{Desk, release, restart};
+use super::desk::{Desk, config, release, restart};
 
 fn batch(size: u32) -> Request {
     restart(StartOptions { batch: Some(size), progress: true, ..StartOptions::default() })
@@ -60,6 +61,15 @@ fn a_batch_begins_when_the_old_workers_of_the_one_before_are_gone() {
     desk.exit(desk.worker(2));
     assert_eq!(desk.end("r"), Some((None, String::new())));
     assert_eq!(generations(&desk), [Some(2), Some(2), Some(2)]);
+}
+
+#[test]
+fn workers_whose_sockets_get_other_names_are_replaced_all_at_once() {
+    let mut desk = Desk::up("workers = 3\noptions = { batch = 1 }");
+    desk.story();
+    desk.config = config("workers = 3\nsocketFile = 'web.{worker}'\noptions = { batch = 1 }");
+    desk.ask("r", Request::Reload);
+    assert_eq!(desk.story(), ["start d", "start e", "start f"]);
 }
 
 #[test]
@@ -203,9 +213,14 @@ fn a_watched_deploy_in_batches_goes_back_by_renames_and_then_batch_by_batch() {
     assert_eq!(desk.supervisor.status().workers.iter().filter(|row| row.kept).count(), 1);
     desk.pass(Duration::from_secs(3));
     desk.story();
+    desk.leaves = |action| matches!(action, Action::Publish { .. });
     desk.exit(desk.worker(5));
     let story = desk.story();
     assert_eq!(story[0], "link 2 to c", "{story:?}");
+    let back = desk.state_file().and_then(|state| state.batches?.back).unwrap_or_default();
+    assert!(back.contains("exited with status 1"), "{back:?}");
+    desk.leaves = |_| false;
+    desk.hear(Event::Published { slot: SlotIndex(2), worker: desk.worker(2), result: Ok(()) });
     assert_eq!(desk.supervisor.status().batch, Some(BatchStatus { number: 1, of: 2, back: true }));
     assert_eq!(desk.end("d"), None);
     (6..8).for_each(|nth| desk.online(desk.worker(nth)));
@@ -227,6 +242,16 @@ fn nothing_begins_between_two_batches_and_a_stop_ends_them() {
     assert_eq!(desk.end("s"), Some((None, String::new())));
     desk.pass(Duration::from_secs(60));
     assert_eq!((desk.spawned.len(), desk.supervisor.pending()), (5, None));
+}
+
+#[test]
+fn the_daemon_that_follows_undoes_a_first_batch_that_has_not_taken_over() {
+    let mut desk = Desk::up("workers = 3");
+    desk.ask("r", batch(1));
+    let mut next = follow(&desk, |_| ());
+    next.exit(next.worker(3));
+    assert_eq!((next.supervisor.pending(), next.supervisor.status().batch), (None, None));
+    assert_eq!(generations(&next), vec![Some(1); 3]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nodesockd_core::event::{CpuTime, ExitStatus};
-use nodesockd_core::supervisor::Pending;
+use nodesockd_core::supervisor::{Pending, Timer};
 use nodesockd_core::wire::{Request, StartOptions, WorkerState};
 use nodesockd_core::{Action, Event};
 
@@ -37,6 +37,38 @@ fn as_many_workers_boot_at_a_time_as_may_and_slots_come_before_standbys() {
     desk.online(desk.worker(3));
     assert!(desk.supervisor.status().workers.iter().any(|worker| worker.standby && worker.slot.is_none()));
     assert_eq!(desk.supervisor.pending(), None);
+}
+
+#[test]
+fn stopped_app_waits_for_no_standby_that_has_failed() {
+    let mut desk = Desk::up("standby = 1");
+    for _ in 0..3 {
+        desk.pass(Duration::from_millis(500));
+        desk.exit(desk.worker(desk.spawned.len() - 1));
+    }
+    let waits = |desk: &Desk| desk.supervisor.poll_timeout().map(|(_, timer)| timer);
+    assert_eq!(waits(&desk), Some(Timer::Restart));
+    desk.ask("s", Request::Stop);
+    assert_eq!(waits(&desk), None);
+}
+
+#[test]
+fn standby_that_is_well_again_is_missing_no_more() {
+    let missing = |desk: &Desk| desk.supervisor.status().failing_standby.map(|standby| standby.missing);
+    let mut desk = Desk::up("standby = 1");
+    desk.exit(desk.worker(1));
+    assert_eq!(missing(&desk), Some(1));
+    desk.online(desk.worker(2));
+    assert_eq!(missing(&desk), None);
+}
+
+#[test]
+fn of_two_standbys_the_one_that_boots_goes() {
+    let mut desk = Desk::up("standby = 2");
+    desk.exit(desk.worker(2));
+    desk.story();
+    desk.ask("fewer", Request::SetStandby { count: 1 });
+    assert_eq!(desk.story(), ["SIGTERM to d"]);
 }
 
 #[test]

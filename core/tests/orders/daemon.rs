@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use nodesockd_core::config::DevAddress;
 use nodesockd_core::event::{DaemonSignal, Failure};
+use nodesockd_core::state::Entry;
+use nodesockd_core::survey::Survey;
 use nodesockd_core::wire::{Code, Request, StartOptions, ToWorker};
 use nodesockd_core::{Action, Event};
 
@@ -63,9 +65,50 @@ fn a_state_file_that_cannot_be_written_is_tried_again() {
     assert_eq!(written(&desk), before + 1, "the first failure is free");
     desk.pass(Duration::from_millis(1));
     assert_eq!(written(&desk), before + 2);
+    let last = desk.orders.iter().rev().find(|action| matches!(action, Action::Persist { .. }));
+    assert!(
+        matches!(last, Some(Action::Persist { entry: Some(Entry::Whole(_)) })),
+        "what is there may be torn"
+    );
     desk.hear(Event::Persisted { result: Ok(()) });
     desk.pass(Duration::from_secs(60));
     assert_eq!(written(&desk), before + 2);
+}
+
+#[test]
+fn the_state_file_is_written_anew_before_it_has_grown_much() {
+    let mut desk = Desk::up("workers = 2");
+    for _ in 0..100 {
+        let started = desk.spawned.len();
+        desk.exit(desk.worker(started - 1));
+        while desk.spawned.len() == started {
+            desk.pass(Duration::from_millis(100));
+        }
+        desk.online(desk.worker(started));
+    }
+    let is_whole = |action: &Action| matches!(action, Action::Persist { entry: Some(Entry::Whole(_)) });
+    let whole = desk.count(is_whole);
+    let all = desk.count(|action| matches!(action, Action::Persist { .. }));
+    let lines =
+        |orders: &[Action]| orders.iter().filter(|action| matches!(action, Action::Persist { .. })).count();
+    let longest = desk.orders.split(is_whole).map(lines).max().unwrap_or_default();
+    assert!(whole * 10 < all && longest < 40, "{whole} of {all}, and {longest} in a row");
+    let state = desk.state_file().unwrap_or_else(|| panic!("there is none"));
+    assert_eq!((state.workers.len(), state.counters.started), (2, 102));
+}
+
+#[test]
+fn folders_that_the_kernel_does_not_watch_are_looked_at_again_and_again() {
+    let surveys = |desk: &Desk| desk.count(|action| *action == Action::Survey);
+    let mut desk = Desk::up("");
+    desk.pass(Duration::from_secs(60));
+    assert_eq!(surveys(&desk), 0, "the kernel tells");
+    desk.hear(Event::Unwatched { failure: Failure("ENOSPC".into()) });
+    for nth in 1..4 {
+        desk.pass(Duration::from_secs(10));
+        assert_eq!(surveys(&desk), nth);
+        desk.hear(Event::Surveyed(Survey { complete: true, ..Survey::default() }));
+    }
 }
 
 /// A daemon that has been told to quit, and whose workers take their time.

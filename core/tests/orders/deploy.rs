@@ -1,10 +1,11 @@
 //! Deploys: the release is switched, its workers are watched, and the links go back if one of them fails.
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nodesockd_core::event::{ExitStatus, Failure};
-use nodesockd_core::id::ConnId;
+use nodesockd_core::id::{ConnId, SlotIndex};
 use nodesockd_core::wire::{
     Body, Code, DeployOptions, DeployStep, FromWorker, Request, StartOptions, WorkerState,
 };
@@ -160,6 +161,21 @@ fn who_has_failed_meanwhile_is_started_anew() {
 }
 
 #[test]
+fn old_worker_that_dies_while_links_go_back_does_not_hold_the_others_up() {
+    let mut desk = watched("workers = 2");
+    desk.leaves = |action| matches!(action, Action::Publish { .. });
+    breaks(&mut desk, 2);
+    desk.leaves = |_| false;
+    let [first, second] = [0, 1].map(|nth| desk.worker(nth));
+    desk.exit(first);
+    desk.hear(Event::Published { slot: SlotIndex(1), worker: second, result: Ok(()) });
+    desk.hear(Event::Published { slot: SlotIndex(0), worker: first, result: Ok(()) });
+    assert_eq!(code(&desk, "d"), Some(Code::RolledBack));
+    desk.pass(Duration::from_secs(1));
+    assert_eq!(desk.spawned.len(), 5, "the slot of the dead worker gets another one");
+}
+
+#[test]
 fn a_deploy_whose_workers_do_not_start_changes_nothing() {
     let mut desk = Desk::up("");
     desk.ask("d", deploy());
@@ -168,6 +184,18 @@ fn a_deploy_whose_workers_do_not_start_changes_nothing() {
     assert_eq!((code(&desk, "d"), desk.current, serves(&desk, 0)), (Some(Code::StartFailed), "1", true));
     desk.ask("attach", Request::AttachDeploy { progress: true });
     assert_eq!(code(&desk, "attach"), Some(Code::StartFailed));
+}
+
+#[test]
+fn a_deploy_tries_as_often_as_it_is_told() {
+    let mut desk = Desk::up("[options]\nmaxStartAttempts = 3");
+    let max_attempts = NonZeroU32::new(2);
+    desk.ask("d", Request::Deploy(DeployOptions { max_attempts, ..DeployOptions::default() }));
+    desk.exit(desk.worker(1));
+    assert_eq!(desk.end("d"), None);
+    desk.pass(Duration::from_secs(1));
+    desk.exit(desk.worker(2));
+    assert_eq!(code(&desk, "d"), Some(Code::StartFailed));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use nodesockd_core::wire::{FailedWorker, Request, StartOptions};
 use nodesockd_core::{Action, Event, Supervisor, Time};
 
 use super::desk::{Desk, newer, restart};
+use super::handoff::upgraded;
 
 const DEV: &str = "devServer = 8000\nname = 'shop'";
 
@@ -217,6 +218,27 @@ fn few_lines_are_shown_and_none_of_any_length() {
         assert!(form.len() < LINES * LINE * 2, "{}", form.len());
         assert!(form.contains("999 x") && !form.contains("979 x"), "the last ones are shown");
     }
+}
+
+#[test]
+fn file_that_a_worker_wrote_to_is_named_with_few_words() {
+    let mut page = trace();
+    let file = |name: String| page.worker.clone().map(|worker| FailedWorker { stderr: Some(name), ..worker });
+    let (short, long) = (file("/var/log/shop.err".into()), file("x".repeat(10_000)));
+    page.worker = short;
+    assert!(page.json(|_| 0).contains(r#""stderr":"/var/log/shop.err""#));
+    page.worker = long;
+    let json = page.json(|_| 0);
+    assert!(json.contains(r#""stderr":"xxx"#) && json.len() < 2000, "{}", json.len());
+}
+
+#[test]
+fn dev_server_that_was_told_everything_is_not_told_again_after_an_upgrade() {
+    let desk = Desk::up(DEV);
+    let config = desk.config.clone();
+    let serves = |action: &Action| matches!(action, Action::ServeDev { .. });
+    assert_eq!(desk.count(serves), 1);
+    assert_eq!(upgraded(desk, config).count(serves), 0);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! A worker whose process takes long to end.
 
-use nodesockd_core::Event;
-use nodesockd_core::event::{Dying, ExitStatus};
+use nodesockd_core::event::{DaemonSignal, Dying, ExitStatus};
 use nodesockd_core::wire::{StartOptions, WorkerState};
+use nodesockd_core::{Action, Event};
 
 use super::desk::{Desk, restart};
 
@@ -50,6 +50,21 @@ fn slow_death_is_one_failure_whose_reason_is_the_exit() {
     let worker = desk.worker(0);
     desk.hear(Event::Exited { worker, status: ExitStatus::Signal(11) });
     assert_eq!(failures(&desk), [(1, "it was killed by SIGSEGV".to_owned())]);
+}
+
+#[test]
+fn slow_death_is_counted_as_what_it_was_and_not_as_a_kill() {
+    let mut desk = Desk::up("workers = 2\n[options]\nquitTimeout = 0");
+    dumps_core(&mut desk, 0);
+    let worker = desk.worker(0);
+    desk.hear(Event::Exited { worker, status: ExitStatus::Signal(11) });
+    desk.leaves = |action| matches!(action, Action::Tell { .. });
+    desk.hear(Event::Signalled { signal: DaemonSignal::Terminate });
+    desk.pass(std::time::Duration::ZERO);
+    let worker = desk.worker(1);
+    desk.hear(Event::Exited { worker, status: ExitStatus::Signal(9) });
+    let deaths = desk.supervisor.metrics().deaths;
+    assert_eq!((deaths["signalled"], deaths["killed"]), (1, 1), "{deaths:?}");
 }
 
 #[test]

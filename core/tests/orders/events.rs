@@ -81,6 +81,9 @@ fn who_watches_is_answered_when_the_daemon_quits_and_forgotten_when_it_hangs_up(
     desk.exit(desk.worker(0));
     assert_eq!(told(&desk), [""; 0]);
     assert!(desk.supervisor.check().is_ok());
+    let handoff = serde_json::to_value(desk.hand_off()).unwrap_or_default();
+    let watchers = handoff["watchers"].as_array();
+    assert!(watchers.is_none_or(Vec::is_empty), "the next program does not know it either: {watchers:?}");
 }
 
 #[test]

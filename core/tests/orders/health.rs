@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use nodesockd_core::action::WorkerSignal;
-use nodesockd_core::event::ExitStatus;
+use nodesockd_core::event::{ExitStatus, Vitals};
 use nodesockd_core::id::WorkerId;
 use nodesockd_core::wire::{Body, Code, FromWorker, Request, StartOptions, ToWorker, WorkerState};
 use nodesockd_core::{Action, Event};
 
-use crate::desk::Desk;
+use crate::desk::{Desk, config};
+use crate::handoff::upgraded;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MOMENT: Duration = Duration::from_millis(10);
@@ -113,6 +114,87 @@ fn worker_without_heartbeat_and_worker_under_development_are_not_asked() {
         desk.orders.clear();
         desk.pass(100 * SECOND);
         assert_eq!(desk.orders, [], "{keys}");
+    }
+}
+
+#[test]
+fn reload_that_begins_development_ends_the_watch_over_workers() {
+    let mut desk = Desk::with_heartbeats("");
+    let worker = desk.spawned[0];
+    desk.config = config("devServer = 8000");
+    desk.ask("r", Request::Reload);
+    assert_eq!(desk.spawned.len(), 1, "the worker stays");
+    desk.pass(100 * SECOND);
+    assert_eq!(desk.pings(worker), [0; 0]);
+    desk.config = config("");
+    desk.ask("s", Request::Reload);
+    desk.pass(10 * SECOND);
+    assert_eq!(desk.pings(worker).len(), 1);
+}
+
+#[test]
+fn reload_says_how_long_a_worker_may_be_silent_that_is_silent_already() {
+    let mut desk = Desk::with_heartbeats("[health]\nhangTimeout = 600000");
+    let worker = desk.spawned[0];
+    desk.pass(60 * SECOND);
+    assert_eq!(desk.supervisor.status().workers[0].state, WorkerState::Online);
+    desk.config = config("[health]\nhangTimeout = 70000");
+    desk.ask("r", Request::Reload);
+    desk.pass(30 * SECOND);
+    let reason = desk
+        .supervisor
+        .status()
+        .workers
+        .iter()
+        .find(|row| row.id == worker)
+        .and_then(|row| row.reason.clone());
+    assert!(reason.as_ref().is_some_and(|reason| reason.contains("hangTimeout = 70000")), "{reason:?}");
+}
+
+#[test]
+fn worker_is_asked_further_questions_after_an_upgrade() {
+    let mut desk = Desk::with_heartbeats("");
+    let worker = desk.spawned[0];
+    desk.pass(10 * SECOND);
+    desk.answers(worker);
+    assert_eq!(desk.pings(worker), [1]);
+    let config = desk.config.clone();
+    let mut next = upgraded(desk, config);
+    next.pass(11 * SECOND);
+    assert_eq!(next.pings(worker), [2]);
+}
+
+/// What is said of a worker that does not answer, by what the kernel tells of it twice.
+fn hangs(before: (char, u64), after: (char, u64)) -> String {
+    let mut desk = Desk::with_heartbeats("");
+    desk.leaves = |action| matches!(action, Action::Examine { .. });
+    let worker = desk.spawned[0];
+    let mut told = [before, after].into_iter();
+    for _ in 0..400 {
+        desk.pass(Duration::from_millis(100));
+        let asked = desk.orders.iter().any(|order| matches!(order, Action::Examine { .. }));
+        desk.orders.retain(|order| !matches!(order, Action::Examine { .. }));
+        let next = if asked { told.next() } else { None };
+        if let Some((state, cpu)) = next {
+            let vitals = Vitals { state, cpu: Duration::from_secs(cpu), waits_in: None, traced: false };
+            desk.hear(Event::Examined { worker, result: Ok(vitals) });
+        }
+    }
+    let status = desk.supervisor.status();
+    status.workers.iter().find_map(|row| row.reason.clone()).unwrap_or_default()
+}
+
+#[test]
+fn worker_that_hangs_loops_or_sleeps() {
+    for (before, after, does) in [
+        (('R', 0), ('R', 0), "it loops"),
+        (('S', 0), ('R', 100), "it loops"),
+        (('R', 0), ('S', 0), "it sleeps"),
+        (('S', 0), ('R', 0), "it sleeps"),
+        (('S', 0), ('T', 0), "it is stopped (SIGSTOP)"),
+    ] {
+        let words = hangs(before, after);
+        assert!(words.contains(does), "{before:?}, {after:?}: {words}");
     }
 }
 

@@ -6,6 +6,7 @@ use nodesockd_core::config::Problem;
 use nodesockd_core::event::{DaemonSignal, ExitStatus, Failure, Queue};
 use nodesockd_core::history::{Entry, Facts, Line, Outcome, What};
 use nodesockd_core::id::SlotIndex;
+use nodesockd_core::state::{Leftovers, State};
 use nodesockd_core::wire::{Code, DeployOptions, FromWorker, Request, StartOptions};
 use nodesockd_core::{Action, Event};
 
@@ -256,7 +257,7 @@ fn what_waits_for_a_file_is_bounded() {
 
 /// The daemon that follows, and knows the end of the file.
 fn after_death(desk: &Desk, history: Vec<Line>) -> Desk {
-    adopt(desk, &desk.config, nodesockd_core::state::Leftovers { history, ..left(desk) })
+    adopt(desk, &desk.config, Leftovers { history, ..left(desk) })
 }
 
 #[test]
@@ -286,6 +287,26 @@ fn an_entry_is_written_once_whenever_the_daemon_dies() {
     assert_eq!(ends(&after_death(&desk, Vec::new())), entry, "it may not have been written");
     let written = lines(&desk);
     assert_eq!(ends(&after_death(&desk, written)), [], "it was, and the daemon has not heard of that");
+}
+
+#[test]
+fn operation_that_is_in_the_file_was_not_interrupted() {
+    let mut desk = up("");
+    desk.ask("r", restart(StartOptions::default()));
+    let cut = left(&desk);
+    desk.all_online();
+    let next = adopt(&desk, &desk.config, Leftovers { history: lines(&desk), ..cut });
+    assert_eq!(entries(&next).iter().filter(|entry| entry.facts.what == What::Restart).count(), 0);
+}
+
+#[test]
+fn operation_in_progress_is_in_the_text_of_the_state_file() {
+    let mut desk = up("");
+    desk.ask("r", restart(StartOptions::default()));
+    let state = desk.state_file();
+    let text = serde_json::to_string(&state).unwrap_or_default();
+    assert!(text.contains(r#""what":"restart""#), "{text}");
+    assert_eq!(serde_json::from_str::<Option<State>>(&text).ok(), Some(state));
 }
 
 #[test]

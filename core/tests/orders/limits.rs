@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use nodesockd_core::event::Memory;
+use nodesockd_core::wire::Request;
 use nodesockd_core::{Action, Event};
 
-use super::desk::{Desk, is_spawn, restart};
+use super::desk::{Desk, config, is_spawn, restart};
 
 const MIB: u64 = 1 << 20;
 
@@ -31,6 +32,19 @@ fn worker_with_too_much_memory_serves_until_its_replacement_does() {
     let failures = desk.supervisor.status().failures;
     let reasons: Vec<_> = failures.iter().map(|slot| (slot.count, slot.reason.as_str())).collect();
     assert_eq!(reasons, [(1, "it has 101 MiB of memory and may have 100 MiB (limits.memory)")]);
+}
+
+#[test]
+fn limit_holds_from_the_reload_that_sets_it_to_the_one_that_does_not() {
+    let measures = |action: &Action| matches!(action, Action::MeasureMemory { .. });
+    let mut desk = Desk::up("");
+    for (keys, measured) in [("limits.memory = '100M'", true), ("", false)] {
+        desk.orders.clear();
+        desk.config = config(keys);
+        desk.ask(keys, Request::Reload);
+        desk.pass(Duration::from_secs(60));
+        assert_eq!(desk.count(measures) > 0, measured, "{keys:?}");
+    }
 }
 
 #[test]

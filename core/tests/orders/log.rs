@@ -64,6 +64,23 @@ fn a_state_file_that_cannot_be_written_is_spoken_of_once_until_it_can() {
 }
 
 #[test]
+fn output_that_nobody_takes_is_spoken_of_once() {
+    let mut desk = Desk::up("");
+    desk.leaves = |action| matches!(action, Action::StartSink { .. });
+    desk.config = config("[log]\ndir = 'log'");
+    desk.ask("r", Request::Reload);
+    desk.all_online();
+    let lines = warnings(|| {
+        for _ in 0..3 {
+            desk.hear(Event::SinkStarted { result: failure() });
+            desk.pass(Duration::from_secs(60));
+        }
+    });
+    let said = "WARN there is no process to take workers' output, which goes straight to its place meanwhile: ENOSPC";
+    assert_eq!(lines, [said]);
+}
+
+#[test]
 fn what_cannot_be_removed_is_spoken_of_once() {
     let mut desk = Desk::up("");
     desk.leaves = |action| matches!(action, Action::Remove { .. });
@@ -177,6 +194,10 @@ fn what_the_system_refuses_is_passed_on_with_what_to_do() {
     assert_eq!(said(&mut desk, Event::LogsReopened { result: Ok(()) }), "INFO log files reopened");
     let logs = Event::LogsReopened { result: failure() };
     assert_eq!(said(&mut desk, logs), "WARN log files not reopened, the old ones stay in use: ENOSPC");
+    assert_eq!(
+        said(&mut desk, Event::LogWritten { result: failure() }),
+        "WARN what workers write is not logged, and lines are dropped: ENOSPC"
+    );
 }
 
 #[test]

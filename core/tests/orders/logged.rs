@@ -2,7 +2,7 @@
 
 use nodesockd_core::action::{Destination, Route, SpawnOrder};
 use nodesockd_core::config::{Config, Log};
-use nodesockd_core::event::Failure;
+use nodesockd_core::event::{DaemonSignal, Failure};
 use nodesockd_core::id::SlotIndex;
 use nodesockd_core::wire::{Request, StartOptions};
 use nodesockd_core::{Action, Event};
@@ -71,6 +71,22 @@ fn the_sink_is_told_who_serves_which_slot() {
     told.sort_unstable();
     assert_eq!(told, [(1, 1), (2, 0)]);
     assert!(!labels(&desk).contains(&(3, SlotIndex(0).0)));
+}
+
+#[test]
+fn a_sink_that_ends_is_started_again_until_the_daemon_quits() {
+    let starts = |action: &Action| matches!(action, Action::StartSink { .. });
+    for (quits, started) in [(false, 1), (true, 0)] {
+        let mut desk = Desk::up(LOG);
+        desk.leaves = |action| matches!(action, Action::Tell { .. });
+        if quits {
+            desk.hear(Event::Signalled { signal: DaemonSignal::Terminate });
+        }
+        desk.orders.clear();
+        desk.hear(Event::SinkEnded { failure: Failure("it was killed".into()) });
+        desk.pass(std::time::Duration::from_secs(1));
+        assert_eq!(desk.count(starts), started, "quits: {quits}");
+    }
 }
 
 #[test]

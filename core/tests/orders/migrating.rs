@@ -194,12 +194,13 @@ fn a_command_that_cannot_be_run_has_failed() {
 #[test]
 fn a_migration_that_takes_too_long_is_ended() {
     let mut desk = Desk::up("");
-    desk.ask("d", migrating(None, NONE, Some(Duration::from_secs(45))));
+    desk.ask("d", migrating(None, NONE, Some(Duration::from_millis(45_500))));
     desk.online(desk.worker(1));
     desk.story();
-    desk.pass(Duration::from_secs(44));
+    // Nothing else is due then.
+    desk.pass(Duration::from_millis(45_499));
     assert_eq!(desk.story(), [""; 0]);
-    desk.pass(Duration::from_secs(1));
+    desk.pass(Duration::from_millis(1));
     assert_eq!(desk.story(), ["Terminate the command"]);
     desk.pass(Duration::from_secs(10));
     assert_eq!(desk.story(), ["Kill the command"]);
@@ -207,7 +208,7 @@ fn a_migration_that_takes_too_long_is_ended() {
     desk.online(desk.worker(2));
     let words = desk.end("d").unwrap_or_default().1;
     assert!(
-        words.contains("it took longer than 45000 ms (--migrate-timeout) and was killed by SIGKILL"),
+        words.contains("it took longer than 45500 ms (--migrate-timeout) and was killed by SIGKILL"),
         "{words}"
     );
 }

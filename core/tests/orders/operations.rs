@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nodesockd_core::config::MAX_WORKERS;
 use nodesockd_core::event::Failure;
-use nodesockd_core::id::SlotIndex;
+use nodesockd_core::id::{ConnId, SlotIndex};
 use nodesockd_core::wire::{Body, Code, Reply, Request, StartOptions, ToWorker};
 use nodesockd_core::{Action, Event};
 
@@ -87,6 +87,16 @@ fn sixteen_restarts_may_wait() {
     desk.ask("one too many", waiting());
     let busy = "a restart is in progress; try again when it is complete".to_owned();
     assert_eq!(desk.end("one too many"), Some((Some(Code::Busy), busy)));
+}
+
+#[test]
+fn restart_of_a_client_that_hangs_up_while_it_waits_is_not_begun() {
+    let mut desk = Desk::up("");
+    desk.ask("first", restart(StartOptions::default()));
+    desk.ask("second", waiting());
+    desk.hear(Event::Disconnected { conn: ConnId(1) });
+    desk.all_online();
+    assert_eq!((desk.supervisor.pending(), desk.spawned.len()), (None, 2));
 }
 
 #[test]

@@ -53,6 +53,20 @@ fn a_standby_takes_over_as_the_app_is() {
 }
 
 #[test]
+fn a_restart_swaps_no_link_while_one_is_under_way_for_another_reason() {
+    let mut desk = Desk::up("standby = 1");
+    desk.leaves = is_publish;
+    desk.exit(desk.worker(0));
+    desk.orders.clear();
+    desk.ask("r", restart(StartOptions::default()));
+    desk.all_online();
+    assert_eq!(desk.count(is_publish), 0);
+    desk.hear(Event::Published { slot: SlotIndex(0), worker: desk.worker(1), result: Ok(()) });
+    desk.all_online();
+    assert!(desk.count(is_publish) > 0);
+}
+
+#[test]
 fn a_link_that_cannot_be_swapped_is_tried_again_for_the_same_worker() {
     for keys in ["standby = 1", "standby = 1\n[options]\nlisten = 'daemon'"] {
         let mut desk = up(keys);

@@ -44,6 +44,39 @@ fn workers_of_slots_inherit_one_socket_and_standbys_all() {
 }
 
 #[test]
+fn a_worker_is_told_its_slot_and_a_standby_that_it_is_one() {
+    let desk = Desk::new("standby = 1\nenv = { SLOT = '{slot}' }");
+    let slot = |action: &Action| match action {
+        Action::Spawn(order) => {
+            order.set.iter().find(|(name, _)| name == "SLOT").map(|(_, value)| value.clone())
+        }
+        _ => None,
+    };
+    assert_eq!(desk.orders.iter().filter_map(slot).collect::<Vec<_>>(), ["0", "standby"]);
+}
+
+#[test]
+fn who_started_the_servers_is_told_by_sigterm_when_these_have_ended() {
+    let mut desk = Desk::up("");
+    desk.leaves = |action| matches!(action, Action::Tell { .. });
+    let worker = desk.worker(0);
+    desk.hear(Event::ServersEnded { worker });
+    assert!(!desk.story().contains(&"SIGTERM to a".to_owned()), "it serves");
+    desk.ask("s", Request::Stop);
+    desk.story();
+    desk.hear(Event::ServersEnded { worker });
+    assert_eq!(desk.story(), ["SIGTERM to a"]);
+}
+
+#[test]
+fn a_standby_accepts_from_no_socket_before_it_is_promoted_though_it_inherits_only_one() {
+    let desk = Desk::up("standby = 1\n[options]\nlisten = 'daemon'");
+    let state = desk.state_file().unwrap_or_else(|| panic!("there is none"));
+    let socket = |nth: usize| state.worker(desk.worker(nth)).and_then(|record| record.socket.clone());
+    assert_eq!((socket(0).is_some(), socket(1)), (true, None));
+}
+
+#[test]
 fn a_worker_that_is_not_ready_is_told_apart_by_what_it_lacks() {
     let words = |ready: &str, event: Option<fn(WorkerId) -> Event>| {
         let mut desk = Desk::new(&format!("[options]\nready = '{ready}'\nonlineTimeout = 1000"));

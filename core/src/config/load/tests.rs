@@ -158,6 +158,43 @@ fn values_just_beyond_what_fits_are_refused() {
 }
 
 #[test]
+fn limits_are_written_out_as_they_are_read() {
+    let limits = |keys: &str| Files::of([("nodesockd.toml", format!("{MINIMAL}[limits]\n{keys}"))]);
+    for (memory, age) in [("512M", "36h"), ("2G", "30m"), ("25%", "7d")] {
+        let config = limits(&format!("memory = '{memory}'\nage = '{age}'")).search().unwrap();
+        let json: serde_json::Value = serde_json::from_str(resolved(&config).get()).unwrap();
+        assert_eq!(json["config"]["limits"], serde_json::json!({ "memory": memory, "age": age }));
+    }
+    assert_eq!(
+        limits("memory = '1T'\nage = 'old'").messages(),
+        [
+            "nodesockd.toml:4:10: `limits.memory` must be a size such as \"512M\" or \"2G\", or a share of the \
+             memory there is, such as \"25%\", not the string \"1T\"",
+            "nodesockd.toml:5:7: `limits.age` must be a time such as \"24h\", with one of the units s, m, h and d, \
+             not the string \"old\"",
+        ]
+    );
+}
+
+#[test]
+fn links_are_counted_by_slots_if_these_are_set() {
+    let key = |keys: &str| {
+        Files::of([("nodesockd.toml", format!("{MINIMAL}{keys}"))]).search().unwrap().links_key()
+    };
+    assert_eq!((key("workers = 2"), key("slots = 2")), ("workers", "slots"));
+}
+
+#[test]
+fn misspelt_placeholder_of_a_command_is_refused() {
+    let toml = "tmpDir = 'tmp'\ncommand = ['serve', '--uds={sockets}']";
+    assert_eq!(
+        Files::of([("nodesockd.toml", toml)]).messages(),
+        ["nodesockd.toml:2:11: `command` has the placeholder `{sockets}`, which there is not (did you mean \
+             `{socket}`? There are `{slot}`, `{socket}` and `{release}`)"]
+    );
+}
+
+#[test]
 fn a_file_elsewhere_takes_its_paths_along_but_not_the_working_directory() {
     let mut files = Files::of([("/etc/app/live.toml", MINIMAL)]);
     let config = files.load(Start::File(Path::new("../../etc/app/live.toml"))).unwrap_err();
