@@ -430,7 +430,7 @@ impl State {
         for Changes { daemon, workers: changed, gone, counters } in all {
             let counters = counters.unwrap_or_else(|| std::mem::take(&mut self.counters));
             if let Some(daemon) = daemon {
-                *self = Self { boot_id: self.boot_id.take(), workers: Vec::new(), ..daemon };
+                *self = Self { boot_id: self.boot_id.take(), ..daemon };
             }
             self.counters = counters;
             for id in gone {
