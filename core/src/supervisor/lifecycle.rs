@@ -314,6 +314,7 @@ pub(super) fn due(pool: &mut Pool, operations: &mut Operations, id: WorkerId, ti
         | Timer::Confirm
         | Timer::Suspension
         | Timer::Link
+        | Timer::Spread
         | Timer::Batch
         | Timer::Watch
         | Timer::Command

@@ -47,6 +47,8 @@ pub enum Timer {
     Promotion,
     /// A link that could not be changed is tried again.
     Link,
+    /// Links are spread anew over those who serve behind them.
+    Spread,
     /// The next batch does not wait any longer for the old workers of the one before.
     Batch,
     /// The watch over the new workers of a deploy is over.

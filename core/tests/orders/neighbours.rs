@@ -82,6 +82,28 @@ fn links_are_spread_evenly_and_follow_the_number_of_workers() {
 }
 
 #[test]
+fn links_are_not_spread_anew_for_each_worker_that_comes() {
+    let mut desk = Desk::new("workers = 4\nslots = 8\n[options]\nboots = 4");
+    let mut now = Vec::new();
+    desk.online(desk.worker(0));
+    assert_eq!(links(&mut desk, &mut now), "aaaaaaaa");
+    desk.online(desk.worker(1));
+    let count = |links: &str| ['a', 'b', 'c', 'd'].map(|worker| links.matches(worker).count());
+    assert_eq!(count(&links(&mut desk, &mut now)), [4, 4, 0, 0]);
+    desk.online(desk.worker(2));
+    assert_eq!(desk.story(), ["link 2 to c"]);
+    now.retain(|(slot, _)| *slot != 2);
+    now.push((2, 'c'));
+    desk.pass(std::time::Duration::from_millis(100));
+    let mut counts = count(&links(&mut desk, &mut now));
+    counts.sort_unstable();
+    assert_eq!(counts, [0, 2, 3, 3]);
+    // There is nobody to wait for any more.
+    desk.online(desk.worker(3));
+    assert_eq!(count(&links(&mut desk, &mut now)), [2; 4]);
+}
+
+#[test]
 fn worker_is_retired_only_when_no_link_names_it() {
     let mut desk = up("workers = 1\nslots = 3");
     desk.ask("r", restart(StartOptions::default()));

@@ -5,6 +5,7 @@
 //! link has gone elsewhere (`retire`).
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::id::{SlotIndex, WorkerId};
 use crate::supervisor::slot::Slot;
@@ -12,6 +13,9 @@ use crate::supervisor::slot::neighbours::Host;
 use crate::supervisor::worker::{Place, Worker};
 
 use super::{Pool, links, sockets};
+
+/// From one spreading of links to the next. Workers that come one after the other would each move the links of many.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Notes who may be named by links of other slots, because it serves one of `slots`.
 pub(in crate::supervisor) fn note_hosts(pool: &mut Pool, slots: &BTreeSet<SlotIndex>) {
@@ -126,12 +130,17 @@ pub(in crate::supervisor) fn lost(pool: &mut Pool, id: WorkerId) {
     pool.slots.touch(guests);
 }
 
-/// Spreads links evenly over those who serve behind them.
+/// Spreads links evenly over those who serve behind them, unless that has been done just now and further workers come.
 pub(in crate::supervisor) fn spread(pool: &mut Pool) {
+    let now = pool.now();
+    if pool.workers.any_coming() && !pool.slots.may_spread(now) {
+        return;
+    }
     while let Some((from, to)) = pool.slots.unequal_hosts() {
-        let movable = |slot: &Slot| !slot.is_changing() && slot.swap_failures().permits(pool.now());
+        let movable = |slot: &Slot| !slot.is_changing() && slot.swap_failures().permits(now);
         let guest = pool.slots.guests(from).find(|index| pool.slots.get(*index).is_some_and(movable));
         let Some(guest) = guest else { return };
         links::lend(pool, guest, to);
+        pool.slots.spread_at(now + PAUSE);
     }
 }

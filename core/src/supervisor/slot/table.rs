@@ -26,6 +26,8 @@ pub(in crate::supervisor) struct Slots {
     /// The sockets that links name.
     named: BTreeMap<Arc<str>, BTreeSet<SlotIndex>>,
     neighbours: Neighbours,
+    /// Before that, no link goes from one host to another while further workers come.
+    spread_at: Option<Time>,
     changing: usize,
     promoting: usize,
     touched: BTreeSet<SlotIndex>,
@@ -156,6 +158,16 @@ impl Slots {
         self.neighbours.unequal()
     }
 
+    /// Links may be spread anew at `now`.
+    pub fn may_spread(&self, now: Time) -> bool {
+        self.spread_at.is_none_or(|at| at <= now)
+    }
+
+    /// Links are spread anew at `at`, if that is needed by then.
+    pub fn spread_at(&mut self, at: Time) {
+        self.spread_at = Some(at);
+    }
+
     /// Something about the slot may have changed that is not in the slot itself.
     pub fn touch(&mut self, slots: impl IntoIterator<Item = SlotIndex>) {
         self.touched.extend(slots);
@@ -237,11 +249,14 @@ impl Slots {
     }
 
     /// The next time after `now` at which something is tried again. What is due has been tried already, or waits for
-    /// the completion of an order. `filling`: workers are started for vacant slots.
+    /// the completion of an order. `filling`: workers are started for vacant slots, and links
+    /// spread.
     pub fn next_deadline(&self, now: Time, filling: bool) -> Option<(Time, Timer)> {
         let links = [self.swaps.next_after(now), self.removals.next_after(now)];
         let workers = [self.restarts.next_after(now), self.promotions.next_after(now)];
-        let workers = workers.into_iter().flatten().filter(|_| filling);
+        let spread = self.spread_at.filter(|at| *at > now && self.unequal_hosts().is_some());
+        let spread = spread.map(|at| (at, Timer::Spread));
+        let workers = workers.into_iter().flatten().chain(spread).filter(|_| filling);
         links.into_iter().flatten().chain(workers).min()
     }
 
