@@ -17,6 +17,9 @@ use crate::id::WorkerId;
 use crate::time::Time;
 use crate::wire::ToWorker;
 
+/// So many orders that wait are nothing special.
+const USUAL: usize = 32;
+
 /// Orders that wait to be carried out, and the time of the event being handled.
 #[derive(Debug, Clone)]
 pub(super) struct Effects {
@@ -67,6 +70,10 @@ impl Effects {
     /// Takes the next order out of the queue.
     pub fn next(&mut self) -> Option<Action> {
         let action = self.queue.pop_front()?;
+        if self.queue.is_empty() {
+            // Of a thousand workers that start at once there were as many orders.
+            self.queue.shrink_to(USUAL);
+        }
         if let Action::Tell { worker, message: ToWorker::Resume { .. }, .. } = &action
             && self.untold.remove(worker)
         {

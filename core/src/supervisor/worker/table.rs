@@ -16,7 +16,8 @@ use super::{Channel, Place, Role, State, Worker};
 /// All workers.
 #[derive(Debug, Clone, Default)]
 pub(in crate::supervisor) struct Workers {
-    table: BTreeMap<WorkerId, Worker>,
+    /// Each in a place of its own: a worker is large, and a tree moves what it holds.
+    table: BTreeMap<WorkerId, Box<Worker>>,
     /// Deadlines, but those of workers that are being spawned.
     deadlines: Deadlines<WorkerId>,
     /// Workers that are being spawned, by the deadline that each was given.
@@ -57,6 +58,15 @@ pub(in crate::supervisor) struct Touched {
     pub resumed: Vec<WorkerId>,
     /// The workers themselves.
     pub workers: BTreeSet<WorkerId>,
+}
+
+impl Touched {
+    fn note(&mut self, id: WorkerId, worker: &Worker) {
+        self.workers.insert(id);
+        self.slots.extend(worker.slot());
+        self.standbys |= worker.is_standby();
+        self.listeners.extend(worker.listeners().iter().cloned());
+    }
 }
 
 /// Whose turn it is to boot: slots before standbys, and before a rollout what replaces a worker that failed.
@@ -116,12 +126,12 @@ impl Facts {
 impl Workers {
     /// The worker, if it is known.
     pub fn get(&self, id: WorkerId) -> Option<&Worker> {
-        self.table.get(&id)
+        self.table.get(&id).map(AsRef::as_ref)
     }
 
     /// All workers, in the order of their ids.
     pub fn iter(&self) -> impl Iterator<Item = (WorkerId, &Worker)> {
-        self.table.iter().map(|(id, worker)| (*id, worker))
+        self.table.iter().map(|(id, worker)| (*id, worker.as_ref()))
     }
 
     pub fn ids(&self) -> Vec<WorkerId> {
@@ -136,23 +146,22 @@ impl Workers {
     pub fn insert(&mut self, id: WorkerId, worker: Worker) {
         self.remove(id);
         let facts = Facts::of(&worker);
-        self.note(id, &worker);
-        self.table.insert(id, worker);
+        self.touched.note(id, &worker);
+        self.table.insert(id, Box::new(worker));
         self.update(id, None, Some(facts));
     }
 
     /// Changes a worker that is known, and whatever depends on it.
     pub fn change<R: Default>(&mut self, id: WorkerId, change: impl FnOnce(&mut Worker) -> R) -> R {
-        let Some(mut worker) = self.table.remove(&id) else {
+        let Some(worker) = self.table.get_mut(&id) else {
             debug_assert!(false, "worker {} is changed and not known", id.short());
             return R::default();
         };
-        let before = Facts::of(&worker);
-        self.note(id, &worker);
-        let result = change(&mut worker);
-        let after = Facts::of(&worker);
-        self.note(id, &worker);
-        self.table.insert(id, worker);
+        let before = Facts::of(worker);
+        self.touched.note(id, worker);
+        let result = change(worker);
+        let after = Facts::of(worker);
+        self.touched.note(id, worker);
         self.update(id, Some(before), Some(after));
         result
     }
@@ -160,7 +169,7 @@ impl Workers {
     /// Forgets a worker whose process is gone.
     pub fn remove(&mut self, id: WorkerId) {
         if let Some(worker) = self.table.remove(&id) {
-            self.note(id, &worker);
+            self.touched.note(id, &worker);
             self.update(id, Some(Facts::of(&worker)), None);
             if self.forgotten.len() == REMEMBERED {
                 self.forgotten.pop_front();
@@ -177,13 +186,13 @@ impl Workers {
     /// Those who hold this place, outside any rollout, in the order of their ids.
     pub fn holding(&self, place: Place) -> impl Iterator<Item = (WorkerId, &Worker)> {
         let ids = self.holders.get(&place).into_iter().flatten();
-        ids.filter_map(|id| Some((*id, self.table.get(id)?)))
+        ids.filter_map(|id| Some((*id, self.get(*id)?)))
     }
 
     /// Those who accept from this socket, or did.
     pub fn accepting_from(&self, socket: &str) -> impl Iterator<Item = (WorkerId, &Worker)> {
         let ids = self.sockets.get(socket).into_iter().flatten();
-        ids.filter_map(|id| Some((*id, self.table.get(id)?)))
+        ids.filter_map(|id| Some((*id, self.get(*id)?)))
     }
 
     /// The worker that reported over this connection.
@@ -247,13 +256,6 @@ impl Workers {
     /// What has been touched since this was called last.
     pub fn touched(&mut self) -> &mut Touched {
         &mut self.touched
-    }
-
-    fn note(&mut self, id: WorkerId, worker: &Worker) {
-        self.touched.workers.insert(id);
-        self.touched.slots.extend(worker.slot());
-        self.touched.standbys |= worker.is_standby();
-        self.touched.listeners.extend(worker.listeners().iter().cloned());
     }
 
     fn update(&mut self, id: WorkerId, before: Option<Facts>, after: Option<Facts>) {
