@@ -36,8 +36,10 @@ struct Shared {
     target: Target,
     note: Note,
     queue: Mutex<Queue>,
-    /// Notified when a line comes, and when one was written.
-    changed: Condvar,
+    /// Notified when something comes, and the thread waits for that.
+    came: Condvar,
+    /// Notified when something was written.
+    written: Condvar,
 }
 
 impl Log {
@@ -62,7 +64,8 @@ impl Log {
             target,
             note,
             queue: Mutex::new(Queue::default()),
-            changed: Condvar::new(),
+            came: Condvar::new(),
+            written: Condvar::new(),
         }));
         let shared = Arc::clone(&log.0);
         // A signal is for the thread that decides, and for nobody else: held back there, it has to stay pending.
@@ -84,33 +87,33 @@ impl Log {
         for line in text.lines() {
             self.0.target.fit(line, |line| queue.push(Lines::one(line)));
         }
-        drop(queue);
-        self.0.changed.notify_all();
+        self.0.wake(queue);
     }
 
     /// Takes in lines as they are, each with its newline, but for the last one if that has none. Never waits for a reader.
     pub(crate) fn pass_on(&self, text: &[u8]) {
         let mut queue = self.0.queue();
         self.0.target.together(text, |text, count| queue.push(Lines { text: text.to_vec(), count }));
-        drop(queue);
-        self.0.changed.notify_all();
+        self.0.wake(queue);
     }
 
     /// Nothing more comes: the thread ends once all is written.
     pub(crate) fn end(&self) {
-        self.0.queue().end();
-        self.0.changed.notify_all();
+        let mut queue = self.0.queue();
+        queue.end();
+        self.0.wake(queue);
     }
 
     /// Counts lines that an earlier program of this process could not write.
     pub fn missed(&self, lines: u64) {
-        self.0.queue().missed(lines);
-        self.0.changed.notify_all();
+        let mut queue = self.0.queue();
+        queue.missed(lines);
+        self.0.wake(queue);
     }
 
     /// Waits until every line is written, and no longer than this. Returns how many are not.
     pub fn flush(&self, limit: Duration) -> u64 {
-        let waited = self.0.changed.wait_timeout_while(self.0.queue(), limit, |queue| !queue.is_done());
+        let waited = self.0.written.wait_timeout_while(self.0.queue(), limit, |queue| !queue.is_done());
         let (queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
         queue.unwritten()
     }
@@ -134,6 +137,14 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Has the thread go on, if it waits. A daemon with many workers says much at once.
+    fn wake(&self, mut queue: MutexGuard<'_, Queue>) {
+        if std::mem::take(&mut queue.sleeps) {
+            drop(queue);
+            self.came.notify_one();
+        }
+    }
+
     /// Writes what comes, until nothing more does.
     fn write(&self) {
         while let Some(piece) = self.next() {
@@ -146,20 +157,21 @@ impl Shared {
                 }
             };
             self.queue().done(&piece, written.is_ok());
-            self.changed.notify_all();
+            self.written.notify_all();
         }
     }
 
     fn next(&self) -> Option<Piece> {
         let mut queue = self.queue();
         loop {
-            if let Some(piece) = queue.next() {
+            if let Some(piece) = queue.next(self.target.most()) {
                 return Some(piece);
             }
             if queue.has_ended() {
                 return None;
             }
-            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue.sleeps = true;
+            queue = self.came.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }

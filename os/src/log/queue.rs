@@ -42,6 +42,8 @@ pub(super) struct Queue {
     is_writing: bool,
     /// Nothing more comes.
     ended: bool,
+    /// Who writes waits for something to do.
+    pub sleeps: bool,
 }
 
 impl Queue {
@@ -72,13 +74,20 @@ impl Queue {
         self.missed += lines;
     }
 
-    /// Takes out what is to be written next. While there is no reader, a line has to come first: each is one attempt.
-    pub fn next(&mut self) -> Option<Piece> {
+    /// Takes out what is to be written next: as many lines as have `most` bytes together, or a longer one. While there is no
+    /// reader, a line has to come first: each is one attempt.
+    pub fn next(&mut self, most: usize) -> Option<Piece> {
         let note = self.missed > 0 && self.lines.is_empty() != self.failed;
         let piece = if note {
             Piece::Missed(self.missed)
         } else {
-            let lines = self.lines.pop_front()?;
+            let mut lines = self.lines.pop_front()?;
+            while self.lines.front().is_some_and(|more| lines.text.len() + more.text.len() <= most)
+                && let Some(more) = self.lines.pop_front()
+            {
+                lines.text.extend_from_slice(&more.text);
+                lines.count += more.count;
+            }
             self.bytes -= lines.text.len();
             self.writing = lines.count;
             Piece::Lines(lines)
@@ -136,7 +145,7 @@ mod tests {
     /// Writes all that is there; returns the notes.
     fn drain(queue: &mut Queue) -> Vec<u64> {
         let mut notes = Vec::new();
-        while let Some(piece) = queue.next() {
+        while let Some(piece) = queue.next(1) {
             queue.done(&piece, true);
             if let Piece::Missed(count) = piece {
                 notes.push(count);
@@ -148,7 +157,7 @@ mod tests {
     #[test]
     fn full_queue_leaves_one_gap() {
         let mut queue = filled();
-        let first = queue.next().unwrap();
+        let first = queue.next(1).unwrap();
         queue.done(&first, true);
         // There is room again, but the line belongs after those that are missing.
         queue.push(Lines::one("late".into()));
@@ -156,7 +165,24 @@ mod tests {
         assert_eq!(drain(&mut queue), [2]);
         assert!(queue.is_done());
         queue.push(Lines::one("after".into()));
-        assert_eq!(queue.next(), Some(Piece::Lines(Lines::one("after".into()))));
+        assert_eq!(queue.next(MOST), Some(Piece::Lines(Lines::one("after".into()))));
+    }
+
+    #[test]
+    fn lines_that_wait_are_written_together() {
+        let mut queue = Queue::default();
+        for line in ["one\n", "two\n", "three\n", "much longer\n", "four\n"] {
+            queue.push(Lines::one(line.into()));
+        }
+        let mut pieces = Vec::new();
+        while let Some(piece) = queue.next(9) {
+            queue.done(&piece, true);
+            let Piece::Lines(Lines { text, count }) = piece else { panic!("{piece:?}") };
+            pieces.push((String::from_utf8(text).unwrap(), count));
+        }
+        let pieces: Vec<(&str, u64)> = pieces.iter().map(|(text, count)| (text.as_str(), *count)).collect();
+        assert_eq!(pieces, [("one\ntwo\n", 2), ("three\n", 1), ("much longer\n", 1), ("four\n", 1)]);
+        assert_eq!((queue.bytes, queue.unwritten()), (0, 0));
     }
 
     #[test]
@@ -170,13 +196,13 @@ mod tests {
         let mut queue = Queue::default();
         queue.push(Lines::one("one".into()));
         queue.push(Lines::one("two".into()));
-        let piece = queue.next().unwrap();
+        let piece = queue.next(1).unwrap();
         queue.done(&piece, false);
-        assert_eq!((queue.next(), queue.unwritten(), queue.is_done()), (None, 2, true));
+        assert_eq!((queue.next(1), queue.unwritten(), queue.is_done()), (None, 2, true));
         queue.push(Lines::one("three".into()));
-        let note = queue.next().unwrap();
+        let note = queue.next(MOST).unwrap();
         assert_eq!(note, Piece::Missed(2));
         queue.done(&note, true);
-        assert_eq!(queue.next(), Some(Piece::Lines(Lines::one("three".into()))));
+        assert_eq!(queue.next(MOST), Some(Piece::Lines(Lines::one("three".into()))));
     }
 }

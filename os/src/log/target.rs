@@ -86,7 +86,7 @@ impl Target {
 
     /// Puts lines together, as many as are written as a whole. A line that is longer than that is written by itself.
     pub fn together<'a>(&self, text: &'a [u8], mut each: impl FnMut(&'a [u8], u64)) {
-        let most = if self.kind == Kind::Pipe { WHOLE } else { MOST_AT_ONCE };
+        let most = self.most();
         let (mut begin, mut end, mut count) = (0, 0, 0);
         for line in text.split_inclusive(|byte| *byte == b'\n') {
             if end + line.len() - begin > most && end > begin {
@@ -99,6 +99,11 @@ impl Target {
         if end > begin {
             each(&text[begin..end], count);
         }
+    }
+
+    /// So many bytes are written together.
+    pub fn most(&self) -> usize {
+        if self.kind == Kind::Pipe { WHOLE } else { MOST_AT_ONCE }
     }
 
     /// Writes all of it, and waits for that as long as it takes.
