@@ -22,6 +22,8 @@ use crate::error::failure;
 pub(crate) struct TmpDir {
     path: PathBuf,
     folder: OwnedFd,
+    /// Device and inode number of the folder that is held open.
+    held: (u64, u64),
 }
 
 impl TmpDir {
@@ -31,7 +33,9 @@ impl TmpDir {
     ///
     /// Why it cannot be used or trusted, and what to do.
     pub(crate) fn open(path: &Path) -> Result<Self, String> {
-        Ok(Self { path: path.to_owned(), folder: open_trusted_by_us(path)? })
+        let folder = open_trusted_by_us(path)?;
+        let held = identity(&folder).map_err(|error| error.to_string())?;
+        Ok(Self { path: path.to_owned(), folder, held })
     }
 
     /// The path of a name in it.
@@ -44,10 +48,8 @@ impl TmpDir {
     pub(crate) fn folder(&mut self) -> Result<BorrowedFd<'_>, Failure> {
         let named =
             std::fs::metadata(&self.path).map_err(|error| failure("use the folder", &self.path, error))?;
-        let held = fstat(&self.folder).ok();
-        if held.is_none_or(|held| (held.st_dev, held.st_ino) != (named.dev(), named.ino())) {
-            self.folder = open_trusted_by_us(&self.path)
-                .map_err(|reason| failure("use the folder", &self.path, reason))?;
+        if self.held != (named.dev(), named.ino()) {
+            *self = Self::open(&self.path).map_err(|reason| failure("use the folder", &self.path, reason))?;
             tracing::warn!("`{}` is another folder than before", self.path.display());
         }
         Ok(self.folder.as_fd())
@@ -55,11 +57,16 @@ impl TmpDir {
 
     /// What `name` is, if it is there.
     pub(crate) fn look_at(&mut self, name: &str) -> Result<Option<Stat>, Failure> {
-        let path = self.path(name);
-        match statat(self.folder()?, name, AtFlags::SYMLINK_NOFOLLOW) {
+        self.folder()?;
+        self.look_within(name)
+    }
+
+    /// The same, in the folder that is held open.
+    fn look_within(&self, name: &str) -> Result<Option<Stat>, Failure> {
+        match statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
             Err(Errno::NOENT) => Ok(None),
-            Err(error) => Err(failure("look at", &path, error)),
+            Err(error) => Err(failure("look at", &self.path(name), error)),
         }
     }
 
@@ -88,8 +95,7 @@ impl TmpDir {
         };
         // `rename` would replace it without asking.
         self.expect(link, FileType::Symlink)?;
-        let path = self.path(link);
-        let folder = self.folder()?;
+        let folder = &self.folder;
         let temporary = SocketPattern::temporary(link);
         let made = match symlinkat(&target, folder, &temporary) {
             Err(Errno::EXIST) => unlinkat(folder, &temporary, AtFlags::empty())
@@ -101,7 +107,7 @@ impl TmpDir {
                 let _ = unlinkat(folder, &temporary, AtFlags::empty());
             })
         })
-        .map_err(|error| failure("make the link", &path, error))
+        .map_err(|error| failure("make the link", &self.path(link), error))
     }
 
     /// Which socket each link names, as far as both are names of one of the `patterns`.
@@ -134,15 +140,15 @@ impl TmpDir {
         if !self.expect(name, kind)? {
             return Ok(false);
         }
-        let path = self.path(name);
-        match unlinkat(self.folder()?, name, AtFlags::empty()) {
+        match unlinkat(&self.folder, name, AtFlags::empty()) {
             Ok(()) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
-            Err(error) => Err(failure("remove", &path, error)),
+            Err(error) => Err(failure("remove", &self.path(name), error)),
         }
     }
 
-    /// Whether `name` is there. That it is of another type is an error.
+    /// Whether `name` is there. That it is of another type is an error. The folder that is held open is the one that the path names
+    /// then.
     fn expect(&mut self, name: &str, kind: FileType) -> Result<bool, Failure> {
         let Some(stat) = self.look_at(name)? else { return Ok(false) };
         if FileType::from_raw_mode(stat.st_mode) == kind {
@@ -166,6 +172,12 @@ pub(crate) fn remake(path: &Path, mode: u32, group: u32) -> Result<(), Failure> 
     }
     std::os::unix::fs::chown(path, None, Some(group)).map_err(cannot)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode & 0o7777)).map_err(cannot)
+}
+
+/// What a folder is known by.
+fn identity(folder: &OwnedFd) -> io::Result<(u64, u64)> {
+    let stat = fstat(folder)?;
+    Ok((stat.st_dev, stat.st_ino))
 }
 
 fn open_trusted_by_us(path: &Path) -> Result<OwnedFd, String> {

@@ -5,13 +5,15 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{self, IsTerminal, Read, stdin};
+use std::io::{self, IsTerminal, stdin};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::sys::wait::{Id, WaitPidFlag, waitid as waitid_of_any};
 use nodesockd_core::id::WorkerId;
 use nodesockd_core::text::escape;
+use rustix::buffer::spare_capacity;
+use rustix::io::{read, retry_on_intr};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpid, kill_process_group, waitid};
 use tokio::time::{Instant, timeout_at};
 
@@ -247,12 +249,19 @@ pub(crate) fn is_detached(environ: &[u8]) -> bool {
 
 /// Reads a file in the process's folder in `/proc`.
 ///
-/// At once: such a file does not tell its size, so `std::fs::read` would begin with 32 bytes, and the kernel begins anew with
-/// every read. A daemon that starts reads one for each process of the machine.
+/// At once: such a file does not tell its size, so `std::fs::read` would ask for that in vain and begin with 32 bytes, and the
+/// kernel begins anew with every read. A daemon that starts reads one for each process of the machine.
 pub(crate) fn about(pid: Pid, file: &str) -> io::Result<Vec<u8>> {
     let mut content = Vec::with_capacity(8 << 10);
-    File::open(format!("/proc/{}/{file}", pid.as_raw_nonzero()))?.read_to_end(&mut content)?;
-    Ok(content)
+    let file = File::open(format!("/proc/{}/{file}", pid.as_raw_nonzero()))?;
+    loop {
+        if content.len() == content.capacity() {
+            content.reserve(content.len());
+        }
+        if retry_on_intr(|| read(&file, spare_capacity(&mut content)))? == 0 {
+            return Ok(content);
+        }
+    }
 }
 
 /// What we need of `/proc/PID/stat` (`proc(5)`).
