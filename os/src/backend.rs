@@ -298,7 +298,8 @@ impl Backend {
             return self.look_at_all();
         }
         let entries = self.keeping.look_at(stir, &mut self.sockets);
-        Survey { entries, complete: false, lost: self.lost() }
+        let lost = if stir.names.is_empty() { BTreeMap::new() } else { self.lost() };
+        Survey { entries, complete: false, lost }
     }
 
     fn look_at_all(&mut self) -> Survey {

@@ -1,7 +1,8 @@
-//! Links and sockets that somebody else has removed: which slots and workers that concerns.
+//! Links and sockets that somebody else has removed, or made: which slots and workers that concerns.
 //!
 //! A link is made again by the pass that fills slots. A worker whose socket file is gone cannot be connected to, and has to be
-//! replaced. A socket of the daemon's own is deserted: workers that are started from now on inherit another one.
+//! replaced. A socket of the daemon's own is deserted: workers that are started from now on inherit another one. A worker that
+//! boots and does not report may be about to listen when its socket comes.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +12,7 @@ use crate::survey::{Sight, Survey};
 
 use super::lifecycle;
 use super::operation::Operations;
-use super::pool::Pool;
+use super::pool::{Pool, boot};
 
 /// Takes in what was found at names of links and sockets.
 pub(super) fn surveyed(pool: &mut Pool, operations: &mut Operations, survey: &Survey) {
@@ -21,7 +22,9 @@ pub(super) fn surveyed(pool: &mut Pool, operations: &mut Operations, survey: &Su
         let Some(sight) = survey.sight(&name) else { continue };
         if let Some(slot) = slot_of(pool, &name) {
             link_seen(pool, slot, &name, sight);
-        } else if *sight != Sight::Socket {
+        } else if *sight == Sight::Socket {
+            socket_seen(pool, &name);
+        } else {
             socket_lost(pool, operations, &name);
         }
     }
@@ -71,6 +74,12 @@ fn link_seen(pool: &mut Pool, index: SlotIndex, name: &str, sight: &Sight) {
         }
     }
     pool.slots.change(index, |slot| slot.set_lost(lost));
+}
+
+/// There is a socket of this name. Whoever boots for it may have bound it just now.
+fn socket_seen(pool: &mut Pool, name: &str) {
+    let concerned: Vec<WorkerId> = pool.workers.accepting_from(name).map(|(id, _)| id).collect();
+    concerned.into_iter().for_each(|id| boot::socket_bound(pool, id));
 }
 
 fn socket_lost(pool: &mut Pool, operations: &mut Operations, name: &str) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use nodesockd_core::event::{ExitStatus, Failure, Queue};
 use nodesockd_core::id::{Process, WorkerId};
+use nodesockd_core::survey::{Sight, Survey};
 use nodesockd_core::wire::{FromWorker, Request, StartOptions, WorkerState};
 use nodesockd_core::{Action, Event, Time};
 
@@ -289,6 +290,24 @@ fn a_worker_that_boots_long_is_looked_at_less_and_less_often() {
     };
     let looks: Vec<usize> = [1, 2, 4, 8, 16, 32, 64, 100, 1000].map(|ms| looks(&mut desk, ms)).into();
     assert_eq!(looks, [1, 1, 1, 1, 1, 1, 1, 1, 10]);
+}
+
+#[test]
+fn a_worker_that_binds_its_socket_is_looked_at_at_once_and_soon_again() {
+    let mut desk = Desk::new("[options]\nready = 'listen'");
+    desk.pass(Duration::from_millis(200));
+    desk.orders.clear();
+    let socket = desk.config.socket_file.socket(desk.worker(0));
+    let bound = Event::Surveyed(Survey { entries: [(socket, Sight::Socket)].into(), ..Survey::default() });
+    desk.hear(bound.clone());
+    // The desk answers that nobody listens yet.
+    assert_eq!(desk.story(), ["look at a"]);
+    desk.pass(Duration::from_millis(3));
+    assert_eq!(desk.story(), ["look at a", "look at a"]);
+    desk.online(desk.worker(0));
+    desk.orders.clear();
+    desk.hear(bound);
+    assert_eq!(desk.story(), [] as [&str; 0]);
 }
 
 #[test]

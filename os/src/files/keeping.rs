@@ -78,7 +78,7 @@ impl Keeping {
         }
     }
 
-    /// The names of ours that somebody else may have changed, as they are now.
+    /// The names of ours that somebody else may have changed, as they are now, and sockets that have come.
     pub(crate) fn look_at(&mut self, stir: &Stir, sockets: &mut TmpDir) -> BTreeMap<String, Sight> {
         let mut found = BTreeMap::new();
         for (folder, name) in &stir.names {
@@ -92,6 +92,12 @@ impl Keeping {
             }
             if !expected {
                 found.insert(name.clone(), sight);
+            }
+        }
+        for (folder, name) in &stir.made {
+            // Links are replaced rather than made, and what is gone again is a loss.
+            if *folder == self.sockets && self.may_be_ours(name) && sockets.sight(name) == Sight::Socket {
+                found.insert(name.clone(), Sight::Socket);
             }
         }
         found

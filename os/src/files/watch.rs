@@ -19,8 +19,9 @@ use crate::handoff::pause::PauseToken;
 use crate::peers::session::Fact;
 use crate::readable::register;
 
-/// Entries that go, or are replaced. What is made where nothing was concerns nobody.
-const LOSSES: WatchFlags = WatchFlags::DELETE
+/// Entries that go, or are replaced, and those that come: a worker may be about to listen.
+const CHANGES: WatchFlags = WatchFlags::CREATE
+    .union(WatchFlags::DELETE)
     .union(WatchFlags::MOVED_FROM)
     .union(WatchFlags::MOVED_TO)
     .union(WatchFlags::DELETE_SELF)
@@ -40,6 +41,8 @@ const BUFFER: usize = 16 << 10;
 pub struct Stir {
     /// Names that were removed or replaced, by the folder.
     pub(crate) names: BTreeSet<(PathBuf, String)>,
+    /// Names that were made where nothing was.
+    pub(crate) made: BTreeSet<(PathBuf, String)>,
     /// Not every name is known, or a folder is another one: everything has to be looked at, and watched anew.
     pub(crate) all: bool,
 }
@@ -117,11 +120,13 @@ impl Watch {
         }
         for role in self.roles.get(&wd).into_iter().flatten() {
             match (role, name) {
-                (Role::Watched(folder), Some(name)) if !what.contains(ReadFlags::CREATE) => {
-                    stir.names.insert((folder.clone(), name.to_owned()));
+                (Role::Watched(folder), Some(name)) => {
+                    let made = what.contains(ReadFlags::CREATE);
+                    let names = if made { &mut stir.made } else { &mut stir.names };
+                    names.insert((folder.clone(), name.to_owned()));
                 }
                 (Role::WayTo(next), Some(name)) => stir.all |= next == name,
-                (Role::Watched(_), _) | (Role::WayTo(_), None) => {}
+                (Role::Watched(_) | Role::WayTo(_), None) => {}
             }
         }
     }
@@ -130,7 +135,7 @@ impl Watch {
 /// Watches a folder, or the nearest one on the way to it that exists.
 fn watch(inotify: &OwnedFd, folder: &Path) -> io::Result<(i32, Role)> {
     let flags = WatchFlags::ONLYDIR | WatchFlags::MASK_ADD;
-    match add_watch(inotify, folder, LOSSES | flags) {
+    match add_watch(inotify, folder, CHANGES | flags) {
         Ok(wd) => return Ok((wd, Role::Watched(folder.to_owned()))),
         Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => {}
         Err(error) => return Err(error.into()),
@@ -153,8 +158,8 @@ mod tests {
         Watch::over(&BTreeSet::from([folder.to_owned()])).unwrap()
     }
 
-    fn names(stir: &Stir) -> Vec<&str> {
-        stir.names.iter().map(|(_, name)| name.as_str()).collect()
+    fn names(names: &BTreeSet<(PathBuf, String)>) -> Vec<&str> {
+        names.iter().map(|(_, name)| name.as_str()).collect()
     }
 
     #[tokio::test]
@@ -163,12 +168,13 @@ mod tests {
         let path = |name: &str| folder.path().join(name);
         let watch = over(folder.path());
         std::fs::write(path("new"), "").unwrap();
-        assert_eq!(watch.read(), Stir::default(), "what comes into being is no loss");
+        let stir = watch.read();
+        assert_eq!((names(&stir.made), names(&stir.names)), (vec!["new"], vec![]), "what comes is no loss");
         std::fs::remove_file(path("new")).unwrap();
         std::fs::write(path("one"), "").unwrap();
         std::fs::rename(path("one"), path("other")).unwrap();
         let stir = watch.read();
-        assert_eq!((names(&stir), stir.all), (vec!["new", "one", "other"], false));
+        assert_eq!((names(&stir.names), stir.all), (vec!["new", "one", "other"], false));
         assert_eq!(watch.read(), Stir::default());
     }
 

@@ -9,7 +9,7 @@ use crate::id::{Process, WorkerId};
 use crate::supervisor::generation::Generation;
 use crate::supervisor::pace;
 use crate::supervisor::worker::order::spawn_order;
-use crate::supervisor::worker::watch::Sight;
+use crate::supervisor::worker::watch::{Sight, Watch};
 use crate::supervisor::worker::{Place, Role, Start, State, Worker};
 use crate::time::Time;
 use crate::wire::Stage;
@@ -190,6 +190,13 @@ pub(in crate::supervisor) fn look(pool: &mut Pool, id: WorkerId) {
         Some(true) => probe(pool, id),
         Some(false) => retire::measure(pool, id),
         None => {}
+    }
+}
+
+/// The file of a worker's socket has come into being: one that boots is looked at, if it does not report.
+pub(in crate::supervisor) fn socket_bound(pool: &mut Pool, id: WorkerId) {
+    if pool.workers.change(id, |worker| worker.watch_mut().map(Watch::is_bound)) == Some(true) {
+        look(pool, id);
     }
 }
 

@@ -75,6 +75,13 @@ impl Watch {
         self.look.get_or_insert(now);
     }
 
+    /// The file of the worker's socket has come into being: whoever binds a socket listens on it next. Returns whether to look
+    /// at once; if that is too early, the next look comes soon.
+    pub fn is_bound(&mut self) -> bool {
+        self.pause = FIRST_LOOK / 2;
+        self.look.is_some() && !self.listens
+    }
+
     /// The kernel was asked whether somebody listens on the worker's socket.
     pub fn measured(&mut self, now: Time, ready_by: Ready, queue: &Queue) -> Sight {
         match queue {
