@@ -9,6 +9,7 @@
 //! - The kernel announces core dumps ([`core_dumps`](super::core_dumps)).
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -32,6 +33,9 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// Between the end of a thread and what it says about the process, where both are under way.
 const SECOND_LOOK: Duration = Duration::from_millis(5);
 
+/// How many links the folder of a process with a single thread has: `.`, `..`, and that thread.
+const LINKS_OF_ONE: u64 = 3;
+
 /// Flags of a task in `linux/sched.h`: it is exiting, writes a core dump, was killed by a signal.
 const GOING: u32 = 0x4 | 0x200 | 0x400;
 
@@ -50,7 +54,12 @@ pub(crate) struct Threads {
 impl Threads {
     /// The oldest threads beside the first; `None` if there is none, or the kernel has no pidfds of threads.
     pub fn of(process: Pid) -> Option<Self> {
-        let entries = std::fs::read_dir(format!("/proc/{}/task", process.as_raw_nonzero())).ok()?;
+        let folder = format!("/proc/{}/task", process.as_raw_nonzero());
+        // The kernel counts threads as links. Most processes that are asked about have only begun.
+        if std::fs::metadata(&folder).ok()?.nlink() == LINKS_OF_ONE {
+            return None;
+        }
+        let entries = std::fs::read_dir(folder).ok()?;
         let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
         let others: BTreeSet<i32> =
             numbers.filter(|number| *number != process.as_raw_nonzero().get()).collect();
