@@ -51,6 +51,7 @@ use crate::files::sweep;
 use crate::files::tmp_dir::TmpDir;
 use crate::files::watch::Stir;
 use crate::handoff::pause::Pause;
+use crate::heap::Heap;
 use crate::metrics::server::{MetricsServer, Sources};
 use crate::peers::channel;
 use crate::peers::channel::Channel;
@@ -60,7 +61,7 @@ use crate::peers::manager;
 use crate::peers::notify;
 use crate::peers::outbox::{Outbox, outbox};
 use crate::peers::probe_http;
-use crate::peers::session::{Fact, LAST_WORDS, Paused, SinkWord};
+use crate::peers::session::{Fact, LAST_WORDS, Paused, SinkWord, tell};
 use crate::processes::cgroup;
 use crate::processes::cgroup::Cgroup;
 use crate::processes::children;
@@ -144,6 +145,7 @@ pub struct Backend {
     /// The one that tells what somebody else changes in our folders.
     watching: Option<JoinHandle<()>>,
     keeping: Keeping,
+    heap: Heap,
     /// `ipcFile`, and the group that may use it.
     ipc: (PathBuf, Option<String>),
     ipc_file: Option<IpcFile>,
@@ -239,6 +241,7 @@ impl Backend {
             accepting: None,
             watching: None,
             keeping: Keeping::of(&config),
+            heap: Heap::default(),
             ipc: (config.ipc_file.clone(), config.options.ipc_group.clone()),
             ipc_file,
             claims,
@@ -428,7 +431,7 @@ impl Backend {
         let task = tokio::spawn(async move {
             let status = pidfd.exited().await;
             let _ = moment.set(Moment::now());
-            let _ = facts.send(Fact::Event(Event::Exited { worker, status })).await;
+            tell(&facts, || Fact::Event(Event::Exited { worker, status })).await;
         });
         ExitWatch { task, noticed }
     }
@@ -609,6 +612,7 @@ impl nodesockd_core::backend::Backend for Backend {
         self.workers
             .insert(worker, Worker { pid, process, pidfd, child: true, outbox, watch, signs: None, notices });
         self.hear_notices(worker);
+        self.heap.has_changed();
         Ok(process)
     }
 
@@ -708,6 +712,7 @@ impl nodesockd_core::backend::Backend for Backend {
             self.last_look.kill_left_behind(worker, exited, &self.locks);
         }
         self.locks.release(worker);
+        self.heap.has_changed();
         if let Some(found) = self.workers.remove(&worker) {
             {
                 let mut workers = children::workers();
@@ -961,9 +966,17 @@ impl nodesockd_core::backend::Backend for Backend {
             if let Some(event) = self.backlog.pop_front() {
                 return Some(event);
             }
-            let fact = match left {
+            let rest = self.heap.gives_back_in().filter(|rest| left.is_none_or(|left| *rest < left));
+            let fact = match rest.or(left) {
                 None => self.inbox.recv().await,
-                Some(left) => tokio::time::timeout(left, self.inbox.recv()).await.ok()?,
+                Some(wait) => match tokio::time::timeout(wait, self.inbox.recv()).await {
+                    Ok(fact) => fact,
+                    Err(_) if rest.is_some() => {
+                        self.heap.give_back();
+                        continue;
+                    }
+                    Err(_) => return None,
+                },
             };
             // The channel cannot be closed: we hold a sender ourselves.
             if let Some(event) = self.take_in(fact?) {

@@ -18,6 +18,7 @@
 //! | `environment`, `signals`, `clock`, `title` | what the daemon inherited, signals to it, the time, its title |
 //! | `metrics` | metrics as text, and served to Prometheus |
 //! | `http` | reading a request and answering it, for the dev server and metrics |
+//! | `heap` | giving memory back to the kernel |
 //! | `tail` | the end of a log file |
 //! | `machine` | what `check`, `doctor` and `init` ask about this machine |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -34,6 +35,7 @@ mod environment;
 mod error;
 mod files;
 mod handoff;
+mod heap;
 mod http;
 mod log;
 mod machine;

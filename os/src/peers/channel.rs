@@ -59,7 +59,7 @@ pub(crate) async fn serve(channel: Channel, facts: mpsc::Sender<Fact>, mut token
         taken += length;
     }
     drop(stream);
-    conversation.report(Fact::Event(Event::ChannelClosed { worker })).await;
+    conversation.report(|| Fact::Event(Event::ChannelClosed { worker })).await;
 }
 
 fn hear(worker: WorkerId, line: Line<'_>, bad_lines: &mut u64) -> Heard {

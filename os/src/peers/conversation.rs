@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use crate::clock;
 use crate::handoff::pause::PauseToken;
 use crate::peers::outbox::Outbox;
-use crate::peers::session::Fact;
+use crate::peers::session::{Fact, tell};
 
 /// How many bytes are read at once.
 const CHUNK: usize = 8 << 10;
@@ -110,14 +110,18 @@ impl<H: FnMut(Line<'_>) -> Heard> Conversation<H> {
 
     /// Takes in the lines that are complete; `false` ends the conversation.
     async fn take_lines(&mut self) -> bool {
-        while let Some(line) = self.decoder.next_line() {
+        loop {
+            // First room for what may be in the line: nothing has to be kept while that is waited for. When the supervisor is gone there
+            // is nobody left to tell, and the conversation is about to end.
+            let Ok(room) = self.facts.reserve().await else { return false };
+            let Some(line) = self.decoder.next_line() else { return true };
             let heard = match line {
                 Ok(line) => (self.hear)(Line::Whole(line)),
                 Err(FrameError::TooLong) => (self.hear)(Line::Oversized(self.decoder.head())),
                 Err(error) => (self.hear)(Line::Bad(error)),
             };
             match heard {
-                Heard::Fact(fact) => self.report(fact).await,
+                Heard::Fact(fact) => room.send(fact),
                 Heard::Answer { id, reply } => self.outbox.push(&reply.encode(&id, clock::wall_ms)),
                 Heard::Nothing => {}
                 Heard::Farewell(reply) => {
@@ -126,12 +130,11 @@ impl<H: FnMut(Line<'_>) -> Heard> Conversation<H> {
                 }
             }
         }
-        true
     }
 
-    /// Tells the supervisor. When it is gone there is nobody left to tell, and the conversation is about to end.
-    pub(crate) async fn report(&self, fact: Fact) {
-        let _ = self.facts.send(fact).await;
+    /// Tells the supervisor.
+    pub(crate) async fn report(&self, fact: impl FnOnce() -> Fact) {
+        tell(&self.facts, fact).await;
     }
 }
 

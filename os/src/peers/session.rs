@@ -55,6 +55,14 @@ pub enum Fact {
     Paused(Paused),
 }
 
+/// Tells a fact, which is made only when there is room for it: one that waited would have to be kept, together with room for it in
+/// each task that may ever tell one. Returns `false` when there is nobody left to tell.
+pub(crate) async fn tell(facts: &mpsc::Sender<Fact>, fact: impl FnOnce() -> Fact) -> bool {
+    let Ok(room) = facts.reserve().await else { return false };
+    room.send(fact());
+    true
+}
+
 /// A word of the sink.
 #[derive(Debug)]
 pub struct SinkWord(pub(crate) Word);
@@ -133,7 +141,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             match conversation.hold(&mut reader, writing.as_mut(), token).await {
                 Held::Frozen => conversation.into_decoder(),
                 held @ (Held::HeardOut | Held::Silent) => {
-                    conversation.report(Fact::Event(Event::Disconnected { conn })).await;
+                    conversation.report(|| Fact::Event(Event::Disconnected { conn })).await;
                     if held == Held::HeardOut {
                         tokio::select! {
                             biased;

@@ -19,7 +19,7 @@ use nodesockd_core::id::WorkerId;
 use rustix::process::{Pid, PidfdFlags};
 use tokio::sync::mpsc;
 
-use crate::peers::session::Fact;
+use crate::peers::session::{Fact, tell};
 use crate::processes::children::about;
 use crate::processes::moment::Moment;
 use crate::processes::pidfd::Pidfd;
@@ -110,7 +110,7 @@ pub(crate) async fn report(
 ) {
     tokio::time::sleep(PATIENCE).await;
     if noticed.get().is_none() {
-        let _ = facts.send(Fact::Event(Event::Dying { worker, cause })).await;
+        tell(&facts, || Fact::Event(Event::Dying { worker, cause })).await;
     }
 }
 
