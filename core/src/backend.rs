@@ -179,8 +179,8 @@ pub trait Backend {
 
     /// Looks at every name of links and sockets, and at the daemon's own files. When somebody else changes one of them, that is
     /// told by [`next`](Self::next) as [`Event::Surveyed`], soon and without being asked: the names that may have changed, as
-    /// they are by then. Where the kernel has lost count, or a folder has been replaced, that is a complete survey. A backend
-    /// that cannot know when something changes says so once, by [`Event::Unwatched`].
+    /// they are by then. So may be sockets that workers bind. Where the kernel has lost count, or a folder has been replaced, that is a
+    /// complete survey. A backend that cannot know when something changes says so once, by [`Event::Unwatched`].
     fn survey(&mut self) -> Survey;
 
     /// Makes something of the daemon's own again: its folders, as they were when they were opened first; its lock; its control

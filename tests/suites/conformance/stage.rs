@@ -9,6 +9,7 @@ use nodesockd_core::backend::Backend;
 use nodesockd_core::config::{Output, Ready, SocketPattern};
 use nodesockd_core::event::ExitStatus;
 use nodesockd_core::id::{BootId, Ids, Process, WorkerId};
+use nodesockd_core::survey::Sight;
 use nodesockd_core::wire::FromWorker;
 use nodesockd_sim::Left;
 
@@ -147,13 +148,13 @@ pub trait Stage {
         (worker, process)
     }
 
-    /// The next fact, but for one that depends on the machine: how long a process takes to die.
+    /// The next fact, but for those that depend on the machine: how long a process takes to die, and that a socket has come.
     async fn next(&mut self) -> Event {
         let deadline = self.backend().now() + EVENT_LIMIT;
         loop {
             let fact =
                 self.backend().next(Some(deadline)).await.expect("what was waited for has not happened");
-            if !matches!(fact, Event::Dying { .. }) {
+            if !matches!(fact, Event::Dying { .. }) && !tells_of_a_socket(&fact) {
                 return without_counts(fact);
             }
         }
@@ -190,6 +191,13 @@ pub trait Stage {
             .find_map(|fact| if let Event::Exited { status, .. } = fact { Some(*status) } else { None });
         status.expect("it has exited")
     }
+}
+
+/// A socket has come, and nothing has gone.
+fn tells_of_a_socket(fact: &Event) -> bool {
+    let Event::Surveyed(survey) = fact else { return false };
+    let all = !survey.entries.is_empty() && survey.entries.values().all(|sight| *sight == Sight::Socket);
+    all && !survey.complete && survey.lost.is_empty()
 }
 
 pub fn pattern() -> SocketPattern {
