@@ -17,6 +17,9 @@ use serde_json::json;
 /// How long one start or restart may take.
 const OPERATION_LIMIT: Duration = Duration::from_secs(600);
 
+/// Before memory is read.
+const REST: Duration = Duration::from_secs(1);
+
 /// Between two looks at what is not there yet.
 const PAUSE: Duration = Duration::from_micros(200);
 
@@ -66,19 +69,26 @@ fn measure(workers: u32, options: &Options) {
     }
     let online = begun.elapsed().as_secs_f64() * 1000.0;
     let mut client = settled(&daemon);
-    let (cpu, memory) = (cpu_time(&daemon), daemon.process().resident());
+    let (cpu, memory) = (cpu_time(&daemon), resident(&daemon));
     let restarts = Sample::of((0..options.restarts).map(|_| time(|| restart(&mut client))).collect());
     let restart = restarts.median();
     let each = (cpu_time(&daemon) - cpu) / options.restarts;
+    let memory_after = resident(&daemon);
     println!(
         "| {workers} | {plain:.1} ms | {online:.1} ms | {:.1} | {restart:.1} ms | {:.1} | {} → {} | {}, {} |",
         online / plain,
         restart / plain,
         megabytes(memory),
-        megabytes(daemon.process().resident()),
+        megabytes(memory_after),
         milliseconds(cpu),
         milliseconds(each),
     );
+}
+
+/// What is resident of the daemon in KiB, once it has come to rest: it gives memory back that it does not need any more.
+fn resident(daemon: &Daemon) -> u64 {
+    sleep(REST);
+    daemon.process().resident()
 }
 
 /// An app with a worker of a few kilobytes, which listens and does nothing else.
