@@ -120,7 +120,7 @@ impl World {
             let doubtful = !self.has_library(worker) && self.leads_by_record(process.id);
             // Nor is a worker known to serve that boots by the record: the link names a socket which others may have served before.
             let inherits = !process.sockets.accepts.is_empty();
-            let known = |stage: RecordedStage| !going(stage) && !(inherits && stage.is_booting());
+            let known = |stage: RecordedStage| !going(stage) && (!inherits || !stage.is_booting());
             let current = recorded.is_none_or(|record| known(record.stage)) && !doubtful;
             let mut sockets = process.sockets.own.iter().chain(&process.sockets.accepts);
             let spoiled = sockets.any(|socket| self.oracle.has_spoiled(socket));
