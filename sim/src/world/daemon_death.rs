@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use nodesockd_core::Time;
 use nodesockd_core::config::{Config, Named, PatternError, SocketPattern, Symlinks};
 use nodesockd_core::event::{Caller, Event};
 use nodesockd_core::id::{ConnId, SlotIndex};
@@ -69,8 +70,8 @@ impl World {
         self.deploy_interrupted();
         self.migration_interrupted();
         if self.clients.has_waiting_operation() {
-            // It may have replaced the suspension that was to end by itself.
-            self.oracle.expire(self.agenda.now(), None);
+            // It may have replaced the suspension that was to end by itself: the state file tells.
+            self.oracle.expiry_promised = Time::ZERO;
         }
         self.clients.forget_all();
         // The next daemon does not know when this one has ordered workers.
