@@ -43,16 +43,17 @@ pub(super) fn off_or_a_second(key: &str, given: &Given<Duration>, why: &str, rep
 
 /// Whether a time is as long as it has to be; `must` begins the message if it is not.
 fn at_least(ms: u64, must: &str, given: &Given<Duration>, why: &str, report: &mut Report) -> bool {
-    let Given::Set(Set { value, place }) = given else { return true };
-    if *value >= Duration::from_millis(ms) {
-        return true;
+    match given {
+        Given::Set(Set { value, place }) if *value < Duration::from_millis(ms) => {
+            report.problems.push(Problem {
+                place: place.clone(),
+                message: format!("{must} at least {ms}"),
+                help: Some(why.to_owned()),
+            });
+            false
+        }
+        Given::Set(_) | Given::Bad | Given::Unset => true,
     }
-    report.problems.push(Problem {
-        place: place.clone(),
-        message: format!("{must} at least {ms}"),
-        help: Some(why.to_owned()),
-    });
-    false
 }
 
 /// What answers on a socket that workers share says nothing about one of them.

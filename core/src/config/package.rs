@@ -30,17 +30,20 @@ impl<'a> InPackage<'a> {
     /// likeliest first. Empty if the manifest names none, or is not JSON.
     pub(super) fn files(&self, manifest: &str) -> Vec<String> {
         // JSON is YAML, and this reader keeps the order of the keys, in which conditions are tried.
-        let Ok(manifest) = yaml::parse(manifest) else { return Vec::new() };
-        if !matches!(manifest.value, Value::Table(_)) {
-            return Vec::new();
+        match yaml::parse(manifest).map(|manifest| manifest.value) {
+            Ok(Value::Table(entries)) => self.files_of(&entries),
+            Ok(_) | Err(_) => Vec::new(),
         }
-        if let Some(exports) = entry(&manifest.value, "exports") {
+    }
+
+    fn files_of(&self, manifest: &[Entry]) -> Vec<String> {
+        if let Some(exports) = entry(manifest, "exports") {
             return self.exported(exports).into_iter().collect();
         }
         if self.subpath != "." {
             return Vec::new();
         }
-        let main = entry(&manifest.value, "main").and_then(Value::as_text);
+        let main = entry(manifest, "main").and_then(Value::as_text);
         main.map_or_else(
             || vec!["index.json".to_owned()],
             |main| vec![main.to_owned(), format!("{main}.json")],
@@ -49,10 +52,27 @@ impl<'a> InPackage<'a> {
 
     /// The file that `exports` maps this to.
     fn exported(&self, exports: &Value) -> Option<String> {
-        let Value::Table(entries) = exports else { return self.exported_whole(exports) };
-        if !entries.iter().any(|entry| entry.key.starts_with('.')) {
-            return self.exported_whole(exports);
+        match exports {
+            Value::Table(entries) if entries.iter().any(|entry| entry.key.starts_with('.')) => {
+                self.exported_path(entries)
+            }
+            Value::Null
+            | Value::Bool(_)
+            | Value::Int(_)
+            | Value::Text(_)
+            | Value::List(_)
+            | Value::Table(_)
+            | Value::Other(_) => self.exported_whole(exports),
         }
+    }
+
+    /// `exports` that maps the package itself and nothing else.
+    fn exported_whole(&self, exports: &Value) -> Option<String> {
+        if self.subpath == "." { target(exports, "") } else { None }
+    }
+
+    /// The file that `exports`, a table of paths, maps this to.
+    fn exported_path(&self, entries: &[Entry]) -> Option<String> {
         if let Some(Entry { node, .. }) = entries.iter().find(|entry| entry.key == self.subpath) {
             return target(&node.value, "");
         }
@@ -64,11 +84,6 @@ impl<'a> InPackage<'a> {
         // The longest fixed beginning wins.
         let (_, value, rest) = patterns.max_by_key(|(fixed, ..)| *fixed)?;
         target(value, rest)
-    }
-
-    /// `exports` that maps the package itself and nothing else.
-    fn exported_whole(&self, exports: &Value) -> Option<String> {
-        if self.subpath == "." { target(exports, "") } else { None }
     }
 }
 
@@ -85,8 +100,7 @@ fn target(value: &Value, rest: &str) -> Option<String> {
     }
 }
 
-fn entry<'v>(value: &'v Value, key: &str) -> Option<&'v Value> {
-    let Value::Table(entries) = value else { return None };
+fn entry<'v>(entries: &'v [Entry], key: &str) -> Option<&'v Value> {
     entries.iter().find(|entry| entry.key == key).map(|entry| &entry.node.value)
 }
 

@@ -130,11 +130,16 @@ fn strings(
     expected: &'static str,
     fits: impl Fn(&str) -> bool,
 ) -> Result<Vec<String>, Vec<Misfit>> {
-    let Value::List(items) = &node.value else { return misfit(node) };
-    collect(items, |item| {
+    let read = |item: &Node| {
         let text = item.value.as_text().filter(|text| fits(text));
         text.map(str::to_owned).ok_or_else(|| vec![Misfit::part_of(item, "item", expected)])
-    })
+    };
+    match &node.value {
+        Value::List(items) => collect(items, read),
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Text(_) | Value::Table(_) | Value::Other(_) => {
+            misfit(node)
+        }
+    }
 }
 
 /// All that `read` makes of `items`, or all that does not fit.
@@ -311,7 +316,7 @@ impl Setting for Metrics {
     }
 
     fn read(node: &Node) -> Result<Self, Vec<Misfit>> {
-        let Some(text) = node.value.as_text() else { return misfit(node) };
+        let text = node.value.as_text().ok_or_else(|| vec![Misfit::of(node)])?;
         let is_name = !text.is_empty() && !text.contains([':', '\0']) && !text.ends_with('/');
         // A port alone: nobody calls a socket that.
         let is_port = text.bytes().all(|byte| byte.is_ascii_digit());
@@ -492,6 +497,16 @@ impl Choice for Ready {
     const ALL: &'static [Self] = &[Self::Report, Self::Listen, Self::Notify, Self::Http];
 }
 
+/// What is called `text`; otherwise the question whether something else was meant.
+fn chosen<T: Choice>(text: &str) -> Result<T, Option<String>> {
+    let named = T::ALL.iter().find(|choice| choice.word() == text);
+    named.copied().ok_or_else(|| {
+        let words: Vec<_> = T::ALL.iter().map(|choice| choice.word()).collect();
+        let meant = suggest::word(text, words.iter().filter_map(Json::as_str));
+        meant.map(|meant| format!("did you mean \"{meant}\"?"))
+    })
+}
+
 impl<T: Choice> Setting for T {
     fn expected() -> String {
         let words: Vec<_> = T::ALL.iter().map(|choice| choice.word().to_string()).collect();
@@ -499,14 +514,15 @@ impl<T: Choice> Setting for T {
     }
 
     fn read(node: &Node) -> Result<Self, Vec<Misfit>> {
-        let Value::Text(text) = &node.value else { return misfit(node) };
-        if let Some(choice) = T::ALL.iter().find(|choice| choice.word() == text.as_str()) {
-            return Ok(*choice);
+        match &node.value {
+            Value::Text(text) => chosen(text).map_err(|help| vec![Misfit { help, ..Misfit::of(node) }]),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Int(_)
+            | Value::List(_)
+            | Value::Table(_)
+            | Value::Other(_) => misfit(node),
         }
-        let words: Vec<_> = T::ALL.iter().map(|choice| choice.word()).collect();
-        let meant = suggest::word(text, words.iter().filter_map(Json::as_str));
-        let help = meant.map(|meant| format!("did you mean \"{meant}\"?"));
-        Err(vec![Misfit { help, ..Misfit::of(node) }])
     }
 
     fn json(&self) -> Json {
