@@ -122,9 +122,14 @@ impl Page {
 
     /// What happens next, and what to do.
     fn next(&self, now: Time) -> String {
-        let State::Failing { failures, .. } = self.state else {
-            return "The app is stopped. `nodesockd start` starts it.".to_owned();
-        };
+        match self.state {
+            State::Stopped => "The app is stopped. `nodesockd start` starts it.".to_owned(),
+            State::Failing { failures, .. } => self.next_start(now, failures),
+        }
+    }
+
+    /// When the next worker is started.
+    fn next_start(&self, now: Time, failures: u32) -> String {
         let row = match failures {
             0 | 1 => String::new(),
             more => format!("{more} workers in a row have failed. "),

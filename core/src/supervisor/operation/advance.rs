@@ -19,13 +19,7 @@ pub(in crate::supervisor) fn advance(pool: &mut Pool, operations: &mut Operation
     let resumed = std::mem::take(&mut touched.resumed);
     forget(operations, &gone, &resumed);
     retirement::advance(pool, &mut operations.retirements, &gone);
-    while let Some(phase) = operations.current().map(|operation| &operation.phase) {
-        // What was stopped is not at rest before its migration has ended.
-        let called_off = operations.command.is_some() && matches!(phase, Phase::Retiring { .. });
-        if called_off || !is_over(pool, phase) {
-            return;
-        }
-        let Some(Operation { kind, requesters, phase }) = operations.take(&mut pool.requests) else { return };
+    while let Some(Operation { kind, requesters, phase }) = take_if_over(pool, operations) {
         match phase {
             Phase::Starting(rollout) => {
                 let swap = replace::swap(pool, &rollout);
@@ -86,6 +80,15 @@ pub(in crate::supervisor) fn advance(pool: &mut Pool, operations: &mut Operation
             }
         }
     }
+}
+
+/// Takes the operation in progress if nothing has to happen any more for its phase to end.
+fn take_if_over(pool: &mut Pool, operations: &mut Operations) -> Option<Operation> {
+    let phase = &operations.current()?.phase;
+    // What was stopped is not at rest before its migration has ended.
+    let called_off = operations.command.is_some() && matches!(phase, Phase::Retiring { .. });
+    let over = !called_off && is_over(pool, phase);
+    if over { operations.take(&mut pool.requests) } else { None }
 }
 
 /// Nothing has to happen any more for the phase to end.

@@ -11,7 +11,7 @@
 //! gone, so that there are never more than the full set, one batch, and those who take longer than they are waited for (`batches::PATIENCE`).
 
 use crate::id::WorkerId;
-use crate::state::{BatchesRecord, DeployRecord, State};
+use crate::state::{BatchesRecord, DeployRecord};
 use crate::supervisor::generation::Generation;
 use crate::supervisor::goal::Desired;
 use crate::supervisor::pool::Pool;
@@ -30,14 +30,17 @@ pub(super) fn next(
     mut rollout: Rollout,
     leaving: Leaving,
 ) -> Progress {
-    let Some(batches) = &mut rollout.batches else { return Progress::Ended };
-    note_stragglers(pool, batches, leaving);
-    let turn = batches::turn(pool, &rollout.desired, &rollout.generation, batches.size);
-    if turn.places.is_empty() {
-        return replace::commit(pool, operations, kind, requesters, rollout);
+    let turn = rollout.batches.as_mut().map(|batches| {
+        note_stragglers(pool, batches, leaving);
+        batches::turn(pool, &rollout.desired, &rollout.generation, batches.size)
+    });
+    match turn {
+        Some(turn) if !turn.places.is_empty() => {
+            replace::begin_batch(pool, operations, kind, requesters, rollout, turn);
+            Progress::GoesOn
+        }
+        Some(_) | None => replace::commit(pool, operations, kind, requesters, rollout),
     }
-    replace::begin_batch(pool, operations, kind, requesters, rollout, turn);
-    Progress::GoesOn
 }
 
 /// Those who take longer finish beside the next batches, as long as they are not of too many batches.
@@ -58,8 +61,12 @@ fn note_stragglers(pool: &mut Pool, batches: &mut Batches, leaving: Leaving) {
 }
 
 /// Goes on where an earlier daemon has died, if the first batch had taken over.
-pub(in crate::supervisor) fn go_on(pool: &mut Pool, operations: &mut Operations, state: &State) {
-    let Some(record) = &state.batches else { return };
+pub(in crate::supervisor) fn go_on(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    record: &BatchesRecord,
+    deploy: Option<&DeployRecord>,
+) {
     let BatchesRecord { what, size, former, former_release, slots, standby, back } = record.clone();
     if back.is_none() && pool.generation.number == former || !pool.is_serving() {
         return;
@@ -77,11 +84,7 @@ pub(in crate::supervisor) fn go_on(pool: &mut Pool, operations: &mut Operations,
     tracing::warn!("{note}");
     operations.set_note(Some(note));
     if kind == Kind::Deploy {
-        let link = state
-            .deploy
-            .as_ref()
-            .filter(|_| back.is_none())
-            .and_then(|DeployRecord { link, .. }| link.clone());
+        let link = deploy.filter(|_| back.is_none()).and_then(|DeployRecord { link, .. }| link.clone());
         operations.deployment = Some(Deployment {
             watch: std::time::Duration::ZERO,
             link,

@@ -209,10 +209,12 @@ pub(in crate::supervisor) fn refuse_while_busy(
     operations: &Operations,
     to: &RequestRef,
 ) -> bool {
-    let Some(words) = operations.words() else { return false };
-    let words = format!("{words} is in progress; try again when it is complete");
-    pool.requests.reply(&mut pool.effects, to, Reply::failed(Some(Code::Busy), vec![words]));
-    true
+    let busy = operations.words();
+    if let Some(words) = busy {
+        let words = format!("{words} is in progress; try again when it is complete");
+        pool.requests.reply(&mut pool.effects, to, Reply::failed(Some(Code::Busy), vec![words]));
+    }
+    busy.is_some()
 }
 
 /// Reads the configuration again, for somebody or because of a signal.
@@ -260,12 +262,22 @@ pub(in crate::supervisor) fn config_loaded(
     operations: &mut Operations,
     result: Result<Box<Config>, Vec<Problem>>,
 ) {
-    let loading = operations.current().is_some_and(|current| matches!(current.phase, Phase::Loading { .. }));
-    if !loading {
-        return;
+    let loading = |phase: &Phase| matches!(phase, Phase::Loading { .. });
+    if let Some(Operation { kind, requesters, phase: Phase::Loading { options } }) =
+        operations.take_if(&mut pool.requests, loading)
+    {
+        loaded(pool, operations, kind, requesters, options, result);
     }
-    let taken = operations.take(&mut pool.requests);
-    let Some(Operation { kind, requesters, phase: Phase::Loading { options } }) = taken else { return };
+}
+
+fn loaded(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    kind: Kind,
+    requesters: Vec<Requester>,
+    options: Option<StartOptions>,
+    result: Result<Box<Config>, Vec<Problem>>,
+) {
     let problems = match result {
         Ok(config) => match Fixed::of(&pool.config).differs_from(&Fixed::of(&config)) {
             None => return apply(pool, operations, kind, requesters, options, Arc::new(*config)),
@@ -379,7 +391,12 @@ fn retire_everything(pool: &mut Pool, operations: &mut Operations, kind: Kind, r
 /// Ends the operation in progress without having done it, because of `kind`.
 fn preempt(pool: &mut Pool, operations: &mut Operations, kind: Kind) {
     running::call_off(pool, operations);
-    let Some(operation) = operations.take(&mut pool.requests) else { return };
+    if let Some(operation) = operations.take(&mut pool.requests) {
+        end(pool, operations, operation, kind);
+    }
+}
+
+fn end(pool: &mut Pool, operations: &mut Operations, operation: Operation, by: Kind) {
     match operation.phase {
         Phase::Starting(rollout) | Phase::Swapping(rollout, _) | Phase::Reverting(rollout, _) => {
             replace::release(pool, &rollout);
@@ -399,7 +416,7 @@ fn preempt(pool: &mut Pool, operations: &mut Operations, kind: Kind) {
     }
     let migrated = operations.keep_migrated();
     release_link::undo(pool, operations);
-    let words = format!("{} was ended by {}", operation.kind.words(), kind.words());
+    let words = format!("{} was ended by {}", operation.kind.words(), by.words());
     let words = migrated.map_or_else(|| words.clone(), |migrated| format!("{words}, {migrated}"));
     pool.ended(Outcome::CalledOff, Some(&words));
     if operation.kind == Kind::Deploy {

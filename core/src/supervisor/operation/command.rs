@@ -6,6 +6,7 @@ use crate::action::CommandSignal;
 use crate::event::ExitStatus;
 use crate::id::Process;
 use crate::time::Time;
+use crate::wire::DeployStep;
 
 /// How long a command that got SIGTERM has before SIGKILL.
 const GRACE: Duration = Duration::from_secs(10);
@@ -33,6 +34,14 @@ impl Errand {
         match self {
             Self::Migrate => "its migration",
             Self::Revert => "the revert of its migration",
+        }
+    }
+
+    /// What people are told when it begins.
+    pub fn step(self) -> DeployStep {
+        match self {
+            Self::Migrate => DeployStep::Migrating,
+            Self::Revert => DeployStep::Reverting,
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::wire::{BatchStatus, Reply, StartOptions};
 use super::batches::{Batches, Leaving};
 use super::command::{Command, Errand};
 use super::confirmations::Confirmations;
-use super::deployment::{Course, Deployment, Migration, OldWorkers};
+use super::deployment::{Course, Deployment, Migration, OldWorkers, Task};
 use super::kind::Kind;
 use super::plan::Plan;
 use super::requester::{Requester, audience};
@@ -168,10 +168,19 @@ impl Operations {
         self.current.take()
     }
 
-    /// Takes the operation in progress if it waits for its release.
-    pub(super) fn take_locating(&mut self, requests: &mut Requests) -> Option<Operation> {
-        let phase = self.current.as_ref().map(|operation| &operation.phase);
-        if matches!(phase, Some(Phase::Locating(_))) { self.take(requests) } else { None }
+    /// Takes the operation in progress if it is in such a phase.
+    pub(super) fn take_if(
+        &mut self,
+        requests: &mut Requests,
+        is_such: impl FnOnce(&Phase) -> bool,
+    ) -> Option<Operation> {
+        let taken = self.current.as_ref().is_some_and(|operation| is_such(&operation.phase));
+        if taken { self.take(requests) } else { None }
+    }
+
+    /// The command of a deploy that runs as this process.
+    pub(super) fn running(&self, process: Process) -> Option<&Command> {
+        self.command.as_ref().filter(|command| command.process() == Some(process))
     }
 
     /// Somebody else asks for what is in progress.
@@ -253,11 +262,15 @@ impl Operations {
         (deployment.watch > Duration::ZERO && !self.goes_back()).then_some(deployment.watch)
     }
 
+    /// Until when the new workers of the deploy in progress are watched, if they are now.
+    pub(super) fn watched_until(&self) -> Option<Time> {
+        let phase = self.current.as_ref().map(|operation| &operation.phase);
+        if let Some(Phase::Watching(watch)) = phase { Some(watch.until) } else { None }
+    }
+
     /// What the workers of the deploy in progress have to answer now.
     pub(super) fn watched_path(&self) -> Option<String> {
-        let phase = self.current.as_ref().map(|operation| &operation.phase);
-        let watched = matches!(phase, Some(Phase::Watching(_)));
-        self.deployment.as_ref().filter(|_| watched)?.health.clone()
+        self.watched_until().and(self.deployment.as_ref())?.health.clone()
     }
 
     /// A deploy is in progress, and links can name its old workers again.
@@ -279,14 +292,16 @@ impl Operations {
         self.deployment.as_mut()?.migration.as_mut()
     }
 
+    /// A command of the migration begins.
+    pub(super) fn begin_task(&mut self, errand: Errand) -> Task {
+        let migration = self.migration_mut();
+        debug_assert!(migration.is_some(), "a command of a migration begins, and there is no migration");
+        migration.map(|migration| migration.begins(errand)).unwrap_or_default()
+    }
+
     /// The workers of the operation in progress have taken over. Returns what becomes of the old ones if it is a deploy.
     pub(super) fn taken_over(&mut self, former: &Generation, new: &Generation) -> OldWorkers {
-        let Some(deployment) = &mut self.deployment else { return OldWorkers::Gone };
-        deployment.swapped = true;
-        if let Some(migration) = &mut deployment.migration {
-            migration.generations.get_or_insert_with(|| (former.clone(), new.clone()));
-        }
-        deployment.old
+        self.deployment.as_mut().map_or(OldWorkers::Gone, |deployment| deployment.taken_over(former, new))
     }
 
     /// The deploy in progress is ended by something else. If its migration has begun, the release stays that this is about, and
@@ -425,9 +440,12 @@ impl Operations {
     /// What is to be restarted after the upgrade in progress, and for whom.
     pub fn restart_after_upgrade(&self) -> Option<RestartRecord> {
         let operation = self.current.as_ref()?;
-        let Phase::Upgrading { options: Some(options), .. } = &operation.phase else { return None };
-        let askers = operation.requesters.iter().map(RequesterRecord::from).collect();
-        Some(RestartRecord { askers, options: options.clone() })
+        if let Phase::Upgrading { options: Some(options), .. } = &operation.phase {
+            let askers = operation.requesters.iter().map(RequesterRecord::from).collect();
+            Some(RestartRecord { askers, options: options.clone() })
+        } else {
+            None
+        }
     }
 
     /// What is left of operations whose new workers serve.

@@ -88,13 +88,15 @@ pub(in crate::supervisor) fn begin(
         generations: None,
     });
     operations.deployment = Some(Deployment { watch, link: None, swapped: false, old, health, migration });
-    let Some(folder) = release else {
-        return locate::begin(pool, operations, Kind::Deploy, requesters, plan);
-    };
-    let named = Release::named_by(&plan.config);
-    operations.enter(pool, Kind::Deploy, requesters, Phase::Locating(Box::new(plan)));
-    pool.ledger.concerns(folder.to_string_lossy().into_owned());
-    pool.effects.order(Action::FindReleaseLink { named, folder });
+    match release {
+        None => locate::begin(pool, operations, Kind::Deploy, requesters, plan),
+        Some(folder) => {
+            let named = Release::named_by(&plan.config);
+            operations.enter(pool, Kind::Deploy, requesters, Phase::Locating(Box::new(plan)));
+            pool.ledger.concerns(folder.to_string_lossy().into_owned());
+            pool.effects.order(Action::FindReleaseLink { named, folder });
+        }
+    }
 }
 
 /// The symlink that has to be switched was found, or there is none.
@@ -104,13 +106,12 @@ pub(in crate::supervisor) fn link_found(
     result: Result<ReleaseLink, Failure>,
 ) -> Progress {
     let phase = operations.current.as_ref().map(|operation| &operation.phase);
-    let (Some(Phase::Locating(_)), Some(deployment)) = (phase, &mut operations.deployment) else {
-        return Progress::GoesOn;
-    };
-    match result {
-        Err(failure) => return refuse(pool, operations, failure.0),
-        Ok(ReleaseLink { before, after, .. }) if before == after => locate::look_up(pool, operations),
-        Ok(link) => {
+    let locating = matches!(phase, Some(Phase::Locating(_)));
+    match (operations.deployment.as_mut().filter(|_| locating), result) {
+        (None, _) => {}
+        (Some(_), Err(failure)) => return refuse(pool, operations, failure.0),
+        (Some(_), Ok(link)) if link.before == link.after => locate::look_up(pool, operations),
+        (Some(deployment), Ok(link)) => {
             let ReleaseLink { path, before: from, after: to } = link.clone();
             deployment.link = Some(link);
             pool.effects.order(Action::SwitchReleaseLink { path, from, to });
@@ -135,16 +136,21 @@ pub(in crate::supervisor) fn link_switched(
         return Progress::GoesOn;
     }
     let ours = |deployment: &&mut Deployment| deployment.link.as_ref().is_some_and(|link| link.after == to);
-    let Some(deployment) = operations.deployment.as_mut().filter(ours) else { return Progress::GoesOn };
-    let link = deployment.link.clone().map(|link| link.path).unwrap_or_default();
-    if let Err(failure) = result {
-        deployment.link = None;
-        return refuse(pool, operations, failure.0);
+    match (operations.deployment.as_mut().filter(ours), result) {
+        (None, _) => Progress::GoesOn,
+        (Some(deployment), Err(failure)) => {
+            deployment.link = None;
+            refuse(pool, operations, failure.0)
+        }
+        (Some(deployment), Ok(())) => {
+            if let Some(link) = &deployment.link {
+                tracing::info!("{} names {} now", link.path.display(), to.display());
+            }
+            tell_all(pool, operations, &DeployNews::new(DeployStep::Switched).of(to));
+            locate::look_up(pool, operations);
+            Progress::GoesOn
+        }
     }
-    tracing::info!("{} names {} now", link.display(), to.display());
-    tell_all(pool, operations, &DeployNews::new(DeployStep::Switched).of(to));
-    locate::look_up(pool, operations);
-    Progress::GoesOn
 }
 
 /// Answers that the deploy in progress cannot begin.
@@ -168,7 +174,7 @@ pub(super) fn tell_watch(pool: &mut Pool, operations: &Operations) {
 }
 
 fn watch_news(pool: &Pool, operations: &Operations) -> Option<DeployNews> {
-    let Phase::Watching(Watch { until, .. }) = &operations.current()?.phase else { return None };
+    let until = operations.watched_until()?;
     let release = pool.generation.release.as_ref().map(|release| release.dir.clone()).unwrap_or_default();
     let news = DeployNews::new(DeployStep::Watching).of(&release).for_time(until.since(pool.now()));
     Some(DeployNews { alone: !operations.keeps_old_workers(), ..news })

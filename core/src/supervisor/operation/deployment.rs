@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use crate::release::ReleaseLink;
+use crate::release::{Release, ReleaseLink};
 use crate::state::MigrationStage;
 use crate::supervisor::generation::Generation;
 use crate::wire::FailedWorker;
+
+use super::command::Errand;
 
 /// A deploy, from its request until its end.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,7 +72,51 @@ pub(in crate::supervisor) struct Back {
     pub reverting: bool,
 }
 
+/// A command that is to run now.
+#[derive(Debug, Default)]
+pub(in crate::supervisor) struct Task {
+    pub command: String,
+    /// Where it runs.
+    pub release: Option<Release>,
+    pub limit: Option<Duration>,
+}
+
+impl Deployment {
+    /// The new workers have taken over. Returns what becomes of the old ones.
+    pub fn taken_over(&mut self, former: &Generation, new: &Generation) -> OldWorkers {
+        self.swapped = true;
+        if let Some(migration) = &mut self.migration {
+            migration.generations.get_or_insert_with(|| (former.clone(), new.clone()));
+        }
+        self.old
+    }
+}
+
 impl Migration {
+    /// Its command begins, or what undoes it.
+    pub fn begins(&mut self, errand: Errand) -> Task {
+        let command = match errand {
+            Errand::Migrate => {
+                self.course = Course::Runs;
+                self.command.clone()
+            }
+            Errand::Revert => {
+                if let Course::Back(back) = &mut self.course {
+                    back.reverting = true;
+                }
+                self.revert.clone().unwrap_or_default()
+            }
+        };
+        // What undoes a migration is part of the release that brought it.
+        let release = self.generations.as_ref().and_then(|(_, new)| new.release.clone());
+        Task { command, release, limit: self.limit }
+    }
+
+    /// It has succeeded, and nothing undoes it.
+    pub fn is_final(&self) -> bool {
+        self.course == Course::Done && self.revert.is_none()
+    }
+
     /// Why the deploy goes back, if it does.
     pub fn back(&self) -> Option<&Back> {
         match &self.course {

@@ -1,6 +1,7 @@
 //! A suspension that nobody has ended in time is ended, as whoever asked for it has said (`restart --suspended --for`).
 
-use crate::expiry::Ending;
+use crate::expiry::{Ending, Expiry};
+use crate::release::Release;
 use crate::supervisor::goal::Suspension;
 use crate::supervisor::pool::Pool;
 use crate::supervisor::timer::Timer;
@@ -28,12 +29,13 @@ pub(in crate::supervisor) fn next_deadline(pool: &Pool, operations: &Operations)
 
 /// Ends the suspension, if it has lasted as long as it may.
 pub(in crate::supervisor) fn expire(pool: &mut Pool, operations: &mut Operations) {
-    if next_deadline(pool, operations).is_none_or(|(at, _)| at > pool.now()) {
-        return;
+    let due = next_deadline(pool, operations).is_some_and(|(at, _)| at <= pool.now());
+    if due && let Some(Suspension { former, expiry: Some(expiry), .. }) = pool.desired.suspension.clone() {
+        end(pool, operations, former, expiry);
     }
-    let Some(Suspension { former, expiry: Some(expiry), .. }) = pool.desired.suspension.clone() else {
-        return;
-    };
+}
+
+fn end(pool: &mut Pool, operations: &mut Operations, former: Option<Release>, expiry: Expiry) {
     let lasted = expiry.after.as_secs_f64();
     tracing::warn!("nobody has ended the suspension within {lasted} s (--for): {} now", expiry.then);
     match expiry.then {

@@ -16,14 +16,21 @@ pub(super) fn refuse_without(
     named: Option<&Release>,
     requesters: &mut Vec<Requester>,
 ) -> bool {
-    let Some(Suspension { former, expiry: Some(expiry), .. }) = suspension else { return false };
+    let refusal = suspension.and_then(|suspension| refusal(suspension, named));
+    let refused = refusal.is_some();
+    if let Some(words) = refusal {
+        pool.ended(Outcome::Refused, Some(&words));
+        reply_to_all(pool, std::mem::take(requesters), &Reply::failed(Some(Code::Usage), vec![words]));
+    }
+    refused
+}
+
+fn refusal(Suspension { former, expiry, .. }: &Suspension, named: Option<&Release>) -> Option<String> {
     let folders = |release: &Release| (release.dir.clone(), release.script_dir.clone());
     let another =
         former.as_ref().is_some_and(|former| named.is_none_or(|named| folders(named) != folders(former)));
-    if expiry.then == Ending::Resume || another {
-        return false;
-    }
-    let words = match former {
+    let goes_back = expiry.is_some_and(|expiry| expiry.then != Ending::Resume);
+    (goes_back && !another).then(|| match former {
         Some(former) => format!(
             "`--then rollback` has nothing to go back to: {} served before, too; deploy into a folder of its own, or use \
              `--then resume`",
@@ -31,8 +38,5 @@ pub(super) fn refuse_without(
         ),
         None => "`--then rollback` has nothing to go back to: no release has served; use `--then resume`"
             .to_owned(),
-    };
-    pool.ended(Outcome::Refused, Some(&words));
-    reply_to_all(pool, std::mem::take(requesters), &Reply::failed(Some(Code::Usage), vec![words]));
-    true
+    })
 }

@@ -17,19 +17,17 @@ pub(super) fn batch_failed(
     operations: &mut Operations,
     kind: Kind,
     requesters: Vec<Requester>,
-    rollout: Rollout,
-    errors: Vec<String>,
+    mut batches: Batches,
+    why: Undoing,
 ) -> Progress {
-    let Rollout { failed, batches, .. } = rollout;
-    let Some(mut batches) = batches else { return Progress::Ended };
     if defect!(EarlierBatchesStay) {
-        batches.back.get_or_insert(Undoing { errors, failed });
+        batches.back.get_or_insert(why);
         return answer(pool, operations, kind, requesters, &batches, Vec::new());
     }
     if batches.back.is_some() {
-        return give_up(pool, operations, kind, requesters, &batches, errors);
+        return give_up(pool, operations, kind, requesters, &batches, why.errors);
     }
-    begin(pool, operations, kind, requesters, *batches, Undoing { errors, failed });
+    begin(pool, operations, kind, requesters, batches, why);
     Progress::GoesOn
 }
 

@@ -28,9 +28,10 @@ pub(super) fn begin(
 
 /// Finds the release of the operation that waits for it.
 pub(super) fn look_up(pool: &mut Pool, operations: &Operations) {
-    let Some(Phase::Locating(plan)) = operations.current().map(|operation| &operation.phase) else { return };
-    let (named, env_files) = (Release::named_by(&plan.config), plan.config.env_files.clone());
-    pool.effects.order(Action::LocateRelease { named, env_files });
+    if let Some(Phase::Locating(plan)) = operations.current().map(|operation| &operation.phase) {
+        let (named, env_files) = (Release::named_by(&plan.config), plan.config.env_files.clone());
+        pool.effects.order(Action::LocateRelease { named, env_files });
+    }
 }
 
 /// The configuration names this release now: the operation that waits for it goes on.
@@ -40,7 +41,7 @@ pub(in crate::supervisor) fn located(
     named: Result<Release, Failure>,
 ) -> Progress {
     if let Some(Operation { kind, mut requesters, phase: Phase::Locating(plan) }) =
-        operations.take_locating(&mut pool.requests)
+        operations.take_if(&mut pool.requests, |phase| matches!(phase, Phase::Locating(_)))
     {
         // Where the names lead nowhere, starting a worker fails, and says why.
         let named = named.ok();

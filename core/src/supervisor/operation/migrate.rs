@@ -27,7 +27,7 @@ use crate::wire::{DeployNews, DeployStep, FailedWorker, Reply};
 
 use super::command::{Command, Errand};
 use super::confirmations::Confirmations;
-use super::deployment::{Back, Course, Migration};
+use super::deployment::{Back, Course, Migration, Task};
 use super::failure::describe_in_place;
 use super::news::{tell, tell_all};
 use super::replace::roll_out;
@@ -51,21 +51,7 @@ fn run(pool: &mut Pool, operations: &mut Operations, requesters: Vec<Requester>,
     if defect!(MigratesActive) {
         resume::lift(pool);
     }
-    let Some(migration) = operations.migration_mut() else { return };
-    let (command, step) = match errand {
-        Errand::Migrate => {
-            migration.course = Course::Runs;
-            (migration.command.clone(), DeployStep::Migrating)
-        }
-        Errand::Revert => {
-            if let Course::Back(back) = &mut migration.course {
-                back.reverting = true;
-            }
-            (migration.revert.clone().unwrap_or_default(), DeployStep::Reverting)
-        }
-    };
-    // What undoes a migration is part of the release that brought it.
-    let release = migration.generations.as_ref().and_then(|(_, new)| new.release.clone());
+    let Task { command, release, limit } = operations.begin_task(errand);
     let order = command_order(&command, &pool.config, release.as_ref());
     tracing::info!(
         "a deploy: {} begins in {}: {}",
@@ -73,8 +59,8 @@ fn run(pool: &mut Pool, operations: &mut Operations, requesters: Vec<Requester>,
         order.cwd.display(),
         escape(&command, LINE)
     );
-    let news = DeployNews::new(step).of(&order.cwd).by(&escape(&command, LINE));
-    operations.command = Some(Command::ordered(errand, migration.limit));
+    let news = DeployNews::new(errand.step()).of(&order.cwd).by(&escape(&command, LINE));
+    operations.command = Some(Command::ordered(errand, limit));
     tell(pool, &requesters, &news);
     operations.enter(pool, Kind::Deploy, requesters, Phase::Migrating);
     pool.effects.order(Action::RunCommand(Box::new(order)));
@@ -83,11 +69,11 @@ fn run(pool: &mut Pool, operations: &mut Operations, requesters: Vec<Requester>,
 /// What somebody has to know who begins to follow the deploy while its command runs.
 pub(super) fn news(operations: &Operations) -> Option<DeployNews> {
     let (command, migration) = (operations.command.as_ref()?, operations.migration()?);
-    let (step, words) = match command.errand() {
-        Errand::Migrate => (DeployStep::Migrating, Some(&migration.command)),
-        Errand::Revert => (DeployStep::Reverting, migration.revert.as_ref()),
+    let words = match command.errand() {
+        Errand::Migrate => Some(&migration.command),
+        Errand::Revert => migration.revert.as_ref(),
     };
-    Some(DeployNews::new(step).by(&escape(words?, LINE)))
+    Some(DeployNews::new(command.errand().step()).by(&escape(words?, LINE)))
 }
 
 /// The command runs, or could not be started.
@@ -97,17 +83,21 @@ pub(in crate::supervisor) fn started(
     result: Result<Process, Failure>,
 ) -> Progress {
     let now = pool.now();
-    let Some(command) = operations.command.as_mut().filter(|command| command.process().is_none()) else {
-        return Progress::GoesOn;
-    };
-    match result {
-        Ok(process) => {
-            tracing::info!(pid = process.pid, "a deploy: {} runs", command.errand().words());
-            let signal = command.started(process, now).map(|signal| (process, signal));
-            running::send(pool, operations, signal);
+    let ordered = operations.command.as_mut().filter(|command| command.process().is_none());
+    match (ordered, result) {
+        (None, _) => Progress::GoesOn,
+        (Some(command), Ok(process)) => {
+            let errand = command.errand();
+            tracing::info!(pid = process.pid, "a deploy: {} runs", errand.words());
+            if let Some(signal) = command.started(process, now) {
+                running::send(pool, errand, (process, signal));
+            }
             Progress::GoesOn
         }
-        Err(failure) => over(pool, operations, Some(failure.0)),
+        (Some(command), Err(failure)) => {
+            let errand = command.errand();
+            over(pool, operations, errand, Some(failure.0))
+        }
     }
 }
 
@@ -118,14 +108,12 @@ pub(in crate::supervisor) fn wrote(
     process: Process,
     lines: Vec<String>,
 ) {
-    let Some(command) = operations.command.as_ref().filter(|command| command.process() == Some(process))
-    else {
-        return;
-    };
-    for line in lines {
-        let line = escape(&line, LINE);
-        tracing::info!(pid = process.pid, "{}: {line}", command.errand().label());
-        tell_all(pool, operations, &DeployNews::new(DeployStep::Output).line(line));
+    if let Some(errand) = operations.running(process).map(Command::errand) {
+        for line in lines {
+            let line = escape(&line, LINE);
+            tracing::info!(pid = process.pid, "{}: {line}", errand.label());
+            tell_all(pool, operations, &DeployNews::new(DeployStep::Output).line(line));
+        }
     }
 }
 
@@ -136,26 +124,36 @@ pub(in crate::supervisor) fn ended(
     process: Process,
     status: ExitStatus,
 ) -> Progress {
-    let Some(command) = operations.command.as_ref().filter(|command| command.process() == Some(process))
-    else {
-        return Progress::GoesOn;
-    };
-    tracing::info!(pid = process.pid, "a deploy: {} has ended: it {status}", command.errand().words());
-    let failure = command.failure(status).filter(|_| !defect!(MigrationFailureIgnored));
-    over(pool, operations, failure)
+    match operations.running(process) {
+        None => Progress::GoesOn,
+        Some(command) => {
+            let errand = command.errand();
+            tracing::info!(pid = process.pid, "a deploy: {} has ended: it {status}", errand.words());
+            let failure = command.failure(status).filter(|_| !defect!(MigrationFailureIgnored));
+            over(pool, operations, errand, failure)
+        }
+    }
 }
 
 /// The command is over; `failure`: why it did not do what it was for.
-fn over(pool: &mut Pool, operations: &mut Operations, failure: Option<String>) -> Progress {
-    let Some(command) = operations.command.take() else { return Progress::GoesOn };
-    let awaited = operations.current().is_some_and(|operation| operation.phase == Phase::Migrating);
-    if !awaited {
-        return if operations.is_idle() { Progress::Ended } else { Progress::GoesOn };
+fn over(pool: &mut Pool, operations: &mut Operations, errand: Errand, failure: Option<String>) -> Progress {
+    operations.command = None;
+    match operations.take_if(&mut pool.requests, |phase| *phase == Phase::Migrating) {
+        Some(Operation { requesters, .. }) => go_on(pool, operations, requesters, errand, failure),
+        None if operations.is_idle() => Progress::Ended,
+        None => Progress::GoesOn,
     }
-    let Some(Operation { requesters, .. }) = operations.take(&mut pool.requests) else {
-        return Progress::GoesOn;
-    };
-    match (command.errand(), failure) {
+}
+
+/// The deploy that has waited for the command goes on.
+fn go_on(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    requesters: Vec<Requester>,
+    errand: Errand,
+    failure: Option<String>,
+) -> Progress {
+    match (errand, failure) {
         (Errand::Migrate, None) => {
             if let Some(migration) = operations.migration_mut() {
                 migration.course = Course::Done;
@@ -180,7 +178,7 @@ fn over(pool: &mut Pool, operations: &mut Operations, failure: Option<String>) -
     }
 }
 
-/// The deploy has failed while workers of the new release are suspended, or serve.
+/// The deploy has failed while workers of the new release are suspended, or serve. Where nothing can be undone, these stay.
 fn go_back(
     pool: &mut Pool,
     operations: &mut Operations,
@@ -189,14 +187,14 @@ fn go_back(
     failed: Option<FailedWorker>,
 ) -> Progress {
     let suspended = pool.desired.is_suspended();
-    let Some(migration) = operations.migration_mut() else { return Progress::Ended };
-    let done = migration.course == Course::Done;
-    let reverts = migration.revert.is_some();
-    if done && !reverts {
+    if operations.migration().is_none_or(Migration::is_final) {
         answer::goes_on(pool, operations, requesters, &reason, failed);
         return Progress::Ended;
     }
-    migration.course = Course::Back(Back { reason: reason.clone(), failed, reverting: false });
+    let reverts = operations.migration().is_some_and(|migration| migration.revert.is_some());
+    if let Some(migration) = operations.migration_mut() {
+        migration.course = Course::Back(Back { reason: reason.clone(), failed, reverting: false });
+    }
     tell(pool, &requesters, &DeployNews::new(DeployStep::RollingBack).because(&reason));
     if suspended && reverts {
         run(pool, operations, requesters, Errand::Revert);
@@ -288,9 +286,5 @@ pub(super) fn watch_failed(
 ) -> Progress {
     let failed = last_lines::failed_worker(pool, id, reason);
     let reason = describe_in_place(&failed);
-    if operations.migration().is_some() {
-        return go_back(pool, operations, requesters, reason, Some(failed));
-    }
-    answer::goes_on(pool, operations, requesters, &reason, Some(failed));
-    Progress::Ended
+    go_back(pool, operations, requesters, reason, Some(failed))
 }

@@ -12,7 +12,7 @@ use crate::supervisor::slot::Slot;
 use crate::supervisor::worker::{Place, Role, Worker};
 use crate::wire::{BatchStatus, Body, Code, Reply, Stage};
 
-use super::batches::{self, Batches, Former, Turn};
+use super::batches::{self, Batches, Former, Turn, Undoing};
 use super::deployment::OldWorkers;
 use super::failure::describe;
 use super::go_back::{self, between};
@@ -91,15 +91,16 @@ fn start(
 ) {
     // In place before the first worker is ordered, so that its progress finds the requesters.
     operations.enter(pool, kind, requesters, Phase::Starting(rollout));
-    for place in places {
-        order(pool, operations, place, attempts);
+    if let Some(Operation { phase: Phase::Starting(rollout), .. }) = &mut operations.current {
+        for place in places {
+            order(pool, rollout, place, attempts);
+        }
     }
 }
 
 /// Orders a worker for a place of the rollout in progress.
-fn order(pool: &mut Pool, operations: &mut Operations, place: Place, attempts: u32) {
-    let slots = operations.slots_ahead(pool);
-    let Some(Operation { phase: Phase::Starting(rollout), .. }) = &mut operations.current else { return };
+fn order(pool: &mut Pool, rollout: &mut Rollout, place: Place, attempts: u32) {
+    let slots = rollout.desired.slots.max(pool.desired.slots);
     let suspended = rollout.suspended || place == Place::Standby;
     let worker =
         boot::spawn(pool, Role::Joining(place), suspended, &rollout.config, &rollout.generation, slots);
@@ -121,14 +122,7 @@ pub(in crate::supervisor) fn worker_failed(
     match operations.current.as_mut().map(|operation| &mut operation.phase) {
         Some(Phase::Starting(rollout)) => {
             rollout.failed.push(last_lines::failed_worker(pool, id, reason));
-            let at = rollout.workers.iter().position(|pending| pending.worker == id);
-            let Some(PendingWorker { place, attempts_left, .. }) = at.map(|at| rollout.workers.remove(at))
-            else {
-                return Progress::GoesOn;
-            };
-            retire::retire(pool, id);
-            if attempts_left > 0 {
-                order(pool, operations, place, attempts_left);
+            if again(pool, rollout, id) {
                 return Progress::GoesOn;
             }
         }
@@ -151,6 +145,22 @@ pub(in crate::supervisor) fn worker_failed(
         | None => return Progress::GoesOn,
     }
     fail(pool, operations)
+}
+
+/// Gives a worker of the rollout up, and orders another one for its place. Returns whether the rollout can still succeed.
+fn again(pool: &mut Pool, rollout: &mut Rollout, id: WorkerId) -> bool {
+    let at = rollout.workers.iter().position(|pending| pending.worker == id);
+    match at.map(|at| rollout.workers.remove(at)) {
+        Some(PendingWorker { place, attempts_left, .. }) => {
+            retire::retire(pool, id);
+            if attempts_left > 0 {
+                order(pool, rollout, place, attempts_left);
+            }
+            attempts_left > 0
+        }
+        // It had been given up before.
+        None => true,
+    }
 }
 
 /// A worker failed that had its place for good. If that is one of an earlier batch of the operation in progress, that has failed.
@@ -228,20 +238,37 @@ pub(in crate::supervisor) fn published(
     slot: SlotIndex,
     failure: Option<&str>,
 ) -> bool {
-    let phase = operations.current.as_mut().map(|operation| &mut operation.phase);
-    if let Some(Phase::RollingBack(rollback)) = phase {
-        let ours = rollback.pending.remove(&slot);
-        rollback.errors.extend(failure.filter(|_| ours).map(|reason| {
-            format!("the link of slot {slot} could not be swapped back yet, which is tried again: {reason}")
-        }));
-        return false;
+    match operations.current.as_mut().map(|operation| &mut operation.phase) {
+        Some(Phase::RollingBack(rollback)) => {
+            let ours = rollback.pending.remove(&slot);
+            rollback.errors.extend(failure.filter(|_| ours).map(|reason| {
+                format!(
+                    "the link of slot {slot} could not be swapped back yet, which is tried again: {reason}"
+                )
+            }));
+            false
+        }
+        Some(Phase::Swapping(_, swap) | Phase::Reverting(_, swap)) => {
+            let ours = swap.pending.remove(&slot);
+            if let Some(reason) = failure.filter(|_| ours && !defect!(SwapFailureIgnored)) {
+                swap.failure
+                    .get_or_insert_with(|| format!("the link of slot {slot} could not be swapped: {reason}"));
+            }
+            ours
+        }
+        Some(
+            Phase::Starting(_)
+            | Phase::Between(..)
+            | Phase::Watching(_)
+            | Phase::Loading { .. }
+            | Phase::Locating(_)
+            | Phase::Upgrading { .. }
+            | Phase::Migrating
+            | Phase::Resuming(_)
+            | Phase::Retiring { .. },
+        )
+        | None => false,
     }
-    let Some(Phase::Swapping(_, swap) | Phase::Reverting(_, swap)) = phase else { return false };
-    let ours = swap.pending.remove(&slot);
-    if let Some(reason) = failure.filter(|_| ours && !defect!(SwapFailureIgnored)) {
-        swap.failure.get_or_insert_with(|| format!("the link of slot {slot} could not be swapped: {reason}"));
-    }
-    ours
 }
 
 /// Orders links to name again whom they named before.
@@ -401,8 +428,17 @@ pub(in crate::supervisor) fn abandon(
         Some(failure) => vec![failure],
         None => rollout.failed.iter().map(describe).collect(),
     };
-    if rollout.has_begun(pool) {
-        return go_back::batch_failed(pool, operations, kind, requesters, rollout, errors);
+    let begun = rollout.has_begun(pool);
+    let Rollout { failed, batches, .. } = rollout;
+    if let Some(batches) = batches.filter(|_| begun) {
+        return go_back::batch_failed(
+            pool,
+            operations,
+            kind,
+            requesters,
+            *batches,
+            Undoing { errors, failed },
+        );
     }
     if operations.goes_back() {
         let why = format!("the old release cannot be started: {}", errors.join("; "));
@@ -418,7 +454,7 @@ pub(in crate::supervisor) fn abandon(
     tracing::warn!("{} failed, nothing has changed: {words}", kind.words());
     pool.ended(Outcome::Failed, Some(&words));
     let mut reply = Reply::failed(Some(Code::StartFailed), errors);
-    reply.body = (!rollout.failed.is_empty()).then_some(Body::Failed(rollout.failed));
+    reply.body = (!failed.is_empty()).then_some(Body::Failed(failed));
     if kind == Kind::Deploy {
         operations.last_deploy = Some(reply.clone());
     }

@@ -51,8 +51,8 @@ pub(super) fn upgrade(
 
 /// How far the upgrade in progress has got, if there is one.
 pub(in crate::supervisor) fn step(operations: &Operations) -> Option<Step> {
-    let Phase::Upgrading { step, .. } = operations.current.as_ref()?.phase else { return None };
-    Some(step)
+    let phase = operations.current.as_ref().map(|operation| &operation.phase);
+    if let Some(Phase::Upgrading { step, .. }) = phase { Some(*step) } else { None }
 }
 
 /// The upgrade in progress has got as far as this.

@@ -12,7 +12,9 @@ use crate::action::Action;
 use crate::config::{Companion, Config, Ready};
 use crate::history::{Cause, Outcome, What};
 use crate::id::{Process, SlotIndex};
-use crate::state::{DeployRecord, Leftovers, MigrationStage, RecordedStage, State, Survivor, WorkerRecord};
+use crate::state::{
+    DeployRecord, Leftovers, MigrationStage, RecordedStage, RolloutRecord, State, Survivor, WorkerRecord,
+};
 use crate::supervisor::counters::Death;
 use crate::supervisor::generation::Generation;
 use crate::supervisor::goal::{Desired, Suspension};
@@ -66,8 +68,8 @@ pub(in crate::supervisor) fn adopt(pool: &mut Pool, operations: &mut Operations,
         };
         adopt_worker(pool, *survivor, record, link.map(|link| link.slot), fate);
     }
-    if let Some(state) = &left.state {
-        batch::go_on(pool, operations, state);
+    if let Some(State { batches: Some(batches), deploy, .. }) = &left.state {
+        batch::go_on(pool, operations, batches, deploy.as_ref());
     }
     match &left.state {
         _ if defect!(AdoptionForgetsLeader) => {}
@@ -93,9 +95,15 @@ fn adopt_hook(pool: &mut Pool, left: &Leftovers) {
 
 /// What earlier daemons have counted. Whoever has died since is counted now.
 fn adopt_counters(pool: &mut Pool, left: &Leftovers) {
-    let Some(state) = left.state.as_ref() else { return counting::begin(pool) };
+    if let Some(state) = &left.state {
+        take_counters(pool, state, &left.survivors);
+    }
+    counting::begin(pool);
+}
+
+fn take_counters(pool: &mut Pool, state: &State, survivors: &[Survivor]) {
     pool.counters = state.counters.clone().into();
-    let survives = |id| left.survivors.iter().any(|survivor| survivor.id == id);
+    let survives = |id| survivors.iter().any(|survivor| survivor.id == id);
     let known = |id| state.worker(id).is_some_and(|record| record.process.is_some());
     for record in state.workers.iter().filter(|record| !survives(record.id)) {
         if record.process.is_some() {
@@ -104,10 +112,9 @@ fn adopt_counters(pool: &mut Pool, left: &Leftovers) {
         pool.counters.keep(&record.traffic);
     }
     // The daemon has died before it could note their processes.
-    for _ in left.survivors.iter().filter(|survivor| !known(survivor.id)) {
+    for _ in survivors.iter().filter(|survivor| !known(survivor.id)) {
         pool.counters.started();
     }
-    counting::begin(pool);
 }
 
 /// What an earlier daemon had begun for the history, and this daemon's own start.
@@ -135,14 +142,24 @@ fn adopt_history(pool: &mut Pool, operations: &Operations, left: &Leftovers) {
 
 /// What ought to be, according to the state file. `finishes`: a rollout that was in progress is to be finished.
 fn adopt_desired(pool: &mut Pool, operations: &mut Operations, left: &Leftovers, finishes: bool) {
-    let Some(state) = &left.state else {
-        if !left.survivors.is_empty() {
+    match &left.state {
+        Some(state) => desire(pool, operations, state, left.command, finishes),
+        None if left.survivors.is_empty() => {}
+        None => {
             pool.adopted_by_links = true;
             let survivors = left.survivors.len();
             tracing::warn!("adopting {survivors} workers without a state file, by the links alone");
         }
-        return;
-    };
+    }
+}
+
+fn desire(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    state: &State,
+    command: Option<Process>,
+    finishes: bool,
+) {
     pool.desired = Desired {
         running: state.running,
         slots: state.slots,
@@ -153,15 +170,25 @@ fn adopt_desired(pool: &mut Pool, operations: &mut Operations, left: &Leftovers,
     if state.generation > 0 {
         pool.generation = Generation { number: state.generation, release: state.release.clone() };
     }
-    adopt_rollout(pool, operations, state, finishes);
-    adopt_deploy(pool, operations, state, finishes);
-    adopt_migration(pool, operations, state, left.command);
+    if let Some(rollout) = &state.rollout {
+        adopt_rollout(pool, operations, rollout, finishes);
+    }
+    if let Some(deploy) = &state.deploy {
+        adopt_deploy(pool, operations, deploy, state.rollout.is_some(), finishes);
+        if !defect!(MigrationForgotten) {
+            adopt_migration(pool, operations, deploy, command);
+        }
+    }
 }
 
 /// A migration that an earlier daemon had begun, and all that led to it or back: how far that has come, only a person can tell. The
 /// app stays as it is, and says so.
-fn adopt_migration(pool: &mut Pool, operations: &mut Operations, state: &State, found: Option<Process>) {
-    let Some(deploy) = state.deploy.as_ref().filter(|_| !defect!(MigrationForgotten)) else { return };
+fn adopt_migration(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    deploy: &DeployRecord,
+    found: Option<Process>,
+) {
     let DeployRecord { migration, command, waiting, .. } = deploy.clone();
     // One that was started when that could not be written down any more.
     let runs = matches!(migration, Some(MigrationStage::Runs | MigrationStage::Reverts));
@@ -195,14 +222,19 @@ fn is_of_another_generation(pool: &Pool, record: Option<&WorkerRecord>) -> bool 
     record.is_some_and(|record| record.generation > 0 && record.generation != pool.generation.number)
 }
 
-/// Undoes what an interrupted deploy has done to the symlink of the release, unless its workers had taken over.
-fn adopt_deploy(pool: &mut Pool, operations: &mut Operations, state: &State, finishes: bool) {
-    let Some(DeployRecord { link, swapped, undone, migration, waiting, .. }) = state.deploy.clone() else {
-        return;
-    };
+/// Undoes what an interrupted deploy has done to the symlink of the release, unless its workers had taken over. `in_rollout`: its
+/// rollout was in progress.
+fn adopt_deploy(
+    pool: &mut Pool,
+    operations: &mut Operations,
+    deploy: &DeployRecord,
+    in_rollout: bool,
+    finishes: bool,
+) {
+    let DeployRecord { link, swapped, undone, migration, waiting, .. } = deploy.clone();
     let stays = (swapped || finishes) && !undone;
     let waits = migration.is_some() && pool.desired.is_suspended();
-    if state.rollout.is_none() && waiting.is_none() && !waits {
+    if !in_rollout && waiting.is_none() && !waits {
         let ending = if stays { "its workers stay" } else { "it was undone" };
         let note = format!("a deploy was interrupted by the end of an earlier daemon; {ending}");
         tracing::warn!("{note}");
@@ -214,8 +246,7 @@ fn adopt_deploy(pool: &mut Pool, operations: &mut Operations, state: &State, fin
 }
 
 /// Goes on with a rollout that was in progress, or undoes it.
-fn adopt_rollout(pool: &mut Pool, operations: &mut Operations, state: &State, finishes: bool) {
-    let Some(rollout) = &state.rollout else { return };
+fn adopt_rollout(pool: &mut Pool, operations: &mut Operations, rollout: &RolloutRecord, finishes: bool) {
     let ending = if finishes {
         pool.desired = Desired {
             running: true,
