@@ -62,7 +62,7 @@ mod worker;
 
 use std::collections::BTreeSet;
 
-use crate::action::{Action, WorkerSignal};
+use crate::action::Action;
 use crate::config::Config;
 use crate::event::{Caller, Event, ExitStatus, Failure};
 use crate::id::{ConnId, Peer, SlotIndex, WorkerId};
@@ -366,17 +366,10 @@ impl Supervisor {
     }
 
     fn exited(&mut self, id: WorkerId, status: ExitStatus) {
-        let exited = lifecycle::exited(&mut self.pool, &mut self.operations, id, status);
-        let Some(process) = exited else { return };
-        // Whoever takes over goes first; the dead can wait.
-        self.settle();
-        if defect!(NoReap) {
-            return;
-        }
-        self.pool.effects.order(Action::Reap { worker: id, process });
-        if defect!(SignalAfterReap) {
-            let signal = WorkerSignal::KillGroup;
-            self.pool.effects.order(Action::Signal { worker: id, process, signal });
+        if let Some(process) = lifecycle::exited(&mut self.pool, &mut self.operations, id, status) {
+            // Whoever takes over goes first; the dead can wait.
+            self.settle();
+            remains::reap(&mut self.pool, id, process);
         }
     }
 
@@ -407,12 +400,12 @@ impl Supervisor {
 
     /// A connection to the control socket says that it is a worker.
     fn claimed(&mut self, conn: ConnId, caller: Option<Caller>, claims: Option<Claim>, message: FromWorker) {
-        let known = reunion::identify(&mut self.pool, conn, caller, claims, &message);
-        let Some(id) = known else { return };
-        if let FromWorker::Online { suspended, .. } = message {
-            reunion::reunite(&mut self.pool, &self.operations, id, conn, suspended);
+        if let Some(id) = reunion::identify(&mut self.pool, conn, caller, claims, &message) {
+            if let FromWorker::Online { suspended, .. } = message {
+                reunion::reunite(&mut self.pool, &self.operations, id, conn, suspended);
+            }
+            lifecycle::received(&mut self.pool, &mut self.operations, id, message);
         }
-        lifecycle::received(&mut self.pool, &mut self.operations, id, message);
     }
 
     fn disconnected(&mut self, conn: ConnId) {
@@ -438,10 +431,12 @@ impl Supervisor {
 
     /// Tries the installed program, if an upgrade has begun.
     fn try_installed_program(&mut self) {
-        let Some(step) = upgrade::step(&self.operations) else { return };
-        // The next program does not know of answers that are held back.
-        last_lines::answer_all(&mut self.pool);
-        if step == Step::Wanted {
+        let step = upgrade::step(&self.operations);
+        if step.is_some() {
+            // The next program does not know of answers that are held back.
+            last_lines::answer_all(&mut self.pool);
+        }
+        if step == Some(Step::Wanted) {
             let handoff = Box::new(self.handoff());
             self.pool.effects.order(Action::Preflight { handoff, limit: upgrade::TRIAL });
             upgrade::enter_step(&mut self.operations, Step::Checking);

@@ -140,6 +140,28 @@ fn no_file_depends_on_a_file_that_depends_on_it() {
     assert!(story.is_empty(), "in a cycle, or above one:\n{}", story.join("\n"));
 }
 
+/// How many functions end because something is absent: `let … else { return }`, in whatever lines.
+fn ends_by_absence(code: &str) -> usize {
+    let code = code.split_whitespace().collect::<Vec<_>>().join(" ");
+    // After a block, `else` is that of an `if`.
+    code.match_indices(" else { return").filter(|(at, _)| !code[..*at].ends_with('}')).count()
+}
+
+#[test]
+fn few_functions_end_because_something_is_absent() {
+    assert_eq!(ends_by_absence("let Some(a) = b else {\n    return;\n}; if c { d } else { return }"), 1);
+    let ends = |(module, code): (&Module, &String)| (module.join("::"), ends_by_absence(code));
+    let found: Vec<(String, usize)> = sources().iter().map(ends).filter(|(_, ends)| *ends > 0).collect();
+    let all: usize = found.iter().map(|(_, ends)| ends).sum();
+    assert!(
+        all < 12,
+        "{all} functions end by `let … else {{ return }}`. A mistake in the core shows as something that is absent, and such an end \
+         hides the mistake. Resolve an id where it comes in, and pass what was found; look a worker up that must be there by \
+         `Workers::known`, which asserts that; let a match or an outcome name the case in which something may be absent.\n\
+         {found:#?}"
+    );
+}
+
 #[test]
 fn methods_of_a_type_are_in_one_file() {
     let mut written: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

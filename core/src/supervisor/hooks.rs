@@ -49,6 +49,14 @@ enum Running {
 }
 
 impl Running {
+    /// How long it has.
+    fn until(self) -> Option<Time> {
+        match self {
+            Self::Until(_, until) => Some(until),
+            Self::No | Self::Ordered | Self::Killed(_) => None,
+        }
+    }
+
     fn process(self) -> Option<Process> {
         match self {
             Self::No | Self::Ordered => None,
@@ -145,8 +153,7 @@ impl Hooks {
 
     /// When the command has taken too long.
     pub fn next_deadline(&self) -> Option<(Time, Timer)> {
-        let Running::Until(_, until) = self.running else { return None };
-        Some((until, Timer::Hook))
+        self.running.until().map(|until| (until, Timer::Hook))
     }
 
     /// For the state file: the process of the command.
@@ -156,11 +163,10 @@ impl Hooks {
 
     /// For a hand-off.
     pub fn record(&self) -> HooksRecord {
-        let until = if let Running::Until(_, until) = self.running { Some(until) } else { None };
         HooksRecord {
             waiting: self.waiting.iter().cloned().collect(),
             process: self.running.process(),
-            until,
+            until: self.running.until(),
             missed: self.missed,
         }
     }

@@ -124,7 +124,7 @@ fn online(pool: &mut Pool, operations: &mut Operations, id: WorkerId, suspended:
 
 /// A worker asks to be replaced, or has to be.
 fn broken(pool: &mut Pool, operations: &mut Operations, id: WorkerId, reason: &str) {
-    let Some(worker) = pool.workers.get(id) else { return };
+    let worker = pool.workers.known(id);
     // A link that is being swapped to a new worker is swapped back before the worker goes.
     let slot = worker.slot().and_then(|slot| pool.slots.get(slot));
     let named = slot.is_some_and(|slot| slot.is_taken_by(id));
@@ -155,8 +155,7 @@ fn broken(pool: &mut Pool, operations: &mut Operations, id: WorkerId, reason: &s
 /// The file of a worker's socket is gone: whoever is connected is served, and nobody else can connect. One that has not
 /// finished booting may be about to bind the socket again; it is looked at once it is ready.
 pub(super) fn socket_lost(pool: &mut Pool, operations: &mut Operations, id: WorkerId, path: &str) {
-    let Some(worker) = pool.workers.get(id) else { return };
-    match worker.state() {
+    match pool.workers.known(id).state() {
         State::Booting { .. } => pool.workers.change(id, Worker::loses_socket),
         State::Ready { .. } => {
             pool.workers.change(id, Worker::loses_socket);
@@ -206,19 +205,18 @@ pub(super) fn exited(
 
 /// A worker's process has begun to end. Whoever replaces it does so now; its exit comes later, and is not counted again.
 pub(super) fn dying(pool: &mut Pool, operations: &mut Operations, id: WorkerId, cause: Dying) {
-    let Some(worker) = pool.workers.get(id) else { return };
-    let Some(process) = worker.process().filter(|_| !defect!(SlowDeathWaitedFor)) else { return };
-    if matches!(worker.state(), State::Killed { .. }) {
-        return;
+    let worker = pool.workers.known(id);
+    let (accounted, killed) = (worker.is_broken(), matches!(worker.state(), State::Killed { .. }));
+    if let Some(process) = worker.process().filter(|_| !killed && !defect!(SlowDeathWaitedFor)) {
+        let reason = format!("it {cause}");
+        if !accounted {
+            failed(pool, operations, id, &reason);
+        }
+        let now = pool.now();
+        pool.workers.change(id, |worker| worker.dies(now, process));
+        neighbours::lost(pool, id);
+        pool.requests.worker_is_gone(&mut pool.effects, id, &reason);
     }
-    let reason = format!("it {cause}");
-    if !worker.is_broken() {
-        failed(pool, operations, id, &reason);
-    }
-    let now = pool.now();
-    pool.workers.change(id, |worker| worker.dies(now, process));
-    neighbours::lost(pool, id);
-    pool.requests.worker_is_gone(&mut pool.effects, id, &reason);
 }
 
 /// The kernel told the accept queue of a worker that drains, or whether a booting one listens.
@@ -337,7 +335,7 @@ fn fail_and_retire(pool: &mut Pool, operations: &mut Operations, id: WorkerId, r
 
 /// A worker failed at what it is for; says so to whoever counts failures of that.
 fn failed(pool: &mut Pool, operations: &mut Operations, id: WorkerId, reason: &str) {
-    let Some(worker) = pool.workers.get(id) else { return };
+    let worker = pool.workers.known(id);
     let slot = worker.slot();
     let worked = worker.ready_at().map_or(Duration::ZERO, |ready| pool.now().since(ready));
     match worker.role() {

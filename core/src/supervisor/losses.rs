@@ -13,6 +13,7 @@ use crate::survey::{Sight, Survey};
 use super::lifecycle;
 use super::operation::Operations;
 use super::pool::{Pool, boot};
+use super::slot::Slot;
 
 /// Takes in what was found at names of links and sockets.
 pub(super) fn surveyed(pool: &mut Pool, operations: &mut Operations, survey: &Survey) {
@@ -20,8 +21,9 @@ pub(super) fn surveyed(pool: &mut Pool, operations: &mut Operations, survey: &Su
         if survey.complete { expected(pool) } else { survey.entries.keys().cloned().collect() };
     for name in names {
         let Some(sight) = survey.sight(&name) else { continue };
-        if let Some(slot) = slot_of(pool, &name) {
-            link_seen(pool, slot, &name, sight);
+        if let Some(index) = slot_of(pool, &name) {
+            let lost = pool.slots.get(index).and_then(|slot| is_lost_now(slot, sight));
+            lost.into_iter().for_each(|lost| note_link(pool, index, &name, sight, lost));
         } else if *sight == Sight::Socket {
             socket_seen(pool, &name);
         } else {
@@ -50,13 +52,16 @@ fn slot_of(pool: &Pool, name: &str) -> Option<SlotIndex> {
     })
 }
 
-fn link_seen(pool: &mut Pool, index: SlotIndex, name: &str, sight: &Sight) {
-    let Some(slot) = pool.slots.get(index).filter(|slot| !slot.is_changing()) else { return };
+/// Whether the slot's link is lost, by what was seen in its place; `None`: as far as one knew already. What was seen of a link that
+/// is being changed may be from before that.
+fn is_lost_now(slot: &Slot, sight: &Sight) -> Option<bool> {
     let meant = slot.linked_to().map(AsRef::as_ref);
     let lost = !matches!(sight, Sight::Link(target) if Some(target.as_str()) == meant);
-    if lost == slot.is_lost() || defect!(LostLinkIgnored) {
-        return;
-    }
+    let is_news = !slot.is_changing() && lost != slot.is_lost();
+    (is_news && !defect!(LostLinkIgnored)).then_some(lost)
+}
+
+fn note_link(pool: &mut Pool, index: SlotIndex, name: &str, sight: &Sight, lost: bool) {
     if lost && pool.is_linked(index) {
         let path = pool.config.socket_dir.join(name);
         let (path, slot) = (path.display(), index.0);

@@ -19,7 +19,10 @@ pub(super) fn send_message(
     data: Option<Json>,
     workers: Option<String>,
 ) {
-    let Some(chosen) = choose(pool, to, workers) else { return };
+    let chosen = match choose(pool, to, workers) {
+        Ok(chosen) => chosen,
+        Err(refusal) => return refuse(pool, to, refusal),
+    };
     let mut errors = Vec::new();
     for Candidate { id, pid, .. } in chosen {
         if is_reachable(pool, id) {
@@ -40,7 +43,10 @@ pub(super) fn send_request(
     data: Option<Json>,
     workers: Option<String>,
 ) {
-    let Some(chosen) = choose(pool, to, workers) else { return };
+    let chosen = match choose(pool, to, workers) {
+        Ok(chosen) => chosen,
+        Err(refusal) => return refuse(pool, to, refusal),
+    };
     for Candidate { id: worker, pid, .. } in chosen {
         let unreachable = (!is_reachable(pool, worker)).then(|| UNREACHABLE.to_owned());
         if let Some(refusal) = unreachable.or_else(|| pool.requests.refusal(worker)) {
@@ -59,26 +65,29 @@ fn is_reachable(pool: &Pool, id: WorkerId) -> bool {
     pool.workers.get(id).is_some_and(Worker::is_reachable)
 }
 
-/// The workers that `selector` names, if it is one and names any; otherwise the requester is told why not.
-fn choose(pool: &mut Pool, to: &RequestRef, selector: Option<String>) -> Option<Vec<Candidate>> {
+/// Why nobody is chosen.
+struct Refusal {
+    code: Option<Code>,
+    words: String,
+}
+
+fn refuse(pool: &mut Pool, to: &RequestRef, Refusal { code, words }: Refusal) {
+    pool.requests.reply(&mut pool.effects, to, Reply::failed(code, vec![words]));
+}
+
+/// The workers that `selector` names, if it is one and names any; otherwise what the requester is told.
+fn choose(pool: &Pool, to: &RequestRef, selector: Option<String>) -> Result<Vec<Candidate>, Refusal> {
     // An empty text names nobody; it comes from scripts whose variable is not set.
     let parsed = selector.as_deref().map_or_else(|| Ok(Selector::default()), Selector::parse);
     let text = selector.unwrap_or_default();
-    let chosen = match parsed {
-        Ok(selector) => candidates(pool, to, &selector),
-        Err(error) => {
-            let reply = Reply::failed(Some(Code::Usage), vec![error]);
-            pool.requests.reply(&mut pool.effects, to, reply);
-            return None;
-        }
-    };
+    let parsed = parsed.map_err(|words| Refusal { code: Some(Code::Usage), words })?;
+    let chosen = candidates(pool, to, &parsed);
     if chosen.is_empty() {
         let words =
             if text.is_empty() { "no worker serves".into() } else { format!("no worker is `{text}`") };
-        pool.requests.reply(&mut pool.effects, to, Reply::failed(None, vec![words]));
-        return None;
+        return Err(Refusal { code: None, words });
     }
-    Some(chosen)
+    Ok(chosen)
 }
 
 fn candidates(pool: &Pool, to: &RequestRef, selector: &Selector) -> Vec<Candidate> {

@@ -167,8 +167,10 @@ impl Sink {
     /// It reads all pipes. `ours`: by the program that this daemon is; one of an earlier daemon is upgraded, once.
     pub fn ready(&mut self, effects: &mut Effects, ours: bool) {
         self.spoke();
-        let State::There { owes, .. } = &mut self.state else { return };
-        if !ours && !self.upgraded && !defect!(SinkNotUpgraded) {
+        let older = !ours && !self.upgraded && !defect!(SinkNotUpgraded);
+        if let State::There { owes, .. } = &mut self.state
+            && older
+        {
             self.upgraded = true;
             *owes = Some(effects.now());
             effects.order(Action::UpgradeSink);
@@ -184,7 +186,11 @@ impl Sink {
 
     /// It has ended.
     pub fn ended(&mut self, now: Time, failure: &Failure) {
-        let (State::There { since, .. } | State::Killed { since }) = self.state else { return };
+        let since = match self.state {
+            State::There { since, .. } | State::Killed { since } => since,
+            // Its end is known already.
+            State::Missing | State::Ordered => return,
+        };
         self.state = State::Missing;
         self.failures.failed(now, now.since(since), &failure.0);
         tracing::warn!("the process that takes workers' output is gone, and is started again: {failure}");
@@ -200,11 +206,19 @@ impl Sink {
     /// Asks what a worker wrote last, if there is somebody to ask.
     pub fn ask(&mut self, effects: &mut Effects, worker: WorkerId) {
         let now = effects.now();
-        let State::There { owes, .. } = &mut self.state else { return };
-        if matches!(self.lines.get(&worker), Some(Lines::Asked(_))) {
-            return;
+        let asked = matches!(self.lines.get(&worker), Some(Lines::Asked(_)));
+        if let State::There { owes, .. } = &mut self.state
+            && !asked
+        {
+            owes.get_or_insert(now);
+            self.forget_oldest();
+            self.lines.insert(worker, Lines::Asked(now));
+            effects.order(Action::AskLastLines { worker });
         }
-        owes.get_or_insert(now);
+    }
+
+    /// Makes room for the last lines of one more worker.
+    fn forget_oldest(&mut self) {
         let oldest = |lines: &Lines| match lines {
             Lines::Asked(asked) | Lines::Known { asked, .. } => *asked,
         };
@@ -213,8 +227,6 @@ impl Sink {
         {
             self.lines.remove(&first);
         }
-        self.lines.insert(worker, Lines::Asked(now));
-        effects.order(Action::AskLastLines { worker });
     }
 
     /// It has answered. What comes too late is kept for whoever asks later.

@@ -101,14 +101,15 @@ impl Upkeep {
 
     /// Something was made again, or could not be. Returns whether it is there again.
     pub fn restored(&mut self, now: Time, what: Own, result: Result<(), Failure>) -> bool {
-        let Some(repair) = self.repairs.get_mut(&what) else { return false };
-        match result {
-            Ok(()) => {
+        match (self.repairs.get_mut(&what), result) {
+            // Another order has made it meanwhile.
+            (None, _) => false,
+            (Some(_), Ok(())) => {
                 self.repairs.remove(&what);
                 tracing::info!("the {} is there again", what.words());
                 true
             }
-            Err(failure) => {
+            (Some(repair), Err(failure)) => {
                 repair.failures.failed(now, Duration::ZERO, &failure.0);
                 // What fails once fails again at once.
                 let due = if repair.failures.failures() == 1 { Some(now + OTHERS_FIRST) } else { None };

@@ -89,7 +89,7 @@ fn start_of(pool: &Pool, ordered: Time, suspended: bool, config: &Config, genera
 
 /// Starts a worker that has waited for its turn.
 fn start(pool: &mut Pool, id: WorkerId, config: &Config, generation: &Generation, slots: u32) {
-    let Some(worker) = pool.workers.get(id) else { return };
+    let worker = pool.workers.known(id);
     let place = worker.role().place().unwrap_or(Place::Standby);
     let start = start_of(pool, worker.start().ordered, worker.start().suspended, config, generation);
     let listeners = sockets::listeners_for(pool, place, config, slots);
@@ -120,7 +120,7 @@ pub(in crate::supervisor) fn spawned(
     id: WorkerId,
     result: Result<Process, Failure>,
 ) -> Spawned {
-    let Some(worker) = pool.workers.get(id) else { return Spawned::Booting };
+    let worker = pool.workers.known(id);
     let deadline = pool.workers.spawn_deadline(worker);
     if deadline.is_none() && *worker.state() != State::Unwanted {
         return Spawned::Booting;
@@ -153,7 +153,7 @@ pub(in crate::supervisor) fn spawn_timed_out(pool: &Pool) -> String {
 
 /// The worker is ready. `strict`: no worker may run that was started suspended and is not.
 pub(in crate::supervisor) fn online(pool: &mut Pool, id: WorkerId, suspended: bool, strict: bool) -> Online {
-    let Some(worker) = pool.workers.get(id) else { return Online::Accepted };
+    let worker = pool.workers.known(id);
     let State::Booting { process, .. } = *worker.state() else { return Online::Accepted };
     let now = pool.now();
     if worker.start().suspended && !suspended && strict && !defect!(UnsuspendedAccepted) {
@@ -244,8 +244,10 @@ pub(in crate::supervisor) fn cpu_measured(
     id: WorkerId,
     result: Result<CpuTime, Failure>,
 ) -> Option<String> {
-    let worker = pool.workers.get(id)?;
-    let State::Booting { late: true, .. } = worker.state() else { return None };
+    let worker = pool.workers.known(id);
+    if !worker.is_late() {
+        return None;
+    }
     let given = worker.start().online_timeout;
     let busy = result.as_ref().is_ok_and(|cpu| pace::is_busy(*cpu, given));
     // What is said elsewhere of a worker that only needs longer would lead astray.

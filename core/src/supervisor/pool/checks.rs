@@ -47,7 +47,7 @@ pub(in crate::supervisor) fn owed(pool: &Pool, until: Time) -> bool {
 /// A worker is ready: it is checked from now on, if it is active. What answers on a shared socket says nothing about it.
 pub(super) fn begin(pool: &mut Pool, id: WorkerId) {
     let now = pool.now();
-    let Some(worker) = pool.workers.get(id) else { return };
+    let worker = pool.workers.known(id);
     let health = health_for(pool, worker);
     let deploy = pool.deploy_check.is_some() && health.path == pool.deploy_check;
     let active = worker.is_ready() && !worker.is_suspended() && !worker.inherits();

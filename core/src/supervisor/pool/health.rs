@@ -16,13 +16,13 @@ use super::{Pool, checks};
 pub(in crate::supervisor) fn begin(pool: &mut Pool, id: WorkerId) {
     checks::begin(pool, id);
     let now = pool.now();
-    let watchable = |worker: &&Worker| {
-        let heartbeat = worker.health().has_heartbeat();
-        worker.is_ready() && if heartbeat { worker.is_reachable() } else { !worker.is_suspended() }
-    };
-    let Some(worker) = pool.workers.get(id).filter(watchable) else { return };
+    let worker = pool.workers.known(id);
     let limit = pool.hang_timeout(worker);
-    pool.workers.change(id, |worker| worker.health_mut().watch(now, limit));
+    let heartbeat = worker.health().has_heartbeat();
+    let watchable = if heartbeat { worker.is_reachable() } else { !worker.is_suspended() };
+    if worker.is_ready() && watchable {
+        pool.workers.change(id, |worker| worker.health_mut().watch(now, limit));
+    }
 }
 
 /// What the configuration says about that may have changed, or another program was in charge before.
@@ -48,9 +48,10 @@ pub(in crate::supervisor) fn due(pool: &mut Pool, id: WorkerId) -> Option<String
 /// A worker answered.
 pub(in crate::supervisor) fn answered(pool: &mut Pool, id: WorkerId, seq: u64, inspected: bool) {
     let now = pool.now();
-    let Some(worker) = pool.workers.get(id).filter(|worker| worker.is_ready()) else { return };
+    let worker = pool.workers.known(id);
     let limit = pool.hang_timeout(worker);
-    if pool.workers.change(id, |worker| worker.health_mut().answers(now, seq, inspected, limit)) {
+    let answers = |worker: &mut Worker| worker.health_mut().answers(now, seq, inspected, limit);
+    if worker.is_ready() && pool.workers.change(id, answers) {
         tracing::info!(worker = %id.short(), "worker answers again; it is being replaced all the same");
     }
 }

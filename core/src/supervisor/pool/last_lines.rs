@@ -14,7 +14,7 @@ use super::last_failure::LastFailure;
 
 /// Remembers that a worker has failed, for the page of the dev server.
 pub(in crate::supervisor) fn remember(pool: &mut Pool, id: WorkerId, reason: &str) {
-    let Some(worker) = pool.workers.get(id) else { return };
+    let worker = pool.workers.known(id);
     if pool.config.dev_server.is_some() && worker.slot().is_some() {
         let was_ready = worker.ready_at().is_some();
         pool.last_failure = Some(LastFailure { worker: failed_worker(pool, id, reason), was_ready });
@@ -68,12 +68,17 @@ pub(in crate::supervisor) fn answer_all(pool: &mut Pool) {
 
 /// Puts the last lines of all workers into a reply that tells of them, unless some are not known yet.
 fn is_complete(sink: &Sink, reply: &mut Reply) -> bool {
-    let Some(Body::Failed(workers)) = &mut reply.body else { return true };
-    if defect!(LastLinesForgotten) {
-        return true;
+    match &mut reply.body {
+        Some(Body::Failed(workers)) if !defect!(LastLinesForgotten) => fill_in(sink, workers),
+        Some(_) | None => true,
     }
+}
+
+fn fill_in(sink: &Sink, workers: &mut [FailedWorker]) -> bool {
     let lines: Option<Vec<Vec<String>>> = workers.iter().map(|worker| sink.last_lines(worker.id)).collect();
-    let Some(lines) = lines else { return false };
-    workers.iter_mut().zip(lines).for_each(|(worker, lines)| worker.lines = lines);
-    true
+    let complete = lines.is_some();
+    for (worker, lines) in workers.iter_mut().zip(lines.into_iter().flatten()) {
+        worker.lines = lines;
+    }
+    complete
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::id::{SlotIndex, WorkerId};
 use crate::supervisor::leadership::{Reign, Step};
-use crate::supervisor::worker::{Place, Worker};
+use crate::supervisor::worker::{Place, Role, Worker};
 use crate::wire::ToWorker;
 
 use super::Pool;
@@ -58,21 +58,21 @@ fn forget_gone(pool: &mut Pool) {
 /// Whether the worker that leads, or is about to, may go on. A worker that asks to be replaced leads until it is; one that
 /// hangs does not.
 fn may_go_on(pool: &Pool, Reign { worker: id, step }: Reign) -> bool {
-    let Some(worker) = pool.workers.get(id) else { return false };
-    let Some(Place::Slot(slot)) = worker.role().place() else { return false };
-    let serves =
-        worker.holds(Place::Slot(slot)) && pool.is_wanted(slot) && worker.is_ready() && !worker.hangs();
-    let active = !worker.is_suspended() && !pool.desired.is_suspended() || defect!(SuspendedLeads);
-    // One that was told nothing could not be told later either.
-    let hears = step != Step::Chosen || worker.is_reachable();
-    serves && active && hears
+    pool.workers.get(id).is_some_and(|worker| {
+        let holds = matches!(worker.role(), Role::Holding(Place::Slot(slot)) if pool.is_wanted(slot));
+        let serves = holds && worker.is_ready() && !worker.hangs();
+        let active = !worker.is_suspended() && !pool.desired.is_suspended() || defect!(SuspendedLeads);
+        // One that was told nothing could not be told later either.
+        let hears = step != Step::Chosen || worker.is_reachable();
+        serves && active && hears
+    })
 }
 
 /// The state file says what it was told to say, and so whoever was chosen may be told.
 pub(in crate::supervisor) fn recorded(pool: &mut Pool) {
-    let Some(reign) = pool.leadership.reign().filter(|reign| may_go_on(pool, *reign)) else { return };
-    if let Some((id, term)) = pool.leadership.recorded() {
-        let slot = pool.workers.get(reign.worker).and_then(Worker::slot).map(|slot| slot.0);
+    let goes_on = pool.leadership.reign().is_some_and(|reign| may_go_on(pool, reign));
+    if goes_on && let Some((id, term)) = pool.leadership.recorded() {
+        let slot = pool.workers.get(id).and_then(Worker::slot).map(|slot| slot.0);
         tracing::info!(worker = %id.short(), slot, "worker leads");
         pool.tell(id, ToWorker::Leader { leads: true, term });
     }

@@ -8,7 +8,6 @@ use crate::history::What;
 use crate::id::WorkerId;
 use crate::supervisor::worker::limits::Looks;
 use crate::supervisor::worker::{Place, Role, Worker};
-use crate::time::Time;
 
 use super::{Pool, retire};
 
@@ -17,13 +16,14 @@ const MEASURED_EVERY: Duration = Duration::from_secs(10);
 
 /// Watches a worker that is ready.
 pub(in crate::supervisor) fn watch(pool: &mut Pool, id: WorkerId) {
-    let Some(ready) = pool.workers.get(id).and_then(Worker::ready_at) else { return };
-    let (now, limits) = (pool.now(), &pool.config.limits);
-    let age = limits.age.map(|age| ready + younger(age.0, id));
+    let (now, limits) = (pool.now(), pool.config.limits.clone());
     // Not all at the same moment.
     let first = MEASURED_EVERY / 1000 * id.lot(1000);
     let memory = limits.memory.map(|_| now + first);
-    pool.workers.change(id, |worker| worker.set_looks(Looks { age, memory }));
+    if let Some(ready) = pool.workers.known(id).ready_at() {
+        let age = limits.age.map(|age| ready + younger(age.0, id));
+        pool.workers.change(id, |worker| worker.set_looks(Looks { age, memory }));
+    }
 }
 
 /// Watches all workers, by the configuration in force.
@@ -56,13 +56,14 @@ pub(in crate::supervisor) fn measure(pool: &mut Pool, id: WorkerId) {
 
 /// The memory of a worker was measured.
 pub(in crate::supervisor) fn measured(pool: &mut Pool, id: WorkerId, result: Result<Memory, Failure>) {
-    let Some(limit) = pool.config.limits.memory else { return };
-    let next: Time = pool.now() + MEASURED_EVERY;
-    pool.workers.change(id, |worker| worker.set_looks(Looks { memory: Some(next), ..worker.looks() }));
-    let Ok(Memory { resident, room }) = result else { return };
-    let limit = limit.bytes(room);
-    if resident > limit && !defect!(LimitIgnored) {
-        let (has, may) = (resident >> 20, limit >> 20);
+    let limit = pool.config.limits.memory;
+    let next = limit.map(|_| pool.now() + MEASURED_EVERY);
+    pool.workers.change(id, |worker| worker.set_looks(Looks { memory: next, ..worker.looks() }));
+    if let (Some(limit), Ok(Memory { resident, room })) = (limit, result)
+        && resident > limit.bytes(room)
+        && !defect!(LimitIgnored)
+    {
+        let (has, may) = (resident >> 20, limit.bytes(room) >> 20);
         reached(pool, id, format!("it has {has} MiB of memory and may have {may} MiB (limits.memory)"));
     }
 }
@@ -76,27 +77,29 @@ fn reached(pool: &mut Pool, id: WorkerId, reason: String) {
 /// Begins to replace the next worker, if nothing else is in progress (`calm`), every slot is served well, and the one before
 /// is gone.
 pub(in crate::supervisor) fn replace_next(pool: &mut Pool, calm: bool) {
-    if pool.over_limit.waiting.is_empty() {
-        return;
-    }
     let busy = pool.over_limit.leaving.is_some_and(|id| pool.workers.get(id).is_some());
     let well = calm && pool.is_serving() && !pool.desired.is_suspended() && pool.slots.unwell().is_empty();
-    if busy || !well {
-        return;
+    if !busy
+        && well
+        && let Some((id, reason)) = pool.over_limit.waiting.pop_first()
+    {
+        replace(pool, id, &reason);
     }
-    let Some((id, reason)) = pool.over_limit.waiting.pop_first() else { return };
+}
+
+fn replace(pool: &mut Pool, id: WorkerId, reason: &str) {
     let place = match pool.workers.get(id).filter(|worker| worker.is_healthy()).map(Worker::role) {
         Some(Role::Holding(place)) => place,
         Some(Role::Joining(_) | Role::Kept(_) | Role::Retired { .. }) | None => return,
     };
     tracing::info!(worker = %id.short(), "worker is replaced: {reason}");
-    pool.note(id, What::Limit, &reason);
+    pool.note(id, What::Limit, reason);
     pool.over_limit.leaving = Some(id);
     let now = pool.now();
     match place {
         Place::Standby => retire::retire(pool, id),
         Place::Slot(slot) => {
-            pool.slots.change(slot, |slot| slot.worker_worn(now, &reason));
+            pool.slots.change(slot, |slot| slot.worker_worn(now, reason));
             pool.workers.change(id, |worker| worker.becomes_broken(now));
         }
     }

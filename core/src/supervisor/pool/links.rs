@@ -27,7 +27,7 @@ pub(in crate::supervisor) enum Swap {
 
 /// Orders a slot's link to name a worker, under `config`.
 pub(in crate::supervisor) fn publish(pool: &mut Pool, index: SlotIndex, id: WorkerId, config: &Config) {
-    let Some(worker) = pool.workers.get(id) else { return };
+    let worker = pool.workers.known(id);
     let inherited = sockets::socket_for(pool, worker, index, config).map(Arc::from);
     let promoted = worker.is_standby();
     pool.workers.change(id, |worker| {
@@ -54,7 +54,8 @@ pub(in crate::supervisor) fn lend(pool: &mut Pool, index: SlotIndex, id: WorkerI
 
 fn swap(pool: &mut Pool, index: SlotIndex, id: WorkerId, relation: Relation, config: &Config) {
     let (link, symlinks) = (config.socket_file.link(index), config.options.symlinks);
-    let Some(socket) = pool.workers.get(id).and_then(Worker::socket).cloned() else { return };
+    // A standby that has inherited no socket of this slot accepts from none: no link can name it.
+    let Some(socket) = pool.workers.known(id).socket().cloned() else { return };
     let (to, target) = (link.clone(), Arc::clone(&socket));
     pool.slots.change(index, |slot| {
         slot.swaps(LinkChange::To { worker: id, relation, link: to, socket: target });
@@ -158,8 +159,9 @@ pub(in crate::supervisor) fn took_over(
 
 /// Links of other slots without a worker that name the same socket name its new worker from now on.
 fn takes_guests(pool: &mut Pool, index: SlotIndex, id: WorkerId) {
-    let Some(socket) = pool.slots.get(index).and_then(Slot::linked_to).cloned() else { return };
-    let guests: Vec<SlotIndex> = pool.slots.naming(&socket).filter(|guest| *guest != index).collect();
+    let socket = pool.slots.get(index).and_then(Slot::linked_to);
+    let naming = socket.into_iter().flat_map(|socket| pool.slots.naming(socket));
+    let guests: Vec<SlotIndex> = naming.filter(|guest| *guest != index).collect();
     for guest in guests {
         let slot = pool.slots.get(guest).filter(|slot| slot.owner().is_none() && !slot.is_changing());
         let Some(left) = slot.map(Slot::neighbour) else { continue };
@@ -172,7 +174,7 @@ fn takes_guests(pool: &mut Pool, index: SlotIndex, id: WorkerId) {
 
 /// Ends the suspension of a worker, if it is suspended and can be told.
 pub(in crate::supervisor) fn resume(pool: &mut Pool, id: WorkerId) {
-    let Some(worker) = pool.workers.get(id) else { return };
+    let worker = pool.workers.known(id);
     if !worker.is_suspended() || worker.speaks() && !worker.channel().is_open() {
         return;
     }

@@ -263,9 +263,8 @@ impl Pool {
 
     /// A worker that had its place has failed.
     pub fn worker_failed(&mut self, id: WorkerId, reason: &str) {
-        if let Some(news) = self.news(id, Stage::Failed, Some(reason)) {
-            self.occurs(Occurrence::Worker(news));
-        }
+        let news = self.news(id, Stage::Failed, Some(reason));
+        self.occurs(Occurrence::Worker(news));
     }
 
     /// The operation in progress has ended.
@@ -319,17 +318,17 @@ impl Pool {
 
     /// Tells those who watch the operation how far a worker has got.
     pub fn progress(&mut self, id: WorkerId, stage: Stage, reason: Option<&str>) {
-        let Some(news) = self.news(id, stage, reason) else { return };
-        let new = self.workers.get(id).is_some_and(Worker::is_joining);
+        let news = self.news(id, stage, reason);
+        let new = self.workers.known(id).is_joining();
         let WorkerNews { slot, pid, reason, .. } = news.clone();
         let progress = Progress { id, idx: slot, pid, stage, reason };
         self.requests.progress(&mut self.effects, new, &progress);
         self.occurs(Occurrence::Worker(news));
     }
 
-    fn news(&self, id: WorkerId, stage: Stage, reason: Option<&str>) -> Option<WorkerNews> {
-        let worker = self.workers.get(id)?;
-        Some(WorkerNews {
+    fn news(&self, id: WorkerId, stage: Stage, reason: Option<&str>) -> WorkerNews {
+        let worker = self.workers.known(id);
+        WorkerNews {
             at: self.effects.now(),
             stage,
             worker: id,
@@ -337,7 +336,7 @@ impl Pool {
             pid: worker.process().map(|process| process.pid),
             generation: Some(worker.start().generation).filter(|generation| *generation > 0),
             reason: reason.map(str::to_owned),
-        })
+        }
     }
 
     /// There may be files by names of this `socketFile`.

@@ -136,11 +136,16 @@ pub(in crate::supervisor) fn spread(pool: &mut Pool) {
     if pool.workers.any_coming() && !pool.slots.may_spread(now) {
         return;
     }
-    while let Some((from, to)) = pool.slots.unequal_hosts() {
-        let movable = |slot: &Slot| !slot.is_changing() && slot.swap_failures().permits(now);
-        let guest = pool.slots.guests(from).find(|index| pool.slots.get(*index).is_some_and(movable));
-        let Some(guest) = guest else { return };
+    while let Some((guest, to)) = next_move(pool) {
         links::lend(pool, guest, to);
         pool.slots.spread_at(now + PAUSE);
     }
+}
+
+/// A slot whose link ought to name another worker, and can now, and that worker.
+fn next_move(pool: &Pool) -> Option<(SlotIndex, WorkerId)> {
+    let (from, to) = pool.slots.unequal_hosts()?;
+    let movable = |slot: &Slot| !slot.is_changing() && slot.swap_failures().permits(pool.now());
+    let guest = pool.slots.guests(from).find(|index| pool.slots.get(*index).is_some_and(movable))?;
+    Some((guest, to))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::action::Action;
+use crate::action::{Action, WorkerSignal};
 use crate::event::{ExitStatus, Failure};
 use crate::id::{Process, WorkerId};
 use crate::supervisor::slot::LAST_TRIES;
@@ -26,10 +26,24 @@ pub(in crate::supervisor) fn exited(pool: &mut Pool, id: WorkerId, status: ExitS
     Some(process)
 }
 
+/// Has the process of a worker reaped that has ended.
+pub(in crate::supervisor) fn reap(pool: &mut Pool, id: WorkerId, process: Process) {
+    if defect!(NoReap) {
+        return;
+    }
+    pool.effects.order(Action::Reap { worker: id, process });
+    if defect!(SignalAfterReap) {
+        pool.effects.order(Action::Signal { worker: id, process, signal: WorkerSignal::KillGroup });
+    }
+}
+
 /// The worker's process is gone, or there never was one. If its socket stays, it is forgotten; otherwise that is removed
 /// first.
 pub(in crate::supervisor) fn reaped(pool: &mut Pool, id: WorkerId) {
-    let Some(worker) = pool.workers.get(id).filter(|worker| *worker.state() == State::Exited) else { return };
+    let worker = pool.workers.known(id);
+    if *worker.state() != State::Exited {
+        return;
+    }
     let socket_stays = sockets::outlives(pool, id, worker) || defect!(SocketLeft);
     if worker.is_retired() {
         pool.progress(id, Stage::Gone, None);
@@ -55,10 +69,15 @@ pub(in crate::supervisor) fn remove_socket(pool: &mut Pool, id: WorkerId) {
 
 /// The socket file of a dead worker was removed, or could not be.
 pub(in crate::supervisor) fn removed(pool: &mut Pool, id: WorkerId, result: Result<(), Failure>) {
-    if !pool.workers.get(id).is_some_and(Worker::is_gone) {
-        return;
+    match result {
+        _ if !pool.workers.known(id).is_gone() => {}
+        Ok(()) => pool.workers.remove(id),
+        Err(failure) => stays(pool, id, &failure),
     }
-    let Err(failure) = result else { return pool.workers.remove(id) };
+}
+
+/// The socket file of a dead worker could not be removed.
+fn stays(pool: &mut Pool, id: WorkerId, failure: &Failure) {
     let now = pool.now();
     let failures = pool.workers.change(id, |worker| {
         let removal = worker.removal_mut()?;

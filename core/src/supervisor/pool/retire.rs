@@ -19,6 +19,7 @@ use super::{Pool, sockets};
 /// Takes a worker out of service; its own slot's link may not name it any more. Links of other slots that do are led
 /// elsewhere first.
 pub(in crate::supervisor) fn retire(pool: &mut Pool, id: WorkerId) {
+    // The former owner of a slot may be gone before its link is.
     if pool.workers.get(id).is_none() {
         return;
     }
@@ -27,7 +28,7 @@ pub(in crate::supervisor) fn retire(pool: &mut Pool, id: WorkerId) {
         pool.slots.touch(guests);
         return pool.workers.change(id, Worker::unseat);
     }
-    let Some(worker) = pool.workers.get(id) else { return };
+    let worker = pool.workers.known(id);
     let around = Surroundings {
         shared: sockets::is_shared(pool, id, worker),
         named: worker
@@ -36,17 +37,17 @@ pub(in crate::supervisor) fn retire(pool: &mut Pool, id: WorkerId) {
             .is_some_and(|slot| slot.is_going_to_name(id)),
     };
     let now = pool.now();
-    match pool.workers.change(id, |worker| Some(worker.retire(now, around))) {
-        Some(Farewell::Drain(process)) => drain(pool, id, process),
-        Some(Farewell::Drained) => drained(pool, id),
-        Some(Farewell::ShutDown) => shut_down(pool, id),
-        Some(Farewell::Terminate) => {
+    match pool.workers.change(id, |worker| worker.retire(now, around)) {
+        Farewell::Drain(process) => drain(pool, id, process),
+        Farewell::Drained(process) => drained(pool, id, process),
+        Farewell::ShutDown(process) => shut_down(pool, id, process),
+        Farewell::Terminate(process) => {
             sockets::left_waiting(pool, id);
-            terminate(pool, id);
+            terminate(pool, id, process);
         }
-        Some(Farewell::TerminateGently(process)) => terminate_gently(pool, id, process),
-        Some(Farewell::Forgotten) => pool.workers.remove(id),
-        Some(Farewell::Cancelled | Farewell::UnderWay) | None => {}
+        Farewell::TerminateGently(process) => terminate_gently(pool, id, process),
+        Farewell::Forgotten => pool.workers.remove(id),
+        Farewell::Cancelled | Farewell::UnderWay => {}
     }
 }
 
@@ -89,10 +90,11 @@ pub(in crate::supervisor) fn queue_measured(pool: &mut Pool, id: WorkerId, queue
         Queue::Unknown(reason) => Some(reason.clone()),
         Queue::Length(_) | Queue::Full(_) | Queue::Closed => None,
     };
-    let measured = |worker: &mut Worker| worker.drain_mut().map(|drain| drain.measured(now, queue));
+    let measured =
+        |worker: &mut Worker| worker.drain_mut().map(|drain| (drain.process(), drain.measured(now, queue)));
     match pool.workers.change(id, measured) {
-        Some(Verdict::Drained) => drained(pool, id),
-        Some(Verdict::WaitBlindly) => {
+        Some((process, Verdict::Drained)) => drained(pool, id, process),
+        Some((_, Verdict::WaitBlindly)) => {
             if let Queue::Unknown(reason) = queue {
                 let limit = BLIND.as_millis();
                 tracing::warn!(worker = %id.short(), "cannot see the accept queue, leaving it {limit} ms: {reason}");
@@ -103,39 +105,40 @@ pub(in crate::supervisor) fn queue_measured(pool: &mut Pool, id: WorkerId, queue
                 pool.progress(id, Stage::Draining, Some(&warning));
             }
         }
-        Some(Verdict::Wait) | None => {}
+        Some((_, Verdict::Wait)) | None => {}
     }
 }
 
 /// The accept queue has not become empty in time.
 pub(in crate::supervisor) fn drain_timed_out(pool: &mut Pool, id: WorkerId) {
     let limit = pool.config.options.drain_timeout.as_millis();
-    let Some(State::Draining(drain)) = pool.workers.get(id).map(Worker::state) else { return };
-    if drain.waiting() > 0 {
-        tracing::warn!(
-            worker = %id.short(),
-            "{} connections still wait to be accepted after {limit} ms (options.drainTimeout); they will be reset",
-            drain.waiting()
-        );
+    if let State::Draining(drain) = pool.workers.known(id).state() {
+        let (process, waiting) = (drain.process(), drain.waiting());
+        if waiting > 0 {
+            tracing::warn!(
+                worker = %id.short(),
+                "{waiting} connections still wait to be accepted after {limit} ms (options.drainTimeout); they will be reset"
+            );
+        }
+        sockets::left_waiting(pool, id);
+        drained(pool, id, process);
     }
-    sockets::left_waiting(pool, id);
-    drained(pool, id);
 }
 
 /// The worker has been waited for long enough.
-fn drained(pool: &mut Pool, id: WorkerId) {
+fn drained(pool: &mut Pool, id: WorkerId, process: Process) {
     pool.workers.change(id, Worker::drained);
-    shut_down(pool, id);
+    shut_down(pool, id, process);
 }
 
 /// Tells a worker to finish and exit.
-fn shut_down(pool: &mut Pool, id: WorkerId) {
-    let Some((worker, process)) = with_process(pool, id) else { return };
+fn shut_down(pool: &mut Pool, id: WorkerId, process: Process) {
+    let worker = pool.workers.known(id);
     if !worker.speaks() {
         return terminate_gently(pool, id, process);
     }
     if matches!(worker.channel(), Channel::Lost { .. }) {
-        return terminate(pool, id);
+        return terminate(pool, id, process);
     }
     let open = worker.channel().is_open();
     let deadline = shutdown_deadline(pool, worker.channel());
@@ -168,7 +171,7 @@ fn terminate_gently(pool: &mut Pool, id: WorkerId, process: Process) {
 
 /// Sends its stop signal to those of a worker's processes that serve.
 fn send_stop_signal(pool: &mut Pool, id: WorkerId, process: Process, again: bool) {
-    let Some(worker) = pool.workers.get(id) else { return };
+    let worker = pool.workers.known(id);
     let socket = worker.socket().map(ToString::to_string);
     let signal = stop_signal(pool, worker);
     pool.effects.order(match defect!(SigtermToWrapper) {
@@ -184,8 +187,8 @@ fn stop_signal(pool: &Pool, worker: &Worker) -> StopSignal {
 
 /// The stop signal was sent; `servers` got it instead of the worker's own process.
 pub(in crate::supervisor) fn terminated(pool: &Pool, id: WorkerId, servers: &[Process]) {
-    let Some((worker, own)) = with_process(pool, id) else { return };
-    if !servers.is_empty() {
+    let worker = pool.workers.known(id);
+    if let Some(own) = worker.process().filter(|_| !servers.is_empty()) {
         let signal = stop_signal(pool, worker).name();
         let pids: Vec<u32> = servers.iter().map(|server| server.pid).collect();
         tracing::info!(
@@ -221,14 +224,15 @@ pub(in crate::supervisor) fn shutdown_deadline(pool: &Pool, channel: Channel) ->
 /// A worker that ought to shut down has not, within its time.
 pub(in crate::supervisor) fn shutdown_timed_out(pool: &mut Pool, id: WorkerId) {
     let limit = pool.config.options.shutdown_timeout.as_millis();
-    let Some((worker, process)) = with_process(pool, id) else { return };
+    let worker = pool.workers.known(id);
+    let State::ShuttingDown { process, .. } = *worker.state() else { return };
     let (pid, speaks, signal) = (process.pid, worker.speaks(), stop_signal(pool, worker).name());
     tracing::warn!(worker = %id.short(), pid, "worker did not exit within {limit} ms (options.shutdownTimeout), sending {signal}");
     if !speaks {
         return terminate_gently(pool, id, process);
     }
     cuts(pool, id, &format!("it did not exit within {limit} ms (options.shutdownTimeout) and gets {signal}"));
-    terminate(pool, id);
+    terminate(pool, id, process);
 }
 
 /// Tells who waits for the worker that it had its time, and may have requests that it will not answer.
@@ -238,15 +242,16 @@ fn cuts(pool: &mut Pool, id: WorkerId, why: &str) {
 
 /// Sends its stop signal to a worker that would have had more time.
 pub(in crate::supervisor) fn hasten(pool: &mut Pool, id: WorkerId, why: &str) {
-    let Some((worker, _)) = with_process(pool, id) else { return };
-    let signal = stop_signal(pool, worker).name();
-    tracing::warn!(worker = %id.short(), "worker {why}, sending {signal}");
-    terminate(pool, id);
+    let worker = pool.workers.known(id);
+    if let Some(process) = worker.process() {
+        let signal = stop_signal(pool, worker).name();
+        tracing::warn!(worker = %id.short(), "worker {why}, sending {signal}");
+        terminate(pool, id, process);
+    }
 }
 
 /// Sends its stop signal to a worker that has had its time.
-fn terminate(pool: &mut Pool, id: WorkerId) {
-    let Some((_, process)) = with_process(pool, id) else { return };
+fn terminate(pool: &mut Pool, id: WorkerId, process: Process) {
     let now = pool.now();
     if defect!(KillInPlaceOfSigterm) {
         pool.effects.order(Action::Signal { worker: id, process, signal: WorkerSignal::KillGroup });
@@ -257,9 +262,10 @@ fn terminate(pool: &mut Pool, id: WorkerId) {
     pool.workers.change(id, |worker| worker.terminates(now, process, now + grace));
 }
 
-/// Sends SIGKILL to the whole group.
+/// Sends SIGKILL to the whole group of a worker, if there is one.
 pub(in crate::supervisor) fn kill(pool: &mut Pool, id: WorkerId) {
-    let Some((worker, process)) = with_process(pool, id) else { return };
+    let worker = pool.workers.known(id);
+    let Some(process) = worker.process() else { return };
     if matches!(worker.state(), State::Terminating { .. }) {
         let signal = stop_signal(pool, worker).name();
         tracing::warn!(worker = %id.short(), pid = process.pid, "worker ignored {signal}, sending SIGKILL to its process group");
@@ -268,10 +274,4 @@ pub(in crate::supervisor) fn kill(pool: &mut Pool, id: WorkerId) {
     let now = pool.now();
     pool.effects.order(Action::Signal { worker: id, process, signal: WorkerSignal::KillGroup });
     pool.workers.change(id, |worker| worker.killed(now, process));
-}
-
-/// The worker, if it has a process.
-fn with_process(pool: &Pool, id: WorkerId) -> Option<(&Worker, Process)> {
-    let worker = pool.workers.get(id)?;
-    Some((worker, worker.process()?))
 }

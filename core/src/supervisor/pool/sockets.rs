@@ -201,13 +201,15 @@ fn has_heir(pool: &Pool, socket: &str, slot: SlotIndex, except: Option<WorkerId>
 /// The queue that the worker accepts from is its successor's as well: a slot that is to be served goes on with the
 /// socket, which is the daemon's, or another worker's too.
 pub(in crate::supervisor) fn is_shared(pool: &Pool, id: WorkerId, worker: &Worker) -> bool {
-    let Some(socket) = worker.socket().filter(|_| worker.inherits()) else { return false };
-    let goes_on = |listener: &Listener| {
+    let goes_on = |socket: &str, listener: &Listener| {
         pool.is_wanted(listener.slot())
             && (!listener.is_foreign() || has_heir(pool, socket, listener.slot(), Some(id)))
     };
-    defect!(QueueTakenForShared)
-        || pool.listeners.get(socket).is_some_and(goes_on) && pool.slots.names(socket)
+    worker.socket().filter(|_| worker.inherits()).is_some_and(|socket| {
+        let listener = pool.listeners.get(socket);
+        defect!(QueueTakenForShared)
+            || listener.is_some_and(|listener| goes_on(socket, listener)) && pool.slots.names(socket)
+    })
 }
 
 /// The socket file of a dead worker has to stay: there is none, it is the daemon's, or another worker accepts from it.

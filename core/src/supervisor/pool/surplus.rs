@@ -78,17 +78,16 @@ fn clear_link(pool: &mut Pool, index: SlotIndex) {
     if linked && !(wanted && pool.is_served_by_its_own(index)) && neighbours::lend(pool, index) {
         return;
     }
-    let Some(slot) = pool.slots.get(index) else { return };
     let served = || owned || sockets::keeps_requests(pool, index);
-    if slot.link().is_none() {
-        if linked {
-            pool.slots.change(index, Slot::is_vacated);
-        } else {
-            pool.slots.remove(index);
+    match pool.slots.get(index) {
+        None => {}
+        Some(slot) if slot.link().is_some() => {
+            let useless = !wanted && !defect!(StopLeavesLinks) || !served();
+            if slot.removal_failures().permits(pool.now()) && useless {
+                links::withdraw(pool, index);
+            }
         }
-    } else if slot.removal_failures().permits(pool.now())
-        && (!wanted && !defect!(StopLeavesLinks) || !served())
-    {
-        links::withdraw(pool, index);
+        Some(_) if linked => pool.slots.change(index, Slot::is_vacated),
+        Some(_) => pool.slots.remove(index),
     }
 }

@@ -73,13 +73,8 @@ fn count(pool: &mut Pool) {
 
 /// The kernel told how many connections wait in the accept queue of a suspended worker.
 pub(in crate::supervisor) fn counted(pool: &mut Pool, id: WorkerId, queue: &Queue) {
-    let Some(waiting) = waiting(pool, id) else { return };
-    let was_full = std::mem::replace(&mut waiting.full, matches!(queue, Queue::Full(_)));
-    waiting.queued = match queue {
-        Queue::Length(length) | Queue::Full(length) => *length,
-        Queue::Closed | Queue::Unknown(_) => 0,
-    };
-    if let (false, Queue::Full(length)) = (was_full, queue) {
+    let was_full = waiting(pool, id).map(|waiting| waiting.counted(queue));
+    if let (Some(false), Queue::Full(length)) = (was_full, queue) {
         tracing::warn!(
             worker = %id.short(),
             "{length} connections wait for the suspended worker, and no more fit into its accept queue: nginx answers \

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::event::Queue;
 use crate::id::WorkerId;
 use crate::supervisor::timer::Timer;
 use crate::time::Time;
@@ -34,6 +35,17 @@ pub(super) struct Waiting {
     pub full: bool,
     /// Requests that it has accepted and holds.
     pub held: u32,
+}
+
+impl Waiting {
+    /// The kernel told the accept queue. Returns whether it was full before.
+    pub(super) fn counted(&mut self, queue: &Queue) -> bool {
+        self.queued = match queue {
+            Queue::Length(length) | Queue::Full(length) => *length,
+            Queue::Closed | Queue::Unknown(_) => 0,
+        };
+        std::mem::replace(&mut self.full, matches!(queue, Queue::Full(_)))
+    }
 }
 
 impl SuspensionWatch {

@@ -328,9 +328,13 @@ impl Health {
         }
         // An answer to a question that is open would say nothing about what comes after it.
         self.open = None;
-        let Todo::Ask(seq) = self.ask(now, self.silent_since(now), limit) else { return None };
-        self.resume = Some(seq);
-        Some(seq)
+        match self.ask(now, self.silent_since(now), limit) {
+            Todo::Ask(seq) => {
+                self.resume = Some(seq);
+                Some(seq)
+            }
+            Todo::Nothing | Todo::List | Todo::Look | Todo::Replace(_) => None,
+        }
     }
 }
 

@@ -205,9 +205,10 @@ pub(super) struct Surroundings {
 }
 
 /// How a worker is taken out of service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Farewell {
     /// It is on its way out already.
+    #[default]
     UnderWay,
     /// Its spawn was cancelled.
     Cancelled,
@@ -216,11 +217,11 @@ pub(super) enum Farewell {
     /// Its accept queue has to be emptied first.
     Drain(Process),
     /// Nothing can wait in its queue, or what waits is another's: it may be told at once.
-    Drained,
+    Drained(Process),
     /// No link has ever named it: it may be told at once.
-    ShutDown,
+    ShutDown(Process),
     /// It is ended by its stop signal, soon followed by SIGKILL: it never served, or it hangs and hears nothing else.
-    Terminate,
+    Terminate(Process),
     /// It hears nothing but its stop signal, and has the time of a shutdown to finish.
     TerminateGently(Process),
 }
@@ -267,6 +268,22 @@ impl Worker {
             check: None,
             counts: Counts::default(),
         }
+    }
+
+    /// A worker of which nothing is left: whatever is asked of it, there is nothing to do.
+    pub fn nobody() -> Self {
+        let start = Start {
+            ordered: Time::ZERO,
+            suspended: false,
+            ready_by: Ready::Report,
+            ready_path: String::new(),
+            online_timeout: Duration::ZERO,
+            stop_signal: StopSignal::default(),
+            stderr: Output::Discard,
+            generation: 0,
+        };
+        let state = State::Reaped { removal: Backoff::default() };
+        Self { state, ..Self::ordered(Role::Retired { from: None }, start) }
     }
 
     /// A worker that outlived its daemon. `process`: it is alive. `talk`: how it can be talked to. `accepts`: the socket
@@ -401,9 +418,8 @@ impl Worker {
 
     /// It can serve a slot: it is ready, does not ask to be replaced, and can be resumed if that is needed.
     pub fn is_healthy(&self) -> bool {
-        let State::Ready { broken, suspended, .. } = self.state else { return false };
-        let cut_off = matches!(self.channel, Channel::Lost { .. } | Channel::Closed);
-        !broken && (!suspended || !self.speaks() || !cut_off)
+        let cut_off = self.speaks() && matches!(self.channel, Channel::Lost { .. } | Channel::Closed);
+        matches!(self.state, State::Ready { broken: false, suspended, .. } if !suspended || !cut_off)
     }
 
     /// It is ready, broken or not: requests sent to it are answered.
@@ -443,6 +459,11 @@ impl Worker {
     /// It is being started, or is not ready yet.
     pub fn is_booting(&self) -> bool {
         matches!(self.state, State::Spawning { .. } | State::Booting { .. })
+    }
+
+    /// It is not ready, and its time is over.
+    pub fn is_late(&self) -> bool {
+        matches!(self.state, State::Booting { late: true, .. })
     }
 
     /// Its process has ended, or never was.
@@ -700,9 +721,12 @@ impl Worker {
 
     /// Its time is over. Returns its process, if it is booting.
     pub fn runs_late(&mut self) -> Option<Process> {
-        let State::Booting { process, late, .. } = &mut self.state else { return None };
-        *late = true;
-        Some(*process)
+        if let State::Booting { process, late, .. } = &mut self.state {
+            *late = true;
+            Some(*process)
+        } else {
+            None
+        }
     }
 
     /// Its process exited, or never came into being.
@@ -881,10 +905,10 @@ impl Worker {
         let nothing_waits = around.shared || self.socket.is_none();
         let reachable = self.channel == Channel::Open;
         match self.state {
-            State::Ready { .. } if self.hangs() => {
+            State::Ready { process, .. } if self.hangs() => {
                 // It takes nothing any more.
                 self.drained();
-                Farewell::Terminate
+                Farewell::Terminate(process)
             }
             State::Waiting => Farewell::Forgotten,
             State::Spawning { .. } => {
@@ -896,13 +920,13 @@ impl Worker {
             }
             State::Booting { process, .. } if self.accepts_unasked() => Farewell::Drain(process),
             // By the record of an earlier daemon it is booting; that may not be the latest.
-            State::Booting { .. } if !reachable && nothing_waits => Farewell::Drained,
+            State::Booting { process, .. } if !reachable && nothing_waits => Farewell::Drained(process),
             State::Booting { process, .. } if !reachable => Farewell::Drain(process),
-            State::Booting { .. } => Farewell::Terminate,
-            State::Ready { .. } if !self.has_served() && !around.named || defect!(NoDrain) => {
-                Farewell::ShutDown
+            State::Booting { process, .. } => Farewell::Terminate(process),
+            State::Ready { process, .. } if !self.has_served() && !around.named || defect!(NoDrain) => {
+                Farewell::ShutDown(process)
             }
-            State::Ready { .. } if nothing_waits => Farewell::Drained,
+            State::Ready { process, .. } if nothing_waits => Farewell::Drained(process),
             State::Ready { process, .. } => Farewell::Drain(process),
             State::Unwanted
             | State::Draining(_)

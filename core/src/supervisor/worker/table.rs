@@ -36,6 +36,17 @@ pub(in crate::supervisor) struct Workers {
     touched: Touched,
     /// Those that were forgotten last, the latest one last.
     forgotten: VecDeque<WorkerId>,
+    nobody: Nobody,
+}
+
+/// What stands in for a worker that ought to be known and is not.
+#[derive(Debug, Clone)]
+struct Nobody(Worker);
+
+impl Default for Nobody {
+    fn default() -> Self {
+        Self(Worker::nobody())
+    }
 }
 
 /// How many workers that are gone are known as such: a report that one of them sent may be read after its end.
@@ -124,6 +135,15 @@ impl Facts {
 }
 
 impl Workers {
+    /// A worker that is known: an event about it has come in, or it was found in this table just now. For an id that somebody has kept,
+    /// there is [`get`](Self::get).
+    pub fn known(&self, id: WorkerId) -> &Worker {
+        self.get(id).unwrap_or_else(|| {
+            debug_assert!(false, "worker {} is looked up and not known", id.short());
+            &self.nobody.0
+        })
+    }
+
     /// The worker, if it is known.
     pub fn get(&self, id: WorkerId) -> Option<&Worker> {
         self.table.get(&id).map(AsRef::as_ref)
