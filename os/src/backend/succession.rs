@@ -25,7 +25,9 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::Pid;
 use tokio::net::{UnixListener, UnixStream};
 
-use super::{Backend, Setup, Worker};
+use super::control::Control;
+use super::workers::Worker;
+use super::{Backend, Setup, places};
 use crate::error::OpenError;
 use crate::files::claims::Claims;
 use crate::files::lock::Lock;
@@ -80,8 +82,7 @@ impl Backend {
         for Paused(stopped) in std::mem::take(&mut self.paused) {
             self.resume(stopped);
         }
-        let workers: Vec<_> = self.workers.keys().copied().collect();
-        workers.into_iter().for_each(|worker| self.hear_notices(worker));
+        self.workers.iter().for_each(|(id, _)| self.hear_notices(id));
     }
 
     /// Becomes the installed program, with everything that this one holds. Returns on failure only.
@@ -106,16 +107,15 @@ impl Backend {
         };
         log::take_over(fds.lines_missed);
         let config = &setup.config;
-        let sockets = super::open_folders(config)?;
+        let sockets = places::open_folders(config)?;
         let system = |error| OpenError::System { what: "take over", error };
         let control = std::os::unix::net::UnixListener::from(fds.control.open());
         let control = UnixListener::from_std(control).map_err(system)?;
         let lock = Lock::from_handoff(Companion::Lock.path(&config.ipc_file), fds.lock.open());
         let names = fds.claims.into_iter().map(|(pattern, file)| (pattern, file.open()));
         let claims = Claims::take_over(&config.socket_dir, &config.ipc_file, &config.socket_file, names)?;
-        let group = config.options.ipc_group.as_deref();
-        let (ipc_file, control) = ipc::from_handoff(&config.ipc_file, group, control, fds.connections)?;
-        let mut backend = Self::assemble(setup, sockets, (lock, claims), ipc_file, control)?;
+        let control = Control::take_over(config, control, fds.connections)?;
+        let mut backend = Self::assemble(setup, sockets, (lock, claims), control)?;
         backend.listeners.take_over(fds.listeners.into_iter().map(|(name, socket)| (name, socket.open())));
         backend.sink.take_over(fds.pipes);
         backend.logs.take_over(fds.logs.into_iter().map(|(path, file)| (path, file.open())));
@@ -170,7 +170,7 @@ impl Backend {
             Stopped::Worker(channel) => {
                 tokio::spawn(channel::serve(channel, facts, token));
             }
-            Stopped::Client(session) => ipc::resume(&self.control, session, facts, token),
+            Stopped::Client(session) => ipc::resume(self.control.socket(), session, facts, token),
             Stopped::Scrape(scrape) => scrape.go_on(self.sources()),
         }
     }
@@ -185,10 +185,10 @@ impl Backend {
             })
             .collect();
         let workers = self.workers.iter().map(|(id, worker)| WorkerFds {
-            id: *id,
+            id,
             process: worker.process,
             child: worker.child,
-            channel: channels.get(id).map(|channel| channel.pack(fds)),
+            channel: channels.get(&id).map(|channel| channel.pack(fds)),
             notices: worker.notices.as_ref().map(|socket| fds.add(socket)),
         });
         let workers = workers.collect();
@@ -205,8 +205,8 @@ impl Backend {
         HandoffFds {
             lock: fds.add(&self.lock),
             claims: self.claims.pack(fds),
-            control: fds.add(&*self.control.listener),
-            connections: self.control.count(),
+            control: fds.add(&*self.control.socket().listener),
+            connections: self.control.socket().count(),
             workers,
             clients,
             listeners: self.listeners.pack(fds),
@@ -254,8 +254,7 @@ impl Backend {
         }
         let outbox = channel.map(|stream| self.unpack_channel(id, stream)).transpose()?;
         let notices = notices.map(notify::from_handoff).transpose()?;
-        let watch = self.report_exit(id, &pidfd);
-        self.workers.insert(id, Worker { pid, process, pidfd, child, outbox, watch, signs: None, notices });
+        self.workers.add(id, Worker { pid, process, pidfd, child, outbox, notices });
         self.hear_notices(id);
         Ok(())
     }
