@@ -11,12 +11,18 @@
 pub(super) mod check;
 pub(super) mod counts;
 pub(super) mod drain;
+mod farewell;
 pub(super) mod health;
 pub(super) mod limits;
 pub(super) mod order;
+mod queue;
 mod record;
+mod role;
 pub(super) mod silence;
+mod start;
+mod state;
 pub(super) mod table;
+mod talk;
 pub(super) mod watch;
 
 use std::sync::Arc;
@@ -34,12 +40,17 @@ use counts::Counts;
 use drain::Drain;
 use health::{Answer, Health};
 use limits::Looks;
+use queue::AcceptQueue;
 use silence::Todo;
+use talk::Talk;
 use watch::Watch;
 
-/// How long a worker must outlive the loss of its channel for that to matter: a process that dies closes its channel a
-/// moment before its exit is known.
-const LOST_CHANNEL: Duration = Duration::from_millis(100);
+pub(super) use farewell::{Farewell, Surroundings};
+pub(super) use queue::Exposure;
+pub(super) use role::{Place, Role};
+pub(super) use start::Start;
+pub(super) use state::{Adopted, State};
+pub(super) use talk::{Channel, Protocol};
 
 /// A worker in the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,23 +62,8 @@ pub(super) struct Worker {
     start: Start,
     /// When it was ready for the first time.
     ready: Option<Time>,
-    protocol: Protocol,
-    channel: Channel,
-    /// The process that speaks for it, if that is not its own: one that its own, a wrapper, has started.
-    speaker: Option<Process>,
-    /// The process id that it has said over its channel, if that is not its own: a wrapper has handed the channel on.
-    said_pid: Option<u32>,
-    /// Why a process was not believed to be this worker, while it has not reported itself.
-    disbelieved: Option<String>,
-    /// The file name of the socket it accepts from. A standby that inherited sockets has none until it is promoted.
-    socket: Option<Arc<str>>,
-    /// The daemon's sockets that it inherited, in the order of their descriptors; none if it binds its own.
-    listeners: Vec<String>,
-    exposure: Exposure,
-    /// The file of the socket it accepts from is gone. While it boots that may be for a moment only.
-    lost_socket: bool,
-    /// It understands what it is told about its slot, and about who leads.
-    can_lead: bool,
+    talk: Talk,
+    queue: AcceptQueue,
     /// Its death was counted as a failure of this place before its exit was known.
     died_in: Option<Place>,
     /// When it is looked at as long as it is well.
@@ -77,169 +73,6 @@ pub(super) struct Worker {
     check: Option<Check>,
     /// What it counts.
     counts: Counts,
-}
-
-/// How a worker was started.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Start {
-    /// When it was ordered.
-    pub ordered: Time,
-    pub suspended: bool,
-    /// How it shows that it is ready.
-    pub ready_by: Ready,
-    /// What is asked for if that is by HTTP.
-    pub ready_path: String,
-    /// From its process's start until it must be ready.
-    pub online_timeout: Duration,
-    /// What its program finishes on.
-    pub stop_signal: StopSignal,
-    pub stderr: Output,
-    /// The number of its generation; 0 if that is not known.
-    pub generation: u32,
-}
-
-/// A place that a worker can have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Place {
-    Slot(SlotIndex),
-    Standby,
-}
-
-/// What a worker is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
-    /// It is a new worker of the rollout in progress, and is to have this place once all of them are ready.
-    Joining(Place),
-    /// It has this place, or comes to have it.
-    Holding(Place),
-    /// It had this place, and is kept without a link while a deploy is watched: it may have to take the place again.
-    Kept(Place),
-    /// It is on its way out; `from` is the slot it had.
-    Retired { from: Option<SlotIndex> },
-}
-
-/// Whether a worker talks to the daemon.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Protocol {
-    /// It reports, and obeys `resume` and `shutdown`.
-    Speaks,
-    /// It knows nothing of the daemon: a signal is all that it hears. A worker that reports nevertheless speaks.
-    Mute,
-}
-
-impl Protocol {
-    /// What a worker is taken to do that shows its readiness like this.
-    fn of(ready_by: Ready) -> Self {
-        if ready_by == Ready::Report { Self::Speaks } else { Self::Mute }
-    }
-}
-
-/// Whether connections can wait in the accept queue of a worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Exposure {
-    /// No link has named it.
-    Unseen,
-    /// A link names it, or named it once.
-    Named,
-    /// It may be told to shut down: its queue was empty, could not be waited for any longer, or is its successor's, too.
-    Drained,
-}
-
-/// The way to tell a worker something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Channel {
-    /// Its own.
-    Open,
-    /// A connection to the control socket, by which it reported to a daemon that is not its first.
-    Socket(ConnId),
-    /// It outlived its daemon and is about to report to this one, if it can.
-    Expected { until: Time },
-    /// The channel was closed; that alone says nothing about why.
-    Lost { at: Time },
-    /// The channel was closed, and the process lives on.
-    Closed,
-}
-
-/// How far a worker has got.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum State {
-    /// It waits for its turn to boot: as many boot as may at a time.
-    Waiting,
-    /// Its process has been ordered.
-    Spawning { deadline: Time },
-    /// Spawn in flight but cancelled: kill on arrival.
-    Unwanted,
-    /// It is not ready yet. `late`: its time is over, and the kernel is being asked what it did with that.
-    Booting { process: Process, deadline: Time, watch: Option<Watch>, late: bool },
-    /// It is ready. `broken`: it asks to be replaced, or has to be.
-    Ready { process: Process, suspended: bool, broken: bool },
-    /// No link names it; its accept queue is being emptied.
-    Draining(Drain),
-    /// It was told to shut down.
-    ShuttingDown { process: Process, deadline: Time },
-    /// It got its stop signal.
-    Terminating { process: Process, deadline: Time },
-    /// Its end has begun and is waited for: its process group got SIGKILL, or it dies by itself.
-    Killed { process: Process },
-    /// Its process exited and is being reaped.
-    Exited,
-    /// Its process is gone; its socket file is being removed, or will be tried again.
-    Reaped { removal: Backoff },
-}
-
-/// How far a worker of an earlier daemon has got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Adopted {
-    Booting,
-    Ready { broken: bool },
-    ShuttingDown { deadline: Time },
-}
-
-/// What has to be known of a worker's surroundings before it can be retired.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Surroundings {
-    /// What waits in its queue is another worker's by now; nothing is lost when this one stops accepting.
-    pub shared: bool,
-    /// A link is about to name it.
-    pub named: bool,
-}
-
-/// How a worker is taken out of service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Farewell {
-    /// It is on its way out already.
-    #[default]
-    UnderWay,
-    /// Its spawn was cancelled.
-    Cancelled,
-    /// It has not been started: it is forgotten.
-    Forgotten,
-    /// Its accept queue has to be emptied first.
-    Drain(Process),
-    /// Nothing can wait in its queue, or what waits is another's: it may be told at once.
-    Drained(Process),
-    /// No link has ever named it: it may be told at once.
-    ShutDown(Process),
-    /// It is ended by its stop signal, soon followed by SIGKILL: it never served, or it hangs and hears nothing else.
-    Terminate(Process),
-    /// It hears nothing but its stop signal, and has the time of a shutdown to finish.
-    TerminateGently(Process),
-}
-
-impl Channel {
-    /// Something can be told by it now.
-    pub fn is_open(self) -> bool {
-        matches!(self, Self::Open | Self::Socket(_))
-    }
-}
-
-impl Role {
-    pub fn place(self) -> Option<Place> {
-        match self {
-            Self::Joining(place) | Self::Holding(place) | Self::Kept(place) => Some(place),
-            Self::Retired { .. } => None,
-        }
-    }
 }
 
 impl Worker {
@@ -252,16 +85,8 @@ impl Worker {
             since: start.ordered,
             start,
             ready: None,
-            protocol,
-            channel: Channel::Open,
-            speaker: None,
-            said_pid: None,
-            disbelieved: None,
-            socket: None,
-            listeners: Vec::new(),
-            exposure: Exposure::Unseen,
-            lost_socket: false,
-            can_lead: false,
+            talk: Talk::new(protocol, Channel::Open),
+            queue: AcceptQueue::unseen(None, Vec::new()),
             died_in: None,
             looks: Looks::default(),
             health: Health::default(),
@@ -309,30 +134,19 @@ impl Worker {
             Adopted::ShuttingDown { deadline } => State::ShuttingDown { process, deadline },
         };
         let ready = matches!(state, State::Ready { .. }).then_some(now);
-        let (protocol, channel) = talk;
-        let (socket, listeners) = accepts;
-        let health = Health::default();
-        let (since, check, lost_socket, can_lead) = (now, None, false, false);
+        let ((protocol, channel), (socket, listeners)) = (talk, accepts);
         Self {
             role,
             state,
-            since,
+            since: now,
             start,
             ready,
-            protocol,
-            channel,
-            speaker: None,
-            said_pid: None,
-            disbelieved: None,
-            socket,
-            listeners,
-            exposure,
-            lost_socket,
-            can_lead,
+            talk: Talk::new(protocol, channel),
+            queue: AcceptQueue { exposure, ..AcceptQueue::unseen(socket, listeners) },
             died_in: None,
             looks: Looks::default(),
-            health,
-            check,
+            health: Health::default(),
+            check: None,
             counts: Counts::default(),
         }
     }
@@ -368,15 +182,7 @@ impl Worker {
 
     /// The slot it is for, or was.
     pub fn slot(&self) -> Option<SlotIndex> {
-        match self.role {
-            Role::Joining(Place::Slot(slot))
-            | Role::Holding(Place::Slot(slot))
-            | Role::Kept(Place::Slot(slot)) => Some(slot),
-            Role::Joining(Place::Standby) | Role::Holding(Place::Standby) | Role::Kept(Place::Standby) => {
-                None
-            }
-            Role::Retired { from } => from,
-        }
+        self.role.slot()
     }
 
     // How far it has got.
@@ -401,25 +207,12 @@ impl Worker {
 
     /// The process, as long as it has not been reaped.
     pub fn process(&self) -> Option<Process> {
-        match &self.state {
-            State::Booting { process, .. }
-            | State::Ready { process, .. }
-            | State::ShuttingDown { process, .. }
-            | State::Terminating { process, .. }
-            | State::Killed { process } => Some(*process),
-            State::Draining(drain) => Some(drain.process()),
-            State::Waiting
-            | State::Spawning { .. }
-            | State::Unwanted
-            | State::Exited
-            | State::Reaped { .. } => None,
-        }
+        self.state.process()
     }
 
     /// It can serve a slot: it is ready, does not ask to be replaced, and can be resumed if that is needed.
     pub fn is_healthy(&self) -> bool {
-        let cut_off = self.speaks() && matches!(self.channel, Channel::Lost { .. } | Channel::Closed);
-        matches!(self.state, State::Ready { broken: false, suspended, .. } if !suspended || !cut_off)
+        matches!(self.state, State::Ready { broken: false, suspended, .. } if !suspended || !self.talk.is_cut_off())
     }
 
     /// It is ready, broken or not: requests sent to it are answered.
@@ -478,19 +271,7 @@ impl Worker {
 
     /// Its state on the wire.
     pub fn wire_state(&self) -> WorkerState {
-        match &self.state {
-            State::Waiting => WorkerState::Waiting,
-            State::Spawning { .. } | State::Booting { .. } => WorkerState::Running,
-            State::Ready { broken: true, .. } => WorkerState::Broken,
-            State::Ready { suspended: true, .. } => WorkerState::Suspended,
-            State::Ready { .. } => WorkerState::Online,
-            State::Unwanted
-            | State::Draining(_)
-            | State::ShuttingDown { .. }
-            | State::Terminating { .. }
-            | State::Killed { .. } => WorkerState::Terminating,
-            State::Exited | State::Reaped { .. } => WorkerState::Dead,
-        }
+        self.state.on_the_wire()
     }
 
     /// The next thing that happens to it by itself, and when.
@@ -509,20 +290,9 @@ impl Worker {
             State::Ready { broken, .. } => {
                 let look = self.looks.next().filter(|_| !broken);
                 let check = self.check.as_ref().and_then(Check::deadline).map(|at| (at, Timer::Check));
-                [self.channel_deadline(), look, self.health.deadline(), check].into_iter().flatten().min()
+                [self.talk.deadline(), look, self.health.deadline(), check].into_iter().flatten().min()
             }
             State::Waiting | State::Unwanted | State::Killed { .. } | State::Exited => None,
-        }
-    }
-
-    /// By when a channel has to be there, where that matters.
-    fn channel_deadline(&self) -> Option<(Time, Timer)> {
-        match self.channel {
-            // A mute worker misses nothing.
-            _ if !self.speaks() => None,
-            Channel::Lost { at } => Some((at + LOST_CHANNEL, Timer::Channel)),
-            Channel::Expected { until } => Some((until, Timer::Channel)),
-            Channel::Open | Channel::Socket(_) | Channel::Closed => None,
         }
     }
 
@@ -573,7 +343,7 @@ impl Worker {
     /// Whether a standby may be promoted, as far as its health is concerned. One that outlived its daemon has to report to
     /// this one first: it could not be resumed.
     pub fn answer(&self, now: Time) -> Answer {
-        match self.channel {
+        match self.talk.channel {
             Channel::Lost { .. } | Channel::Closed if self.has_to_hear() => Answer::Missing,
             Channel::Open
             | Channel::Socket(_)
@@ -585,7 +355,7 @@ impl Worker {
 
     /// A standby has to give a sign of life, because it is needed. `limit`: how long it may be silent.
     pub fn is_needed(&mut self, now: Time, limit: Option<Duration>) -> Todo {
-        if self.has_to_hear() && matches!(self.channel, Channel::Expected { .. }) {
+        if self.has_to_hear() && matches!(self.talk.channel, Channel::Expected { .. }) {
             self.health.has_to_report(now);
             return Todo::Nothing;
         }
@@ -605,90 +375,80 @@ impl Worker {
     // How to talk to it.
 
     pub fn speaks(&self) -> bool {
-        self.protocol == Protocol::Speaks
+        self.talk.speaks()
     }
 
     /// It understands what it is told about its slot, and about who leads.
     pub fn can_lead(&self) -> bool {
-        self.can_lead
+        self.talk.can_lead
     }
 
     pub fn channel(&self) -> Channel {
-        self.channel
+        self.talk.channel
     }
 
     /// The connection to the control socket by which it reported, if that is how it is told things.
     pub fn connection(&self) -> Option<ConnId> {
-        if let Channel::Socket(conn) = self.channel { Some(conn) } else { None }
+        self.talk.connection()
     }
 
     /// Whether `process` is the one that speaks for it.
     pub fn is_spoken_for_by(&self, process: Process) -> bool {
-        [self.speaker, self.process()].contains(&Some(process))
+        [self.talk.speaker, self.process()].contains(&Some(process))
     }
 
     /// The process that speaks for it, if that is not its own.
     pub fn speaker(&self) -> Option<Process> {
-        self.speaker
+        self.talk.speaker
     }
 
     /// Nobody has spoken for it yet, and somebody should.
     pub fn is_unheard(&self) -> bool {
-        // One that has to show its readiness otherwise speaks only if it has reported.
-        let reported = self.start.ready_by != Ready::Report && self.speaks();
-        // It may have told an earlier daemon.
-        let expected = matches!(self.channel, Channel::Expected { .. } | Channel::Socket(_));
-        matches!(self.state, State::Booting { .. }) && self.speaker.is_none() && !reported && !expected
+        matches!(self.state, State::Booting { .. }) && self.talk.is_unheard(self.start.ready_by)
     }
 
     /// Why a process was not believed to be this worker.
     pub fn disbelieved(&self) -> Option<&str> {
-        self.disbelieved.as_deref()
+        self.talk.disbelieved.as_deref()
     }
 
     /// It has a process that can be told things.
     pub fn is_reachable(&self) -> bool {
-        self.channel.is_open() && self.process().is_some()
+        self.talk.channel.is_open() && self.process().is_some()
     }
 
     // What it accepts from.
 
     pub fn socket(&self) -> Option<&Arc<str>> {
-        self.socket.as_ref()
-    }
-
-    /// It accepts from `socket`, or will.
-    pub fn accepts_from(&self, socket: &str) -> bool {
-        self.socket.as_deref() == Some(socket)
+        self.queue.socket.as_ref()
     }
 
     pub fn listeners(&self) -> &[String] {
-        &self.listeners
+        &self.queue.listeners
     }
 
     /// It has inherited sockets of the daemon instead of binding its own.
     pub fn inherits(&self) -> bool {
-        !self.listeners.is_empty()
+        self.queue.is_inherited()
     }
 
     /// It holds this socket of the daemon, whether it accepts from it or not.
     pub fn inherited(&self, socket: &str) -> bool {
-        self.listeners.iter().any(|inherited| inherited == socket)
+        self.queue.listeners.iter().any(|inherited| inherited == socket)
     }
 
     /// The descriptor of the socket it accepts from, if it inherited that (`sd_listen_fds(3)`: the first one is 3).
     pub fn serving_fd(&self) -> Option<u32> {
-        let index = self.listeners.iter().position(|socket| self.accepts_from(socket))?;
-        u32::try_from(index).ok()?.checked_add(3)
+        self.queue.serving_fd()
     }
 
     pub fn exposure(&self) -> Exposure {
-        self.exposure
+        self.queue.exposure
     }
 
     /// A link names it, or named it once.
     pub fn has_served(&self) -> bool {
-        self.exposure != Exposure::Unseen
+        self.queue.exposure != Exposure::Unseen
     }
 
     /// It starts to accept without being told to, and may have taken requests while it was booting.
@@ -707,8 +467,9 @@ impl Worker {
         now: Time,
         deadline: Time,
     ) {
-        self.protocol = Protocol::of(start.ready_by);
-        (self.start, self.socket, self.listeners) = (start, socket, listeners);
+        self.talk.protocol = Protocol::of(start.ready_by);
+        self.queue = AcceptQueue { lost: self.queue.lost, exposure: self.queue.exposure, socket, listeners };
+        self.start = start;
         self.enter(now, State::Spawning { deadline });
     }
 
@@ -731,7 +492,7 @@ impl Worker {
 
     /// Its process exited, or never came into being.
     pub fn exited(&mut self, now: Time) {
-        self.channel = Channel::Lost { at: now };
+        self.talk.channel = Channel::Lost { at: now };
         self.enter(now, State::Exited);
     }
 
@@ -766,17 +527,17 @@ impl Worker {
 
     /// Nobody can connect to it: the file of its socket is gone.
     pub fn has_lost_socket(&self) -> bool {
-        self.lost_socket
+        self.queue.lost
     }
 
     /// The file of its socket is gone.
     pub fn loses_socket(&mut self) {
-        self.lost_socket = true;
+        self.queue.lost = true;
     }
 
     /// Whether its socket was missing while it was booting; it has to be looked at again then.
     pub fn takes_lost_socket(&mut self) -> bool {
-        std::mem::take(&mut self.lost_socket)
+        std::mem::take(&mut self.queue.lost)
     }
 
     /// Remembers when it was ready for the first time.
@@ -800,38 +561,34 @@ impl Worker {
 
     /// It reported: it speaks, whatever it was started as.
     pub fn reports(&mut self, now: Time, heartbeat: bool, can_lead: bool) {
-        self.protocol = Protocol::Speaks;
-        self.can_lead = can_lead;
+        self.talk.reports(can_lead);
         self.health.reports(now, heartbeat);
     }
 
     /// The process id that it says, or has said to an earlier daemon. Who uses its channel was given that by its own process.
     pub fn says_pid(&mut self, pid: Option<u32>) {
-        if !matches!(self.channel, Channel::Socket(_)) {
-            self.said_pid = pid.filter(|pid| self.process().is_some_and(|own| own.pid != *pid));
-        }
+        self.talk.says_pid(pid, self.process());
     }
 
     /// What it has said, if that is not the id of its own process.
     pub fn said_pid(&self) -> Option<u32> {
-        self.said_pid
+        self.talk.said_pid
     }
 
     /// From now on `process` speaks for it.
     pub fn speaks_by(&mut self, process: Process) {
-        self.speaker = (self.process() != Some(process)).then_some(process);
-        self.disbelieved = None;
+        self.talk.by(process, self.process());
     }
 
     /// A process was not believed to be this worker, which has not reported itself.
     pub fn disbelieve(&mut self, why: String) {
         if self.is_unheard() {
-            self.disbelieved = Some(why);
+            self.talk.disbelieved = Some(why);
         }
     }
 
     pub fn set_channel(&mut self, channel: Channel) {
-        self.channel = channel;
+        self.talk.channel = channel;
         // What was asked over another channel is not answered over this one.
         self.health.out_of_reach();
     }
@@ -841,52 +598,38 @@ impl Worker {
         if self.is_standby() {
             self.accepts(socket);
         }
-        let place = Place::Slot(slot);
-        self.role = if self.is_joining() { Role::Joining(place) } else { Role::Holding(place) };
+        self.role = self.role.at(Place::Slot(slot));
     }
 
     /// A standby that inherited sockets is to accept from this one.
     pub fn accepts(&mut self, socket: Option<Arc<str>>) {
-        if self.inherits() {
-            self.socket = socket;
-        }
+        self.queue.accepts(socket);
     }
 
     /// It could not be promoted and is a standby again.
     pub fn demoted(&mut self) {
-        self.role =
-            if self.is_joining() { Role::Joining(Place::Standby) } else { Role::Holding(Place::Standby) };
-        if self.inherits() {
-            self.socket = None;
-        }
+        self.role = self.role.at(Place::Standby);
+        self.queue.accepts(None);
     }
 
     /// A link names it.
     pub fn named(&mut self) {
-        if self.exposure == Exposure::Unseen && !defect!(NamedNotNoted) {
-            self.exposure = Exposure::Named;
-        }
+        self.queue.named();
     }
 
     /// The rollout that brought it is over, well or badly.
     pub fn joined(&mut self) {
-        if let Role::Joining(place) = self.role {
-            self.role = Role::Holding(place);
-        }
+        self.role = self.role.joined();
     }
 
     /// Others have its place, and it is kept in case that they fail.
     pub fn is_set_aside(&mut self) {
-        if let Role::Holding(place) = self.role {
-            self.role = Role::Kept(place);
-        }
+        self.role = self.role.set_aside();
     }
 
     /// It has its place again.
     pub fn comes_back(&mut self) {
-        if let Role::Kept(place) = self.role {
-            self.role = Role::Holding(place);
-        }
+        self.role = self.role.back();
     }
 
     // Transitions: the way out.
@@ -902,8 +645,8 @@ impl Worker {
     pub fn retire(&mut self, now: Time, around: Surroundings) -> Farewell {
         self.unseat();
         // A standby accepts from no socket that could be watched.
-        let nothing_waits = around.shared || self.socket.is_none();
-        let reachable = self.channel == Channel::Open;
+        let nothing_waits = around.shared || self.queue.socket.is_none();
+        let reachable = self.talk.channel == Channel::Open;
         match self.state {
             State::Ready { process, .. } if self.hangs() => {
                 // It takes nothing any more.
@@ -949,7 +692,7 @@ impl Worker {
 
     /// It has been waited for long enough.
     pub fn drained(&mut self) {
-        self.exposure = Exposure::Drained;
+        self.queue.exposure = Exposure::Drained;
     }
 
     /// It was told to shut down, or is told as soon as it can be.
@@ -976,7 +719,7 @@ impl Worker {
     /// Its process has begun to end, which counts as a failure of the place it holds.
     pub fn dies(&mut self, now: Time, process: Process) {
         self.died_in = self.role.place().filter(|_| !self.is_kept());
-        self.channel = Channel::Lost { at: now };
+        self.talk.channel = Channel::Lost { at: now };
         self.killed(now, process);
     }
 

@@ -8,6 +8,8 @@ use crate::supervisor::worker::health::Health;
 use crate::supervisor::worker::watch::Watch;
 
 use super::limits::Looks;
+use super::queue::AcceptQueue;
+use super::talk::Talk;
 use super::{Channel, Exposure, Place, Protocol, Role, Start, State, Worker};
 
 impl From<&Worker> for WorkerRecord {
@@ -20,16 +22,8 @@ impl From<&Worker> for WorkerRecord {
             since,
             start,
             ready,
-            protocol,
-            channel,
-            speaker,
-            said_pid,
-            disbelieved,
-            socket,
-            listeners,
-            exposure,
-            lost_socket: _,
-            can_lead,
+            talk: Talk { protocol, channel, speaker, said_pid, disbelieved, can_lead },
+            queue: AcceptQueue { socket, listeners, exposure, lost: _ },
             died_in: _,
             looks: _,
             health,
@@ -134,20 +128,22 @@ impl From<WorkerRecord> for Worker {
                 generation,
             },
             ready,
-            protocol: if speaks { Protocol::Speaks } else { Protocol::Mute },
-            channel: Channel::from(channel),
-            speaker,
-            said_pid,
-            disbelieved,
-            socket: socket.map(Arc::from),
-            listeners,
-            exposure: match (served, drained) {
-                (_, true) => Exposure::Drained,
-                (true, false) => Exposure::Named,
-                (false, false) => Exposure::Unseen,
+            talk: Talk {
+                protocol: if speaks { Protocol::Speaks } else { Protocol::Mute },
+                channel: Channel::from(channel),
+                speaker,
+                said_pid,
+                disbelieved,
+                can_lead,
             },
-            lost_socket: false,
-            can_lead,
+            queue: AcceptQueue {
+                exposure: match (served, drained) {
+                    (_, true) => Exposure::Drained,
+                    (true, false) => Exposure::Named,
+                    (false, false) => Exposure::Unseen,
+                },
+                ..AcceptQueue::unseen(socket.map(Arc::from), listeners)
+            },
             died_in: None,
             looks: Looks::default(),
             // Its time begins anew: the other program may have been in the way of its answers.
