@@ -8,9 +8,11 @@
 //! [`decode`]'s `from` argument.
 
 mod decode;
+mod news;
 mod oversized;
 mod reply;
 mod request;
+mod status;
 mod suspension;
 mod worker;
 
@@ -18,12 +20,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 pub use decode::{Incoming, Rejection, Sender, decode};
+pub use news::{DeployNews, DeployStep, FailedWorker, Progress, Stage};
 pub use oversized::decode_oversized;
-pub use reply::{
-    BatchStatus, Body, Code, DeployNews, DeployStep, FailedWorker, FailingStandby, Progress, Reply,
-    SlotFailures, Stage, Status, VacantSlot, WorkerState, WorkerStatus,
-};
+pub use reply::{Body, Code, Reply};
 pub use request::{DEFAULT_WATCH, DeployOptions, LONGEST_WATCH, MigrationOptions, Request, StartOptions};
+pub use status::{BatchStatus, FailingStandby, SlotFailures, Status, VacantSlot, WorkerState, WorkerStatus};
 pub use suspension::SuspensionStatus;
 pub use worker::{Claim, FromWorker, ToWorker};
 
