@@ -1,5 +1,8 @@
 //! What can be typed, and what it means.
 
+use std::num::NonZeroU32;
+use std::time::Duration;
+
 use clap::CommandFactory;
 
 use super::values::{duration, json};
