@@ -8,7 +8,7 @@ use std::time::Duration;
 use nodesockd_core::Time;
 use nodesockd_core::action::WorkerSignal;
 use nodesockd_core::config::StopSignal;
-use nodesockd_core::id::{Process, WorkerId};
+use nodesockd_core::id::{Process, SlotIndex, WorkerId};
 use nodesockd_core::wire::ToWorker;
 
 use super::Slot;
@@ -245,14 +245,18 @@ impl World {
 
     /// At least as many others leave as operations may retire workers at a time.
     pub(crate) fn may_be_hastened(&self, old: &Known) -> bool {
-        let leaves = |process: &&Proc| {
+        let floor = SlotIndex(self.oracle.floor());
+        let beyond: BTreeSet<Worker> =
+            self.oracle.slots.range(floor..).filter_map(|(_, slot)| slot.worker).collect();
+        let leaves = |(worker, process): &(Worker, &Proc)| {
             let known = &process.known;
-            // A link of another slot that could not be swapped may name it still.
-            let goes = self.recorded(process).is_some_and(|record| record.stage.is_going());
+            // A link that could not be swapped or removed may name it still.
+            let goes = beyond.contains(worker)
+                || self.recorded(process).is_some_and(|record| record.stage.is_going());
             let replaced = known.unlinked.is_some() || known.succeeded || goes;
             !known.reaped && (replaced || known.draining || known.told_to_go())
         };
-        let leaving = self.processes.iter().map(|(_, process)| process).filter(leaves).count();
+        let leaving = self.processes.iter().filter(leaves).count();
         old.told_shutdown.is_some() && leaving > self.oracle.retiring
     }
 
