@@ -39,7 +39,7 @@ pub enum Act {
     Signal(Signal),
     /// Workers spawned from now on run this release.
     Deploy {
-        /// Index in [`Scenario::releases`].
+        /// Index in [`Scenario::releases`](super::Scenario::releases).
         release: usize,
     },
     /// The configuration file is changed.

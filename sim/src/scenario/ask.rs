@@ -48,21 +48,21 @@ pub enum Ask {
     },
     /// `deploy`
     Deploy {
-        /// Index in [`Scenario::releases`]; none: what the symlink names.
+        /// Index in [`Scenario::releases`](super::Scenario::releases); none: what the symlink names.
         release: Option<usize>,
         /// For how long the new workers are watched, in ms.
         watch_ms: u64,
     },
     /// `deploy --health`
     DeployChecked {
-        /// Index in [`Scenario::releases`]; none: what the symlink names.
+        /// Index in [`Scenario::releases`](super::Scenario::releases); none: what the symlink names.
         release: Option<usize>,
         /// For how long the new workers are watched, in ms.
         watch_ms: u64,
     },
     /// `deploy` with a migration
     Migrate {
-        /// Index in [`Scenario::releases`].
+        /// Index in [`Scenario::releases`](super::Scenario::releases).
         release: usize,
         /// For how long the new workers are watched, in ms.
         watch_ms: u64,
