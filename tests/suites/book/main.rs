@@ -74,6 +74,7 @@ const UNTRIED: [Story; 9] = [
             ),
             ("UPDATE_SCHEMA=1", "writes files of the repository anew"),
             ("cargo run --profile sim -p nodesockd-sim --features defects", "is what tests/run does"),
+            ("cargo mutants", "takes hours"),
         ],
     },
     Story {
