@@ -153,10 +153,11 @@ fn broken(pool: &mut Pool, operations: &mut Operations, id: WorkerId, reason: &s
 }
 
 /// The file of a worker's socket is gone: whoever is connected is served, and nobody else can connect. One that has not
-/// finished booting may be about to bind the socket again; it is looked at once it is ready.
+/// finished booting may be about to bind the socket again, or was started with one that the daemon did not know to be gone; it is
+/// looked at once it is ready.
 pub(super) fn socket_lost(pool: &mut Pool, operations: &mut Operations, id: WorkerId, path: &str) {
     match pool.workers.known(id).state() {
-        State::Booting { .. } => pool.workers.change(id, Worker::loses_socket),
+        State::Spawning { .. } | State::Booting { .. } => pool.workers.change(id, Worker::loses_socket),
         State::Ready { .. } => {
             pool.workers.change(id, Worker::loses_socket);
             neighbours::lost(pool, id);
@@ -166,7 +167,6 @@ pub(super) fn socket_lost(pool: &mut Pool, operations: &mut Operations, id: Work
             broken(pool, operations, id, &reason);
         }
         State::Waiting
-        | State::Spawning { .. }
         | State::Unwanted
         | State::Draining(_)
         | State::ShuttingDown { .. }

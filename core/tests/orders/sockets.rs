@@ -4,11 +4,12 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use nodesockd_core::event::{DaemonSignal, ExitStatus, Failure};
-use nodesockd_core::id::SlotIndex;
+use nodesockd_core::id::{Process, SlotIndex};
+use nodesockd_core::survey::{Sight, Survey};
 use nodesockd_core::wire::{Request, StartOptions, ToWorker};
 use nodesockd_core::{Action, Event};
 
-use super::desk::{Desk, config, set_workers};
+use super::desk::{Desk, config, is_spawn, set_workers};
 
 const DAEMON: &str = "[options]\nlisten = 'daemon'";
 
@@ -234,7 +235,7 @@ fn one_that_was_created_too_late_is_killed_unless_it_may_have_accepted() {
         desk.pass(Duration::from_secs(3));
         desk.story();
         let worker = desk.worker(1);
-        let process = nodesockd_core::id::Process { pid: 200, started: 1 };
+        let process = Process { pid: 200, started: 1 };
         desk.hear(Event::Spawned { worker, result: Ok(process) });
         let story = desk.story();
         desk.hear(Event::Exited { worker, status: ExitStatus::Signal(15) });
@@ -243,4 +244,18 @@ fn one_that_was_created_too_late_is_killed_unless_it_may_have_accepted() {
     assert_eq!(late("[options]\nlisten = 'daemon'"), ["SIGKILL to b"]);
     assert_eq!(late("[options]\nready = 'notify'"), ["SIGKILL to b"]);
     assert_eq!(late("[options]\nlisten = 'daemon'\nready = 'notify'"), ["look at b", "SIGTERM to b"]);
+}
+
+#[test]
+fn a_worker_that_is_being_started_with_a_removed_socket_is_looked_at_when_it_is_ready() {
+    let mut desk = desk("");
+    desk.leaves = is_spawn;
+    desk.ask("r", restart());
+    let (worker, socket) = (desk.worker(1), inherited(&desk)[0][0].clone());
+    desk.hear(Event::Surveyed(Survey { entries: [(socket, Sight::Nothing)].into(), ..Survey::default() }));
+    desk.hear(Event::Spawned { worker, result: Ok(Process { pid: 102, started: 1 }) });
+    let surveys = |desk: &Desk| desk.count(|action| *action == Action::Survey);
+    let before = surveys(&desk);
+    desk.online(worker);
+    assert_eq!(surveys(&desk), before + 1, "its link would lead nowhere");
 }

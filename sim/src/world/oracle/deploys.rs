@@ -298,10 +298,11 @@ impl World {
         let Some(new) = deploy.release.filter(|new| known && another(new)) else {
             return;
         };
-        // While the successor of one that has died by itself boots, the slot is better served by the new release than by nobody.
+        // While the successor of one that has died by itself boots, or of one that there was none of when the deploy began, the
+        // slot is better served by the new release than by nobody.
         let died = |slot: &SlotIndex| {
             let former = deploy.former.get(slot).and_then(|worker| self.processes.get(*worker));
-            former.is_some_and(|process| !process.alive() && !process.known.told_to_go())
+            former.is_none_or(|process| !process.alive() && !process.known.told_to_go())
         };
         // A spare link may be on its way from one worker to another.
         let spare = |slot: &SlotIndex| slot.0 >= self.oracle.most;
