@@ -110,9 +110,8 @@ pub(in crate::supervisor) fn published(
         pool.repaired("link", Some(index));
     }
     touch_named_socket(pool, index);
-    let named_before = pool.slots.get(index).and_then(Slot::linked_to).cloned();
     let swapped = pool.slots.change(index, |slot| slot.swapped(id, relation, link, socket));
-    if let Some(socket) = named_before.filter(|_| relation != Relation::Neighbour) {
+    if let Some(socket) = swapped.former_socket.filter(|_| relation != Relation::Neighbour) {
         sockets::left_by_link(pool, &socket);
     }
     if let Some(before) = swapped.before.and_then(|before| Some((before, pool.workers.get(before)?))) {

@@ -114,6 +114,8 @@ pub(super) struct Swapped {
     pub left: Option<WorkerId>,
     /// The link by an earlier `socketFile`, which nobody looks for any more.
     pub former_link: Option<String>,
+    /// The socket that the link named before, if that is another one.
+    pub former_socket: Option<Arc<str>>,
 }
 
 impl Slot {
@@ -282,7 +284,7 @@ impl Slot {
         self.change = None;
         self.lost = false;
         self.swap_failures.succeeded();
-        self.target = Some(socket);
+        let former_socket = self.target.replace(Arc::clone(&socket)).filter(|former| *former != socket);
         let (owner, neighbour) = match relation {
             Relation::Own | Relation::Standby => (Some(worker), None),
             Relation::Neighbour => (None, Some(worker)),
@@ -290,7 +292,7 @@ impl Slot {
         let before = std::mem::replace(&mut self.owner, owner).filter(|before| *before != worker);
         let left = std::mem::replace(&mut self.neighbour, neighbour).filter(|left| *left != worker);
         let former_link = self.link.replace(link.clone()).filter(|former| *former != link);
-        Swapped { before, left, former_link }
+        Swapped { before, left, former_link, former_socket }
     }
 
     /// The link could not be swapped.

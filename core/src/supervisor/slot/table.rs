@@ -249,8 +249,7 @@ impl Slots {
     }
 
     /// The next time after `now` at which something is tried again. What is due has been tried already, or waits for
-    /// the completion of an order. `filling`: workers are started for vacant slots, and links
-    /// spread.
+    /// the completion of an order. `filling`: workers are started for vacant slots, and links spread.
     pub fn next_deadline(&self, now: Time, filling: bool) -> Option<(Time, Timer)> {
         let links = [self.swaps.next_after(now), self.removals.next_after(now)];
         let workers = [self.restarts.next_after(now), self.promotions.next_after(now)];
