@@ -223,9 +223,8 @@ impl World {
             listener.drained_since().is_none_or(|at| self.agenda.now().since(at) >= self.oracle.drain);
         let (linked, waiting, unseen) = (!links.is_empty(), listener.queue.len(), listener.unseen);
         // A standby that stands still when it is needed cannot answer what came to a worker that has died.
-        let died =
-            self.processes.iter().any(|(_, process)| process.inherits(socket) && process.died_by_itself());
-        let helpless = died && self.processes.get(worker).is_some_and(|process| process.stopped);
+        let helpless = self.has_lost_a_worker(socket)
+            && self.processes.get(worker).is_some_and(|process| process.stopped);
         if linked && !stuck && served && !self.is_tended(socket, Some(worker)) {
             self.violated(format_args!(
                 "{worker} is {what} while a link names its socket, and nobody follows it"

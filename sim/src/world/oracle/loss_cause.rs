@@ -91,13 +91,16 @@ impl World {
         }
     }
 
+    /// A worker that had inherited the socket has died by itself.
+    pub(super) fn has_lost_a_worker(&self, socket: &str) -> bool {
+        self.processes.iter().any(|(_, process)| process.inherits(socket) && process.died_by_itself())
+    }
+
     /// Why the daemon may close a socket of its own while connections wait.
     pub(crate) fn cause_of_unlistening(&self, socket: &str) -> Option<Cause> {
         let listener = self.listeners.get(socket)?;
         let tended =
             self.processes.iter().any(|(_, process)| process.inherits(socket) && process.known.online);
-        let died =
-            self.processes.iter().any(|(_, process)| process.inherits(socket) && process.died_by_itself());
         let hung =
             self.processes.iter().any(|(_, process)| process.inherits(socket) && self.has_hung(process));
         match listener.drained_since() {
@@ -115,7 +118,7 @@ impl World {
             }
             Some(_) if listener.unseen => Some(Cause::QueueUnseen),
             _ if listener.overdue => Some(Cause::NotRunning),
-            _ if died => Some(Cause::WorkerDied),
+            _ if self.has_lost_a_worker(socket) => Some(Cause::WorkerDied),
             _ if !tended => Some(Cause::NotRunning),
             Some(_) | None => None,
         }
