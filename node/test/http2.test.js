@@ -39,6 +39,17 @@ function ask(session, url = '/', body = '') {
   });
 }
 
+/** A worker with two sessions: a stream of the first one is answered only when the worker is told `finish`. */
+async function withSlowStream(t) {
+  const worker = new TestWorker(t, 'http2.js');
+  await worker.frame('online');
+  const [busy, idle] = [await connect(t, worker), await connect(t, worker)];
+  const slow = ask(busy, '/slow');
+  await worker.frame('send-app-msg');
+  await ask(idle);
+  return { worker, busy, idle, slow };
+}
+
 for (const way of ['requests', 'streams', 'sessions']) {
   test(`a suspended worker whose app listens for ${way} holds streams until it is resumed`, async (t) => {
     const worker = new TestWorker(t, 'http2.js', { suspended: true, env: { TEST_WAY: way } });
@@ -71,12 +82,7 @@ test('a suspended worker that is shut down refuses the streams that it holds', a
 });
 
 test('a draining worker finishes streams, says GOAWAY before they end, and takes no more', async (t) => {
-  const worker = new TestWorker(t, 'http2.js');
-  await worker.frame('online');
-  const [busy, idle] = [await connect(t, worker), await connect(t, worker)];
-  const slow = ask(busy, '/slow');
-  await worker.frame('send-app-msg');
-  await ask(idle);
+  const { worker, busy, idle, slow } = await withSlowStream(t);
   const told = [once(busy, 'goaway'), once(idle, 'goaway')];
   worker.tell('shutdown');
   await Promise.all(told);
@@ -89,12 +95,7 @@ test('a draining worker finishes streams, says GOAWAY before they end, and takes
 });
 
 test('streams that were on their way when the client was told to open no more are answered', async (t) => {
-  const worker = new TestWorker(t, 'http2.js');
-  await worker.frame('online');
-  const [busy, idle] = [await connect(t, worker), await connect(t, worker)];
-  const slow = ask(busy, '/slow');
-  await worker.frame('send-app-msg');
-  await ask(idle);
+  const { worker, busy, idle, slow } = await withSlowStream(t);
   // It reads what it is told before what arrives meanwhile, and writes GOAWAY in between.
   worker.process.kill('SIGSTOP');
   const told = once(busy, 'goaway');
