@@ -5,6 +5,7 @@ use std::time::Duration;
 use nodesockd_core::action::WorkerSignal;
 use nodesockd_core::event::{ExitStatus, Vitals};
 use nodesockd_core::id::WorkerId;
+use nodesockd_core::survey::{Sight, Survey};
 use nodesockd_core::wire::{Body, Code, FromWorker, Request, StartOptions, ToWorker, WorkerState};
 use nodesockd_core::{Action, Event};
 
@@ -253,6 +254,25 @@ fn standbys_are_asked_together_and_the_first_to_answer_is_promoted() {
     desk.answers(standby);
     assert_eq!(desk.serves(0), standby);
     assert!(desk.was_told(standby, &ToWorker::Resume { fd: None }));
+}
+
+#[test]
+fn removed_link_of_a_broken_worker_is_made_again_while_a_standby_is_asked() {
+    let mut desk = Desk::with_heartbeats("standby = 1");
+    let [broken, standby] = desk.spawned[..] else { panic!() };
+    desk.pass(SECOND);
+    let message = FromWorker::Broken { reason: None };
+    desk.hear(Event::Received { worker: broken, message });
+    assert_eq!(desk.pings(standby).len(), 1);
+    let mut survey = Survey::default();
+    survey.entries.insert("app.0.sock".into(), Sight::Nothing);
+    desk.hear(Event::Surveyed(survey));
+    assert!(
+        desk.orders.iter().any(publishes(broken)),
+        "the broken worker serves until the standby has answered"
+    );
+    desk.answers(standby);
+    assert_eq!(desk.serves(0), standby);
 }
 
 #[test]

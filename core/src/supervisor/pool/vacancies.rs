@@ -33,7 +33,7 @@ enum Need {
     /// This worker can take it over.
     Takeover(WorkerId),
     /// These standbys have to give a sign of life first; or others have been asked already.
-    Sign(Vec<WorkerId>),
+    Sign { standbys: Vec<WorkerId>, rename: Option<WorkerId> },
     /// A link could not be swapped, and is tried again later.
     LaterTakeover,
     /// Nobody can take it over. `start`: a worker has to be started for it.
@@ -58,9 +58,10 @@ fn fill_slot(pool: &mut Pool, index: SlotIndex, slots_ahead: u32) {
     let rename = match need {
         // It is in the table from now on, even if nothing can be done for it yet.
         Need::Wait | Need::LaterTakeover => return pool.slots.change(index, |_| ()),
-        Need::Sign(standbys) => {
+        Need::Sign { standbys, rename } => {
             pool.slots.change(index, |_| ());
-            return health::ask(pool, &standbys);
+            health::ask(pool, &standbys);
+            rename
         }
         Need::Takeover(successor) => return links::publish(pool, index, successor, &config),
         Need::Nothing { rename } => {
@@ -105,7 +106,7 @@ fn need(pool: &Pool, index: SlotIndex) -> Need {
     }
     match successor(pool, index, owner.map(|(id, _)| id)) {
         Some(Successor::Ready(successor)) if may_swap => Need::Takeover(successor),
-        Some(Successor::HasToAnswer(standbys)) if may_swap => Need::Sign(standbys),
+        Some(Successor::HasToAnswer(standbys)) if may_swap => Need::Sign { standbys, rename },
         Some(Successor::Ready(_) | Successor::HasToAnswer(_)) => Need::LaterTakeover,
         None => {
             let coming = own_workers(pool, index).any(|(_, worker)| worker.is_coming());
