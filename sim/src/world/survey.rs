@@ -230,11 +230,11 @@ impl World {
                 BOUND.as_millis()
             ));
         }
-        let links = std::mem::take(&mut self.removals.links);
-        let (away, _): (BTreeMap<String, Time>, _) =
-            links.into_iter().partition(|(link, _)| self.oracle.spoiled.contains(link));
-        let missing = away.iter().find(|(link, at)| overdue(at) && self.is_due(link)).map(|(link, _)| link);
-        if let Some(link) = missing {
+        let mut away = std::mem::take(&mut self.removals.links);
+        away.retain(|link, _| self.oracle.spoiled.contains(link));
+        // The time counts from when somebody can be named.
+        away.iter_mut().filter(|(link, _)| !self.is_due(link)).for_each(|(_, at)| *at = now);
+        if let Some((link, _)) = away.iter().find(|(_, at)| overdue(at)) {
             let what = format!("{link} is still missing {} ms after it was removed", BOUND.as_millis());
             self.violated(what);
         }
