@@ -471,6 +471,9 @@ impl Supervisor {
         output::order_sink(&mut self.pool);
         self.try_installed_program();
         quit::hasten(&mut self.pool, &mut self.operations);
+        for active in reunion::conclude(&mut self.pool) {
+            lifecycle::active_in_suspended_app(&mut self.pool, &mut self.operations, active);
+        }
         expiry::expire(&mut self.pool, &mut self.operations);
         limits::replace_next(&mut self.pool, self.operations.words().is_none());
         let mut look = Look::begin(&mut self.pool, self.operations.is_swapping());

@@ -122,12 +122,15 @@ fn check_population(pool: &Pool, operations: &Operations) -> Result<(), Violatio
 
 /// 7: in a suspended app no worker that serves a slot, or is meant to, runs unsuspended.
 fn check_suspension(pool: &Pool, operations: &Operations) -> Result<(), Violation> {
-    if !pool.desired.is_suspended() {
+    if !pool.desired.is_suspended() || pool.suspension_unknown {
         return Ok(());
     }
     for (id, worker) in pool.workers.iter() {
-        let active = !worker.start().suspended
-            || matches!(worker.state(), State::Ready { suspended: false, .. }) && !worker.is_standby();
+        let active = if let State::Ready { suspended, .. } = worker.state() {
+            !suspended && !worker.is_standby()
+        } else {
+            !worker.start().suspended
+        };
         // A worker of a slot that there is no more goes once the link is removed. Whoever asked is answered after that, or
         // asked a daemon that is dead.
         let unwanted = worker.slot().filter(|slot| slot.0 >= pool.desired.slots);

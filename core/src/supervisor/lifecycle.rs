@@ -122,6 +122,12 @@ fn online(pool: &mut Pool, operations: &mut Operations, id: WorkerId, suspended:
     health::begin(pool, id);
 }
 
+/// The worker of a slot is active, while others have said that the app is suspended: one that is suspended takes its place.
+pub(super) fn active_in_suspended_app(pool: &mut Pool, operations: &mut Operations, id: WorkerId) {
+    let reason = "it is active, and other workers of the earlier daemon say that the app is suspended";
+    broken(pool, operations, id, reason);
+}
+
 /// A worker asks to be replaced, or has to be.
 fn broken(pool: &mut Pool, operations: &mut Operations, id: WorkerId, reason: &str) {
     let worker = pool.workers.known(id);

@@ -458,6 +458,48 @@ fn a_worker_that_waits_to_be_resumed_is_or_makes_the_app_suspended() {
     assert!(desk.supervisor.status().suspended);
 }
 
+/// What becomes of two workers and a new one for a slot without a worker, without a state file: `second` is what the other adopted
+/// worker says first, before the new one is there.
+fn without_a_state_file(second: Option<bool>, first: Option<bool>) -> (Desk, Vec<String>) {
+    let before = Desk::up("workers = 3");
+    let mut left = left(&before);
+    left.state = None;
+    left.survivors.pop();
+    left.links.pop();
+    let mut desk = adopt(&before, &before.config, left);
+    second.into_iter().for_each(|suspended| report(&mut desk, 1, suspended));
+    desk.online(desk.worker(3));
+    desk.story();
+    match first {
+        Some(suspended) => report(&mut desk, 0, suspended),
+        None => desk.pass(Duration::from_secs(10)),
+    }
+    let orders = desk.story();
+    (desk, orders)
+}
+
+#[test]
+fn a_new_worker_begins_when_all_adopted_ones_have_said_that_they_are_active() {
+    let resumed = ["tell d resume"];
+    assert_eq!(without_a_state_file(Some(false), Some(false)).1, resumed);
+    // One that never reports was started by another program.
+    assert_eq!(without_a_state_file(Some(false), None).1[..1], resumed);
+}
+
+#[test]
+fn an_active_worker_is_replaced_where_others_say_that_the_app_is_suspended() {
+    for (second, first) in [(Some(true), Some(false)), (Some(false), Some(true))] {
+        let (desk, orders) = without_a_state_file(second, first);
+        assert!(desk.supervisor.status().suspended);
+        assert_eq!(orders, ["start e"]);
+        assert!(desk.ready[&desk.worker(4)].1, "the one that takes its place waits as well");
+        let broken = states(&desk).into_iter().filter(|(_, state)| *state == WorkerState::Broken);
+        assert_eq!(broken.count(), 1);
+    }
+    // Nobody is active: a new worker waits, as the others do.
+    assert_eq!(without_a_state_file(Some(true), Some(true)).1, NOTHING);
+}
+
 #[test]
 fn a_worker_that_reported_is_known_by_its_connection_until_that_ends() {
     let mut desk = follow(&Desk::up(""), |_| {});

@@ -147,7 +147,7 @@ pub(in crate::supervisor) fn took_over(
     }
     tracing::info!(worker = %id.short(), slot = index.0, "worker serves");
     pool.progress(id, Stage::Serving, None);
-    if !pool.desired.is_suspended() || defect!(SuccessorResumedInSuspendedApp) {
+    if pool.is_active() || defect!(SuccessorResumedInSuspendedApp) {
         resume(pool, id);
     }
     takes_guests(pool, index, id);

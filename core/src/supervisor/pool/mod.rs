@@ -109,6 +109,8 @@ pub(super) struct Pool {
     pub former_patterns: Vec<SocketPattern>,
     /// Workers were adopted without a state file.
     pub adopted_by_links: bool,
+    /// One of them that serves may report yet that the app is suspended.
+    pub suspension_unknown: bool,
     /// Why the kernel did not tell an accept queue when it was asked last; `None` if it did.
     pub unseen_queues: Option<String>,
     /// What the workers of a deploy have to answer while it is watched.
@@ -158,6 +160,7 @@ impl Pool {
             effects: Effects::new(now),
             former_patterns: Vec::new(),
             adopted_by_links: false,
+            suspension_unknown: false,
             unseen_queues: None,
             deploy_check: None,
             over_limit: OverLimit::default(),
@@ -216,6 +219,16 @@ impl Pool {
     /// Suspended workers that own a slot.
     pub fn suspended_owners(&self) -> Vec<WorkerId> {
         self.owners_that(Worker::is_suspended)
+    }
+
+    /// Workers of this app may be active, as far as is known.
+    pub fn is_active(&self) -> bool {
+        !self.desired.is_suspended() && !self.suspension_unknown
+    }
+
+    /// Workers that own a slot, and are ready and not suspended.
+    pub fn active_owners(&self) -> Vec<WorkerId> {
+        self.owners_that(|worker| worker.is_ready() && !worker.is_suspended())
     }
 
     /// Workers that own a slot, and are suspended or have not confirmed that they are not any more.

@@ -75,7 +75,7 @@ fn fill_slot(pool: &mut Pool, index: SlotIndex, slots_ahead: u32) {
         Need::Worker { start: true, rename } => {
             pool.slots.change(index, |slot| slot.worker_tried());
             let role = Role::Holding(Place::Slot(index));
-            let suspended = pool.desired.is_suspended() && !defect!(ReplacementNotSuspended);
+            let suspended = !pool.is_active() && !defect!(ReplacementNotSuspended);
             let generation = pool.generation.clone();
             boot::spawn(pool, role, suspended, &config, &generation, slots_ahead);
             rename

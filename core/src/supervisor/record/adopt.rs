@@ -147,6 +147,7 @@ fn adopt_desired(pool: &mut Pool, operations: &mut Operations, left: &Leftovers,
         None if left.survivors.is_empty() => {}
         None => {
             pool.adopted_by_links = true;
+            pool.suspension_unknown = true;
             let survivors = left.survivors.len();
             tracing::warn!("adopting {survivors} workers without a state file, by the links alone");
         }

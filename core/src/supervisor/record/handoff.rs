@@ -158,6 +158,7 @@ pub(in crate::supervisor) fn take_over(
     operations.set_note(note);
     operations.go_on_waiting(waiting, None);
     pool.adopted_by_links = guessing;
+    pool.suspension_unknown = guessing;
     let announced = announced.filter(|_| !defect!(HandoffForgetsAnnouncements));
     if let (Some(announcements), Some(announced)) = (announcements, announced) {
         *announcements = announced.into();

@@ -171,7 +171,7 @@ pub(in crate::supervisor) fn reunite(
     let now = pool.now();
     let serves = pool.owns_its_slot(id);
     // One of the release before, whose link could not be swapped yet, was active all the time.
-    let was_suspended = pool.adopted_by_links || pool.workers.get(id).is_some_and(Worker::is_suspended);
+    let was_suspended = pool.workers.get(id).is_some_and(Worker::is_suspended);
     let state = pool.workers.change(id, |worker| {
         worker.set_channel(Channel::Socket(conn));
         worker.reports_suspended(now, suspended);
@@ -188,7 +188,7 @@ pub(in crate::supervisor) fn reunite(
                 tracing::warn!(worker = %id.short(), "resume was not recorded; treating the app as resumed");
                 pool.desired.suspension = None;
             }
-            if serves && (!pool.desired.is_suspended() || defect!(ReunionResumes)) {
+            if serves && (pool.is_active() || defect!(ReunionResumes)) {
                 links::resume(pool, id);
             }
         }
@@ -214,4 +214,25 @@ pub(in crate::supervisor) fn reunite(
         )
         | None => {}
     }
+}
+
+/// Without a state file, only the adopted workers can tell whether the app is suspended: one that is suspended says so for all. When
+/// those that serve have reported, or cannot, those begin that took over meanwhile, unless the app is suspended. Returns who is active in
+/// a suspended app.
+pub(in crate::supervisor) fn conclude(pool: &mut Pool) -> Vec<WorkerId> {
+    let may_tell = |(id, worker): (WorkerId, &Worker)| {
+        let expected = matches!(worker.channel(), Channel::Expected { .. });
+        expected && worker.speaks() && pool.owns_its_slot(id)
+    };
+    if !pool.suspension_unknown || pool.workers.iter().any(may_tell) {
+        return Vec::new();
+    }
+    pool.suspension_unknown = false;
+    if pool.desired.is_suspended() {
+        return pool.active_owners();
+    }
+    for id in pool.suspended_owners() {
+        links::resume(pool, id);
+    }
+    Vec::new()
 }
