@@ -321,6 +321,18 @@ impl World {
         }
     }
 
+    /// A slot's link names a worker. One that was booting for the slot when a deploy was asked for takes it over before those of
+    /// the deploy.
+    pub(crate) fn succeeds_before_deploy(&mut self, slot: SlotIndex, worker: Worker) {
+        let shared = self.oracle.slots.values().filter(|its| its.worker == Some(worker)).count() > 1;
+        let spawned = self.processes.get(worker).map(|process| process.plan.spawned);
+        if let Some(deploy) = self.oracle.deploy.as_mut().filter(|deploy| deploy.watching.is_none()) {
+            let earlier = spawned.is_some_and(|spawned| spawned < deploy.asked);
+            let former = deploy.former.get_mut(&slot).filter(|_| earlier && !shared);
+            former.into_iter().for_each(|former| *former = worker);
+        }
+    }
+
     /// Nothing is wrong with a worker, and nothing ever was.
     fn is_well(&self, process: &Proc) -> bool {
         let spoiled = process.sockets.own.as_ref().is_some_and(|socket| self.oracle.has_spoiled(socket));
@@ -338,12 +350,7 @@ impl World {
     /// A worker is told to go. Old ones stay as long as the new ones are watched.
     pub(crate) fn check_not_needed(&mut self, worker: Worker, what: &str) {
         let Some(deploy) = &self.oracle.deploy else { return };
-        // The worker that was booting for the slot has taken it over before those of the deploy.
-        let succeeded = |slot: &SlotIndex| {
-            let named = self.oracle.slots.get(slot).and_then(|its| self.processes.get(its.worker?));
-            named.is_some_and(|process| process.plan.spawned < deploy.asked)
-        };
-        let old = deploy.former.iter().any(|(slot, old)| *old == worker && !succeeded(slot));
+        let old = deploy.former.values().any(|old| *old == worker);
         let open = !deploy.watch.is_zero()
             && !deploy.migrates
             && !deploy.batched

@@ -48,6 +48,7 @@ impl World {
             }
         }
         self.names(slot, Slot { link: link.to_owned(), socket: socket.to_owned(), worker: Some(worker) });
+        self.succeeds_before_deploy(slot, worker);
     }
 
     /// A link is swapped to a socket of the daemon's own: there has to be somebody who accepts from it, or will.
