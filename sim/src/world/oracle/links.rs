@@ -120,6 +120,7 @@ impl World {
                 && !process.asks_to_go()
                 && !process.ignores_suspension()
                 && !self.goes_by_record(process)
+                && !self.is_recorded_for_another(process, socket)
                 && !process.known.told_to_go()
                 && !needed(worker, process)
         })
@@ -142,6 +143,12 @@ impl World {
     /// The daemon has written down that it is to go.
     pub(crate) fn goes_by_record(&self, process: &Proc) -> bool {
         self.recorded(process).is_some_and(|record| record.stage.is_going())
+    }
+
+    /// The daemon has written down that it is to accept from another socket than this.
+    fn is_recorded_for_another(&self, process: &Proc, socket: &str) -> bool {
+        let recorded = self.recorded(process).and_then(|record| record.socket.as_deref());
+        recorded.is_some_and(|recorded| recorded != socket)
     }
 
     fn mark_published(&mut self, slot: SlotIndex, worker: Worker, link: &str) {
@@ -262,12 +269,13 @@ impl World {
         slots.map(|(index, _)| *index).collect()
     }
 
-    /// Its worker serves, as far as the daemon knows, and is as the app is.
+    /// Its worker serves, as far as the daemon knows, is as the app is, and can be reached by another link.
     fn could_serve(&self, slot: &Slot) -> bool {
         let process = slot.worker.and_then(|worker| self.processes.get(worker));
         process.is_some_and(|process| {
             let goes = process.known.exited || process.known.told_to_go() || process.asks_to_go();
-            process.alive()
+            !self.oracle.has_spoiled(&slot.socket)
+                && process.alive()
                 && !process.dying
                 && !goes
                 && process.known.online
