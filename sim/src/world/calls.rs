@@ -89,12 +89,7 @@ impl World {
                 process.known.blind_since =
                     called.is_err().then_some(process.known.blind_since.unwrap_or(self.agenda.now()));
             }
-            // A daemon that has adopted one that does not speak goes by what its own configuration says.
-            let ready = if process.adopted && !process.speaks() {
-                self.in_force.ready.into()
-            } else {
-                process.plan.ready
-            };
+            let ready = process.known.shows.unwrap_or(process.plan.ready);
             process.known.online |= called.is_ok() && waiting.is_some() && ready == Ready::Listen;
         }
         if let Some(listener) = self.listeners.get_mut(socket) {

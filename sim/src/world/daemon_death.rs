@@ -172,6 +172,10 @@ impl World {
             .filter(|(_, process)| process.alive())
             .map(|(_, process)| Survivor { id: process.id, process: process.process })
             .collect();
+        // Of one that does not speak, nothing is written down but that.
+        let ready = self.in_force.ready.into();
+        let mute = self.processes.iter_mut().filter(|process| process.alive() && !process.speaks());
+        mute.for_each(|process| process.known.shows = Some(ready));
         // Children of those that died meanwhile are no worker's any more.
         self.processes
             .iter_mut()

@@ -1,12 +1,15 @@
 //! What the daemon knows of a worker, and what it has done to it.
 
 use nodesockd_core::Time;
+use nodesockd_core::config::Ready;
 
 /// The facts that the daemon has taken in and the orders that it has carried out, for one worker.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     /// The daemon has learned that it is online.
     pub online: bool,
+    /// What shows that it is ready, for a daemon that has adopted it; `None`: what it was started with.
+    pub shows: Option<Ready>,
     /// The daemon, which is not its first, has learned by which connection it speaks.
     pub reunited: bool,
     /// When the daemon learned that its end has begun.
