@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nodesockd_core::config::Config;
-use nodesockd_core::event::{Caller, DaemonSignal};
+use nodesockd_core::event::{Caller, DaemonSignal, Queue};
 use nodesockd_core::id::{BootId, ConnId, Process, SlotIndex, WorkerId};
 use nodesockd_core::state::{FoundLink, Leftovers, RecordedStage, State, Survivor};
 use nodesockd_core::supervisor::{Daemon, Terminal};
@@ -205,6 +205,18 @@ fn a_worker_that_was_leaving_and_hears_nothing_gets_sigterm_again() {
     assert_eq!(desk.story(), ["SIGKILL to a"]);
     // It serves, and needs no channel for that.
     assert_eq!(states(&desk).first(), Some(&(Some(0), WorkerState::Online)));
+}
+
+#[test]
+fn a_mute_worker_that_accepts_no_more_may_have_had_its_signal_from_an_earlier_daemon() {
+    let before = Desk::up("workers = 2\n[options]\nready = 'notify'");
+    let mut left = left(&before);
+    left.state = None;
+    left.links.pop();
+    let desk = adopt(&before, &before.config, left);
+    // What it answers is not cut off.
+    assert_eq!(desk.count(|action| matches!(action, Action::Terminate { again: true, .. })), 1);
+    assert_eq!(desk.count(|action| matches!(action, Action::Terminate { again: false, .. })), 0);
 }
 
 #[test]

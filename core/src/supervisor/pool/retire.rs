@@ -93,6 +93,10 @@ pub(in crate::supervisor) fn queue_measured(pool: &mut Pool, id: WorkerId, queue
     let measured =
         |worker: &mut Worker| worker.drain_mut().map(|drain| (drain.process(), drain.measured(now, queue)));
     match pool.workers.change(id, measured) {
+        Some((process, Verdict::Drained)) if *queue == Queue::Closed && is_mute_and_adopted(pool, id) => {
+            pool.workers.change(id, Worker::drained);
+            terminate_again(pool, id, process);
+        }
         Some((process, Verdict::Drained)) => drained(pool, id, process),
         Some((_, Verdict::WaitBlindly)) => {
             if let Queue::Unknown(reason) = queue {
@@ -107,6 +111,11 @@ pub(in crate::supervisor) fn queue_measured(pool: &mut Pool, id: WorkerId, queue
         }
         Some((_, Verdict::Wait)) | None => {}
     }
+}
+
+/// An earlier daemon may have sent the worker its stop signal, which that one does not tell.
+fn is_mute_and_adopted(pool: &Pool, id: WorkerId) -> bool {
+    pool.workers.get(id).is_some_and(|worker| !worker.speaks() && !worker.channel().is_open())
 }
 
 /// The accept queue has not become empty in time.
