@@ -135,7 +135,7 @@ impl World {
             ) => {}
         }
         if !self.oracle.suspended {
-            self.oracle.expire(self.agenda.now(), None);
+            self.oracle.expire(self.agenda.busy_since(), None);
         }
     }
 
@@ -157,7 +157,7 @@ impl World {
         let says = status.note.as_ref().is_some_and(|note| note.contains("the app stays suspended"));
         let lost = self.deaths.forgot || self.deaths.stale;
         // Whoever has asked for another one may have hung up before the answer.
-        let another = status.suspension.as_ref().is_some_and(|it| it.since > self.oracle.expiry_promised);
+        let another = status.suspension.as_ref().is_some_and(|it| it.since >= self.oracle.expiry_promised);
         let over = self.oracle.expires.is_some_and(|at| at < self.agenda.now()) && !another && !lost;
         if over && status.suspended && !says {
             return Some("the app is suspended for longer than was asked for".into());

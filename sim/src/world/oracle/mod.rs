@@ -76,7 +76,7 @@ pub(crate) struct Oracle {
     /// A daemon has told a worker to resume, and died before it could write that down. The next one learns of it when the
     /// worker reports.
     pub may_be_resumed: bool,
-    /// When that was promised.
+    /// When that was decided, at the earliest: a suspension that began since is another one.
     pub expiry_promised: Time,
     pub interrupts: u32,
     /// The daemon was asked to quit; its successor knows nothing of that.
@@ -183,10 +183,10 @@ impl Oracle {
     }
 
     /// The suspension ends by itself at that time, or it does not.
-    pub(crate) fn expire(&mut self, now: Time, at: Option<Time>) {
+    pub(crate) fn expire(&mut self, decided: Time, at: Option<Time>) {
         self.lifting -= u32::from(self.expires.is_some());
         self.lifting += u32::from(at.is_some());
-        (self.expires, self.expiry_promised) = (at, now);
+        (self.expires, self.expiry_promised) = (at, decided);
     }
 
     /// Only time ends the suspension, and has not come to that yet. The daemon counts from before its reply, which waits
@@ -208,7 +208,7 @@ impl Oracle {
         (self.lifting, self.stops_open, self.interrupts) = (0, 0, 0);
         let recorded = suspension.and_then(|suspension| suspension.expiry).map(|_| now);
         // A later command has replaced what was promised, and nobody has heard the answer.
-        let replaced = suspension.is_some_and(|suspension| suspension.since > self.expiry_promised);
+        let replaced = suspension.is_some_and(|suspension| suspension.since >= self.expiry_promised);
         let promised = self.expires.filter(|_| !replaced);
         self.expires = promised.or(recorded).filter(|_| suspended);
         if promised.is_none() {
@@ -451,7 +451,7 @@ impl World {
     }
 
     pub(crate) fn promise_on_reply(&mut self, number: u64, request: &Request, done: bool) {
-        let now = self.agenda.now();
+        let (now, decided) = (self.agenda.now(), self.agenda.busy_since());
         let oracle = &mut self.oracle;
         oracle.may_be_started &= !(done && is_definite(request));
         if matches!(request, Request::Start(_) | Request::Restart { .. } | Request::Deploy(_)) {
@@ -462,7 +462,7 @@ impl World {
                 oracle.stops_open -= 1;
                 oracle.lifting -= 1;
                 if done {
-                    oracle.expire(now, None);
+                    oracle.expire(decided, None);
                     oracle.suspended = false;
                     oracle.wanted = false;
                 }
@@ -479,7 +479,7 @@ impl World {
                 if done {
                     oracle.wanted = oracle.stops_open == 0 && !oracle.quitting;
                     oracle.suspended = options.suspended;
-                    oracle.expire(now, options.expiry.map(|expiry| now + expiry.after));
+                    oracle.expire(decided, options.expiry.map(|expiry| now + expiry.after));
                     if options.suspended {
                         self.check_suspended();
                     }
@@ -488,7 +488,7 @@ impl World {
             Request::Resume => {
                 oracle.lifting -= 1;
                 if done {
-                    oracle.expire(now, None);
+                    oracle.expire(decided, None);
                     oracle.suspended = false;
                 }
             }
