@@ -306,7 +306,13 @@ impl World {
         };
         // A spare link may be on its way from one worker to another.
         let spare = |slot: &SlotIndex| slot.0 >= self.oracle.most;
+        // A link that could not be swapped back names its worker still, and others may be lent that one meanwhile.
+        let stuck = |worker: Option<Worker>| {
+            let mut naming = self.oracle.slots.values().filter(|its| its.worker == worker);
+            naming.any(|its| self.oracle.unswapped.contains(&its.link))
+        };
         let slots = self.oracle.slots.iter().filter(|(slot, _)| !spare(slot) && !died(slot));
+        let slots = slots.filter(|(_, its)| !stuck(its.worker));
         let named = slots.filter_map(|(slot, its)| Some((*slot, its.worker?)));
         let mut of_new = named.filter(|(_, worker)| {
             let process = self.processes.get(*worker);
