@@ -72,7 +72,9 @@ impl World {
         self.oracle.unfinished = None;
         // One whose workers serve for good waits for the old ones only, and the next may begin.
         let open = |deploy: &Deploy| deploy.migrates || !deploy.confirmed && !deploy.watch.is_zero();
-        if self.oracle.deploy.as_ref().is_some_and(open) {
+        if let Some(deploy) = self.oracle.deploy.as_mut().filter(|deploy| open(deploy)) {
+            // The symlink of one that only its answer is missing of is the next one's.
+            deploy.moved |= deploy.over;
             self.releases.deploys_beside(release);
             return;
         }
