@@ -18,6 +18,7 @@ mod expiry;
 mod handoff;
 mod health;
 mod history;
+mod inherited;
 mod last_lines;
 mod leadership;
 mod limits;

@@ -259,3 +259,30 @@ fn a_worker_that_is_being_started_with_a_removed_socket_is_looked_at_when_it_is_
     desk.online(worker);
     assert_eq!(surveys(&desk), before + 1, "its link would lead nowhere");
 }
+
+#[test]
+fn a_socket_is_kept_while_its_slot_has_no_worker_at_all() {
+    let mut alone = desk("");
+    alone.exit(alone.worker(0));
+    alone.exit(alone.worker(1));
+    assert_eq!(alone.story(), ["start b", "reap a", "reap b"]);
+
+    let mut served = desk("workers = 2");
+    served.exit(served.worker(0));
+    served.exit(served.worker(2));
+    assert_eq!(served.story(), ["link 0 to b", "start c", "reap a", "reap c"]);
+}
+
+#[test]
+fn a_socket_whose_queue_was_not_emptied_in_time_is_not_used_again() {
+    let mut desk = Desk::up(&format!("workers = 2\n{DAEMON}"));
+    let former = inherited(&desk);
+    desk.leaves = |action| matches!(action, Action::MeasureQueue { .. } | Action::Tell { .. });
+    desk.ask("fewer", set_workers(1));
+    desk.pass(Duration::from_secs(30));
+    desk.orders.clear();
+    desk.ask("more", set_workers(2));
+    let today = inherited(&desk);
+    assert_eq!(desk.story(), ["listen for 1", "start c"]);
+    assert_ne!(today[0], former[1], "a client that waits is turned away, and not kept for the next worker");
+}

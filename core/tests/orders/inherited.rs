@@ -1,0 +1,140 @@
+//! Sockets of an earlier daemon (`options.listen = "daemon"`): only workers that have outlived it can accept from them.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use nodesockd_core::Action;
+use nodesockd_core::wire::{FromWorker, StartOptions};
+
+use super::adoption::{follow, says};
+use super::desk::{Desk, restart};
+
+const NOTHING: [&str; 0] = [];
+
+/// A daemon whose workers have outlived the one before it, and those of them have reported; the last of all is a spare one.
+fn next(keys: &str, reported: &[usize]) -> Desk {
+    let before = Desk::up(&format!("{keys}\nstandby = 1\n[options]\nlisten = 'daemon'"));
+    let spare = before.spawned.len() - 1;
+    let mut desk = follow(&before, |_| {});
+    for nth in reported {
+        says(&mut desk, *nth, FromWorker::online(*nth == spare));
+    }
+    desk.orders.clear();
+    desk
+}
+
+fn broken() -> FromWorker {
+    FromWorker::Broken { reason: None }
+}
+
+#[test]
+fn a_socket_for_a_restart_that_fails_is_closed_while_the_earlier_one_serves() {
+    let before = Desk::up("[options]\nlisten = 'daemon'");
+    let mut desk = follow(&before, |_| {});
+    let once = StartOptions { max_attempts: Some(NonZeroU32::MIN), ..StartOptions::default() };
+    desk.ask("r", restart(once));
+    desk.exit(desk.worker(1));
+    assert_eq!(desk.story(), ["listen for 0", "start b", "reap b", "close 0"]);
+}
+
+#[test]
+fn a_socket_that_a_spare_worker_has_stays_while_the_earlier_one_serves() {
+    let mut desk = next("", &[0, 1]);
+    says(&mut desk, 1, broken());
+    desk.online(desk.worker(2));
+    assert_eq!(desk.story(), ["tell b shutdown", "listen for 0", "start c", "reap b"]);
+    // The one that is closed is the earlier one.
+    desk.exit(desk.worker(0));
+    let taken_over = ["link 0 to c", "close 0", "tell c resume", "start d"];
+    assert_eq!(desk.story(), [&["remove link 0", "reap a"][..], &taken_over].concat());
+}
+
+#[test]
+fn an_earlier_socket_is_closed_when_the_last_worker_that_has_it_is_gone() {
+    let mut desk = next("", &[0, 1]);
+    desk.leaves = |action| matches!(action, Action::Tell { .. });
+    desk.ask("r", restart(StartOptions::default()));
+    desk.all_online();
+    desk.story();
+    desk.exit(desk.worker(0));
+    assert_eq!(desk.story(), ["reap a"]);
+    desk.exit(desk.worker(1));
+    assert_eq!(desk.story(), ["reap b", "close 0"]);
+}
+
+#[test]
+fn who_waits_in_the_socket_of_a_dead_worker_is_turned_away_when_another_one_serves() {
+    let mut desk = next("", &[0]);
+    // The spare worker may report, and could accept what waits.
+    desk.exit(desk.worker(0));
+    assert_eq!(desk.story(), ["reap a"]);
+    desk.pass(Duration::from_secs(1));
+    desk.online(desk.worker(2));
+    let orders = ["listen for 0", "start c", "link 0 to c", "tell c resume", "start d"];
+    assert_eq!(desk.story(), orders);
+    // That worker would keep the socket open.
+    says(&mut desk, 1, FromWorker::online(true));
+    assert_eq!(desk.story(), ["tell b shutdown", "reap b", "close 0"]);
+}
+
+#[test]
+fn a_vacant_slots_earlier_socket_stays_for_a_spare_worker_while_a_neighbour_serves() {
+    let mut desk = next("workers = 2", &[0, 1]);
+    desk.exit(desk.worker(0));
+    assert_eq!(desk.story(), ["link 0 to b", "reap a"]);
+    says(&mut desk, 2, FromWorker::online(true));
+    assert_eq!(desk.story()[..2], ["link 0 to c", "tell c resume"]);
+
+    // Until the slot has another worker.
+    let mut desk = next("workers = 2", &[0, 1]);
+    desk.exit(desk.worker(0));
+    desk.pass(Duration::from_secs(1));
+    desk.story();
+    desk.online(desk.worker(3));
+    assert_eq!(desk.story(), ["link 0 to d", "tell d resume"]);
+    says(&mut desk, 2, FromWorker::online(true));
+    assert_eq!(desk.story(), ["tell c shutdown", "reap c", "close 0"]);
+}
+
+#[test]
+fn a_link_is_removed_if_nobody_can_take_over_the_socket_that_it_names() {
+    let mut desk = next("", &[0]);
+    // By then, the spare worker counts as out of reach.
+    desk.pass(Duration::from_secs(10));
+    desk.story();
+    desk.exit(desk.worker(0));
+    assert!(desk.story().contains(&"remove link 0".to_owned()));
+}
+
+#[test]
+fn a_spare_worker_that_has_the_same_socket_empties_the_queue() {
+    let mut desk = next("", &[0, 1]);
+    says(&mut desk, 0, broken());
+    assert_eq!(desk.story()[..3], ["link 0 to b", "tell b resume", "tell a shutdown"]);
+}
+
+#[test]
+fn a_spare_worker_without_the_socket_of_today_goes_when_there_is_another_one() {
+    let mut desk = next("", &[0]);
+    desk.leaves = |action| matches!(action, Action::Tell { .. });
+    says(&mut desk, 0, broken());
+    assert_eq!(desk.story(), NOTHING);
+    desk.pass(Duration::from_secs(1));
+    desk.online(desk.worker(2));
+    let orders = [
+        "listen for 0",
+        "start c",
+        "link 0 to c",
+        "tell c resume",
+        "look at a",
+        "start d",
+        "tell a shutdown",
+    ];
+    assert_eq!(desk.story(), orders);
+    says(&mut desk, 1, FromWorker::online(true));
+    assert_eq!(desk.story(), ["tell b shutdown"]);
+    desk.exit(desk.worker(0));
+    assert_eq!(desk.story(), ["reap a"]);
+    desk.exit(desk.worker(1));
+    assert_eq!(desk.story(), ["reap b", "close 0"]);
+}
