@@ -423,3 +423,13 @@ fn workers_that_share_a_socket_cannot_be_checked() {
     desk.ask("d", checked());
     assert_eq!(code(&desk, "d"), Some(Code::Usage));
 }
+
+#[test]
+fn daemons_that_follow_keep_the_spare_workers_of_the_new_release() {
+    let desk = watched("standby = 1");
+    let next = follow(&desk, |_| ());
+    let mut rows = next.supervisor.status().workers;
+    rows.retain(|row| row.state != WorkerState::Terminating);
+    let stay: Vec<_> = rows.iter().map(|row| row.id).collect();
+    assert_eq!(stay, [desk.worker(2), desk.worker(3)]);
+}

@@ -3,9 +3,10 @@
 use nodesockd_core::event::{ExitStatus, Failure};
 use nodesockd_core::id::SlotIndex;
 use nodesockd_core::survey::{Sight, Survey};
-use nodesockd_core::wire::{Code, Request, StartOptions};
+use nodesockd_core::wire::{Code, FromWorker, Request, StartOptions};
 use nodesockd_core::{Action, Event};
 
+use crate::adoption::{follow, says};
 use crate::desk::{Desk, restart, set_workers, suspended, up};
 use crate::handoff::upgraded;
 
@@ -186,4 +187,46 @@ fn neighbours_are_known_to_the_next_program() {
     assert!(!next.story().iter().any(|order| order.starts_with("link")), "nothing is led elsewhere");
     next.hear(Event::Exited { worker, status: ExitStatus::Code(1) });
     assert!(next.story().contains(&"remove link 1".to_owned()));
+}
+
+#[test]
+fn a_spare_slots_link_that_somebody_has_removed_is_made_again() {
+    let mut desk = up("workers = 1\nslots = 2");
+    let link = desk.config.socket_file.link(SlotIndex(1));
+    desk.hear(Event::Surveyed(Survey { entries: [(link, Sight::Nothing)].into(), ..Survey::default() }));
+    assert_eq!(desk.story(), ["link 1 to a"]);
+}
+
+#[test]
+fn a_worker_that_is_to_go_serves_for_others_if_it_is_the_last_that_can() {
+    let mut desk = up("workers = 2\nslots = 4");
+    desk.leaves = |action| matches!(action, Action::Publish { .. });
+    desk.ask("w", set_workers(1));
+    assert_eq!(desk.story(), ["link 1 to a", "link 2 to a"]);
+    desk.exit(desk.worker(0));
+    assert_eq!(desk.story()[..3], ["link 0 to b", "start c", "link 3 to b"]);
+}
+
+#[test]
+fn links_of_spare_slots_stay_while_the_socket_that_they_name_keeps_what_comes() {
+    let daemon = "workers = 1\nslots = 2\n[options]\nlisten = 'daemon'";
+    let mut desk = up(daemon);
+    desk.exit(desk.worker(0));
+    desk.exit(desk.worker(1));
+    assert_eq!(desk.story(), ["start b", "reap a", "reap b"]);
+    desk.pass(std::time::Duration::from_secs(1));
+    desk.online(desk.worker(2));
+    assert_eq!(desk.story(), ["start c", "link 0 to c", "tell c resume"]);
+
+    // The socket of an earlier daemon does, if a spare worker takes that over.
+    let before = up(&format!("standby = 1\n{daemon}"));
+    let mut desk = follow(&before, |_| {});
+    says(&mut desk, 0, FromWorker::online(false));
+    says(&mut desk, 1, FromWorker::online(true));
+    desk.story();
+    desk.leaves = |action| matches!(action, Action::Publish { .. });
+    desk.exit(desk.worker(0));
+    assert_eq!(desk.story(), ["reap a", "link 0 to b"]);
+    desk.hear(Event::Published { slot: SlotIndex(0), worker: desk.worker(1), result: Ok(()) });
+    assert_eq!(desk.story(), ["tell b resume", "listen for 0", "start c"]);
 }

@@ -286,3 +286,23 @@ fn a_socket_whose_queue_was_not_emptied_in_time_is_not_used_again() {
     assert_eq!(desk.story(), ["listen for 1", "start c"]);
     assert_ne!(today[0], former[1], "a client that waits is turned away, and not kept for the next worker");
 }
+
+#[test]
+fn a_socket_that_a_link_named_for_a_worker_that_never_runs_is_not_used_again() {
+    let mut desk = desk("workers = 2");
+    desk.leaves = |action| matches!(action, Action::Publish { .. });
+    let suspended = StartOptions { suspended: true, ..StartOptions::default() };
+    desk.ask("r", Request::Restart { options: suspended, version: None });
+    desk.all_online();
+    let published = |desk: &Desk, slot, nth, result| Event::Published {
+        slot: SlotIndex(slot),
+        worker: desk.worker(nth),
+        result,
+    };
+    desk.hear(published(&desk, 0, 2, Ok(())));
+    desk.hear(published(&desk, 1, 3, Err(Failure("ENOSPC".into()))));
+    desk.hear(published(&desk, 0, 0, Ok(())));
+    desk.story();
+    desk.ask("again", restart());
+    assert_eq!(desk.story(), ["listen for 0", "start e", "start f"]);
+}
