@@ -183,4 +183,65 @@ mod tests {
         assert!(!is_untouched(&[0, 8], &[8, 9]));
         assert!(!is_untouched(&[], &[7]));
     }
+
+    const LIMIT: Duration = Duration::from_secs(10);
+    const MILLISECOND: Duration = Duration::from_millis(1);
+
+    fn at(millis: u64) -> Time {
+        Time::ZERO + Duration::from_millis(millis)
+    }
+
+    /// Looked at twice: the verdict is due.
+    fn judged() -> Silence {
+        let mut silence = Silence::begin(at(0), at(0), LIMIT);
+        assert_eq!(silence.goes_on(at(5_000), false), Todo::Look);
+        assert_eq!(silence.goes_on(at(10_000), false), Todo::Look);
+        assert_eq!(silence.due(), at(10_250));
+        silence
+    }
+
+    #[test]
+    fn queue_is_still_watched_when_its_time_changes_or_begins_anew() {
+        let mut silence = Silence::queue(at(0), LIMIT, vec![7, 8]);
+        silence.may_last(at(1_000), 2 * LIMIT);
+        assert!(silence.is_confirmed_by(&[7, 8]) && !silence.is_confirmed_by(&[8, 9]));
+        assert_eq!(silence.goes_on(at(2_000), true), Todo::Nothing);
+        assert!(silence.is_confirmed_by(&[7, 8]) && !silence.is_confirmed_by(&[8, 9]));
+    }
+
+    #[test]
+    fn worker_gets_its_time_again_when_it_is_inspected_or_the_daemon_comes_late() {
+        let due = at(5_000);
+        for (now, inspected, begins_anew) in [
+            (due, false, false),
+            (due + LATE, false, false),
+            (due + LATE + MILLISECOND, false, true),
+            (due, true, true),
+        ] {
+            let mut silence = Silence::begin(at(0), at(0), LIMIT);
+            let todo = if begins_anew { Todo::Nothing } else { Todo::Look };
+            assert_eq!(silence.goes_on(now, inspected), todo);
+            assert_eq!(silence.due(), if begins_anew { now + LIMIT / 2 } else { at(10_000) });
+        }
+    }
+
+    #[test]
+    fn busy_daemon_reads_what_is_in_the_channel_before_its_verdict() {
+        let now = at(10_250) + BUSY;
+        assert!(matches!(judged().goes_on(now, false), Todo::Replace(_)));
+        let mut silence = judged();
+        assert_eq!(silence.goes_on(now + MILLISECOND, false), Todo::Nothing);
+        let due = silence.due();
+        assert_eq!(due, now + MILLISECOND + LAST_WORD);
+        assert!(matches!(silence.goes_on(due, false), Todo::Replace(_)));
+    }
+
+    #[test]
+    fn worker_in_a_debugger_gets_its_time_again() {
+        let mut silence = judged();
+        let vitals = Vitals { state: 't', cpu: Duration::ZERO, waits_in: None, traced: true };
+        silence.examined(at(10_000), Some(vitals));
+        assert_eq!(silence.goes_on(at(10_250), false), Todo::Nothing);
+        assert_eq!(silence.due(), at(10_250) + LIMIT / 2);
+    }
 }
