@@ -7,7 +7,7 @@ use std::time::Duration;
 use nodesockd_core::event::{ExitStatus, Failure};
 use nodesockd_core::id::{ConnId, SlotIndex};
 use nodesockd_core::wire::{
-    Body, Code, DeployOptions, DeployStep, FromWorker, Request, StartOptions, WorkerState,
+    Body, Code, DeployOptions, DeployStep, FromWorker, Reply, Request, StartOptions, WorkerState,
 };
 use nodesockd_core::{Action, Event};
 
@@ -94,6 +94,8 @@ fn a_deploy_tells_how_it_goes() {
     let mut desk = watched("");
     assert_eq!(desk.supervisor.status().operation.as_deref(), Some("a deploy"));
     assert_eq!(steps(&desk, "d"), [DeployStep::Switched, DeployStep::Watching]);
+    let alone = |reply: &Reply| matches!(&reply.body, Some(Body::Deploy(news)) if news.alone);
+    assert!(!desk.replies("d").iter().any(alone), "the old workers are there");
     desk.ask("again", Request::AttachDeploy { progress: true });
     desk.pass(WATCH * 2);
     assert_eq!(steps(&desk, "again"), [DeployStep::Watching, DeployStep::Confirmed]);

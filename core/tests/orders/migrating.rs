@@ -6,7 +6,8 @@ use nodesockd_core::Event;
 use nodesockd_core::event::{ExitStatus, Failure};
 use nodesockd_core::state::MigrationStage;
 use nodesockd_core::wire::{
-    Body, Code, DeployOptions, DeployStep, FromWorker, MigrationOptions, Request, StartOptions, WorkerState,
+    Body, Code, DeployOptions, DeployStep, FromWorker, MigrationOptions, Reply, Request, StartOptions,
+    WorkerState,
 };
 
 use super::adoption::follow;
@@ -218,6 +219,8 @@ fn workers_that_fail_after_a_migration_leave_no_way_back_without_a_revert() {
     let mut desk = runs(None, WATCH);
     ends(&mut desk, 0);
     assert_eq!((steps(&desk).last(), desk.end("d")), (Some(&DeployStep::Watching), None));
+    let alone = |reply: &Reply| matches!(&reply.body, Some(Body::Deploy(news)) if news.alone);
+    assert!(desk.replies("d").iter().any(alone), "no old worker is left");
     desk.exit(desk.worker(1));
     let (code, words) = desk.end("d").unwrap_or_default();
     assert_eq!((code, desk.current), (Some(Code::NotRolledBack), "2"));
