@@ -43,7 +43,7 @@ pub struct State {
     pub running: bool,
     /// How many slots are served.
     pub slots: u32,
-    /// How many spare workers there are.
+    /// How many standbys there are.
     pub standby: u32,
     /// The app is suspended.
     pub suspended: bool,

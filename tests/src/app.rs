@@ -85,7 +85,7 @@ impl App {
         self.set("workers", i64::from(count))
     }
 
-    /// The number of spare workers.
+    /// The number of standbys.
     #[must_use]
     pub fn standby(self, count: u32) -> Self {
         self.set("standby", i64::from(count))

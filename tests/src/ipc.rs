@@ -268,7 +268,7 @@ impl Status {
             .unwrap_or_else(|| panic!("nobody serves slot {slot}: {self:#?}"))
     }
 
-    /// The spare workers.
+    /// The standbys.
     #[must_use]
     pub fn standbys(&self) -> Vec<&Worker> {
         self.workers.iter().filter(|worker| worker.standby).collect()

@@ -161,7 +161,7 @@ fn a_worker_that_was_leaving_is_told_so_again_and_is_no_failure() {
     desk.exit(desk.worker(1));
     assert!(desk.story().contains(&"start c".to_owned()));
 
-    // Nor is a spare worker's end one.
+    // Nor is a standby's end one.
     let mut before = Desk::up("standby = 1");
     before.leaves = |action| matches!(action, Action::Tell { .. });
     before.ask("r", restart(StartOptions::default()));
@@ -316,7 +316,7 @@ fn no_new_worker_outlives_a_restart_that_is_undone() {
     let mut before = Desk::up("standby = 1");
     before.ask("r", restart(StartOptions::default()));
     before.online(before.worker(3));
-    // The old spare worker died with its daemon.
+    // The old standby died with its daemon.
     let mut left = left(&before);
     left.survivors.retain(|survivor| survivor.id != before.worker(1));
     let mut desk = adopt(&before, &before.config, left);
@@ -362,7 +362,7 @@ fn a_restart_that_had_begun_to_swap_is_finished() {
 }
 
 #[test]
-fn a_spare_worker_takes_over_with_the_socket_of_an_earlier_daemon() {
+fn a_standby_takes_over_with_the_socket_of_an_earlier_daemon() {
     let before = Desk::up("standby = 1\n[options]\nlisten = 'daemon'");
     let mut desk = follow(&before, |_| {});
     assert_eq!(desk.story(), [] as [&str; 0]);
@@ -375,7 +375,7 @@ fn a_spare_worker_takes_over_with_the_socket_of_an_earlier_daemon() {
 }
 
 #[test]
-fn a_spare_worker_that_does_not_report_when_it_is_needed_is_not_waited_for() {
+fn a_standby_that_does_not_report_when_it_is_needed_is_not_waited_for() {
     let before = Desk::up("standby = 1");
     let mut desk = follow(&before, |_| {});
     desk.exit(desk.worker(0));
@@ -395,7 +395,7 @@ fn a_spare_worker_that_does_not_report_when_it_is_needed_is_not_waited_for() {
 }
 
 #[test]
-fn a_spare_worker_of_an_earlier_daemon_is_replaced_when_there_is_a_slot_that_it_cannot_take() {
+fn a_standby_of_an_earlier_daemon_is_replaced_when_there_is_a_slot_that_it_cannot_take() {
     let before = Desk::up("standby = 1\n[options]\nlisten = 'daemon'");
     let mut desk = follow(&before, |_| {});
     report(&mut desk, 1, true);

@@ -427,7 +427,7 @@ fn workers_that_share_a_socket_cannot_be_checked() {
 }
 
 #[test]
-fn daemons_that_follow_keep_the_spare_workers_of_the_new_release() {
+fn daemons_that_follow_keep_the_standbys_of_the_new_release() {
     let desk = watched("standby = 1");
     let next = follow(&desk, |_| ());
     let mut rows = next.supervisor.status().workers;

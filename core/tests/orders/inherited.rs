@@ -11,7 +11,7 @@ use super::desk::{Desk, restart};
 
 const NOTHING: [&str; 0] = [];
 
-/// A daemon whose workers have outlived the one before it, and those of them have reported; the last of all is a spare one.
+/// A daemon whose workers have outlived the one before it, and those of them have reported; the last of all is a standby.
 fn next(keys: &str, reported: &[usize]) -> Desk {
     let before = Desk::up(&format!("{keys}\nstandby = 1\n[options]\nlisten = 'daemon'"));
     let spare = before.spawned.len() - 1;
@@ -38,7 +38,7 @@ fn a_socket_for_a_restart_that_fails_is_closed_while_the_earlier_one_serves() {
 }
 
 #[test]
-fn a_socket_that_a_spare_worker_has_stays_while_the_earlier_one_serves() {
+fn a_socket_that_a_standby_has_stays_while_the_earlier_one_serves() {
     let mut desk = next("", &[0, 1]);
     says(&mut desk, 1, broken());
     desk.online(desk.worker(2));
@@ -65,7 +65,7 @@ fn an_earlier_socket_is_closed_when_the_last_worker_that_has_it_is_gone() {
 #[test]
 fn who_waits_in_the_socket_of_a_dead_worker_is_turned_away_when_another_one_serves() {
     let mut desk = next("", &[0]);
-    // The spare worker may report, and could accept what waits.
+    // The standby may report, and could accept what waits.
     desk.exit(desk.worker(0));
     assert_eq!(desk.story(), ["reap a"]);
     desk.pass(Duration::from_secs(1));
@@ -78,7 +78,7 @@ fn who_waits_in_the_socket_of_a_dead_worker_is_turned_away_when_another_one_serv
 }
 
 #[test]
-fn a_vacant_slots_earlier_socket_stays_for_a_spare_worker_while_a_neighbour_serves() {
+fn a_vacant_slots_earlier_socket_stays_for_a_standby_while_a_neighbour_serves() {
     let mut desk = next("workers = 2", &[0, 1]);
     desk.exit(desk.worker(0));
     assert_eq!(desk.story(), ["link 0 to b", "reap a"]);
@@ -99,7 +99,7 @@ fn a_vacant_slots_earlier_socket_stays_for_a_spare_worker_while_a_neighbour_serv
 #[test]
 fn a_link_is_removed_if_nobody_can_take_over_the_socket_that_it_names() {
     let mut desk = next("", &[0]);
-    // By then, the spare worker counts as out of reach.
+    // By then, the standby counts as out of reach.
     desk.pass(Duration::from_secs(10));
     desk.story();
     desk.exit(desk.worker(0));
@@ -107,14 +107,14 @@ fn a_link_is_removed_if_nobody_can_take_over_the_socket_that_it_names() {
 }
 
 #[test]
-fn a_spare_worker_that_has_the_same_socket_empties_the_queue() {
+fn a_standby_that_has_the_same_socket_empties_the_queue() {
     let mut desk = next("", &[0, 1]);
     says(&mut desk, 0, broken());
     assert_eq!(desk.story()[..3], ["link 0 to b", "tell b resume", "tell a shutdown"]);
 }
 
 #[test]
-fn a_spare_worker_without_the_socket_of_today_goes_when_there_is_another_one() {
+fn a_standby_without_the_socket_of_today_goes_when_there_is_another_one() {
     let mut desk = next("", &[0]);
     desk.leaves = |action| matches!(action, Action::Tell { .. });
     says(&mut desk, 0, broken());

@@ -218,7 +218,7 @@ fn links_of_spare_slots_stay_while_the_socket_that_they_name_keeps_what_comes() 
     desk.online(desk.worker(2));
     assert_eq!(desk.story(), ["start c", "link 0 to c", "tell c resume"]);
 
-    // The socket of an earlier daemon does, if a spare worker takes that over.
+    // The socket of an earlier daemon does, if a standby takes that over.
     let before = up(&format!("standby = 1\n{daemon}"));
     let mut desk = follow(&before, |_| {});
     says(&mut desk, 0, FromWorker::online(false));

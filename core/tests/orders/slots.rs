@@ -195,7 +195,7 @@ fn a_daemon_quits_when_nothing_is_left_or_could_not_be_removed_five_times() {
 }
 
 #[test]
-fn status_shows_slots_first_then_spare_workers_and_those_that_leave() {
+fn status_shows_slots_first_then_standbys_and_those_that_leave() {
     let mut desk = Desk::up("workers = 2\nstandby = 1");
     desk.leaves = |action| matches!(action, Action::Tell { .. });
     desk.ask("r", restart(StartOptions::default()));

@@ -129,7 +129,7 @@ fn a_dead_workers_link_stays_because_the_socket_keeps_what_comes() {
 }
 
 #[test]
-fn a_spare_worker_has_the_sockets_of_all_slots_that_are_to_be() {
+fn a_standby_has_the_sockets_of_all_slots_that_are_to_be() {
     let mut desk = desk("standby = 1");
     desk.config = config(&format!("workers = 3\nstandby = 2\n{DAEMON}"));
     desk.ask("r", Request::Reload);

@@ -211,7 +211,7 @@ fn a_broken_worker_serves_until_it_is_replaced_if_it_serves_at_all() {
     desk.online(desk.worker(1));
     assert_eq!(desk.story()[..2], ["link 0 to b", "look at a"]);
 
-    // A spare worker is not missed.
+    // A standby is not missed.
     let mut desk = Desk::up("standby = 1");
     desk.orders.clear();
     desk.hear(broken(desk.worker(1)));
@@ -247,7 +247,7 @@ fn a_worker_without_a_channel_serves_but_waits_for_no_resume() {
     assert!(states(&desk).contains(&WorkerState::Suspended));
     desk.pass(Duration::from_millis(1));
     assert_eq!(states(&desk)[0], WorkerState::Online);
-    // The spare worker cannot be told anything: SIGTERM follows when it has had its time.
+    // The standby cannot be told anything: SIGTERM follows when it has had its time.
     desk.pass(Duration::from_secs(10));
     let orders = desk.story();
     assert!(
