@@ -189,7 +189,8 @@ impl Supervisor {
 
     /// The next order. `None`: wait for an event or for [`poll_timeout`](Self::poll_timeout).
     pub fn poll_action(&mut self) -> Option<Action> {
-        if self.pool.effects.is_empty() {
+        // Nothing else has changed since the last event was recorded.
+        if self.pool.effects.is_empty() && self.pool.effects.any_told() {
             let told = self.pool.effects.take_told();
             let update = self.state_file.update(&self.pool, &self.operations, told);
             update.into_iter().for_each(|order| self.pool.effects.order(order));

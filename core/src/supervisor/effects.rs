@@ -87,6 +87,11 @@ impl Effects {
         self.queue.is_empty()
     }
 
+    /// Whether a worker was told to resume since [`take_told`](Self::take_told).
+    pub fn any_told(&self) -> bool {
+        !self.told.is_empty()
+    }
+
     /// The workers that were told to resume since this was asked last.
     pub fn take_told(&mut self) -> BTreeSet<WorkerId> {
         std::mem::take(&mut self.told)

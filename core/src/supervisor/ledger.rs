@@ -216,6 +216,14 @@ impl Ledger {
         }
     }
 
+    /// Whether the record says all that the next daemon has to know.
+    pub fn is_said_by(&self, record: &Record) -> bool {
+        let Record { last, underway, unwritten, operations, incidents } = record;
+        (*last, underway) == (self.last, &self.underway)
+            && self.unwritten == *unwritten
+            && (operations, incidents) == self.counted()
+    }
+
     /// What was handed off.
     pub fn taken_over(record: Record, last_deploy: Option<Facts>) -> Self {
         let Record { last, underway, unwritten, operations, incidents } = record;

@@ -7,8 +7,10 @@ use crate::action::Action;
 use crate::config::{SocketPattern, StopSignal};
 use crate::event::Failure;
 use crate::id::WorkerId;
+use crate::release::Release;
 use crate::state::{
-    Changes, CountersRecord, Entry, RecordedStage, RolloutRecord, State, VERSION, WorkerRecord,
+    Changes, CountersRecord, DeployRecord, Entry, LeadershipRecord, RecordedStage, RolloutRecord, State,
+    SuspensionRecord, VERSION, WorkerRecord,
 };
 use crate::supervisor::backoff::Backoff;
 use crate::supervisor::counters::Counters;
@@ -93,8 +95,8 @@ impl StateFile {
                 changes.workers.push(record);
             }
         }
-        let header = header(pool, operations);
-        changes.daemon = (self.header.as_ref() != Some(&header)).then_some(header);
+        let same = self.header.as_ref().is_some_and(|header| says_header(header, pool, operations));
+        changes.daemon = (!same).then(|| header(pool, operations));
         let urgent = !changes.is_empty() || pool.counters.is_urgent(&self.counters);
         if urgent && self.counters != pool.counters && !defect!(StateForgetsCounters) {
             self.counters.clone_from(&pool.counters);
@@ -144,17 +146,21 @@ impl StateFile {
 
 /// Every `socketFile` by which a link or a socket may be named.
 pub(in crate::supervisor) fn socket_files(pool: &Pool, operations: &Operations) -> Vec<String> {
+    sorted_socket_files(pool, operations).into_iter().map(str::to_owned).collect()
+}
+
+fn sorted_socket_files<'a>(pool: &'a Pool, operations: &'a Operations) -> Vec<&'a str> {
     let rollout = operations.rollout().map(|(_, rollout)| &rollout.config.socket_file);
     let all = pool.former_patterns.iter().chain([&pool.config.socket_file]).chain(rollout);
     let mut names: Vec<&str> = all.map(SocketPattern::as_str).collect();
     names.sort_unstable();
     names.dedup();
-    names.into_iter().map(str::to_owned).collect()
+    names
 }
 
 /// All but the workers.
 fn header(pool: &Pool, operations: &Operations) -> State {
-    let suspension = pool.desired.suspension.as_ref().filter(|_| !defect!(StateForgetsSuspension));
+    let suspension = suspension_record(pool);
     State {
         version: VERSION,
         boot_id: None,
@@ -162,29 +168,86 @@ fn header(pool: &Pool, operations: &Operations) -> State {
         slots: pool.desired.slots,
         standby: pool.desired.standby,
         suspended: suspension.is_some(),
-        suspension: suspension.map(Into::into),
+        suspension,
         socket_dir: pool.config.separate_socket_dir(),
         socket_files: socket_files(pool, operations),
         workers: Vec::new(),
         generation: pool.generation.number,
-        release: pool.generation.release.clone().filter(|_| !defect!(StateForgetsRelease)),
-        deploy: operations.deploy_record().filter(|_| !defect!(StateForgetsDeploy)),
-        rollout: operations.rollout().map(|(kind, rollout)| RolloutRecord {
-            what: kind.words().to_owned(),
-            replaces: rollout.replaces,
-            slots: rollout.desired.slots,
-            standby: rollout.desired.standby,
-            suspended: rollout.desired.is_suspended(),
-            suspension: rollout.desired.suspension.as_ref().map(Into::into),
-            generation: rollout.generation.number,
-            release: rollout.generation.release.clone(),
-        }),
+        release: release_in_force(pool).cloned(),
+        deploy: deploy_record(operations),
+        rollout: rollout_record(operations),
         batches: operations.batches_record(),
-        leadership: if defect!(StateForgetsLeader) { Default::default() } else { pool.leadership.record() },
+        leadership: leadership_record(pool),
         history: pool.ledger.record(),
         hook: pool.hooks.process(),
         counters: CountersRecord::default(),
     }
+}
+
+/// Whether the header says all that there is to know: most events change nothing of that, and nothing is copied for them.
+fn says_header(header: &State, pool: &Pool, operations: &Operations) -> bool {
+    let State {
+        version: _,
+        boot_id: _,
+        running,
+        slots,
+        standby,
+        suspended: _,
+        suspension,
+        socket_dir,
+        socket_files,
+        workers: _,
+        generation,
+        release,
+        deploy,
+        rollout,
+        batches,
+        leadership,
+        history,
+        hook,
+        counters: _,
+    } = header;
+    let desired = &pool.desired;
+    (*running, *slots, *standby) == (desired.running, desired.slots, desired.standby)
+        && (*generation, *hook) == (pool.generation.number, pool.hooks.process())
+        && release.as_ref() == release_in_force(pool)
+        && *leadership == leadership_record(pool)
+        && pool.ledger.is_said_by(history)
+        && *suspension == suspension_record(pool)
+        && *socket_dir == pool.config.separate_socket_dir()
+        && *socket_files == sorted_socket_files(pool, operations)
+        && *rollout == rollout_record(operations)
+        && *batches == operations.batches_record()
+        && *deploy == deploy_record(operations)
+}
+
+fn suspension_record(pool: &Pool) -> Option<SuspensionRecord> {
+    pool.desired.suspension.as_ref().filter(|_| !defect!(StateForgetsSuspension)).map(Into::into)
+}
+
+fn release_in_force(pool: &Pool) -> Option<&Release> {
+    pool.generation.release.as_ref().filter(|_| !defect!(StateForgetsRelease))
+}
+
+fn deploy_record(operations: &Operations) -> Option<DeployRecord> {
+    operations.deploy_record().filter(|_| !defect!(StateForgetsDeploy))
+}
+
+fn rollout_record(operations: &Operations) -> Option<RolloutRecord> {
+    operations.rollout().map(|(kind, rollout)| RolloutRecord {
+        what: kind.words().to_owned(),
+        replaces: rollout.replaces,
+        slots: rollout.desired.slots,
+        standby: rollout.desired.standby,
+        suspended: rollout.desired.is_suspended(),
+        suspension: rollout.desired.suspension.as_ref().map(Into::into),
+        generation: rollout.generation.number,
+        release: rollout.generation.release.clone(),
+    })
+}
+
+fn leadership_record(pool: &Pool) -> LeadershipRecord {
+    if defect!(StateForgetsLeader) { LeadershipRecord::default() } else { pool.leadership.record() }
 }
 
 /// How far a worker has got that is alive, or is about to be.
