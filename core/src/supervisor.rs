@@ -478,7 +478,7 @@ impl Supervisor {
         expiry::expire(&mut self.pool, &mut self.operations);
         limits::replace_next(&mut self.pool, self.operations.words().is_none());
         let mut look = Look::begin(&mut self.pool, self.operations.is_swapping());
-        sockets::close_unneeded(&mut self.pool, &look.listeners);
+        self.close_unneeded(&look);
         self.advance();
         look.renew(&mut self.pool, self.operations.is_swapping());
         if !self.operations.is_swapping() {
@@ -488,7 +488,7 @@ impl Supervisor {
         let (slots, new) = (self.operations.slots_ahead(&self.pool), self.operations.starting());
         boot::start_waiting(&mut self.pool, new.map(|rollout| (&rollout.config, &rollout.generation)), slots);
         look.extend(&mut self.pool, self.operations.is_swapping());
-        sockets::close_unneeded(&mut self.pool, &look.listeners);
+        self.close_unneeded(&look);
         suspension::follow(&mut self.pool, self.operations.words());
         expiry::begin(&mut self.pool, &self.operations);
         self.dev_server.update(&mut self.pool);
@@ -524,6 +524,13 @@ impl Supervisor {
         look.extend(&mut self.pool, false);
         surplus::clear_links(&mut self.pool, &look.slots);
         neighbours::spread(&mut self.pool);
+    }
+
+    fn close_unneeded(&mut self, look: &Look) {
+        if !self.pool.listeners.is_empty() {
+            let listeners = look.listeners(&self.pool);
+            sockets::close_unneeded(&mut self.pool, &listeners);
+        }
     }
 
     fn advance(&mut self) {

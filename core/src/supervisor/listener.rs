@@ -191,6 +191,11 @@ impl Listeners {
         self.touched.extend(self.removals.due(now).map(|(name, _)| name.clone()));
     }
 
+    /// The sockets touched since they were last taken.
+    pub fn touched(&self) -> &BTreeSet<String> {
+        &self.touched
+    }
+
     /// The sockets touched since this was called last.
     pub fn take_touched(&mut self) -> BTreeSet<String> {
         std::mem::take(&mut self.touched)

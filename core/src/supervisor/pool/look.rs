@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use crate::id::SlotIndex;
+use crate::supervisor::worker::table::Places;
 
 use super::Pool;
 
@@ -16,8 +17,8 @@ use super::Pool;
 pub(in crate::supervisor) struct Look {
     /// Slots that have changed, or whose workers have, or whose waiting is over.
     pub slots: BTreeSet<SlotIndex>,
-    /// Sockets of the daemon that may not be needed any more.
-    pub listeners: BTreeSet<String>,
+    /// Sockets of the daemon that have changed, or whose workers have.
+    listeners: BTreeSet<String>,
     /// Standbys may be missing, or too many.
     pub standbys: bool,
 }
@@ -46,7 +47,6 @@ impl Look {
         self.slots.extend(pool.slots.take_touched());
         self.listeners.extend(pool.listeners.take_touched());
         self.standbys |= pool.settled.take_standbys();
-        self.add_listeners_of_slots(pool);
     }
 
     /// Adds what was touched since, and leaves that to the next round as well.
@@ -54,43 +54,44 @@ impl Look {
         notice(pool, swapping);
         self.slots.extend(pool.slots.touched().iter().copied());
         self.standbys |= pool.settled.standbys_touched();
-        let listeners = pool.listeners.take_touched();
-        pool.listeners.touch(listeners.iter().cloned());
-        self.listeners.extend(listeners);
-        self.add_listeners_of_slots(pool);
+        self.listeners.extend(pool.listeners.touched().iter().cloned());
     }
 
-    fn add_listeners_of_slots(&mut self, pool: &Pool) {
-        if !pool.listeners.is_empty() {
-            let names = self.slots.iter().flat_map(|slot| pool.listeners.of(*slot));
-            self.listeners.extend(names.map(|(name, _)| name.to_owned()));
-        }
+    /// Sockets of the daemon that may not be needed any more.
+    pub fn listeners(&self, pool: &Pool) -> BTreeSet<String> {
+        let of_slots = self.slots.iter().flat_map(|slot| pool.listeners.of(*slot));
+        self.listeners.iter().cloned().chain(of_slots.map(|(name, _)| name.to_owned())).collect()
     }
 }
 
 /// Notes for slots, standbys and sockets what changes of workers and of the goal mean to them.
 fn notice(pool: &mut Pool, swapping: bool) {
-    let touched = pool.workers.touched();
-    let slots = std::mem::take(&mut touched.slots);
-    let listeners = std::mem::take(&mut touched.listeners);
-    let standbys = std::mem::take(&mut touched.standbys);
-    let standbys_health = std::mem::take(&mut touched.standbys_health);
+    if let Some(places) = pool.workers.touched().take_places() {
+        notice_workers(pool, places);
+    }
+    // A standby that holds a socket of an earlier daemon may be in the way, depending on who uses that socket.
+    if pool.listeners.any_foreign() && !pool.slots.touched().is_empty() {
+        pool.settled.touch_standbys();
+    }
+    if pool.settled.aim(&pool.desired, pool.life, swapping, &pool.config) {
+        pool.settled.touch_standbys();
+        pool.slots.touch_all(pool.links());
+        pool.listeners.touch_all();
+    }
+}
+
+/// Notes what changes of workers mean to these places.
+fn notice_workers(pool: &mut Pool, places: Places) {
+    let Places { slots, standbys, standbys_health, listeners } = places;
     pool.slots.touch(slots);
     // A link of another slot may name such a socket, and lead to a worker that accepts from it, or does not any more.
     listeners.iter().for_each(|socket| pool.slots.touch_naming(socket));
-    // A standby that holds a socket of an earlier daemon may be in the way, depending on who uses that socket.
-    let in_the_way = pool.listeners.any_foreign() && !pool.slots.touched().is_empty();
-    if standbys || in_the_way || !listeners.is_empty() {
+    if standbys || !listeners.is_empty() {
         pool.settled.touch_standbys();
     }
     pool.listeners.touch(listeners);
     if standbys_health {
         let unwell = pool.slots.unwell().clone();
         pool.slots.touch(unwell);
-    }
-    if pool.settled.aim(&pool.desired, pool.life, swapping, &pool.config) {
-        pool.settled.touch_standbys();
-        pool.slots.touch_all(pool.links());
-        pool.listeners.touch_all();
     }
 }

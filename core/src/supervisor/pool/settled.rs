@@ -19,7 +19,9 @@ impl Settled {
         let same = self.goal.as_ref().is_some_and(|(before, lived, of, swapped)| {
             (before, *lived, *swapped) == (desired, life, swapping) && Arc::ptr_eq(of, config)
         });
-        self.goal = Some((desired.clone(), life, Arc::clone(config), swapping));
+        if !same {
+            self.goal = Some((desired.clone(), life, Arc::clone(config), swapping));
+        }
         !same
     }
 

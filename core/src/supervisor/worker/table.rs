@@ -55,14 +55,7 @@ const REMEMBERED: usize = 256;
 /// What changes of workers may concern, since it was last taken.
 #[derive(Debug, Clone, Default)]
 pub(in crate::supervisor) struct Touched {
-    /// Slots of these workers.
-    pub slots: BTreeSet<SlotIndex>,
-    /// A standby has changed.
-    pub standbys: bool,
-    /// Whether a standby can take a slot over may have changed.
-    pub standbys_health: bool,
-    /// Sockets of the daemon that these workers hold.
-    pub listeners: BTreeSet<String>,
+    places: Places,
     /// Workers whose process is gone.
     pub gone: Vec<WorkerId>,
     /// Workers that were suspended, or had not confirmed that they were resumed.
@@ -71,12 +64,32 @@ pub(in crate::supervisor) struct Touched {
     pub workers: BTreeSet<WorkerId>,
 }
 
+/// The slots, standbys and sockets that changes of workers may concern.
+#[derive(Debug, Clone, Default)]
+pub(in crate::supervisor) struct Places {
+    /// Slots of these workers.
+    pub slots: BTreeSet<SlotIndex>,
+    /// A standby has changed.
+    pub standbys: bool,
+    /// Whether a standby can take a slot over may have changed.
+    pub standbys_health: bool,
+    /// Sockets of the daemon that these workers hold.
+    pub listeners: BTreeSet<String>,
+}
+
 impl Touched {
+    /// The places that changes may concern since this was called last; `None` if there were no changes.
+    pub fn take_places(&mut self) -> Option<Places> {
+        let Places { slots, standbys, standbys_health, listeners } = &self.places;
+        let none = slots.is_empty() && !standbys && !standbys_health && listeners.is_empty();
+        (!none).then(|| std::mem::take(&mut self.places))
+    }
+
     fn note(&mut self, id: WorkerId, worker: &Worker) {
         self.workers.insert(id);
-        self.slots.extend(worker.slot());
-        self.standbys |= worker.is_standby();
-        self.listeners.extend(worker.listeners().iter().cloned());
+        self.places.slots.extend(worker.slot());
+        self.places.standbys |= worker.is_standby();
+        self.places.listeners.extend(worker.listeners().iter().cloned());
     }
 }
 
@@ -309,7 +322,7 @@ impl Workers {
             self.touched.resumed.push(id);
         }
         let before = was.and_then(|facts| facts.standby.as_ref());
-        self.touched.standbys_health |= before != is.and_then(|facts| facts.standby.as_ref());
+        self.touched.places.standbys_health |= before != is.and_then(|facts| facts.standby.as_ref());
 
         let spawn = |facts: Option<&Facts>| match facts.and_then(|facts| facts.deadline) {
             Some((at, Timer::Spawn)) => Some(at),
