@@ -31,6 +31,12 @@ impl WorkerId {
         Uuid::try_parse(text).ok().map(Self)
     }
 
+    /// Whether this is how the worker's name is written.
+    #[must_use]
+    pub fn is_written(self, text: &str) -> bool {
+        self.0.as_hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text
+    }
+
     /// A number below `below` that belongs to the worker, and is as good as drawn.
     #[must_use]
     pub fn lot(self, below: u32) -> u32 {

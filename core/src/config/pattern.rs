@@ -108,11 +108,12 @@ impl SocketPattern {
             return matches!(self.matches(link), Some(Named::Link(_))).then_some(Named::TemporaryLink);
         }
         let filled = name.strip_prefix(self.before())?.strip_suffix(self.after())?;
-        if let Some(worker) = WorkerId::parse(filled).filter(|worker| worker.to_string() == filled) {
-            return Some(Named::Socket(worker));
+        // Only the names that are given: a number or an id can be written in other ways, too.
+        if filled.len() == Hyphenated::LENGTH {
+            return WorkerId::parse(filled).filter(|worker| worker.is_written(filled)).map(Named::Socket);
         }
-        let slot = filled.parse().ok().map(SlotIndex)?;
-        (slot.to_string() == filled).then_some(Named::Link(slot))
+        let plain = filled == "0" || !filled.starts_with(['0', '+']);
+        filled.parse().ok().filter(|_| plain).map(SlotIndex).map(Named::Link)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the dev server is told: where it listens, the links it goes to, and what it answers while no worker can.
 
 use crate::action::Action;
-use crate::config::DevAddress;
+use crate::config::{DevAddress, Named};
 use crate::id::SlotIndex;
 use crate::page::{Page, State};
 use crate::wire::FailedWorker;
@@ -32,16 +32,22 @@ impl DevServer {
 
     /// Points the dev server, where there is one, at the links of the slots there ought to be.
     pub fn update(&mut self, pool: &mut Pool) {
-        let wanted = pool.config.dev_server.filter(|_| pool.life == Life::Serving).map(|address| {
-            let link = |slot| pool.config.socket_file.link(SlotIndex(slot));
-            (address, (0..pool.desired.slots).map(link).collect::<Vec<_>>())
-        });
-        if wanted == self.told {
+        let address = pool.config.dev_server.filter(|_| pool.life == Life::Serving);
+        if self.knows(pool, address) {
             return;
         }
-        self.told.clone_from(&wanted);
-        let (address, links) = wanted.map_or((None, Vec::new()), |(address, links)| (Some(address), links));
+        let link = |slot| pool.config.socket_file.link(SlotIndex(slot));
+        self.told = address.map(|address| (address, (0..pool.desired.slots).map(link).collect()));
+        let links = self.told.as_ref().map_or_else(Vec::new, |(_, links)| links.clone());
         pool.effects.order(Action::ServeDev { address, links });
+    }
+
+    /// Whether it was told to listen at `address`, and all links. This is asked after every event: no name is made for it.
+    fn knows(&self, pool: &Pool, address: Option<DevAddress>) -> bool {
+        let Some((told, links)) = &self.told else { return address.is_none() };
+        let wanted = (0..pool.desired.slots).map(|slot| Some(Named::Link(SlotIndex(slot))));
+        let pattern = &pool.config.socket_file;
+        address == Some(*told) && links.iter().map(|link| pattern.matches(link)).eq(wanted)
     }
 
     /// Has the dev server answer with a page when no worker can, and when none is about to. `idle`: nothing is in progress
