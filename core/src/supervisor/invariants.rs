@@ -1,6 +1,5 @@
 //! The invariants, checked at every simulated step.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::id::{SlotIndex, WorkerId};
@@ -60,8 +59,8 @@ fn check_links(pool: &Pool) -> Result<(), Violation> {
             // The daemon's own socket keeps what comes. A link that could not be removed is tried again.
             let tries = [slot.removal_failures(), slot.swap_failures()];
             let retried = tries.iter().any(|tries| tries.retry_at().is_some());
-            let kept = sockets::keeps_requests(pool, index) || neighbours::keeps_requests(pool, index);
-            ensure(alive || kept || retried, 1, || {
+            let kept = || sockets::keeps_requests(pool, index) || neighbours::keeps_requests(pool, index);
+            ensure(alive || retried || kept(), 1, || {
                 format!("slot {index} names {}, which is not online", id.short())
             })?;
         }
@@ -75,11 +74,14 @@ fn check_links(pool: &Pool) -> Result<(), Violation> {
 
 /// 2 and 3: no worker is retired while a link names it, and a worker owns at most one slot.
 fn check_owners(pool: &Pool) -> Result<(), Violation> {
-    let mut owned: BTreeMap<WorkerId, SlotIndex> = BTreeMap::new();
+    let owners = pool.slots.iter().filter_map(|(index, slot)| Some((slot.owner()?, index)));
+    let mut owners: Vec<(WorkerId, SlotIndex)> = owners.collect();
+    owners.sort_unstable();
+    for ((id, index), (other, at)) in owners.iter().zip(owners.iter().skip(1)) {
+        ensure(id != other, 3, || format!("{} owns the slots {index} and {at}", id.short()))?;
+    }
     for (index, slot) in pool.slots.iter() {
         let Some(id) = slot.owner().or(slot.neighbour()) else { continue };
-        let other = slot.owner().and_then(|id| owned.insert(id, index));
-        ensure(other.is_none(), 3, || format!("{} owns the slots {other:?} and {index}", id.short()))?;
         let told = pool.workers.get(id).is_some_and(|worker| {
             matches!(
                 worker.state(),
@@ -95,15 +97,13 @@ fn check_owners(pool: &Pool) -> Result<(), Violation> {
 
 /// 6: live processes ≤ workers + standby + the replacements in flight.
 fn check_population(pool: &Pool, operations: &Operations) -> Result<(), Violation> {
-    let own: Vec<&Worker> = pool
-        .workers
-        .iter()
-        .map(|(_, worker)| worker)
-        .filter(|worker| !worker.is_joining() && !worker.is_retired() && !worker.is_kept())
-        .collect();
-    let count = own.iter().filter(|worker| !worker.is_gone()).count();
-    let broken = own.iter().filter(|worker| worker.is_ready() && !worker.is_healthy()).count();
-    let exited = own.iter().filter(|worker| *worker.state() == State::Exited).count();
+    let (mut count, mut broken, mut exited) = (0, 0, 0);
+    let own = |worker: &Worker| !worker.is_joining() && !worker.is_retired() && !worker.is_kept();
+    for (_, worker) in pool.workers.iter().filter(|(_, worker)| own(worker)) {
+        count += usize::from(!worker.is_gone());
+        broken += usize::from(worker.is_ready() && !worker.is_healthy());
+        exited += usize::from(*worker.state() == State::Exited);
+    }
     // Their links are being removed, or will be tried again.
     let beyond = |index: SlotIndex| index.0 >= pool.desired.slots;
     let unwanted = pool.slots.iter().filter(|(index, slot)| beyond(*index) && slot.owner().is_some()).count();
