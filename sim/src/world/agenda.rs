@@ -29,7 +29,7 @@ pub(crate) enum Happening {
     /// A connection that had been looked up reaches its worker.
     Connect(RequestNo, Worker),
     /// The same for a socket of the daemon's own.
-    ConnectToOurs(RequestNo, String),
+    ConnectToOurs(RequestNo, Box<str>),
     /// nginx closes an idle connection.
     IdleOut(u64),
     /// The n-th fault from outside of the fault plan.

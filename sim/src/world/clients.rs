@@ -205,10 +205,9 @@ impl World {
         let who = self.peer(&to.peer);
         let outcome = match reply.code {
             None if reply.errors.is_empty() => "done".to_owned(),
-            None => format!("failed: {}", reply.errors.join("; ")),
-            Some(code) => format!("failed, {code:?}: {}", reply.errors.join("; ")),
+            None => format!("failed: {}", self.readable(reply.errors.join("; "))),
+            Some(code) => format!("failed, {code:?}: {}", self.readable(reply.errors.join("; "))),
         };
-        let outcome = self.readable(&outcome);
         self.trace.line(
             self.agenda.now(),
             "daemon",
@@ -280,8 +279,8 @@ impl World {
     }
 
     /// `text` with the workers' names that people know from the trace.
-    fn readable(&self, text: &str) -> String {
-        self.processes.iter().fold(text.to_owned(), |text, (worker, process)| {
+    fn readable(&self, text: String) -> String {
+        self.processes.iter().fold(text, |text, (worker, process)| {
             let text = text.replace(&process.id.to_string(), &worker.to_string());
             text.replace(&process.id.short(), &worker.to_string())
         })

@@ -143,11 +143,11 @@ impl World {
     fn could_lead(&self, process: &Proc) -> bool {
         let known = &process.known;
         let serves = process.alive() && known.published && known.unlinked.is_none();
-        let fit = !process.dying && !process.stopped && !process.suspended && !process.asked_to_go();
-        let sound = !self.has_hung(process) && !self.has_lost_socket(process);
+        let fit = || !process.dying && !process.stopped && !process.suspended && !process.asked_to_go();
+        let sound = || !self.has_hung(process) && !self.has_lost_socket(process);
         // One that was told off has lost its slot, although links may go on to name a socket that it shares.
         let able = known.online && process.leading.understands && !process.leading.told_off;
-        serves && fit && sound && able && !known.succeeded && process.server.is_none()
+        serves && able && !known.succeeded && process.server.is_none() && fit() && sound()
     }
 
     /// Notes whether somebody leads, and for how long nobody did.
@@ -157,12 +157,16 @@ impl World {
         let serves = wanted && self.processes.iter().any(|(_, process)| self.could_lead(process));
         let works = |its: &Proc| its.leading.leads && !its.leading.told_off && !its.stopped && !its.dying;
         let led = self.processes.iter().any(|(_, its)| its.alive() && works(its));
+        if let Some((at, true, led)) = self.leadership.last.replace((now, serves, led)) {
+            self.leadership.times.passes(now.since(at), led);
+        }
+        let leaderless = serves && !led;
+        if !leaderless && self.leadership.since.is_none() {
+            return;
+        }
         let hindrance = self.hindrance(now);
         let watched = &mut self.leadership;
-        if let Some((at, true, led)) = watched.last.replace((now, serves, led)) {
-            watched.times.passes(now.since(at), led);
-        }
-        if serves && !led {
+        if leaderless {
             let (_, worst) = watched.since.get_or_insert((now, hindrance));
             *worst = hindrance.max(*worst);
         } else if let Some((since, worst)) = watched.since.take() {

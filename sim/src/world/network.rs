@@ -72,18 +72,27 @@ impl World {
             self.begin(worker, number);
             return;
         }
-        let link = self.oracle.link(SlotIndex(slot));
-        let target = link.and_then(|link| self.files.target(link));
-        let ours = target.filter(|socket| self.files.get(socket) == Some(&Entry::Ours)).map(str::to_owned);
-        let named = link.and_then(|link| self.files.follow(link));
         let gap = self.scenario.load.gap_ms;
         let late = if gap > 0 { self.draw_us(gap * 1000) } else { Duration::ZERO };
-        match (ours, named) {
-            (Some(socket), _) if gap > 0 => self.after(late, Happening::ConnectToOurs(number, socket)),
-            (Some(socket), _) => self.arrive_at_ours(number, &socket),
-            (None, Some(worker)) if gap > 0 => self.after(late, Happening::Connect(number, worker)),
-            (None, Some(worker)) => self.arrive(number, worker),
-            (None, None) => {
+        let socket = self.oracle.link(SlotIndex(slot)).and_then(|link| self.files.target(link));
+        match socket.and_then(|socket| Some((socket, self.files.get(socket)?))) {
+            Some((socket, Entry::Ours)) => {
+                let socket: Box<str> = socket.into();
+                if gap > 0 {
+                    self.after(late, Happening::ConnectToOurs(number, socket));
+                } else {
+                    self.arrive_at_ours(number, &socket);
+                }
+            }
+            Some((_, Entry::Socket(Some(worker)))) => {
+                let worker = *worker;
+                if gap > 0 {
+                    self.after(late, Happening::Connect(number, worker));
+                } else {
+                    self.arrive(number, worker);
+                }
+            }
+            Some((_, Entry::Socket(None) | Entry::Link(_) | Entry::Plain)) | None => {
                 let cause = self.cause_of_refusal(SlotIndex(slot), None);
                 self.fail(number, cause, false, format_args!("slot {slot} leads nowhere"));
             }

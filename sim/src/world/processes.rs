@@ -198,7 +198,7 @@ impl World {
         }
         let at = (now + latency).max(process.heard_until).max(process.plan.boots_at);
         process.heard_until = at;
-        self.schedule(at, Happening::Worker(worker, WorkerStep::Hear(message.clone())));
+        self.schedule(at, Happening::Worker(worker, WorkerStep::Hear(Box::new(message.clone()))));
     }
 
     /// Whoever accepts from the socket that a worker was told, is not needed there any more.

@@ -55,7 +55,7 @@ pub(crate) enum WorkerStep {
     AnswerProbe,
     AnswerCheck(u16),
     /// It reads a message from the daemon.
-    Hear(ToWorker),
+    Hear(Box<ToWorker>),
     /// SIGTERM reaches it.
     Term(StopSignal, Option<Cause>),
     /// The stop signal reaches who serves behind a wrapper.
@@ -111,7 +111,7 @@ impl World {
             WorkerStep::SayCounts => self.say_counts(worker),
             WorkerStep::AnswerProbe => self.answer_probe(worker),
             WorkerStep::AnswerCheck(status) => self.answer_with(worker, status),
-            WorkerStep::Hear(message) => self.hear(worker, message),
+            WorkerStep::Hear(message) => self.hear(worker, *message),
             WorkerStep::Term(..) | WorkerStep::TermServer if process.has(Behaviour::IgnoresSigterm) => {}
             // What a wrapper has started is killed when it has ended.
             WorkerStep::Term(signal, cause) if process.server.is_some() => {
