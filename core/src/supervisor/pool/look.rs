@@ -44,8 +44,8 @@ impl Look {
     /// Begins again with all that was touched up to now.
     pub fn renew(&mut self, pool: &mut Pool, swapping: bool) {
         notice(pool, swapping);
-        self.slots.extend(pool.slots.take_touched());
-        self.listeners.extend(pool.listeners.take_touched());
+        self.slots.append(&mut pool.slots.take_touched());
+        self.listeners.append(&mut pool.listeners.take_touched());
         self.standbys |= pool.settled.take_standbys();
     }
 

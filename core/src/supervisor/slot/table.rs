@@ -72,8 +72,8 @@ impl Slots {
         let result = change(&mut slot);
         if before.as_ref() != Some(&slot) {
             self.touched.insert(index);
+            self.update(index, before.as_ref(), Some(&slot));
         }
-        self.update(index, before.as_ref(), Some(&slot));
         self.table.insert(index, slot);
         result
     }
@@ -181,14 +181,12 @@ impl Slots {
 
     /// Touches the slots for which a wait is over at `now`.
     pub fn touch_due(&mut self, now: Time, filling: bool) {
-        let mut due: BTreeSet<SlotIndex> = BTreeSet::new();
-        due.extend(self.swaps.due(now).map(|(index, _)| *index));
-        due.extend(self.removals.due(now).map(|(index, _)| *index));
+        self.touched.extend(self.swaps.due(now).map(|(index, _)| *index));
+        self.touched.extend(self.removals.due(now).map(|(index, _)| *index));
         if filling {
-            due.extend(self.restarts.due(now).map(|(index, _)| *index));
-            due.extend(self.promotions.due(now).map(|(index, _)| *index));
+            self.touched.extend(self.restarts.due(now).map(|(index, _)| *index));
+            self.touched.extend(self.promotions.due(now).map(|(index, _)| *index));
         }
-        self.touched.extend(due);
     }
 
     /// The slots touched since this was called last.
