@@ -281,8 +281,13 @@ impl World {
     /// `text` with the workers' names that people know from the trace.
     fn readable(&self, text: String) -> String {
         self.processes.iter().fold(text, |text, (worker, process)| {
-            let text = text.replace(&process.id.to_string(), &worker.to_string());
-            text.replace(&process.id.short(), &worker.to_string())
+            let (id, short) = (process.id.to_string(), process.id.short());
+            // The name ends with its short form.
+            if text.contains(&short) {
+                text.replace(&id, &worker.to_string()).replace(&short, &worker.to_string())
+            } else {
+                text
+            }
         })
     }
 
