@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nodesockd_core::config::Config;
-use nodesockd_core::event::{Caller, DaemonSignal, Queue};
+use nodesockd_core::event::{Caller, DaemonSignal};
 use nodesockd_core::id::{BootId, ConnId, Process, SlotIndex, WorkerId};
 use nodesockd_core::state::{FoundLink, Leftovers, RecordedStage, State, Survivor};
 use nodesockd_core::supervisor::{Daemon, Terminal};
