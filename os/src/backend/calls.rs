@@ -162,12 +162,15 @@ impl nodesockd_core::backend::Backend for Backend {
         self.sockets.publish(link, socket, symlinks)?;
         self.keeping.did(link, Sight::Link(socket.to_owned()));
         self.dev_server.published();
+        self.queues.links_changed();
         self.queues.observe(socket, &self.sockets.path(socket));
         Ok(())
     }
 
     fn withdraw(&mut self, link: &str) -> Result<(), Failure> {
-        self.take_away(link, FileType::Symlink)
+        let withdrawn = self.take_away(link, FileType::Symlink);
+        self.queues.links_changed();
+        withdrawn
     }
 
     fn measure_queue(&mut self, worker: WorkerId, socket: &str) -> Queue {

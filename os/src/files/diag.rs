@@ -3,6 +3,7 @@
 //! Needs no privilege, and sees the sockets of this network namespace, with or without a file. Messages are built and
 //! read field by field in the machine's byte order, as the kernel's `linux/unix_diag.h` lays them out.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -51,7 +52,7 @@ pub(crate) struct Diag {
 }
 
 /// A socket for as long as it lives; the kernel never uses the cookie again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct SocketId {
     inode: u32,
     cookie: [u32; 2],
@@ -123,6 +124,12 @@ impl Diag {
     /// The accept queue of a socket.
     pub(crate) fn queue(&mut self, id: SocketId) -> io::Result<Queue> {
         self.about(id, LISTENER).map(|found| found.map_or(Queue::Closed, |listener| listener.accept_queue()))
+    }
+
+    /// The accept queues of all listening sockets.
+    pub(crate) fn queues(&mut self) -> io::Result<HashMap<SocketId, Queue>> {
+        let listeners = self.ask(None, UDIAG_SHOW_RQLEN)?;
+        Ok(listeners.iter().map(|listener| (listener.id, listener.accept_queue())).collect())
     }
 
     /// The first connections that wait in the accept queue of a socket, by the inode numbers of the clients' sockets; 0: the

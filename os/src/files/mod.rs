@@ -11,6 +11,7 @@ pub(crate) mod lock;
 pub(crate) mod logs;
 pub(crate) mod own;
 pub(crate) mod queue;
+pub(crate) mod queue_lengths;
 pub(crate) mod release;
 pub(crate) mod release_link;
 pub(crate) mod state_file;

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 use crate::files::diag::{Diag, FileId, SocketId};
+use crate::files::queue_lengths::QueueLengths;
 
 /// All unix sockets of this network namespace (`proc(5)`). It is there as well where `/proc/net` is hidden (`ProcSubset=pid` of
 /// systemd).
@@ -27,6 +28,7 @@ pub(crate) struct Queues {
     /// All that listened when the kernel was asked about all sockets for the last time, by the paths that they were bound to.
     /// One answer serves for many workers that begin to listen at the same time.
     listed: BTreeMap<OsString, SocketId>,
+    lengths: QueueLengths,
 }
 
 impl Queues {
@@ -35,7 +37,12 @@ impl Queues {
         let diag = diag.inspect_err(|error| {
             tracing::warn!("no UNIX_DIAG here ({error}); accept queues are read from {TABLE}");
         });
-        Self { diag: diag.ok(), seen: BTreeMap::new(), listed: BTreeMap::new() }
+        Self {
+            diag: diag.ok(),
+            seen: BTreeMap::new(),
+            listed: BTreeMap::new(),
+            lengths: QueueLengths::default(),
+        }
     }
 
     /// Remembers the socket that listens on `path`, even if its file is gone.
@@ -48,6 +55,11 @@ impl Queues {
         }
     }
 
+    /// Clients go other ways from now on: what is told of a queue comes from after this.
+    pub(crate) fn links_changed(&mut self) {
+        self.lengths.forget();
+    }
+
     /// Forgets a socket that is gone for good.
     pub(crate) fn forget(&mut self, name: &str) {
         self.seen.remove(name);
@@ -58,7 +70,7 @@ impl Queues {
     pub(crate) fn measure(&mut self, name: &str, path: &Path, holder: Option<u32>) -> Queue {
         let Some(diag) = &mut self.diag else { return from_table(path) };
         if let Some(id) = self.seen.get(name) {
-            return measured(diag.queue(*id));
+            return measured(self.lengths.of(diag, *id));
         }
         if !self.listed.contains_key(path.as_os_str()) && is_absent(path) {
             return Queue::Closed;
@@ -242,7 +254,7 @@ mod tests {
         let path = folder.path().join("a socket with spaces");
         let mut by_diag = Queues::new();
         assert!(by_diag.diag.is_some());
-        let mut by_table = Queues { diag: None, seen: BTreeMap::new(), listed: BTreeMap::new() };
+        let mut by_table = Queues { diag: None, ..Queues::new() };
         let mut both = || [by_diag.measure("a", &path, None), by_table.measure("a", &path, None)];
         assert_eq!(both(), [Queue::Closed, Queue::Closed]);
         let listener = UnixListener::bind(&path).unwrap();
