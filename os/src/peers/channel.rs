@@ -7,7 +7,6 @@ use nodesockd_core::frame::Decoder;
 use nodesockd_core::id::{Peer, RequestRef, WorkerId};
 use nodesockd_core::text::escape;
 use nodesockd_core::wire::{Incoming, Rejection, Reply, Sender};
-use rustix::net::RecvFlags;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
@@ -50,12 +49,10 @@ pub(crate) async fn serve(channel: Channel, facts: mpsc::Sender<Fact>, mut token
         return;
     }
     // The end may have been noticed by writing, before everything was read that was sent before it.
-    let mut chunk = vec![0; 16 << 10];
     let mut taken = 0;
     while taken < LAST_WORDS
-        && let Ok((length @ 1.., _)) = rustix::net::recv(&stream, chunk.as_mut_slice(), RecvFlags::DONTWAIT)
+        && let length @ 1.. = conversation.take_in(&stream).await
     {
-        conversation.take_in(&chunk[..length]).await;
         taken += length;
     }
     drop(stream);

@@ -3,11 +3,13 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Poll, ready};
 
 use nodesockd_core::frame::{Decoder, FrameError};
 use nodesockd_core::wire::{Incoming, Rejection, Reply, Sender, decode, decode_oversized};
+use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::mpsc;
 
@@ -102,10 +104,16 @@ impl<H: FnMut(Line<'_>) -> Heard> Conversation<H> {
         }
     }
 
-    /// Takes in bytes; `false` ends the conversation.
-    pub(crate) async fn take_in(&mut self, bytes: &[u8]) -> bool {
-        self.decoder.feed(bytes);
-        self.take_lines().await
+    /// Takes in some of what has come already, and returns how many bytes: none, if there is nothing more.
+    pub(crate) async fn take_in(&mut self, peer: impl AsFd) -> usize {
+        let received = with_chunk(|chunk| {
+            let (length, _) = recv(peer, &mut *chunk, RecvFlags::DONTWAIT).ok()?;
+            self.decoder.feed(&chunk[..length]);
+            Some(length)
+        });
+        let Some(length @ 1..) = received else { return 0 };
+        self.take_lines().await;
+        length
     }
 
     /// Takes in the lines that are complete; `false` ends the conversation.
@@ -138,13 +146,10 @@ impl<H: FnMut(Line<'_>) -> Heard> Conversation<H> {
     }
 }
 
-/// Reads once, and returns how many bytes. The buffer is shared by all conversations: most of them are silent most of the time.
+/// Reads once, and returns how many bytes.
 async fn feed<R: AsyncRead + Unpin>(decoder: &mut Decoder, reader: &mut R) -> io::Result<usize> {
-    thread_local! {
-        static CHUNK_OF_THREAD: RefCell<Vec<u8>> = RefCell::new(vec![0; CHUNK]);
-    }
     poll_fn(|context| {
-        CHUNK_OF_THREAD.with_borrow_mut(|chunk| {
+        with_chunk(|chunk| {
             let mut read = ReadBuf::new(chunk);
             ready!(Pin::new(&mut *reader).poll_read(context, &mut read))?;
             decoder.feed(read.filled());
@@ -152,4 +157,12 @@ async fn feed<R: AsyncRead + Unpin>(decoder: &mut Decoder, reader: &mut R) -> io
         })
     })
     .await
+}
+
+/// Lends the buffer that is shared by all conversations: most of them are silent most of the time, and many may end at once.
+fn with_chunk<T>(use_it: impl FnOnce(&mut [u8]) -> T) -> T {
+    thread_local! {
+        static CHUNK_OF_THREAD: RefCell<Vec<u8>> = RefCell::new(vec![0; CHUNK]);
+    }
+    CHUNK_OF_THREAD.with_borrow_mut(|chunk| use_it(chunk))
 }
