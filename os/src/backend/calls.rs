@@ -162,14 +162,14 @@ impl nodesockd_core::backend::Backend for Backend {
         self.sockets.publish(link, socket, symlinks)?;
         self.keeping.did(link, Sight::Link(socket.to_owned()));
         self.dev_server.published();
-        self.queues.links_changed();
+        self.queues.ask_anew();
         self.queues.observe(socket, &self.sockets.path(socket));
         Ok(())
     }
 
     fn withdraw(&mut self, link: &str) -> Result<(), Failure> {
         let withdrawn = self.take_away(link, FileType::Symlink);
-        self.queues.links_changed();
+        self.queues.ask_anew();
         withdrawn
     }
 
@@ -378,6 +378,7 @@ impl nodesockd_core::backend::Backend for Backend {
                 Some(wait) => match tokio::time::timeout(wait, self.inbox.recv()).await {
                     Ok(fact) => fact,
                     Err(_) if rest.is_some() => {
+                        self.queues.ask_anew();
                         self.heap.give_back();
                         continue;
                     }

@@ -55,8 +55,9 @@ impl Queues {
         }
     }
 
-    /// Clients go other ways from now on: what is told of a queue comes from after this.
-    pub(crate) fn links_changed(&mut self) {
+    /// What is told of a queue from now on comes from after this: links have changed, by which clients come, or nothing is asked
+    /// for a while.
+    pub(crate) fn ask_anew(&mut self) {
         self.lengths.forget();
     }
 

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use crate::handoff::pause::PauseToken;
 use crate::peers::conversation::{Conversation, Heard, Held, Line};
 use crate::peers::outbox::{Outbox, Outgoing};
-use crate::peers::session::{Fact, Paused, Stopped};
+use crate::peers::session::{Fact, Paused, Stopped, tell};
 
 /// How much of what a worker said last is taken in after its channel has ended. The kernel's buffer holds less.
 const LAST_WORDS: usize = 1 << 20;
@@ -44,8 +44,8 @@ pub(crate) async fn serve(channel: Channel, facts: mpsc::Sender<Fact>, mut token
     };
     if held == Held::Frozen {
         let decoder = conversation.into_decoder();
-        let channel = Channel { worker, stream, decoder, outbox, outgoing };
-        let _ = facts.send(Fact::Paused(Paused(Stopped::Worker(channel)))).await;
+        let channel = || Channel { worker, stream, decoder, outbox, outgoing };
+        tell(&facts, || Fact::Paused(Paused(Stopped::Worker(channel())))).await;
         return;
     }
     // The end may have been noticed by writing, before everything was read that was sent before it.
