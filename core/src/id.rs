@@ -25,6 +25,9 @@ impl PartialOrd for WorkerId {
 }
 
 impl WorkerId {
+    /// No worker's name is before this one.
+    pub(crate) const FIRST: Self = Self(Uuid::nil());
+
     /// The worker named by `text`, if that is a UUID.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

@@ -24,7 +24,8 @@ pub(in crate::supervisor) struct Workers {
     spawning: BTreeSet<(Time, WorkerId)>,
     /// No worker that is being spawned is late before this.
     spawning_until: Time,
-    holders: BTreeMap<Place, BTreeSet<WorkerId>>,
+    /// Who holds which place. One set for all: most places have one worker, and nothing is allocated for each.
+    holders: BTreeSet<(Place, WorkerId)>,
     connections: BTreeMap<ConnId, WorkerId>,
     sockets: BTreeMap<Arc<str>, BTreeSet<WorkerId>>,
     /// Workers that wait for their turn to boot, the next one first.
@@ -218,8 +219,8 @@ impl Workers {
 
     /// Those who hold this place, outside any rollout, in the order of their ids.
     pub fn holding(&self, place: Place) -> impl Iterator<Item = (WorkerId, &Worker)> {
-        let ids = self.holders.get(&place).into_iter().flatten();
-        ids.filter_map(|id| Some((*id, self.get(*id)?)))
+        let ids = self.holders.range((place, WorkerId::FIRST)..).take_while(move |(its, _)| *its == place);
+        ids.filter_map(|(_, id)| Some((*id, self.get(*id)?)))
     }
 
     /// Those who accept from this socket, or did.
@@ -338,9 +339,16 @@ impl Workers {
         self.deadlines.replace(&id, other(was), other(is));
 
         let place = |facts: Option<&Facts>| facts.and_then(|facts| facts.place);
-        move_key(&mut self.holders, id, place(was), place(is));
+        if place(was) != place(is) {
+            if let Some(place) = place(was) {
+                self.holders.remove(&(place, id));
+            }
+            if let Some(place) = place(is) {
+                self.holders.insert((place, id));
+            }
+        }
         let socket = |facts: Option<&Facts>| facts.and_then(|facts| facts.socket.clone());
-        move_key(&mut self.sockets, id, socket(was), socket(is));
+        move_worker(&mut self.sockets, id, socket(was), socket(is));
         let connection = |facts: Option<&Facts>| facts.and_then(|facts| facts.connection);
         if connection(was) != connection(is) {
             if let Some(conn) = connection(was) {
@@ -354,11 +362,11 @@ impl Workers {
 }
 
 /// `id` is found under `after` from now on, instead of `before`.
-fn move_key<K: Ord>(
-    index: &mut BTreeMap<K, BTreeSet<WorkerId>>,
+fn move_worker(
+    index: &mut BTreeMap<Arc<str>, BTreeSet<WorkerId>>,
     id: WorkerId,
-    before: Option<K>,
-    after: Option<K>,
+    before: Option<Arc<str>>,
+    after: Option<Arc<str>>,
 ) {
     if before == after {
         return;
