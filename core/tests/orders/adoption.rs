@@ -143,6 +143,29 @@ fn links_get_the_names_of_today() {
 }
 
 #[test]
+fn a_link_by_the_name_of_today_is_led_to_the_worker_of_another_name_in_one_step() {
+    let mut before = Desk::up("");
+    before.leaves = |action| matches!(action, Action::Tell { .. });
+    before.ask("r", restart(StartOptions::default()));
+    before.online(before.worker(1));
+    // The last daemon was about to give the links another name, and is to keep this one.
+    let today = config("socketFile = 'web.{worker}'");
+    let mut left = left(&before);
+    let record = left.state.as_ref().and_then(|state| state.worker(before.worker(0)));
+    let socket = record.and_then(|record| record.socket.clone()).unwrap_or_default();
+    let name = today.socket_file.link(SlotIndex(0));
+    left.links.push(FoundLink { slot: SlotIndex(0), name: name.clone(), socket });
+    let desk = adopt(&before, &today, left);
+    let links = |action: &Action| match action {
+        Action::Publish { link, .. } => Some(format!("swap {link}")),
+        Action::Withdraw { link, .. } => Some(format!("remove {link}")),
+        _ => None,
+    };
+    let links: Vec<String> = desk.orders.iter().filter_map(links).collect();
+    assert_eq!(links, [format!("swap {name}"), "remove app.0.sock".to_owned()]);
+}
+
+#[test]
 fn a_worker_that_was_leaving_is_told_so_again_and_is_no_failure() {
     let mut before = Desk::up("");
     before.leaves = |action| matches!(action, Action::Tell { .. });

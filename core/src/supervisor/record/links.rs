@@ -69,13 +69,15 @@ pub(super) fn adopt_links(pool: &mut Pool, left: &Leftovers) -> (Vec<OwnedLink>,
     for FoundLink { slot, name, socket } in others {
         // The new worker of the slot is dead, and a new standby can serve from its socket.
         let free = kept.iter().all(|kept| kept.slot != slot);
+        let owned = kept.iter().any(|kept| kept.slot == slot && kept.owner.is_some());
         let awaited = left.heirs(&socket).any(|heir| heir.slot.is_none());
         if finishes && free && awaited && !defect!(AdoptionForgetsLinks) {
             pool.slots.change(slot, |slot| slot.is_found(name, Arc::from(socket)));
             kept.push(OwnedLink { slot, owner: None });
-        } else {
+        } else if !owned || name != pool.config.socket_file.link(slot) {
             pool.effects.order(Action::Withdraw { slot, link: name });
         }
+        // Else the link that stays gets this name, and clients meet no moment without a link.
     }
     for pattern in pool.former_patterns.clone() {
         pool.effects.order(Action::Sweep { pattern });
