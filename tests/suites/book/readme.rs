@@ -87,10 +87,11 @@ fn readme_can_be_followed() {
 
     let first = desk.terminal("", nginx);
     let path = "export PATH=../../target/debug:$PATH\n";
-    // Who types the next line gives the standby the moment that it needs.
+    // Who types a line gives the second worker, and a standby, the moment that it needs.
     let (before, after) = second.text.rsplit_once("nodesockd status").unwrap();
     let moment = "until nodesockd status --check > /dev/null; do sleep 0.1; done\n";
-    let script = format!("{path}{}{before}{moment}nodesockd status{after}", until_served("localhost:8080"));
+    let served = until_served("localhost:8080");
+    let script = format!("{path}{served}{moment}{before}{moment}nodesockd status{after}");
     let said = desk.must("examples/hello", &script);
     assert_eq!(said.matches(" online ").count(), 4, "{said}");
     desk.must(
