@@ -4,9 +4,10 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use nodesockd_core::Action;
+use nodesockd_core::state::RecordedStage;
 use nodesockd_core::wire::{FromWorker, StartOptions};
 
-use super::adoption::{follow, says};
+use super::adoption::{adopt, follow, left, says};
 use super::desk::{Desk, restart};
 
 const NOTHING: [&str; 0] = [];
@@ -35,6 +36,21 @@ fn a_socket_for_a_restart_that_fails_is_closed_while_the_earlier_one_serves() {
     desk.ask("r", restart(once));
     desk.exit(desk.worker(1));
     assert_eq!(desk.story(), ["listen for 0", "start b", "reap b", "close 0"]);
+}
+
+#[test]
+fn a_worker_that_boots_for_a_restart_that_is_undone_is_not_written_down_as_one_that_served() {
+    let mut before = Desk::up("[options]\nlisten = 'daemon'");
+    before.ask("r", restart(StartOptions::default()));
+    let booting = before.worker(1);
+    let mut left = left(&before);
+    left.survivors.retain(|survivor| survivor.id == booting);
+    let desk = adopt(&before, &before.config, left);
+    let written = desk.files.iter().flatten().filter_map(|state| state.worker(booting));
+    let stages: Vec<RecordedStage> = written.map(|record| record.stage).collect();
+    // The daemon after this one would lead links to it.
+    assert!(stages.contains(&RecordedStage::Leaving), "{stages:?}");
+    assert!(!stages.contains(&RecordedStage::Draining), "{stages:?}");
 }
 
 #[test]

@@ -264,6 +264,10 @@ fn stage(pool: &Pool, id: WorkerId, worker: &Worker) -> Option<RecordedStage> {
         worker::State::Ready { broken: true, .. } => RecordedStage::Broken,
         worker::State::Ready { suspended, .. } if *suspended || untold => RecordedStage::Suspended,
         worker::State::Ready { .. } => RecordedStage::Online,
+        // Nobody is led to one that may not be ready; what waits in a socket of the daemon's is anybody's.
+        worker::State::Draining(_) if worker.inherits() && worker.ready_at().is_none() => {
+            RecordedStage::Leaving
+        }
         worker::State::Draining(_) => RecordedStage::Draining,
         worker::State::Unwanted
         | worker::State::ShuttingDown { .. }
