@@ -44,13 +44,14 @@ fn date(days: u64) -> (u64, u64, u64) {
 
 /// How many days after 1970-01-01 this one is; `None` if there is no such day, or it is earlier.
 fn days(year: u64, month: u64, day: u64) -> Option<u64> {
-    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || day == 0 {
+    if !(1970..=9999).contains(&year) {
         return None;
     }
     let year_from_march = if month <= 2 { year - 1 } else { year };
     let from_march = if month <= 2 { month + 9 } else { month - 3 };
     let days = 365 * year_from_march + year_from_march / 4 - year_from_march / 100 + year_from_march / 400;
     let days = (days + (153 * from_march + 2) / 5 + day - 1).checked_sub(719_468)?;
+    // A month or a day that the calendar lacks is another day's name.
     (date(days) == (year, month, day)).then_some(days)
 }
 
@@ -140,6 +141,10 @@ mod tests {
             "2026-11",
             "2026-02-29",
             "2026-13-01",
+            "2026-00-01",
+            "2026-01-00",
+            "99999-1-11",
+            "0000-01-01",
             "2026-11-29T25:00",
             "2026-11-29T10",
             "2026-11-29T10:00:00.x",
