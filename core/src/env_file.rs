@@ -174,6 +174,8 @@ mod tests {
         assert_eq!(values("A=it's\nB='a' \"b\" c"), ["it's", "abc"]);
         assert_eq!(values("A=a\\\nb\nB=\"c\nd\"\nC='e\nf'"), ["ab", "c\nd", "e\nf"]);
         assert_eq!(values("A=a\\ \nB=\\#"), ["a ", "#"]);
+        // In single quotes a backslash is a letter, before whatever it stands.
+        assert_eq!(values("A='\\$5 \\\\ \\`'"), ["\\$5 \\\\ \\`"]);
     }
 
     #[test]

@@ -423,5 +423,7 @@ mod tests {
         assert!(half.len() <= text.len() / 2 && half.len() > text.len() / 2 - 20, "{}", half.len());
         assert!(half.starts_with("line é ") && half.ends_with("line é 99\n"));
         assert_eq!(newer_half("no end"), "");
+        // The middle may be within a letter.
+        assert_eq!(newer_half("abé\ncd"), "cd");
     }
 }

@@ -276,8 +276,33 @@ mod tests {
     }
 
     #[test]
+    fn what_was_observed_is_added_and_taken_away_bucket_by_bucket() {
+        let (early, late) = (traffic(&[], &[10]), traffic(&[], &[10, 20, 5_001]));
+        let more = early.until(&late).duration;
+        assert_eq!((more.counts.clone(), more.sum), (vec![1, 1], 5_021));
+        let mut sum = early.clone();
+        sum.add(&early.until(&late));
+        assert_eq!(sum, late);
+        let mut lags = Traffic { lag: early.duration, ..Traffic::default() };
+        lags.rise_to(&Traffic { lag: late.duration.clone(), ..Traffic::default() });
+        assert_eq!(lags.lag, late.duration);
+    }
+
+    #[test]
+    fn nothing_counted_is_told_apart_from_a_zero() {
+        assert!(Traffic::default().is_empty());
+        assert!(!traffic(&[0], &[]).is_empty());
+    }
+
+    #[test]
     fn more_buckets_than_there_are_are_no_numbers_of_ours() {
+        let lag = |buckets| Histogram { counts: vec![0; buckets], sum: 0 };
+        let lags = |buckets| Traffic { lag: lag(buckets), ..Traffic::default() };
+        let durations = |buckets| Traffic { duration: lag(buckets), ..Traffic::default() };
         assert!(traffic(&[0; 6], &[u64::MAX]).is_well_formed());
         assert!(!traffic(&[0; 7], &[]).is_well_formed());
+        assert!(lags(LAGS.len() + 1).is_well_formed() && !lags(LAGS.len() + 2).is_well_formed());
+        let most = DURATIONS.len() + 1;
+        assert!(durations(most).is_well_formed() && !durations(most + 1).is_well_formed());
     }
 }

@@ -165,7 +165,9 @@ mod tests {
         assert!(chosen("1-2", Some(2)) && !chosen("1-2", Some(3)) && !chosen("1-2", None));
         assert!(chosen(&id.to_string(), None) && !chosen(&format!("!{id}"), Some(1)));
         assert!(chosen("!2", None) && !chosen("!2", Some(2)));
-        assert!(Selector::parse("1,!$3").unwrap().needs_process());
+        let needs_process = |text: &str| Selector::parse(text).unwrap().needs_process();
+        assert!(needs_process("1,!$3") && needs_process("self"));
+        assert!(!needs_process("1-2") && !needs_process(&id.to_string()));
     }
 
     #[test]

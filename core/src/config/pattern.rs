@@ -141,6 +141,9 @@ mod tests {
         {
             assert_eq!(pattern.matches(foreign), None, "{foreign}");
         }
+        // The same id in capitals is another file's name.
+        let other = format!("app.{}.sock", worker.to_string().to_uppercase());
+        assert_eq!(pattern.matches(&other), None);
     }
 
     #[test]
