@@ -78,11 +78,11 @@ fn reported_worker_keeps_the_slot_whose_link_names_its_socket() {
     let left = Survivor::new();
     let mut desk = daemon("workers = 2", vec![left.link(1)]);
     assert_eq!(desk.story(), ["start a", "start b"]);
-    desk.online(desk.worker(0));
-    desk.story();
     desk.hear(left.reports(Some(left.caller(Some(left.link(1))))));
-    // The worker that boots for its slot is not needed.
-    assert_eq!(desk.story(), ["watch ?", "SIGTERM to b"]);
+    // The worker that boots for its slot is not needed, and it serves behind the other link as well.
+    assert_eq!(desk.story(), ["watch ?", "SIGTERM to b", "link 0 to ?"]);
+    desk.online(desk.worker(0));
+    assert_eq!(desk.story(), ["link 0 to a"]);
     assert!(rows(&desk).contains(&(left.id, Some(1), WorkerState::Online)), "{:?}", rows(&desk));
     let written =
         desk.supervisor.status().workers.iter().find(|row| row.id == left.id).and_then(|row| row.pid);

@@ -141,6 +141,12 @@ impl Desk {
     pub fn hear(&mut self, event: Event) {
         self.supervisor.handle_event(self.now, event);
         self.obey();
+        self.check();
+    }
+
+    /// What has to hold whenever the supervisor waits.
+    fn check(&self) {
+        assert_eq!(self.supervisor.check().map_err(|violation| violation.to_string()), Ok(()));
     }
 
     pub fn pass(&mut self, time: Duration) {
@@ -149,6 +155,7 @@ impl Desk {
             self.now = self.now.max(at);
             self.supervisor.handle_timeout(self.now);
             self.obey();
+            self.check();
         }
         self.now = until;
     }
