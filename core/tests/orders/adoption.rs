@@ -572,3 +572,18 @@ fn a_worker_that_boots_while_its_daemon_dies_is_still_bound_to_wait() {
     let stages: Vec<_> = recorded(&Desk::new("standby = 1")).iter().map(|record| record.stage).collect();
     assert_eq!(stages, [RecordedStage::Booting, RecordedStage::BootingSuspended]);
 }
+
+#[test]
+fn a_worker_has_its_own_slot_although_only_the_link_of_another_names_it() {
+    let before = Desk::up("workers = 1\nslots = 2");
+    let mut left = left(&before);
+    let other = |link: &FoundLink| {
+        let slot = SlotIndex(1);
+        FoundLink { slot, name: before.config.socket_file.link(slot), ..link.clone() }
+    };
+    left.links = left.links.iter().take(1).map(other).collect();
+    let mut desk = adopt(&before, &before.config, left);
+    assert_eq!(desk.story(), ["link 0 to a"]);
+    assert_eq!(states(&desk), [(Some(0), WorkerState::Online)]);
+    assert_eq!(desk.supervisor.status().spare, [(SlotIndex(1), Some(desk.worker(0)))]);
+}

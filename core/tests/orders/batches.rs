@@ -9,7 +9,7 @@ use nodesockd_core::wire::{
 use nodesockd_core::{Action, Event};
 
 use super::adoption::follow;
-use super::desk::{Desk, config, release, restart};
+use super::desk::{Desk, config, release, restart, suspended};
 
 fn batch(size: u32) -> Request {
     restart(StartOptions { batch: Some(size), progress: true, ..StartOptions::default() })
@@ -272,4 +272,14 @@ fn the_daemon_that_follows_goes_on_with_the_batches() {
     next.online(next.worker(before));
     assert_eq!(next.spawned.len(), before + 1, "one at a time");
     assert_eq!(generations(&next), [Some(2), Some(2), Some(2)]);
+}
+
+#[test]
+fn workers_of_a_suspended_app_are_replaced_all_at_once() {
+    let mut desk = Desk::up("workers = 3\noptions = { batch = 1 }");
+    desk.ask("s", restart(StartOptions { batch: Some(0), ..suspended() }));
+    desk.all_online();
+    desk.story();
+    desk.ask("r", restart(StartOptions::default()));
+    assert_eq!(desk.story(), ["start g", "start h", "start i"]);
 }

@@ -143,3 +143,16 @@ fn a_link_that_was_made_again_is_written_down_when_somebody_asks() {
     desk.ask("n", Request::Metrics);
     assert_eq!(desk.files.len(), writes + 1);
 }
+
+#[test]
+fn what_a_worker_has_at_this_moment_is_told_of_that_worker_also_by_the_next_program() {
+    let mut desk = up(KEYS);
+    let level = Level { in_flight: 3, heap_used: 40, heap_limit: 100 };
+    let worker = desk.worker(1);
+    let message = FromWorker::Counted { traffic: Box::default(), level };
+    desk.hear(Event::Received { worker, message });
+    let levels = |desk: &Desk| numbers(desk).workers.iter().map(|worker| worker.level).collect::<Vec<_>>();
+    assert_eq!(levels(&desk), [None, Some(level)]);
+    let config = desk.config.clone();
+    assert_eq!(levels(&upgraded(desk, config)), [None, Some(level)]);
+}

@@ -119,14 +119,15 @@ fn a_worker_that_dies_has_failed_and_says_why() {
     let mut desk = up("");
     desk.ask("w", Request::WatchEvents);
     desk.exit(desk.worker(0));
-    let reason = desk.replies("w").into_iter().find_map(|reply| match reply.body {
+    let news = desk.replies("w").into_iter().find_map(|reply| match reply.body {
         Some(Body::Occurred { occurrence, .. }) => match *occurrence {
-            Occurrence::Worker(news) => news.reason,
+            Occurrence::Worker(news) => Some(news),
             _ => None,
         },
         _ => None,
     });
-    assert_eq!(reason.as_deref(), Some("it exited with status 1"));
+    let news = news.unwrap_or_else(|| panic!("nothing was told"));
+    assert_eq!((news.generation, news.reason.as_deref()), (Some(1), Some("it exited with status 1")));
 }
 
 #[test]

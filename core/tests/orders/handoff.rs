@@ -12,7 +12,7 @@ use nodesockd_core::wire::{FromWorker, Request, StartOptions};
 use nodesockd_core::{Action, Event, Supervisor, Time};
 use serde_json::Value;
 
-use super::desk::{Desk, config, newer};
+use super::desk::{Desk, config, newer, restart};
 
 /// A daemon in the midst of things, about to hand off: a worker is a spare, one is booting, a request waits for a worker and
 /// a restart for the next program.
@@ -177,4 +177,14 @@ fn a_booting_worker_is_asked_again_for_what_the_last_program_did_not_hear() {
     let mut newer = upgraded(desk, config);
     newer.pass(Duration::ZERO);
     assert_eq!(asked(&newer), 1);
+}
+
+#[test]
+fn who_has_served_under_the_last_program_is_drained_before_it_goes() {
+    let desk = Desk::up("");
+    let config = desk.config.clone();
+    let mut next = upgraded(desk, config);
+    next.ask("r", restart(StartOptions::default()));
+    next.online(next.worker(1));
+    assert_eq!(next.story()[..3], ["start b", "link 0 to b", "look at a"]);
 }

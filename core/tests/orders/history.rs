@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nodesockd_core::config::Problem;
-use nodesockd_core::event::{DaemonSignal, ExitStatus, Failure, Queue};
+use nodesockd_core::event::{DaemonSignal, ExitStatus, Failure, Memory, Queue};
 use nodesockd_core::history::{Entry, Facts, Line, Outcome, What};
 use nodesockd_core::id::SlotIndex;
 use nodesockd_core::state::{Leftovers, State};
@@ -379,4 +379,25 @@ fn a_worker_that_dies_alone_is_no_entry() {
     desk.hear(Event::Exited { worker: desk.worker(0), status: ExitStatus::Signal(9) });
     desk.all_online();
     assert_eq!(entries(&desk), []);
+}
+
+#[test]
+fn a_worker_that_has_come_to_a_limit_is_an_entry_with_its_slot_and_the_reason() {
+    let mut desk = up("workers = 2\nlimits.memory = '100M'");
+    let (worker, mebibyte) = (desk.worker(1), 1 << 20);
+    let memory = Memory { resident: 200 * mebibyte, room: 1000 * mebibyte };
+    desk.hear(Event::MemoryMeasured { worker, result: Ok(memory) });
+    let facts = last(&desk);
+    assert_eq!((facts.what, facts.slot, facts.outcome), (What::Limit, Some(SlotIndex(1)), None));
+    let why = "it has 200 MiB of memory and may have 100 MiB (limits.memory)";
+    assert_eq!(facts.reason, Some(format!("worker {}: {why}", worker.short())));
+}
+
+#[test]
+fn an_operation_that_has_changed_nothing_yet_is_in_the_state_file() {
+    let mut desk = up("");
+    desk.leaves = |action| *action == Action::LoadConfig;
+    desk.ask("r", Request::Reload);
+    let text = serde_json::to_string(&desk.state_file()).unwrap_or_default();
+    assert!(text.contains(r#""what":"reload""#), "{text}");
 }

@@ -110,3 +110,17 @@ fn link_marks_a_worker_as_one_that_serves() {
     desk.exit(worker);
     assert_eq!(marked(&desk), 2);
 }
+
+#[test]
+fn age_is_said_in_hours_as_soon_as_there_are_any() {
+    for (limit, age) in [("90s", "90 s"), ("1h", "1 h")] {
+        let mut desk = Desk::up(&format!("limits.age = '{limit}'"));
+        desk.pass(desk.config.limits.age.map_or(Duration::ZERO, |age| age.0));
+        let reason = desk.orders.iter().find_map(|action| match action {
+            Action::Record(entry) => entry.facts.reason.clone(),
+            _ => None,
+        });
+        let reason = reason.unwrap_or_default();
+        assert!(reason.ends_with(&format!(": it has reached the age of {age} (limits.age)")), "{reason}");
+    }
+}

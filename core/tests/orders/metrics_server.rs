@@ -8,6 +8,7 @@ use nodesockd_core::wire::Request;
 use nodesockd_core::{Action, Event};
 
 use super::desk::{Desk, config, up};
+use super::handoff::upgraded;
 use super::log::warnings;
 
 /// Where metrics were ordered to be served, in words, since this was asked last.
@@ -92,4 +93,14 @@ fn where_metrics_are_not_served_any_more_nothing_is_tried_again() {
     serving(&mut desk, 9464, taken());
     desk.pass(Duration::from_secs(3600));
     assert_eq!(ordered(&mut desk), [""; 0]);
+}
+
+#[test]
+fn the_next_program_serves_on_and_tries_again_at_once_what_has_failed() {
+    for (result, again) in [(Ok(()), 0), (taken(), 1)] {
+        let mut desk = up("metrics = '127.0.0.1:9464'");
+        serving(&mut desk, 9464, result);
+        let config = desk.config.clone();
+        assert_eq!(ordered(&mut upgraded(desk, config)).len(), again);
+    }
 }

@@ -195,6 +195,7 @@ fn a_spare_slots_link_that_somebody_has_removed_is_made_again() {
     let link = desk.config.socket_file.link(SlotIndex(1));
     desk.hear(Event::Surveyed(Survey { entries: [(link, Sight::Nothing)].into(), ..Survey::default() }));
     assert_eq!(desk.story(), ["link 1 to a"]);
+    assert_eq!(desk.supervisor.status().spare, [(SlotIndex(1), Some(desk.worker(0)))]);
 }
 
 #[test]

@@ -215,3 +215,14 @@ fn status_shows_slots_first_then_standbys_and_those_that_leave() {
     ];
     assert_eq!(shown, expected);
 }
+
+#[test]
+fn a_new_worker_that_breaks_while_its_link_is_being_swapped_is_retired_after_the_swap() {
+    let mut desk = up("");
+    desk.ask("r", restart(StartOptions::default()));
+    desk.leaves = is_publish;
+    desk.online(desk.worker(1));
+    assert_eq!(desk.story(), ["start b", "link 0 to b"]);
+    desk.hear(Event::Received { worker: desk.worker(1), message: FromWorker::Broken { reason: None } });
+    assert_eq!(desk.story(), NOTHING, "the link may name it by now");
+}
