@@ -131,6 +131,8 @@ mod tests {
         assert_eq!(parse("2026-11-29T03:04:05.6789z"), Some(midnight + 11_045_678));
         assert_eq!(parse("2026-11-29T02:00:00+02:00"), Some(midnight));
         assert_eq!(parse("2026-11-28T22:00-02:00"), Some(midnight));
+        // A leap second is the first one of the next day.
+        assert_eq!(parse("2026-11-28T23:59:60"), Some(midnight));
     }
 
     #[test]
@@ -146,6 +148,8 @@ mod tests {
             "99999-1-11",
             "0000-01-01",
             "2026-11-29T25:00",
+            "2026-11-29T23:60",
+            "2026-11-29T23:59:61",
             "2026-11-29T10",
             "2026-11-29T10:00:00.x",
             "2026-11-29T10:00+2",

@@ -104,4 +104,10 @@ mod tests {
         );
         assert_eq!(misspelt(r#"{slot} {id} {"slots":1} {} {a{b}"#), []);
     }
+
+    #[test]
+    fn a_text_names_the_slot_by_its_placeholder_only() {
+        assert!(names_slot("log/{slot}.log"));
+        assert!(!names_slot("log/slot.log") && !names_slot("{socket}"));
+    }
 }

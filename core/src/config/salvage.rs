@@ -63,4 +63,26 @@ mod tests {
             "{of_toml:?}"
         );
     }
+
+    struct File(&'static str);
+
+    impl Sources for File {
+        fn read(&mut self, _path: &Path) -> std::io::Result<String> {
+            Ok(self.0.to_owned())
+        }
+    }
+
+    #[test]
+    fn the_control_socket_is_known_although_the_rest_is_wrong() {
+        let named = |name: &str, text| {
+            let around = Surroundings { cwd: "/srv/app".into(), cpus: std::num::NonZeroU32::MIN, node: None };
+            control_socket(Start::File(Path::new(name)), &around, &mut File(text))
+        };
+        assert_eq!(
+            named("a.toml", "tmpDir = 'run'\nipcFile = 'x'\nworkers = = 2\n"),
+            Some("/srv/app/run/x".into())
+        );
+        assert_eq!(named("a.yml", "tmpDir: run\nipcFile: xy\nworkers: [2\n"), Some("/srv/app/run/xy".into()));
+        assert_eq!(named("a.toml", "workers = 'many'\n"), None, "no folder is named");
+    }
 }

@@ -107,4 +107,14 @@ mod tests {
         backoff.succeeded();
         assert_eq!(backoff, Backoff::default());
     }
+
+    #[test]
+    fn a_failure_that_is_known_better_later_has_the_later_reason() {
+        let mut backoff = Backoff::default();
+        backoff.explain("nothing has failed");
+        assert_eq!(backoff.reason(), None);
+        backoff.failed(Time::ZERO, Duration::ZERO, "it exited");
+        backoff.explain("it exited: no memory");
+        assert_eq!(backoff.reason(), Some("it exited: no memory"));
+    }
 }

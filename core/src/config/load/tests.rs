@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::super::{Config, Problem, Program, resolved};
+use super::super::{Config, KILL_AFTER, Problem, Program, resolved};
 use super::{ENDINGS, Layer, STEMS, Sources, Start, Surroundings, load};
 
 /// Files that exist only here.
@@ -360,4 +361,48 @@ proptest! {
             prop_assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{shown:?}");
         }
     }
+}
+
+#[test]
+fn quitting_takes_as_long_as_all_its_parts_and_no_longer_than_it_may() {
+    let longest = |keys: &str| {
+        let text = format!("{MINIMAL}[options]\ndrainTimeout = 3000\nshutdownTimeout = 4000\n{keys}");
+        Files::of([("nodesockd.toml", text)]).search().unwrap().options.longest_quit()
+    };
+    let parts = Duration::from_secs(7) + KILL_AFTER;
+    assert_eq!(longest(""), parts);
+    assert_eq!(longest("quitTimeout = 2000"), Duration::from_secs(2));
+    assert_eq!(longest("quitTimeout = 60000"), parts);
+}
+
+#[test]
+fn metrics_are_served_at_an_address_or_under_a_plain_name() {
+    let refused = |value: &str| {
+        Files::of([("nodesockd.toml", format!("{MINIMAL}metrics = '{value}'"))]).search().is_err()
+    };
+    for value in ["metrics.sock", "127.0.0.1:9464"] {
+        assert!(!refused(value), "{value}");
+    }
+    for value in ["", "run/", "a:b", "9464"] {
+        assert!(refused(value), "{value:?}");
+    }
+}
+
+#[test]
+fn an_env_file_is_named_alone_or_in_a_list() {
+    let files = |value: &str| {
+        let text = format!("{MINIMAL}envFile = {value}");
+        Files::of([("nodesockd.toml", text)]).search().map(|config| config.env_files.len())
+    };
+    assert_eq!(files("'.env'").ok(), Some(1));
+    assert_eq!(files("['.env', '-local.env']").ok(), Some(2));
+    for value in ["''", "'-'", "['.env', '-']"] {
+        assert!(files(value).is_err(), "{value}");
+    }
+}
+
+#[test]
+fn only_the_name_of_a_socket_has_a_placeholder() {
+    let text = format!("{MINIMAL}socketFile = '{{worker}}/{{worker}}.sock'");
+    assert!(Files::of([("nodesockd.toml", text)]).search().is_err());
 }
