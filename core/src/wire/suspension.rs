@@ -40,3 +40,27 @@ impl SuspensionStatus {
         Value::Object(row)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_of_a_suspension_is_left_out() {
+        let at = |millis: u64| Time::from_nanos(millis * 1_000_000);
+        let wall = |time: Time| time.as_nanos() / 1_000_000;
+        let status = SuspensionStatus { since: at(2), by: None, waiting: 3, full: Vec::new(), ends: None };
+        assert_eq!(status.json(wall), json!({ "sinceTs": 2, "waiting": 3 }));
+        let by = Asker { pid: Some(7), ..Asker::default() };
+        let whole = SuspensionStatus {
+            by: Some(by),
+            full: vec![SlotIndex(1)],
+            ends: Some((at(9), Ending::Rollback)),
+            ..status
+        };
+        assert_eq!(
+            whole.json(wall),
+            json!({ "sinceTs": 2, "by": { "pid": 7 }, "waiting": 3, "full": [1], "endsTs": 9, "then": "rollback" })
+        );
+    }
+}

@@ -126,8 +126,13 @@ fn operations_are_counted_by_their_outcome() {
     let mut desk = up("");
     desk.ask("r", restart(StartOptions::default()));
     desk.all_online();
-    let numbers = numbers(&desk);
-    assert_eq!((numbers.operations["restart"]["done"], numbers.operations["deploy"]["failed"]), (1, 0));
+    let counted = |desk: &Desk| {
+        let numbers = numbers(desk);
+        (numbers.operations["restart"]["done"], numbers.operations["deploy"]["failed"])
+    };
+    assert_eq!(counted(&desk), (1, 0));
+    let config = desk.config.clone();
+    assert_eq!(counted(&upgraded(desk, config)), (1, 0), "the next program goes on");
 }
 
 #[test]

@@ -435,3 +435,13 @@ fn daemons_that_follow_keep_the_standbys_of_the_new_release() {
     let stay: Vec<_> = rows.iter().map(|row| row.id).collect();
     assert_eq!(stay, [desk.worker(2), desk.worker(3)]);
 }
+
+#[test]
+fn an_old_worker_that_is_broken_is_not_kept() {
+    let mut desk = Desk::up("");
+    desk.ask("d", deploy());
+    breaks(&mut desk, 0);
+    desk.all_online();
+    assert!(serves(&desk, 1));
+    assert!(desk.supervisor.status().workers.iter().all(|row| !row.kept));
+}

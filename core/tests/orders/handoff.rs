@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nodesockd_core::config::Config;
-use nodesockd_core::event::{ExitStatus, Queue};
+use nodesockd_core::event::{DaemonSignal, ExitStatus, Queue};
 use nodesockd_core::id::WorkerId;
 use nodesockd_core::supervisor::Handoff;
 use nodesockd_core::wire::{FromWorker, Request, StartOptions};
@@ -187,4 +187,26 @@ fn who_has_served_under_the_last_program_is_drained_before_it_goes() {
     next.ask("r", restart(StartOptions::default()));
     next.online(next.worker(1));
     assert_eq!(next.story()[..3], ["start b", "link 0 to b", "look at a"]);
+}
+
+#[test]
+fn what_waits_for_an_upgrade_is_done_by_the_next_program() {
+    let waiting = |deed: fn(&mut Desk)| {
+        let mut desk = Desk::up("");
+        desk.hear(Event::Signalled { signal: DaemonSignal::User2 });
+        deed(&mut desk);
+        desk.hear(Event::Preflighted { result: Ok("99.0.0".into()) });
+        desk.hear(Event::Frozen);
+        let Some(Action::HandOff { handoff }) = desk.orders.pop() else { panic!("no hand-off") };
+        taken_over(&desk, *handoff, desk.config.clone())
+    };
+    let mut next = waiting(|desk| {
+        desk.ask("r", restart(StartOptions { wait: true, ..StartOptions::default() }));
+    });
+    assert_eq!(next.story()[0], "start b");
+    next.online(next.worker(1));
+    assert_eq!(next.end("r"), Some((None, String::new())));
+
+    let next = waiting(|desk| desk.hear(Event::Signalled { signal: DaemonSignal::Hangup }));
+    assert_eq!(next.count(|action| *action == Action::LoadConfig), 1);
 }

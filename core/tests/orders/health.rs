@@ -377,3 +377,32 @@ fn worker_that_fails_its_checks_is_replaced_as_a_broken_one() {
     assert_eq!(desk.serves(0), new);
     assert!(!desk.is_terminated(unfit), "it is drained and told to shut down");
 }
+
+#[test]
+fn a_sign_of_life_counts_for_a_moment_only() {
+    let mut desk = Desk::with_heartbeats("standby = 2");
+    let [first, second, third] = desk.spawned[..] else { panic!() };
+    desk.pass(SECOND);
+    desk.exit(first);
+    desk.answers(third);
+    desk.answers(second);
+    desk.pass(Duration::from_millis(200));
+    desk.orders.clear();
+    desk.exit(third);
+    assert_eq!(desk.pings(second).len(), 1, "it may have begun to hang since");
+    assert!(!desk.orders.iter().any(publishes(second)));
+    desk.answers(second);
+    assert_eq!(desk.serves(0), second);
+}
+
+#[test]
+fn a_standby_has_its_time_again_when_the_daemon_was_too_busy_to_hear_it() {
+    let mut desk = Desk::with_heartbeats("standby = 1");
+    desk.pass(SECOND);
+    desk.exit(desk.worker(0));
+    desk.now = desk.now + 5 * SECOND;
+    desk.pass(Duration::ZERO);
+    assert_eq!(desk.spawned.len(), 2, "its answer may have come meanwhile");
+    desk.pass(SECOND + MOMENT);
+    assert_eq!(desk.spawned.len(), 3);
+}

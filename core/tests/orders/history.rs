@@ -5,7 +5,7 @@ use std::time::Duration;
 use nodesockd_core::config::Problem;
 use nodesockd_core::event::{DaemonSignal, ExitStatus, Failure, Memory, Queue};
 use nodesockd_core::history::{Entry, Facts, Line, Outcome, What};
-use nodesockd_core::id::SlotIndex;
+use nodesockd_core::id::{Peer, RequestRef, SlotIndex};
 use nodesockd_core::state::{Leftovers, State};
 use nodesockd_core::wire::{Code, DeployOptions, FromWorker, Request, StartOptions};
 use nodesockd_core::{Action, Event};
@@ -400,4 +400,15 @@ fn an_operation_that_has_changed_nothing_yet_is_in_the_state_file() {
     desk.ask("r", Request::Reload);
     let text = serde_json::to_string(&desk.state_file()).unwrap_or_default();
     assert!(text.contains(r#""what":"reload""#), "{text}");
+}
+
+#[test]
+fn what_a_worker_asks_for_is_in_the_history_with_its_name() {
+    let mut desk = up("");
+    let worker = desk.worker(0);
+    let from = RequestRef { peer: Peer::Worker(worker), id: "r".into() };
+    desk.hear(Event::Requested { from, asker: None, request: set_workers(2) });
+    desk.all_online();
+    let by = last(&desk).cause.by.and_then(|by| by.worker);
+    assert_eq!(by, Some(worker));
 }

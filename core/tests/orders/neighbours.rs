@@ -2,6 +2,7 @@
 
 use nodesockd_core::event::{ExitStatus, Failure};
 use nodesockd_core::id::SlotIndex;
+use nodesockd_core::state::RecordedStage;
 use nodesockd_core::survey::{Sight, Survey};
 use nodesockd_core::wire::{Code, FromWorker, Request, StartOptions};
 use nodesockd_core::{Action, Event};
@@ -113,6 +114,8 @@ fn worker_is_retired_only_when_no_link_names_it() {
     let before = desk.story();
     assert!(before.contains(&"link 1 to b".to_owned()), "{before:?}");
     assert!(!before.iter().any(|order| order == "look at a"), "{before:?}");
+    let written = desk.state_file().and_then(|state| state.worker(desk.worker(0)).map(|record| record.stage));
+    assert_eq!(written, Some(RecordedStage::Draining), "the next daemon knows that it is to go");
     desk.hear(Event::Published { slot: SlotIndex(2), worker: desk.worker(1), result: Ok(()) });
     assert_eq!(desk.story()[0], "look at a");
 }

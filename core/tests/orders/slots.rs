@@ -226,3 +226,13 @@ fn a_new_worker_that_breaks_while_its_link_is_being_swapped_is_retired_after_the
     desk.hear(Event::Received { worker: desk.worker(1), message: FromWorker::Broken { reason: None } });
     assert_eq!(desk.story(), NOTHING, "the link may name it by now");
 }
+
+#[test]
+fn a_standby_that_cannot_be_told_to_begin_is_not_promoted() {
+    let mut desk = up("standby = 1");
+    desk.hear(Event::ChannelClosed { worker: desk.worker(1) });
+    desk.exit(desk.worker(0));
+    let orders = desk.story();
+    assert!(orders.contains(&"start c".to_owned()), "{orders:?}");
+    assert!(!orders.contains(&"link 0 to b".to_owned()), "{orders:?}");
+}

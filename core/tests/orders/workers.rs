@@ -327,3 +327,11 @@ fn a_worker_that_answers_http_is_ready_and_no_sooner() {
     desk.hear(Event::Probed { worker, result: Ok(204) });
     assert_eq!((asked(&desk), states(&desk)), (4, vec![WorkerState::Online]));
 }
+
+#[test]
+fn a_worker_that_lives_stays_whatever_becomes_of_socket_files() {
+    let mut desk = Desk::up("");
+    let worker = desk.worker(0);
+    desk.hear(Event::Removed { worker, result: Ok(()) });
+    assert_eq!(states(&desk), [WorkerState::Online]);
+}
