@@ -98,6 +98,17 @@ fn reported_worker_keeps_the_slot_whose_link_names_its_socket() {
 }
 
 #[test]
+fn reported_worker_does_not_take_a_slot_whose_link_was_led_to_a_neighbour() {
+    let left = Survivor::new();
+    let mut desk = daemon("workers = 2", vec![left.link(1)]);
+    desk.online(desk.worker(0));
+    assert_eq!(desk.story()[2..], ["link 0 to a", "link 1 to a"]);
+    // The kernel was asked for the link before.
+    desk.hear(left.reports(Some(left.caller(Some(left.link(1))))));
+    assert_eq!(desk.story(), ["watch ?", "look at ?", "tell ? shutdown", "reap ?", "remove socket of ?"]);
+}
+
+#[test]
 fn reported_worker_without_a_link_is_drained_and_told_to_shut_down() {
     let left = Survivor::new();
     for link in [None, Some(Survivor { id: left.id, socket: "app.other.sock".into() }.link(0))] {

@@ -133,7 +133,8 @@ fn adopt_caller(pool: &mut Pool, id: WorkerId, caller: Caller) {
     pool.effects.order(Action::Watch { worker: id, process });
     let mut owned = None;
     if let Some(link) = link.filter(|link| socket.as_ref() == Some(&link.socket)) {
-        let free = |slot: &Slot| slot.owner().is_none() && !slot.is_changing();
+        // Its link may have been led to a neighbour since the kernel was asked.
+        let free = |slot: &Slot| slot.owner().is_none() && slot.neighbour().is_none() && !slot.is_changing();
         if pool.slots.get(link.slot).is_none_or(free) {
             let target = Arc::from(link.socket);
             pool.slots.change(link.slot, |slot| slot.is_found(link.name, target));
