@@ -54,6 +54,15 @@ fn stage(state: &mut State, id: WorkerId, stage: RecordedStage) {
     state.workers.iter_mut().filter(|record| record.id == id).for_each(|record| record.stage = stage);
 }
 
+/// Other workers serve after a restart; those of before do not hear that they are to go.
+fn leaving(keys: &str) -> Desk {
+    let mut desk = Desk::up(keys);
+    desk.leaves = |action| matches!(action, Action::Tell { .. });
+    desk.ask("r", restart(StartOptions::default()));
+    desk.all_online();
+    desk
+}
+
 /// A process of which nothing is known but its identity.
 fn caller(pid: u32) -> Caller {
     let process = Process { pid, started: 1 };
@@ -144,10 +153,7 @@ fn links_get_the_names_of_today() {
 
 #[test]
 fn a_link_by_the_name_of_today_is_led_to_the_worker_of_another_name_in_one_step() {
-    let mut before = Desk::up("");
-    before.leaves = |action| matches!(action, Action::Tell { .. });
-    before.ask("r", restart(StartOptions::default()));
-    before.online(before.worker(1));
+    let before = leaving("");
     // The last daemon was about to give the links another name, and is to keep this one.
     let today = config("socketFile = 'web.{worker}'");
     let mut left = left(&before);
@@ -167,10 +173,7 @@ fn a_link_by_the_name_of_today_is_led_to_the_worker_of_another_name_in_one_step(
 
 #[test]
 fn a_worker_that_was_leaving_is_told_so_again_and_is_no_failure() {
-    let mut before = Desk::up("");
-    before.leaves = |action| matches!(action, Action::Tell { .. });
-    before.ask("r", restart(StartOptions::default()));
-    before.online(before.worker(1));
+    let mut before = leaving("");
     before.leaves = |_| false;
     let mut desk = follow(&before, |_| {});
     desk.leaves = |action| matches!(action, Action::Tell { .. });
@@ -185,10 +188,7 @@ fn a_worker_that_was_leaving_is_told_so_again_and_is_no_failure() {
     assert!(desk.story().contains(&"start c".to_owned()));
 
     // Nor is a standby's end one.
-    let mut before = Desk::up("standby = 1");
-    before.leaves = |action| matches!(action, Action::Tell { .. });
-    before.ask("r", restart(StartOptions::default()));
-    before.all_online();
+    let before = leaving("standby = 1");
     let mut desk = follow(&before, |_| {});
     desk.exit(desk.worker(1));
     desk.story();

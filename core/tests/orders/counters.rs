@@ -5,7 +5,7 @@ use std::time::Duration;
 use nodesockd_core::event::ExitStatus;
 use nodesockd_core::id::SlotIndex;
 use nodesockd_core::metrics::{Level, Metrics, Traffic};
-use nodesockd_core::survey::{Sight, Survey};
+use nodesockd_core::survey::Sight;
 use nodesockd_core::wire::{FromWorker, Request, StartOptions, ToWorker};
 use nodesockd_core::{Action, Event};
 
@@ -139,7 +139,7 @@ fn operations_are_counted_by_their_outcome() {
 fn a_link_that_was_made_again_is_written_down_when_somebody_asks() {
     let mut desk = up(KEYS);
     let link = desk.config.socket_file.link(SlotIndex(0));
-    desk.hear(Event::Surveyed(Survey { entries: [(link, Sight::Nothing)].into(), ..Survey::default() }));
+    desk.sees(&link, Sight::Nothing);
     let written = |desk: &Desk| desk.state_file().unwrap().counters.links_repaired;
     let (before, writes) = (written(&desk), desk.files.len());
     desk.ask("m", Request::Metrics);

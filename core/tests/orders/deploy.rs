@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use nodesockd_core::event::{ExitStatus, Failure};
 use nodesockd_core::id::{ConnId, SlotIndex};
-use nodesockd_core::wire::{
-    Body, Code, DeployOptions, DeployStep, FromWorker, Reply, Request, StartOptions, WorkerState,
-};
+use nodesockd_core::wire::{Code, DeployOptions, DeployStep, FromWorker, Request, StartOptions, WorkerState};
 use nodesockd_core::{Action, Event};
 
 use super::adoption::follow;
@@ -34,8 +32,7 @@ fn watched(keys: &str) -> Desk {
 }
 
 fn steps(desk: &Desk, id: &str) -> Vec<DeployStep> {
-    let step = |body| if let Some(Body::Deploy(news)) = body { Some(news.step) } else { None };
-    desk.replies(id).into_iter().filter_map(|reply| step(reply.body)).collect()
+    desk.news(id).into_iter().map(|news| news.step).collect()
 }
 
 fn code(desk: &Desk, id: &str) -> Option<Code> {
@@ -94,8 +91,7 @@ fn a_deploy_tells_how_it_goes() {
     let mut desk = watched("");
     assert_eq!(desk.supervisor.status().operation.as_deref(), Some("a deploy"));
     assert_eq!(steps(&desk, "d"), [DeployStep::Switched, DeployStep::Watching]);
-    let alone = |reply: &Reply| matches!(&reply.body, Some(Body::Deploy(news)) if news.alone);
-    assert!(!desk.replies("d").iter().any(alone), "the old workers are there");
+    assert!(!desk.news("d").iter().any(|news| news.alone), "the old workers are there");
     desk.ask("again", Request::AttachDeploy { progress: true });
     desk.pass(WATCH * 2);
     assert_eq!(steps(&desk, "again"), [DeployStep::Watching, DeployStep::Confirmed]);

@@ -15,7 +15,8 @@ use nodesockd_core::notice::Manager;
 use nodesockd_core::release::{Release, ReleaseLink};
 use nodesockd_core::state::State;
 use nodesockd_core::supervisor::{Daemon, Handoff, Terminal};
-use nodesockd_core::wire::{Code, FromWorker, Reply, Request, StartOptions, ToWorker};
+use nodesockd_core::survey::{Sight, Survey};
+use nodesockd_core::wire::{Body, Code, DeployNews, FromWorker, Reply, Request, StartOptions, ToWorker};
 use nodesockd_core::{Action, Event, Supervisor, Time};
 
 struct File<'a>(&'a str);
@@ -142,6 +143,12 @@ impl Desk {
         self.supervisor.handle_event(self.now, event);
         self.obey();
         self.check();
+    }
+
+    /// Somebody has changed an entry of `tmpDir`, and this is there now.
+    pub fn sees(&mut self, name: &str, sight: Sight) {
+        let entries = [(name.to_owned(), sight)].into();
+        self.hear(Event::Surveyed(Survey { entries, ..Survey::default() }));
     }
 
     /// What has to hold whenever the supervisor waits.
@@ -286,6 +293,12 @@ impl Desk {
             _ => None,
         };
         self.orders.iter().filter_map(to_it).collect()
+    }
+
+    /// How the deploy that was asked for has gone so far.
+    pub fn news(&self, id: &str) -> Vec<DeployNews> {
+        let news = |reply: Reply| if let Some(Body::Deploy(news)) = reply.body { Some(news) } else { None };
+        self.replies(id).into_iter().filter_map(news).collect()
     }
 
     /// How the request ended.

@@ -6,7 +6,7 @@ use nodesockd_core::event::{DaemonSignal, ExitStatus, Failure};
 use nodesockd_core::id::{BootId, ConnId};
 use nodesockd_core::occurrence::Occurrence;
 use nodesockd_core::supervisor::{Daemon, Terminal};
-use nodesockd_core::survey::{Sight, Survey};
+use nodesockd_core::survey::Sight;
 use nodesockd_core::wire::{Body, DeployOptions, Request, StartOptions};
 use nodesockd_core::{Action, Event, Supervisor};
 
@@ -134,9 +134,7 @@ fn a_worker_that_dies_has_failed_and_says_why() {
 fn a_link_that_somebody_has_removed_is_told_when_it_is_there_again() {
     let mut desk = up("");
     desk.ask("w", Request::WatchEvents);
-    let mut survey = Survey::default();
-    survey.entries.insert("app.0.sock".into(), Sight::Nothing);
-    desk.hear(Event::Surveyed(survey));
+    desk.sees("app.0.sock", Sight::Nothing);
     assert_eq!(told(&desk), ["repaired", "worker-serving"]);
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use nodesockd_core::action::WorkerSignal;
 use nodesockd_core::event::{ExitStatus, Vitals};
 use nodesockd_core::id::WorkerId;
-use nodesockd_core::survey::{Sight, Survey};
+use nodesockd_core::survey::Sight;
 use nodesockd_core::wire::{Body, Code, FromWorker, Request, StartOptions, ToWorker, WorkerState};
 use nodesockd_core::{Action, Event};
 
@@ -264,9 +264,7 @@ fn removed_link_of_a_broken_worker_is_made_again_while_a_standby_is_asked() {
     let message = FromWorker::Broken { reason: None };
     desk.hear(Event::Received { worker: broken, message });
     assert_eq!(desk.pings(standby).len(), 1);
-    let mut survey = Survey::default();
-    survey.entries.insert("app.0.sock".into(), Sight::Nothing);
-    desk.hear(Event::Surveyed(survey));
+    desk.sees("app.0.sock", Sight::Nothing);
     assert!(
         desk.orders.iter().any(publishes(broken)),
         "the broken worker serves until the standby has answered"

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nodesockd_core::event::{DaemonSignal, Failure, Queue};
 use nodesockd_core::id::{ConnId, SlotIndex};
-use nodesockd_core::survey::{Sight, Survey};
+use nodesockd_core::survey::Sight;
 use nodesockd_core::wire::{FromWorker, Request, StartOptions, ToWorker};
 use nodesockd_core::{Action, Event};
 use tracing_subscriber::fmt;
@@ -233,18 +233,15 @@ fn a_link_that_is_being_changed_or_is_right_again_is_not_spoken_of() {
     let mut desk = Desk::up("standby = 1");
     let link = desk.config.socket_file.link(SlotIndex(0));
     let socket = desk.config.socket_file.socket(desk.worker(0));
-    let sees = |desk: &mut Desk, sight| {
-        desk.hear(Event::Surveyed(Survey { entries: [(link.clone(), sight)].into(), ..Survey::default() }));
-    };
     desk.leaves = |action| matches!(action, Action::Publish { .. });
-    let gone = warnings(|| sees(&mut desk, Sight::Nothing));
+    let gone = warnings(|| desk.sees(&link, Sight::Nothing));
     assert_eq!(gone.len(), 1, "{gone:?}");
-    assert_eq!(warnings(|| sees(&mut desk, Sight::Nothing)), NOTHING, "it is being made again");
+    assert_eq!(warnings(|| desk.sees(&link, Sight::Nothing)), NOTHING, "it is being made again");
     let worker = desk.worker(0);
     desk.hear(Event::Published { slot: SlotIndex(0), worker, result: failure() });
     desk.hear(Event::Published { slot: SlotIndex(0), worker, result: failure() });
     assert_eq!(
-        warnings(|| sees(&mut desk, Sight::Link(socket.clone()))),
+        warnings(|| desk.sees(&link, Sight::Link(socket.clone()))),
         NOTHING,
         "somebody else has made it"
     );

@@ -6,8 +6,7 @@ use nodesockd_core::Event;
 use nodesockd_core::event::{ExitStatus, Failure};
 use nodesockd_core::state::MigrationStage;
 use nodesockd_core::wire::{
-    Body, Code, DeployOptions, DeployStep, FromWorker, MigrationOptions, Reply, Request, StartOptions,
-    WorkerState,
+    Body, Code, DeployOptions, DeployStep, FromWorker, MigrationOptions, Request, StartOptions, WorkerState,
 };
 
 use super::adoption::follow;
@@ -38,8 +37,7 @@ fn ends(desk: &mut Desk, code: i32) {
 }
 
 fn steps(desk: &Desk) -> Vec<DeployStep> {
-    let step = |body| if let Some(Body::Deploy(news)) = body { Some(news.step) } else { None };
-    desk.replies("d").into_iter().filter_map(|reply| step(reply.body)).collect()
+    desk.news("d").into_iter().map(|news| news.step).collect()
 }
 
 fn states(desk: &Desk) -> Vec<WorkerState> {
@@ -219,8 +217,7 @@ fn workers_that_fail_after_a_migration_leave_no_way_back_without_a_revert() {
     let mut desk = runs(None, WATCH);
     ends(&mut desk, 0);
     assert_eq!((steps(&desk).last(), desk.end("d")), (Some(&DeployStep::Watching), None));
-    let alone = |reply: &Reply| matches!(&reply.body, Some(Body::Deploy(news)) if news.alone);
-    assert!(desk.replies("d").iter().any(alone), "no old worker is left");
+    assert!(desk.news("d").iter().any(|news| news.alone), "no old worker is left");
     desk.exit(desk.worker(1));
     let (code, words) = desk.end("d").unwrap_or_default();
     assert_eq!((code, desk.current), (Some(Code::NotRolledBack), "2"));

@@ -3,7 +3,7 @@
 use nodesockd_core::event::{ExitStatus, Failure};
 use nodesockd_core::id::SlotIndex;
 use nodesockd_core::state::RecordedStage;
-use nodesockd_core::survey::{Sight, Survey};
+use nodesockd_core::survey::Sight;
 use nodesockd_core::wire::{Code, FromWorker, Request, StartOptions};
 use nodesockd_core::{Action, Event};
 
@@ -46,7 +46,7 @@ fn neighbour_serves_behind_the_link_of_a_worker_that_died() {
 fn neighbour_serves_for_a_worker_whose_socket_was_removed() {
     let mut desk = up("workers = 2");
     let socket = desk.config.socket_file.socket(desk.worker(0));
-    desk.hear(Event::Surveyed(Survey { entries: [(socket, Sight::Nothing)].into(), ..Survey::default() }));
+    desk.sees(&socket, Sight::Nothing);
     assert_eq!(desk.story()[..2], ["link 0 to b", "start c"]);
     desk.online(desk.worker(2));
     assert_eq!(desk.story()[0], "link 0 to c");
@@ -196,7 +196,7 @@ fn neighbours_are_known_to_the_next_program() {
 fn a_spare_slots_link_that_somebody_has_removed_is_made_again() {
     let mut desk = up("workers = 1\nslots = 2");
     let link = desk.config.socket_file.link(SlotIndex(1));
-    desk.hear(Event::Surveyed(Survey { entries: [(link, Sight::Nothing)].into(), ..Survey::default() }));
+    desk.sees(&link, Sight::Nothing);
     assert_eq!(desk.story(), ["link 1 to a"]);
     assert_eq!(desk.supervisor.status().spare, [(SlotIndex(1), Some(desk.worker(0)))]);
 }

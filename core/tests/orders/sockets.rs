@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nodesockd_core::event::{DaemonSignal, ExitStatus, Failure};
 use nodesockd_core::id::{Process, SlotIndex};
-use nodesockd_core::survey::{Sight, Survey};
+use nodesockd_core::survey::Sight;
 use nodesockd_core::wire::{Request, StartOptions, ToWorker};
 use nodesockd_core::{Action, Event};
 
@@ -252,7 +252,7 @@ fn a_worker_that_is_being_started_with_a_removed_socket_is_looked_at_when_it_is_
     desk.leaves = is_spawn;
     desk.ask("r", restart());
     let (worker, socket) = (desk.worker(1), inherited(&desk)[0][0].clone());
-    desk.hear(Event::Surveyed(Survey { entries: [(socket, Sight::Nothing)].into(), ..Survey::default() }));
+    desk.sees(&socket, Sight::Nothing);
     desk.hear(Event::Spawned { worker, result: Ok(Process { pid: 102, started: 1 }) });
     let surveys = |desk: &Desk| desk.count(|action| *action == Action::Survey);
     let before = surveys(&desk);
