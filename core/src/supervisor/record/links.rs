@@ -67,17 +67,18 @@ pub(super) fn adopt_links(pool: &mut Pool, left: &Leftovers) -> (Vec<OwnedLink>,
     }
     let finishes = left.state.as_ref().is_some_and(|state| rollout_is_finished(state, &kept));
     for FoundLink { slot, name, socket } in others {
+        let stays = kept.iter().find(|kept| kept.slot == slot);
+        // The link that stays gets this name in one step: clients meet no moment without a link.
+        let replaced =
+            name == pool.config.socket_file.link(slot) && stays.is_some_and(|stays| stays.owner.is_some());
         // The new worker of the slot is dead, and a new standby can serve from its socket.
-        let free = kept.iter().all(|kept| kept.slot != slot);
-        let owned = kept.iter().any(|kept| kept.slot == slot && kept.owner.is_some());
         let awaited = left.heirs(&socket).any(|heir| heir.slot.is_none());
-        if finishes && free && awaited && !defect!(AdoptionForgetsLinks) {
+        if finishes && stays.is_none() && awaited && !defect!(AdoptionForgetsLinks) {
             pool.slots.change(slot, |slot| slot.is_found(name, Arc::from(socket)));
             kept.push(OwnedLink { slot, owner: None });
-        } else if !owned || name != pool.config.socket_file.link(slot) {
+        } else if !replaced {
             pool.effects.order(Action::Withdraw { slot, link: name });
         }
-        // Else the link that stays gets this name, and clients meet no moment without a link.
     }
     for pattern in pool.former_patterns.clone() {
         pool.effects.order(Action::Sweep { pattern });
