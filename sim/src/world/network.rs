@@ -75,27 +75,18 @@ impl World {
         let gap = self.scenario.load.gap_ms;
         let late = if gap > 0 { self.draw_us(gap * 1000) } else { Duration::ZERO };
         let socket = self.oracle.link(SlotIndex(slot)).and_then(|link| self.files.target(link));
-        match socket.and_then(|socket| Some((socket, self.files.get(socket)?))) {
-            Some((socket, Entry::Ours)) => {
-                let socket: Box<str> = socket.into();
-                if gap > 0 {
-                    self.after(late, Happening::ConnectToOurs(number, socket));
-                } else {
-                    self.arrive_at_ours(number, &socket);
-                }
-            }
-            Some((_, Entry::Socket(Some(worker)))) => {
-                let worker = *worker;
-                if gap > 0 {
-                    self.after(late, Happening::Connect(number, worker));
-                } else {
-                    self.arrive(number, worker);
-                }
-            }
+        let arrival = match socket.and_then(|socket| Some((socket, self.files.get(socket)?))) {
+            Some((socket, Entry::Ours)) => Happening::ConnectToOurs(number, socket.into()),
+            Some((_, Entry::Socket(Some(worker)))) => Happening::Connect(number, *worker),
             Some((_, Entry::Socket(None) | Entry::Link(_) | Entry::Plain)) | None => {
                 let cause = self.cause_of_refusal(SlotIndex(slot), None);
-                self.fail(number, cause, false, format_args!("slot {slot} leads nowhere"));
+                return self.fail(number, cause, false, format_args!("slot {slot} leads nowhere"));
             }
+        };
+        if gap > 0 {
+            self.after(late, arrival);
+        } else {
+            self.happens(arrival);
         }
     }
 
