@@ -536,6 +536,35 @@ fn an_active_worker_is_replaced_where_others_say_that_the_app_is_suspended() {
 }
 
 #[test]
+fn workers_that_are_to_say_nothing_are_replaced_where_one_says_late_that_the_app_is_suspended() {
+    let before = Desk::up("workers = 2");
+    let mut left = left(&before);
+    left.state = None;
+    let mut desk = adopt(&before, &config("workers = 2\noptions = { ready = 'notify' }"), left);
+    assert!(!desk.supervisor.status().suspended);
+    desk.story();
+    report(&mut desk, 1, true);
+    assert!(desk.supervisor.status().suspended);
+    assert_eq!(desk.story(), ["start c"]);
+}
+
+#[test]
+fn a_restart_that_suspends_is_not_resumed_by_what_adopted_workers_say_meanwhile() {
+    let before = Desk::up("workers = 2");
+    let mut left = left(&before);
+    left.state = None;
+    let mut desk = adopt(&before, &before.config, left);
+    desk.ask("r", restart(suspended()));
+    // The link of slot 1 is still to be swapped when both adopted workers have reported.
+    desk.leaves = |action| matches!(action, Action::Publish { slot: SlotIndex(1), .. });
+    report(&mut desk, 0, false);
+    desk.all_online();
+    desk.story();
+    report(&mut desk, 1, false);
+    assert_eq!(desk.story(), NOTHING);
+}
+
+#[test]
 fn a_worker_that_reported_is_known_by_its_connection_until_that_ends() {
     let mut desk = follow(&Desk::up(""), |_| {});
     report(&mut desk, 0, false);

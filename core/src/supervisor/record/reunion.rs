@@ -170,7 +170,7 @@ pub(in crate::supervisor) fn reunite(
     suspended: bool,
 ) {
     let now = pool.now();
-    let serves = pool.owns_its_slot(id);
+    let serves = has_taken_over(pool, id);
     // One of the release before, whose link could not be swapped yet, was active all the time.
     let was_suspended = pool.workers.get(id).is_some_and(Worker::is_suspended);
     let state = pool.workers.change(id, |worker| {
@@ -183,6 +183,8 @@ pub(in crate::supervisor) fn reunite(
             // The state file may be missing, or not the latest.
             if serves && suspended && pool.adopted_by_links {
                 pool.desired.suspension = Suspension::recorded(true, None, now);
+                // Whoever cannot tell was taken for active.
+                pool.suspension_unknown = true;
             }
             let resumed = was_suspended && !suspended;
             if serves && resumed && pool.desired.is_suspended() && operations.is_complete() {
@@ -223,17 +225,24 @@ pub(in crate::supervisor) fn reunite(
 pub(in crate::supervisor) fn conclude(pool: &mut Pool) -> Vec<WorkerId> {
     let may_tell = |(id, worker): (WorkerId, &Worker)| {
         let expected = matches!(worker.channel(), Channel::Expected { .. });
-        expected && worker.speaks() && pool.owns_its_slot(id)
+        expected && worker.speaks() && has_taken_over(pool, id)
     };
     if !pool.suspension_unknown || pool.workers.iter().any(may_tell) {
         return Vec::new();
     }
     pool.suspension_unknown = false;
     if pool.desired.is_suspended() {
-        return pool.active_owners();
+        let mut active = pool.active_owners();
+        active.retain(|id| has_taken_over(pool, *id));
+        return active;
     }
-    for id in pool.suspended_owners() {
-        links::resume(pool, id);
-    }
+    let mut suspended = pool.suspended_owners();
+    suspended.retain(|id| has_taken_over(pool, *id));
+    suspended.into_iter().for_each(|id| links::resume(pool, id));
     Vec::new()
+}
+
+/// Whether a worker serves its slot, and not only while an operation is in progress that decides what becomes of the worker.
+fn has_taken_over(pool: &Pool, id: WorkerId) -> bool {
+    pool.owns_its_slot(id) && !pool.workers.known(id).is_joining()
 }
