@@ -51,7 +51,7 @@ impl World {
         let what = format!("history: {} {outcome}", entry.facts.what.name());
         self.log_file(format_args!("{}", what.trim_end()), &called);
         if entry.facts.what == What::Deploy {
-            self.deploy_noted();
+            self.deploy_noted(entry.facts.outcome);
         }
         if entry.facts.outcome.is_some() {
             // The next operation may begin, although the answer to this one may wait for a worker's last lines.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use nodesockd_core::Time;
 use nodesockd_core::config::Health;
 use nodesockd_core::event::Failure;
+use nodesockd_core::history::Outcome;
 use nodesockd_core::id::{Peer, RequestRef, SlotIndex, WorkerId};
 use nodesockd_core::wire::{Body, Code, DeployNews, DeployOptions, DeployStep, Reply};
 
@@ -121,8 +122,13 @@ impl World {
     }
 
     /// The daemon notes in the history how a deploy has ended.
-    pub(crate) fn deploy_noted(&mut self) {
-        self.oracle.deploy.iter_mut().for_each(|deploy| deploy.over = true);
+    pub(crate) fn deploy_noted(&mut self, outcome: Option<Outcome>) {
+        let Some(deploy) = self.oracle.deploy.as_mut() else { return };
+        let noted = std::mem::replace(&mut deploy.over, true);
+        if deploy.migrates && !noted && outcome == Some(Outcome::RolledBack) {
+            let to = deploy.to.clone();
+            self.migration_undone(to);
+        }
     }
 
     /// The client of a deploy is told a step of it.

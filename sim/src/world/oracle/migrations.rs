@@ -21,6 +21,9 @@ pub(crate) struct Migrations {
     lifting: BTreeMap<RequestRef, u32>,
     /// A deploy waits for a person: the app is suspended, and `status` says why.
     waits: bool,
+    /// The history has said that this deploy was undone. Its answer may wait for a worker's last lines, while a later operation has
+    /// suspended the app.
+    undone: Option<RequestRef>,
 }
 
 impl World {
@@ -91,6 +94,12 @@ impl World {
         }
     }
 
+    /// The history says that a deploy with a migration was undone: its old release serves again.
+    pub(super) fn migration_undone(&mut self, to: RequestRef) {
+        self.oracle.suspended = false;
+        self.oracle.migrations.undone = Some(to);
+    }
+
     /// A deploy with a migration is answered. `done`: it has not failed.
     pub(crate) fn migration_answered(&mut self, to: &RequestRef, options: &DeployOptions, reply: &Reply) {
         let words = reply.errors.join("; ");
@@ -117,7 +126,9 @@ impl World {
             }
             Some(Code::RolledBack) if options.migration.is_some() => {
                 self.marks.count("a migration is undone");
-                self.oracle.suspended = false;
+                if self.oracle.migrations.undone.take().as_ref() != Some(to) {
+                    self.oracle.suspended = false;
+                }
             }
             Some(Code::NotRolledBack) => {
                 self.marks.count("a deploy fails that cannot be undone");
