@@ -81,7 +81,8 @@ impl World {
         let linked = self.files.iter().any(|(link, _)| self.files.target(link) == Some(socket));
         if let Some(process) = worker.and_then(|worker| self.processes.get_mut(worker)) {
             // One that boots may be looked at for another reason.
-            let drains = process.known.online || process.plan.ready != Ready::Listen;
+            let known = &process.known;
+            let drains = known.online || known.late || process.plan.ready != Ready::Listen;
             process.known.given_up =
                 process.known.given_up.or((drains && linked).then_some(self.agenda.busy_since()));
             process.known.draining |= drains;
@@ -130,6 +131,7 @@ impl World {
     pub fn measure_cpu(&mut self, id: WorkerId, process: Process) -> Result<CpuTime, Failure> {
         let now = self.agenda.now();
         let (worker, found) = self.living(id, process)?;
+        found.known.late = true;
         let worked = now.min(found.plan.boots_at).since(found.plan.spawned);
         let words = format_args!("measure the CPU time of {worker} → {} ms", worked.as_millis());
         self.trace.line(now, "daemon", words);

@@ -278,7 +278,8 @@ impl World {
         let doubt = self.oracle.in_doubt() || self.deaths.stale;
         let finishes = links.iter().any(|link| self.tells_of_rollout(&link.socket));
         let fate = self.state.as_ref().map_or(Fate::UNKNOWN, |state| Fate::of(state, finishes));
-        if !doubt && (self.oracle.wanted, self.oracle.suspended) != (fate.running, fate.suspended) {
+        let suspended = self.oracle.suspended && (fate.suspended || !self.oracle.may_be_resumed);
+        if !doubt && (self.oracle.wanted, suspended) != (fate.running, fate.suspended) {
             self.violated(format_args!("by the state file the app {fate}, which is not what was promised"));
         }
         if !self.oracle.wanted {
@@ -286,8 +287,13 @@ impl World {
         }
         let now = self.agenda.now();
         self.oracle.adopted(now, fate.running, fate.suspended, fate.suspension.as_ref());
-        self.oracle.may_be_resumed =
-            self.deaths.forgot && self.processes.iter().any(|(_, its)| its.alive() && !its.suspended);
+        // A daemon tells workers to resume before it writes that down.
+        let unrecorded = |its: &Proc| {
+            let record = self.recorded(its);
+            self.deaths.forgot || record.is_some_and(|record| record.stage == RecordedStage::Suspended)
+        };
+        let active = |its: &Proc| its.alive() && (!its.suspended || its.known.told_resume.is_some());
+        self.oracle.may_be_resumed = self.processes.iter().any(|(_, its)| active(its) && unrecorded(its));
         let rollout = self.state.as_ref().and_then(|state| state.rollout.as_ref());
         let counts = self.state.iter().map(|state| state.slots).chain(rollout.map(|rollout| rollout.slots));
         let counts: Vec<u32> = counts.collect();

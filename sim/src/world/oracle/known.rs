@@ -10,6 +10,8 @@ pub(crate) struct Known {
     pub online: bool,
     /// What shows that it is ready, for a daemon that has adopted it; `None`: what it was started with.
     pub shows: Option<Ready>,
+    /// The daemon has learned that it was not ready in time.
+    pub late: bool,
     /// The daemon, which is not its first, has learned by which connection it speaks.
     pub reunited: bool,
     /// When the daemon learned that its end has begun.

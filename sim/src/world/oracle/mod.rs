@@ -275,9 +275,9 @@ impl Oracle {
     }
 }
 
-/// After it is done, it is known whether the app runs.
+/// After it is done, it is known whether the app runs, and whether it is suspended. A `start` changes nothing of an app that runs.
 fn is_definite(request: &Request) -> bool {
-    matches!(request, Request::Stop | Request::Terminate | Request::Restart { .. } | Request::Start(_))
+    matches!(request, Request::Stop | Request::Terminate | Request::Restart { .. })
 }
 
 fn retiring(config: &Config) -> usize {
