@@ -117,6 +117,19 @@ mod tests {
     }
 
     #[test]
+    fn what_no_calendar_and_no_clock_has_is_no_time() {
+        for text in ["2026-02-29", "2026-13-01", "2026-11-00", "2026-11-32", "1969-12-31", "10000-01-01"] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+        let second = |text: &str| parse(&format!("2026-11-29T{text}")).is_some();
+        // A leap second.
+        assert!(second("23:59:60"));
+        for text in ["24:00:00", "23:60:00", "23:59:61"] {
+            assert!(!second(text), "{text}");
+        }
+    }
+
+    #[test]
     fn number_has_digits_and_nothing_else() {
         for text in ["+2026-11-29", "2026-+1-29", "2026--29", "2026-11-29T+3:04", "2026-11-29T:04"] {
             assert_eq!(parse(text), None, "{text}");

@@ -9,6 +9,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::super::{Config, KILL_AFTER, Problem, Program, resolved};
+use super::super::section::Field;
 use super::{ENDINGS, Layer, STEMS, Sources, Start, Surroundings, load};
 
 /// Files that exist only here.
@@ -156,6 +157,28 @@ fn values_just_beyond_what_fits_are_refused() {
         env,
         ["nodesockd.toml:3:7: `env` must be a list of names, or a table of names and strings, not 3"]
     );
+}
+
+#[test]
+fn each_key_says_what_its_value_may_be() {
+    let told = |path: String| {
+        let others = MINIMAL.lines().filter(|line| !line.starts_with(&format!("{path} ")));
+        let key: Vec<String> = path.split('.').map(|name| format!("'{name}'")).collect();
+        let text = format!("{} = 1.5\n{}", key.join("."), others.collect::<Vec<_>>().join("\n"));
+        Files::of([("nodesockd.toml", text)]).messages().join("\n")
+    };
+    let told: Vec<String> = Layer::paths("").into_iter().map(told).collect();
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn numbers_that_are_whole_may_be_written_as_javascript_writes_them() {
+    let told = |number: &str| {
+        let yaml = format!("script: app.js\ntmpDir: tmp\nstandby: {number}\n");
+        Files::of([("nodesockd.yaml", yaml)]).messages().join("\n")
+    };
+    assert_eq!(told("4294967294.0").rsplit(", not ").next(), Some("4294967294"));
+    assert_eq!(told("4294967295.0").rsplit(", not ").next(), Some("a fraction"));
 }
 
 #[test]
