@@ -167,6 +167,16 @@ mod tests {
     }
 
     #[test]
+    fn names_have_letters_digits_and_underscores() {
+        let name =
+            |text: &str| parse(text).map(|read| read.into_iter().map(|(name, _)| name).collect::<Vec<_>>());
+        assert_eq!(name("A_1=x").unwrap(), ["A_1"]);
+        for wrong in ["A-1=x", "1A=x", "=x", "A B=x"] {
+            assert!(name(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn values_are_read_as_systemd_reads_them() {
         assert_eq!(values("A=1\nB = two words  \r\nC=\n"), ["1", "two words", ""]);
         assert_eq!(values("A='a $B \\n'\nB=\"say \\\"hi\\\" \\$5 \\n\""), ["a $B \\n", "say \"hi\" $5 \\n"]);

@@ -10,7 +10,7 @@ use nodesockd_core::wire::{FromWorker, Request, StartOptions, ToWorker};
 use nodesockd_core::{Action, Event};
 
 use super::adoption::{adopt, left};
-use super::desk::{Desk, config, restart, up};
+use super::desk::{Desk, config, restart, suspended, up};
 use super::handoff::upgraded;
 
 const KEYS: &str = "workers = 2\nmetrics = 'metrics.sock'";
@@ -97,6 +97,25 @@ fn a_slot_is_not_served_from_the_death_of_its_worker_until_the_next_one_serves()
     desk.all_online();
     let numbers = numbers(&desk);
     assert_eq!((numbers.unserved, numbers.takeovers.count(), numbers.takeovers.sum), (0, 1, 40_000));
+}
+
+#[test]
+fn the_time_of_all_suspensions_is_counted() {
+    let mut desk = up("");
+    let counted = |desk: &Desk| (numbers(desk).suspended, numbers(desk).suspended_ms);
+    for (nth, before) in [0, 20_000].into_iter().enumerate() {
+        desk.pass(Duration::from_secs(7));
+        desk.ask(&format!("s{nth}"), restart(suspended()));
+        desk.all_online();
+        desk.pass(Duration::from_secs(15));
+        assert_eq!(counted(&desk), (true, before + 15_000));
+        desk.pass(Duration::from_secs(5));
+        desk.ask(&format!("r{nth}"), Request::Resume);
+        desk.pass(Duration::from_secs(3));
+        assert_eq!(counted(&desk), (false, before + 20_000));
+    }
+    let config = desk.config.clone();
+    assert_eq!(counted(&upgraded(desk, config)), (false, 40_000), "the next program goes on");
 }
 
 #[test]

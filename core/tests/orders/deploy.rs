@@ -106,6 +106,8 @@ fn links_go_back_to_the_old_workers_and_nothing_boots() {
     desk.story();
     desk.exit(desk.worker(4));
     let (code, words) = desk.end("d").unwrap_or_default();
+    let told = desk.news("d").into_iter().find(|news| news.step == DeployStep::RollingBack);
+    assert_eq!(told.and_then(|news| news.reason).as_deref(), Some("it exited with status 1"));
     let story = desk.story();
     let links: Vec<_> = story.iter().filter(|order| order.starts_with("link")).collect();
     assert_eq!(links, ["link 0 to a", "link 1 to b"], "{story:?}");

@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use nodesockd_core::event::{DaemonSignal, ExitStatus, Failure};
-use nodesockd_core::id::{BootId, ConnId};
+use nodesockd_core::id::ConnId;
 use nodesockd_core::occurrence::Occurrence;
-use nodesockd_core::supervisor::{Daemon, Terminal};
 use nodesockd_core::survey::Sight;
 use nodesockd_core::wire::{Body, DeployOptions, Request, StartOptions};
 use nodesockd_core::{Action, Event, Supervisor};
 
 use super::adoption::follow;
-use super::desk::{Desk, HOOK, release, restart, suspended, up};
+use super::desk::{Desk, HOOK, newer, release, restart, suspended, up};
 use super::log::warnings;
 
 /// What the request `w` was told, by name; the numbers go up one by one.
@@ -97,15 +96,7 @@ fn who_watches_does_so_under_the_program_that_follows() {
         _ => None,
     });
     let before = missed.unwrap() + told(&desk).len() as u64;
-    let daemon = Daemon {
-        version: "99.0.0".into(),
-        pid: 1,
-        boot: BootId(2),
-        manager: None,
-        release: None,
-        stderr: Terminal::Yes,
-    };
-    let heir = Supervisor::take_over(desk.config.clone(), daemon, handoff, desk.now);
+    let heir = Supervisor::take_over(desk.config.clone(), newer(), handoff, desk.now);
     let mut next = Desk::after(&desk, heir, desk.config.clone());
     next.obey();
     let first = next.replies("w").into_iter().find_map(|reply| reply.body);
@@ -234,6 +225,30 @@ fn the_next_daemon_runs_nothing_beside_a_command_of_the_one_before() {
     next.pass(Duration::from_secs(70));
     assert_eq!(next.count(|action| *action == Action::KillHook { process: HOOK }), 1, "it has its time");
     ends(&mut next, ExitStatus::Unknown);
+    assert_eq!(runs(&next), ["suspension-forgotten"]);
+}
+
+#[test]
+fn the_next_program_goes_on_with_the_command_and_with_what_waits_for_it() {
+    let mut desk = up(HOOKED);
+    desk.ask("r", restart(suspended()));
+    desk.all_online();
+    desk.pass(Duration::from_secs(61));
+    desk.ask("d", Request::Resume);
+    desk.ask("q", restart(suspended()));
+    desk.all_online();
+    desk.pass(Duration::from_secs(10));
+    let handoff = desk.hand_off();
+    let heir = Supervisor::take_over(desk.config.clone(), newer(), handoff, desk.now);
+    let mut next = Desk::after(&desk, heir, desk.config.clone());
+    next.obey();
+    next.pass(Duration::from_secs(10));
+    assert_eq!(next.count(|action| matches!(action, Action::KillHook { .. })), 0, "its time goes on");
+    next.pass(Duration::from_secs(10));
+    assert_eq!(next.count(|action| matches!(action, Action::KillHook { .. })), 1);
+    next.pass(Duration::from_secs(40));
+    assert_eq!(runs(&next).len(), 0, "it runs still");
+    ends(&mut next, ExitStatus::Signal(9));
     assert_eq!(runs(&next), ["suspension-forgotten"]);
 }
 

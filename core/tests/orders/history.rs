@@ -279,6 +279,22 @@ fn the_next_daemon_says_what_became_of_an_operation_that_was_interrupted() {
 }
 
 #[test]
+fn a_daemon_says_how_many_workers_it_has_taken_over() {
+    let desk = Desk::up("workers = 2");
+    for (survive, words) in [
+        (0, "version 3.0.0"),
+        (1, "version 3.0.0; it took over 1 worker of an earlier daemon"),
+        (2, "version 3.0.0; it took over 2 workers of an earlier daemon"),
+    ] {
+        let mut left = left(&desk);
+        left.survivors.truncate(survive);
+        let next = adopt(&desk, &desk.config, left);
+        let start = entries(&next).into_iter().find(|entry| entry.facts.what == What::DaemonStart).unwrap();
+        assert_eq!(start.facts.reason.as_deref(), Some(words));
+    }
+}
+
+#[test]
 fn an_entry_is_written_once_whenever_the_daemon_dies() {
     let mut desk = up("");
     desk.leaves = is_record;

@@ -100,6 +100,21 @@ fn workers_that_started_together_do_not_age_together() {
 }
 
 #[test]
+fn memory_of_workers_that_started_together_is_not_measured_at_one_moment() {
+    let mut desk = Desk::up("workers = 8\nlimits.memory = '100M'");
+    let measured = |desk: &Desk| desk.count(|action| matches!(action, Action::MeasureMemory { .. }));
+    let by_second: Vec<usize> = (0..10)
+        .map(|_| {
+            let before = measured(&desk);
+            desk.pass(Duration::from_secs(1));
+            measured(&desk) - before
+        })
+        .collect();
+    assert_eq!(by_second.iter().sum::<usize>(), 8, "each once within ten seconds");
+    assert!(by_second.iter().filter(|count| **count > 0).count() > 3, "{by_second:?}");
+}
+
+#[test]
 fn link_marks_a_worker_as_one_that_serves() {
     let mut desk = Desk::new("standby = 1");
     let marked = |desk: &Desk| desk.count(|action| matches!(action, Action::MarkServing { .. }));

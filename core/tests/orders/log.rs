@@ -127,14 +127,17 @@ fn connections_that_are_lost_are_spoken_of_and_no_others() {
             desk.hear(Event::QueueMeasured { worker, queue: queue() });
             desk.pass(Duration::from_secs(5));
         });
-        (lines, worker.short())
+        (lines, worker.short(), desk.supervisor.status().note)
     };
-    let (lines, worker) = drained(|| Queue::Length(3));
+    let (lines, worker, note) = drained(|| Queue::Length(3));
+    assert_eq!(note, None);
     let said = format!(
         "WARN 3 connections still wait to be accepted after 5000 ms (options.drainTimeout); they will be reset worker={worker}"
     );
     assert_eq!(lines, [said]);
-    let (lines, worker) = drained(|| Queue::Unknown("EACCES".into()));
+    let (lines, worker, note) = drained(|| Queue::Unknown("EACCES".into()));
+    let note = note.unwrap_or_default();
+    assert!(note.starts_with("the kernel does not tell accept queues (EACCES)"), "{note}");
     let said = format!("WARN cannot see the accept queue, leaving it 500 ms: EACCES worker={worker}");
     assert_eq!(lines, [said]);
     assert_eq!(drained(|| Queue::Length(0)).0, NOTHING);

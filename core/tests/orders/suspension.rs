@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use nodesockd_core::event::Queue;
 use nodesockd_core::id::SlotIndex;
+use nodesockd_core::state::RecordedStage;
 use nodesockd_core::wire::{FromWorker, Request, StartOptions, SuspensionStatus};
 use nodesockd_core::{Action, Event, Supervisor};
 
@@ -40,6 +41,18 @@ fn status_says_who_has_suspended_the_app_and_since_when() {
     assert_eq!((told.since, told.by), (begun, Some(asker())));
     desk.ask("q", Request::Resume);
     assert_eq!(status(&desk), None);
+}
+
+#[test]
+fn who_was_told_to_resume_is_written_down_although_nothing_else_happens() {
+    let mut desk = held("");
+    let stages = |desk: &Desk| {
+        let serving = desk.state_file().unwrap_or_else(|| panic!("no state file"));
+        serving.workers.iter().map(|record| record.stage).collect::<Vec<_>>()
+    };
+    assert_eq!(stages(&desk), [RecordedStage::Suspended; 2]);
+    desk.ask("q", Request::Resume);
+    assert_eq!(stages(&desk), [RecordedStage::Online; 2]);
 }
 
 #[test]

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::super::{Config, KILL_AFTER, Problem, Program, resolved};
 use super::super::section::Field;
+use super::super::{Config, KILL_AFTER, Problem, Program, resolved};
 use super::{ENDINGS, Layer, STEMS, Sources, Start, Surroundings, load};
 
 /// Files that exist only here.
@@ -169,6 +169,36 @@ fn each_key_says_what_its_value_may_be() {
     };
     let told: Vec<String> = Layer::paths("").into_iter().map(told).collect();
     insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn texts_are_not_empty_and_can_be_handed_to_the_kernel() {
+    let told = |keys: &str| {
+        let text = format!("{{\"script\": \"app.js\", \"tmpDir\": \"tmp\", {keys}}}");
+        Files::of([("nodesockd.yaml", text)]).messages().join("\n")
+    };
+    for (keys, of) in [
+        (r#""name": """#, "must be a non-empty string, not an empty string"),
+        (r#""name": "a\u0000b""#, "must be a non-empty string, not the string"),
+        (r#""node": [""]"#, "must be a non-empty string, not a list"),
+        (r#""nodeArgs": ["a\u0000b"]"#, "must be a string, not the string"),
+        (r#""env": ["A=B"]"#, "must be the name of a variable, without `=`, not the string \"A=B\""),
+        (r#""env": [""]"#, "must be the name of a variable, without `=`, not an empty string"),
+        (r#""env": {"A=B": "c"}"#, "must be the name of a variable, without `=`, not \"A=B\""),
+        (r#""env": {"A": "b\u0000"}"#, "must be a string, not the string"),
+        (r#""envFile": """#, "must be a path or a list of paths"),
+        (r#""envFile": "-""#, "must be a path or a list of paths"),
+        (r#""envFile": ["a\u0000"]"#, "must be a path, not the string"),
+        (r#""nothingLikeThat": 1"#, "unknown key `nothingLikeThat`"),
+    ] {
+        assert!(told(keys).contains(of), "{keys}: {}", told(keys));
+    }
+    let known = Files::of([("nodesockd.toml", format!("{MINIMAL}zzzzzzzz = 1"))]).search().unwrap_err();
+    let help = known[0].help.as_deref().unwrap();
+    assert!(
+        help.starts_with("known keys here: `extends`, `script`"),
+        "what is for tools is not named: {help}"
+    );
 }
 
 #[test]
