@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use nodesockd_core::Event;
 use nodesockd_core::event::{ExitStatus, Failure};
 use nodesockd_core::state::MigrationStage;
 use nodesockd_core::wire::{
     Body, Code, DeployOptions, DeployStep, FromWorker, MigrationOptions, Request, StartOptions, WorkerState,
 };
+use nodesockd_core::{Action, Event};
 
 use super::adoption::follow;
 use super::desk::{COMMAND, Desk, release, restart};
@@ -50,7 +50,7 @@ const WATCH: Duration = Duration::from_secs(30);
 #[test]
 fn a_migration_runs_when_nobody_is_active_and_the_new_workers_begin_after_it() {
     let mut desk = Desk::up("");
-    desk.leaves = |action| matches!(action, nodesockd_core::Action::Tell { .. });
+    desk.leaves = |action| matches!(action, Action::Tell { .. });
     desk.ask("d", migrating(None, NONE, None));
     desk.online(desk.worker(1));
     desk.story();
@@ -182,7 +182,7 @@ fn workers_that_cannot_be_started_change_nothing() {
 #[test]
 fn a_command_that_cannot_be_run_has_failed() {
     let mut desk = Desk::up("");
-    desk.leaves = |action| matches!(action, nodesockd_core::Action::RunCommand(_));
+    desk.leaves = |action| matches!(action, Action::RunCommand(_));
     desk.ask("d", migrating(None, NONE, None));
     desk.online(desk.worker(1));
     desk.story();
@@ -280,6 +280,15 @@ fn a_stop_ends_a_migration_and_says_what_that_means() {
 fn a_daemon_that_dies_during_a_migration_leaves_the_decision_to_a_person() {
     let desk = runs(Some("undo"), NONE);
     let mut next = follow(&desk, |_| ());
+    let reasons: Vec<String> = next
+        .orders
+        .iter()
+        .filter_map(|action| match action {
+            Action::Record(entry) => entry.facts.reason.clone(),
+            _ => None,
+        })
+        .collect();
+    assert!(reasons.iter().any(|reason| reason.contains("while its migration ran")), "{reasons:?}");
     assert!(next.story().contains(&"watch the command".to_owned()));
     let note = next.supervisor.status().note.unwrap_or_default();
     assert!(note.contains("interrupted while its migration ran by the end of an earlier daemon"), "{note}");

@@ -185,6 +185,18 @@ mod tests {
     }
 
     #[test]
+    fn worker_owes_a_proof_and_the_answers_to_what_was_asked_before() {
+        let mut check = Check::begin(at(0), &health());
+        check.due(at(10_000), &health());
+        assert!(
+            check.owes(at(10_001)) && !check.owes(at(10_000)),
+            "of what is asked later nobody waits for the answer"
+        );
+        check.answered(at(10_005), &Ok(200), &health());
+        assert!(!check.owes(at(60_000)));
+    }
+
+    #[test]
     fn late_answer_ends_the_question_and_a_late_daemon_counts_nothing() {
         let mut check = Check::begin(at(0), &health());
         check.due(at(10_000), &health());
