@@ -131,3 +131,75 @@ impl From<WatchRecord> for Watch {
         Self { look, pause, deadline, listens, found }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Time {
+        Time::from_nanos(ms * 1_000_000)
+    }
+
+    fn over(ready_by: Ready, deadline_ms: u64) -> Watch {
+        Watch::over(ready_by, at(0), at(deadline_ms)).unwrap()
+    }
+
+    /// How long the watch waits for its next look, in ms, after a look that found nobody.
+    fn pause(watch: &mut Watch, now: Time) -> u64 {
+        watch.looks();
+        assert_eq!(watch.measured(now, Ready::Listen, &Queue::Closed), Sight::NotYet);
+        u64::try_from(watch.next_look().unwrap().since(now).as_millis()).unwrap()
+    }
+
+    #[test]
+    fn looks_come_less_and_less_often_and_again_more_often_before_the_time_is_over() {
+        let mut watch = over(Ready::Listen, 1000);
+        assert_eq!(watch.next_look(), Some(at(1)));
+        let pauses = [1, 3, 7, 15, 31, 63, 127, 227].map(|ms| pause(&mut watch, at(ms)));
+        assert_eq!(pauses, [2, 4, 8, 16, 32, 64, 100, 100]);
+        assert_eq!(pause(&mut watch, at(900)), 50);
+        assert_eq!(pause(&mut watch, at(999)), 1);
+    }
+
+    #[test]
+    fn who_binds_a_socket_is_looked_at_at_once_and_soon_after_that() {
+        let mut watch = over(Ready::Listen, 10_000);
+        for ms in [1, 3, 7, 15, 31] {
+            pause(&mut watch, at(ms));
+        }
+        assert!(watch.is_bound());
+        assert_eq!(pause(&mut watch, at(40)), 1);
+        watch.looks();
+        assert!(!watch.is_bound(), "a look is under way");
+        let mut watch = over(Ready::Http, 10_000);
+        assert_eq!(watch.measured(at(1), Ready::Http, &Queue::Length(0)), Sight::Listens);
+        assert!(!watch.is_bound(), "it listens already");
+    }
+
+    #[test]
+    fn look_that_came_to_nothing_does_not_put_off_the_next() {
+        let mut watch = over(Ready::Listen, 1000);
+        watch.look_again_at(at(0));
+        assert_eq!(watch.next_look(), Some(at(1)));
+        watch.looks();
+        watch.look_again_at(at(5));
+        assert_eq!(watch.next_look(), Some(at(5)));
+    }
+
+    #[test]
+    fn worker_that_answers_is_asked_again_until_it_is_well() {
+        let mut watch = over(Ready::Http, 10_000);
+        for (result, ready) in [
+            (Err(Failure("refused".into())), false),
+            (Ok(199), false),
+            (Ok(300), false),
+            (Ok(299), true),
+            (Ok(200), true),
+        ] {
+            let sight = watch.probed(at(100), "/fit", result);
+            assert_eq!(sight == Sight::Ready, ready);
+        }
+        assert_eq!(watch.next_look(), Some(at(200)));
+        assert_eq!(watch.found(), "it answered GET /fit with 300 (options.readyPath)");
+    }
+}
