@@ -345,8 +345,8 @@ fn readiness(set: Set<Ready>, listen: Listen, report: &mut Report) -> Option<Rea
 
 fn suspend_warning(given: Given<Duration>, report: &mut Report) -> Option<Duration> {
     let why = "more often than that, the log would be full of it; 0 turns it off";
-    let rare = health::off_or_a_second("options.suspendWarning", &given, why, report);
-    given.value().filter(|_| rare)
+    health::off_or_a_second("options.suspendWarning", &given, why, report);
+    given.value()
 }
 
 fn short_enough(path: &Path, length: usize, key: &str, place: Option<Place>, report: &mut Report) {

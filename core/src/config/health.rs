@@ -13,19 +13,16 @@ pub(super) fn build(layer: HealthLayer, listen: Listen, report: &mut Report) -> 
     let HealthLayer { hang_timeout, path, interval, timeout, failures } = layer;
     // Shorter than this, a worker that only collects garbage would count as hung.
     let why = "collecting garbage alone may take longer; 0 turns it off";
-    let hang = off_or_a_second("health.hangTimeout", &hang_timeout, why, report);
+    off_or_a_second("health.hangTimeout", &hang_timeout, why, report);
     let why = "more often than that, the checks would be a load of their own";
-    let often = at_least(100, "`health.interval` must be", &interval, why, report);
+    at_least(100, "`health.interval` must be", &interval, why, report);
     let why = "leave out `health.path` to have no checks";
-    let long = at_least(1, "`health.timeout` must be", &timeout, why, report);
+    at_least(1, "`health.timeout` must be", &timeout, why, report);
     let path = match path {
         Given::Unset => None,
         Given::Bad => return None,
         Given::Set(set) => Some(own_path(set, listen, report)?),
     };
-    if !(hang && often && long) {
-        return None;
-    }
     Some(Health {
         hang_timeout: hang_timeout.value(),
         path,
@@ -35,24 +32,24 @@ pub(super) fn build(layer: HealthLayer, listen: Listen, report: &mut Report) -> 
     })
 }
 
-/// Whether a time is 0, which turns off what `key` is for, or at least a second.
-pub(super) fn off_or_a_second(key: &str, given: &Given<Duration>, why: &str, report: &mut Report) -> bool {
+/// Reports a time that is neither 0, which turns off what `key` is for, nor at least a second.
+pub(super) fn off_or_a_second(key: &str, given: &Given<Duration>, why: &str, report: &mut Report) {
     let off = matches!(given, Given::Set(Set { value, .. }) if value.is_zero());
-    off || at_least(1000, &format!("`{key}` must be 0 or"), given, why, report)
+    if !off {
+        at_least(1000, &format!("`{key}` must be 0 or"), given, why, report);
+    }
 }
 
-/// Whether a time is as long as it has to be; `must` begins the message if it is not.
-fn at_least(ms: u64, must: &str, given: &Given<Duration>, why: &str, report: &mut Report) -> bool {
-    match given {
-        Given::Set(Set { value, place }) if *value < Duration::from_millis(ms) => {
-            report.problems.push(Problem {
-                place: place.clone(),
-                message: format!("{must} at least {ms}"),
-                help: Some(why.to_owned()),
-            });
-            false
-        }
-        Given::Set(_) | Given::Bad | Given::Unset => true,
+/// Reports a time that is shorter than it has to be; `must` begins the message.
+fn at_least(ms: u64, must: &str, given: &Given<Duration>, why: &str, report: &mut Report) {
+    if let Given::Set(Set { value, place }) = given
+        && *value < Duration::from_millis(ms)
+    {
+        report.problems.push(Problem {
+            place: place.clone(),
+            message: format!("{must} at least {ms}"),
+            help: Some(why.to_owned()),
+        });
     }
 }
 
