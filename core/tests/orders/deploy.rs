@@ -220,6 +220,31 @@ fn a_client_that_vanishes_changes_nothing() {
 }
 
 #[test]
+fn who_asks_for_the_last_deploy_is_told_how_that_ended_and_not_what_failed_since() {
+    let ended = |desk: &mut Desk, id: &str| {
+        desk.ask(id, Request::AttachDeploy { progress: false });
+        code(desk, id)
+    };
+    let fails = |desk: &mut Desk| {
+        for _ in 0..2 {
+            desk.exit(desk.worker(desk.spawned.len() - 1));
+            desk.pass(Duration::from_secs(1));
+        }
+    };
+    let mut desk = Desk::up("options.maxStartAttempts = 2");
+    desk.ask("d", deploy());
+    fails(&mut desk);
+    assert_eq!((code(&desk, "d"), ended(&mut desk, "1")), (Some(Code::StartFailed), Some(Code::StartFailed)));
+
+    let mut desk = watched("options.maxStartAttempts = 2");
+    desk.pass(WATCH * 2);
+    desk.ask("r", restart(StartOptions::default()));
+    fails(&mut desk);
+    assert_eq!((code(&desk, "r"), ended(&mut desk, "2")), (Some(Code::StartFailed), None));
+    assert_eq!(desk.end("2"), Some((None, String::new())));
+}
+
+#[test]
 fn what_cannot_be_deployed_is_refused() {
     let refused = |desk: &mut Desk| {
         desk.ask("d", deploy());
