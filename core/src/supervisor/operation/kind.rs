@@ -39,7 +39,7 @@ impl Kind {
             Self::Upgrade => "an upgrade",
             Self::Resume => "a resume",
             Self::Stop => "a stop",
-            Self::Quit => "the daemon's own end",
+            Self::Quit => "the shutdown of the daemon",
         }
     }
 
