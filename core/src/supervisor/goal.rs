@@ -63,6 +63,17 @@ impl From<&Suspension> for SuspensionRecord {
     }
 }
 
+/// What tells whether the app is suspended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Evidence {
+    /// The state file, and what was asked for since.
+    Record,
+    /// There was no state file. Adopted workers that serve may still report; until then, nobody else begins.
+    Awaited,
+    /// There was no state file. Whoever was expected to report has done so, or cannot.
+    Reports,
+}
+
 /// How far the daemon has got in its own life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Life {

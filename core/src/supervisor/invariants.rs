@@ -5,7 +5,7 @@ use std::fmt;
 use crate::id::{SlotIndex, WorkerId};
 use crate::wire::WorkerState;
 
-use super::goal::Life;
+use super::goal::{Evidence, Life};
 use super::operation::Operations;
 use super::pool::{Pool, neighbours, sockets};
 use super::slot::LinkChange;
@@ -122,7 +122,7 @@ fn check_population(pool: &Pool, operations: &Operations) -> Result<(), Violatio
 
 /// 7: in a suspended app no worker that serves a slot, or is meant to, runs unsuspended.
 fn check_suspension(pool: &Pool, operations: &Operations) -> Result<(), Violation> {
-    if !pool.desired.is_suspended() || pool.suspension_unknown {
+    if !pool.desired.is_suspended() || pool.evidence == Evidence::Awaited {
         return Ok(());
     }
     for (id, worker) in pool.workers.iter() {

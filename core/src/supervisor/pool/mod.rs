@@ -60,7 +60,7 @@ use super::counters::Counters;
 use super::daemon::Daemon;
 use super::effects::Effects;
 use super::generation::Generation;
-use super::goal::{Desired, Life};
+use super::goal::{Desired, Evidence, Life};
 use super::hooks::Hooks;
 use super::last_call::LastCall;
 use super::leadership::Leadership;
@@ -107,10 +107,8 @@ pub(super) struct Pool {
     pub effects: Effects,
     /// What `socketFile` was under earlier daemons, and under this one before a reload.
     pub former_patterns: Vec<SocketPattern>,
-    /// Workers were adopted without a state file.
-    pub adopted_by_links: bool,
-    /// One of them that serves may report yet that the app is suspended.
-    pub suspension_unknown: bool,
+    /// What tells whether the app is suspended.
+    pub evidence: Evidence,
     /// Why the kernel did not tell an accept queue when it was asked last; `None` if it did.
     pub unseen_queues: Option<String>,
     /// What the workers of a deploy have to answer while it is watched.
@@ -159,8 +157,7 @@ impl Pool {
             last_failure: None,
             effects: Effects::new(now),
             former_patterns: Vec::new(),
-            adopted_by_links: false,
-            suspension_unknown: false,
+            evidence: Evidence::Record,
             unseen_queues: None,
             deploy_check: None,
             over_limit: OverLimit::default(),
@@ -223,7 +220,7 @@ impl Pool {
 
     /// Workers of this app may be active, as far as is known.
     pub fn is_active(&self) -> bool {
-        !self.desired.is_suspended() && !self.suspension_unknown
+        !self.desired.is_suspended() && self.evidence != Evidence::Awaited
     }
 
     /// Workers that own a slot, and are ready and not suspended.

@@ -17,7 +17,7 @@ use crate::state::{
 };
 use crate::supervisor::counters::Death;
 use crate::supervisor::generation::Generation;
-use crate::supervisor::goal::{Desired, Suspension};
+use crate::supervisor::goal::{Desired, Evidence, Suspension};
 use crate::supervisor::leadership::Leadership;
 use crate::supervisor::ledger::Ledger;
 use crate::supervisor::operation::command::Errand;
@@ -146,8 +146,7 @@ fn adopt_desired(pool: &mut Pool, operations: &mut Operations, left: &Leftovers,
         Some(state) => desire(pool, operations, state, left.command, finishes),
         None if left.survivors.is_empty() => {}
         None => {
-            pool.adopted_by_links = true;
-            pool.suspension_unknown = true;
+            pool.evidence = Evidence::Awaited;
             let survivors = left.survivors.len();
             tracing::warn!("adopting {survivors} workers without a state file, by the links alone");
         }

@@ -6,7 +6,7 @@ use crate::handoff::{DesiredRecord, Fixed, Handoff, RelayRecord, RestartRecord, 
 use crate::history::Outcome;
 use crate::id::WorkerId;
 use crate::supervisor::announce::Announcements;
-use crate::supervisor::goal::{Desired, Suspension};
+use crate::supervisor::goal::{Desired, Evidence, Suspension};
 use crate::supervisor::hooks::Hooks;
 use crate::supervisor::ledger::Ledger;
 use crate::supervisor::operation::{Kind, Operations, Requester, begin};
@@ -60,7 +60,7 @@ pub(in crate::supervisor) fn hand_off(
         dev_server: dev_server.cloned(),
         metrics_server: metrics_server.cloned(),
         reload_wanted,
-        guessing: pool.adopted_by_links,
+        guessing: pool.evidence != Evidence::Record,
         note: operations.note().map(str::to_owned),
         waiting: operations.waits_for_person().map(str::to_owned),
         announcements: announcements.map(Into::into),
@@ -157,8 +157,7 @@ pub(in crate::supervisor) fn take_over(
     operations.restore(&mut pool.requests, queue, reload_wanted, retirements);
     operations.set_note(note);
     operations.go_on_waiting(waiting, None);
-    pool.adopted_by_links = guessing;
-    pool.suspension_unknown = guessing;
+    pool.evidence = if guessing { Evidence::Awaited } else { Evidence::Record };
     let announced = announced.filter(|_| !defect!(HandoffForgetsAnnouncements));
     if let (Some(announcements), Some(announced)) = (announcements, announced) {
         *announcements = announced.into();

@@ -12,7 +12,7 @@ use crate::event::Caller;
 use crate::id::{ConnId, WorkerId};
 use crate::metrics::Traffic;
 use crate::state::{RecordedStage, Survivor, WorkerRecord};
-use crate::supervisor::goal::Suspension;
+use crate::supervisor::goal::{Evidence, Suspension};
 use crate::supervisor::operation::Operations;
 use crate::supervisor::pool::{Pool, links};
 use crate::supervisor::slot::Slot;
@@ -181,10 +181,10 @@ pub(in crate::supervisor) fn reunite(
     match state {
         Some(State::Ready { .. }) => {
             // The state file may be missing, or not the latest.
-            if serves && suspended && pool.adopted_by_links {
+            if serves && suspended && pool.evidence != Evidence::Record {
                 pool.desired.suspension = Suspension::recorded(true, None, now);
                 // Whoever cannot tell was taken for active.
-                pool.suspension_unknown = true;
+                pool.evidence = Evidence::Awaited;
             }
             let resumed = was_suspended && !suspended;
             if serves && resumed && pool.desired.is_suspended() && operations.is_complete() {
@@ -227,10 +227,10 @@ pub(in crate::supervisor) fn conclude(pool: &mut Pool) -> Vec<WorkerId> {
         let expected = matches!(worker.channel(), Channel::Expected { .. });
         expected && worker.speaks() && has_taken_over(pool, id)
     };
-    if !pool.suspension_unknown || pool.workers.iter().any(may_tell) {
+    if pool.evidence != Evidence::Awaited || pool.workers.iter().any(may_tell) {
         return Vec::new();
     }
-    pool.suspension_unknown = false;
+    pool.evidence = Evidence::Reports;
     if pool.desired.is_suspended() {
         let mut active = pool.active_owners();
         active.retain(|id| has_taken_over(pool, *id));
