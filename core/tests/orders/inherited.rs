@@ -3,12 +3,13 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use nodesockd_core::Action;
-use nodesockd_core::state::RecordedStage;
-use nodesockd_core::wire::{FromWorker, StartOptions};
+use nodesockd_core::id::SlotIndex;
+use nodesockd_core::state::{FoundLink, RecordedStage};
+use nodesockd_core::wire::{FromWorker, Request, StartOptions};
+use nodesockd_core::{Action, Event};
 
 use super::adoption::{adopt, follow, left, says};
-use super::desk::{Desk, restart};
+use super::desk::{Desk, config, restart};
 
 const NOTHING: [&str; 0] = [];
 
@@ -91,6 +92,28 @@ fn who_waits_in_the_socket_of_a_dead_worker_is_turned_away_when_another_one_serv
     // That worker would keep the socket open.
     says(&mut desk, 1, FromWorker::online(true));
     assert_eq!(desk.story(), ["tell b shutdown", "reap b", "close 0"]);
+}
+
+#[test]
+fn a_link_without_a_worker_follows_when_all_links_of_a_reload_are_swapped() {
+    let keys = "slots = 3\nstandby = 1\n[options]\nlisten = 'daemon'";
+    let before = Desk::up(keys);
+    let mut left = left(&before);
+    let links = (0..3).map(SlotIndex).map(|slot| (slot, before.config.socket_file.link(slot)));
+    let socket = left.links[0].socket.clone();
+    left.links = links.map(|(slot, name)| FoundLink { slot, name, socket: socket.clone() }).collect();
+    let mut desk = adopt(&before, &before.config, left);
+    // The standby may report, and could accept what waits.
+    desk.exit(desk.worker(0));
+    assert_eq!(desk.story(), ["reap a"]);
+    desk.config = config(&format!("workers = 2\nenv = ['A']\n{keys}"));
+    desk.leaves = |action| matches!(action, Action::Publish { slot: SlotIndex(1), .. });
+    desk.ask("r", Request::Reload);
+    (2..5).for_each(|nth| desk.online(desk.worker(nth)));
+    let start = ["listen for 0", "start c", "listen for 1", "start d", "start e"];
+    assert_eq!(desk.story(), [&start[..], &["link 0 to c", "link 1 to d"]].concat());
+    desk.hear(Event::Published { slot: SlotIndex(1), worker: desk.worker(3), result: Ok(()) });
+    assert_eq!(desk.story()[..2], ["tell c resume", "tell d resume"]);
 }
 
 #[test]

@@ -234,3 +234,15 @@ fn links_of_spare_slots_stay_while_the_socket_that_they_name_keeps_what_comes() 
     desk.hear(Event::Published { slot: SlotIndex(0), worker: desk.worker(1), result: Ok(()) });
     assert_eq!(desk.story(), ["tell b resume", "listen for 0", "start c"]);
 }
+
+#[test]
+fn links_to_a_removed_socket_do_not_wait_for_a_worker_that_has_inherited_it() {
+    let mut desk = up("workers = 2\nslots = 3\n[options]\nlisten = 'daemon'");
+    let socket = desk.state_file().and_then(|state| state.worker(desk.worker(0))?.socket.clone());
+    desk.exit(desk.worker(1));
+    desk.exit(desk.worker(0));
+    desk.story();
+    desk.sees(&socket.unwrap_or_default(), Sight::Nothing);
+    let orders = desk.story();
+    assert!((0..3).all(|slot| orders.contains(&format!("remove link {slot}"))), "{orders:?}");
+}

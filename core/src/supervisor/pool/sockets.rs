@@ -190,11 +190,11 @@ pub(in crate::supervisor) fn keeps_requests(pool: &Pool, slot: SlotIndex) -> boo
     })
 }
 
-/// A worker of the slot other than `except` accepts from the socket, or will.
+/// A worker of the slot other than `except` accepts from the socket, or will. Nobody reaches one whose socket was removed.
 fn has_heir(pool: &Pool, socket: &str, slot: SlotIndex, except: Option<WorkerId>) -> bool {
     pool.workers.accepting_from(socket).any(|(id, worker)| {
         let stays = worker.is_coming() || worker.is_ready();
-        Some(id) != except && stays && worker.holds(Place::Slot(slot))
+        Some(id) != except && stays && !worker.has_lost_socket() && worker.holds(Place::Slot(slot))
     })
 }
 
