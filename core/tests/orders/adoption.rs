@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use nodesockd_core::config::Config;
-use nodesockd_core::event::{Caller, DaemonSignal};
+use nodesockd_core::event::{Caller, DaemonSignal, Failure};
 use nodesockd_core::id::{BootId, ConnId, Process, SlotIndex, WorkerId};
 use nodesockd_core::state::{FoundLink, Leftovers, RecordedStage, State, Survivor};
 use nodesockd_core::supervisor::{Daemon, Terminal};
 use nodesockd_core::wire::{Claim, FromWorker, Request, StartOptions, WorkerState};
 use nodesockd_core::{Action, Event, Supervisor};
 
-use super::desk::{Desk, config, restart, suspended};
+use super::desk::{Desk, config, newer, restart, suspended};
 
 /// What a daemon leaves that dies now.
 pub fn left(desk: &Desk) -> Leftovers {
@@ -615,4 +615,23 @@ fn a_worker_has_its_own_slot_although_only_the_link_of_another_names_it() {
     assert_eq!(desk.story(), ["link 0 to a"]);
     assert_eq!(states(&desk), [(Some(0), WorkerState::Online)]);
     assert_eq!(desk.supervisor.status().spare, [(SlotIndex(1), Some(desk.worker(0)))]);
+}
+
+#[test]
+fn no_other_slot_is_served_by_a_worker_that_was_leaving() {
+    let before = Desk::up("workers = 1\nslots = 2");
+    let mut left = left(&before);
+    let name = before.config.socket_file.link(SlotIndex(1));
+    let other = FoundLink { slot: SlotIndex(1), name: name.clone(), ..left.links[0].clone() };
+    left.links.push(other);
+    left.state.iter_mut().for_each(|state| stage(state, before.worker(0), RecordedStage::Leaving));
+    let supervisor = Supervisor::adopt(before.config.clone(), newer(), left, before.now);
+    let mut desk = Desk::after(&before, supervisor, before.config.clone());
+    desk.leaves = |action| matches!(action, Action::Withdraw { .. });
+    desk.obey();
+    assert_eq!(desk.story(), ["start b", "remove link 0", "remove link 1"]);
+    let failed = Event::Withdrawn { slot: SlotIndex(1), link: name, result: Err(Failure("EBUSY".into())) };
+    desk.hear(failed.clone());
+    desk.hear(failed);
+    assert_eq!(desk.story(), ["remove link 1"]);
 }

@@ -56,9 +56,12 @@ pub(super) fn adopt_links(pool: &mut Pool, left: &Leftovers) -> (Vec<OwnedLink>,
         let taken = kept.last().is_some_and(|kept| kept.slot == slot);
         if !taken && (named.is_some() || awaited) && !defect!(AdoptionForgetsLinks) {
             let target = Arc::from(socket);
+            // One that was told to go serves no other slot, either.
+            let serves =
+                |id: &WorkerId| left.record(*id).is_none_or(|record| record.stage != RecordedStage::Leaving);
             pool.slots.change(slot, |slot| {
                 slot.is_found(name, target);
-                neighbour.into_iter().for_each(|id| slot.is_lent(id));
+                neighbour.filter(serves).into_iter().for_each(|id| slot.is_lent(id));
             });
             kept.push(OwnedLink { slot, owner });
         } else if named.is_some() || pool.listeners.get(&socket).is_some() {
