@@ -153,6 +153,9 @@ pub struct WorkerRecord {
     pub slot: Option<SlotIndex>,
     /// How far it has got.
     pub stage: RecordedStage,
+    /// It is suspended, and its stage does not say so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub suspended: bool,
     /// The file name of the socket in `tmpDir` from which it accepts, if that was decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub socket: Option<String>,
@@ -490,6 +493,7 @@ mod tests {
             process: None,
             slot: Some(SlotIndex(slot)),
             stage: RecordedStage::Online,
+            suspended: false,
             socket: None,
             listeners: Vec::new(),
             mute: false,

@@ -10,7 +10,7 @@ use nodesockd_core::supervisor::{Daemon, Terminal};
 use nodesockd_core::wire::{Claim, FromWorker, Request, StartOptions, WorkerState};
 use nodesockd_core::{Action, Event, Supervisor};
 
-use super::desk::{Desk, config, newer, restart, suspended};
+use super::desk::{Desk, config, newer, restart, set_workers, suspended};
 
 /// What a daemon leaves that dies now.
 pub fn left(desk: &Desk) -> Leftovers {
@@ -634,4 +634,22 @@ fn no_other_slot_is_served_by_a_worker_that_was_leaving() {
     desk.hear(failed.clone());
     desk.hear(failed);
     assert_eq!(desk.story(), ["remove link 1"]);
+}
+
+#[test]
+fn a_suspended_worker_that_is_to_go_still_serves_for_others_if_it_is_the_last_that_can() {
+    let mut before = Desk::up("workers = 2\nslots = 4");
+    before.ask("r", restart(suspended()));
+    before.all_online();
+    before.leaves = |action| matches!(action, Action::Publish { slot, .. } if slot.0 != 1);
+    before.ask("w", set_workers(1));
+    before.exit(before.worker(2));
+    let (mut left, last) = (left(&before), before.worker(3));
+    let record = left.state.as_ref().and_then(|state| state.worker(last)).cloned();
+    let socket = record.as_ref().and_then(|record| record.socket.clone()).unwrap_or_default();
+    assert_eq!(record.map(|record| (record.stage, record.suspended)), Some((RecordedStage::Draining, true)));
+    let link = |slot| FoundLink { slot, name: before.config.socket_file.link(slot), socket: socket.clone() };
+    left.links = (0..4).map(SlotIndex).map(link).collect();
+    let mut desk = adopt(&before, &before.config, left);
+    assert_eq!(desk.story(), NOTHING);
 }

@@ -313,7 +313,8 @@ pub(super) fn adopt_worker(
     };
     let start = Start {
         ordered: now,
-        suspended: matches!(stage, RecordedStage::Suspended | RecordedStage::BootingSuspended),
+        suspended: matches!(stage, RecordedStage::Suspended | RecordedStage::BootingSuspended)
+            || record.is_some_and(|record| record.suspended),
         ready_by: if speaks { Ready::Report } else { options.ready },
         ready_path: options.ready_path.clone(),
         online_timeout: options.online_timeout,

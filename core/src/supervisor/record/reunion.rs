@@ -147,6 +147,7 @@ fn adopt_caller(pool: &mut Pool, id: WorkerId, caller: Caller) {
         slot: owned,
         // It may have served, and connections may wait for it.
         stage: if owned.is_some() { RecordedStage::Online } else { RecordedStage::Draining },
+        suspended: false,
         socket,
         listeners: Vec::new(),
         mute: false,

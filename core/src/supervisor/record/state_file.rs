@@ -84,13 +84,13 @@ impl StateFile {
         let mut changes = Changes::default();
         for id in touched {
             let known = pool.workers.get(id);
-            let Some((worker, stage)) = known.and_then(|worker| Some((worker, stage(pool, id, worker)?)))
-            else {
+            let standing = known.and_then(|worker| Some((worker, Standing::of(pool, id, worker)?)));
+            let Some((worker, standing)) = standing else {
                 changes.gone.extend(self.workers.remove(&id).map(|record| record.id));
                 continue;
             };
-            if !self.workers.get(&id).is_some_and(|record| says(record, worker, stage)) {
-                let record = record(id, worker, stage);
+            if !self.workers.get(&id).is_some_and(|record| says(record, worker, standing)) {
+                let record = record(id, worker, standing);
                 self.workers.insert(id, record.clone());
                 changes.workers.push(record);
             }
@@ -250,10 +250,25 @@ fn leadership_record(pool: &Pool) -> LeadershipRecord {
     if defect!(StateForgetsLeader) { LeadershipRecord::default() } else { pool.leadership.record() }
 }
 
+/// How a worker stands that is alive, or is about to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Standing {
+    stage: RecordedStage,
+    /// It is suspended, and its stage does not say so.
+    suspended: bool,
+}
+
+impl Standing {
+    fn of(pool: &Pool, id: WorkerId, worker: &Worker) -> Option<Self> {
+        // Suspended until it has been told: nobody may take one for active that waits for ever.
+        let suspended = worker.is_suspended() || worker.is_ready() && pool.effects.is_untold(id);
+        let stage = stage(worker, suspended)?;
+        Some(Self { stage, suspended: suspended && stage != RecordedStage::Suspended })
+    }
+}
+
 /// How far a worker has got that is alive, or is about to be.
-fn stage(pool: &Pool, id: WorkerId, worker: &Worker) -> Option<RecordedStage> {
-    // Suspended until it has been told: nobody may take one for active that waits for ever.
-    let untold = pool.effects.is_untold(id);
+fn stage(worker: &Worker, suspended: bool) -> Option<RecordedStage> {
     let stage = match worker.state() {
         worker::State::Spawning { .. } | worker::State::Booting { .. } if worker.start().suspended => {
             RecordedStage::BootingSuspended
@@ -262,7 +277,7 @@ fn stage(pool: &Pool, id: WorkerId, worker: &Worker) -> Option<RecordedStage> {
         // It goes as soon as no link of another slot names it.
         worker::State::Ready { .. } if worker.is_retired() => RecordedStage::Draining,
         worker::State::Ready { broken: true, .. } => RecordedStage::Broken,
-        worker::State::Ready { suspended, .. } if *suspended || untold => RecordedStage::Suspended,
+        worker::State::Ready { .. } if suspended => RecordedStage::Suspended,
         worker::State::Ready { .. } => RecordedStage::Online,
         // Nobody is led to one that may not be ready; what waits in a socket of the daemon's is anybody's.
         worker::State::Draining(_) if worker.inherits() && worker.ready_at().is_none() => {
@@ -279,7 +294,7 @@ fn stage(pool: &Pool, id: WorkerId, worker: &Worker) -> Option<RecordedStage> {
 }
 
 /// What there is to know about such a worker.
-fn record(id: WorkerId, worker: &Worker, stage: RecordedStage) -> WorkerRecord {
+fn record(id: WorkerId, worker: &Worker, Standing { stage, suspended }: Standing) -> WorkerRecord {
     WorkerRecord {
         id,
         process: worker.process(),
@@ -287,6 +302,7 @@ fn record(id: WorkerId, worker: &Worker, stage: RecordedStage) -> WorkerRecord {
         said_pid: worker.said_pid(),
         slot: worker.slot(),
         stage,
+        suspended,
         socket: worker.socket().map(ToString::to_string),
         listeners: worker.listeners().to_vec(),
         mute: !worker.speaks(),
@@ -302,7 +318,7 @@ fn stop_signal(worker: &Worker) -> StopSignal {
 }
 
 /// Whether the record says all that there is to know: most events change nothing of that, and nothing is copied for them.
-fn says(record: &WorkerRecord, worker: &Worker, now: RecordedStage) -> bool {
+fn says(record: &WorkerRecord, worker: &Worker, now: Standing) -> bool {
     let WorkerRecord {
         id: _,
         process,
@@ -310,6 +326,7 @@ fn says(record: &WorkerRecord, worker: &Worker, now: RecordedStage) -> bool {
         said_pid,
         slot,
         stage,
+        suspended,
         socket,
         listeners,
         mute,
@@ -318,10 +335,17 @@ fn says(record: &WorkerRecord, worker: &Worker, now: RecordedStage) -> bool {
         generation,
         traffic,
     } = record;
-    let place = (*process, *slot, *stage) == (worker.process(), worker.slot(), now);
+    let place = (*process, *slot) == (worker.process(), worker.slot());
+    let stands = (Standing { stage: *stage, suspended: *suspended }) == now;
     let speaks = (*speaker, *said_pid) == (worker.speaker(), worker.said_pid());
     let sockets = socket.as_deref() == worker.socket().map(|its| &**its) && listeners == worker.listeners();
     let start =
         (*mute, *new, *generation) == (!worker.speaks(), worker.is_joining(), worker.start().generation);
-    place && speaks && sockets && start && *signal == stop_signal(worker) && traffic == worker.counts().told()
+    place
+        && stands
+        && speaks
+        && sockets
+        && start
+        && *signal == stop_signal(worker)
+        && traffic == worker.counts().told()
 }
