@@ -248,7 +248,8 @@ impl World {
         // One that has not reported to a daemon that follows a dead one may be about to be told to go.
         let stays = |process: &Proc| {
             let unheard = process.is_orphaned() && !process.known.reunited;
-            process.alive() && process.known.online && !unheard && !process.known.told_to_go()
+            let goes = process.known.told_to_go() || process.known.dying.is_some();
+            process.alive() && process.known.online && !unheard && !goes
         };
         named.is_some_and(|(index, slot)| {
             let serves = match slot.worker.and_then(|worker| self.processes.get(worker)) {
