@@ -107,10 +107,12 @@ impl World {
             let seated = |socket: &String| {
                 recorded.is_some_and(|record| record.slot.is_some() && record.socket.as_ref() == Some(socket))
             };
-            let needed = wanted.into_iter().any(|(_, slot)| {
+            let needed = wanted.into_iter().any(|(index, slot)| {
+                // The link of another slot leaves it when there is a worker of that slot.
+                let own = recorded.and_then(|record| record.slot).is_none_or(|own| own == *index);
                 let its = slot.worker == Some(worker)
                     || seated(&slot.socket) && process.sockets.accepts.contains(&slot.socket);
-                its && !self.oracle.unswapped.contains(&slot.link)
+                own && its && !self.oracle.unswapped.contains(&slot.link)
             });
             // One that can be told nothing is replaced unless it is known to need nothing.
             let active = recorded.is_some_and(|record| record.stage == RecordedStage::Online);
@@ -149,7 +151,8 @@ impl World {
     pub fn configuration(&mut self) -> Result<Config, PatternError> {
         let settings = self.file.get_or_insert_with(|| self.in_force.clone()).clone();
         let config = settings.config()?;
-        if self.in_force.config()?.socket_file != config.socket_file {
+        let mut links = self.oracle.slots.iter();
+        if links.any(|(index, slot)| slot.link != config.socket_file.link(*index)) {
             // A link of the new name that could not be removed long ago may name another worker.
             self.may_go();
         }
