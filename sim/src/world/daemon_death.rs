@@ -175,6 +175,11 @@ impl World {
             .filter(|(_, process)| process.alive())
             .map(|(_, process)| Survivor { id: process.id, process: process.process })
             .collect();
+        let recorded = |id| self.state.as_ref().and_then(|state| state.worker(id));
+        for process in self.processes.iter_mut() {
+            let goes = recorded(process.id).is_some_and(|record| record.stage.is_going());
+            process.known.told_unrecorded = process.known.told_to_go() && !goes;
+        }
         // Of one that does not speak, nothing is written down but that.
         let ready = self.in_force.ready.into();
         let mute = self.processes.iter_mut().filter(|process| process.alive() && !process.speaks());

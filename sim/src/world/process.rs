@@ -227,7 +227,7 @@ impl Proc {
 
     /// It has inherited this socket, was ready, and has not been told to go, as far as the daemon knows.
     pub fn tends(&self, socket: &str) -> bool {
-        self.may_accept(socket) && self.known.online && !self.known.exited && !self.known.told_to_go()
+        self.may_accept(socket) && self.known.online && !self.known.exited && !self.known.is_known_to_go()
     }
 
     /// It was told to accept from no other socket than this.

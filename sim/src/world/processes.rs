@@ -191,6 +191,7 @@ impl World {
         let Some(process) = self.processes.get_mut(worker) else { return };
         if *message == ToWorker::Shutdown {
             process.known.told_shutdown.get_or_insert(decided);
+            process.known.told_unrecorded = false;
         }
         let heard = if over.is_some() { over == process.conn() } else { process.has_own_channel() };
         if !heard || !process.alive() {
@@ -281,6 +282,7 @@ impl World {
         let Some(process) = self.processes.get_mut(worker) else { return };
         self.marks.count("SIGTERM is needed");
         process.known.terminated.get_or_insert(decided);
+        process.known.told_unrecorded = false;
         let delay = self.draw_us(30);
         self.after(delay, Happening::Worker(worker, WorkerStep::Term(signal, cause)));
     }

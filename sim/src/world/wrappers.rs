@@ -41,6 +41,7 @@ impl World {
         let decided = self.agenda.busy_since();
         let Some(process) = self.processes.get_mut(worker) else { return Vec::new() };
         process.known.terminated.get_or_insert(decided);
+        process.known.told_unrecorded = false;
         process.server = Some(Server::Told);
         let delay = self.draw_us(30);
         self.after(delay, Happening::Worker(worker, WorkerStep::TermServer));

@@ -43,12 +43,19 @@ pub(crate) struct Known {
     pub told_shutdown: Option<Time>,
     /// When the daemon decided to send it SIGTERM.
     pub terminated: Option<Time>,
+    /// An earlier daemon has told it to go, and could not write that down.
+    pub told_unrecorded: bool,
 }
 
 impl Known {
     /// The daemon has decided to tell it to go, in words or by SIGTERM.
     pub fn told_to_go(&self) -> bool {
         self.told_shutdown.is_some() || self.terminated.is_some()
+    }
+
+    /// The daemon has decided that, or an earlier one that could write it down.
+    pub fn is_known_to_go(&self) -> bool {
+        self.told_to_go() && !self.told_unrecorded
     }
 
     /// When its drain began, at the earliest.

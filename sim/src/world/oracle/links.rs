@@ -38,7 +38,7 @@ impl World {
                 Some("has not reported online")
             } else if process.known.exited {
                 Some("is known to be gone")
-            } else if process.known.told_to_go() && !self.deaths.forgot {
+            } else if process.known.is_known_to_go() {
                 Some("was told to go")
             } else {
                 None
