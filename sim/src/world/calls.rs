@@ -79,13 +79,17 @@ impl World {
         let worker = self.processes.named(id);
         let waiting = self.waiting(worker, socket);
         let linked = self.files.iter().any(|(link, _)| self.files.target(link) == Some(socket));
+        let beside = self.processes.iter().filter(|(other, its)| Some(*other) != worker && its.tends(socket));
+        let beside = beside.map(|(other, _)| other).collect();
         if let Some(process) = worker.and_then(|worker| self.processes.get_mut(worker)) {
             // One that boots may be looked at for another reason.
             let known = &process.known;
             let drains = known.online || known.late || process.plan.ready != Ready::Listen;
             process.known.given_up =
                 process.known.given_up.or((drains && linked).then_some(self.agenda.busy_since()));
-            process.known.draining |= drains;
+            if drains && !process.known.draining {
+                (process.known.draining, process.known.beside) = (true, beside);
+            }
             if process.known.online {
                 process.known.blind_since =
                     called.is_err().then_some(process.known.blind_since.unwrap_or(self.agenda.now()));

@@ -225,7 +225,8 @@ impl World {
         // A standby that stands still when it is needed cannot answer what came to a worker that has died.
         let helpless = self.has_lost_a_worker(socket)
             && self.processes.get(worker).is_some_and(|process| process.stopped);
-        if linked && !stuck && served && !self.is_tended(socket, Some(worker)) {
+        let bereft = self.is_bereft(worker);
+        if linked && !stuck && served && !bereft && !self.is_tended(socket, Some(worker)) {
             self.violated(format_args!(
                 "{worker} is {what} while a link names its socket, and nobody follows it"
             ));
@@ -240,6 +241,16 @@ impl World {
                 "{worker} is {what} while {waiting} connections wait in its accept queue"
             ));
         }
+    }
+
+    /// Those who accepted beside it when it began to drain have all died since.
+    fn is_bereft(&self, worker: Worker) -> bool {
+        let died = |other: &Worker| {
+            let other = self.processes.get(*other);
+            other.is_some_and(|other| other.died_by_itself() && !other.known.told_to_go())
+        };
+        let beside = self.processes.get(worker).map(|process| &process.known.beside);
+        beside.is_some_and(|beside| !beside.is_empty() && beside.iter().all(died))
     }
 
     /// At least as many others leave as operations may retire workers at a time.

@@ -1,7 +1,11 @@
 //! What the daemon knows of a worker, and what it has done to it.
 
+use std::collections::BTreeSet;
+
 use nodesockd_core::Time;
 use nodesockd_core::config::Ready;
+
+use crate::world::Worker;
 
 /// The facts that the daemon has taken in and the orders that it has carried out, for one worker.
 #[derive(Debug, Default)]
@@ -31,6 +35,8 @@ pub(crate) struct Known {
     pub given_up: Option<Time>,
     /// The daemon watches its accept queue, as it does for those that are to go.
     pub draining: bool,
+    /// Those who accepted from its socket as well when that began.
+    pub beside: BTreeSet<Worker>,
     /// Since when the kernel could not be asked about its accept queue.
     pub blind_since: Option<Time>,
     /// When the daemon decided last to tell it to resume.
