@@ -88,7 +88,9 @@ impl World {
 
     /// Somebody asks for a deploy: one with a migration suspends the app, and one in a suspended app ends that.
     pub(crate) fn migration_asked(&mut self, from: &RequestRef, options: &DeployOptions) {
-        if options.migration.is_some() || self.oracle.suspended {
+        // One that has ended and left the app suspended may not be answered yet.
+        let unanswered = self.oracle.migrations.lifting.values().any(|asked| *asked > 0);
+        if options.migration.is_some() || self.oracle.suspended || unanswered {
             self.oracle.lifting += 1;
             *self.oracle.migrations.lifting.entry(from.clone()).or_default() += 1;
         }
