@@ -153,6 +153,45 @@ fn reload_says_how_long_a_worker_may_be_silent_that_is_silent_already() {
 }
 
 #[test]
+fn worker_has_two_thirds_of_its_time_from_the_question_on() {
+    let reloaded = |before: &str, pause: Duration, after: &str| {
+        let mut desk = Desk::with_heartbeats(&format!("[health]\nhangTimeout = {before}"));
+        desk.pass(pause);
+        desk.config = config(&format!("[health]\nhangTimeout = {after}"));
+        desk.ask("r", Request::Reload);
+        desk
+    };
+    let late = || {
+        let mut desk = Desk::with_heartbeats("[health]\nhangTimeout = 3000");
+        desk.pass(SECOND - MOMENT);
+        desk.now = desk.now + 50 * MOMENT;
+        desk
+    };
+    let held_up = || {
+        let mut desk = Desk::with_heartbeats("[health]\nhangTimeout = 3000");
+        desk.pass(SECOND);
+        desk.now = desk.now + SECOND + 40 * MOMENT;
+        desk
+    };
+    for (case, mut desk) in [
+        ("the daemon is late", late()),
+        ("what was ordered before the question takes long", held_up()),
+        ("nobody was asked before", reloaded("0", 100 * SECOND, "3000")),
+        ("it was asked less often", reloaded("60000", 9 * SECOND, "3000")),
+        ("its question is open", reloaded("60000", 10 * SECOND + MOMENT, "3000")),
+    ] {
+        let worker = desk.spawned[0];
+        while desk.pings(worker).is_empty() {
+            desk.pass(MOMENT);
+        }
+        desk.pass(2 * SECOND);
+        assert_eq!(desk.supervisor.status().workers[0].state, WorkerState::Online, "{case}");
+        desk.pass(SECOND);
+        assert_eq!(desk.supervisor.status().workers[0].state, WorkerState::Broken, "{case}");
+    }
+}
+
+#[test]
 fn worker_is_asked_further_questions_after_an_upgrade() {
     let mut desk = Desk::with_heartbeats("");
     let worker = desk.spawned[0];

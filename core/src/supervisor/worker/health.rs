@@ -183,11 +183,11 @@ impl Health {
     }
 
     /// Asks a question, unless one is open. `limit`: how long it may be silent, if that matters.
-    fn ask(&mut self, now: Time, since: Time, limit: Option<Duration>) -> Todo {
+    fn ask(&mut self, now: Time, limit: Option<Duration>) -> Todo {
         if let Some(limit) = limit
             && !matches!(self.watch, Watch::Silent(_) | Watch::Hangs { .. })
         {
-            self.watch = Watch::Silent(Silence::begin(now, since, limit));
+            self.watch = Watch::Silent(Silence::begin(now, self.silent_since(now), limit));
         }
         if self.open.is_some() {
             return Todo::Nothing;
@@ -199,7 +199,6 @@ impl Health {
 
     /// A deadline of its watch has passed.
     pub fn due(&mut self, now: Time, limit: Option<Duration>) -> Todo {
-        let since = self.silent_since(now);
         match &mut self.watch {
             Watch::Rests { ask } if *ask <= now => {
                 let Some(limit) = limit else {
@@ -210,7 +209,7 @@ impl Health {
                     self.watch = self.rests(now, limit);
                     return Todo::List;
                 }
-                self.ask(now, since, Some(limit))
+                self.ask(now, Some(limit))
             }
             Watch::Silent(silence) if silence.due() <= now => silence.goes_on(now, self.inspected),
             Watch::Off | Watch::Rests { .. } | Watch::Silent(_) | Watch::Hangs { .. } => Todo::Nothing,
@@ -300,7 +299,7 @@ impl Health {
         if !self.heartbeat {
             return Todo::Look;
         }
-        self.ask(now, self.silent_since(now), Some(limit.unwrap_or(UNLIMITED)))
+        self.ask(now, Some(limit.unwrap_or(UNLIMITED)))
     }
 
     /// It has to report, because it is needed: until then it can be asked nothing.
@@ -328,7 +327,7 @@ impl Health {
         }
         // An answer to a question that is open would say nothing about what comes after it.
         self.open = None;
-        match self.ask(now, self.silent_since(now), limit) {
+        match self.ask(now, limit) {
             Todo::Ask(seq) => {
                 self.resume = Some(seq);
                 Some(seq)

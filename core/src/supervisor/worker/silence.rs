@@ -31,6 +31,8 @@ pub(in crate::supervisor) enum Todo {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Silence {
     since: Time,
+    /// When the worker was asked, or looked at for the first time.
+    asked: Time,
     /// How long it may last.
     limit: Duration,
     /// What has waited in its accept queue since then, if that is what it is watched by: see [`is_untouched`].
@@ -51,10 +53,17 @@ enum Step {
 }
 
 impl Silence {
-    /// It has not answered since `since`.
+    /// It has not answered since `since`, and is asked now.
     pub fn begin(now: Time, since: Time, limit: Duration) -> Self {
+        Self::of(now, since, now, limit)
+    }
+
+    /// From the question on it has two thirds of its time at least, however late that came.
+    fn of(now: Time, since: Time, asked: Time, limit: Duration) -> Self {
+        let since = since + asked.since(since).saturating_sub(limit / 3);
         let left = (since + limit).since(now);
-        Self { since, limit, line: None, step: Step::Asked, due: now + left / 2, before: None, after: None }
+        let (line, step, due) = (None, Step::Asked, now + left / 2);
+        Self { since, asked, limit, line, step, due, before: None, after: None }
     }
 
     /// These connections wait in its accept queue.
@@ -77,6 +86,11 @@ impl Silence {
         if late > LATE || inspected {
             self.starts_over(now);
             Todo::Nothing
+        } else if late > BUSY && self.step == Step::Asked {
+            // What held the daemon up may have held up the question.
+            let line = self.line.take();
+            *self = Self { line, ..Self::begin(now, self.since, self.limit) };
+            Todo::Nothing
         } else if late > BUSY && self.step == Step::Judged {
             self.due = now + LAST_WORD;
             Todo::Nothing
@@ -89,7 +103,7 @@ impl Silence {
     pub fn may_last(&mut self, now: Time, limit: Duration) {
         if limit != self.limit {
             let line = self.line.take();
-            *self = Self { line, ..Self::begin(now, self.since, limit) };
+            *self = Self { line, ..Self::of(now, self.since, self.asked, limit) };
         }
     }
 
@@ -212,16 +226,19 @@ mod tests {
     #[test]
     fn worker_gets_its_time_again_when_it_is_inspected_or_the_daemon_comes_late() {
         let due = at(5_000);
+        let two_thirds = LIMIT - LIMIT / 3;
         for (now, inspected, begins_anew) in [
-            (due, false, false),
-            (due + LATE, false, false),
-            (due + LATE + MILLISECOND, false, true),
-            (due, true, true),
+            (due, false, None),
+            (due + BUSY, false, None),
+            (due + BUSY + MILLISECOND, false, Some(two_thirds)),
+            (due + LATE, false, Some(two_thirds)),
+            (due + LATE + MILLISECOND, false, Some(LIMIT)),
+            (due, true, Some(LIMIT)),
         ] {
             let mut silence = Silence::begin(at(0), at(0), LIMIT);
-            let todo = if begins_anew { Todo::Nothing } else { Todo::Look };
+            let todo = if begins_anew.is_some() { Todo::Nothing } else { Todo::Look };
             assert_eq!(silence.goes_on(now, inspected), todo);
-            assert_eq!(silence.due(), if begins_anew { now + LIMIT / 2 } else { at(10_000) });
+            assert_eq!(silence.due(), begins_anew.map_or(at(10_000), |time| now + time / 2));
         }
     }
 
