@@ -78,7 +78,7 @@ fn caller(pid: u32) -> Caller {
 }
 
 /// A worker reports to the daemon that is not its first.
-fn report(desk: &mut Desk, nth: usize, suspended: bool) {
+pub fn report(desk: &mut Desk, nth: usize, suspended: bool) {
     says(desk, nth, FromWorker::online(suspended));
 }
 
@@ -93,12 +93,12 @@ pub fn says(desk: &mut Desk, nth: usize, message: FromWorker) {
     });
 }
 
-fn states(desk: &Desk) -> Vec<(Option<u32>, WorkerState)> {
+pub fn states(desk: &Desk) -> Vec<(Option<u32>, WorkerState)> {
     let rows = desk.supervisor.status().workers;
     rows.into_iter().map(|row| (row.slot.map(|slot| slot.0), row.state)).collect()
 }
 
-const NOTHING: [&str; 0] = [];
+pub const NOTHING: [&str; 0] = [];
 
 #[test]
 fn who_serves_goes_on_and_nobody_is_started() {
@@ -251,30 +251,6 @@ fn a_worker_that_a_link_names_is_ready_whatever_the_state_file_says() {
     }
     let desk = follow(&before, |state| stage(state, before.worker(0), RecordedStage::BootingSuspended));
     assert_eq!(states(&desk), [(Some(0), WorkerState::Suspended)]);
-}
-
-#[test]
-fn without_a_state_file_the_links_say_who_serves() {
-    let before = Desk::up("workers = 2");
-    let lost = || {
-        let mut left = left(&before);
-        left.state = None;
-        left.links.pop();
-        left
-    };
-    // One is named, the other is not: it may have served a moment ago.
-    let mut desk = adopt(&before, &before.config, lost());
-    assert_eq!(desk.story(), ["look at b", "link 1 to a", "start c"]);
-    assert_eq!(states(&desk)[0], (Some(0), WorkerState::Online));
-    report(&mut desk, 0, false);
-    desk.ask("s", Request::Stop);
-    assert!(desk.story().contains(&"tell a shutdown".to_owned()));
-
-    // Where workers say nothing, they are told nothing.
-    let mute = config("workers = 2\n[options]\nready = 'notify'");
-    let mut desk = adopt(&before, &mute, lost());
-    desk.ask("s", Request::Stop);
-    assert!(desk.story().contains(&"SIGTERM to a".to_owned()));
 }
 
 #[test]
@@ -491,77 +467,6 @@ fn a_worker_that_waits_to_be_resumed_is_or_makes_the_app_suspended() {
     report(&mut desk, 2, true);
     assert_eq!(desk.story(), NOTHING);
     assert!(desk.supervisor.status().suspended);
-}
-
-/// What becomes of two workers and a new one for a slot without a worker, without a state file: `second` is what the other adopted
-/// worker says first, before the new one is there.
-fn without_a_state_file(second: Option<bool>, first: Option<bool>) -> (Desk, Vec<String>) {
-    let before = Desk::up("workers = 3");
-    let mut left = left(&before);
-    left.state = None;
-    left.survivors.pop();
-    left.links.pop();
-    let mut desk = adopt(&before, &before.config, left);
-    second.into_iter().for_each(|suspended| report(&mut desk, 1, suspended));
-    desk.online(desk.worker(3));
-    desk.story();
-    match first {
-        Some(suspended) => report(&mut desk, 0, suspended),
-        None => desk.pass(Duration::from_secs(10)),
-    }
-    let orders = desk.story();
-    (desk, orders)
-}
-
-#[test]
-fn a_new_worker_begins_when_all_adopted_ones_have_said_that_they_are_active() {
-    let resumed = ["tell d resume"];
-    assert_eq!(without_a_state_file(Some(false), Some(false)).1, resumed);
-    // One that never reports was started by another program.
-    assert_eq!(without_a_state_file(Some(false), None).1[..1], resumed);
-}
-
-#[test]
-fn an_active_worker_is_replaced_where_others_say_that_the_app_is_suspended() {
-    for (second, first) in [(Some(true), Some(false)), (Some(false), Some(true))] {
-        let (desk, orders) = without_a_state_file(second, first);
-        assert!(desk.supervisor.status().suspended);
-        assert_eq!(orders, ["start e"]);
-        assert!(desk.ready[&desk.worker(4)].1, "the one that takes its place waits as well");
-        let broken = states(&desk).into_iter().filter(|(_, state)| *state == WorkerState::Broken);
-        assert_eq!(broken.count(), 1);
-    }
-    // Nobody is active: a new worker waits, as the others do.
-    assert_eq!(without_a_state_file(Some(true), Some(true)).1, NOTHING);
-}
-
-#[test]
-fn workers_that_are_to_say_nothing_are_replaced_where_one_says_late_that_the_app_is_suspended() {
-    let before = Desk::up("workers = 2");
-    let mut left = left(&before);
-    left.state = None;
-    let mut desk = adopt(&before, &config("workers = 2\noptions = { ready = 'notify' }"), left);
-    assert!(!desk.supervisor.status().suspended);
-    desk.story();
-    report(&mut desk, 1, true);
-    assert!(desk.supervisor.status().suspended);
-    assert_eq!(desk.story(), ["start c"]);
-}
-
-#[test]
-fn a_restart_that_suspends_is_not_resumed_by_what_adopted_workers_say_meanwhile() {
-    let before = Desk::up("workers = 2");
-    let mut left = left(&before);
-    left.state = None;
-    let mut desk = adopt(&before, &before.config, left);
-    desk.ask("r", restart(suspended()));
-    // The link of slot 1 is still to be swapped when both adopted workers have reported.
-    desk.leaves = |action| matches!(action, Action::Publish { slot: SlotIndex(1), .. });
-    report(&mut desk, 0, false);
-    desk.all_online();
-    desk.story();
-    report(&mut desk, 1, false);
-    assert_eq!(desk.story(), NOTHING);
 }
 
 #[test]

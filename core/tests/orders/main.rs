@@ -37,4 +37,5 @@ mod slots;
 mod sockets;
 mod stop_signal;
 mod suspension;
+mod unrecorded;
 mod workers;

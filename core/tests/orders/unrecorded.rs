@@ -1,0 +1,106 @@
+//! A daemon that follows one whose state file is gone: the links say who serves, and workers whether the app is suspended.
+
+use std::time::Duration;
+
+use nodesockd_core::Action;
+use nodesockd_core::id::SlotIndex;
+use nodesockd_core::state::Leftovers;
+use nodesockd_core::wire::{Request, WorkerState};
+
+use super::adoption::{NOTHING, adopt, left, report, states};
+use super::desk::{Desk, config, restart, suspended};
+
+/// What a daemon leaves that dies now, and whose state file is removed.
+fn without_record(desk: &Desk) -> Leftovers {
+    Leftovers { state: None, ..left(desk) }
+}
+
+#[test]
+fn without_a_state_file_the_links_say_who_serves() {
+    let before = Desk::up("workers = 2");
+    let lost = || {
+        let mut left = without_record(&before);
+        left.links.pop();
+        left
+    };
+    // One is named, the other is not: it may have served a moment ago.
+    let mut desk = adopt(&before, &before.config, lost());
+    assert_eq!(desk.story(), ["look at b", "link 1 to a", "start c"]);
+    assert_eq!(states(&desk)[0], (Some(0), WorkerState::Online));
+    report(&mut desk, 0, false);
+    desk.ask("s", Request::Stop);
+    assert!(desk.story().contains(&"tell a shutdown".to_owned()));
+
+    // Where workers say nothing, they are told nothing.
+    let mute = config("workers = 2\n[options]\nready = 'notify'");
+    let mut desk = adopt(&before, &mute, lost());
+    desk.ask("s", Request::Stop);
+    assert!(desk.story().contains(&"SIGTERM to a".to_owned()));
+}
+
+/// What becomes of two workers and a new one for a slot without a worker, without a state file: `second` is what the other adopted
+/// worker says first, before the new one is there.
+fn without_a_state_file(second: Option<bool>, first: Option<bool>) -> (Desk, Vec<String>) {
+    let before = Desk::up("workers = 3");
+    let mut left = without_record(&before);
+    left.survivors.pop();
+    left.links.pop();
+    let mut desk = adopt(&before, &before.config, left);
+    second.into_iter().for_each(|suspended| report(&mut desk, 1, suspended));
+    desk.online(desk.worker(3));
+    desk.story();
+    match first {
+        Some(suspended) => report(&mut desk, 0, suspended),
+        None => desk.pass(Duration::from_secs(10)),
+    }
+    let orders = desk.story();
+    (desk, orders)
+}
+
+#[test]
+fn a_new_worker_begins_when_all_adopted_ones_have_said_that_they_are_active() {
+    let resumed = ["tell d resume"];
+    assert_eq!(without_a_state_file(Some(false), Some(false)).1, resumed);
+    // One that never reports was started by another program.
+    assert_eq!(without_a_state_file(Some(false), None).1[..1], resumed);
+}
+
+#[test]
+fn an_active_worker_is_replaced_where_others_say_that_the_app_is_suspended() {
+    for (second, first) in [(Some(true), Some(false)), (Some(false), Some(true))] {
+        let (desk, orders) = without_a_state_file(second, first);
+        assert!(desk.supervisor.status().suspended);
+        assert_eq!(orders, ["start e"]);
+        assert!(desk.ready[&desk.worker(4)].1, "the one that takes its place waits as well");
+        let broken = states(&desk).into_iter().filter(|(_, state)| *state == WorkerState::Broken);
+        assert_eq!(broken.count(), 1);
+    }
+    // Nobody is active: a new worker waits, as the others do.
+    assert_eq!(without_a_state_file(Some(true), Some(true)).1, NOTHING);
+}
+
+#[test]
+fn workers_that_are_to_say_nothing_are_replaced_where_one_says_late_that_the_app_is_suspended() {
+    let before = Desk::up("workers = 2");
+    let mut desk =
+        adopt(&before, &config("workers = 2\noptions = { ready = 'notify' }"), without_record(&before));
+    assert!(!desk.supervisor.status().suspended);
+    desk.story();
+    report(&mut desk, 1, true);
+    assert!(desk.supervisor.status().suspended);
+    assert_eq!(desk.story(), ["start c"]);
+}
+
+#[test]
+fn a_restart_that_suspends_is_not_resumed_by_what_adopted_workers_say_meanwhile() {
+    let before = Desk::up("workers = 2");
+    let mut desk = adopt(&before, &before.config, without_record(&before));
+    desk.ask("r", restart(suspended()));
+    // The link of slot 1 is still to be swapped when both adopted workers have reported.
+    desk.leaves = |action| matches!(action, Action::Publish { slot: SlotIndex(1), .. });
+    report(&mut desk, 0, false);
+    desk.all_online();
+    desk.story();
+    report(&mut desk, 1, false);
+    assert_eq!(desk.story(), NOTHING);
+}
