@@ -245,6 +245,21 @@ fn who_asks_for_the_last_deploy_is_told_how_that_ended_and_not_what_failed_since
 }
 
 #[test]
+fn a_stop_is_how_a_deploy_has_ended_that_it_interrupts() {
+    let mut desk = watched("");
+    desk.ask("s", Request::Stop);
+    desk.ask("1", Request::AttachDeploy { progress: false });
+    assert_eq!(desk.end("1"), Some((Some(Code::Busy), "a deploy was ended by a stop".into())));
+
+    let mut desk = watched("");
+    desk.pass(WATCH * 2);
+    desk.ask("r", restart(StartOptions::default()));
+    desk.ask("s", Request::Stop);
+    desk.ask("2", Request::AttachDeploy { progress: false });
+    assert_eq!((code(&desk, "r"), desk.end("2")), (Some(Code::Busy), Some((None, String::new()))));
+}
+
+#[test]
 fn what_cannot_be_deployed_is_refused() {
     let refused = |desk: &mut Desk| {
         desk.ask("d", deploy());

@@ -9,6 +9,7 @@ use nodesockd_core::wire::{Request, WorkerState};
 
 use super::adoption::{NOTHING, adopt, left, report, states};
 use super::desk::{Desk, config, restart, suspended};
+use super::log::warnings;
 
 /// What a daemon leaves that dies now, and whose state file is removed.
 fn without_record(desk: &Desk) -> Leftovers {
@@ -36,6 +37,15 @@ fn without_a_state_file_the_links_say_who_serves() {
     let mut desk = adopt(&before, &mute, lost());
     desk.ask("s", Request::Stop);
     assert!(desk.story().contains(&"SIGTERM to a".to_owned()));
+}
+
+#[test]
+fn nothing_is_said_of_a_state_file_where_there_were_no_workers() {
+    let before = Desk::new("");
+    let adopted = |left: Leftovers| warnings(|| drop(adopt(&before, &before.config, left)));
+    assert_eq!(adopted(Leftovers::default()), NOTHING);
+    let said = "WARN adopting 1 workers without a state file, by the links alone";
+    assert_eq!(adopted(without_record(&Desk::up(""))), [said]);
 }
 
 /// What becomes of two workers and a new one for a slot without a worker, without a state file: `second` is what the other adopted

@@ -231,6 +231,32 @@ fn limits_are_written_out_as_they_are_read() {
 }
 
 #[test]
+fn a_log_is_written_out_as_it_is_read() {
+    let keys = "[log]\ndir = 'logs'\nformat = 'json'\nrotate = '5M'\nkeep = 3";
+    let config = Files::of([("nodesockd.toml", format!("{MINIMAL}{keys}"))]).search().unwrap();
+    let json: serde_json::Value = serde_json::from_str(resolved(&config).get()).unwrap();
+    let log = serde_json::json!({ "dir": "/srv/app/logs", "format": "json", "rotate": "5M", "keep": 3 });
+    assert_eq!(json["config"]["log"], log);
+}
+
+#[test]
+fn yaml_that_cannot_be_read_is_spoken_of_in_plain_words() {
+    for (text, words) in [
+        ("a: 1\na: 2\n", "nodesockd.yaml:2:1: duplicate key"),
+        ("a: 1\n---\nb: 2\n", "nodesockd.yaml:3:1: a second document begins here"),
+        ("a: *b\n", "nodesockd.yaml:1:4: alias references unknown anchor"),
+        ("a: [1\n", "nodesockd.yaml:1:4: "),
+    ] {
+        let said = Files::of([("nodesockd.yaml", text)]).messages().join("\n");
+        assert!(said.starts_with(words) && said.len() > "nodesockd.yaml:1:4: ".len(), "{text:?}: {said}");
+    }
+    let doubled = |level: u32| format!("k{}: &a{} [*a{level}, *a{level}]\n", level + 1, level + 1);
+    let swelling = format!("k0: &a0 [1]\n{}", (0..30).map(doubled).collect::<String>());
+    let said = Files::of([("nodesockd.yaml", swelling)]).messages().join("\n");
+    assert!(said.ends_with(": too large, too deep or too many aliases"), "{said}");
+}
+
+#[test]
 fn links_are_counted_by_slots_if_these_are_set() {
     let key = |keys: &str| {
         Files::of([("nodesockd.toml", format!("{MINIMAL}{keys}"))]).search().unwrap().links_key()

@@ -197,6 +197,26 @@ mod tests {
     }
 
     #[test]
+    fn what_the_daemon_hears_of_too_late_is_not_counted() {
+        for (late, verdict_at) in [(500, 30_500), (501, 35_501)] {
+            let mut check = Check::begin(at(0), &health());
+            check.due(at(10_000), &health());
+            check.due(at(15_000 + late), &health());
+            let mut last = 0;
+            for _ in 0..3 {
+                let Some(deadline) = check.deadline() else { break };
+                check.due(deadline, &health());
+                last = deadline.as_nanos() / 1_000_000;
+            }
+            assert_eq!(
+                (check.deadline().is_some(), last),
+                (check.reason().is_none(), verdict_at),
+                "{late} ms"
+            );
+        }
+    }
+
+    #[test]
     fn late_answer_ends_the_question_and_a_late_daemon_counts_nothing() {
         let mut check = Check::begin(at(0), &health());
         check.due(at(10_000), &health());
