@@ -122,9 +122,9 @@ fn online(pool: &mut Pool, operations: &mut Operations, id: WorkerId, suspended:
     health::begin(pool, id);
 }
 
-/// The worker of a slot is active, while others have said that the app is suspended: one that is suspended takes its place.
+/// The worker of a slot is active, while others or the state file say that the app is suspended: one that is suspended takes its place.
 pub(super) fn active_in_suspended_app(pool: &mut Pool, operations: &mut Operations, id: WorkerId) {
-    let reason = "it is active, and other workers of the earlier daemon say that the app is suspended";
+    let reason = "it is active, and the app is suspended by all else that is known of the earlier daemon";
     broken(pool, operations, id, reason);
 }
 

@@ -470,6 +470,29 @@ fn a_worker_that_waits_to_be_resumed_is_or_makes_the_app_suspended() {
 }
 
 #[test]
+fn a_worker_whose_resume_was_not_recorded_is_replaced_by_what_is_in_progress() {
+    let mut before = Desk::up("workers = 2");
+    before.ask("r", restart(suspended()));
+    before.all_online();
+    let left = left(&before);
+    before.ask("q", Request::Resume);
+    for asked in [restart(suspended()), Request::SetStandby { count: 1 }] {
+        let mut desk = adopt(&before, &before.config, left.clone());
+        desk.ask("q", asked);
+        report(&mut desk, 2, false);
+        report(&mut desk, 3, false);
+        for _ in 0..3 {
+            desk.pass(Duration::from_secs(1));
+            (4..desk.spawned.len()).for_each(|nth| desk.online(desk.worker(nth)));
+        }
+        let status = desk.supervisor.status();
+        let serving = status.workers.iter().filter(|row| row.slot.is_some());
+        assert!(status.suspended && serving.clone().count() == 2);
+        assert!(serving.into_iter().all(|row| row.state == WorkerState::Suspended), "{status:#?}");
+    }
+}
+
+#[test]
 fn a_worker_that_reported_is_known_by_its_connection_until_that_ends() {
     let mut desk = follow(&Desk::up(""), |_| {});
     report(&mut desk, 0, false);

@@ -191,6 +191,9 @@ pub(in crate::supervisor) fn reunite(
             if serves && resumed && pool.desired.is_suspended() && operations.is_complete() {
                 tracing::warn!(worker = %id.short(), "resume was not recorded; treating the app as resumed");
                 pool.desired.suspension = None;
+            } else if serves && resumed && pool.desired.is_suspended() {
+                // What is in progress goes on in a suspended app.
+                pool.evidence = Evidence::Awaited;
             }
             if serves && (pool.is_active() || defect!(ReunionResumes)) {
                 links::resume(pool, id);
