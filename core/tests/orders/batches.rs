@@ -230,6 +230,29 @@ fn a_watched_deploy_in_batches_goes_back_by_renames_and_then_batch_by_batch() {
 }
 
 #[test]
+fn a_worker_that_is_started_while_a_deploy_is_watched_is_watched_too() {
+    let mut desk = Desk::up("workers = 3\noptions = { batch = 1 }");
+    desk.exit(desk.worker(2));
+    desk.online(desk.worker(3));
+    desk.ask("d", deploy(Duration::from_secs(30)));
+    desk.online(desk.worker(4));
+    // It has failed twice in a row: its successor, of the new release, has to wait, and the last batch does not.
+    desk.exit(desk.worker(3));
+    desk.online(desk.worker(5));
+    assert!(desk.supervisor.status().workers.iter().any(|row| row.kept));
+    desk.pass(Duration::from_secs(1));
+    desk.online(desk.worker(6));
+    assert_eq!(generations(&desk), [Some(2), Some(2), Some(2)]);
+    desk.exit(desk.worker(6));
+    assert_eq!(desk.supervisor.status().batch.map(|batch| batch.back), Some(true));
+    desk.online(desk.worker(7));
+    assert_eq!(desk.end("d").and_then(|(code, _)| code), Some(Code::RolledBack));
+    desk.pass(Duration::from_secs(1));
+    desk.online(desk.worker(8));
+    assert_eq!((desk.current, generations(&desk)), ("1", vec![Some(1); 3]));
+}
+
+#[test]
 fn nothing_begins_between_two_batches_and_a_stop_ends_them() {
     let mut desk = Desk::up("workers = 3");
     desk.ask("r", batch(1));

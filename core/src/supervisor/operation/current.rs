@@ -222,7 +222,7 @@ impl Operations {
             | Phase::Swapping(rollout, _)
             | Phase::Reverting(rollout, _)
             | Phase::Between(rollout, _) => rollout.batches.as_deref(),
-            Phase::RollingBack(rollback) => rollback.earlier.as_ref().map(|earlier| &*earlier.batches),
+            Phase::RollingBack(rollback) => rollback.batches.as_deref(),
             // Its last batch has taken over.
             Phase::Watching(_)
             | Phase::Loading { .. }

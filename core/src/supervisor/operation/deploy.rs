@@ -30,7 +30,7 @@ use super::failure::describe_in_place;
 use super::news::{tell, tell_all};
 use super::plan::{self, Plan};
 use super::requester::audience;
-use super::watch::{Earlier, Rollback, Watch, concerns, let_go, roll_back};
+use super::watch::{Rollback, Watch, concerns, let_go, roll_back};
 use super::{
     Kind, Operation, Operations, Phase, Progress, Requester, go_back, locate, migrate, release_link,
     reply_to_all, retirement,
@@ -200,8 +200,7 @@ pub(super) fn confirm(
     retirement::begin(pool, &mut operations.retirements, kind, requesters, leaving);
 }
 
-/// A worker failed that had its place for good. If that is one of a deploy that is watched, the links go back. Where no old
-/// worker is left, whoever fails is one of the new release, even if it was started after the watch had begun.
+/// A worker failed that had its place for good. If that is one of a deploy that is watched, the links go back.
 pub(in crate::supervisor) fn worker_failed(
     pool: &mut Pool,
     operations: &mut Operations,
@@ -213,7 +212,7 @@ pub(in crate::supervisor) fn worker_failed(
     match operations.current.as_mut().map(|operation| &mut operation.phase) {
         // It had its place, and begins after a migration.
         Some(Phase::Resuming(_)) if watched => {}
-        Some(Phase::Watching(watch)) if (alone || concerns(watch, id)) && !defect!(NewWorkersNotWatched) => {}
+        Some(Phase::Watching(_)) if concerns(pool, id) && !defect!(NewWorkersNotWatched) => {}
         Some(Phase::RollingBack(rollback)) if !rollback.new.contains(&id) => {
             // Nobody is left for the link of its slot; another worker is started.
             if let Some(slot) = pool.workers.get(id).and_then(Worker::slot) {
@@ -248,8 +247,8 @@ pub(in crate::supervisor) fn worker_failed(
         tracing::warn!("{} is rolled back: worker {}: {reason}", kind.words(), id.short());
         let failed = last_lines::failed_worker(pool, id, reason);
         let pending = roll_back(pool, &watch);
-        let Watch { new, earlier, .. } = watch;
-        let rollback = Rollback { new, pending, failed, errors: Vec::new(), earlier };
+        let Watch { new, batches, .. } = watch;
+        let rollback = Rollback { new, pending, failed, errors: Vec::new(), batches };
         operations.enter(pool, kind, requesters, Phase::RollingBack(rollback));
         tell_all(pool, operations, &DeployNews::new(DeployStep::RollingBack).because(reason));
     }
@@ -264,7 +263,7 @@ pub(super) fn rolled_back(
     requesters: Vec<Requester>,
     rollback: Rollback,
 ) -> Progress {
-    if let Some(Earlier { batches, .. }) = rollback.earlier {
+    if let Some(batches) = rollback.batches {
         let reason = describe_in_place(&rollback.failed);
         let undoing = Undoing { errors: vec![reason], failed: vec![rollback.failed] };
         go_back::begin(pool, operations, kind, requesters, *batches, undoing);

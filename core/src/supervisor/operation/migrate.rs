@@ -271,7 +271,7 @@ pub(super) fn resumed(
     let holds = |(id, worker): (WorkerId, &Worker)| matches!(worker.role(), Role::Holding(_)).then_some(id);
     let new: BTreeSet<WorkerId> = pool.workers.iter().filter_map(holds).collect();
     let (kept, former, until) = (BTreeSet::new(), pool.generation.clone(), pool.now() + time);
-    let watch = Watch { new, kept, former, until, earlier: None };
+    let watch = Watch { new, kept, former, until, batches: None };
     operations.enter(pool, Kind::Deploy, requesters, Phase::Watching(watch));
     Progress::GoesOn
 }

@@ -19,7 +19,7 @@ use super::go_back::{self, between};
 use super::plan::Plan;
 use super::requester::audience;
 use super::rollout::{PendingWorker, Rollout, Swap};
-use super::watch::{self, Earlier, Watch};
+use super::watch::{self, Watch};
 use super::{
     Kind, Operation, Operations, Phase, Progress, Requester, answer, in_force, news, release_link,
     reply_to_all, retirement,
@@ -351,8 +351,7 @@ pub(in crate::supervisor) fn commit(
     if let Some(time) = watch {
         let former =
             rollout.batches.as_ref().map_or(before.generation, |batches| batches.former.generation.clone());
-        let earlier = rollout.batches.map(|batches| Earlier { workers: earlier(pool, &new), batches });
-        let watch = Watch { new, kept, former, until: pool.now() + time, earlier };
+        let watch = Watch { new, kept, former, until: pool.now() + time, batches: rollout.batches };
         operations.enter(pool, kind, requesters, Phase::Watching(watch));
         return Progress::GoesOn;
     }
@@ -398,15 +397,6 @@ fn leaves(pool: &Pool, id: WorkerId) -> bool {
         Role::Joining(Place::Slot(slot)) | Role::Holding(Place::Slot(slot)) => slot.0 >= pool.desired.slots,
         Role::Joining(Place::Standby) | Role::Holding(Place::Standby) => false,
     })
-}
-
-/// Those of the generation in force that have taken over before `new`.
-fn earlier(pool: &Pool, new: &BTreeSet<WorkerId>) -> BTreeSet<WorkerId> {
-    let earlier = |(id, worker): (WorkerId, &Worker)| {
-        let holds = matches!(worker.role(), Role::Holding(_)) && !new.contains(&id);
-        (holds && worker.start().generation == pool.generation.number).then_some(id)
-    };
-    pool.workers.iter().filter_map(earlier).collect()
 }
 
 /// Gives a rollout up: what was there before stays. Where earlier batches have taken over, they are rolled back.

@@ -15,7 +15,7 @@ use super::failure::describe_in_place;
 /// The new workers serve and are watched.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::supervisor) struct Watch {
-    /// The new workers.
+    /// The new workers, of the last batch if there were several.
     pub(super) new: BTreeSet<WorkerId>,
     /// The old ones that could serve.
     pub(super) kept: BTreeSet<WorkerId>,
@@ -23,20 +23,14 @@ pub(in crate::supervisor) struct Watch {
     pub(super) former: Generation,
     /// When the deploy is a success.
     pub(super) until: Time,
-    /// Where workers were replaced in batches, those of earlier ones.
-    pub(super) earlier: Option<Earlier>,
+    /// Where workers were replaced in batches, how that was done: nobody is kept for the places of earlier batches.
+    pub(super) batches: Option<Box<Batches>>,
 }
 
-/// The workers of earlier batches: nobody is kept whose place they have.
-#[derive(Debug, Clone, PartialEq)]
-pub(in crate::supervisor) struct Earlier {
-    pub(super) batches: Box<Batches>,
-    pub(super) workers: BTreeSet<WorkerId>,
-}
-
-/// The deploy has failed if this worker fails.
-pub(super) fn concerns(watch: &Watch, id: WorkerId) -> bool {
-    watch.new.contains(&id) || watch.earlier.as_ref().is_some_and(|earlier| earlier.workers.contains(&id))
+/// The deploy has failed if this worker fails: it is of the new generation, whether it was there when the watch began or has been
+/// started since.
+pub(super) fn concerns(pool: &Pool, id: WorkerId) -> bool {
+    pool.workers.get(id).is_some_and(|worker| worker.start().generation == pool.generation.number)
 }
 
 /// A new worker has failed: the links name the old ones again.
@@ -50,8 +44,8 @@ pub(in crate::supervisor) struct Rollback {
     pub(super) failed: FailedWorker,
     /// Links that could not be swapped at once.
     pub(super) errors: Vec<String>,
-    /// Earlier batches, which are rolled back after that.
-    pub(super) earlier: Option<Earlier>,
+    /// How workers were replaced in batches: earlier ones are rolled back after that.
+    pub(super) batches: Option<Box<Batches>>,
 }
 
 impl Rollback {
