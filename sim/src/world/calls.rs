@@ -81,14 +81,15 @@ impl World {
         let linked = self.files.iter().any(|(link, _)| self.files.target(link) == Some(socket));
         let beside = self.processes.iter().filter(|(other, its)| Some(*other) != worker && its.tends(socket));
         let beside = beside.map(|(other, _)| other).collect();
+        let decided = self.agenda.busy_since();
         if let Some(process) = worker.and_then(|worker| self.processes.get_mut(worker)) {
             // One that boots may be looked at for another reason.
-            let known = &process.known;
-            let drains = known.online || known.late || process.plan.ready != Ready::Listen;
-            process.known.given_up =
-                process.known.given_up.or((drains && linked).then_some(self.agenda.busy_since()));
-            if drains && !process.known.draining {
-                (process.known.draining, process.known.beside) = (true, beside);
+            let shows = matches!(process.plan.ready, Ready::Listen | Ready::Http);
+            let known = &mut process.known;
+            let drains = known.online || known.late || !shows;
+            known.given_up = known.given_up.or((drains && linked).then_some(decided));
+            if drains && known.draining.is_none() {
+                (known.draining, known.beside) = (Some(decided), beside);
             }
             if process.known.online {
                 process.known.blind_since =
@@ -99,7 +100,7 @@ impl World {
         }
         if let Some(listener) = self.listeners.get_mut(socket) {
             listener.unseen |= called.is_err();
-            listener.given_up = listener.given_up.or(linked.then_some(self.agenda.busy_since()));
+            listener.given_up = listener.given_up.or(linked.then_some(decided));
         }
         let queue = match (called, waiting) {
             (Err(failure), _) => Queue::Unknown(failure.to_string()),

@@ -214,9 +214,10 @@ impl World {
             .into_iter()
             .filter(|worker| self.processes.get(*worker).is_some_and(|process| !known(process.id)))
             .collect();
+        let now = self.agenda.now();
         for worker in unknown {
             let Some(process) = self.processes.get_mut(worker) else { continue };
-            process.known.draining = true;
+            process.known.draining.get_or_insert(now);
             // Nobody can say what it has inherited: the daemon after this one finds those files.
             let sockets: Vec<String> =
                 process.sockets.inherits.iter().chain(&process.sockets.own).cloned().collect();

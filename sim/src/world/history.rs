@@ -53,6 +53,7 @@ impl World {
         if entry.facts.what == What::Deploy {
             self.deploy_noted(entry.facts.outcome);
         }
+        self.note_unwanted(&entry.facts);
         if entry.facts.outcome.is_some() {
             // The next operation may begin, although the answer to this one may wait for a worker's last lines.
             self.oracle.starts.push_back(self.agenda.now());

@@ -202,7 +202,7 @@ impl Proc {
     }
 
     pub fn retiring(&self) -> bool {
-        self.known.draining || self.known.told_to_go() || self.known.unlinked.is_some()
+        self.known.draining.is_some() || self.known.told_to_go() || self.known.unlinked.is_some()
     }
 
     /// It talks to the daemon, and hears it.

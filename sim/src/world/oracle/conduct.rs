@@ -264,7 +264,7 @@ impl World {
             let goes = beyond.contains(worker)
                 || self.recorded(process).is_some_and(|record| record.stage.is_going());
             let replaced = known.unlinked.is_some() || known.succeeded || goes;
-            !known.reaped && (replaced || known.draining || known.told_to_go())
+            !known.reaped && (replaced || known.draining.is_some() || known.told_to_go())
         };
         let leaving = self.processes.iter().filter(leaves).count();
         old.told_shutdown.is_some() && leaving > self.oracle.retiring

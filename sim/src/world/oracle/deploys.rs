@@ -1,18 +1,19 @@
 //! What a deploy promises: old workers stay until the new ones have been watched, and a deploy that fails leaves everything as
 //! it was.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use nodesockd_core::Time;
 use nodesockd_core::config::Health;
 use nodesockd_core::event::Failure;
-use nodesockd_core::history::Outcome;
+use nodesockd_core::history::{Facts, Outcome, What};
 use nodesockd_core::id::{Peer, RequestRef, SlotIndex, WorkerId};
 use nodesockd_core::wire::{Body, Code, DeployNews, DeployOptions, DeployStep, Reply};
 
 use super::Slot;
 use crate::world::process::Proc;
+use crate::world::releases::number_of;
 use crate::world::{Worker, World};
 
 /// A deploy that is in progress, as far as its client knows.
@@ -31,6 +32,8 @@ pub(crate) struct Deploy {
     former: BTreeMap<SlotIndex, Worker>,
     /// What the symlink named before.
     pub before: usize,
+    /// What workers were started with before, by the state file: the symlink may have been switched by somebody else since.
+    in_force: Option<usize>,
     /// Somebody else has switched the symlink since, or it could not be switched.
     pub moved: bool,
     /// The history says how it ended. The answer may wait for a worker's last lines.
@@ -39,6 +42,8 @@ pub(crate) struct Deploy {
     overtaken: bool,
     /// The new workers serve since then.
     watching: Option<Time>,
+    /// Workers of earlier generations that there were then: some may have been started after the deploy was asked for.
+    kept: BTreeSet<Worker>,
     confirmed: bool,
     /// The checks of its new workers, if it has any.
     checks: Option<BTreeMap<Worker, Check>>,
@@ -69,7 +74,7 @@ const LATE: Duration = Duration::from_secs(1);
 impl World {
     /// Somebody asks for a deploy, and nobody waits for another one.
     pub(crate) fn deploy_asked(&mut self, to: &RequestRef, options: &DeployOptions) {
-        let release = options.release.as_deref().and_then(crate::world::releases::number_of);
+        let release = options.release.as_deref().and_then(number_of);
         self.oracle.unfinished = None;
         // One whose workers serve for good waits for the old ones only, and the next may begin.
         let open = |deploy: &Deploy| deploy.migrates || !deploy.confirmed && !deploy.watch.is_zero();
@@ -84,6 +89,8 @@ impl World {
         // Of several links that name one worker, all but its own slot's go elsewhere as they like.
         let slots = &self.oracle.slots;
         let alone = |worker: Worker| slots.values().filter(|its| its.worker == Some(worker)).count() == 1;
+        // One that is being replaced already is not kept.
+        let unwanted = |worker: Worker| self.processes.get(worker).is_some_and(|its| its.known.unwanted);
         // One whose link could not be swapped back has been given up before.
         // The link of a slot that there is no more could not be removed.
         let floor = self.oracle.floor();
@@ -91,7 +98,8 @@ impl World {
             |slot: SlotIndex, its: &Slot| slot.0 < floor && !self.oracle.unswapped.contains(&its.link);
         let served = slots.iter().filter(|(slot, its)| stays(**slot, its));
         let served = served.filter_map(|(slot, its)| Some((*slot, its.worker?)));
-        let served: BTreeMap<_, _> = served.filter(|(_, worker)| alone(*worker)).collect();
+        let served: BTreeMap<_, _> =
+            served.filter(|(_, worker)| alone(*worker) && !unwanted(*worker)).collect();
         self.oracle.deploy = Some(Deploy {
             to: to.clone(),
             release,
@@ -101,16 +109,46 @@ impl World {
             batched: self.oracle.batch > 0 && options.migration.is_none(),
             former: served,
             before: self.releases.current(),
+            in_force: self.release_in_force(),
             moved: false,
             over: false,
             overtaken: false,
             watching: None,
+            kept: BTreeSet::new(),
             confirmed: false,
             checks: options.health.as_ref().map(|_| BTreeMap::new()),
         });
         if !self.reachable(&to.peer) {
             // It had hung up before the daemon heard of it.
             self.deploy_left(to.peer);
+        }
+    }
+
+    /// The release that workers are started with, by the state file.
+    fn release_in_force(&self) -> Option<usize> {
+        let release = self.state.as_ref()?.release.as_ref()?;
+        number_of(&release.dir)
+    }
+
+    /// The history says how something has ended, or what has happened. Workers that have come to a limit are replaced, and those of a
+    /// generation that was given up.
+    pub(crate) fn note_unwanted(&mut self, facts: &Facts) {
+        let given_up = facts.generation.filter(|generation| {
+            let failed = facts.outcome.is_some_and(|outcome| outcome != Outcome::Done);
+            failed && self.state.as_ref().is_some_and(|state| state.generation != *generation)
+        });
+        let of_it = |process: &Proc| {
+            given_up.is_some() && self.recorded(process).map(|record| record.generation) == given_up
+        };
+        let limited = facts.slot.filter(|_| facts.what == What::Limit);
+        let limited = limited.and_then(|slot| self.oracle.slots.get(&slot)?.worker);
+        let unwanted =
+            self.processes.iter().filter(|(worker, process)| limited == Some(*worker) || of_it(process));
+        let unwanted: Vec<Worker> = unwanted.map(|(worker, _)| worker).collect();
+        for worker in unwanted {
+            if let Some(process) = self.processes.get_mut(worker) {
+                process.known.unwanted = true;
+            }
         }
     }
 
@@ -134,6 +172,8 @@ impl World {
     /// The client of a deploy is told a step of it.
     pub(crate) fn deploy_news(&mut self, to: &RequestRef, news: &DeployNews) {
         let now = self.agenda.now();
+        let kept =
+            if news.step == DeployStep::Watching { self.of_earlier_generations() } else { BTreeSet::new() };
         let Some(deploy) = self.oracle.deploy.as_mut().filter(|deploy| deploy.to == *to) else { return };
         match news.step {
             DeployStep::Switched
@@ -142,7 +182,7 @@ impl World {
             | DeployStep::Migrated
             | DeployStep::Reverting
             | DeployStep::RollingBack => {}
-            DeployStep::Watching => deploy.watching = Some(now),
+            DeployStep::Watching => (deploy.watching, deploy.kept) = (Some(now), kept),
             DeployStep::Confirmed => {
                 deploy.confirmed = true;
                 let (since, watch, asked) = (deploy.watching, deploy.watch, deploy.asked);
@@ -150,6 +190,15 @@ impl World {
                 self.check_fit();
             }
         }
+    }
+
+    /// Those that the state file calls workers of a generation that is not in force.
+    fn of_earlier_generations(&self) -> BTreeSet<Worker> {
+        let Some(state) = &self.state else { return BTreeSet::new() };
+        let earlier = |process: &Proc| {
+            self.recorded(process).is_some_and(|record| record.generation != state.generation)
+        };
+        self.processes.iter().filter(|(_, its)| earlier(its)).map(|(worker, _)| worker).collect()
     }
 
     fn check_confirmed(&mut self, since: Option<Time>, watch: Duration, asked: Time) {
@@ -166,12 +215,14 @@ impl World {
             let (took, watch) = (took.as_millis(), watch.as_millis());
             self.violated(format_args!("new workers are watched for {took} ms instead of {watch} ms"));
         }
-        let died = self.processes.iter().find(|(_, process)| {
+        let kept = self.oracle.deploy.iter().flat_map(|deploy| &deploy.kept);
+        let kept: BTreeSet<Worker> = kept.copied().collect();
+        let died = self.processes.iter().find(|(worker, process)| {
             // One that was started late for the former generation has given its place up, too.
             let lost = self.has_lost_socket(process) && process.known.told_to_go();
-            let left = process.known.told_shutdown.or(process.known.terminated).is_some_and(|at| at <= since);
+            let left = process.known.left_at().is_some_and(|at| at <= since);
             let gave_up = process.known.unlinked.is_some() || process.known.succeeded || lost || left;
-            let new = process.plan.spawned >= asked && !gave_up;
+            let new = process.plan.spawned >= asked && !gave_up && !kept.contains(worker);
             let replaced = migrates && process.known.told_to_go();
             let known = process.known.published && process.known.exited && !replaced;
             new && known && process.ended_at().is_some_and(|at| at >= since)
@@ -306,11 +357,11 @@ impl World {
         let Some(new) = deploy.release.filter(|new| known && another(new)) else {
             return;
         };
-        // While the successor of one that has died by itself boots, or of one that there was none of when the deploy began, the
-        // slot is better served by the new release than by nobody.
-        let died = |slot: &SlotIndex| {
+        // While the successor boots of one that has died or failed by itself, or of one that there was none of when the deploy began,
+        // the slot is better served by the new release than by nobody.
+        let failed = |slot: &SlotIndex| {
             let former = deploy.former.get(slot).and_then(|worker| self.processes.get(*worker));
-            former.is_none_or(|process| !process.alive() && !process.known.told_to_go())
+            former.is_none_or(|process| !self.is_well(process) && !process.known.told_to_go())
         };
         // A spare link may be on its way from one worker to another.
         let spare = |slot: &SlotIndex| slot.0 >= self.oracle.most;
@@ -319,7 +370,7 @@ impl World {
             let mut naming = self.oracle.slots.values().filter(|its| its.worker == worker);
             naming.any(|its| self.oracle.unswapped.contains(&its.link))
         };
-        let slots = self.oracle.slots.iter().filter(|(slot, _)| !spare(slot) && !died(slot));
+        let slots = self.oracle.slots.iter().filter(|(slot, _)| !spare(slot) && !failed(slot));
         let slots = slots.filter(|(_, its)| !stuck(its.worker));
         let named = slots.filter_map(|(slot, its)| Some((*slot, its.worker?)));
         let mut of_new = named.filter(|(_, worker)| {
@@ -396,8 +447,10 @@ impl World {
             self.processes.iter().any(|(_, process)| former(process) && process.plan.release == release)
         };
         let known = !deploy.migrates && !deploy.moved && !self.deaths.stale && !self.deaths.forgot;
-        self.oracle.unfinished =
-            deploy.release.filter(|release| known && *release != deploy.before && !ran(*release));
+        let new = |release: &usize| {
+            *release != deploy.before && Some(*release) != deploy.in_force && !ran(*release)
+        };
+        self.oracle.unfinished = deploy.release.filter(|release| known && new(release));
     }
 
     /// What is not as it should be when all is quiet after a death of the daemon during a deploy.

@@ -33,8 +33,8 @@ pub(crate) struct Known {
     pub unlinked: Option<Time>,
     /// When the daemon began to drain it although its link could not be withdrawn.
     pub given_up: Option<Time>,
-    /// The daemon watches its accept queue, as it does for those that are to go.
-    pub draining: bool,
+    /// Since when the daemon watches its accept queue, as it does for those that are to go.
+    pub draining: Option<Time>,
     /// Those who accepted from its socket as well when that began.
     pub beside: BTreeSet<Worker>,
     /// Since when the kernel could not be asked about its accept queue.
@@ -45,6 +45,8 @@ pub(crate) struct Known {
     pub told_socket: Option<String>,
     /// Another one was told to accept from that socket since: this one may go at any time.
     pub succeeded: bool,
+    /// The history says that the daemon replaces it: it has come to a limit, or an operation has failed that brought it up.
+    pub unwanted: bool,
     /// When the daemon decided to tell it to shut down: orders wait for those before them.
     pub told_shutdown: Option<Time>,
     /// When the daemon decided to send it SIGTERM.
@@ -62,6 +64,11 @@ impl Known {
     /// The daemon has decided that, or an earlier one that could write it down.
     pub fn is_known_to_go(&self) -> bool {
         self.told_to_go() && !self.told_unrecorded
+    }
+
+    /// When it lost its link, or began to leave: its accept queue is emptied before it is told anything.
+    pub fn left_at(&self) -> Option<Time> {
+        self.unlinked.into_iter().chain(self.draining).chain(self.told_shutdown).chain(self.terminated).min()
     }
 
     /// When its drain began, at the earliest.
