@@ -57,6 +57,7 @@ impl World {
         if entry.facts.outcome.is_some() {
             // The next operation may begin, although the answer to this one may wait for a worker's last lines.
             self.oracle.starts.push_back(self.agenda.now());
+            self.oracle.operation_ended = Some(self.agenda.now());
         }
         if entry.facts.outcome == Some(Outcome::NotRolledBack) {
             // All that are left of the release that was given up are replaced as soon as that is possible.

@@ -97,9 +97,9 @@ impl World {
         sockets.any(|socket| self.oracle.has_spoiled(socket))
     }
 
-    /// Where workers are replaced in batches, there are never more than the full set, one batch beside it, and the old workers of
-    /// one: besides those that fail, and those that take longer than a batch waits for them. While a slot has no worker of its own,
-    /// replacements come besides.
+    /// Where workers are replaced in batches, there are never more than the full set and one batch beside it: besides those that
+    /// fail, the old ones of earlier operations, and those that take longer than a batch waits for them. While a slot has no worker of
+    /// its own, replacements come besides.
     fn check_batches(&mut self) {
         // A worker whose link could not be taken from it, or whose queue could not be measured, stays longer.
         let came = |fault: &CallFault| self.calls.get(&fault.call).is_some_and(|count| fault.nth < *count);
@@ -110,8 +110,15 @@ impl World {
         let counts = |process: &Proc| {
             let slow =
                 process.stopped || process.known.unlinked.is_some_and(|at| now.since(at) >= BATCH_WAITS);
+            let left = process.known.left_at();
+            let earlier = left.is_some_and(|at| Some(at) <= self.oracle.operation_ended);
             let fails = process.asks_to_go() || process.dying || !process.plan.behaviours.is_empty();
-            process.alive() && !slow && !fails && !self.has_hung(process) && !self.has_lost_socket(process)
+            process.alive()
+                && !slow
+                && !earlier
+                && !fails
+                && !self.has_hung(process)
+                && !self.has_lost_socket(process)
         };
         let count = self.processes.iter().filter(|(_, process)| counts(process)).count();
         let (set, batch) = (self.oracle.most + self.oracle.most_standby, self.oracle.batch);
@@ -125,7 +132,7 @@ impl World {
             process.ended_at().is_some_and(|at| now.since(at) < HEALING) && !process.known.told_to_go()
         };
         let healing = self.processes.iter().filter(|(_, process)| failed(process)).count();
-        let most = (set + 2 * batch) as usize + healing;
+        let most = (set + batch) as usize + healing;
         if count > most {
             self.violated(format_args!(
                 "{count} processes are alive while workers are replaced in batches of {batch}; at most {most} are due"

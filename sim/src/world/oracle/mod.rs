@@ -66,6 +66,8 @@ pub(crate) struct Oracle {
     pub orders: VecDeque<Time>,
     pub starts: VecDeque<Time>,
     pub unopened: VecDeque<Time>,
+    /// When an operation has ended last, by the history. Its old workers, and those of earlier ones, finish beside the next one.
+    pub operation_ended: Option<Time>,
     /// The app is suspended, unless one of so many open requests ends that.
     pub suspended: bool,
     pub lifting: u32,
@@ -131,6 +133,7 @@ impl Oracle {
             orders: VecDeque::new(),
             starts: VecDeque::new(),
             unopened: VecDeque::new(),
+            operation_ended: None,
             suspended: false,
             lifting: 0,
             may_be_started: false,
