@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use nodesockd_core::event::Failure;
 use nodesockd_core::id::SlotIndex;
 use nodesockd_core::state::{FoundLink, RecordedStage};
 use nodesockd_core::wire::{FromWorker, Request, StartOptions};
@@ -130,9 +131,23 @@ fn a_vacant_slots_earlier_socket_stays_for_a_standby_while_a_neighbour_serves() 
     desk.pass(Duration::from_secs(1));
     desk.story();
     desk.online(desk.worker(3));
-    assert_eq!(desk.story(), ["link 0 to d", "tell d resume"]);
+    assert_eq!(desk.story(), ["link 0 to d", "tell d resume", "listen for 1", "start e"]);
     says(&mut desk, 2, FromWorker::online(true));
     assert_eq!(desk.story(), ["tell c shutdown", "reap c", "close 0"]);
+}
+
+#[test]
+fn a_standby_with_the_earlier_socket_takes_a_slot_back_from_the_neighbour_that_serves_meanwhile() {
+    let mut desk = next("workers = 2", &[0, 1, 2]);
+    // Another standby has sockets of this daemon's.
+    desk.ask("s", Request::SetStandby { count: 2 });
+    desk.online(desk.worker(3));
+    desk.leaves = |action| matches!(action, Action::Examine { .. });
+    desk.story();
+    desk.exit(desk.worker(0));
+    assert_eq!(desk.story(), ["link 0 to b", "reap a"]);
+    desk.hear(Event::Examined { worker: desk.worker(2), result: Err(Failure("ESRCH".into())) });
+    assert_eq!(desk.story()[..2], ["link 0 to c", "tell c resume"]);
 }
 
 #[test]

@@ -135,8 +135,12 @@ fn is_foreign(pool: &Pool, socket: &str) -> bool {
 /// The slot's link names another socket, of a worker's own or of an earlier daemon's. Connections to this one would wait for
 /// nobody. While the link names a neighbour's, this one waits for the slot's next worker, and so does what came before.
 fn is_served_by_another(pool: &Pool, slot: SlotIndex, socket: &str) -> bool {
-    let lent = pool.slots.get(slot).is_some_and(|slot| slot.neighbour().is_some());
-    !lent && linked_to(pool, slot).is_some_and(|linked| linked != socket)
+    !is_lent(pool, slot) && linked_to(pool, slot).is_some_and(|linked| linked != socket)
+}
+
+/// The slot's link names a neighbour.
+fn is_lent(pool: &Pool, slot: SlotIndex) -> bool {
+    pool.slots.get(slot).is_some_and(|slot| slot.neighbour().is_some())
 }
 
 /// A link named the worker's socket for a moment, and the worker is never resumed. Whoever connected then is turned away
@@ -221,7 +225,7 @@ pub(in crate::supervisor) fn outlives(pool: &Pool, id: WorkerId, worker: &Worker
 }
 
 /// The socket that a worker which has inherited some is to accept from for `slot`. A socket of an earlier daemon does as
-/// long as the slot's link names it, or the daemon has none for the slot; not if its file is gone.
+/// long as the slot's link names it, or a neighbour's in its place, or the daemon has none for the slot; not if its file is gone.
 pub(in crate::supervisor) fn socket_for<'a>(
     pool: &'a Pool,
     worker: &Worker,
@@ -229,11 +233,11 @@ pub(in crate::supervisor) fn socket_for<'a>(
     config: &Config,
 ) -> Option<&'a str> {
     let ours = listener(pool, slot, config);
-    let named = linked_to(pool, slot);
+    let (named, lent) = (linked_to(pool, slot), is_lent(pool, slot));
     let usable = |listener: &Listener| listener.is_foreign() && !listener.is_deserted();
     let mut foreign = pool.listeners.of(slot).filter(|(_, listener)| usable(listener));
     let foreign = foreign
-        .find(|(name, _)| worker.inherited(name) && (ours.is_none() || named == Some(*name)))
+        .find(|(name, _)| worker.inherited(name) && (ours.is_none() || lent || named == Some(*name)))
         .map(|(name, _)| name);
     foreign.or(ours.filter(|socket| worker.inherited(socket)))
 }
