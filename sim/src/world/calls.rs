@@ -126,6 +126,9 @@ impl World {
         let called = self.call(Call::MeasureQueue);
         let worker = self.processes.named(id);
         let waiting = called.map(|()| self.queue(worker, socket));
+        if waiting.as_ref().is_ok_and(Vec::is_empty) {
+            self.seen_to_accept(id);
+        }
         let name = worker.map_or_else(|| id.to_string(), |worker| worker.to_string());
         self.trace.line(self.agenda.now(), "daemon", format_args!("list the queue of {name} → {waiting:?}"));
         waiting

@@ -19,8 +19,11 @@ impl Proc {
 
     /// Since when its event loop has not turned, or has not been heard of since it turned again.
     pub(super) fn silent_since(&self) -> Option<Time> {
-        let answered = |until: Time| self.known.heard.is_some_and(|at| at > until);
-        self.stands_still.filter(|still| !still.until.is_some_and(answered)).map(|still| still.since)
+        let still = self.stands_still?;
+        // A look tells who is stopped, and not who loops or sleeps.
+        let seen = self.known.seen.filter(|_| still.how == Hang::Stopped);
+        let answered = |until: Time| self.known.heard.max(seen).is_some_and(|at| at > until);
+        (!still.until.is_some_and(answered)).then_some(still.since)
     }
 }
 
@@ -57,11 +60,19 @@ impl World {
             waits_in: None,
             traced: false,
         };
-        self.trace.line(now, "daemon", format_args!("look at {worker} → {}", vitals.state));
         if still.is_none() {
+            found.known.seen = Some(now);
+        }
+        self.trace.line(now, "daemon", format_args!("look at {worker} → {}", vitals.state));
+        Ok(vitals)
+    }
+
+    /// Nothing waits in the accept queue of a worker: one that has stood still goes on.
+    pub(super) fn seen_to_accept(&mut self, id: WorkerId) {
+        let worker = self.processes.named(id).and_then(|worker| self.processes.get(worker));
+        if worker.and_then(|worker| worker.stands_still).is_some_and(|still| still.until.is_some()) {
             self.heard_of(id);
         }
-        Ok(vitals)
     }
 
     /// Its event loop has stood still for so long that it may count as hung, and it has not answered since. From the last
@@ -87,12 +98,12 @@ impl World {
         // A rollout swaps to workers that have all reported, some of them a while ago.
         let rollout = self.state.as_ref().is_none_or(|state| state.rollout.is_some()) || self.deaths.stale;
         // A worker that was started for the slot is asked nothing but whether it is ready.
-        let record = self.state.as_ref().and_then(|state| state.worker(process.id));
-        let its_own = process.adopted && record.is_some_and(|record| record.slot.is_some());
+        let has_slot = self.recorded(process).is_some_and(|record| record.slot.is_some());
+        let its_own = !process.plan.standby || process.adopted && has_slot;
         let asked = process.speaks() && self.has_library(worker) || still.how == Hang::Stopped;
         let decided = self.agenda.busy_since();
         // A daemon that was busy hears late what a worker said before it hung.
-        let heard = process.known.heard.is_some_and(|at| decided.since(at) <= SIGN);
+        let heard = process.known.heard.max(process.known.seen).is_some_and(|at| decided.since(at) <= SIGN);
         if !rollout && !its_own && asked && !heard && decided.since(still.since) > SIGN {
             let ms = decided.since(still.since).as_millis();
             self.violated(format_args!(
@@ -119,10 +130,11 @@ impl World {
         }
     }
 
-    /// The daemon learned that a worker's event loop turned.
+    /// The daemon learned that a worker's event loop turned. If it has decided before to end the worker, that comes too late.
     pub(crate) fn heard_of(&mut self, worker: WorkerId) {
         let now = self.agenda.now();
-        if let Some(process) = self.processes.named(worker).and_then(|w| self.processes.get_mut(w)) {
+        let process = self.processes.named(worker).and_then(|w| self.processes.get_mut(w));
+        if let Some(process) = process.filter(|process| process.known.terminated.is_none()) {
             process.known.heard = Some(now);
         }
     }

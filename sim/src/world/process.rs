@@ -87,6 +87,8 @@ pub(crate) struct Plan {
     /// The signal on which its program finishes what it has begun.
     pub finishes_on: StopSignal,
     pub behaviours: Vec<Behaviour>,
+    /// By the state file it was started for no slot.
+    pub standby: bool,
     /// The number of the release that it runs.
     pub release: usize,
     /// From accepting a request until its answer.

@@ -62,6 +62,8 @@ impl World {
         let path = variable(order, "NODESOCKD_SOCKET_PATH");
         let speaks = order.ready == Ready::Report;
         let understands = speaks && self.understands_leadership(worker);
+        let record = self.state.as_ref().and_then(|state| state.worker(order.worker));
+        let standby = record.is_some_and(|record| record.slot.is_none());
         self.processes.add(Proc {
             id: order.worker,
             process,
@@ -69,6 +71,7 @@ impl World {
                 ready: order.ready,
                 finishes_on: self.scenario.finishes_on(&order.argv),
                 behaviours: behaviours.clone(),
+                standby,
                 release: running,
                 service: ms(service),
                 spawned: self.agenda.now(),

@@ -22,6 +22,8 @@ pub(crate) struct Known {
     pub dying: Option<Time>,
     /// When the daemon learned last that its event loop turned.
     pub heard: Option<Time>,
+    /// When the daemon saw last that it was not stopped.
+    pub seen: Option<Time>,
     /// The daemon has learned that it has more memory than it may.
     pub large: bool,
     /// The daemon has learned that it ended.
