@@ -35,7 +35,8 @@ pub enum Cause {
     Removed,
     /// The worker's event loop stood still for longer than `health.hangTimeout` allows.
     Hung,
-    /// A daemon died while it could not write its state file, and its successor did not know who had inherited the socket.
+    /// A daemon died while it could not write its state file, and its successor did not know who had inherited the socket, which
+    /// links lead to it, or how to tell a worker to go.
     Forgotten,
 }
 

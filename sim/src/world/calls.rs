@@ -97,6 +97,7 @@ impl World {
             }
             let ready = process.known.shows.unwrap_or(process.plan.ready);
             process.known.online |= called.is_ok() && waiting.is_some() && ready == Ready::Listen;
+            process.known.seen_empty = drains && called.is_ok() && waiting == Some(0);
         }
         if let Some(listener) = self.listeners.get_mut(socket) {
             listener.unseen |= called.is_err();

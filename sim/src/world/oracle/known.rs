@@ -41,6 +41,8 @@ pub(crate) struct Known {
     pub beside: BTreeSet<Worker>,
     /// Since when the kernel could not be asked about its accept queue.
     pub blind_since: Option<Time>,
+    /// Its accept queue was empty when the daemon looked at it last, because the worker is to go.
+    pub seen_empty: bool,
     /// When the daemon decided last to tell it to resume.
     pub told_resume: Option<Time>,
     /// The inherited socket from which it was told to accept.

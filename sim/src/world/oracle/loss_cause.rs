@@ -6,6 +6,7 @@ use nodesockd_core::id::SlotIndex;
 
 use super::conduct::KILL_DELAY;
 use crate::ledger::Cause;
+use crate::scenario::Readiness;
 use crate::world::{Worker, World};
 
 /// Links that named one socket are led elsewhere within so long.
@@ -32,6 +33,11 @@ impl World {
             || slot.0 >= self.oracle.floor()
         {
             Some(Cause::NotRunning)
+        } else if self.deaths.forgot
+            && self.oracle.slots.get(&slot).is_some_and(|its| self.oracle.is_stuck(&its.link))
+        {
+            // Its name was lost with the state file.
+            Some(Cause::Forgotten)
         } else {
             None
         }
@@ -54,9 +60,24 @@ impl World {
         match process.known.drained_since() {
             Some(at) if self.agenda.now().since(at) >= self.oracle.drain => Some(Cause::DrainTimeout),
             Some(_) if process.is_unseen(self.agenda.now()) => Some(Cause::QueueUnseen),
-            Some(_) => None,
-            None => (!self.oracle.wanted).then_some(Cause::NotRunning),
+            None if !self.oracle.wanted => Some(Cause::NotRunning),
+            Some(_) | None => self.cause_of_coming(worker),
         }
+    }
+
+    /// Why users may still come to a worker that is to go, after its queue was seen empty: by links that could not be removed, or
+    /// of which nobody knows.
+    fn cause_of_coming(&self, worker: Worker) -> Option<Cause> {
+        let process = self.processes.get(worker)?;
+        if !process.known.seen_empty && !self.deaths.forgot {
+            return None;
+        }
+        // Its file may be gone already.
+        let socket = process.sockets.own.as_deref()?;
+        let leads = |name: &&str| self.oracle.is_stuck(name) && self.files.target(name) == Some(socket);
+        let links = self.files.iter().map(|(name, _)| name).filter(leads);
+        let mut slots = links.filter_map(|link| self.oracle.slot_of(link));
+        slots.find_map(|slot| self.cause_of_refusal(slot, Some(worker)))
     }
 
     /// Why the daemon may end a worker by a signal although it holds requests.
@@ -86,6 +107,9 @@ impl World {
             Some(Cause::IgnoredSuspension)
         } else if self.may_be_hastened(&process.known) {
             Some(Cause::Hastened)
+        } else if self.deaths.forgot && process.adopted && self.in_force.ready != Readiness::Report {
+            // Without its state file, a daemon takes a worker of before for what the configuration says today.
+            Some(Cause::Forgotten)
         } else {
             None
         }
