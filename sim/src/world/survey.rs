@@ -251,13 +251,16 @@ impl World {
             let goes = process.known.told_to_go() || process.known.dying.is_some();
             process.alive() && process.known.online && !unheard && !goes
         };
+        // A standby that accepts although nobody told it to may still give way to a worker that boots for the slot.
+        let serves_by_order = |process: &Proc, socket: &str| {
+            process.sockets.accepts.contains(socket) && !process.ignores_suspension()
+        };
         named.is_some_and(|(index, slot)| {
             let serves = match slot.worker.and_then(|worker| self.processes.get(worker)) {
                 Some(process) => stays(process),
-                None => self
-                    .processes
-                    .iter()
-                    .any(|(_, its)| its.sockets.accepts.contains(&slot.socket) && stays(its)),
+                None => {
+                    self.processes.iter().any(|(_, its)| serves_by_order(its, &slot.socket) && stays(its))
+                }
             };
             let wanted = oracle.wanted && !oracle.in_doubt() && index.0 < oracle.floor();
             let swapped = !oracle.unswapped.contains(link) && !oracle.given_up.contains(index);
