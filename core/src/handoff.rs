@@ -201,6 +201,9 @@ pub(crate) struct WorkerRecord {
     /// The number of the last `ping`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub asked: u64,
+    /// It was told to resume and has not confirmed that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unconfirmed: bool,
     /// It understands what it is told about its slot, and about who leads.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub can_lead: bool,

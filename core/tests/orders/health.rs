@@ -385,6 +385,23 @@ fn resume_names_who_did_not_confirm() {
 }
 
 #[test]
+fn resume_waits_after_an_upgrade_for_the_word_that_was_owed_before() {
+    let mut desk = Desk::with_heartbeats("");
+    let suspended = StartOptions { suspended: true, ..StartOptions::default() };
+    desk.ask("1", Request::Restart { options: suspended, version: None });
+    let new = desk.spawned[1];
+    desk.reports_with_heartbeat(new, true);
+    desk.ask("2", Request::Resume);
+    desk.pass(5 * SECOND);
+    assert_eq!(desk.end("2").map(|(code, _)| code), Some(Some(Code::TimeOut)));
+    let config = desk.config.clone();
+    let mut next = upgraded(desk, config);
+    assert!(next.ask("3", Request::Resume).is_empty());
+    next.answers(new);
+    assert_eq!(next.end("3"), Some((None, String::new())));
+}
+
+#[test]
 fn resume_tells_who_cannot_confirm() {
     let mut desk = Desk::up("workers = 1");
     let suspended = StartOptions { suspended: true, ..StartOptions::default() };

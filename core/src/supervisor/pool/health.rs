@@ -35,6 +35,19 @@ pub(in crate::supervisor) fn begin_all(pool: &mut Pool) {
     }
 }
 
+/// Another program was in charge before. Who has not confirmed to that one that it was resumed is asked again.
+pub(in crate::supervisor) fn ask_for_confirmations(pool: &mut Pool) {
+    let now = pool.now();
+    for id in pool.workers.ids() {
+        let worker = pool.workers.known(id);
+        if worker.is_reachable() && worker.health().owes_confirmation() {
+            let limit = pool.hang_timeout(worker);
+            let question = pool.workers.change(id, |worker| worker.health_mut().is_resumed(now, limit));
+            act(pool, id, question.map_or(Todo::Nothing, Todo::Ask));
+        }
+    }
+}
+
 /// It is time to ask a worker, or to look at one that is silent. Returns the reason if it hangs.
 pub(in crate::supervisor) fn due(pool: &mut Pool, id: WorkerId) -> Option<String> {
     let now = pool.now();

@@ -180,6 +180,7 @@ pub(in crate::supervisor) fn take_over(
     counting::begin(pool);
     boot::look_again(pool);
     health::begin_all(pool);
+    health::ask_for_confirmations(pool);
     match restart {
         Some(RestartRecord { askers, options }) => {
             let askers = askers.into_iter().filter(|_| !defect!(HandoffForgetsAskers));

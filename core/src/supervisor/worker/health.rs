@@ -109,8 +109,8 @@ impl Health {
     }
 
     /// What a predecessor in the same process knew of it.
-    pub fn restored(heartbeat: bool, seq: u64) -> Self {
-        Self { heartbeat, seq, ..Self::default() }
+    pub fn restored(heartbeat: bool, seq: u64, unconfirmed: bool) -> Self {
+        Self { heartbeat, seq, resume: unconfirmed.then_some(seq), ..Self::default() }
     }
 
     pub fn has_heartbeat(&self) -> bool {

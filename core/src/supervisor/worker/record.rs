@@ -72,6 +72,7 @@ impl From<&Worker> for WorkerRecord {
             generation: *generation,
             heartbeat: health.has_heartbeat(),
             asked: health.seq(),
+            unconfirmed: health.owes_confirmation(),
             can_lead: *can_lead,
             counts: counts.into(),
         }
@@ -105,6 +106,7 @@ impl From<WorkerRecord> for Worker {
             generation,
             heartbeat,
             asked,
+            unconfirmed,
             can_lead,
             counts,
         } = record;
@@ -147,7 +149,7 @@ impl From<WorkerRecord> for Worker {
             died_in: None,
             looks: Looks::default(),
             // Its time begins anew: the other program may have been in the way of its answers.
-            health: Health::restored(heartbeat, asked),
+            health: Health::restored(heartbeat, asked, unconfirmed),
             check: None,
             counts: counts.into(),
         }
