@@ -249,6 +249,24 @@ fn workers_that_fail_after_a_migration_are_replaced_by_suspended_ones_until_it_i
 }
 
 #[test]
+fn a_worker_that_breaks_during_a_migration_fails_the_deploy_that_was_to_be_watched() {
+    let mut desk = runs(None, WATCH);
+    desk.hear(Event::Received { worker: desk.worker(1), message: FromWorker::Broken { reason: None } });
+    ends(&mut desk, 0);
+    let (code, words) = desk.end("d").unwrap_or_default();
+    assert_eq!(code, Some(Code::NotRolledBack));
+    assert!(words.contains("it asked to be replaced"), "{words}");
+
+    // One that has been replaced by then does not count.
+    let mut desk = runs(None, WATCH);
+    desk.hear(Event::Received { worker: desk.worker(1), message: FromWorker::Broken { reason: None } });
+    desk.online(desk.worker(2));
+    ends(&mut desk, 0);
+    desk.pass(WATCH * 2);
+    assert_eq!(desk.end("d"), Some((None, String::new())));
+}
+
+#[test]
 fn nothing_begins_while_a_migration_runs() {
     let mut desk = runs(None, NONE);
     for (id, request) in [

@@ -267,9 +267,14 @@ pub(super) fn resumed(
         requesters.into_iter().for_each(|requester| done(pool, requester));
         return Progress::Ended;
     };
-    tracing::info!("a deploy: its workers are watched for {} ms", time.as_millis());
     let holds = |(id, worker): (WorkerId, &Worker)| matches!(worker.role(), Role::Holding(_)).then_some(id);
     let new: BTreeSet<WorkerId> = pool.workers.iter().filter_map(holds).collect();
+    let broken = |id: &WorkerId| pool.workers.get(*id).is_some_and(Worker::is_broken);
+    if let Some(id) = new.iter().copied().find(broken) {
+        // Its failure was heard of before the watch, and is not told again.
+        return watch_failed(pool, operations, requesters, id, "it asked to be replaced");
+    }
+    tracing::info!("a deploy: its workers are watched for {} ms", time.as_millis());
     let (kept, former, until) = (BTreeSet::new(), pool.generation.clone(), pool.now() + time);
     let watch = Watch { new, kept, former, until, batches: None };
     operations.enter(pool, Kind::Deploy, requesters, Phase::Watching(watch));

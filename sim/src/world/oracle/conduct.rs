@@ -112,7 +112,8 @@ impl World {
                 process.stopped || process.known.unlinked.is_some_and(|at| now.since(at) >= BATCH_WAITS);
             let left = process.known.left_at();
             let earlier = left.is_some_and(|at| Some(at) <= self.oracle.operation_ended);
-            let fails = process.asks_to_go() || process.dying || !process.plan.behaviours.is_empty();
+            let late = process.known.late;
+            let fails = process.asks_to_go() || process.dying || late || !process.plan.behaviours.is_empty();
             process.alive()
                 && !slow
                 && !earlier
@@ -129,7 +130,9 @@ impl World {
         }
         // A replacement may still boot when a standby has taken over, and the next standby boots beside it.
         let failed = |process: &Proc| {
-            process.ended_at().is_some_and(|at| now.since(at) < HEALING) && !process.known.told_to_go()
+            let known = &process.known;
+            process.ended_at().is_some_and(|at| now.since(at) < HEALING)
+                && (known.late || !known.told_to_go())
         };
         let healing = self.processes.iter().filter(|(_, process)| failed(process)).count();
         let most = (set + batch) as usize + healing;
