@@ -202,6 +202,8 @@ impl World {
         self.mark_reply(&request, overlaps, reply);
         self.deploy_ended(to, reply);
         self.clients.last_answer = Some(reply.code.map_or(Ok(()), Err));
+        // The history says so a moment later.
+        self.oracle.at_once |= reply.code == Some(Code::NotRolledBack);
         let who = self.peer(&to.peer);
         let outcome = match reply.code {
             None if reply.errors.is_empty() => "done".to_owned(),
