@@ -270,9 +270,10 @@ impl World {
             self.oracle.slots.range(floor..).filter_map(|(_, slot)| slot.worker).collect();
         let leaves = |(worker, process): &(Worker, &Proc)| {
             let known = &process.known;
-            // A link that could not be swapped or removed may name it still.
+            // A link that could not be swapped or removed may name it still, or the socket from which it accepts.
+            let record = self.recorded(process);
             let goes = beyond.contains(worker)
-                || self.recorded(process).is_some_and(|record| record.stage.is_going());
+                || record.is_some_and(|record| record.stage.is_going() || record.slot >= Some(floor));
             let replaced = known.unlinked.is_some() || known.succeeded || goes;
             !known.reaped && (replaced || known.draining.is_some() || known.told_to_go())
         };
