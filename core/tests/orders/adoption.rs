@@ -10,7 +10,7 @@ use nodesockd_core::supervisor::{Daemon, Terminal};
 use nodesockd_core::wire::{Claim, FromWorker, Request, StartOptions, WorkerState};
 use nodesockd_core::{Action, Event, Supervisor};
 
-use super::desk::{Desk, config, newer, restart, set_workers, suspended};
+use super::desk::{Desk, NOTHING, config, newer, restart, set_workers, suspended};
 
 /// What a daemon leaves that dies now.
 pub fn left(desk: &Desk) -> Leftovers {
@@ -97,8 +97,6 @@ pub fn states(desk: &Desk) -> Vec<(Option<u32>, WorkerState)> {
     let rows = desk.supervisor.status().workers;
     rows.into_iter().map(|row| (row.slot.map(|slot| slot.0), row.state)).collect()
 }
-
-pub const NOTHING: [&str; 0] = [];
 
 #[test]
 fn who_serves_goes_on_and_nobody_is_started() {

@@ -27,6 +27,9 @@ impl Sources for File<'_> {
     }
 }
 
+/// Orders, or lines, of which there are none.
+pub const NOTHING: [&str; 0] = [];
+
 /// The process of a command.
 pub const COMMAND: Process = Process { pid: 77, started: 7 };
 

@@ -10,9 +10,7 @@ use nodesockd_core::wire::{FromWorker, Request, StartOptions};
 use nodesockd_core::{Action, Event};
 
 use super::adoption::{adopt, follow, left, says};
-use super::desk::{Desk, config, restart};
-
-const NOTHING: [&str; 0] = [];
+use super::desk::{Desk, NOTHING, config, restart};
 
 /// A daemon whose workers have outlived the one before it, and those of them have reported; the last of all is a standby.
 fn next(keys: &str, reported: &[usize]) -> Desk {

@@ -11,7 +11,7 @@ use nodesockd_core::wire::{FromWorker, Request, StartOptions, ToWorker};
 use nodesockd_core::{Action, Event};
 use tracing_subscriber::fmt;
 
-use super::desk::{Desk, config};
+use super::desk::{Desk, NOTHING, config};
 
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -39,8 +39,6 @@ fn logged(level: tracing::Level, deeds: impl FnOnce()) -> Vec<String> {
 pub(super) fn warnings(deeds: impl FnOnce()) -> Vec<String> {
     logged(tracing::Level::WARN, deeds)
 }
-
-const NOTHING: [&str; 0] = [];
 
 fn failure() -> Result<(), Failure> {
     Err(Failure("ENOSPC".into()))

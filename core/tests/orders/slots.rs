@@ -7,9 +7,7 @@ use nodesockd_core::id::{Process, SlotIndex};
 use nodesockd_core::wire::{FromWorker, Request, StartOptions, WorkerState};
 use nodesockd_core::{Action, Event};
 
-use super::desk::{Desk, config, is_spawn, restart, set_workers, suspended, up};
-
-const NOTHING: [&str; 0] = [];
+use super::desk::{Desk, NOTHING, config, is_spawn, restart, set_workers, suspended, up};
 
 fn is_publish(action: &Action) -> bool {
     matches!(action, Action::Publish { .. })

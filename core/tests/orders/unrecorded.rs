@@ -7,8 +7,8 @@ use nodesockd_core::id::SlotIndex;
 use nodesockd_core::state::Leftovers;
 use nodesockd_core::wire::{Request, WorkerState};
 
-use super::adoption::{NOTHING, adopt, left, report, states};
-use super::desk::{Desk, config, restart, suspended};
+use super::adoption::{adopt, left, report, states};
+use super::desk::{Desk, NOTHING, config, restart, suspended};
 use super::log::warnings;
 
 /// What a daemon leaves that dies now, and whose state file is removed.
