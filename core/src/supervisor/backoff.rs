@@ -48,6 +48,13 @@ impl Backoff {
         defect!(NoBackoff) || self.retry_at.is_none_or(|at| at <= now)
     }
 
+    /// The next try waits at least as long as that of `other`.
+    pub fn waits_for(&mut self, other: &Self) {
+        if other.retry_at > self.retry_at {
+            *self = other.clone();
+        }
+    }
+
     /// A try is under way, or there is nothing to try any more.
     pub fn tried(&mut self) {
         self.retry_at = None;
@@ -106,6 +113,20 @@ mod tests {
         backoff.failed(Time::ZERO, Duration::ZERO, "exited");
         backoff.succeeded();
         assert_eq!(backoff, Backoff::default());
+    }
+
+    #[test]
+    fn the_later_of_two_waits_holds() {
+        let mut waits = [1, 3, 2].map(|failures| {
+            let mut backoff = Backoff::default();
+            (0..failures).for_each(|_| backoff.failed(Time::ZERO, Duration::ZERO, "exited"));
+            backoff
+        });
+        let later = waits[1].clone();
+        waits.iter_mut().for_each(|backoff| backoff.waits_for(&later));
+        assert!(waits.iter().all(|backoff| *backoff == later));
+        waits[0].waits_for(&Backoff::default());
+        assert_eq!(waits[0], later);
     }
 
     #[test]

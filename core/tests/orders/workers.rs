@@ -335,3 +335,24 @@ fn a_worker_that_lives_stays_whatever_becomes_of_socket_files() {
     desk.hear(Event::Removed { worker, result: Ok(()) });
     assert_eq!(states(&desk), [WorkerState::Online]);
 }
+
+#[test]
+fn workers_that_fail_as_soon_as_they_serve_are_not_replaced_as_fast_as_standbys_boot() {
+    let fails = |desk: &mut Desk, nth: usize| {
+        let worker = desk.worker(nth);
+        desk.hear(Event::Received { worker, message: FromWorker::Broken { reason: None } });
+    };
+    let mut desk = Desk::up("standby = 1");
+    fails(&mut desk, 0);
+    assert_eq!(desk.spawned.len(), 3, "the first failure is replaced at once");
+    // The next standby boots still.
+    fails(&mut desk, 1);
+    desk.online(desk.worker(2));
+    let serving =
+        desk.supervisor.status().workers.into_iter().find(|row| row.slot.is_some()).map(|row| row.id);
+    assert_eq!(serving, Some(desk.worker(2)), "a standby takes over at once");
+    desk.pass(Duration::from_millis(99));
+    assert_eq!(desk.spawned.len(), 3);
+    desk.pass(Duration::from_millis(1));
+    assert_eq!(desk.spawned.len(), 4);
+}

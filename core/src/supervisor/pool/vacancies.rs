@@ -63,7 +63,10 @@ fn fill_slot(pool: &mut Pool, index: SlotIndex, slots_ahead: u32) {
             health::ask(pool, &standbys);
             rename
         }
-        Need::Takeover(successor) => return links::publish(pool, index, successor, &config),
+        Need::Takeover(successor) => {
+            delay_next_standby(pool, index, successor);
+            return links::publish(pool, index, successor, &config);
+        }
         Need::Nothing { rename } => {
             pool.slots.change(index, |slot| slot.worker_tried());
             rename
@@ -83,6 +86,15 @@ fn fill_slot(pool: &mut Pool, index: SlotIndex, slots_ahead: u32) {
     };
     if let Some(owner) = rename {
         links::publish(pool, index, owner, &config);
+    }
+}
+
+/// A standby that takes over from a worker that failed may have booted since. Its own successor waits as long as one for the slot
+/// would have to: without that, an app that crashes at once would be started as fast as the machine can.
+fn delay_next_standby(pool: &mut Pool, index: SlotIndex, successor: WorkerId) {
+    let slot = pool.slots.get(index).filter(|_| pool.workers.known(successor).is_standby());
+    if let Some(slot) = slot {
+        pool.standby_failures.waits_for(slot.worker_failures());
     }
 }
 
@@ -186,9 +198,8 @@ pub(in crate::supervisor) fn fill_standby(pool: &mut Pool, slots_ahead: u32) {
     // Until the link names it, a standby that is being promoted may have to come back.
     let present = present + pool.slots.promoting();
     let missing = usize::try_from(pool.desired.standby).unwrap_or(usize::MAX).saturating_sub(present);
-    if missing == 0 {
-        pool.standby_failures.tried();
-    } else if pool.standby_failures.permits(pool.now()) {
+    // A wait goes on while a standby is being promoted: its successor is missing next.
+    if pool.standby_failures.permits(pool.now()) {
         pool.standby_failures.tried();
         let (config, generation) = (Arc::clone(&pool.config), pool.generation.clone());
         for _ in 0..missing {
