@@ -362,7 +362,8 @@ impl World {
         }
         let boots = |process: &Proc| {
             let known = process.known.online || process.known.exited || process.retiring();
-            process.alive() && !process.dying && !process.adopted && !known
+            let goes = self.recorded(process).is_some_and(|record| record.stage.is_going());
+            process.alive() && !process.dying && !process.adopted && !known && !goes
         };
         let booting = self.processes.iter().filter(|(_, process)| boots(process)).count();
         if booting > self.oracle.boots as usize {
