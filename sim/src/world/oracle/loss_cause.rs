@@ -120,6 +120,11 @@ impl World {
         self.processes.iter().any(|(_, process)| process.inherits(socket) && process.died_by_itself())
     }
 
+    /// Somebody has removed the link by which users came to the socket.
+    fn is_named_by_a_removed_link(&self, socket: &str) -> bool {
+        self.oracle.slots.values().any(|slot| slot.socket == socket && self.oracle.is_removed(slot))
+    }
+
     /// Why the daemon may close a socket of its own while connections wait.
     pub(crate) fn cause_of_unlistening(&self, socket: &str) -> Option<Cause> {
         let listener = self.listeners.get(socket)?;
@@ -132,12 +137,7 @@ impl World {
             _ if hung => Some(Cause::Hung),
             // The daemon counts from the first of several swaps.
             Some(at) if self.agenda.now().since(at) + SWAPS >= self.oracle.drain => Some(Cause::DrainTimeout),
-            _ if self
-                .oracle
-                .slots
-                .values()
-                .any(|slot| slot.socket == socket && self.oracle.is_removed(slot)) =>
-            {
+            _ if self.oracle.has_spoiled(socket) || self.is_named_by_a_removed_link(socket) => {
                 Some(Cause::Removed)
             }
             Some(_) if listener.unseen => Some(Cause::QueueUnseen),
