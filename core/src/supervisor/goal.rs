@@ -68,10 +68,19 @@ impl From<&Suspension> for SuspensionRecord {
 pub(super) enum Evidence {
     /// The state file, and what was asked for since.
     Record,
+    /// The same, although a worker has reported the opposite.
+    Disputed,
     /// There was no state file. Adopted workers that serve may still report; until then, nobody else begins.
     Awaited,
     /// There was no state file. Whoever was expected to report has done so, or cannot.
     Reports,
+}
+
+impl Evidence {
+    /// There was no state file.
+    pub fn is_guesswork(self) -> bool {
+        matches!(self, Self::Awaited | Self::Reports)
+    }
 }
 
 /// How far the daemon has got in its own life.

@@ -60,7 +60,7 @@ pub(in crate::supervisor) fn hand_off(
         dev_server: dev_server.cloned(),
         metrics_server: metrics_server.cloned(),
         reload_wanted,
-        guessing: pool.evidence != Evidence::Record,
+        guessing: pool.evidence.is_guesswork(),
         note: operations.note().map(str::to_owned),
         waiting: operations.waits_for_person().map(str::to_owned),
         announcements: announcements.map(Into::into),

@@ -182,7 +182,7 @@ pub(in crate::supervisor) fn reunite(
     match state {
         Some(State::Ready { .. }) => {
             // The state file may be missing, or not the latest.
-            if serves && suspended && pool.evidence != Evidence::Record {
+            if serves && suspended && pool.evidence.is_guesswork() {
                 pool.desired.suspension = Suspension::recorded(true, None, now);
                 // Whoever cannot tell was taken for active.
                 pool.evidence = Evidence::Awaited;
@@ -193,7 +193,8 @@ pub(in crate::supervisor) fn reunite(
                 pool.desired.suspension = None;
             } else if serves && resumed && pool.desired.is_suspended() {
                 // What is in progress goes on in a suspended app.
-                pool.evidence = Evidence::Awaited;
+                let guesses = pool.evidence.is_guesswork();
+                pool.evidence = if guesses { Evidence::Awaited } else { Evidence::Disputed };
             }
             if serves && (pool.is_active() || defect!(ReunionResumes)) {
                 links::resume(pool, id);
@@ -225,16 +226,18 @@ pub(in crate::supervisor) fn reunite(
 
 /// Without a state file, only the adopted workers can tell whether the app is suspended: one that is suspended says so for all. When
 /// those that serve have reported, or cannot, those begin that took over meanwhile, unless the app is suspended. Returns who is active in
-/// a suspended app.
+/// a suspended app: also if that is so by the state file, and somebody has disputed it.
 pub(in crate::supervisor) fn conclude(pool: &mut Pool) -> Vec<WorkerId> {
     let may_tell = |(id, worker): (WorkerId, &Worker)| {
         let expected = matches!(worker.channel(), Channel::Expected { .. });
         expected && worker.speaks() && has_taken_over(pool, id)
     };
-    if pool.evidence != Evidence::Awaited || pool.workers.iter().any(may_tell) {
-        return Vec::new();
-    }
-    pool.evidence = Evidence::Reports;
+    pool.evidence = match pool.evidence {
+        Evidence::Record | Evidence::Reports => return Vec::new(),
+        Evidence::Awaited if pool.workers.iter().any(may_tell) => return Vec::new(),
+        Evidence::Awaited => Evidence::Reports,
+        Evidence::Disputed => Evidence::Record,
+    };
     if pool.desired.is_suspended() {
         let mut active = pool.active_owners();
         active.retain(|id| has_taken_over(pool, *id));
