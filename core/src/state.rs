@@ -59,6 +59,9 @@ pub struct State {
     pub socket_files: Vec<String>,
     /// Workers that have, or are about to get, a process.
     pub workers: Vec<WorkerRecord>,
+    /// The daemon found no state file, and workers that can tell whether the app is suspended have not reported to it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub guessing: bool,
     /// The number of the generation in force; 0 if that is not known.
     #[serde(default, skip_serializing_if = "is_default")]
     pub generation: u32,

@@ -102,6 +102,19 @@ fn workers_that_are_to_say_nothing_are_replaced_where_one_says_late_that_the_app
 }
 
 #[test]
+fn a_daemon_after_that_asks_those_who_have_not_reported_yet_as_well() {
+    let before = Desk::up("workers = 2");
+    let mut second = adopt(&before, &before.config, without_record(&before));
+    report(&mut second, 1, true);
+    let mut third = adopt(&second, &second.config, left(&second));
+    third.story();
+    report(&mut third, 0, true);
+    report(&mut third, 1, true);
+    assert!(third.supervisor.status().suspended);
+    assert_eq!(third.story(), NOTHING, "nobody is active, and nobody is replaced");
+}
+
+#[test]
 fn a_restart_that_suspends_is_not_resumed_by_what_adopted_workers_say_meanwhile() {
     let before = Desk::up("workers = 2");
     let mut desk = adopt(&before, &before.config, without_record(&before));

@@ -409,6 +409,7 @@ pub async fn a_state_file_is_replaced_and_removed(stage: &mut impl Stage) {
         suspension: None,
         socket_dir: None,
         socket_files: Vec::new(),
+        guessing: false,
         generation: 1,
         release: None,
         leadership: LeadershipRecord::default(),

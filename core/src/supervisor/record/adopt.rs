@@ -167,6 +167,9 @@ fn desire(
         suspension: Suspension::recorded(state.suspended, state.suspension.clone(), pool.now())
             .filter(|_| !defect!(AdoptionForgetsSuspension)),
     };
+    if state.guessing {
+        pool.evidence = Evidence::Awaited;
+    }
     if state.generation > 0 {
         pool.generation = Generation { number: state.generation, release: state.release.clone() };
     }

@@ -14,7 +14,7 @@ use crate::state::{
 };
 use crate::supervisor::backoff::Backoff;
 use crate::supervisor::counters::Counters;
-use crate::supervisor::goal::Life;
+use crate::supervisor::goal::{Evidence, Life};
 use crate::supervisor::operation::Operations;
 use crate::supervisor::pool::Pool;
 use crate::supervisor::timer::Timer;
@@ -172,6 +172,7 @@ fn header(pool: &Pool, operations: &Operations) -> State {
         socket_dir: pool.config.separate_socket_dir(),
         socket_files: socket_files(pool, operations),
         workers: Vec::new(),
+        guessing: pool.evidence == Evidence::Awaited,
         generation: pool.generation.number,
         release: release_in_force(pool).cloned(),
         deploy: deploy_record(operations),
@@ -197,6 +198,7 @@ fn says_header(header: &State, pool: &Pool, operations: &Operations) -> bool {
         socket_dir,
         socket_files,
         workers: _,
+        guessing,
         generation,
         release,
         deploy,
@@ -210,6 +212,7 @@ fn says_header(header: &State, pool: &Pool, operations: &Operations) -> bool {
     let desired = &pool.desired;
     (*running, *slots, *standby) == (desired.running, desired.slots, desired.standby)
         && (*generation, *hook) == (pool.generation.number, pool.hooks.process())
+        && *guessing == (pool.evidence == Evidence::Awaited)
         && release.as_ref() == release_in_force(pool)
         && *leadership == leadership_record(pool)
         && pool.ledger.is_said_by(history)
