@@ -287,8 +287,10 @@ impl World {
         let doubt = self.oracle.in_doubt() || self.deaths.stale;
         let finishes = links.iter().any(|link| self.tells_of_rollout(&link.socket));
         let fate = self.state.as_ref().map_or(Fate::UNKNOWN, |state| Fate::of(state, finishes));
-        let suspended = self.oracle.suspended && (fate.suspended || !self.oracle.may_be_resumed);
-        if !doubt && (self.oracle.wanted, suspended) != (fate.running, fate.suspended) {
+        // A daemon that was left no state file has asked the workers.
+        let guesses = self.deaths.forgot || self.oracle.may_be_resumed && !fate.suspended;
+        let kept = guesses || self.oracle.suspended == fate.suspended;
+        if !doubt && (self.oracle.wanted != fate.running || !kept) {
             self.violated(format_args!("by the state file the app {fate}, which is not what was promised"));
         }
         if !self.oracle.wanted {
