@@ -81,6 +81,11 @@ impl Evidence {
     pub fn is_guesswork(self) -> bool {
         matches!(self, Self::Awaited | Self::Reports)
     }
+
+    /// A worker has reported the opposite.
+    pub fn disputed(self) -> Self {
+        if self.is_guesswork() { Self::Awaited } else { Self::Disputed }
+    }
 }
 
 /// How far the daemon has got in its own life.

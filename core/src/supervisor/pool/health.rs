@@ -35,15 +35,21 @@ pub(in crate::supervisor) fn begin_all(pool: &mut Pool) {
     }
 }
 
+/// A worker is told to resume: it is asked to confirm that, if it can be asked.
+pub(super) fn ask_for_confirmation(pool: &mut Pool, id: WorkerId) {
+    let worker = pool.workers.known(id);
+    if worker.is_reachable() {
+        let (now, limit) = (pool.now(), pool.hang_timeout(worker));
+        let question = pool.workers.change(id, |worker| worker.health_mut().is_resumed(now, limit));
+        act(pool, id, question.map_or(Todo::Nothing, Todo::Ask));
+    }
+}
+
 /// Another program was in charge before. Who has not confirmed to that one that it was resumed is asked again.
 pub(in crate::supervisor) fn ask_for_confirmations(pool: &mut Pool) {
-    let now = pool.now();
     for id in pool.workers.ids() {
-        let worker = pool.workers.known(id);
-        if worker.is_reachable() && worker.health().owes_confirmation() {
-            let limit = pool.hang_timeout(worker);
-            let question = pool.workers.change(id, |worker| worker.health_mut().is_resumed(now, limit));
-            act(pool, id, question.map_or(Todo::Nothing, Todo::Ask));
+        if pool.workers.known(id).health().owes_confirmation() {
+            ask_for_confirmation(pool, id);
         }
     }
 }

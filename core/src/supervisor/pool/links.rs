@@ -178,21 +178,14 @@ pub(in crate::supervisor) fn resume(pool: &mut Pool, id: WorkerId) {
         return;
     }
     let pid = worker.process().map(|process| process.pid);
-    let limit = pool.hang_timeout(worker);
     if worker.channel().is_open() {
         let fd = worker.serving_fd().filter(|_| !defect!(ResumeNamesNoSocket));
         pool.tell(id, ToWorker::Resume { fd });
     }
     tracing::info!(worker = %id.short(), pid, "worker resumed");
     let now = pool.now();
-    let question = pool.workers.change(id, |worker| {
-        let question = worker.is_reachable().then(|| worker.health_mut().is_resumed(now, limit));
-        worker.reports_suspended(now, false);
-        question.flatten()
-    });
-    if let Some(seq) = question {
-        pool.tell(id, ToWorker::Ping { seq });
-    }
+    health::ask_for_confirmation(pool, id);
+    pool.workers.change(id, |worker| worker.reports_suspended(now, false));
     health::begin(pool, id);
 }
 

@@ -188,13 +188,14 @@ pub(in crate::supervisor) fn reunite(
                 pool.evidence = Evidence::Awaited;
             }
             let resumed = was_suspended && !suspended;
-            if serves && resumed && pool.desired.is_suspended() && operations.is_complete() {
-                tracing::warn!(worker = %id.short(), "resume was not recorded; treating the app as resumed");
-                pool.desired.suspension = None;
-            } else if serves && resumed && pool.desired.is_suspended() {
-                // What is in progress goes on in a suspended app.
-                let guesses = pool.evidence.is_guesswork();
-                pool.evidence = if guesses { Evidence::Awaited } else { Evidence::Disputed };
+            if serves && resumed && pool.desired.is_suspended() {
+                if operations.is_complete() {
+                    tracing::warn!(worker = %id.short(), "resume was not recorded; treating the app as resumed");
+                    pool.desired.suspension = None;
+                } else {
+                    // What is in progress goes on in a suspended app.
+                    pool.evidence = pool.evidence.disputed();
+                }
             }
             if serves && (pool.is_active() || defect!(ReunionResumes)) {
                 links::resume(pool, id);
@@ -238,14 +239,13 @@ pub(in crate::supervisor) fn conclude(pool: &mut Pool) -> Vec<WorkerId> {
         Evidence::Awaited => Evidence::Reports,
         Evidence::Disputed => Evidence::Record,
     };
-    if pool.desired.is_suspended() {
-        let mut active = pool.active_owners();
-        active.retain(|id| has_taken_over(pool, *id));
-        return active;
+    let suspended = pool.desired.is_suspended();
+    let mut others = if suspended { pool.active_owners() } else { pool.suspended_owners() };
+    others.retain(|id| has_taken_over(pool, *id));
+    if suspended {
+        return others;
     }
-    let mut suspended = pool.suspended_owners();
-    suspended.retain(|id| has_taken_over(pool, *id));
-    suspended.into_iter().for_each(|id| links::resume(pool, id));
+    others.into_iter().for_each(|id| links::resume(pool, id));
     Vec::new()
 }
 
