@@ -148,6 +148,11 @@ impl Desk {
         self.check();
     }
 
+    /// The nth worker that was started asks to be replaced.
+    pub fn breaks(&mut self, nth: usize) {
+        self.hear(Event::Received { worker: self.worker(nth), message: FromWorker::Broken { reason: None } });
+    }
+
     /// Somebody has changed an entry of `tmpDir`, and this is there now.
     pub fn sees(&mut self, name: &str, sight: Sight) {
         let entries = [(name.to_owned(), sight)].into();

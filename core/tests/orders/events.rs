@@ -7,10 +7,11 @@ use nodesockd_core::id::ConnId;
 use nodesockd_core::occurrence::Occurrence;
 use nodesockd_core::survey::Sight;
 use nodesockd_core::wire::{Body, DeployOptions, Request, StartOptions};
-use nodesockd_core::{Action, Event, Supervisor};
+use nodesockd_core::{Action, Event};
 
 use super::adoption::follow;
-use super::desk::{Desk, HOOK, newer, release, restart, suspended, up};
+use super::desk::{Desk, HOOK, release, restart, suspended, up};
+use super::handoff::taken_over;
 use super::log::warnings;
 
 /// What the request `w` was told, by name; the numbers go up one by one.
@@ -38,6 +39,15 @@ fn runs(desk: &Desk) -> Vec<&'static str> {
 
 fn ends(desk: &mut Desk, status: ExitStatus) {
     desk.hear(Event::HookEnded { process: HOOK, status });
+}
+
+/// The command runs, because the app has been suspended for so long.
+fn reminded() -> Desk {
+    let mut desk = up(HOOKED);
+    desk.ask("r", restart(suspended()));
+    desk.all_online();
+    desk.pass(Duration::from_secs(61));
+    desk
 }
 
 const HOOKED: &str = "options.onEvent = ['mail', 'admin']\noptions.suspendWarning = 60000";
@@ -96,9 +106,8 @@ fn who_watches_does_so_under_the_program_that_follows() {
         _ => None,
     });
     let before = missed.unwrap() + told(&desk).len() as u64;
-    let heir = Supervisor::take_over(desk.config.clone(), newer(), handoff, desk.now);
-    let mut next = Desk::after(&desk, heir, desk.config.clone());
-    next.obey();
+    let config = desk.config.clone();
+    let next = taken_over(&desk, handoff, config);
     let first = next.replies("w").into_iter().find_map(|reply| reply.body);
     let Some(Body::Occurred { seq, occurrence }) = first else { panic!("{first:?}") };
     // The beginning of the upgrade was told before.
@@ -159,10 +168,7 @@ fn a_command_is_run_for_what_somebody_has_to_know_one_at_a_time() {
 
 #[test]
 fn a_command_that_takes_too_long_is_killed_and_stands_in_nobodys_way() {
-    let mut desk = up(HOOKED);
-    desk.ask("r", restart(suspended()));
-    desk.all_online();
-    desk.pass(Duration::from_secs(61));
+    let mut desk = reminded();
     assert_eq!(runs(&desk).len(), 1);
     desk.ask("q", restart(StartOptions::default()));
     desk.all_online();
@@ -215,10 +221,7 @@ fn what_waits_for_the_command_is_bounded_and_what_is_given_up_is_counted() {
 
 #[test]
 fn the_next_daemon_runs_nothing_beside_a_command_of_the_one_before() {
-    let mut desk = up(HOOKED);
-    desk.ask("r", restart(suspended()));
-    desk.all_online();
-    desk.pass(Duration::from_secs(61));
+    let desk = reminded();
     let mut next = follow(&desk, |_| {});
     let watched = next.count(|action| *action == Action::WatchHook { process: HOOK });
     assert_eq!((watched, runs(&next).len()), (1, 0));
@@ -230,18 +233,14 @@ fn the_next_daemon_runs_nothing_beside_a_command_of_the_one_before() {
 
 #[test]
 fn the_next_program_goes_on_with_the_command_and_with_what_waits_for_it() {
-    let mut desk = up(HOOKED);
-    desk.ask("r", restart(suspended()));
-    desk.all_online();
-    desk.pass(Duration::from_secs(61));
+    let mut desk = reminded();
     desk.ask("d", Request::Resume);
     desk.ask("q", restart(suspended()));
     desk.all_online();
     desk.pass(Duration::from_secs(10));
     let handoff = desk.hand_off();
-    let heir = Supervisor::take_over(desk.config.clone(), newer(), handoff, desk.now);
-    let mut next = Desk::after(&desk, heir, desk.config.clone());
-    next.obey();
+    let config = desk.config.clone();
+    let mut next = taken_over(&desk, handoff, config);
     next.pass(Duration::from_secs(10));
     assert_eq!(next.count(|action| matches!(action, Action::KillHook { .. })), 0, "its time goes on");
     next.pass(Duration::from_secs(10));

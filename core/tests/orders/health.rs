@@ -6,10 +6,10 @@ use nodesockd_core::action::WorkerSignal;
 use nodesockd_core::event::{ExitStatus, Vitals};
 use nodesockd_core::id::WorkerId;
 use nodesockd_core::survey::Sight;
-use nodesockd_core::wire::{Body, Code, FromWorker, Request, StartOptions, ToWorker, WorkerState};
+use nodesockd_core::wire::{Body, Code, FromWorker, Request, ToWorker, WorkerState};
 use nodesockd_core::{Action, Event};
 
-use crate::desk::{Desk, config};
+use crate::desk::{Desk, config, restart, suspended};
 use crate::handoff::upgraded;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -265,8 +265,7 @@ fn worker_without_heartbeat_is_replaced_when_nothing_is_taken_from_its_queue() {
 #[test]
 fn queue_of_a_suspended_worker_may_wait() {
     let mut desk = Desk::up("[health]\nhangTimeout = 5000");
-    let suspended = StartOptions { suspended: true, ..StartOptions::default() };
-    desk.ask("1", Request::Restart { options: suspended, version: None });
+    desk.ask("1", restart(suspended()));
     let new = desk.spawned[1];
     desk.hear(Event::Received { worker: new, message: FromWorker::online(true) });
     desk.pass(20 * SECOND);
@@ -343,8 +342,7 @@ fn standby_that_answers_late_is_promoted_then() {
 #[test]
 fn resume_waits_for_the_word_of_each_worker() {
     let mut desk = Desk::with_heartbeats("workers = 2");
-    let suspended = StartOptions { suspended: true, ..StartOptions::default() };
-    desk.ask("1", Request::Restart { options: suspended, version: None });
+    desk.ask("1", restart(suspended()));
     let new = desk.spawned[2..].to_vec();
     new.iter().for_each(|worker| desk.reports_with_heartbeat(*worker, true));
     desk.pass(SECOND);
@@ -361,8 +359,7 @@ fn resume_waits_for_the_word_of_each_worker() {
 #[test]
 fn resume_names_who_did_not_confirm() {
     let mut desk = Desk::with_heartbeats("workers = 2");
-    let suspended = StartOptions { suspended: true, ..StartOptions::default() };
-    desk.ask("1", Request::Restart { options: suspended, version: None });
+    desk.ask("1", restart(suspended()));
     let new = desk.spawned[2..].to_vec();
     desk.reports_with_heartbeat(new[0], true);
     // One of 2.x.
@@ -387,8 +384,7 @@ fn resume_names_who_did_not_confirm() {
 #[test]
 fn resume_waits_after_an_upgrade_for_the_word_that_was_owed_before() {
     let mut desk = Desk::with_heartbeats("");
-    let suspended = StartOptions { suspended: true, ..StartOptions::default() };
-    desk.ask("1", Request::Restart { options: suspended, version: None });
+    desk.ask("1", restart(suspended()));
     let new = desk.spawned[1];
     desk.reports_with_heartbeat(new, true);
     desk.ask("2", Request::Resume);
@@ -404,8 +400,7 @@ fn resume_waits_after_an_upgrade_for_the_word_that_was_owed_before() {
 #[test]
 fn resume_tells_who_cannot_confirm() {
     let mut desk = Desk::up("workers = 1");
-    let suspended = StartOptions { suspended: true, ..StartOptions::default() };
-    desk.ask("1", Request::Restart { options: suspended, version: None });
+    desk.ask("1", restart(suspended()));
     let new = desk.spawned[1];
     desk.online(new);
     let reply = desk.ask("2", Request::Resume).pop().unwrap();

@@ -15,7 +15,7 @@ use super::desk::{Desk, asker, release, restart, set_workers, suspended, up};
 use super::handoff::taken_over;
 use super::log::warnings;
 
-fn entries(desk: &Desk) -> Vec<Entry> {
+pub fn entries(desk: &Desk) -> Vec<Entry> {
     let entry = |action: &Action| match action {
         Action::Record(entry) => Some(Entry::clone(entry)),
         _ => None,

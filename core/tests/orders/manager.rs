@@ -6,7 +6,7 @@ use nodesockd_core::event::{DaemonSignal, ExitStatus, Failure};
 use nodesockd_core::id::BootId;
 use nodesockd_core::notice::Manager;
 use nodesockd_core::supervisor::{Daemon, Terminal};
-use nodesockd_core::wire::{FromWorker, Request, StartOptions, ToWorker};
+use nodesockd_core::wire::{Request, StartOptions, ToWorker};
 use nodesockd_core::{Action, Event, Supervisor};
 
 use super::desk::{Desk, config, restart};
@@ -50,7 +50,7 @@ fn the_daemon_is_ready_when_every_slot_is_served_and_never_again() {
     assert_eq!(heard(&mut desk), ["STATUS=2 slots are served"]);
 
     let mut desk = up("");
-    desk.hear(Event::Received { worker: desk.worker(0), message: FromWorker::Broken { reason: None } });
+    desk.breaks(0);
     assert!(!heard(&mut desk).concat().contains("STATUS=0"), "a broken worker serves still");
 
     let mut desk = up("");

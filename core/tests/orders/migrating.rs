@@ -11,6 +11,7 @@ use nodesockd_core::{Action, Event};
 
 use super::adoption::follow;
 use super::desk::{COMMAND, Desk, release, restart};
+use super::history::entries;
 
 fn migrating(revert: Option<&str>, watch: Duration, limit: Option<Duration>) -> Request {
     let revert = revert.map(str::to_owned);
@@ -251,7 +252,7 @@ fn workers_that_fail_after_a_migration_are_replaced_by_suspended_ones_until_it_i
 #[test]
 fn a_worker_that_breaks_during_a_migration_fails_the_deploy_that_was_to_be_watched() {
     let mut desk = runs(None, WATCH);
-    desk.hear(Event::Received { worker: desk.worker(1), message: FromWorker::Broken { reason: None } });
+    desk.breaks(1);
     ends(&mut desk, 0);
     let (code, words) = desk.end("d").unwrap_or_default();
     assert_eq!(code, Some(Code::NotRolledBack));
@@ -259,7 +260,7 @@ fn a_worker_that_breaks_during_a_migration_fails_the_deploy_that_was_to_be_watch
 
     // One that has been replaced by then does not count.
     let mut desk = runs(None, WATCH);
-    desk.hear(Event::Received { worker: desk.worker(1), message: FromWorker::Broken { reason: None } });
+    desk.breaks(1);
     desk.online(desk.worker(2));
     ends(&mut desk, 0);
     desk.pass(WATCH * 2);
@@ -298,14 +299,7 @@ fn a_stop_ends_a_migration_and_says_what_that_means() {
 fn a_daemon_that_dies_during_a_migration_leaves_the_decision_to_a_person() {
     let desk = runs(Some("undo"), NONE);
     let mut next = follow(&desk, |_| ());
-    let reasons: Vec<String> = next
-        .orders
-        .iter()
-        .filter_map(|action| match action {
-            Action::Record(entry) => entry.facts.reason.clone(),
-            _ => None,
-        })
-        .collect();
+    let reasons: Vec<String> = entries(&next).into_iter().filter_map(|entry| entry.facts.reason).collect();
     assert!(reasons.iter().any(|reason| reason.contains("while its migration ran")), "{reasons:?}");
     assert!(next.story().contains(&"watch the command".to_owned()));
     let note = next.supervisor.status().note.unwrap_or_default();

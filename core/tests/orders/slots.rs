@@ -221,7 +221,7 @@ fn a_new_worker_that_breaks_while_its_link_is_being_swapped_is_retired_after_the
     desk.leaves = is_publish;
     desk.online(desk.worker(1));
     assert_eq!(desk.story(), ["start b", "link 0 to b"]);
-    desk.hear(Event::Received { worker: desk.worker(1), message: FromWorker::Broken { reason: None } });
+    desk.breaks(1);
     assert_eq!(desk.story(), NOTHING, "the link may name it by now");
 }
 

@@ -229,7 +229,7 @@ fn a_broken_worker_serves_until_it_is_replaced_if_it_serves_at_all() {
 #[test]
 fn a_failure_counts_once() {
     let mut desk = Desk::up("");
-    desk.hear(Event::Received { worker: desk.worker(0), message: FromWorker::Broken { reason: None } });
+    desk.breaks(0);
     desk.exit(desk.worker(0));
     let failures: Vec<u32> = desk.supervisor.status().vacant.iter().map(|vacant| vacant.failures).collect();
     assert_eq!(failures, [1]);
@@ -338,15 +338,11 @@ fn a_worker_that_lives_stays_whatever_becomes_of_socket_files() {
 
 #[test]
 fn workers_that_fail_as_soon_as_they_serve_are_not_replaced_as_fast_as_standbys_boot() {
-    let fails = |desk: &mut Desk, nth: usize| {
-        let worker = desk.worker(nth);
-        desk.hear(Event::Received { worker, message: FromWorker::Broken { reason: None } });
-    };
     let mut desk = Desk::up("standby = 1");
-    fails(&mut desk, 0);
+    desk.breaks(0);
     assert_eq!(desk.spawned.len(), 3, "the first failure is replaced at once");
     // The next standby boots still.
-    fails(&mut desk, 1);
+    desk.breaks(1);
     desk.online(desk.worker(2));
     let serving =
         desk.supervisor.status().workers.into_iter().find(|row| row.slot.is_some()).map(|row| row.id);
