@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use nodesockd_core::Time;
 use nodesockd_core::config::{Config, Named, PatternError, SocketPattern, Symlinks};
 use nodesockd_core::event::{Caller, Event};
-use nodesockd_core::id::{ConnId, SlotIndex};
+use nodesockd_core::id::{ConnId, SlotIndex, WorkerId};
 use nodesockd_core::state::{
     FoundLink, Leftovers, RecordedStage, State, Survivor, SuspensionRecord, WorkerRecord,
 };
@@ -205,7 +205,7 @@ impl World {
         self.promise_on_adoption(&alive);
         // Those that neither the file nor a link knows cannot be told apart, and go.
         let known = |id| {
-            self.state.as_ref().is_some_and(|state| state.worker(id).is_some())
+            self.record_of(id).is_some()
                 || links.iter().any(|link| self.bound(&link.socket).is_some_and(|(_, its)| its.id == id))
         };
         let unknown: Vec<Worker> = self
@@ -267,7 +267,12 @@ impl World {
 
     /// What the daemon has written down of a worker.
     pub(super) fn recorded(&self, process: &Proc) -> Option<&WorkerRecord> {
-        self.state.as_ref()?.worker(process.id)
+        self.record_of(process.id)
+    }
+
+    /// The same, by its name.
+    pub(super) fn record_of(&self, id: WorkerId) -> Option<&WorkerRecord> {
+        self.state.as_ref()?.worker(id)
     }
 
     /// Links whose names, and the names they lead to, are of one of the `patterns`.

@@ -62,8 +62,7 @@ impl World {
         let path = variable(order, "NODESOCKD_SOCKET_PATH");
         let speaks = order.ready == Ready::Report;
         let understands = speaks && self.understands_leadership(worker);
-        let record = self.state.as_ref().and_then(|state| state.worker(order.worker));
-        let standby = record.is_some_and(|record| record.slot.is_none());
+        let standby = self.record_of(order.worker).is_some_and(|record| record.slot.is_none());
         self.processes.add(Proc {
             id: order.worker,
             process,
@@ -193,8 +192,7 @@ impl World {
         }
         let Some(process) = self.processes.get_mut(worker) else { return };
         if *message == ToWorker::Shutdown {
-            process.known.told_shutdown.get_or_insert(decided);
-            process.known.told_unrecorded = false;
+            process.known.shuts_down(decided);
         }
         let heard = if over.is_some() { over == process.conn() } else { process.has_own_channel() };
         if !heard || !process.alive() {
@@ -284,8 +282,7 @@ impl World {
         let decided = self.agenda.busy_since();
         let Some(process) = self.processes.get_mut(worker) else { return };
         self.marks.count("SIGTERM is needed");
-        process.known.terminated.get_or_insert(decided);
-        process.known.told_unrecorded = false;
+        process.known.terminates(decided);
         let delay = self.draw_us(30);
         self.after(delay, Happening::Worker(worker, WorkerStep::Term(signal, cause)));
     }

@@ -40,8 +40,7 @@ impl World {
         self.marks.count("SIGTERM is needed");
         let decided = self.agenda.busy_since();
         let Some(process) = self.processes.get_mut(worker) else { return Vec::new() };
-        process.known.terminated.get_or_insert(decided);
-        process.known.told_unrecorded = false;
+        process.known.terminates(decided);
         process.server = Some(Server::Told);
         let delay = self.draw_us(30);
         self.after(delay, Happening::Worker(worker, WorkerStep::TermServer));

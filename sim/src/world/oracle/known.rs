@@ -60,6 +60,18 @@ pub(crate) struct Known {
 }
 
 impl Known {
+    /// The daemon decides to tell it to shut down.
+    pub fn shuts_down(&mut self, decided: Time) {
+        self.told_shutdown.get_or_insert(decided);
+        self.told_unrecorded = false;
+    }
+
+    /// The daemon decides to send it SIGTERM.
+    pub fn terminates(&mut self, decided: Time) {
+        self.terminated.get_or_insert(decided);
+        self.told_unrecorded = false;
+    }
+
     /// The daemon has decided to tell it to go, in words or by SIGTERM.
     pub fn told_to_go(&self) -> bool {
         self.told_shutdown.is_some() || self.terminated.is_some()
