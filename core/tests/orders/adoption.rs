@@ -122,6 +122,20 @@ fn worker_of_a_daemon_that_counted_no_generations_is_of_none() {
 }
 
 #[test]
+fn a_restart_that_the_next_daemon_finishes_counts_as_a_generation() {
+    let mut before = Desk::up("workers = 2");
+    before.leaves = |action| matches!(action, Action::Publish { slot: SlotIndex(1), .. });
+    before.ask("r", restart(StartOptions::default()));
+    before.all_online();
+    let generation = before.supervisor.status().generation;
+    let mut left = left(&before);
+    let new = before.state_file().and_then(|state| state.worker(before.worker(2)).cloned());
+    left.links[0].socket = new.and_then(|record| record.socket).unwrap_or_default();
+    let desk = adopt(&before, &before.config, left);
+    assert_eq!(desk.supervisor.status().generation, generation + 1);
+}
+
+#[test]
 fn links_get_the_names_of_today() {
     let before = Desk::up("workers = 2");
     let today = config("workers = 2\nsocketFile = 'web.{worker}'");
@@ -147,6 +161,17 @@ fn links_get_the_names_of_today() {
     let removed: Vec<String> = desk.orders.iter().filter_map(removed).collect();
     assert_eq!(removed, ["app.0.sock", "app.1.sock"]);
     assert_eq!(desk.story(), ["remove link 0", "link 1 to b", "remove link 1"]);
+}
+
+#[test]
+fn each_former_name_of_links_is_remembered_once() {
+    let mut desk = Desk::up("");
+    for name in ["web.{worker}", "app.{worker}.sock", "web.{worker}", "app.{worker}.sock"] {
+        desk.config = config(&format!("socketFile = '{name}'"));
+        desk.ask(name, Request::Reload);
+        desk.all_online();
+    }
+    assert_eq!(desk.state_file().unwrap().socket_files, ["app.{worker}.sock", "web.{worker}"]);
 }
 
 #[test]

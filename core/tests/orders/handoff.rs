@@ -8,7 +8,7 @@ use nodesockd_core::config::Config;
 use nodesockd_core::event::{DaemonSignal, ExitStatus, Queue};
 use nodesockd_core::id::WorkerId;
 use nodesockd_core::supervisor::Handoff;
-use nodesockd_core::wire::{FromWorker, Request, StartOptions};
+use nodesockd_core::wire::{Body, FromWorker, Request, StartOptions};
 use nodesockd_core::{Action, Event, Supervisor, Time};
 use serde_json::Value;
 
@@ -109,6 +109,8 @@ fn what_any_version_has_handed_off_is_taken_over() {
         }
         let last = desk.replies("r").pop();
         assert!(last.as_ref().is_some_and(|reply| reply.done && reply.errors.is_empty()), "{last:?}");
+        let upgraded_from = Some("3.0.0".into());
+        assert_eq!(last.and_then(|reply| reply.body), Some(Body::Daemon { pid: 1, upgrading: false, upgraded_from }));
         assert!(desk.supervisor.status().suspended);
         // The request to a worker that went with the restart was answered, one way or the other.
         assert_eq!(desk.replies("q").iter().filter(|reply| reply.done).count(), 1);

@@ -428,6 +428,24 @@ fn worker_that_fails_its_checks_is_replaced_as_a_broken_one() {
 }
 
 #[test]
+fn only_active_workers_are_checked() {
+    let mut desk = Desk::new("health.path = '/fit'\noptions.onlineTimeout = 60000");
+    let checked = |desk: &mut Desk| {
+        desk.orders.clear();
+        desk.pass(10 * SECOND);
+        desk.count(|order| matches!(order, Action::Probe { path, .. } if path == "/fit")) > 0
+    };
+    assert!(!checked(&mut desk), "it is booting");
+    desk.online(desk.worker(0));
+    assert!(checked(&mut desk));
+    desk.ask("r", restart(suspended()));
+    desk.online(desk.worker(1));
+    assert!(!checked(&mut desk), "it is suspended");
+    desk.ask("q", Request::Resume);
+    assert!(checked(&mut desk));
+}
+
+#[test]
 fn a_sign_of_life_counts_for_a_moment_only() {
     let mut desk = Desk::with_heartbeats("standby = 2");
     let [first, second, third] = desk.spawned[..] else { panic!() };

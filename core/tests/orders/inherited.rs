@@ -190,3 +190,18 @@ fn a_standby_without_the_socket_of_today_goes_when_there_is_another_one() {
     desk.exit(desk.worker(1));
     assert_eq!(desk.story(), ["reap b", "close 0"]);
 }
+
+#[test]
+fn a_standby_with_an_earlier_socket_from_which_nobody_accepts_is_replaced() {
+    let mut desk = next("", &[0, 1]);
+    desk.ask("s", Request::SetStandby { count: 2 });
+    desk.online(desk.worker(2));
+    desk.leaves = |action| matches!(action, Action::Examine { .. });
+    desk.story();
+    says(&mut desk, 0, broken());
+    assert_eq!(desk.story(), NOTHING, "the standby with the earlier socket is asked for a sign of life");
+    desk.hear(Event::Examined { worker: desk.worker(2), result: Err(Failure("ESRCH".into())) });
+    let orders = desk.story();
+    assert_eq!(orders[..3], ["link 0 to c", "tell c resume", "look at a"]);
+    assert_eq!(orders[5..], ["tell b shutdown", "tell a shutdown", "reap b", "reap a", "close 0"]);
+}

@@ -25,6 +25,9 @@ fn worker_with_too_much_memory_serves_until_its_replacement_does() {
     desk.story();
     measured(&mut desk, 0, 100);
     assert!(desk.story().is_empty(), "it may have so much");
+    desk.pass(Duration::from_secs(11));
+    assert!(desk.count(|action| matches!(action, Action::MeasureMemory { .. })) > 0, "it is measured again");
+    desk.story();
     measured(&mut desk, 0, 101);
     assert_eq!(desk.story(), ["start b"]);
     desk.all_online();

@@ -82,6 +82,20 @@ fn requests_that_wait_are_counted_in_accept_queues_and_by_workers() {
 }
 
 #[test]
+fn only_what_waits_for_workers_that_serve_is_counted() {
+    let mut desk = held("standby = 1");
+    let spare = desk.spawned.len() - 1;
+    let held = FromWorker::Pong { seq: 1, inspected: false, held: 5 };
+    desk.hear(Event::Received { worker: desk.worker(spare), message: held });
+    assert_eq!(status(&desk).unwrap().waiting, 0, "a standby serves nobody");
+    counted(&mut desk, 3, Queue::Length(3));
+    assert_eq!(status(&desk).unwrap().waiting, 3);
+    desk.exit(desk.worker(3));
+    desk.pass(MINUTE);
+    assert_eq!(status(&desk).unwrap().waiting, 0, "who waited for a worker that died is gone");
+}
+
+#[test]
 fn a_full_accept_queue_is_told_once() {
     let mut desk = held("");
     let lines = warnings(|| (0..3).for_each(|_| counted(&mut desk, 2, Queue::Full(4097))));
