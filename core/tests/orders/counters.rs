@@ -5,6 +5,7 @@ use std::time::Duration;
 use nodesockd_core::event::ExitStatus;
 use nodesockd_core::id::SlotIndex;
 use nodesockd_core::metrics::{Level, Metrics, Traffic};
+use nodesockd_core::state::Entry;
 use nodesockd_core::survey::Sight;
 use nodesockd_core::wire::{FromWorker, Request, StartOptions, ToWorker};
 use nodesockd_core::{Action, Event};
@@ -166,6 +167,22 @@ fn a_link_that_was_made_again_is_written_down_when_somebody_asks() {
     assert_eq!(desk.files.len(), writes + 1);
     desk.ask("n", Request::Metrics);
     assert_eq!(desk.files.len(), writes + 1);
+}
+
+#[test]
+fn a_state_file_that_is_written_anew_holds_what_was_counted() {
+    let mut desk = up("");
+    for _ in 0..100 {
+        desk.exit(*desk.spawned.last().unwrap());
+        desk.pass(Duration::from_secs(60));
+        desk.online(*desk.spawned.last().unwrap());
+    }
+    let whole = |action: &Action| match action {
+        Action::Persist { entry: Some(Entry::Whole(state)) } => Some(state.counters.started),
+        _ => None,
+    };
+    let started: Vec<u64> = desk.orders.iter().filter_map(whole).collect();
+    assert!(started.is_sorted() && started.last() > Some(&50), "{started:?}");
 }
 
 #[test]

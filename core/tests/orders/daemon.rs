@@ -53,6 +53,15 @@ fn the_dev_server_stands_before_all_slots_until_the_end() {
 }
 
 #[test]
+fn a_daemon_that_quits_leaves_no_state_file_and_removes_it_once() {
+    let mut desk = Desk::up("");
+    desk.hear(Event::Signalled { signal: DaemonSignal::Terminate });
+    assert!(desk.supervisor.has_quit());
+    let removals = desk.files.iter().filter(|file| file.is_none()).count();
+    assert_eq!((desk.state_file(), removals), (None, 1));
+}
+
+#[test]
 fn a_state_file_that_cannot_be_written_is_tried_again() {
     let mut desk = Desk::up("");
     desk.leaves = |action| matches!(action, Action::Persist { .. });

@@ -10,7 +10,7 @@ use nodesockd_core::wire::{FromWorker, Request, StartOptions};
 use nodesockd_core::{Action, Event};
 
 use super::adoption::{adopt, follow, left, says};
-use super::desk::{Desk, NOTHING, config, restart};
+use super::desk::{Desk, NOTHING, config, restart, set_workers};
 
 /// A daemon whose workers have outlived the one before it, and those of them have reported; the last of all is a standby.
 fn next(keys: &str, reported: &[usize]) -> Desk {
@@ -192,16 +192,20 @@ fn a_standby_without_the_socket_of_today_goes_when_there_is_another_one() {
 }
 
 #[test]
-fn a_standby_with_an_earlier_socket_from_which_nobody_accepts_is_replaced() {
-    let mut desk = next("", &[0, 1]);
-    desk.ask("s", Request::SetStandby { count: 2 });
-    desk.online(desk.worker(2));
-    desk.leaves = |action| matches!(action, Action::Examine { .. });
-    desk.story();
-    says(&mut desk, 0, broken());
-    assert_eq!(desk.story(), NOTHING, "the standby with the earlier socket is asked for a sign of life");
-    desk.hear(Event::Examined { worker: desk.worker(2), result: Err(Failure("ESRCH".into())) });
-    let orders = desk.story();
-    assert_eq!(orders[..3], ["link 0 to c", "tell c resume", "look at a"]);
-    assert_eq!(orders[5..], ["tell b shutdown", "tell a shutdown", "reap b", "reap a", "close 0"]);
+fn a_standby_with_the_earlier_socket_of_a_slot_that_is_no_more_is_replaced() {
+    let mut desk = next("workers = 2", &[0, 1, 2]);
+    desk.ask("w", set_workers(1));
+    let gone = ["remove link 1", "look at b", "tell b shutdown", "reap b"];
+    let replaced = ["listen for 0", "start d", "tell c shutdown", "reap c", "close 1"];
+    assert_eq!(desk.story(), [&gone[..], &replaced].concat());
+}
+
+#[test]
+fn a_standby_with_the_earlier_socket_of_a_worker_that_drains_stays_until_that_is_gone() {
+    let mut desk = next("workers = 2", &[0, 1, 2]);
+    desk.leaves = |action| matches!(action, Action::Tell { .. });
+    desk.ask("w", set_workers(1));
+    assert_eq!(desk.story(), ["remove link 1", "look at b", "tell b shutdown"]);
+    desk.exit(desk.worker(1));
+    assert_eq!(desk.story(), ["reap b", "listen for 0", "start d", "tell c shutdown"]);
 }

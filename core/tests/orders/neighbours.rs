@@ -8,7 +8,7 @@ use nodesockd_core::wire::{Code, FromWorker, Request, StartOptions};
 use nodesockd_core::{Action, Event};
 
 use crate::adoption::{follow, says};
-use crate::desk::{Desk, restart, set_workers, suspended, up};
+use crate::desk::{Desk, NOTHING, restart, set_workers, suspended, up};
 use crate::handoff::upgraded;
 
 /// Which worker each link names, by the orders so far.
@@ -245,4 +245,13 @@ fn links_to_a_removed_socket_do_not_wait_for_a_worker_that_has_inherited_it() {
     desk.sees(&socket.unwrap_or_default(), Sight::Nothing);
     let orders = desk.story();
     assert!((0..3).all(|slot| orders.contains(&format!("remove link {slot}"))), "{orders:?}");
+}
+
+#[test]
+fn no_link_is_led_to_a_worker_whose_socket_was_removed() {
+    let mut desk = up("standby = 2");
+    desk.leaves = |action| matches!(action, Action::Examine { .. });
+    let socket = desk.config.socket_file.socket(desk.worker(0));
+    desk.sees(&socket, Sight::Nothing);
+    assert_eq!(desk.story(), NOTHING, "the standbys have to give a sign of life first");
 }

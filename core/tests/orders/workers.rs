@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use nodesockd_core::event::{ExitStatus, Failure, Queue};
 use nodesockd_core::id::{Process, WorkerId};
+use nodesockd_core::state::RecordedStage;
 use nodesockd_core::survey::{Sight, Survey};
 use nodesockd_core::wire::{FromWorker, Request, StartOptions, WorkerState};
 use nodesockd_core::{Action, Event, Time};
 
-use super::desk::{Desk, is_spawn, restart, suspended};
+use super::desk::{Desk, is_spawn, restart, suspended, up};
 
 #[test]
 fn a_worker_gets_what_it_needs() {
@@ -351,4 +352,22 @@ fn workers_that_fail_as_soon_as_they_serve_are_not_replaced_as_fast_as_standbys_
     assert_eq!(desk.spawned.len(), 3);
     desk.pass(Duration::from_millis(1));
     assert_eq!(desk.spawned.len(), 4);
+}
+
+#[test]
+fn a_standby_that_died_is_replaced_before_it_is_cleared_away() {
+    let mut desk = up("standby = 1");
+    desk.exit(desk.worker(1));
+    assert_eq!(desk.story(), ["start c", "reap b", "remove socket of b"]);
+}
+
+#[test]
+fn a_worker_whose_queue_is_looked_at_is_written_down_as_one_that_serves_until_it_goes() {
+    let mut desk = up("");
+    desk.ask("r", restart(StartOptions::default()));
+    desk.leaves = |action| matches!(action, Action::MeasureQueue { .. });
+    desk.all_online();
+    assert!(desk.story().contains(&"look at a".to_owned()));
+    let stage = desk.state_file().and_then(|state| state.worker(desk.worker(0)).map(|record| record.stage));
+    assert_eq!(stage, Some(RecordedStage::Draining));
 }
