@@ -136,6 +136,20 @@ fn a_restart_that_the_next_daemon_finishes_counts_as_a_generation() {
 }
 
 #[test]
+fn an_interrupted_restart_without_a_generation_leaves_the_next_daemon_at_its_own() {
+    let mut before = Desk::up("");
+    before.leaves = |action| matches!(action, Action::Publish { .. });
+    before.ask("r", restart(StartOptions::default()));
+    before.all_online();
+    let mut left = left(&before);
+    let state = left.state.as_mut().unwrap();
+    state.rollout.as_mut().unwrap().generation = 0;
+    left.links[0].socket = state.worker(before.worker(1)).and_then(|record| record.socket.clone()).unwrap();
+    let desk = adopt(&before, &before.config, left);
+    assert_eq!(desk.supervisor.status().generation, before.supervisor.status().generation);
+}
+
+#[test]
 fn links_get_the_names_of_today() {
     let before = Desk::up("workers = 2");
     let today = config("workers = 2\nsocketFile = 'web.{worker}'");

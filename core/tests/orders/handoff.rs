@@ -110,11 +110,23 @@ fn what_any_version_has_handed_off_is_taken_over() {
         let last = desk.replies("r").pop();
         assert!(last.as_ref().is_some_and(|reply| reply.done && reply.errors.is_empty()), "{last:?}");
         let upgraded_from = Some("3.0.0".into());
-        assert_eq!(last.and_then(|reply| reply.body), Some(Body::Daemon { pid: 1, upgrading: false, upgraded_from }));
+        assert_eq!(
+            last.and_then(|reply| reply.body),
+            Some(Body::Daemon { pid: 1, upgrading: false, upgraded_from })
+        );
         assert!(desk.supervisor.status().suspended);
         // The request to a worker that went with the restart was answered, one way or the other.
         assert_eq!(desk.replies("q").iter().filter(|reply| reply.done).count(), 1);
     }
+}
+
+#[test]
+fn a_hand_off_that_counts_no_generations_leaves_the_next_program_at_its_first() {
+    let mut value = serde_json::to_value(handed_off()).unwrap_or_default();
+    value.as_object_mut().unwrap().remove("generation");
+    let handoff = serde_json::from_value(value).unwrap();
+    let next = Supervisor::take_over(config("workers = 2\nstandby = 1"), newer(), handoff, Time::ZERO);
+    assert_eq!(next.status().generation, 1);
 }
 
 /// The daemon that follows after an upgrade.

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use nodesockd_core::action::WorkerSignal;
-use nodesockd_core::event::{ExitStatus, Vitals};
-use nodesockd_core::id::WorkerId;
+use nodesockd_core::event::{ExitStatus, Failure, Vitals};
+use nodesockd_core::id::{SlotIndex, WorkerId};
 use nodesockd_core::survey::Sight;
 use nodesockd_core::wire::{Body, Code, FromWorker, Request, ToWorker, WorkerState};
 use nodesockd_core::{Action, Event};
 
 use crate::desk::{Desk, config, restart, suspended};
 use crate::handoff::upgraded;
+use crate::log::warnings;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MOMENT: Duration = Duration::from_millis(10);
@@ -443,6 +444,38 @@ fn only_active_workers_are_checked() {
     assert!(!checked(&mut desk), "it is suspended");
     desk.ask("q", Request::Resume);
     assert!(checked(&mut desk));
+}
+
+#[test]
+fn a_standby_that_gives_no_sign_of_life_is_spoken_of() {
+    let mut desk = Desk::with_heartbeats("standby = 1");
+    desk.pass(SECOND);
+    let lines = warnings(|| {
+        desk.exit(desk.worker(0));
+        desk.pass(2 * SECOND);
+    });
+    let line = "WARN standby gives no sign of life and is not promoted";
+    assert!(lines.iter().any(|said| said.starts_with(line)), "{lines:?}");
+}
+
+#[test]
+fn a_standby_is_asked_again_only_when_the_link_may_be_swapped() {
+    let mut desk = Desk::with_heartbeats("standby = 1");
+    desk.pass(SECOND);
+    desk.leaves = |action| matches!(action, Action::Publish { .. });
+    desk.exit(desk.worker(0));
+    let standby = desk.worker(1);
+    desk.answers(standby);
+    for failures in 1..5 {
+        desk.pass(SECOND);
+        desk.orders.clear();
+        let result = Err(Failure("EMFILE".into()));
+        desk.hear(Event::Published { slot: SlotIndex(0), worker: standby, result });
+        // After the first failure the link is tried again at once; later the answer would be too old by then.
+        assert_eq!(desk.pings(standby).is_empty(), failures > 1);
+        desk.pass(20 * SECOND);
+        desk.answers(standby);
+    }
 }
 
 #[test]

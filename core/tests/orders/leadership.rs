@@ -255,3 +255,14 @@ fn worker_learns_its_slot_when_it_is_started() {
     let slots: Vec<String> = desk.orders.iter().filter_map(slot).collect();
     assert_eq!(slots, ["0", "1", ""]);
 }
+
+#[test]
+fn a_worker_that_is_to_go_leads_no_more_although_a_link_still_names_it() {
+    let mut desk = Desk::able("workers = 1\nslots = 2");
+    assert_eq!(desk.confirm(), [(0, true)]);
+    desk.ask("r", restart(StartOptions::default()));
+    desk.leaves = |action| matches!(action, Action::Publish { slot: SlotIndex(1), .. });
+    desk.all_able();
+    assert_eq!(desk.confirm(), [(0, false)]);
+    assert_eq!(desk.confirm(), [(1, true)]);
+}

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use nodesockd_core::event::{DaemonSignal, Failure, Queue};
-use nodesockd_core::id::{ConnId, SlotIndex};
+use nodesockd_core::id::{ConnId, Process, SlotIndex};
 use nodesockd_core::survey::Sight;
 use nodesockd_core::wire::{FromWorker, Request, StartOptions, ToWorker};
 use nodesockd_core::{Action, Event};
@@ -245,5 +245,20 @@ fn a_link_that_is_being_changed_or_is_right_again_is_not_spoken_of() {
         warnings(|| desk.sees(&link, Sight::Link(socket.clone()))),
         NOTHING,
         "somebody else has made it"
+    );
+}
+
+#[test]
+fn who_got_the_stop_signal_in_place_of_a_worker_is_told() {
+    let mut desk = Desk::up("");
+    desk.leaves = |action| matches!(action, Action::Tell { .. });
+    desk.ask("s", Request::Stop);
+    let servers = vec![Process { pid: 200, started: 7 }];
+    let lines = logged(tracing::Level::INFO, || {
+        desk.hear(Event::Terminated { worker: desk.worker(0), servers });
+    });
+    assert!(
+        lines[0].starts_with("INFO SIGTERM went to who accepts from the worker's socket; process 101,"),
+        "{lines:?}"
     );
 }

@@ -7,7 +7,7 @@ use nodesockd_core::id::SlotIndex;
 use nodesockd_core::wire::{Request, StartOptions};
 use nodesockd_core::{Action, Event};
 
-use super::desk::{Desk, config, restart};
+use super::desk::{Desk, config, is_spawn, restart};
 
 const LOG: &str = "workers = 2\nstandby = 1\n[log]\ndir = 'log'";
 
@@ -134,4 +134,14 @@ fn a_sink_of_another_version_is_upgraded_once() {
     assert_eq!(upgrades(&desk), 1);
     desk.pass(std::time::Duration::from_secs(60));
     assert_eq!(desk.count(|action| *action == Action::KillSink), 0);
+}
+
+#[test]
+fn new_workers_that_begin_to_write_to_a_log_find_it() {
+    let mut desk = Desk::up("");
+    desk.orders.clear();
+    reload(&mut desk, LOG);
+    let position = |what: &dyn Fn(&Action) -> bool| desk.orders.iter().position(what).unwrap();
+    let sink = Action::StartSink { log: config(LOG).log };
+    assert!(position(&|action| *action == sink) < position(&is_spawn));
 }
