@@ -98,6 +98,16 @@ pub fn states(desk: &Desk) -> Vec<(Option<u32>, WorkerState)> {
     rows.into_iter().map(|row| (row.slot.map(|slot| slot.0), row.state)).collect()
 }
 
+/// The links whose removal was ordered, by name.
+fn removed_links(desk: &Desk) -> Vec<&str> {
+    desk.orders
+        .iter()
+        .filter_map(
+            |action| if let Action::Withdraw { link, .. } = action { Some(link.as_str()) } else { None },
+        )
+        .collect()
+}
+
 #[test]
 fn who_serves_goes_on_and_nobody_is_started() {
     let before = Desk::up("workers = 2\nstandby = 1");
@@ -168,13 +178,27 @@ fn links_get_the_names_of_today() {
     let new: Vec<FoundLink> = left.links.iter().take(1).map(again).collect();
     left.links.extend(new);
     let mut desk = adopt(&before, &today, left);
-    let removed = |action: &Action| match action {
-        Action::Withdraw { link, .. } => Some(link.clone()),
-        _ => None,
-    };
-    let removed: Vec<String> = desk.orders.iter().filter_map(removed).collect();
-    assert_eq!(removed, ["app.0.sock", "app.1.sock"]);
+    assert_eq!(removed_links(&desk), ["app.0.sock", "app.1.sock"]);
     assert_eq!(desk.story(), ["remove link 0", "link 1 to b", "remove link 1"]);
+}
+
+#[test]
+fn links_of_another_name_are_removed_when_a_reload_is_finished() {
+    let mut before = Desk::up("workers = 2");
+    let today = config("workers = 2\nsocketFile = 'web.{worker}'");
+    before.config = today.clone();
+    before.leaves = |action| matches!(action, Action::Publish { slot: SlotIndex(1), .. });
+    before.ask("r", Request::Reload);
+    before.all_online();
+    let mut left = left(&before);
+    let link = |slot: u32, name: &str, nth: usize| {
+        let socket = before.state_file()?.worker(before.worker(nth))?.socket.clone()?;
+        Some(FoundLink { slot: SlotIndex(slot), name: name.into(), socket })
+    };
+    let links = [link(0, "web.0", 2), link(0, "app.0.sock", 0), link(1, "app.1.sock", 1)];
+    left.links = links.into_iter().flatten().collect();
+    let desk = adopt(&before, &today, left);
+    assert_eq!(removed_links(&desk), ["app.0.sock", "app.1.sock"]);
 }
 
 #[test]

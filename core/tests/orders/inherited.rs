@@ -11,6 +11,7 @@ use nodesockd_core::{Action, Event};
 
 use super::adoption::{adopt, follow, left, says};
 use super::desk::{Desk, NOTHING, config, restart, set_workers};
+use super::handoff::upgraded;
 
 /// A daemon whose workers have outlived the one before it, and those of them have reported; the last of all is a standby.
 fn next(keys: &str, reported: &[usize]) -> Desk {
@@ -51,6 +52,28 @@ fn a_worker_that_boots_for_a_restart_that_is_undone_is_not_written_down_as_one_t
     // The daemon after this one would lead links to it.
     assert!(stages.contains(&RecordedStage::Leaving), "{stages:?}");
     assert!(!stages.contains(&RecordedStage::Draining), "{stages:?}");
+}
+
+#[test]
+fn the_next_program_goes_on_with_the_sockets_of_the_daemon() {
+    let before = Desk::up("[options]\nlisten = 'daemon'");
+    let config = before.config.clone();
+    let mut desk = upgraded(before, config);
+    desk.story();
+    desk.ask("r", restart(StartOptions::default()));
+    assert_eq!(desk.story(), ["start b"]);
+}
+
+#[test]
+fn a_link_waits_for_no_standby_of_a_restart_that_is_undone() {
+    let mut before = Desk::up("standby = 1\n[options]\nlisten = 'daemon'");
+    before.ask("r", restart(StartOptions::default()));
+    let new = before.worker(3);
+    before.online(new);
+    let mut left = left(&before);
+    left.survivors.retain(|survivor| survivor.id == new);
+    let mut desk = adopt(&before, &before.config, left);
+    assert_eq!(desk.story(), ["remove link 0", "listen for 0", "start e", "start f"]);
 }
 
 #[test]
