@@ -2,12 +2,12 @@
 
 use nodesockd_core::event::{ExitStatus, Failure};
 use nodesockd_core::id::SlotIndex;
-use nodesockd_core::state::RecordedStage;
+use nodesockd_core::state::{FoundLink, RecordedStage};
 use nodesockd_core::survey::Sight;
 use nodesockd_core::wire::{Code, FromWorker, Request, StartOptions};
 use nodesockd_core::{Action, Event};
 
-use crate::adoption::{follow, says};
+use crate::adoption::{adopt, follow, left, says};
 use crate::desk::{Desk, NOTHING, restart, set_workers, suspended, up};
 use crate::handoff::upgraded;
 
@@ -254,4 +254,19 @@ fn no_link_is_led_to_a_worker_whose_socket_was_removed() {
     let socket = desk.config.socket_file.socket(desk.worker(0));
     desk.sees(&socket, Sight::Nothing);
     assert_eq!(desk.story(), NOTHING, "the standbys have to give a sign of life first");
+}
+
+#[test]
+fn link_that_an_earlier_daemon_has_led_to_a_neighbour_stays() {
+    // Nobody serves the second slot, or its worker is dead. The link of the first one is gone.
+    for (keys, orders) in [("slots = 2", &["link 0 to a"][..]), ("workers = 2", &["link 0 to a", "start c"])]
+    {
+        let before = up(keys);
+        let mut left = left(&before);
+        let socket = left.links[0].socket.clone();
+        let name = before.config.socket_file.link(SlotIndex(1));
+        left.links = vec![FoundLink { slot: SlotIndex(1), name, socket }];
+        left.survivors.truncate(1);
+        assert_eq!(adopt(&before, &before.config, left).story(), orders, "{keys}");
+    }
 }
