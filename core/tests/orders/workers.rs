@@ -363,11 +363,12 @@ fn a_standby_that_died_is_replaced_before_it_is_cleared_away() {
 
 #[test]
 fn a_worker_whose_queue_is_looked_at_is_written_down_as_one_that_serves_until_it_goes() {
-    let mut desk = up("");
-    desk.ask("r", restart(StartOptions::default()));
-    desk.leaves = |action| matches!(action, Action::MeasureQueue { .. });
-    desk.all_online();
-    assert!(desk.story().contains(&"look at a".to_owned()));
-    let stage = desk.state_file().and_then(|state| state.worker(desk.worker(0)).map(|record| record.stage));
-    assert_eq!(stage, Some(RecordedStage::Draining));
+    for keys in ["", "options.listen = 'daemon'"] {
+        let mut desk = up(keys);
+        desk.leaves = |action| matches!(action, Action::MeasureQueue { .. });
+        desk.ask("s", Request::Stop);
+        assert_eq!(desk.story(), ["remove link 0", "look at a"]);
+        let stage = desk.state_file().and_then(|state| state.worker(desk.worker(0)).map(|record| record.stage));
+        assert_eq!(stage, Some(RecordedStage::Draining), "{keys}");
+    }
 }
