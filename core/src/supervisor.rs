@@ -514,7 +514,8 @@ impl Supervisor {
             vacancies::fill(&mut self.pool, &look.slots, ahead);
             look.extend(&mut self.pool, false);
             if look.standbys {
-                vacancies::fill_standby(&mut self.pool, ahead);
+                let joining = self.operations.joining_standbys();
+                vacancies::fill_standby(&mut self.pool, ahead, joining);
             }
         }
         look.extend(&mut self.pool, false);

@@ -86,6 +86,52 @@ fn standbys_are_replaced_in_batches_too() {
     assert_eq!(rows.iter().map(|row| row.generation).collect::<Vec<_>>(), [Some(2); 4]);
 }
 
+/// The second failure of a standby in a row has to wait: one is missing.
+fn with_a_standby_missing(keys: &str) -> Desk {
+    let mut desk = Desk::up(keys);
+    desk.exit(desk.worker(2));
+    desk.exit(desk.worker(3));
+    desk.online(desk.worker(4));
+    desk.story();
+    desk
+}
+
+#[test]
+fn standbys_that_an_operation_brings_are_not_started_twice() {
+    // In the second case, one batch is enough for all.
+    for size in [1, 3] {
+        let mut desk =
+            with_a_standby_missing(&format!("workers = 2\nstandby = 2\noptions = {{ batch = {size} }}"));
+        desk.ask("r", restart(StartOptions::default()));
+        let ordered = desk.story().len();
+        desk.pass(Duration::from_secs(1));
+        assert_eq!((desk.story(), size), (vec![], size));
+        // The operation brings none any more.
+        let last = desk.spawned.len() - 1;
+        desk.exit(desk.worker(last));
+        assert_eq!(desk.end("r").and_then(|(code, _)| code), Some(Code::StartFailed));
+        let started = desk.story().iter().filter(|order| order.starts_with("start")).count();
+        assert_eq!((ordered, started), (1 + usize::try_from(size).unwrap_or(0), 1));
+    }
+}
+
+#[test]
+fn a_standby_that_was_missing_replaces_none() {
+    let mut desk = with_a_standby_missing("workers = 2\nstandby = 2\noptions = { batch = 1 }");
+    desk.ask("r", restart(StartOptions::default()));
+    assert_eq!(desk.story(), ["start f", "start g"]);
+    desk.online(desk.worker(5));
+    desk.leaves = shuts_down;
+    desk.online(desk.worker(6));
+    assert_eq!(desk.story(), ["link 0 to f", "look at a", "tell a shutdown"]);
+    desk.leaves = |_| false;
+    desk.exit(desk.worker(0));
+    (7..9).for_each(|nth| desk.online(desk.worker(nth)));
+    assert_eq!(desk.end("r"), Some((None, String::new())));
+    let rows = desk.supervisor.status().workers;
+    assert_eq!(rows.iter().map(|row| row.generation).collect::<Vec<_>>(), [Some(2); 4]);
+}
+
 #[test]
 fn a_batch_does_not_wait_for_ever_and_too_many_that_finish_get_sigterm() {
     let keys = "workers = 4\noptions = { batch = 1, shutdownTimeout = 3600000, retiring = 1 }";

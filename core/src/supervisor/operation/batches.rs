@@ -137,26 +137,20 @@ fn is_of(worker: &Worker, generation: &Generation) -> bool {
     worker.start().generation == generation.number
 }
 
-/// Those whose places the workers of a batch have taken.
+/// Those whose places the workers of a batch have taken: of the standbys, as many as there are too many now.
 pub(super) fn replaced(
     pool: &Pool,
     batch: &BTreeSet<WorkerId>,
-    places: impl IntoIterator<Item = Place>,
+    slots: impl IntoIterator<Item = SlotIndex>,
     generation: &Generation,
 ) -> BTreeSet<WorkerId> {
-    let mut replaced = BTreeSet::new();
-    for place in places {
-        let mut others = pool.workers.holding(place).filter(|(id, _)| !batch.contains(id));
-        match place {
-            Place::Slot(_) => replaced.extend(others.map(|(id, _)| id)),
-            Place::Standby => replaced.extend(
-                others
-                    .find(|(id, worker)| !replaced.contains(id) && !is_of(worker, generation))
-                    .map(|(id, _)| id),
-            ),
-        }
-    }
-    replaced
+    let of_slots = slots.into_iter().flat_map(|slot| pool.workers.holding(Place::Slot(slot)));
+    let of_slots = of_slots.filter(|(id, _)| !batch.contains(id));
+    let standbys = pool.workers.holding(Place::Standby).filter(|(_, worker)| stays(worker));
+    let wanted = usize::try_from(pool.desired.standby).unwrap_or(usize::MAX);
+    let surplus = standbys.clone().count().saturating_sub(wanted);
+    let outdated = standbys.filter(|(_, worker)| !is_of(worker, generation)).take(surplus);
+    of_slots.chain(outdated).map(|(id, _)| id).collect()
 }
 
 /// Workers of another generation that hold a place.

@@ -407,6 +407,11 @@ impl Operations {
         self.starting().map_or(0, |rollout| rollout.desired.slots).max(pool.desired.slots)
     }
 
+    /// How many standbys the set of new workers has that boots.
+    pub fn joining_standbys(&self) -> usize {
+        self.starting().map_or(0, |rollout| rollout.standbys().count())
+    }
+
     /// Whether somebody who made this request waits for an operation.
     pub fn waits(&self, to: &RequestRef) -> bool {
         let requesters = self.current.iter().flat_map(|operation| &operation.requesters);

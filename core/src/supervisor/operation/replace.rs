@@ -315,8 +315,8 @@ pub(in crate::supervisor) fn commit(
         !turn.places.is_empty()
     });
     let goes = rollout.batches.as_ref().map(|_| {
-        let places = rollout.workers.iter().map(|pending| pending.place);
-        batches::replaced(pool, &new, places, &pool.generation)
+        let slots = rollout.slots().map(|(slot, _)| slot);
+        batches::replaced(pool, &new, slots, &pool.generation)
     });
     let back = rollout.batches.as_ref().is_some_and(|batches| batches.back.is_some());
     let watch = operations.watch_time().filter(|_| !suspended && !ahead && !back);

@@ -63,6 +63,11 @@ impl Rollout {
         })
     }
 
+    pub(super) fn standbys(&self) -> impl Iterator<Item = WorkerId> + '_ {
+        let standby = |pending: &PendingWorker| (pending.place == Place::Standby).then_some(pending.worker);
+        self.workers.iter().filter_map(standby)
+    }
+
     /// Its workers, of whatever batch, have taken over, and others have not been replaced yet; or earlier ones are rolled back.
     pub(super) fn has_begun(&self, pool: &Pool) -> bool {
         let began =

@@ -187,8 +187,9 @@ fn promotable_at(pool: &Pool, index: SlotIndex) -> Option<Time> {
     coming.map(|(_, worker)| worker.start().ordered + OWN_WORKER_FIRST).max()
 }
 
-/// Starts standbys that are missing.
-pub(in crate::supervisor) fn fill_standby(pool: &mut Pool, slots_ahead: u32) {
+/// Starts standbys that are missing, but none beside those that an operation has ordered (`joining`): there may be no memory for
+/// both.
+pub(in crate::supervisor) fn fill_standby(pool: &mut Pool, slots_ahead: u32, joining: usize) {
     let present = pool
         .workers
         .holding(Place::Standby)
@@ -196,7 +197,7 @@ pub(in crate::supervisor) fn fill_standby(pool: &mut Pool, slots_ahead: u32) {
         .filter(|(_, worker)| sockets::can_take_any(pool, worker))
         .count();
     // Until the link names it, a standby that is being promoted may have to come back.
-    let present = present + pool.slots.promoting();
+    let present = present + pool.slots.promoting() + joining;
     let missing = usize::try_from(pool.desired.standby).unwrap_or(usize::MAX).saturating_sub(present);
     // A wait goes on while a standby is being promoted: its successor is missing next.
     if pool.standby_failures.permits(pool.now()) {

@@ -218,7 +218,7 @@ impl Workers {
     }
 
     /// Those who hold this place, outside any rollout, in the order of their ids.
-    pub fn holding(&self, place: Place) -> impl Iterator<Item = (WorkerId, &Worker)> {
+    pub fn holding(&self, place: Place) -> impl Iterator<Item = (WorkerId, &Worker)> + Clone {
         let ids = self.holders.range((place, WorkerId::FIRST)..).take_while(move |(its, _)| *its == place);
         ids.filter_map(|(_, id)| Some((*id, self.get(*id)?)))
     }
