@@ -225,6 +225,24 @@ fn a_worker_that_may_have_accepted_unasked_gets_its_time() {
 }
 
 #[test]
+fn one_that_was_ready_and_is_given_up_empties_the_queue_of_a_vacant_slot() {
+    let given_up = |ready: &str| {
+        let mut desk = Desk::up(&format!("workers = 2\n{DAEMON}\nready = '{ready}'"));
+        // The link leads to the neighbour. What has come to the socket before waits there.
+        desk.exit(desk.worker(0));
+        desk.exit(desk.worker(2));
+        let once = StartOptions { max_attempts: Some(NonZeroU32::MIN), ..StartOptions::default() };
+        desk.ask("r", Request::Restart { options: once, version: None });
+        desk.online(desk.worker(3));
+        desk.story();
+        desk.exit(desk.worker(4));
+        desk.story()
+    };
+    assert_eq!(given_up("report"), ["tell d shutdown", "reap e", "reap d"]);
+    assert_eq!(given_up("notify"), ["look at d", "reap e", "SIGTERM to d"]);
+}
+
+#[test]
 fn one_that_was_created_too_late_is_killed_unless_it_may_have_accepted() {
     let late = |keys: &str| {
         let mut desk = Desk::new("");

@@ -646,6 +646,7 @@ impl Worker {
         self.unseat();
         // A standby accepts from no socket that could be watched.
         let nothing_waits = around.shared || self.queue.socket.is_none();
+        let may_have_served = self.has_served() || self.accepts_unasked() || around.named;
         let reachable = self.talk.channel == Channel::Open;
         match self.state {
             State::Ready { process, .. } if self.hangs() => {
@@ -666,7 +667,7 @@ impl Worker {
             State::Booting { process, .. } if !reachable && nothing_waits => Farewell::Drained(process),
             State::Booting { process, .. } if !reachable => Farewell::Drain(process),
             State::Booting { process, .. } => Farewell::Terminate(process),
-            State::Ready { process, .. } if !self.has_served() && !around.named || defect!(NoDrain) => {
+            State::Ready { process, .. } if !may_have_served || defect!(NoDrain) => {
                 Farewell::ShutDown(process)
             }
             State::Ready { process, .. } if nothing_waits => Farewell::Drained(process),
