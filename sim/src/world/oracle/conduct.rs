@@ -98,8 +98,8 @@ impl World {
     }
 
     /// Where workers are replaced in batches, there are never more than the full set and one batch beside it: besides those that
-    /// fail, the old ones of earlier operations, and those that take longer than a batch waits for them. While a slot has no worker of
-    /// its own, replacements come besides.
+    /// fail or have come to a limit, the old ones of earlier operations, those that take longer than a batch waits for them, and those
+    /// that lost their slot to a standby before they had it. While a slot has no worker of its own, replacements come besides.
     fn check_batches(&mut self) {
         // A worker whose link could not be taken from it, or whose queue could not be measured, stays longer.
         let came = |fault: &CallFault| self.calls.get(&fault.call).is_some_and(|count| fault.nth < *count);
@@ -112,12 +112,19 @@ impl World {
                 process.stopped || process.known.unlinked.is_some_and(|at| now.since(at) >= BATCH_WAITS);
             let left = process.known.left_at();
             let earlier = left.is_some_and(|at| Some(at) <= self.oracle.operation_ended);
-            let late = process.known.late;
-            let fails = process.asks_to_go() || process.dying || late || !process.plan.behaviours.is_empty();
+            let (late, unwanted) = (process.known.late, process.known.unwanted);
+            let fails = process.asks_to_go()
+                || process.dying
+                || late
+                || unwanted
+                || !process.plan.behaviours.is_empty();
+            // A standby has taken the slot that it booted for.
+            let spare = !process.suspended && !process.known.published && process.known.told_to_go();
             process.alive()
                 && !slow
                 && !earlier
                 && !fails
+                && !spare
                 && !self.has_hung(process)
                 && !self.has_lost_socket(process)
         };
@@ -188,8 +195,9 @@ impl World {
             return;
         }
         if !process.sockets.accepts.is_empty() {
-            // Those that hear nothing accept for other slots as well; nobody counts on that.
-            let its = |socket: &&String| process.serves_from(socket);
+            // Those that hear nothing accept for other slots as well, standbys for every slot; nobody counts on that.
+            let idle = process.plan.standby && process.known.told_socket.is_none();
+            let its = |socket: &&String| process.serves_from(socket) && !idle;
             let accepts: Vec<String> = process.sockets.accepts.iter().filter(its).cloned().collect();
             return accepts.iter().for_each(|socket| self.check_left(worker, socket, what));
         }
