@@ -472,7 +472,7 @@ impl Supervisor {
         output::order_sink(&mut self.pool);
         self.try_installed_program();
         quit::hasten(&mut self.pool, &mut self.operations);
-        for active in reunion::conclude(&mut self.pool) {
+        for active in reunion::conclude(&mut self.pool, &self.operations) {
             lifecycle::active_in_suspended_app(&mut self.pool, &mut self.operations, active);
         }
         expiry::expire(&mut self.pool, &mut self.operations);

@@ -124,7 +124,8 @@ fn check_population(pool: &Pool, operations: &Operations) -> Result<(), Violatio
 
 /// 7: in a suspended app no worker that serves a slot, or is meant to, runs unsuspended.
 fn check_suspension(pool: &Pool, operations: &Operations) -> Result<(), Violation> {
-    if !pool.desired.is_suspended() || pool.evidence == Evidence::Awaited {
+    let in_doubt = matches!(pool.evidence, Evidence::Awaited | Evidence::Disputed);
+    if !pool.desired.is_suspended() || in_doubt {
         return Ok(());
     }
     for (id, worker) in pool.workers.iter() {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use nodesockd_core::Action;
+use nodesockd_core::event::Failure;
 use nodesockd_core::id::SlotIndex;
 use nodesockd_core::state::Leftovers;
-use nodesockd_core::wire::{Request, WorkerState};
+use nodesockd_core::wire::{Request, StartOptions, WorkerState};
+use nodesockd_core::{Action, Event};
 
 use super::adoption::{adopt, left, report, states};
 use super::desk::{Desk, NOTHING, config, restart, suspended};
@@ -126,4 +127,21 @@ fn a_restart_that_suspends_is_not_resumed_by_what_adopted_workers_say_meanwhile(
     desk.story();
     report(&mut desk, 1, false);
     assert_eq!(desk.story(), NOTHING);
+}
+
+#[test]
+fn a_worker_whose_link_is_being_swapped_may_still_say_that_it_is_active() {
+    let before = Desk::up("workers = 2");
+    let mut desk = adopt(&before, &before.config, without_record(&before));
+    desk.ask("r", restart(StartOptions::default()));
+    report(&mut desk, 1, true);
+    desk.leaves = |action| matches!(action, Action::Publish { slot: SlotIndex(1), .. });
+    desk.online(desk.worker(2));
+    desk.online(desk.worker(3));
+    desk.story();
+    let result = Err(Failure("EIO".into()));
+    desk.hear(Event::Published { slot: SlotIndex(1), worker: desk.worker(3), result });
+    assert_eq!(desk.story()[0], "link 0 to a");
+    report(&mut desk, 0, false);
+    assert_eq!(states(&desk)[0], (Some(0), WorkerState::Broken), "it is replaced by one that is suspended");
 }

@@ -228,13 +228,15 @@ pub(in crate::supervisor) fn reunite(
 /// Without a state file, only the adopted workers can tell whether the app is suspended: one that is suspended says so for all. When
 /// those that serve have reported, or cannot, those begin that took over meanwhile, unless the app is suspended. Returns who is active in
 /// a suspended app: also if that is so by the state file, and somebody has disputed it.
-pub(in crate::supervisor) fn conclude(pool: &mut Pool) -> Vec<WorkerId> {
+pub(in crate::supervisor) fn conclude(pool: &mut Pool, operations: &Operations) -> Vec<WorkerId> {
     let may_tell = |(id, worker): (WorkerId, &Worker)| {
         let expected = matches!(worker.channel(), Channel::Expected { .. });
         expected && worker.speaks() && has_taken_over(pool, id)
     };
     pool.evidence = match pool.evidence {
         Evidence::Record | Evidence::Reports => return Vec::new(),
+        // Who serves is not decided before all links are swapped, or back.
+        Evidence::Awaited | Evidence::Disputed if operations.is_swapping() => return Vec::new(),
         Evidence::Awaited if pool.workers.iter().any(may_tell) => return Vec::new(),
         Evidence::Awaited => Evidence::Reports,
         Evidence::Disputed => Evidence::Record,
