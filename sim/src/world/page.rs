@@ -57,7 +57,7 @@ impl World {
 /// It is ready and well, as far as the daemon knows. A standby that accepts before it is told has its sign of life to give first.
 fn answers(process: &Proc) -> bool {
     let known = &process.known;
-    let well = process.alive() && known.online && !known.exited && known.dying.is_none();
+    let well = process.alive() && known.online && !known.is_known_to_end();
     let turns = process.stands_still.is_none_or(|still| still.until.is_some());
     well && turns && !process.asked_to_go() && !process.ignores_suspension()
 }

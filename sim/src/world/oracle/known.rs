@@ -82,6 +82,11 @@ impl Known {
         self.told_to_go() && !self.told_unrecorded
     }
 
+    /// The daemon has learned that it ended, or has begun to.
+    pub fn is_known_to_end(&self) -> bool {
+        self.exited || self.dying.is_some()
+    }
+
     /// When it lost its link, or began to leave: its accept queue is emptied before it is told anything.
     pub fn left_at(&self) -> Option<Time> {
         self.unlinked.into_iter().chain(self.draining).chain(self.told_shutdown).chain(self.terminated).min()

@@ -113,7 +113,7 @@ impl World {
             let hears = process.reachable() || !process.sockets.accepts.is_empty();
             process.alive()
                 && process.known.online
-                && !process.known.exited
+                && !process.known.is_known_to_end()
                 && process.may_accept(socket)
                 && process.is_free_for(socket)
                 && hears
@@ -261,7 +261,7 @@ impl World {
         let dead = |slot: &Slot| {
             let process = slot.worker.and_then(|worker| self.processes.get(worker));
             let helpless = oracle.unswapped.contains(&slot.link) || oracle.stuck.contains(&slot.link);
-            let gone = process.is_some_and(|process| process.known.exited || process.known.dying.is_some());
+            let gone = process.is_some_and(|process| process.known.is_known_to_end());
             gone && !helpless && !oracle.is_removed(slot)
         };
         let promised = |slot: &SlotIndex| slot.0 < oracle.fewest_links.max(oracle.floor());
