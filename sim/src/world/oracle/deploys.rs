@@ -12,6 +12,7 @@ use nodesockd_core::id::{Peer, RequestRef, SlotIndex, WorkerId};
 use nodesockd_core::wire::{Body, Code, DeployNews, DeployOptions, DeployStep, Reply};
 
 use super::Slot;
+use super::migrations::stays_suspended;
 use crate::world::process::Proc;
 use crate::world::releases::number_of;
 use crate::world::{Worker, World};
@@ -160,12 +161,13 @@ impl World {
     }
 
     /// The daemon notes in the history how a deploy has ended.
-    pub(crate) fn deploy_noted(&mut self, outcome: Option<Outcome>) {
+    pub(crate) fn deploy_noted(&mut self, facts: &Facts) {
         let Some(deploy) = self.oracle.deploy.as_mut() else { return };
         let noted = std::mem::replace(&mut deploy.over, true);
-        if deploy.migrates && !noted && outcome == Some(Outcome::RolledBack) {
+        let failed = matches!(facts.outcome, Some(Outcome::RolledBack | Outcome::NotRolledBack));
+        if deploy.migrates && !noted && failed {
             let to = deploy.to.clone();
-            self.migration_undone(to);
+            self.migration_noted(&to, facts.reason.as_deref().is_some_and(stays_suspended));
         }
     }
 

@@ -17,13 +17,16 @@ use crate::world::{Worker, World};
 pub(crate) struct Migrations {
     /// A migration failed then, and nobody has asked for anything since: who was started before does not begin.
     failed: Option<Time>,
-    /// Deploys that may begin or end a suspension, and how often each was asked for.
+    /// Deploys that may begin or end a suspension, and how often each was asked for: until they are answered, or the history says how
+    /// they have ended.
     lifting: BTreeMap<RequestRef, u32>,
     /// A deploy waits for a person: the app is suspended, and `status` says why.
     waits: bool,
-    /// The history has said that this deploy was undone. Its answer may wait for a worker's last lines, while a later operation has
-    /// suspended the app.
-    undone: Option<RequestRef>,
+}
+
+/// The app waits for a person, by what a deploy says of its end.
+pub(super) fn stays_suspended(words: &str) -> bool {
+    words.contains("the app stays suspended")
 }
 
 impl World {
@@ -96,23 +99,32 @@ impl World {
         }
     }
 
-    /// The history says that a deploy with a migration was undone: its old release serves again.
-    pub(super) fn migration_undone(&mut self, to: RequestRef) {
-        self.oracle.suspended = false;
-        self.oracle.migrations.undone = Some(to);
+    /// The history says that a deploy with a migration has failed after its workers had taken over. Its answer may wait for a worker's
+    /// last lines, and later operations decide about the app meanwhile.
+    pub(super) fn migration_noted(&mut self, to: &RequestRef, stays: bool) {
+        let asked = self.oracle.migrations.lifting.remove(to).unwrap_or_default();
+        self.oracle.lifting = self.oracle.lifting.saturating_sub(asked);
+        self.migration_failed(stays);
+    }
+
+    /// A deploy has failed after its workers had taken over. `stays`: the app waits for a person; else a release serves.
+    fn migration_failed(&mut self, stays: bool) {
+        self.oracle.suspended = stays;
+        self.oracle.migrations.waits = stays && !self.oracle.in_doubt();
+        if !stays {
+            self.oracle.expire(self.agenda.busy_since(), None);
+        }
     }
 
     /// A deploy with a migration is answered. `done`: it has not failed.
     pub(crate) fn migration_answered(&mut self, to: &RequestRef, options: &DeployOptions, reply: &Reply) {
-        let words = reply.errors.join("; ");
-        let stays = words.contains("the app stays suspended");
+        let stays = stays_suspended(&reply.errors.join("; "));
         let asked = self.oracle.migrations.lifting.get_mut(to).filter(|asked| **asked > 0);
         let lifts = asked.is_some();
         if let Some(asked) = asked {
             *asked -= 1;
             self.oracle.lifting = self.oracle.lifting.saturating_sub(1);
         }
-        let sure = !self.oracle.in_doubt();
         match reply.code {
             None if !reply.errors.is_empty() => {}
             None if options.migration.is_some() => {
@@ -121,21 +133,22 @@ impl World {
             }
             // Out of a suspension that was left to a person.
             None => self.oracle.suspended = false,
-            Some(Code::NotRolledBack) if stays => {
-                self.marks.count("a deploy waits for a person");
-                self.oracle.suspended = true;
-                self.oracle.migrations.waits = sure;
+            Some(Code::NotRolledBack) => {
+                let mark = if stays {
+                    "a deploy waits for a person"
+                } else {
+                    "a deploy fails that cannot be undone"
+                };
+                self.marks.count(mark);
+                if lifts {
+                    self.migration_failed(stays);
+                }
             }
             Some(Code::RolledBack) if options.migration.is_some() => {
                 self.marks.count("a migration is undone");
-                if self.oracle.migrations.undone.take().as_ref() != Some(to) {
-                    self.oracle.suspended = false;
+                if lifts {
+                    self.migration_failed(false);
                 }
-            }
-            Some(Code::NotRolledBack) => {
-                self.marks.count("a deploy fails that cannot be undone");
-                // The answer may wait for a worker's last lines, while a later operation has suspended the app.
-                self.oracle.suspended &= !lifts;
             }
             Some(
                 Code::Usage
@@ -167,7 +180,7 @@ impl World {
     /// What `status` does not say.
     pub(crate) fn unsaid(&self, status: &Status) -> Option<String> {
         let waits = self.oracle.migrations.waits && !self.deaths.forgot;
-        let says = status.note.as_ref().is_some_and(|note| note.contains("the app stays suspended"));
+        let says = status.note.as_deref().is_some_and(stays_suspended);
         let lost = self.deaths.forgot || self.deaths.stale;
         // Whoever has asked for another one may have hung up before the answer.
         let another = status.suspension.as_ref().is_some_and(|it| it.since >= self.oracle.expiry_promised);
