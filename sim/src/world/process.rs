@@ -247,6 +247,13 @@ impl Proc {
         self.sockets.given.get(fd.and_then(|fd| fd.checked_sub(3)).unwrap_or_default() as usize)
     }
 
+    /// Who served behind this wrapper was told to go by an earlier daemon, which could not write that down, and has gone. The next
+    /// daemon takes the wrapper for a worker that serves from this socket, and cannot see that nobody does.
+    pub fn stands_in(&self, socket: &str) -> bool {
+        let gone = self.server == Some(Server::Gone) && self.known.told_unrecorded;
+        self.alive() && gone && self.sockets.given.iter().any(|its| its == socket)
+    }
+
     /// It has said, or shown, that it wants a replacement.
     pub fn asks_to_go(&self) -> bool {
         self.broken || self.channel == Channel::Closed
