@@ -365,12 +365,10 @@ pub fn parse_line(text: &str) -> Option<Line> {
 /// What is kept of a file that has become too long: the newer half of its lines, as far as these are whole.
 #[must_use]
 pub fn newer_half(text: &str) -> &str {
-    let mut middle = text.len() / 2;
-    while !text.is_char_boundary(middle) {
-        middle += 1;
-    }
-    let rest = text.get(middle..).unwrap_or_default();
-    rest.find('\n').and_then(|end| rest.get(end + 1..)).unwrap_or_default()
+    // The middle may be within a letter; the end of a line is not.
+    let middle = text.len() / 2;
+    let end = text.bytes().skip(middle).position(|byte| byte == b'\n');
+    end.and_then(|end| text.get(middle + end + 1..)).unwrap_or_default()
 }
 
 #[cfg(test)]

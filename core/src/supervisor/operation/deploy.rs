@@ -213,8 +213,9 @@ pub(in crate::supervisor) fn worker_failed(
         // It had its place, and begins after a migration.
         Some(Phase::Resuming(_)) if watched => {}
         Some(Phase::Watching(_)) if concerns(pool, id) && !defect!(NewWorkersNotWatched) => {}
-        Some(Phase::RollingBack(rollback)) if !rollback.new.contains(&id) => {
-            // Nobody is left for the link of its slot; another worker is started.
+        Some(Phase::RollingBack(rollback)) => {
+            // The new workers have no place any more by now, or are called broken. Nobody is left for the link of this one's
+            // slot; another worker is started.
             if let Some(slot) = pool.workers.get(id).and_then(Worker::slot) {
                 rollback.pending.remove(&slot);
             }
@@ -229,7 +230,6 @@ pub(in crate::supervisor) fn worker_failed(
             | Phase::Reverting(..)
             | Phase::Between(..)
             | Phase::Watching(_)
-            | Phase::RollingBack(_)
             | Phase::Migrating
             | Phase::Resuming(_)
             | Phase::Retiring { .. },
@@ -247,8 +247,8 @@ pub(in crate::supervisor) fn worker_failed(
         tracing::warn!("{} is rolled back: worker {}: {reason}", kind.words(), id.short());
         let failed = last_lines::failed_worker(pool, id, reason);
         let pending = roll_back(pool, &watch);
-        let Watch { new, batches, .. } = watch;
-        let rollback = Rollback { new, pending, failed, errors: Vec::new(), batches };
+        let Watch { batches, .. } = watch;
+        let rollback = Rollback { pending, failed, errors: Vec::new(), batches };
         operations.enter(pool, kind, requesters, Phase::RollingBack(rollback));
         tell_all(pool, operations, &DeployNews::new(DeployStep::RollingBack).because(reason));
     }

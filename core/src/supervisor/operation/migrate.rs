@@ -140,8 +140,7 @@ fn over(pool: &mut Pool, operations: &mut Operations, errand: Errand, failure: O
     operations.command = None;
     match operations.take_if(&mut pool.requests, |phase| *phase == Phase::Migrating) {
         Some(Operation { requesters, .. }) => go_on(pool, operations, requesters, errand, failure),
-        None if operations.is_idle() => Progress::Ended,
-        None => Progress::GoesOn,
+        None => Progress::Ended,
     }
 }
 

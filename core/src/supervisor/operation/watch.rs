@@ -36,8 +36,6 @@ pub(super) fn concerns(pool: &Pool, id: WorkerId) -> bool {
 /// A new worker has failed: the links name the old ones again.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::supervisor) struct Rollback {
-    /// The new workers.
-    pub(super) new: BTreeSet<WorkerId>,
     /// Slots whose link is to name an old worker, and does not yet.
     pub(super) pending: BTreeSet<SlotIndex>,
     /// Who has failed, and why.

@@ -105,7 +105,7 @@ pub(in crate::supervisor) fn ask(pool: &mut Pool, standbys: &[WorkerId]) {
 pub(in crate::supervisor) fn misses(pool: &mut Pool, id: WorkerId) {
     let now = pool.now();
     pool.workers.change(id, |worker| worker.health_mut().misses(now));
-    if pool.workers.get(id).is_some_and(|worker| worker.answer(now) == Answer::Missing) {
+    if pool.workers.get(id).is_some_and(|worker| worker.health().answer(now) == Answer::Missing) {
         tracing::warn!(worker = %id.short(), "standby gives no sign of life and is not promoted");
     }
 }

@@ -66,9 +66,8 @@ impl Look {
 
 /// Notes for slots, standbys and sockets what changes of workers and of the goal mean to them.
 fn notice(pool: &mut Pool, swapping: bool) {
-    if let Some(places) = pool.workers.touched().take_places() {
-        notice_workers(pool, places);
-    }
+    let places = pool.workers.touched().take_places();
+    notice_workers(pool, places);
     // A standby that holds a socket of an earlier daemon may be in the way, depending on who uses that socket.
     if pool.listeners.any_foreign() && !pool.slots.touched().is_empty() {
         pool.settled.touch_standbys();

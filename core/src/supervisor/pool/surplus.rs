@@ -87,7 +87,7 @@ fn clear_link(pool: &mut Pool, index: SlotIndex) {
                 links::withdraw(pool, index);
             }
         }
-        Some(_) if linked => pool.slots.change(index, Slot::is_vacated),
+        Some(_) if linked => {}
         Some(_) => pool.slots.remove(index),
     }
 }

@@ -160,7 +160,7 @@ fn standby(pool: &Pool, index: SlotIndex, owner: Option<WorkerId>) -> Option<Suc
         if Some(id) == owner || !may_be_promoted(pool, worker, index) {
             continue;
         }
-        match worker.answer(pool.now()) {
+        match worker.health().answer(pool.now()) {
             Answer::Given => return Some(Successor::Ready(id)),
             Answer::Unasked => unasked.push(id),
             Answer::Awaited => awaited = true,

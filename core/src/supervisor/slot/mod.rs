@@ -205,11 +205,6 @@ impl Slot {
         self.neighbour = Some(neighbour);
     }
 
-    /// It has no link, and so nobody is named.
-    pub fn is_vacated(&mut self) {
-        (self.owner, self.neighbour) = (None, None);
-    }
-
     /// A worker of the slot failed after having worked for `worked`.
     pub fn worker_failed(&mut self, now: Time, worked: Duration, reason: &str) {
         self.worker_failures.failed(now, worked, reason);

@@ -38,7 +38,7 @@ use super::timer::Timer;
 use check::Check;
 use counts::Counts;
 use drain::Drain;
-use health::{Answer, Health};
+use health::Health;
 use limits::Looks;
 use queue::AcceptQueue;
 use silence::Todo;
@@ -340,31 +340,15 @@ impl Worker {
         self.health.hang().or(self.check.as_ref().and_then(Check::reason))
     }
 
-    /// Whether a standby may be promoted, as far as its health is concerned. One that outlived its daemon has to report to
-    /// this one first: it could not be resumed.
-    pub fn answer(&self, now: Time) -> Answer {
-        match self.talk.channel {
-            Channel::Lost { .. } | Channel::Closed if self.has_to_hear() => Answer::Missing,
-            Channel::Open
-            | Channel::Socket(_)
-            | Channel::Expected { .. }
-            | Channel::Lost { .. }
-            | Channel::Closed => self.health.answer(now),
-        }
-    }
-
-    /// A standby has to give a sign of life, because it is needed. `limit`: how long it may be silent.
+    /// A standby has to give a sign of life, because it is needed. `limit`: how long it may be silent. One that outlived its
+    /// daemon, and has to be told before it serves, has to report to this one first.
     pub fn is_needed(&mut self, now: Time, limit: Option<Duration>) -> Todo {
-        if self.has_to_hear() && matches!(self.talk.channel, Channel::Expected { .. }) {
+        let has_to_hear = self.speaks() && self.is_suspended();
+        if has_to_hear && matches!(self.talk.channel, Channel::Expected { .. }) {
             self.health.has_to_report(now);
             return Todo::Nothing;
         }
         self.health.is_needed(now, limit)
-    }
-
-    /// It has to be told before it serves.
-    fn has_to_hear(&self) -> bool {
-        self.speaks() && self.is_suspended()
     }
 
     /// It is ready, and its event loop does not turn.

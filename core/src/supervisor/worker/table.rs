@@ -79,11 +79,9 @@ pub(in crate::supervisor) struct Places {
 }
 
 impl Touched {
-    /// The places that changes may concern since this was called last; `None` if there were no changes.
-    pub fn take_places(&mut self) -> Option<Places> {
-        let Places { slots, standbys, standbys_health, listeners } = &self.places;
-        let none = slots.is_empty() && !standbys && !standbys_health && listeners.is_empty();
-        (!none).then(|| std::mem::take(&mut self.places))
+    /// The places that changes may concern since this was called last.
+    pub fn take_places(&mut self) -> Places {
+        std::mem::take(&mut self.places)
     }
 
     fn note(&mut self, id: WorkerId, worker: &Worker) {
