@@ -128,6 +128,8 @@ mod tests {
         {
             assert_eq!(text.parse::<DevAddress>(), Err(NotAnAddress), "{text}");
         }
+        let words = "expected a port from 1 to 65535, or an address and a port such as 0.0.0.0:8000";
+        assert_eq!(NotAnAddress.to_string(), words);
     }
 
     #[test]

@@ -102,6 +102,7 @@ mod tests {
             misspelt("{Slot} {sockets} {relase} {worker}"),
             [("Slot", "slot"), ("sockets", "socket"), ("relase", "release"), ("worker", "slot")]
         );
+        assert_eq!(misspelt("{soc_ket} {slots1}"), [("soc_ket", "socket")]);
         assert_eq!(misspelt(r#"{slot} {id} {"slots":1} {} {a{b}"#), []);
     }
 

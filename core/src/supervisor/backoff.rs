@@ -127,6 +127,18 @@ mod tests {
         assert!(waits.iter().all(|backoff| *backoff == later));
         waits[0].waits_for(&Backoff::default());
         assert_eq!(waits[0], later);
+        // Of two that wait equally long, each keeps its own reason.
+        let mut other = Backoff::default();
+        (0..3).for_each(|_| other.failed(Time::ZERO, Duration::ZERO, "it hangs"));
+        waits[0].waits_for(&other);
+        assert_eq!(waits[0].reason(), Some("exited"));
+    }
+
+    #[test]
+    fn the_next_program_waits_as_long() {
+        let mut backoff = Backoff::default();
+        (0..3).for_each(|_| backoff.failed(Time::ZERO, Duration::ZERO, "exited"));
+        assert_eq!(Backoff::from(BackoffRecord::from(&backoff)), backoff);
     }
 
     #[test]

@@ -315,6 +315,22 @@ mod tests {
         assert_eq!(chosen(&mut leadership, 6), Some(b));
         // Nothing was told yet.
         assert!(!leadership.is_gone(b));
+
+        let (mut leadership, [a, b]) = led();
+        assert!(!leadership.is_gone(b) && leadership.leads(a));
+        assert!(leadership.is_gone(a) && !leadership.leads(a));
+    }
+
+    #[test]
+    fn who_leads_confirms_it_by_an_answer_to_the_last_word() {
+        let (mut leadership, [a, b]) = led();
+        assert_eq!(leadership.repeats(at(9)), 9);
+        for (id, term) in [(a, 8), (b, 9)] {
+            leadership.answers(id, true, term);
+            assert!(leadership.is_in_doubt(a), "{term}");
+        }
+        leadership.answers(a, true, 9);
+        assert!(!leadership.is_in_doubt(a));
     }
 
     #[test]

@@ -114,6 +114,8 @@ mod tests {
         assert_eq!(describe(cpu(100, 0), TEN), "it used 0.1 s of CPU in 10.0 s: it waits for something");
         let busy = describe(cpu(9600, 100), TEN);
         assert!(busy.starts_with("it used 9.6 s of CPU in 10.0 s: the machine is slow"), "{busy}");
+        let torn = describe(cpu(4900, 4900), TEN);
+        assert!(torn.starts_with("it used 4.9 s of CPU in 10.0 s: the machine is slow"), "{torn}");
         let starved = describe(cpu(900, 8900), TEN);
         assert!(
             starved.starts_with("it used 0.9 s of CPU in 10.0 s and waited 8.9 s for a CPU:"),

@@ -569,6 +569,33 @@ mod tests {
     }
 
     #[test]
+    fn a_deploy_is_watched_for_a_day_at_most() {
+        let asked = |watch: u64| {
+            let frame = format!(r#"{{"type":"deploy","id":"1","data":{{"watch":{watch}}}}}"#);
+            decode(&frame, Sender::Client).is_ok()
+        };
+        assert_eq!((asked(86_400_000), asked(86_400_001)), (true, false));
+    }
+
+    #[test]
+    fn the_end_of_a_suspension_is_asked_for_as_a_whole() {
+        let refused = |data: &str| {
+            let frame = format!(r#"{{"type":"restart-workers","id":"1","data":{data}}}"#);
+            match decode(&frame, Sender::Client) {
+                Err(Rejection::Answer { error, .. }) => error,
+                _ => String::new(),
+            }
+        };
+        let alone = "`for` and `then` are about `suspended`, which is missing";
+        for data in [r#"{"for":1000,"then":"resume"}"#, r#"{"for":1000}"#, r#"{"then":"resume"}"#] {
+            assert_eq!(refused(data), alone, "{data}");
+        }
+        for data in [r#"{"suspended":true,"for":1000}"#, r#"{"suspended":true,"then":"resume"}"#] {
+            assert!(refused(data).starts_with("`for` and `then` belong together"), "{data}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_with_data_is_said() {
         let frame = r#"{"type":"set-worker-count","id":"1","data":{"count":"two"}}"#;
         let Err(Rejection::Answer { error, .. }) = decode(frame, Sender::Client) else { panic!() };

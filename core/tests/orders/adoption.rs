@@ -642,3 +642,13 @@ fn a_suspended_worker_that_is_to_go_still_serves_for_others_if_it_is_the_last_th
     let mut desk = adopt(&before, &before.config, left);
     assert_eq!(desk.story(), NOTHING);
 }
+
+#[test]
+fn a_worker_that_was_booting_for_all_that_is_known_is_drained() {
+    let mut before = Desk::up("");
+    before.ask("r", restart(StartOptions::default()));
+    let mut desk = follow(&before, |_| {});
+    let story = desk.story();
+    assert!(story.contains(&"look at b".to_owned()), "{story:?}");
+    assert!(!story.contains(&"SIGTERM to b".to_owned()), "{story:?}");
+}

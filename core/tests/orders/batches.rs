@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
+use nodesockd_core::history::Outcome;
 use nodesockd_core::id::SlotIndex;
 use nodesockd_core::wire::{
-    BatchStatus, Body, Code, DeployOptions, MigrationOptions, Request, StartOptions, ToWorker,
+    BatchStatus, Body, Code, DeployOptions, DeployStep, MigrationOptions, Reply, Request, Stage,
+    StartOptions, ToWorker, WorkerState,
 };
 use nodesockd_core::{Action, Event};
 
 use super::adoption::follow;
 use super::desk::{Desk, config, release, restart, suspended};
+use super::history::entries;
 
 fn batch(size: u32) -> Request {
     restart(StartOptions { batch: Some(size), progress: true, ..StartOptions::default() })
@@ -190,6 +193,12 @@ fn a_failing_later_batch_rolls_the_earlier_ones_back() {
     );
     assert_eq!(generations(&desk), [Some(1), Some(1), Some(1)]);
     assert_eq!(desk.supervisor.pending(), None);
+    let failed = desk.replies("r").pop().and_then(|reply| reply.body);
+    assert!(matches!(&failed, Some(Body::Failed(failed)) if failed[0].id == desk.worker(5)), "{failed:?}");
+    let outcome = entries(&desk).pop().and_then(|entry| entry.facts.outcome);
+    assert_eq!(outcome, Some(Outcome::RolledBack));
+    desk.ask("a", Request::AttachDeploy { progress: false });
+    assert_eq!(desk.end("a").and_then(|(code, _)| code), Some(Code::Usage), "this was no deploy");
 }
 
 #[test]
@@ -219,6 +228,9 @@ fn a_way_back_that_fails_as_well_is_gone_by_whenever_it_can_be() {
         words.contains("not every worker of generation 1 could be started, which is tried again"),
         "{words}"
     );
+    let well = desk.supervisor.status().workers.into_iter().filter(|row| row.state == WorkerState::Online);
+    let well: Vec<_> = well.map(|row| row.id).collect();
+    assert_eq!(well, [desk.worker(1), desk.worker(2)], "who was there before all that goes on");
     desk.pass(Duration::from_secs(1));
     desk.online(*desk.spawned.last().unwrap_or(&desk.worker(0)));
     assert_eq!(generations(&desk), [Some(1), Some(1), Some(1)]);
@@ -320,6 +332,11 @@ fn the_daemon_that_follows_undoes_a_first_batch_that_has_not_taken_over() {
     let mut next = follow(&desk, |_| ());
     next.exit(next.worker(3));
     assert_eq!((next.supervisor.pending(), next.supervisor.status().batch), (None, None));
+    let note = next.supervisor.status().note;
+    assert_eq!(
+        note.as_deref(),
+        Some("a restart was interrupted by the end of an earlier daemon; it was undone")
+    );
     assert_eq!(generations(&next), vec![Some(1); 3]);
 }
 
@@ -351,4 +368,172 @@ fn workers_of_a_suspended_app_are_replaced_all_at_once() {
     desk.story();
     desk.ask("r", restart(StartOptions::default()));
     assert_eq!(desk.story(), ["start g", "start h", "start i"]);
+}
+
+#[test]
+fn a_restart_that_fits_into_one_batch_is_one_without_batches() {
+    let mut desk = Desk::up("workers = 2");
+    desk.ask("r", batch(2));
+    assert_eq!((desk.spawned.len(), desk.supervisor.status().batch), (4, None));
+    desk.all_online();
+    assert_eq!(desk.end("r"), Some((None, String::new())));
+    assert_eq!(batches(&desk, "r"), []);
+}
+
+#[test]
+fn a_vacant_slot_is_filled_beside_the_first_batch() {
+    let mut desk = Desk::up("workers = 3");
+    // It has failed twice in a row: the next worker of its slot has to wait. What is left of the dead ones does not matter.
+    desk.leaves = |action| matches!(action, Action::Remove { .. });
+    desk.exit(desk.worker(2));
+    desk.exit(desk.worker(3));
+    desk.story();
+    desk.ask("r", batch(1));
+    assert_eq!(desk.story(), ["start e", "start f"]);
+}
+
+#[test]
+fn an_old_worker_that_fails_beside_the_first_batch_is_no_failure_of_that() {
+    let mut desk = Desk::up("workers = 3");
+    desk.ask("r", batch(1));
+    desk.exit(desk.worker(2));
+    assert_eq!(desk.end("r"), None);
+    desk.online(desk.worker(3));
+    assert_eq!(generations(&desk)[0], Some(2));
+}
+
+#[test]
+fn a_way_back_does_not_fail_by_a_worker_of_the_former_generation() {
+    let mut desk = Desk::up("workers = 4");
+    desk.ask("r", batch(1));
+    (4..6).for_each(|nth| desk.online(desk.worker(nth)));
+    desk.exit(desk.worker(6));
+    desk.online(desk.worker(7));
+    // It was there before all that.
+    desk.exit(desk.worker(3));
+    assert_eq!(desk.end("r"), None);
+    (8..desk.spawned.len()).for_each(|nth| desk.online(desk.worker(nth)));
+    desk.pass(Duration::from_secs(1));
+    (8..desk.spawned.len()).for_each(|nth| desk.online(desk.worker(nth)));
+    assert_eq!(desk.end("r").and_then(|(code, _)| code), Some(Code::RolledBack));
+}
+
+#[test]
+fn a_way_back_that_fails_leaves_no_worker_booting_that_nobody_wants() {
+    let mut desk = Desk::up("workers = 3");
+    desk.ask("r", batch(1));
+    desk.online(desk.worker(3));
+    // The old worker of the last slot fails: by now, another one is of the new generation.
+    desk.exit(desk.worker(2));
+    desk.exit(desk.worker(4));
+    assert_eq!(desk.supervisor.status().batch.map(|batch| batch.back), Some(true));
+    desk.story();
+    desk.exit(desk.worker(6));
+    assert_eq!(desk.end("r").and_then(|(code, _)| code), Some(Code::NotRolledBack));
+    let story = desk.story();
+    assert!(story.contains(&"SIGTERM to f".to_owned()), "{story:?}");
+}
+
+#[test]
+fn a_way_back_does_not_wait_again_for_workers_that_take_long_to_finish() {
+    let mut desk = Desk::up("workers = 3\noptions.shutdownTimeout = 3600000");
+    desk.leaves = shuts_down;
+    desk.ask("r", batch(1));
+    desk.online(desk.worker(3));
+    desk.pass(Duration::from_secs(31));
+    desk.story();
+    desk.exit(desk.worker(4));
+    let story = desk.story();
+    assert!(story.contains(&"start f".to_owned()), "{story:?}");
+}
+
+#[test]
+fn the_way_back_of_a_deploy_is_told_and_workers_keep_their_name() {
+    let mut desk = Desk::up("workers = 2\noptions.batch = 1");
+    desk.ask("d", deploy(Duration::ZERO));
+    desk.online(desk.worker(2));
+    desk.exit(desk.worker(3));
+    let steps: Vec<_> = desk.news("d").into_iter().map(|news| news.step).collect();
+    assert_eq!(steps, [DeployStep::Switched, DeployStep::RollingBack]);
+    desk.online(desk.worker(4));
+    assert_eq!(desk.end("d").and_then(|(code, _)| code), Some(Code::RolledBack));
+    let renames = |action: &Action| matches!(action, Action::Tell { message: ToWorker::SetName { .. }, .. });
+    assert_eq!(desk.count(renames), 0);
+
+    // With the configuration of before, the name of before comes back.
+    let mut desk = Desk::up("workers = 2\noptions.batch = 1");
+    desk.config = config("workers = 2\nname = 'shop'\nnodeArgs = ['-v']\noptions.batch = 1");
+    desk.ask("r", Request::Reload);
+    desk.online(desk.worker(2));
+    desk.orders.clear();
+    desk.exit(desk.worker(3));
+    assert!(desk.count(renames) > 0);
+    assert_eq!(desk.news("r"), []);
+}
+
+#[test]
+fn the_daemon_that_follows_undoes_what_a_deploy_in_batches_has_done_when_a_later_batch_fails() {
+    let mut desk = Desk::up("workers = 3\noptions.batch = 1");
+    desk.ask("d", deploy(Duration::ZERO));
+    desk.online(desk.worker(3));
+    let mut next = follow(&desk, |_| ());
+    // It was booting, and is undone.
+    next.exit(next.worker(4));
+    next.exit(next.worker(5));
+    next.online(next.worker(6));
+    // It has not reported to this daemon, and cannot be told before.
+    next.exit(next.worker(3));
+    assert_eq!((next.current, generations(&next)), ("1", vec![Some(1); 3]));
+    next.ask("a", Request::AttachDeploy { progress: false });
+    assert_eq!(next.end("a").and_then(|(code, _)| code), Some(Code::RolledBack));
+}
+
+#[test]
+fn the_daemon_that_follows_knows_how_many_workers_there_were_before_the_first_batch() {
+    let mut desk = Desk::up("workers = 2\noptions.batch = 1");
+    desk.config = config("workers = 3\nstandby = 1\nnodeArgs = ['-v']\noptions.batch = 1");
+    desk.ask("r", Request::Reload);
+    desk.all_online();
+    assert_eq!(generations(&desk).len(), 3);
+    let mut next = follow(&desk, |_| ());
+    next.exit(next.worker(next.spawned.len() - 2));
+    next.exit(next.worker(next.spawned.len() - 1));
+    next.all_online();
+    next.pass(Duration::from_secs(1));
+    next.all_online();
+    assert_eq!(generations(&next), vec![Some(1); 2]);
+    assert!(next.supervisor.status().workers.iter().all(|row| !row.standby));
+}
+
+#[test]
+fn the_daemon_that_follows_goes_on_with_a_way_back() {
+    let mut desk = Desk::up("workers = 2");
+    desk.ask("r", batch(1));
+    desk.online(desk.worker(2));
+    desk.exit(desk.worker(3));
+    assert_eq!(desk.supervisor.status().batch.map(|batch| batch.back), Some(true));
+    let mut next = follow(&desk, |_| ());
+    // It was booting, and is undone.
+    next.exit(next.worker(4));
+    next.all_online();
+    // It has not reported to this daemon, and cannot be told before.
+    next.exit(next.worker(2));
+    assert_eq!(generations(&next), vec![Some(1); 2]);
+    let outcomes: Vec<_> = entries(&next).into_iter().filter_map(|entry| entry.facts.outcome).collect();
+    assert_eq!(outcomes.last(), Some(&Outcome::RolledBack), "{outcomes:?}");
+}
+
+#[test]
+fn what_becomes_of_the_old_workers_of_a_batch_is_told() {
+    let mut desk = Desk::up("workers = 2");
+    desk.leaves = shuts_down;
+    desk.ask("r", batch(1));
+    desk.online(desk.worker(2));
+    desk.exit(desk.worker(0));
+    let gone = |reply: Reply| match reply.body {
+        Some(Body::Progress(progress)) if progress.stage == Stage::Gone => Some(progress.id),
+        _ => None,
+    };
+    let gone: Vec<_> = desk.replies("r").into_iter().filter_map(gone).collect();
+    assert_eq!(gone, [desk.worker(0)]);
 }

@@ -332,9 +332,42 @@ fn report_that_is_read_after_the_end_of_its_worker_is_refused() {
     desk.exit(left.id);
     desk.hear(Event::Reaped { worker: left.id });
     desk.hear(Event::Removed { worker: left.id, result: Ok(()) });
+    // Others have ended since.
+    (0..5).for_each(|_| {
+        desk.exit(desk.spawned.last().copied().unwrap_or(left.id));
+        desk.pass(Duration::from_secs(30));
+    });
     let before = desk.supervisor.metrics().started;
     desk.story();
     desk.hear(report());
     assert_eq!(desk.story(), ["tell ? shutdown"]);
     assert_eq!(desk.supervisor.metrics().started, before, "no worker has begun");
+}
+
+#[test]
+fn the_next_daemon_knows_who_speaks_for_a_worker_behind_a_wrapper() {
+    let (mut desk, caller) = wrapped();
+    claim(&mut desk, CONN, caller.clone());
+    let mut next = super::adoption::follow(&desk, |_| {});
+    claim(&mut next, ConnId(10), caller);
+    next.story();
+    next.ask("t", Request::Terminate);
+    assert!(next.story().contains(&"tell a shutdown".to_owned()));
+}
+
+#[test]
+fn child_of_a_worker_that_has_or_may_have_reported_while_it_boots_is_not_believed() {
+    let refused = |desk: &mut Desk| {
+        let caller = started_by(desk, Process { pid: 101, started: 1 });
+        claim(desk, CONN, caller);
+        desk.ask("s", Request::SendMessage { message: "a".into(), data: None, workers: None });
+        desk.end("s").is_some_and(|(_, words)| !words.is_empty())
+    };
+    // By another daemon's channel.
+    assert!(refused(&mut super::adoption::follow(&Desk::new(""), |_| {})));
+    // By its own channel, which does not make it ready.
+    let mut desk = Desk::new("[options]\nready = 'notify'");
+    let worker = desk.worker(0);
+    desk.hear(Event::Received { worker, message: FromWorker::online(false) });
+    assert!(refused(&mut desk));
 }

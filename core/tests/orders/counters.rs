@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use nodesockd_core::event::ExitStatus;
+use nodesockd_core::history::Outcome;
 use nodesockd_core::id::SlotIndex;
 use nodesockd_core::metrics::{Level, Metrics, Traffic};
 use nodesockd_core::state::Entry;
@@ -151,7 +152,10 @@ fn operations_are_counted_by_their_outcome() {
         (numbers.operations["restart"]["done"], numbers.operations["deploy"]["failed"])
     };
     assert_eq!(counted(&desk), (1, 0));
+    let outcomes = |what: &str| numbers(&desk).operations[what].len();
+    assert_eq!((outcomes("restart"), outcomes("deploy")), (2, Outcome::ALL.len()), "0 is told of these");
     let config = desk.config.clone();
+    assert_eq!(counted(&adopt(&desk, &config, left(&desk))), (1, 0), "the next daemon goes on");
     assert_eq!(counted(&upgraded(desk, config)), (1, 0), "the next program goes on");
 }
 

@@ -137,6 +137,12 @@ fn quitting() -> Desk {
 
 #[test]
 fn a_daemon_that_quits_tells_how_it_is_and_does_nothing_else_any_more() {
+    let mut desk = Desk::up("");
+    desk.ask("r", restart(StartOptions::default()));
+    desk.hear(Event::Signalled { signal: DaemonSignal::Hangup });
+    desk.hear(Event::Signalled { signal: DaemonSignal::Terminate });
+    assert_eq!(desk.count(loads), 0, "what waits is not begun");
+
     let mut desk = quitting();
     let one = NonZeroU32::MIN;
     let refused = [
@@ -183,7 +189,8 @@ fn daemon_that_has_to_quit_in_time_does_not_wait_for_its_workers_longer() {
     let mut desk = quitting("[options]\nquitTimeout = 7000");
     assert_eq!(desk.count(terminates), 1);
     desk.pass(Duration::from_millis(4900));
-    assert_eq!(desk.count(is_kill), 0);
+    desk.ask("s", Request::Status);
+    assert_eq!(desk.count(is_kill), 0, "whatever happens meanwhile");
     desk.pass(Duration::from_millis(100));
     assert_eq!(desk.count(is_kill), 1);
     desk.exit(desk.worker(0));

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use nodesockd_core::event::{ExitStatus, Failure};
 use nodesockd_core::id::{ConnId, SlotIndex};
+use nodesockd_core::survey::Sight;
 use nodesockd_core::wire::{Code, DeployOptions, DeployStep, FromWorker, Request, StartOptions, WorkerState};
 use nodesockd_core::{Action, Event};
 
 use super::adoption::follow;
-use super::desk::{Desk, release, restart, suspended};
+use super::desk::{Desk, release, restart, set_workers, suspended};
 
 const WATCH: Duration = Duration::from_secs(30);
 
@@ -91,7 +92,10 @@ fn a_deploy_tells_how_it_goes() {
     let mut desk = watched("");
     assert_eq!(desk.supervisor.status().operation.as_deref(), Some("a deploy"));
     assert_eq!(steps(&desk, "d"), [DeployStep::Switched, DeployStep::Watching]);
-    assert!(!desk.news("d").iter().any(|news| news.alone), "the old workers are there");
+    let watching = desk.news("d").pop();
+    let release = Some("/srv/releases/2".to_owned());
+    let told = watching.map(|news| (news.alone, news.watch, news.release));
+    assert_eq!(told, Some((false, Some(30_000), release)));
     desk.ask("again", Request::AttachDeploy { progress: true });
     desk.pass(WATCH * 2);
     assert_eq!(steps(&desk, "again"), [DeployStep::Watching, DeployStep::Confirmed]);
@@ -317,6 +321,13 @@ fn daemons_that_follow_undo_a_deploy_before_the_swap() {
         Some("a deploy was interrupted by the end of an earlier daemon; it was undone")
     );
     assert_eq!(follow(&next, |_| ()).supervisor.status().note, None);
+
+    // One that has no symlink to switch is told of as well.
+    let mut desk = Desk::up("");
+    desk.ask("d", Request::Deploy(DeployOptions::default()));
+    let next = follow(&desk, |_| ());
+    assert_eq!(next.supervisor.status().note, note);
+    assert!(desk.state_file().is_some_and(|state| state.deploy.is_some()));
 }
 
 #[test]
@@ -482,4 +493,57 @@ fn an_old_worker_that_is_broken_is_not_kept() {
     desk.all_online();
     assert!(serves(&desk, 1));
     assert!(desk.supervisor.status().workers.iter().all(|row| !row.kept));
+}
+
+#[test]
+fn a_deploy_of_the_release_that_the_symlink_names_switches_nothing() {
+    let mut desk = Desk::up("");
+    desk.ask(
+        "d",
+        Request::Deploy(DeployOptions { release: Some(release("1").dir), ..DeployOptions::default() }),
+    );
+    assert_eq!((switches(&desk), desk.spawned.len()), (Vec::new(), 2));
+}
+
+#[test]
+fn an_old_worker_whose_link_cannot_be_removed_is_not_watched() {
+    let mut desk = Desk::up("workers = 2");
+    desk.leaves = |action| matches!(action, Action::Withdraw { .. });
+    desk.ask("w", set_workers(1));
+    let link = desk.config.socket_file.link(SlotIndex(1));
+    let result = || Err(Failure("EBUSY".into()));
+    desk.hear(Event::Withdrawn { slot: SlotIndex(1), link: link.clone(), result: result() });
+    desk.hear(Event::Withdrawn { slot: SlotIndex(1), link, result: result() });
+    desk.ask("d", deploy());
+    desk.online(desk.worker(2));
+    assert_eq!(desk.supervisor.status().operation.as_deref(), Some("a deploy"));
+    desk.exit(desk.worker(1));
+    assert_eq!((desk.end("d"), desk.current), (None, "2"));
+}
+
+#[test]
+fn a_deploy_has_ended_when_its_old_workers_are_gone() {
+    let mut desk = watched("");
+    desk.leaves = |action| matches!(action, Action::Tell { .. });
+    desk.pass(WATCH * 2);
+    assert_eq!((desk.end("d"), steps(&desk, "d").pop()), (None, Some(DeployStep::Confirmed)));
+    desk.exit(desk.worker(0));
+    assert_eq!(desk.end("d"), Some((None, String::new())));
+}
+
+#[test]
+fn a_link_that_cannot_be_swapped_yet_is_not_waited_for_when_its_old_worker_dies() {
+    let mut desk = watched("workers = 2");
+    desk.leaves = |action| matches!(action, Action::Publish { slot: SlotIndex(0), .. });
+    // Somebody has removed the link of a slot, and it cannot be made again for the moment.
+    let link = desk.config.socket_file.link(SlotIndex(0));
+    desk.sees(&link, Sight::Nothing);
+    for _ in 0..2 {
+        let (slot, result) = (SlotIndex(0), Err(Failure("ENOSPC".into())));
+        desk.hear(Event::Published { slot, worker: desk.worker(2), result });
+    }
+    breaks(&mut desk, 3);
+    assert_eq!((desk.end("d"), desk.supervisor.status().operation.as_deref()), (None, Some("a deploy")));
+    desk.exit(desk.worker(0));
+    assert_eq!(code(&desk, "d"), Some(Code::RolledBack));
 }

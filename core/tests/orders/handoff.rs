@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nodesockd_core::config::Config;
-use nodesockd_core::event::{DaemonSignal, ExitStatus, Queue};
+use nodesockd_core::event::{DaemonSignal, ExitStatus, Failure, Queue};
 use nodesockd_core::id::WorkerId;
 use nodesockd_core::supervisor::Handoff;
 use nodesockd_core::wire::{Body, FromWorker, Request, StartOptions};
@@ -223,4 +223,18 @@ fn what_waits_for_an_upgrade_is_done_by_the_next_program() {
 
     let next = waiting(|desk| desk.hear(Event::Signalled { signal: DaemonSignal::Hangup }));
     assert_eq!(next.count(|action| *action == Action::LoadConfig), 1);
+}
+
+#[test]
+fn a_daemon_whose_successor_does_not_come_goes_on() {
+    let mut desk = Desk::up("");
+    desk.hand_off();
+    desk.orders.clear();
+    for _ in 0..2 {
+        desk.hear(Event::NotHandedOff { failure: Failure("it crashed".into()) });
+        assert_eq!(desk.count(|action| *action == Action::Thaw), 1);
+    }
+    desk.ask("r", restart(StartOptions::default()));
+    desk.all_online();
+    assert_eq!(desk.end("r"), Some((None, String::new())));
 }

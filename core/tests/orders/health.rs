@@ -9,6 +9,7 @@ use nodesockd_core::survey::Sight;
 use nodesockd_core::wire::{Body, Code, FromWorker, Request, ToWorker, WorkerState};
 use nodesockd_core::{Action, Event};
 
+use crate::adoption::{follow, says};
 use crate::desk::{Desk, config, restart, suspended};
 use crate::handoff::upgraded;
 use crate::log::warnings;
@@ -232,6 +233,8 @@ fn worker_that_hangs_loops_or_sleeps() {
         (('S', 0), ('R', 100), "it loops"),
         (('R', 0), ('S', 0), "it sleeps"),
         (('S', 0), ('R', 0), "it sleeps"),
+        (('S', 0), ('S', 8), "it loops"),
+        (('S', 0), ('S', 4), "it sleeps"),
         (('S', 0), ('T', 0), "it is stopped (SIGSTOP)"),
     ] {
         let words = hangs(before, after);
@@ -505,4 +508,76 @@ fn a_standby_has_its_time_again_when_the_daemon_was_too_busy_to_hear_it() {
     assert_eq!(desk.spawned.len(), 2, "its answer may have come meanwhile");
     desk.pass(SECOND + MOMENT);
     assert_eq!(desk.spawned.len(), 3);
+}
+
+#[test]
+fn worker_that_takes_what_waits_is_not_replaced_although_more_comes() {
+    let mut desk = Desk::up("[health]\nhangTimeout = 5000");
+    desk.leaves = |action| matches!(action, Action::ListQueue { .. });
+    let worker = desk.spawned[0];
+    for next in 0..20 {
+        desk.orders.clear();
+        desk.pass(SECOND);
+        if desk.orders.iter().any(desk.leaves) {
+            desk.hear(Event::QueueListed { worker, result: Ok(vec![next, next + 1]) });
+        }
+    }
+    assert_eq!((desk.spawned.len(), desk.supervisor.status().workers[0].reason.clone()), (1, None));
+}
+
+#[test]
+fn worker_without_heartbeat_is_watched_although_its_channel_is_closed() {
+    let mut desk = Desk::up("[options]\nready = 'notify'\n[health]\nhangTimeout = 5000");
+    desk.pass(SECOND);
+    desk.hear(Event::ChannelClosed { worker: desk.worker(0) });
+    desk.orders.clear();
+    desk.pass(3 * SECOND);
+    assert!(desk.orders.iter().any(|order| matches!(order, Action::ListQueue { .. })));
+}
+
+/// The worker reports over a connection, and answers whatever it is asked there.
+fn stays_well(mut desk: Desk) {
+    let message =
+        FromWorker::Online { pid: None, suspended: false, heartbeat: true, leads: None, counts: None };
+    says(&mut desk, 0, message);
+    for _ in 0..60 {
+        desk.orders.clear();
+        desk.pass(SECOND);
+        for seq in desk.pings(desk.worker(0)) {
+            says(&mut desk, 0, FromWorker::Pong { seq, inspected: false, held: 0 });
+        }
+    }
+    assert_eq!((desk.spawned.len(), desk.supervisor.status().workers[0].reason.clone()), (1, None));
+}
+
+#[test]
+fn worker_is_asked_anew_over_another_channel() {
+    let mut desk = Desk::with_heartbeats("");
+    let worker = desk.spawned[0];
+    desk.pass(11 * SECOND);
+    assert_eq!(desk.pings(worker), [1]);
+    // It may never have heard that.
+    desk.hear(Event::ChannelClosed { worker });
+    stays_well(desk);
+}
+
+#[test]
+fn worker_that_reports_to_the_next_daemon_is_asked_and_not_judged_by_its_queue() {
+    let before = Desk::up("[health]\nhangTimeout = 5000");
+    let mut desk = follow(&before, |_| ());
+    let worker = desk.worker(0);
+    desk.leaves = |action| matches!(action, Action::ListQueue { .. });
+    desk.pass(SECOND);
+    desk.hear(Event::QueueListed { worker, result: Ok(vec![7, 8]) });
+    stays_well(desk);
+}
+
+#[test]
+fn report_is_no_answer() {
+    let mut desk = Desk::with_heartbeats("");
+    let worker = desk.spawned[0];
+    desk.pass(25 * SECOND);
+    desk.reports_with_heartbeat(worker, false);
+    desk.pass(8 * SECOND);
+    assert_eq!(desk.supervisor.status().workers[0].state, WorkerState::Broken);
 }

@@ -13,7 +13,7 @@ use nodesockd_core::{Action, Event};
 use super::adoption::{adopt, left};
 use super::desk::{Desk, asker, release, restart, set_workers, suspended, up};
 use super::handoff::taken_over;
-use super::log::warnings;
+use super::log::{logged, warnings};
 
 pub fn entries(desk: &Desk) -> Vec<Entry> {
     let entry = |action: &Action| match action {
@@ -250,7 +250,13 @@ fn what_waits_for_a_file_is_bounded() {
     }
     desk.leaves = |_| false;
     desk.orders.clear();
-    desk.hear(Event::Recorded { number: 1, result: Ok(()) });
+    let lines = logged(tracing::Level::INFO, || {
+        desk.hear(Event::Recorded { number: 1, result: Err(Failure("no space".into())) });
+        desk.pass(Duration::from_secs(1));
+    });
+    let again = "INFO the history is written again; 18 entries are lost".to_owned();
+    assert!(lines.contains(&again), "{lines:?}");
+    desk.orders.remove(0);
     let numbers: Vec<u64> = entries(&desk).iter().map(|entry| entry.facts.number).collect();
     assert_eq!(numbers, (20..=50).collect::<Vec<u64>>());
 }
@@ -333,6 +339,36 @@ fn numbers_go_on_under_the_next_daemon() {
     written.iter_mut().for_each(|line| line.facts.number = 70);
     let next = after_death(&desk, written);
     assert_eq!(last(&next).number, 71);
+    let mut next = upgraded(next);
+    assert_eq!(last(&next).number, 72);
+    next.ask("2", set_workers(1));
+    assert_eq!(last(&next).number, 73);
+}
+
+fn upgraded(mut desk: Desk) -> Desk {
+    let handoff = desk.hand_off();
+    taken_over(&desk, handoff, desk.config.clone())
+}
+
+#[test]
+fn what_could_not_be_written_before_an_upgrade_is_written_after_it() {
+    let mut desk = up("");
+    desk.leaves = is_record;
+    desk.ask("1", set_workers(1));
+    let next = upgraded(desk);
+    assert_eq!(ends(&next), [(What::SetWorkers, Outcome::Done), (What::Upgrade, Outcome::Done)]);
+}
+
+#[test]
+fn incidents_are_counted_on_by_the_next_daemon() {
+    let mut desk = up("limits.memory = '100M'");
+    let (worker, mebibyte) = (desk.worker(0), 1 << 20);
+    let memory = Memory { resident: 200 * mebibyte, room: 1000 * mebibyte };
+    desk.hear(Event::MemoryMeasured { worker, result: Ok(memory) });
+    let counted = |desk: &Desk| desk.supervisor.metrics().incidents["limit"];
+    assert_eq!(counted(&desk), 1);
+    assert_eq!(counted(&after_death(&desk, lines(&desk))), 1);
+    assert_eq!(counted(&upgraded(desk)), 1);
 }
 
 #[test]
@@ -427,4 +463,17 @@ fn what_a_worker_asks_for_is_in_the_history_with_its_name() {
     desk.all_online();
     let by = last(&desk).cause.by.and_then(|by| by.worker);
     assert_eq!(by, Some(worker));
+}
+
+#[test]
+fn a_daemon_that_quits_orders_all_to_be_written() {
+    let mut desk = up("");
+    desk.leaves = is_record;
+    for round in 0..3 {
+        desk.ask(&format!("{round}"), set_workers(1));
+    }
+    desk.ask("t", Request::Terminate);
+    let numbers: Vec<u64> = entries(&desk).iter().map(|entry| entry.facts.number).collect();
+    assert_eq!(numbers, (1..=4).collect::<Vec<u64>>());
+    assert!(desk.supervisor.has_quit());
 }

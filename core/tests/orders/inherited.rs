@@ -40,6 +40,17 @@ fn a_socket_for_a_restart_that_fails_is_closed_while_the_earlier_one_serves() {
 }
 
 #[test]
+fn a_standby_that_was_booting_is_told_to_go_when_it_reports() {
+    let before = Desk::new("standby = 1\n[options]\nlisten = 'daemon'");
+    let mut desk = follow(&before, |_| {});
+    desk.orders.clear();
+    desk.ask("s", Request::SetStandby { count: 0 });
+    assert_eq!(desk.story(), NOTHING);
+    says(&mut desk, 1, FromWorker::online(true));
+    assert_eq!(desk.story(), ["tell b shutdown", "reap b"]);
+}
+
+#[test]
 fn a_worker_that_boots_for_a_restart_that_is_undone_is_not_written_down_as_one_that_served() {
     let mut before = Desk::up("[options]\nlisten = 'daemon'");
     before.ask("r", restart(StartOptions::default()));

@@ -1,5 +1,6 @@
 //! Answers about workers that failed, with what these wrote last.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use nodesockd_core::event::Failure;
@@ -96,4 +97,23 @@ fn the_process_that_takes_output_is_started_before_workers_and_again_when_it_die
         assert_eq!(starts(&desk), 1 + deaths);
     }
     assert_eq!(starts(&Desk::up("")), 0, "stderr is a terminal");
+}
+
+#[test]
+fn the_last_lines_of_the_last_64_workers_are_kept() {
+    let mut desk = Desk::up(DISCARD);
+    desk.hear(Event::SinkReady { version: "3.0.0".into() });
+    let max_attempts = NonZeroU32::new(66);
+    desk.ask("r", restart(StartOptions { max_attempts, ..StartOptions::default() }));
+    for nth in 1..=66 {
+        desk.exit(desk.worker(nth));
+        desk.hear(Event::LastLines { worker: desk.worker(nth), lines: vec![nth.to_string()] });
+        desk.pass(Duration::from_millis(1));
+    }
+    let Some(Body::Failed(failed)) = desk.replies("r").pop().and_then(|reply| reply.body) else {
+        panic!("{:?}", desk.replies("r"))
+    };
+    let told: Vec<_> = failed.into_iter().map(|worker| worker.lines.concat()).collect();
+    let kept = (3..=66).map(|nth| nth.to_string());
+    assert_eq!(told, [String::new(), String::new()].into_iter().chain(kept).collect::<Vec<_>>());
 }

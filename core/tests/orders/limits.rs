@@ -142,3 +142,13 @@ fn age_is_said_in_hours_as_soon_as_there_are_any() {
         assert!(reason.ends_with(&format!(": it has reached the age of {age} (limits.age)")), "{reason}");
     }
 }
+
+#[test]
+fn a_worker_has_both_limits_at_the_same_time() {
+    let mut desk = Desk::up("limits = { memory = '100M', age = '1h' }");
+    desk.pass(Duration::from_secs(11));
+    measured(&mut desk, 0, 50);
+    desk.story();
+    desk.pass(Duration::from_secs(3600));
+    assert_eq!(desk.story()[0], "start b");
+}

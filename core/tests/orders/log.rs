@@ -11,7 +11,7 @@ use nodesockd_core::wire::{FromWorker, Request, StartOptions, ToWorker};
 use nodesockd_core::{Action, Event};
 use tracing_subscriber::fmt;
 
-use super::desk::{Desk, NOTHING, config};
+use super::desk::{Desk, HOOK, NOTHING, config, set_workers};
 
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -27,7 +27,7 @@ impl io::Write for Lines {
 }
 
 /// What is logged of these deeds, of this level and the graver ones.
-fn logged(level: tracing::Level, deeds: impl FnOnce()) -> Vec<String> {
+pub(super) fn logged(level: tracing::Level, deeds: impl FnOnce()) -> Vec<String> {
     let lines = Lines::default();
     let writer = lines.clone();
     let log = fmt().with_max_level(level).with_ansi(false).with_target(false).without_time();
@@ -261,4 +261,37 @@ fn who_got_the_stop_signal_in_place_of_a_worker_is_told() {
         lines[0].starts_with("INFO SIGTERM went to who accepts from the worker's socket; process 101,"),
         "{lines:?}"
     );
+}
+
+#[test]
+fn a_listening_socket_that_is_gone_is_spoken_of_once() {
+    let mut desk = Desk::up("[options]\nlisten = 'daemon'");
+    let socket = desk.state_file().and_then(|state| state.workers[0].socket.clone()).unwrap_or_default();
+    let told = |desk: &mut Desk| {
+        let lines = warnings(|| desk.sees(&socket, Sight::Nothing));
+        lines.iter().filter(|line| line.contains("the slot gets another one")).count()
+    };
+    assert_eq!((told(&mut desk), told(&mut desk)), (1, 0));
+
+    // One that is being closed may be gone.
+    let mut desk = Desk::up("workers = 2\n[options]\nlisten = 'daemon'");
+    desk.leaves = |action| matches!(action, Action::Unlisten { .. });
+    desk.ask("w", set_workers(1));
+    let closed = desk.orders.iter().find_map(|action| match action {
+        Action::Unlisten { socket, .. } => Some(socket.clone()),
+        _ => None,
+    });
+    let Some(socket) = closed else { panic!("none is closed") };
+    assert_eq!(warnings(|| desk.sees(&socket, Sight::Nothing)), NOTHING);
+}
+
+#[test]
+fn what_the_command_for_events_writes_is_logged() {
+    let mut desk = Desk::up("options.onEvent = ['tell']\n[health]\npath = '/fit'\nfailures = 1");
+    desk.pass(Duration::from_secs(10));
+    desk.hear(Event::Probed { worker: desk.worker(0), result: Ok(503) });
+    let lines = logged(tracing::Level::INFO, || {
+        desk.hear(Event::HookWrote { process: HOOK, lines: vec!["sent\u{7}".into()] });
+    });
+    assert_eq!(lines, ["INFO onEvent: sent\\x07 pid=78"]);
 }

@@ -49,6 +49,7 @@ fn both_streams_of_a_worker_go_to_the_log() {
         _ => None,
     });
     assert_eq!(orders.collect::<Vec<_>>(), [[true; 2]; 3]);
+    assert_eq!(directed(&desk), [], "it is told when it is started");
     let started = Action::StartSink { log: config(LOG).log };
     assert_eq!(desk.count(|action| *action == started), 1);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nodesockd_core::event::{ExitStatus, Failure};
+use nodesockd_core::event::{DaemonSignal, ExitStatus, Failure};
 use nodesockd_core::state::MigrationStage;
 use nodesockd_core::wire::{
     Body, Code, DeployOptions, DeployStep, FromWorker, MigrationOptions, Request, StartOptions, WorkerState,
@@ -12,6 +12,7 @@ use nodesockd_core::{Action, Event};
 use super::adoption::follow;
 use super::desk::{COMMAND, Desk, release, restart};
 use super::history::entries;
+use super::log::logged;
 
 fn migrating(revert: Option<&str>, watch: Duration, limit: Option<Duration>) -> Request {
     let revert = revert.map(str::to_owned);
@@ -76,7 +77,10 @@ fn what_a_migration_writes_is_told_line_by_line_and_escaped() {
     let lines = vec!["one".to_owned(), "\u{1b}[2Jtwo".to_owned()];
     desk.hear(Event::CommandWrote { process: COMMAND, lines });
     desk.ask("again", Request::AttachDeploy { progress: true });
-    desk.hear(Event::CommandWrote { process: COMMAND, lines: vec!["three".into()] });
+    let logged = logged(tracing::Level::INFO, || {
+        desk.hear(Event::CommandWrote { process: COMMAND, lines: vec!["three".into()] });
+    });
+    assert_eq!(logged, ["INFO migration: three pid=77"]);
     let told = |id: &str| {
         let line = |body| if let Some(Body::Deploy(news)) = body { news.line.or(news.command) } else { None };
         desk.replies(id).into_iter().filter_map(|reply| line(reply.body)).collect::<Vec<_>>()
@@ -362,4 +366,52 @@ fn a_worker_that_dies_as_soon_as_it_begins_fails_a_deploy_that_is_watched() {
     let (code, words) = desk.end("d").unwrap_or_default();
     assert_eq!(code, Some(Code::NotRolledBack));
     assert!(words.contains("it exited with status 1"), "{words}");
+}
+
+#[test]
+fn a_migration_is_killed_when_the_daemon_has_to_quit() {
+    let mut desk = Desk::up("options.quitTimeout = 7000");
+    desk.ask("d", migrating(None, NONE, None));
+    desk.online(desk.worker(1));
+    desk.ask("t", Request::Terminate);
+    desk.story();
+    desk.pass(Duration::from_secs(7));
+    assert!(desk.story().contains(&"Kill the command".to_owned()));
+}
+
+#[test]
+fn whoever_asked_for_a_deploy_is_told_which_worker_has_failed_after_its_migration() {
+    let mut desk = runs(Some("undo"), WATCH);
+    ends(&mut desk, 0);
+    // Another one takes the place of the dead one, until it is known that all of them have to go.
+    (1..4).for_each(|nth| desk.exit(desk.worker(nth)));
+    ends(&mut desk, 0);
+    desk.all_online();
+    let body = desk.replies("d").pop().and_then(|reply| reply.body);
+    let Some(Body::Failed(failed)) = body else { panic!("{body:?}") };
+    assert_eq!(failed.iter().map(|worker| worker.id).collect::<Vec<_>>(), [desk.worker(1)]);
+}
+
+#[test]
+fn what_waits_for_the_migration_of_an_earlier_daemon_begins_after_that() {
+    let desk = runs(Some("undo"), NONE);
+    let mut next = follow(&desk, |_| ());
+    next.hear(Event::Signalled { signal: DaemonSignal::Hangup });
+    let loads = |desk: &Desk| desk.count(|action| *action == Action::LoadConfig);
+    assert_eq!(loads(&next), 0);
+    next.hear(Event::CommandEnded { process: COMMAND, status: ExitStatus::Unknown });
+    assert_eq!(loads(&next), 1);
+}
+
+#[test]
+fn a_worker_that_dies_as_soon_as_it_begins_is_replaced_where_nobody_watches() {
+    let mut desk = Desk::up("");
+    desk.ask("d", migrating(None, NONE, None));
+    let message =
+        FromWorker::Online { pid: None, suspended: true, heartbeat: true, leads: None, counts: None };
+    desk.hear(Event::Received { worker: desk.worker(1), message });
+    ends(&mut desk, 0);
+    assert_eq!(desk.end("d"), None, "it has not confirmed that it was resumed");
+    desk.exit(desk.worker(1));
+    assert_eq!(desk.end("d"), Some((None, String::new())));
 }

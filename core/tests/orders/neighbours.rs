@@ -171,6 +171,9 @@ fn more_workers_than_links_are_refused_in_words() {
     desk.ask("w", set_workers(4));
     let words = "4 workers are more than there are links for nginx (3, key `slots`); raise `slots`, add the links to nginx, and reload both";
     assert_eq!(desk.end("w"), Some((Some(Code::Usage), words.to_owned())));
+    desk.ask("fits", set_workers(3));
+    desk.all_online();
+    assert_eq!(desk.end("fits"), Some((None, String::new())));
 }
 
 #[test]
@@ -269,4 +272,55 @@ fn link_that_an_earlier_daemon_has_led_to_a_neighbour_stays() {
         left.survivors.truncate(1);
         assert_eq!(adopt(&before, &before.config, left).story(), orders, "{keys}");
     }
+}
+
+#[test]
+fn links_leave_a_broken_worker_and_are_spread_over_the_others() {
+    let (mut desk, mut now) = (Desk::up("workers = 3\nslots = 5"), Vec::new());
+    links(&mut desk, &mut now);
+    let moment = std::time::Duration::from_millis(200);
+    let guests = |desk: &mut Desk, now: &mut Vec<_>| {
+        desk.pass(moment);
+        links(desk, now).split_off(3)
+    };
+    assert!(guests(&mut desk, &mut now).contains('a'));
+    desk.breaks(0);
+    assert!(!guests(&mut desk, &mut now).contains('a'));
+    // The others go on being spread meanwhile.
+    desk.exit(desk.worker(1));
+    assert_eq!(guests(&mut desk, &mut now), "cc");
+    desk.online(desk.worker(4));
+    let mut spread: Vec<char> = guests(&mut desk, &mut now).chars().collect();
+    spread.sort_unstable();
+    assert_eq!(spread, ['c', 'e']);
+}
+
+#[test]
+fn a_link_that_cannot_be_spread_is_waited_for_in_peace() {
+    let mut desk = up("workers = 1\nslots = 4");
+    desk.leaves = |action| matches!(action, Action::Publish { slot: SlotIndex(2 | 3), .. });
+    desk.ask("more", set_workers(2));
+    desk.online(desk.worker(1));
+    let full = |desk: &Desk, slot| Event::Published {
+        slot: SlotIndex(slot),
+        worker: desk.worker(1),
+        result: Err(Failure("ENOSPC".into())),
+    };
+    let step = std::time::Duration::from_millis(100);
+    for _ in 0..2 {
+        // The first failure is free.
+        while let Some(slot) = desk.story().iter().find_map(|line| match line.as_str() {
+            "link 2 to b" => Some(2),
+            "link 3 to b" => Some(3),
+            _ => None,
+        }) {
+            desk.hear(full(&desk, slot));
+        }
+        desk.now = desk.now + step;
+        desk.supervisor.handle_timeout(desk.now);
+        desk.obey();
+    }
+    // Links may be spread again, and these cannot be moved yet.
+    let next = desk.supervisor.poll_timeout().map(|(at, _)| at);
+    assert_eq!((desk.story(), next), (Vec::new(), Some(desk.now + step)));
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use nodesockd_core::config::MAX_WORKERS;
-use nodesockd_core::event::Failure;
+use nodesockd_core::event::{DaemonSignal, Failure};
 use nodesockd_core::id::{ConnId, SlotIndex};
 use nodesockd_core::wire::{Body, Code, Reply, Request, StartOptions, ToWorker};
 use nodesockd_core::{Action, Event};
@@ -32,6 +32,21 @@ fn a_restart_tells_how_it_goes() {
     let stages: Vec<_> = desk.replies("r").into_iter().filter_map(stage).collect();
     assert_eq!(stages, ["Starting", "Online", "Serving", "Draining", "Gone"]);
     assert_eq!(desk.end("r"), Some((None, String::new())));
+}
+
+#[test]
+fn a_restart_tells_of_its_own_workers_until_they_serve() {
+    let mut desk = Desk::up("workers = 2");
+    desk.ask("r", restart(StartOptions { progress: true, ..StartOptions::default() }));
+    // Another old one is started for the slot.
+    desk.exit(desk.worker(0));
+    desk.online(desk.worker(4));
+    let told = |reply: Reply| match reply.body {
+        Some(Body::Progress(progress)) => Some(progress.id),
+        _ => None,
+    };
+    let told: Vec<_> = desk.replies("r").into_iter().filter_map(told).collect();
+    assert_eq!(told, [desk.worker(2), desk.worker(3)]);
 }
 
 #[test]
@@ -258,4 +273,78 @@ fn the_state_file_knows_every_name_that_links_and_sockets_had() {
     desk.ask("back", Request::Reload);
     desk.all_online();
     assert_eq!(names(&desk), ["app.{worker}.sock", "web.{worker}"]);
+}
+
+#[test]
+fn a_client_that_hangs_up_takes_nothing_from_another() {
+    let mut desk = Desk::up("");
+    desk.ask("r", restart(StartOptions::default()));
+    desk.hear(Event::Disconnected { conn: ConnId(2) });
+    desk.all_online();
+    assert_eq!(desk.end("r"), Some((None, String::new())));
+}
+
+#[test]
+fn an_old_worker_that_dies_while_links_are_swapped_is_no_failure() {
+    let mut desk = swapping();
+    desk.exit(desk.worker(0));
+    desk.hear(published(&desk, 0, 2, Ok(())));
+    desk.hear(published(&desk, 1, 3, Ok(())));
+    assert_eq!(desk.end("r"), Some((None, String::new())));
+}
+
+#[test]
+fn nothing_is_due_for_standbys_while_links_are_swapped() {
+    let mut desk = Desk::up("standby = 1");
+    desk.exit(desk.worker(1));
+    desk.exit(desk.worker(2));
+    desk.leaves = |action| matches!(action, Action::Publish { .. });
+    desk.ask("r", restart(StartOptions::default()));
+    desk.online(desk.worker(3));
+    desk.online(desk.worker(4));
+    // The next standby could be started now, and is not.
+    desk.now = desk.now + Duration::from_millis(100);
+    desk.supervisor.handle_timeout(desk.now);
+    desk.obey();
+    assert!(desk.supervisor.poll_timeout().is_none_or(|(at, _)| at > desk.now));
+    assert_eq!(desk.spawned.len(), 5);
+}
+
+#[test]
+fn whoever_waits_for_old_workers_is_answered_by_a_daemon_that_leaves_them_to_another() {
+    let keys = "[options]\nupgrade = 'respawn'";
+    let mut desk = Desk::up(keys);
+    desk.leaves = |action| matches!(action, Action::Tell { .. });
+    desk.ask("r", restart(StartOptions::default()));
+    desk.online(desk.worker(1));
+    assert_eq!(desk.end("r"), None);
+    desk.hear(Event::Signalled { signal: DaemonSignal::User2 });
+    desk.hear(Event::Preflighted { result: Ok("99.0.0".into()) });
+    assert_eq!(desk.end("r"), Some((None, String::new())));
+}
+
+#[test]
+fn what_has_failed_before_a_restart_does_not_count_after_it() {
+    let mut desk = Desk::up("");
+    desk.exit(desk.worker(0));
+    desk.exit(desk.worker(1));
+    desk.ask("r", restart(StartOptions::default()));
+    desk.online(desk.worker(2));
+    desk.story();
+    desk.exit(desk.worker(2));
+    assert!(desk.story().contains(&"start d".to_owned()), "at once");
+}
+
+#[test]
+fn old_worker_whose_socket_cannot_be_removed_is_not_waited_for() {
+    let mut desk = Desk::up("");
+    desk.leaves = |action| matches!(action, Action::Remove { .. });
+    let dead = desk.worker(0);
+    desk.exit(dead);
+    desk.hear(Event::Removed { worker: dead, result: Err(Failure("EBUSY".into())) });
+    desk.online(desk.worker(1));
+    desk.leaves = |_| false;
+    desk.ask("r", restart(StartOptions::default()));
+    desk.online(desk.worker(2));
+    assert_eq!(desk.end("r"), Some((None, String::new())));
 }

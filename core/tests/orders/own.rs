@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use nodesockd_core::event::Failure;
-use nodesockd_core::survey::{Own, Survey};
+use nodesockd_core::id::SlotIndex;
+use nodesockd_core::survey::{Own, Sight, Survey};
 use nodesockd_core::wire::{Body, Request};
 use nodesockd_core::{Action, Event};
 
@@ -67,4 +68,33 @@ fn what_cannot_be_made_again_is_tried_on_and_spoken_of_once() {
         }
     });
     assert_eq!(lines, ["WARN cannot make the lock again, will try on: EACCES"]);
+}
+
+#[test]
+fn what_a_complete_look_does_not_find_is_gone() {
+    for (daemon, found, orders) in [
+        ("", "socket", vec!["link 0 to a"]),
+        ("", "link", vec!["start b"]),
+        ("[options]\nlisten = 'daemon'", "link", vec!["listen for 0", "start b"]),
+    ] {
+        let mut desk = up(daemon);
+        let socket = desk.state_file().and_then(|state| state.workers[0].socket.clone()).unwrap_or_default();
+        let sight = match found {
+            "socket" => (socket, Sight::Socket),
+            _ => (desk.config.socket_file.link(SlotIndex(0)), Sight::Link(socket)),
+        };
+        let entries = [sight].into();
+        desk.hear(Event::Surveyed(Survey { complete: true, entries, ..Survey::default() }));
+        assert_eq!(desk.story(), orders, "only the {found} is there");
+    }
+}
+
+#[test]
+fn what_has_come_by_another_order_is_not_made_again() {
+    let mut desk = up("metrics = 'metrics.sock'");
+    lose(&mut desk, &[Own::MetricsSocket]);
+    let address = desk.config.metrics.clone();
+    desk.hear(Event::MetricsServing { address, result: Ok(()) });
+    desk.hear(Event::Restored { what: Own::MetricsSocket, result: Err(Failure("EEXIST".into())) });
+    assert_eq!(made(&mut desk, Duration::from_secs(60)), []);
 }

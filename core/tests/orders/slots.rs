@@ -7,6 +7,7 @@ use nodesockd_core::id::{Process, SlotIndex};
 use nodesockd_core::wire::{FromWorker, Request, StartOptions, WorkerState};
 use nodesockd_core::{Action, Event};
 
+use super::adoption::follow;
 use super::desk::{Desk, NOTHING, config, is_spawn, restart, set_workers, suspended, up};
 
 fn is_publish(action: &Action) -> bool {
@@ -233,4 +234,25 @@ fn a_standby_that_cannot_be_told_to_begin_is_not_promoted() {
     let orders = desk.story();
     assert!(orders.contains(&"start c".to_owned()), "{orders:?}");
     assert!(!orders.contains(&"link 0 to b".to_owned()), "{orders:?}");
+}
+
+#[test]
+fn a_standby_that_hears_nothing_anyway_is_promoted_without_a_channel() {
+    let keys = "standby = 1\n[options]\nready = 'notify'";
+    let mut desk = Desk::up(keys);
+    let mut next = follow(&desk, |_| ());
+    desk.hear(Event::ChannelClosed { worker: desk.worker(1) });
+    for desk in [&mut desk, &mut next] {
+        desk.orders.clear();
+        desk.exit(desk.worker(0));
+        let story = desk.story();
+        assert!(story.contains(&"link 0 to b".to_owned()), "{story:?}");
+    }
+}
+
+#[test]
+fn a_standby_that_has_lost_its_channel_is_replaced_at_once() {
+    let mut desk = up("standby = 1");
+    desk.hear(Event::ChannelClosed { worker: desk.worker(1) });
+    assert_eq!(desk.story(), ["start c"]);
 }

@@ -10,6 +10,7 @@ use nodesockd_core::wire::{Request, StartOptions, ToWorker};
 use nodesockd_core::{Action, Event};
 
 use super::desk::{Desk, config, is_spawn, set_workers};
+use super::handoff::upgraded;
 
 const DAEMON: &str = "[options]\nlisten = 'daemon'";
 
@@ -323,4 +324,35 @@ fn a_socket_that_a_link_named_for_a_worker_that_never_runs_is_not_used_again() {
     desk.story();
     desk.ask("again", restart());
     assert_eq!(desk.story(), ["listen for 0", "start e", "start f"]);
+}
+
+#[test]
+fn a_worker_that_boots_and_may_accept_unasked_is_not_waited_for_if_others_answer() {
+    for ready in ["notify", "report"] {
+        let mut desk = Desk::up(&format!("workers = 2\n{DAEMON}\nready = '{ready}'"));
+        desk.ask("r", restart());
+        desk.story();
+        desk.exit(desk.worker(3));
+        let story = desk.story();
+        assert!(story.contains(&"SIGTERM to c".to_owned()), "{story:?}");
+        assert!(!story.contains(&"look at c".to_owned()), "{story:?}");
+    }
+}
+
+#[test]
+fn a_standby_that_boots_is_not_asked_to_shut_down() {
+    let mut desk = Desk::new(&format!("standby = 1\n{DAEMON}"));
+    desk.online(desk.worker(0));
+    desk.story();
+    desk.ask("s", Request::SetStandby { count: 0 });
+    assert_eq!(desk.story(), ["SIGTERM to b"]);
+}
+
+#[test]
+fn sockets_are_still_the_daemons_after_an_upgrade() {
+    let desk = desk("");
+    let config = desk.config.clone();
+    let mut next = upgraded(desk, config);
+    next.ask("r", restart());
+    assert_eq!(next.story(), ["start b"]);
 }

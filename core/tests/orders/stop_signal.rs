@@ -65,6 +65,11 @@ fn a_reload_of_the_signal_alone_restarts_nobody_and_is_for_the_workers_there_are
     desk.ask("r", restart(StartOptions::default()));
     desk.all_online();
     assert_eq!(signals(&mut desk), ["SIGQUIT to a"]);
+    // That one has been told already.
+    reload(&mut desk, "[options]\nready = 'notify'\nstopSignal = 'SIGWINCH'");
+    let recorded = desk.state_file().map(|state| state.workers).unwrap_or_default();
+    let of = |nth| recorded.iter().find(|record| record.id == desk.worker(nth)).map(|its| its.stop_signal);
+    assert_eq!([of(0), of(1)], [StopSignal::Quit, StopSignal::Winch].map(Some));
 }
 
 #[test]

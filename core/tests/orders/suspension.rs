@@ -5,7 +5,7 @@ use std::time::Duration;
 use nodesockd_core::event::Queue;
 use nodesockd_core::id::SlotIndex;
 use nodesockd_core::state::RecordedStage;
-use nodesockd_core::wire::{FromWorker, Request, StartOptions, SuspensionStatus};
+use nodesockd_core::wire::{FromWorker, Request, StartOptions, SuspensionStatus, ToWorker};
 use nodesockd_core::{Action, Event, Supervisor};
 
 use super::adoption::follow;
@@ -51,8 +51,15 @@ fn who_was_told_to_resume_is_written_down_although_nothing_else_happens() {
         serving.workers.iter().map(|record| record.stage).collect::<Vec<_>>()
     };
     assert_eq!(stages(&desk), [RecordedStage::Suspended; 2]);
+    // No order has an end that could be heard of.
+    desk.leaves = |_| true;
+    desk.orders.clear();
     desk.ask("q", Request::Resume);
     assert_eq!(stages(&desk), [RecordedStage::Online; 2]);
+    let resumed = |action: &Action| matches!(action, Action::Tell { message: ToWorker::Resume { .. }, .. });
+    let first = desk.orders.iter().position(resumed).unwrap_or_default();
+    let writes = desk.orders[first..].iter().filter(|action| matches!(action, Action::Persist { .. }));
+    assert_eq!(writes.count(), 1, "one for all workers");
 }
 
 #[test]

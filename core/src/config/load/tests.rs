@@ -12,6 +12,8 @@ use super::super::section::Field;
 use super::super::{Config, KILL_AFTER, Problem, Program, resolved};
 use super::{ENDINGS, Layer, STEMS, Sources, Start, Surroundings, load};
 
+mod limits;
+
 /// Files that exist only here.
 #[derive(Default)]
 struct Files {

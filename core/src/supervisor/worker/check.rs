@@ -175,6 +175,7 @@ mod tests {
         let mut check = Check::begin(at(0), &health());
         let mut step = |ms| {
             assert_eq!(check.deadline(), Some(at(ms)));
+            assert_eq!(check.due(at(ms - 1), &health()), Todo::Nothing, "it was put off meanwhile");
             check.due(at(ms), &health())
         };
         assert_eq!(step(10_000), Todo::Ask);

@@ -410,6 +410,23 @@ mod tests {
     }
 
     #[test]
+    fn worker_that_may_be_silent_for_a_short_time_is_asked_more_often() {
+        let mut health = Health::default();
+        health.reports(at(2000), true);
+        health.watch(at(2000), Some(Duration::from_secs(6)));
+        assert_eq!(health.deadline(), Some((at(4000), Timer::Heartbeat)));
+    }
+
+    #[test]
+    fn worker_whose_deadline_was_put_off_meanwhile_is_left_alone() {
+        let mut health = watched();
+        assert_eq!(health.due(at(9_999), Some(LIMIT)), Todo::Nothing);
+        next(&mut health, &vitals('S', 0));
+        assert_eq!(health.due(at(20_999), Some(LIMIT)), Todo::Nothing);
+        assert_eq!(next(&mut health, &vitals('S', 0)), (at(21_000), Todo::Look));
+    }
+
+    #[test]
     fn daemon_that_was_late_gives_the_worker_its_time_again() {
         let mut health = watched();
         assert_eq!(health.due(at(70_000), Some(LIMIT)), Todo::Ask(1));
@@ -441,8 +458,12 @@ mod tests {
         assert_eq!(health.answer(at(2000)), Answer::Unasked, "it may have hung since it reported");
         assert_eq!(health.is_needed(at(5000), Some(LIMIT)), Todo::Ask(1));
         assert_eq!(health.answer(at(5000)), Answer::Awaited);
-        health.misses(at(6000));
-        assert_eq!(health.answer(at(6000)), Answer::Missing);
+        // Its process may live while its event loop does not turn; and it has its time.
+        health.examined(at(5500), Some(vitals('S', 0)));
+        health.misses(at(5999));
+        assert_eq!(health.answer(at(5999)), Answer::Awaited);
+        health.misses(at(6000) + BUSY);
+        assert_eq!(health.answer(at(6050)), Answer::Missing);
         health.answers(at(7000), 1, false, Some(LIMIT));
         assert_eq!(health.answer(at(7000)), Answer::Given);
         // Where nobody is watched, one that is needed is.

@@ -219,8 +219,11 @@ mod tests {
         let mut silence = Silence::queue(at(0), LIMIT, vec![7, 8]);
         silence.may_last(at(1_000), 2 * LIMIT);
         assert!(silence.is_confirmed_by(&[7, 8]) && !silence.is_confirmed_by(&[8, 9]));
-        assert_eq!(silence.goes_on(at(2_000), true), Todo::Nothing);
-        assert!(silence.is_confirmed_by(&[7, 8]) && !silence.is_confirmed_by(&[8, 9]));
+        for inspected in [true, false] {
+            let late = silence.due() + BUSY + MILLISECOND;
+            assert_eq!(silence.goes_on(late, inspected), Todo::Nothing);
+            assert!(silence.is_confirmed_by(&[7, 8]) && !silence.is_confirmed_by(&[8, 9]));
+        }
     }
 
     #[test]
