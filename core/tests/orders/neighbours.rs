@@ -324,3 +324,41 @@ fn a_link_that_cannot_be_spread_is_waited_for_in_peace() {
     let next = desk.supervisor.poll_timeout().map(|(at, _)| at);
     assert_eq!((desk.story(), next), (Vec::new(), Some(desk.now + step)));
 }
+
+#[test]
+fn worker_that_is_to_go_stays_while_the_link_of_a_dead_worker_names_its_socket() {
+    let mut desk = up("workers = 2\n[options]\nlisten = 'daemon'");
+    // Both slots have lost workers, and wait before they start the next one.
+    desk.exit(desk.worker(0));
+    desk.online(desk.worker(2));
+    desk.exit(desk.worker(2));
+    desk.pass(std::time::Duration::from_secs(1));
+    desk.online(desk.worker(3));
+    desk.exit(desk.worker(1));
+    desk.exit(desk.worker(4));
+    // The second link of a restart cannot be swapped, and the first one not back at once.
+    desk.leaves = |action| matches!(action, Action::Publish { .. });
+    desk.ask("r", restart(StartOptions::default()));
+    let [old, new, other] = [3, 5, 6].map(|nth| desk.worker(nth));
+    desk.online(new);
+    desk.online(other);
+    let mut swaps = |slot: u32, worker, result| {
+        desk.hear(Event::Published { slot: SlotIndex(slot), worker, result });
+    };
+    let full = || Err(Failure("ENOSPC".into()));
+    swaps(0, new, Ok(()));
+    swaps(1, other, full());
+    swaps(0, old, full());
+    swaps(0, old, Ok(()));
+    // The new worker is to go, and the link of the second slot cannot be led to the old one.
+    swaps(1, new, Ok(()));
+    swaps(1, old, full());
+    swaps(1, old, full());
+    desk.leaves = |_| false;
+    desk.exit(old);
+    desk.pass(std::time::Duration::from_millis(120));
+    desk.story();
+    desk.online(desk.worker(7));
+    let orders = ["link 1 to h", "tell h resume", "link 0 to h", "look at f", "tell f shutdown", "reap f"];
+    assert_eq!(desk.story(), orders);
+}

@@ -368,7 +368,8 @@ fn a_worker_whose_queue_is_looked_at_is_written_down_as_one_that_serves_until_it
         desk.leaves = |action| matches!(action, Action::MeasureQueue { .. });
         desk.ask("s", Request::Stop);
         assert_eq!(desk.story(), ["remove link 0", "look at a"]);
-        let stage = desk.state_file().and_then(|state| state.worker(desk.worker(0)).map(|record| record.stage));
+        let stage =
+            desk.state_file().and_then(|state| state.worker(desk.worker(0)).map(|record| record.stage));
         assert_eq!(stage, Some(RecordedStage::Draining), "{keys}");
     }
 }

@@ -66,6 +66,13 @@ pub(super) fn lend(pool: &mut Pool, index: SlotIndex) -> bool {
                 // Somebody has removed the link.
                 links::lend(pool, index, neighbour);
             }
+            if !stays
+                && named
+                && let Some(last) = last_that_accepts(pool, index)
+            {
+                pool.slots.change(index, |slot| slot.is_lent(last));
+                return true;
+            }
             if stays || leads_to_others(pool, index) {
                 return true;
             }
@@ -86,6 +93,17 @@ fn last_that_serves(pool: &Pool) -> Option<WorkerId> {
     };
     let unwanted = pool.slots.from(SlotIndex(pool.desired.slots)).filter_map(|(_, slot)| slot.owner());
     pool.slots.with_guests().chain(unwanted).find(serves)
+}
+
+/// A worker that is to go, and has not gone yet because links of other slots name it, accepts from the socket that this link names
+/// as well. It goes when none names it.
+fn last_that_accepts(pool: &Pool, index: SlotIndex) -> Option<WorkerId> {
+    let socket = pool.slots.get(index).and_then(Slot::linked_to)?;
+    let serves = |worker: &Worker| {
+        let fits = worker.is_suspended() == pool.desired.is_suspended();
+        worker.is_retired() && worker.is_ready() && worker.can_serve() && fits
+    };
+    pool.workers.accepting_from(socket).find(|(_, worker)| serves(worker)).map(|(id, _)| id)
 }
 
 /// Others accept from the socket that the link names, or will.
