@@ -176,8 +176,14 @@ impl World {
             .map(|(_, process)| Survivor { id: process.id, process: process.process })
             .collect();
         let recorded = |id| self.state.as_ref().and_then(|state| state.worker(id));
+        let (now, at_once) = (self.agenda.now(), self.oracle.kill_allowed());
         for process in self.processes.iter_mut() {
-            let goes = recorded(process.id).is_some_and(|record| record.stage.is_going());
+            let record = recorded(process.id);
+            if at_once && record.is_some_and(|record| record.stage == RecordedStage::Leaving) {
+                // The earlier daemon was told to end all at once. It may have died after it wrote that down.
+                process.known.terminates(now);
+            }
+            let goes = record.is_some_and(|record| record.stage.is_going());
             process.known.told_unrecorded = process.known.told_to_go() && !goes;
         }
         // Of one that does not speak, nothing is written down but that.
