@@ -75,7 +75,10 @@ impl World {
         // Those of an earlier daemon may have to go, and cannot be told before they report.
         let stays =
             |process: &Proc| process.alive() && !process.dying && !process.retiring() && !process.adopted;
-        let staying = self.processes.iter().filter(|(_, process)| stays(process)).count();
+        // A link that could not be led elsewhere keeps an old one.
+        let held = |worker| self.oracle.unswapped.iter().any(|link| self.files.follow(link) == Some(worker));
+        let staying =
+            self.processes.iter().filter(|(worker, process)| stays(process) && !held(*worker)).count();
         let asks = |process: &Proc| process.asks_to_go() || self.has_hung(process);
         let fails = |process: &Proc| process.alive() && (asks(process) || self.has_lost_socket(process));
         let failing = self.processes.iter().filter(|(_, process)| fails(process)).count();
