@@ -33,8 +33,7 @@ fn readable(path: &Path, text: &str) -> Option<Node> {
         };
         let error = errors.first()?.span.start.min(rest.len());
         let before = rest.get(..error)?.trim_end_matches('\n');
-        let line = before.rfind('\n').map_or(0, |at| at + 1);
-        rest = rest.get(..line).filter(|rest| !rest.is_empty())?;
+        rest = before.get(..before.rfind('\n')?).filter(|rest| !rest.is_empty())?;
     }
     None
 }
