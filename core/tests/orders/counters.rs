@@ -45,6 +45,10 @@ fn what_a_worker_says_is_written_down_when_somebody_asks() {
     assert_eq!(said.iter().sum::<u64>(), 10);
     desk.ask("n", Request::Metrics);
     assert_eq!(desk.files.len(), writes + 1, "nothing new was told");
+    let mut next = adopt(&desk, &desk.config, left(&desk));
+    let writes = next.files.len();
+    next.ask("o", Request::Metrics);
+    assert_eq!(next.files.len(), writes, "nothing new, by the next daemon");
 }
 
 #[test]
@@ -157,6 +161,18 @@ fn operations_are_counted_by_their_outcome() {
     let config = desk.config.clone();
     assert_eq!(counted(&adopt(&desk, &config, left(&desk))), (1, 0), "the next daemon goes on");
     assert_eq!(counted(&upgraded(desk, config)), (1, 0), "the next program goes on");
+}
+
+#[test]
+fn a_link_that_is_seen_before_it_is_known_to_be_made_again_counts_as_such() {
+    let mut desk = up(KEYS);
+    let link = desk.config.socket_file.link(SlotIndex(0));
+    let socket = desk.state_file().and_then(|state| state.workers[0].socket.clone()).unwrap_or_default();
+    desk.leaves = |action| matches!(action, Action::Publish { .. });
+    desk.sees(&link, Sight::Nothing);
+    desk.sees(&link, Sight::Link(socket));
+    desk.hear(Event::Published { slot: SlotIndex(0), worker: desk.worker(0), result: Ok(()) });
+    assert_eq!(numbers(&desk).links_repaired, 1);
 }
 
 #[test]

@@ -57,3 +57,18 @@ impl AcceptQueue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn worker_whose_queue_was_emptied_may_be_told_to_go_whatever_names_it() {
+        let mut queue = AcceptQueue::unseen(None, Vec::new());
+        queue.named();
+        assert_eq!(queue.exposure, Exposure::Named);
+        queue.exposure = Exposure::Drained;
+        queue.named();
+        assert_eq!(queue.exposure, Exposure::Drained);
+    }
+}

@@ -79,6 +79,9 @@ fn a_problem_is_shown_with_its_line() {
    = help: did you mean `tmpDir`?
 ";
     assert_eq!(rendered("nodesockd.toml", &format!("{MINIMAL}tmpdir = 'x'\n")), unknown);
+    // The first line is one like others, and no more than a line is underlined.
+    let first = rendered("nodesockd.toml", &format!("debug = [1,\n  2]\n{MINIMAL}"));
+    assert!(first.contains(" 1 | debug = [1,\n   |         ^^^\n"), "{first}");
     // The line is as long as its margin, and what is meant is in its middle.
     let value = "error: `standby` must be a whole number from 0 to 4096, not the string \"ä\"
    --> nodesockd.toml:10:11
