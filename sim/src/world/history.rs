@@ -51,7 +51,7 @@ impl World {
         let what = format!("history: {} {outcome}", entry.facts.what.name());
         self.log_file(format_args!("{}", what.trim_end()), &called);
         if entry.facts.what == What::Deploy {
-            self.deploy_noted(&entry.facts);
+            self.deploy_noted(entry);
         }
         self.note_unwanted(&entry.facts);
         if entry.facts.outcome.is_some() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nodesockd_core::Time;
 use nodesockd_core::config::Health;
 use nodesockd_core::event::Failure;
-use nodesockd_core::history::{Facts, Outcome, What};
+use nodesockd_core::history::{Entry, Facts, Outcome, What};
 use nodesockd_core::id::{Peer, RequestRef, SlotIndex, WorkerId};
 use nodesockd_core::wire::{Body, Code, DeployNews, DeployOptions, DeployStep, Reply};
 
@@ -160,9 +160,12 @@ impl World {
         }
     }
 
-    /// The daemon notes in the history how a deploy has ended.
-    pub(crate) fn deploy_noted(&mut self, facts: &Facts) {
-        let Some(deploy) = self.oracle.deploy.as_mut() else { return };
+    /// The daemon notes in the history how a deploy has ended. It may have tried to for some time, while another one was asked for.
+    pub(crate) fn deploy_noted(&mut self, entry: &Entry) {
+        let Entry { began, facts, .. } = entry;
+        let Some(deploy) = self.oracle.deploy.as_mut().filter(|deploy| deploy.asked <= *began) else {
+            return;
+        };
         let noted = std::mem::replace(&mut deploy.over, true);
         let failed = matches!(facts.outcome, Some(Outcome::RolledBack | Outcome::NotRolledBack));
         if deploy.migrates && !noted && failed {
