@@ -254,6 +254,11 @@ impl Proc {
         self.alive() && gone && self.sockets.given.iter().any(|its| its == socket)
     }
 
+    /// A standby that nobody has promoted. One that hears nothing may accept for every slot, and nobody counts on that.
+    pub fn is_idle(&self) -> bool {
+        self.plan.standby && self.known.told_socket.is_none()
+    }
+
     /// It has said, or shown, that it wants a replacement.
     pub fn asks_to_go(&self) -> bool {
         self.broken || self.channel == Channel::Closed

@@ -253,7 +253,7 @@ impl World {
         };
         // A standby that accepts although nobody told it to may still give way to a worker that boots for the slot.
         let serves_by_order = |process: &Proc, socket: &str| {
-            process.sockets.accepts.contains(socket) && !process.ignores_suspension()
+            process.sockets.accepts.contains(socket) && !process.ignores_suspension() && !process.is_idle()
         };
         named.is_some_and(|(index, slot)| {
             let serves = match slot.worker.and_then(|worker| self.processes.get(worker)) {

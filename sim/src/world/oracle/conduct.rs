@@ -198,9 +198,8 @@ impl World {
             return;
         }
         if !process.sockets.accepts.is_empty() {
-            // Those that hear nothing accept for other slots as well, standbys for every slot; nobody counts on that.
-            let idle = process.plan.standby && process.known.told_socket.is_none();
-            let its = |socket: &&String| process.serves_from(socket) && !idle;
+            // Those that hear nothing accept for other slots as well; nobody counts on that.
+            let its = |socket: &&String| process.serves_from(socket) && !process.is_idle();
             let accepts: Vec<String> = process.sockets.accepts.iter().filter(its).cloned().collect();
             return accepts.iter().for_each(|socket| self.check_left(worker, socket, what));
         }
