@@ -475,7 +475,8 @@ impl World {
                 oracle.lifting -= 1;
                 if done && !oracle.wanted && oracle.stops_open == 0 {
                     oracle.wanted = true;
-                    oracle.suspended = options.suspended;
+                    // What may run already goes on as it is.
+                    oracle.suspended = options.suspended && !oracle.may_be_started;
                 }
             }
             Request::Restart { options, .. } => {
