@@ -103,6 +103,19 @@ fn workers_that_are_to_say_nothing_are_replaced_where_one_says_late_that_the_app
 }
 
 #[test]
+fn a_resume_holds_whatever_workers_report_later() {
+    let before = Desk::up("workers = 2");
+    let mut desk = adopt(&before, &before.config, without_record(&before));
+    report(&mut desk, 0, true);
+    assert!(desk.supervisor.status().suspended);
+    desk.ask("q", Request::Resume);
+    desk.story();
+    report(&mut desk, 1, true);
+    assert!(!desk.supervisor.status().suspended);
+    assert_eq!(desk.story(), ["tell b resume"]);
+}
+
+#[test]
 fn a_daemon_after_that_asks_those_who_have_not_reported_yet_as_well() {
     let before = Desk::up("workers = 2");
     let mut second = adopt(&before, &before.config, without_record(&before));

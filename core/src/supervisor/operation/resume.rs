@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::history::Outcome;
 use crate::id::{RequestRef, WorkerId};
+use crate::supervisor::goal::Evidence;
 use crate::supervisor::pool::{Pool, links, suspension};
 use crate::supervisor::worker::Worker;
 use crate::wire::{Body, Code, Reply, StartOptions};
@@ -33,6 +34,8 @@ pub(in crate::supervisor) fn resume(pool: &mut Pool, operations: &mut Operations
 pub(super) fn lift(pool: &mut Pool) -> Confirmations {
     suspension::count_last(pool);
     pool.desired.suspension = None;
+    // It was decided: what a worker reports later does not tell.
+    pool.evidence = Evidence::Record;
     let owners = pool.unresumed_owners();
     let suspended = |id: &&WorkerId| pool.workers.get(**id).is_some_and(Worker::is_suspended);
     let untold: Vec<WorkerId> = owners.iter().filter(suspended).copied().collect();
