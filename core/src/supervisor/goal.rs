@@ -39,6 +39,11 @@ impl Desired {
     pub fn is_suspended(&self) -> bool {
         self.suspension.is_some()
     }
+
+    /// How many standbys there are to be, to be compared with how many there are.
+    pub fn standbys(&self) -> usize {
+        usize::try_from(self.standby).unwrap_or(usize::MAX)
+    }
 }
 
 impl Suspension {

@@ -178,5 +178,5 @@ pub(super) fn pending(pool: &Pool, operations: &Operations) -> Option<Pending> {
         return Some(Pending::Slot(slot));
     }
     let standbys = pool.workers.holding(Place::Standby).count();
-    (standbys != usize::try_from(pool.desired.standby).unwrap_or(usize::MAX)).then_some(Pending::Standby)
+    (standbys != pool.desired.standbys()).then_some(Pending::Standby)
 }

@@ -147,8 +147,7 @@ pub(super) fn replaced(
     let of_slots = slots.into_iter().flat_map(|slot| pool.workers.holding(Place::Slot(slot)));
     let of_slots = of_slots.filter(|(id, _)| !batch.contains(id));
     let standbys = pool.workers.holding(Place::Standby).filter(|(_, worker)| stays(worker));
-    let wanted = usize::try_from(pool.desired.standby).unwrap_or(usize::MAX);
-    let surplus = standbys.clone().count().saturating_sub(wanted);
+    let surplus = standbys.clone().count().saturating_sub(pool.desired.standbys());
     let outdated = standbys.filter(|(_, worker)| !is_of(worker, generation)).take(surplus);
     of_slots.chain(outdated).map(|(id, _)| id).collect()
 }

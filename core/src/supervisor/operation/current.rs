@@ -409,7 +409,7 @@ impl Operations {
 
     /// How many standbys the set of new workers has that boots.
     pub fn joining_standbys(&self) -> usize {
-        self.starting().map_or(0, |rollout| rollout.standbys().count())
+        self.starting().map_or(0, Rollout::standbys)
     }
 
     /// Whether somebody who made this request waits for an operation.

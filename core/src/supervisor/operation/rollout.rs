@@ -63,9 +63,9 @@ impl Rollout {
         })
     }
 
-    pub(super) fn standbys(&self) -> impl Iterator<Item = WorkerId> + '_ {
-        let standby = |pending: &PendingWorker| (pending.place == Place::Standby).then_some(pending.worker);
-        self.workers.iter().filter_map(standby)
+    /// How many of its workers are to be standbys.
+    pub(super) fn standbys(&self) -> usize {
+        self.workers.iter().filter(|pending| pending.place == Place::Standby).count()
     }
 
     /// Its workers, of whatever batch, have taken over, and others have not been replaced yet; or earlier ones are rolled back.

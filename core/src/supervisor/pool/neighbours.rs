@@ -29,9 +29,13 @@ pub(in crate::supervisor) fn note_hosts(pool: &mut Pool, slots: &BTreeSet<SlotIn
 /// or does not although it ought to — may not, and one of a rollout may not before that is complete.
 fn host(pool: &Pool, index: SlotIndex) -> Option<Host> {
     let (worker, owner) = pool.owner(index).filter(|_| pool.is_wanted(index))?;
-    let fits = owner.is_suspended() == pool.desired.is_suspended();
-    let serves = owner.holds(Place::Slot(index)) && owner.can_serve() && fits;
+    let serves = owner.holds(Place::Slot(index)) && owner.can_serve() && is_as_the_app(pool, owner);
     serves.then(|| Host { worker, broken: !owner.is_healthy() })
+}
+
+/// The worker is suspended if the app is, and active if the app is.
+fn is_as_the_app(pool: &Pool, worker: &Worker) -> bool {
+    worker.is_suspended() == pool.desired.is_suspended()
 }
 
 /// Has the link of a slot without a worker of its own name a neighbour. Returns whether the link leads to somebody, or is
@@ -88,7 +92,7 @@ fn last_that_serves(pool: &Pool) -> Option<WorkerId> {
     let serves = |id: &WorkerId| {
         pool.workers.get(*id).is_some_and(|worker| {
             let goes = worker.is_retired() || worker.slot().is_some_and(|slot| !pool.is_wanted(slot));
-            goes && worker.can_serve() && worker.is_suspended() == pool.desired.is_suspended()
+            goes && worker.can_serve() && is_as_the_app(pool, worker)
         })
     };
     let unwanted = pool.slots.from(SlotIndex(pool.desired.slots)).filter_map(|(_, slot)| slot.owner());
@@ -100,8 +104,7 @@ fn last_that_serves(pool: &Pool) -> Option<WorkerId> {
 fn last_that_accepts(pool: &Pool, index: SlotIndex) -> Option<WorkerId> {
     let socket = pool.slots.get(index).and_then(Slot::linked_to)?;
     let serves = |worker: &Worker| {
-        let fits = worker.is_suspended() == pool.desired.is_suspended();
-        worker.is_retired() && worker.is_ready() && worker.can_serve() && fits
+        worker.is_retired() && worker.is_ready() && worker.can_serve() && is_as_the_app(pool, worker)
     };
     pool.workers.accepting_from(socket).find(|(_, worker)| serves(worker)).map(|(id, _)| id)
 }

@@ -198,7 +198,7 @@ pub(in crate::supervisor) fn fill_standby(pool: &mut Pool, slots_ahead: u32, joi
         .count();
     // Until the link names it, a standby that is being promoted may have to come back.
     let present = present + pool.slots.promoting() + joining;
-    let missing = usize::try_from(pool.desired.standby).unwrap_or(usize::MAX).saturating_sub(present);
+    let missing = pool.desired.standbys().saturating_sub(present);
     // A wait goes on while a standby is being promoted: its successor is missing next.
     if pool.standby_failures.permits(pool.now()) {
         pool.standby_failures.tried();
