@@ -334,6 +334,11 @@ impl Processes {
         self.table.get_mut(worker.0 as usize)
     }
 
+    /// Whether a wrapper is there whose server is gone, and is taken for who serves from this socket.
+    pub fn has_stand_in(&self, socket: &str) -> bool {
+        self.table.iter().any(|process| process.stands_in(socket))
+    }
+
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Proc> {
         self.table.iter_mut()
     }

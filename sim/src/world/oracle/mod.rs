@@ -265,9 +265,10 @@ impl Oracle {
                 let target = files.target(name);
                 let spoiled = target.is_some_and(|socket| self.spoiled.contains(socket));
                 let named = self.slots.values().find(|slot| spoiled && slot.link == name);
-                let stood_in = |socket: &str| processes.iter().any(|(_, process)| process.stands_in(socket));
                 serves(named.and_then(|slot| slot.worker).or(files.follow(name)))
-                    || target.is_some_and(|socket| listeners.contains_key(socket) || stood_in(socket))
+                    || target.is_some_and(|socket| {
+                        listeners.contains_key(socket) || processes.has_stand_in(socket)
+                    })
             }
         };
         files

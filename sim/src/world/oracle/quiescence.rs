@@ -72,9 +72,7 @@ impl World {
     fn serves(&self, slot: SlotIndex) -> Option<String> {
         let link = self.oracle.link(slot);
         let target = link.and_then(|link| self.files.target(link));
-        if let Some(socket) =
-            target.filter(|socket| self.processes.iter().any(|(_, its)| its.stands_in(socket)))
-        {
+        if let Some(socket) = target.filter(|socket| self.processes.has_stand_in(socket)) {
             return Some(socket.to_owned());
         }
         if let Some(socket) = target.filter(|socket| self.files.get(socket) == Some(&Entry::Ours)) {
