@@ -139,8 +139,7 @@ fn a_restart_that_the_next_daemon_finishes_counts_as_a_generation() {
     before.all_online();
     let generation = before.supervisor.status().generation;
     let mut left = left(&before);
-    let new = before.state_file().and_then(|state| state.worker(before.worker(2)).cloned());
-    left.links[0].socket = new.and_then(|record| record.socket).unwrap_or_default();
+    left.links[0].socket = before.socket(2);
     let desk = adopt(&before, &before.config, left);
     assert_eq!(desk.supervisor.status().generation, generation + 1);
 }
@@ -152,9 +151,8 @@ fn an_interrupted_restart_without_a_generation_leaves_the_next_daemon_at_its_own
     before.ask("r", restart(StartOptions::default()));
     before.all_online();
     let mut left = left(&before);
-    let state = left.state.as_mut().unwrap();
-    state.rollout.as_mut().unwrap().generation = 0;
-    left.links[0].socket = state.worker(before.worker(1)).and_then(|record| record.socket.clone()).unwrap();
+    left.state.as_mut().unwrap().rollout.as_mut().unwrap().generation = 0;
+    left.links[0].socket = before.socket(1);
     let desk = adopt(&before, &before.config, left);
     assert_eq!(desk.supervisor.status().generation, before.supervisor.status().generation);
 }
@@ -191,12 +189,12 @@ fn links_of_another_name_are_removed_when_a_reload_is_finished() {
     before.ask("r", Request::Reload);
     before.all_online();
     let mut left = left(&before);
-    let link = |slot: u32, name: &str, nth: usize| {
-        let socket = before.state_file()?.worker(before.worker(nth))?.socket.clone()?;
-        Some(FoundLink { slot: SlotIndex(slot), name: name.into(), socket })
+    let link = |slot: u32, name: &str, nth: usize| FoundLink {
+        slot: SlotIndex(slot),
+        name: name.into(),
+        socket: before.socket(nth),
     };
-    let links = [link(0, "web.0", 2), link(0, "app.0.sock", 0), link(1, "app.1.sock", 1)];
-    left.links = links.into_iter().flatten().collect();
+    left.links = vec![link(0, "web.0", 2), link(0, "app.0.sock", 0), link(1, "app.1.sock", 1)];
     let desk = adopt(&before, &today, left);
     assert_eq!(removed_links(&desk), ["app.0.sock", "app.1.sock"]);
 }
@@ -218,8 +216,7 @@ fn a_link_by_the_name_of_today_is_led_to_the_worker_of_another_name_in_one_step(
     // The last daemon was about to give the links another name, and is to keep this one.
     let today = config("socketFile = 'web.{worker}'");
     let mut left = left(&before);
-    let record = left.state.as_ref().and_then(|state| state.worker(before.worker(0)));
-    let socket = record.and_then(|record| record.socket.clone()).unwrap_or_default();
+    let socket = before.socket(0);
     let name = today.socket_file.link(SlotIndex(0));
     left.links.push(FoundLink { slot: SlotIndex(0), name: name.clone(), socket });
     let desk = adopt(&before, &today, left);

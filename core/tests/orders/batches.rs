@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
+use nodesockd_core::Action;
 use nodesockd_core::history::Outcome;
-use nodesockd_core::id::SlotIndex;
 use nodesockd_core::wire::{
     BatchStatus, Body, Code, DeployOptions, DeployStep, MigrationOptions, Reply, Request, Stage,
     StartOptions, ToWorker, WorkerState,
 };
-use nodesockd_core::{Action, Event};
 
 use super::adoption::follow;
 use super::desk::{Desk, config, release, restart, suspended};
@@ -278,7 +277,7 @@ fn a_watched_deploy_in_batches_goes_back_by_renames_and_then_batch_by_batch() {
     let back = desk.state_file().and_then(|state| state.batches?.back).unwrap_or_default();
     assert!(back.contains("exited with status 1"), "{back:?}");
     desk.leaves = |_| false;
-    desk.hear(Event::Published { slot: SlotIndex(2), worker: desk.worker(2), result: Ok(()) });
+    desk.published(2, 2, Ok(()));
     assert_eq!(desk.supervisor.status().batch, Some(BatchStatus { number: 1, of: 2, back: true }));
     assert_eq!(desk.end("d"), None);
     (6..8).for_each(|nth| desk.online(desk.worker(nth)));

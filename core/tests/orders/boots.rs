@@ -113,8 +113,8 @@ fn worker_that_waits_for_its_turn_is_ordered_anew_by_the_next_program() {
     let mut desk = Desk::new("workers = 2\noptions.boots = 1");
     desk.online(desk.worker(0));
     desk.exit(desk.worker(0));
-    let (first, config) = (desk.worker(1), desk.config.clone());
-    let mut next = upgraded(desk, config);
+    let first = desk.worker(1);
+    let mut next = upgraded(desk);
     next.online(first);
     next.online(next.worker(2));
     assert_eq!(next.supervisor.pending(), None);

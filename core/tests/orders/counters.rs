@@ -87,8 +87,7 @@ fn the_next_program_goes_on_counting() {
     let worker = desk.worker(1);
     desk.hear(Event::Exited { worker, status: ExitStatus::Signal(9) });
     let before = numbers(&desk);
-    let config = desk.config.clone();
-    let after = numbers(&upgraded(desk, config));
+    let after = numbers(&upgraded(desk));
     assert_eq!(after.traffic, before.traffic);
     assert_eq!((after.started, &after.deaths), (before.started, &before.deaths));
 }
@@ -120,8 +119,7 @@ fn the_time_of_all_suspensions_is_counted() {
         desk.pass(Duration::from_secs(3));
         assert_eq!(counted(&desk), (false, before + 20_000));
     }
-    let config = desk.config.clone();
-    assert_eq!(counted(&upgraded(desk, config)), (false, 40_000), "the next program goes on");
+    assert_eq!(counted(&upgraded(desk)), (false, 40_000), "the next program goes on");
 }
 
 #[test]
@@ -158,20 +156,19 @@ fn operations_are_counted_by_their_outcome() {
     assert_eq!(counted(&desk), (1, 0));
     let outcomes = |what: &str| numbers(&desk).operations[what].len();
     assert_eq!((outcomes("restart"), outcomes("deploy")), (2, Outcome::ALL.len()), "0 is told of these");
-    let config = desk.config.clone();
-    assert_eq!(counted(&adopt(&desk, &config, left(&desk))), (1, 0), "the next daemon goes on");
-    assert_eq!(counted(&upgraded(desk, config)), (1, 0), "the next program goes on");
+    assert_eq!(counted(&adopt(&desk, &desk.config, left(&desk))), (1, 0), "the next daemon goes on");
+    assert_eq!(counted(&upgraded(desk)), (1, 0), "the next program goes on");
 }
 
 #[test]
 fn a_link_that_is_seen_before_it_is_known_to_be_made_again_counts_as_such() {
     let mut desk = up(KEYS);
     let link = desk.config.socket_file.link(SlotIndex(0));
-    let socket = desk.state_file().and_then(|state| state.workers[0].socket.clone()).unwrap_or_default();
+    let socket = desk.socket(0);
     desk.leaves = |action| matches!(action, Action::Publish { .. });
     desk.sees(&link, Sight::Nothing);
     desk.sees(&link, Sight::Link(socket));
-    desk.hear(Event::Published { slot: SlotIndex(0), worker: desk.worker(0), result: Ok(()) });
+    desk.published(0, 0, Ok(()));
     assert_eq!(numbers(&desk).links_repaired, 1);
 }
 
@@ -214,6 +211,5 @@ fn what_a_worker_has_at_this_moment_is_told_of_that_worker_also_by_the_next_prog
     desk.hear(Event::Received { worker, message });
     let levels = |desk: &Desk| numbers(desk).workers.iter().map(|worker| worker.level).collect::<Vec<_>>();
     assert_eq!(levels(&desk), [None, Some(level)]);
-    let config = desk.config.clone();
-    assert_eq!(levels(&upgraded(desk, config)), [None, Some(level)]);
+    assert_eq!(levels(&upgraded(desk)), [None, Some(level)]);
 }

@@ -170,10 +170,9 @@ fn old_worker_that_dies_while_links_go_back_does_not_hold_the_others_up() {
     desk.leaves = |action| matches!(action, Action::Publish { .. });
     breaks(&mut desk, 2);
     desk.leaves = |_| false;
-    let [first, second] = [0, 1].map(|nth| desk.worker(nth));
-    desk.exit(first);
-    desk.hear(Event::Published { slot: SlotIndex(1), worker: second, result: Ok(()) });
-    desk.hear(Event::Published { slot: SlotIndex(0), worker: first, result: Ok(()) });
+    desk.exit(desk.worker(0));
+    desk.published(1, 1, Ok(()));
+    desk.published(0, 0, Ok(()));
     assert_eq!(code(&desk, "d"), Some(Code::RolledBack));
     desk.pass(Duration::from_secs(1));
     assert_eq!(desk.spawned.len(), 5, "the slot of the dead worker gets another one");
@@ -539,8 +538,7 @@ fn a_link_that_cannot_be_swapped_yet_is_not_waited_for_when_its_old_worker_dies(
     let link = desk.config.socket_file.link(SlotIndex(0));
     desk.sees(&link, Sight::Nothing);
     for _ in 0..2 {
-        let (slot, result) = (SlotIndex(0), Err(Failure("ENOSPC".into())));
-        desk.hear(Event::Published { slot, worker: desk.worker(2), result });
+        desk.published(0, 2, Err("ENOSPC"));
     }
     breaks(&mut desk, 3);
     assert_eq!((desk.end("d"), desk.supervisor.status().operation.as_deref()), (None, Some("a deploy")));

@@ -10,10 +10,10 @@ use nodesockd_core::action::WorkerSignal;
 use nodesockd_core::asker::Asker;
 use nodesockd_core::config::{Config, Ready, Sources, Start, Surroundings, load};
 use nodesockd_core::event::{DaemonSignal, ExitStatus, Failure, Queue};
-use nodesockd_core::id::{BootId, ConnId, Peer, Process, RequestRef, WorkerId};
+use nodesockd_core::id::{BootId, ConnId, Peer, Process, RequestRef, SlotIndex, WorkerId};
 use nodesockd_core::notice::Manager;
 use nodesockd_core::release::{Release, ReleaseLink};
-use nodesockd_core::state::State;
+use nodesockd_core::state::{State, WorkerRecord};
 use nodesockd_core::supervisor::{Daemon, Handoff, Terminal};
 use nodesockd_core::survey::{Sight, Survey};
 use nodesockd_core::wire::{Body, Code, DeployNews, FromWorker, Reply, Request, StartOptions, ToWorker};
@@ -153,6 +153,12 @@ impl Desk {
         self.hear(Event::Received { worker: self.worker(nth), message: FromWorker::Broken { reason: None } });
     }
 
+    /// The link of this slot was led to the nth worker that was started, or could not be.
+    pub fn published(&mut self, slot: u32, nth: usize, result: Result<(), &str>) {
+        let (slot, worker) = (SlotIndex(slot), self.worker(nth));
+        self.hear(Event::Published { slot, worker, result: result.map_err(|why| Failure(why.into())) });
+    }
+
     /// Somebody has changed an entry of `tmpDir`, and this is there now.
     pub fn sees(&mut self, name: &str, sight: Sight) {
         let entries = [(name.to_owned(), sight)].into();
@@ -178,6 +184,17 @@ impl Desk {
     /// What the state file says.
     pub fn state_file(&self) -> Option<State> {
         self.files.last().cloned().flatten()
+    }
+
+    /// What the state file says of the nth worker that was started.
+    pub fn record(&self, nth: usize) -> WorkerRecord {
+        let record = self.state_file().and_then(|state| state.worker(self.worker(nth)).cloned());
+        record.unwrap_or_else(|| panic!("the state file does not name it"))
+    }
+
+    /// The socket from which the nth worker that was started accepts, by the state file.
+    pub fn socket(&self, nth: usize) -> String {
+        self.record(nth).socket.unwrap_or_else(|| panic!("it accepts from none"))
     }
 
     pub fn obey(&mut self) {
@@ -374,7 +391,6 @@ impl Desk {
     }
 }
 
-/// Who asks.
 /// A daemon that follows the one that a desk began with, of a newer version.
 pub fn newer() -> Daemon {
     Daemon {
@@ -387,6 +403,7 @@ pub fn newer() -> Daemon {
     }
 }
 
+/// Who asks.
 pub fn asker() -> Asker {
     Asker { pid: Some(4711), uid: Some(0), command: Some("nodesockd restart -s".into()), ..Asker::default() }
 }
@@ -401,6 +418,11 @@ pub fn up(keys: &str) -> Desk {
     let mut desk = Desk::up(keys);
     desk.orders.clear();
     desk
+}
+
+/// What a worker reports that answers whether its event loop turns.
+pub fn with_heartbeat(suspended: bool) -> FromWorker {
+    FromWorker::Online { pid: None, suspended, heartbeat: true, leads: None, counts: None }
 }
 
 pub fn set_workers(count: u32) -> Request {

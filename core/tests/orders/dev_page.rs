@@ -235,10 +235,9 @@ fn file_that_a_worker_wrote_to_is_named_with_few_words() {
 #[test]
 fn dev_server_that_was_told_everything_is_not_told_again_after_an_upgrade() {
     let desk = Desk::up(DEV);
-    let config = desk.config.clone();
     let serves = |action: &Action| matches!(action, Action::ServeDev { .. });
     assert_eq!(desk.count(serves), 1);
-    assert_eq!(upgraded(desk, config).count(serves), 0);
+    assert_eq!(upgraded(desk).count(serves), 0);
 }
 
 #[test]

@@ -174,8 +174,7 @@ fn the_next_daemon_ends_it_as_well() {
     after.pass(MINUTE);
     rolls_back(&mut after);
 
-    let config = before.config.clone();
-    let mut newer = upgraded(before, config);
+    let mut newer = upgraded(before);
     newer.pass(5 * MINUTE);
     rolls_back(&mut newer);
 }

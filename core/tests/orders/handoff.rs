@@ -130,7 +130,13 @@ fn a_hand_off_that_counts_no_generations_leaves_the_next_program_at_its_first() 
 }
 
 /// The daemon that follows after an upgrade.
-pub fn upgraded(mut desk: Desk, config: Config) -> Desk {
+pub fn upgraded(desk: Desk) -> Desk {
+    let config = desk.config.clone();
+    upgraded_under(desk, config)
+}
+
+/// The same, under another configuration.
+pub fn upgraded_under(mut desk: Desk, config: Config) -> Desk {
     let handoff = desk.hand_off();
     taken_over(&desk, handoff, config)
 }
@@ -171,7 +177,7 @@ fn what_cannot_be_taken_over_is_refused_with_the_reason() {
 
 #[test]
 fn links_and_sockets_are_found_by_the_names_they_had_before_an_upgrade() {
-    let mut newer = upgraded(Desk::up(""), config("socketFile = 'web.{worker}'"));
+    let mut newer = upgraded_under(Desk::up(""), config("socketFile = 'web.{worker}'"));
     let written: Vec<_> = newer.files.iter().flatten().map(|state| state.socket_files.clone()).collect();
     assert!(!written.is_empty());
     assert!(written.iter().all(|names| names == &["app.{worker}.sock", "web.{worker}"]), "{written:?}");
@@ -187,8 +193,7 @@ fn a_booting_worker_is_asked_again_for_what_the_last_program_did_not_hear() {
     desk.hear(Event::QueueMeasured { worker, queue: Queue::Length(0) });
     let asked = |desk: &Desk| desk.count(|action| matches!(action, Action::Probe { .. }));
     assert_eq!(asked(&desk), 1);
-    let config = desk.config.clone();
-    let mut newer = upgraded(desk, config);
+    let mut newer = upgraded(desk);
     newer.pass(Duration::ZERO);
     assert_eq!(asked(&newer), 1);
 }
@@ -196,8 +201,7 @@ fn a_booting_worker_is_asked_again_for_what_the_last_program_did_not_hear() {
 #[test]
 fn who_has_served_under_the_last_program_is_drained_before_it_goes() {
     let desk = Desk::up("");
-    let config = desk.config.clone();
-    let mut next = upgraded(desk, config);
+    let mut next = upgraded(desk);
     next.ask("r", restart(StartOptions::default()));
     next.online(next.worker(1));
     assert_eq!(next.story()[..3], ["start b", "link 0 to b", "look at a"]);

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use nodesockd_core::action::WorkerSignal;
-use nodesockd_core::event::{ExitStatus, Failure, Vitals};
-use nodesockd_core::id::{SlotIndex, WorkerId};
+use nodesockd_core::event::{ExitStatus, Vitals};
+use nodesockd_core::id::WorkerId;
 use nodesockd_core::survey::Sight;
 use nodesockd_core::wire::{Body, Code, FromWorker, Request, ToWorker, WorkerState};
 use nodesockd_core::{Action, Event};
 
 use crate::adoption::{follow, says};
-use crate::desk::{Desk, config, restart, suspended};
+use crate::desk::{Desk, config, restart, suspended, with_heartbeat};
 use crate::handoff::upgraded;
 use crate::log::warnings;
 
@@ -30,7 +30,7 @@ impl Desk {
     }
 
     fn reports_with_heartbeat(&mut self, worker: WorkerId, suspended: bool) {
-        let message = FromWorker::Online { pid: None, suspended, heartbeat: true, leads: None, counts: None };
+        let message = with_heartbeat(suspended);
         self.hear(Event::Received { worker, message });
     }
 
@@ -200,8 +200,7 @@ fn worker_is_asked_further_questions_after_an_upgrade() {
     desk.pass(10 * SECOND);
     desk.answers(worker);
     assert_eq!(desk.pings(worker), [1]);
-    let config = desk.config.clone();
-    let mut next = upgraded(desk, config);
+    let mut next = upgraded(desk);
     next.pass(11 * SECOND);
     assert_eq!(next.pings(worker), [2]);
 }
@@ -394,8 +393,7 @@ fn resume_waits_after_an_upgrade_for_the_word_that_was_owed_before() {
     desk.ask("2", Request::Resume);
     desk.pass(5 * SECOND);
     assert_eq!(desk.end("2").map(|(code, _)| code), Some(Some(Code::TimeOut)));
-    let config = desk.config.clone();
-    let mut next = upgraded(desk, config);
+    let mut next = upgraded(desk);
     assert!(next.ask("3", Request::Resume).is_empty());
     next.answers(new);
     assert_eq!(next.end("3"), Some((None, String::new())));
@@ -472,8 +470,7 @@ fn a_standby_is_asked_again_only_when_the_link_may_be_swapped() {
     for failures in 1..5 {
         desk.pass(SECOND);
         desk.orders.clear();
-        let result = Err(Failure("EMFILE".into()));
-        desk.hear(Event::Published { slot: SlotIndex(0), worker: standby, result });
+        desk.published(0, 1, Err("EMFILE"));
         // After the first failure the link is tried again at once; later the answer would be too old by then.
         assert_eq!(desk.pings(standby).is_empty(), failures > 1);
         desk.pass(20 * SECOND);
@@ -537,8 +534,7 @@ fn worker_without_heartbeat_is_watched_although_its_channel_is_closed() {
 
 /// The worker reports over a connection, and answers whatever it is asked there.
 fn stays_well(mut desk: Desk) {
-    let message =
-        FromWorker::Online { pid: None, suspended: false, heartbeat: true, leads: None, counts: None };
+    let message = with_heartbeat(false);
     says(&mut desk, 0, message);
     for _ in 0..60 {
         desk.orders.clear();

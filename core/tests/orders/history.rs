@@ -11,8 +11,8 @@ use nodesockd_core::wire::{Code, DeployOptions, FromWorker, Request, StartOption
 use nodesockd_core::{Action, Event};
 
 use super::adoption::{adopt, left};
-use super::desk::{Desk, asker, release, restart, set_workers, suspended, up};
-use super::handoff::taken_over;
+use super::desk::{Desk, asker, release, restart, set_workers, suspended, up, with_heartbeat};
+use super::handoff::{taken_over, upgraded};
 use super::log::{logged, warnings};
 
 pub fn entries(desk: &Desk) -> Vec<Entry> {
@@ -183,8 +183,7 @@ fn who_waited_when_a_suspension_ended_is_counted_once_more() {
     let mut desk = up("workers = 2");
     desk.ask("r", restart(suspended()));
     for nth in [2, 3] {
-        let message =
-            FromWorker::Online { pid: None, suspended: true, heartbeat: true, leads: None, counts: None };
+        let message = with_heartbeat(true);
         desk.hear(Event::Received { worker: desk.worker(nth), message });
     }
     assert_eq!(last(&desk).held, None, "it has only begun");
@@ -343,11 +342,6 @@ fn numbers_go_on_under_the_next_daemon() {
     assert_eq!(last(&next).number, 72);
     next.ask("2", set_workers(1));
     assert_eq!(last(&next).number, 73);
-}
-
-fn upgraded(mut desk: Desk) -> Desk {
-    let handoff = desk.hand_off();
-    taken_over(&desk, handoff, desk.config.clone())
 }
 
 #[test]

@@ -11,7 +11,6 @@ use nodesockd_core::{Action, Event};
 
 use super::adoption::{adopt, follow, left, says};
 use super::desk::{Desk, NOTHING, config, restart, set_workers};
-use super::handoff::upgraded;
 
 /// A daemon whose workers have outlived the one before it, and those of them have reported; the last of all is a standby.
 fn next(keys: &str, reported: &[usize]) -> Desk {
@@ -63,16 +62,6 @@ fn a_worker_that_boots_for_a_restart_that_is_undone_is_not_written_down_as_one_t
     // The daemon after this one would lead links to it.
     assert!(stages.contains(&RecordedStage::Leaving), "{stages:?}");
     assert!(!stages.contains(&RecordedStage::Draining), "{stages:?}");
-}
-
-#[test]
-fn the_next_program_goes_on_with_the_sockets_of_the_daemon() {
-    let before = Desk::up("[options]\nlisten = 'daemon'");
-    let config = before.config.clone();
-    let mut desk = upgraded(before, config);
-    desk.story();
-    desk.ask("r", restart(StartOptions::default()));
-    assert_eq!(desk.story(), ["start b"]);
 }
 
 #[test]
@@ -145,7 +134,7 @@ fn a_link_without_a_worker_follows_when_all_links_of_a_reload_are_swapped() {
     (2..5).for_each(|nth| desk.online(desk.worker(nth)));
     let start = ["listen for 0", "start c", "listen for 1", "start d", "start e"];
     assert_eq!(desk.story(), [&start[..], &["link 0 to c", "link 1 to d"]].concat());
-    desk.hear(Event::Published { slot: SlotIndex(1), worker: desk.worker(3), result: Ok(()) });
+    desk.published(1, 3, Ok(()));
     assert_eq!(desk.story()[..2], ["tell c resume", "tell d resume"]);
 }
 

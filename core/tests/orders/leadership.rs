@@ -2,7 +2,6 @@
 
 use nodesockd_core::event::{ExitStatus, Failure};
 use nodesockd_core::id::SlotIndex;
-use nodesockd_core::state::State;
 use nodesockd_core::wire::{FromWorker, Request, StartOptions, ToWorker, WorkerState};
 use nodesockd_core::{Action, Event};
 
@@ -224,8 +223,7 @@ fn worker_that_may_lead_and_does_not_report_is_replaced() {
 fn newer_program_goes_on_where_the_former_was() {
     let mut desk = Desk::able("workers = 2");
     desk.confirm();
-    let config = desk.config.clone();
-    let mut newer = upgraded(desk, config);
+    let mut newer = upgraded(desk);
     assert_eq!(newer.leaders(), [0]);
     newer.leaves = |action| matches!(action, Action::Tell { message: ToWorker::Shutdown, .. });
     newer.ask("s", restart(StartOptions::default()));
@@ -239,8 +237,7 @@ fn promoted_standby_is_told_its_slot() {
     desk.story();
     desk.dies(0);
     assert!(desk.story().contains(&"tell b slot".to_owned()));
-    let record = desk.state_file().and_then(|state: State| state.worker(desk.worker(1)).cloned());
-    assert_eq!(record.and_then(|record| record.slot), Some(SlotIndex(0)));
+    assert_eq!(desk.record(1).slot, Some(SlotIndex(0)));
 }
 
 #[test]

@@ -266,7 +266,7 @@ fn who_got_the_stop_signal_in_place_of_a_worker_is_told() {
 #[test]
 fn a_listening_socket_that_is_gone_is_spoken_of_once() {
     let mut desk = Desk::up("[options]\nlisten = 'daemon'");
-    let socket = desk.state_file().and_then(|state| state.workers[0].socket.clone()).unwrap_or_default();
+    let socket = desk.socket(0);
     let told = |desk: &mut Desk| {
         let lines = warnings(|| desk.sees(&socket, Sight::Nothing));
         lines.iter().filter(|line| line.contains("the slot gets another one")).count()

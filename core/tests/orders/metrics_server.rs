@@ -100,7 +100,6 @@ fn the_next_program_serves_on_and_tries_again_at_once_what_has_failed() {
     for (result, again) in [(Ok(()), 0), (taken(), 1)] {
         let mut desk = up("metrics = '127.0.0.1:9464'");
         serving(&mut desk, 9464, result);
-        let config = desk.config.clone();
-        assert_eq!(ordered(&mut upgraded(desk, config)).len(), again);
+        assert_eq!(ordered(&mut upgraded(desk)).len(), again);
     }
 }

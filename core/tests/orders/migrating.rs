@@ -10,7 +10,7 @@ use nodesockd_core::wire::{
 use nodesockd_core::{Action, Event};
 
 use super::adoption::follow;
-use super::desk::{COMMAND, Desk, release, restart};
+use super::desk::{COMMAND, Desk, release, restart, with_heartbeat};
 use super::history::entries;
 use super::log::logged;
 
@@ -356,7 +356,7 @@ fn a_worker_that_dies_as_soon_as_it_begins_fails_a_deploy_that_is_watched() {
     let mut desk = Desk::up("");
     desk.ask("d", migrating(None, WATCH, None));
     let online = |desk: &Desk, suspended| {
-        let message = FromWorker::Online { pid: None, suspended, heartbeat: true, leads: None, counts: None };
+        let message = with_heartbeat(suspended);
         Event::Received { worker: desk.worker(1), message }
     };
     desk.hear(online(&desk, true));
@@ -407,8 +407,7 @@ fn what_waits_for_the_migration_of_an_earlier_daemon_begins_after_that() {
 fn a_worker_that_dies_as_soon_as_it_begins_is_replaced_where_nobody_watches() {
     let mut desk = Desk::up("");
     desk.ask("d", migrating(None, NONE, None));
-    let message =
-        FromWorker::Online { pid: None, suspended: true, heartbeat: true, leads: None, counts: None };
+    let message = with_heartbeat(true);
     desk.hear(Event::Received { worker: desk.worker(1), message });
     ends(&mut desk, 0);
     assert_eq!(desk.end("d"), None, "it has not confirmed that it was resumed");

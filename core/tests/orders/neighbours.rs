@@ -1,6 +1,6 @@
 //! Links without a worker of their own lead to one that serves another slot.
 
-use nodesockd_core::event::{ExitStatus, Failure};
+use nodesockd_core::event::ExitStatus;
 use nodesockd_core::id::SlotIndex;
 use nodesockd_core::state::{FoundLink, RecordedStage};
 use nodesockd_core::survey::Sight;
@@ -114,9 +114,8 @@ fn worker_is_retired_only_when_no_link_names_it() {
     let before = desk.story();
     assert!(before.contains(&"link 1 to b".to_owned()), "{before:?}");
     assert!(!before.iter().any(|order| order == "look at a"), "{before:?}");
-    let written = desk.state_file().and_then(|state| state.worker(desk.worker(0)).map(|record| record.stage));
-    assert_eq!(written, Some(RecordedStage::Draining), "the next daemon knows that it is to go");
-    desk.hear(Event::Published { slot: SlotIndex(2), worker: desk.worker(1), result: Ok(()) });
+    assert_eq!(desk.record(0).stage, RecordedStage::Draining, "the next daemon knows that it is to go");
+    desk.published(2, 1, Ok(()));
     assert_eq!(desk.story()[0], "look at a");
 }
 
@@ -126,13 +125,8 @@ fn link_that_cannot_be_led_elsewhere_keeps_its_worker_until_it_can() {
     desk.ask("r", restart(StartOptions::default()));
     desk.leaves = |action| matches!(action, Action::Publish { slot: SlotIndex(1), .. });
     desk.online(desk.worker(1));
-    let failed = |desk: &Desk| Event::Published {
-        slot: SlotIndex(1),
-        worker: desk.worker(1),
-        result: Err(Failure("ENOSPC".into())),
-    };
-    desk.hear(failed(&desk));
-    desk.hear(failed(&desk));
+    desk.published(1, 1, Err("ENOSPC"));
+    desk.published(1, 1, Err("ENOSPC"));
     assert!(!desk.story().iter().any(|order| order == "look at a" || order == "remove link 1"));
     desk.leaves = |_| false;
     desk.pass(std::time::Duration::from_millis(100));
@@ -188,8 +182,8 @@ fn stop_removes_all_links() {
 #[test]
 fn neighbours_are_known_to_the_next_program() {
     let desk = up("workers = 1\nslots = 2");
-    let (worker, config) = (desk.worker(0), desk.config.clone());
-    let mut next = upgraded(desk, config);
+    let worker = desk.worker(0);
+    let mut next = upgraded(desk);
     assert!(!next.story().iter().any(|order| order.starts_with("link")), "nothing is led elsewhere");
     next.hear(Event::Exited { worker, status: ExitStatus::Code(1) });
     assert!(next.story().contains(&"remove link 1".to_owned()));
@@ -234,18 +228,18 @@ fn links_of_spare_slots_stay_while_the_socket_that_they_name_keeps_what_comes() 
     desk.leaves = |action| matches!(action, Action::Publish { .. });
     desk.exit(desk.worker(0));
     assert_eq!(desk.story(), ["reap a", "link 0 to b"]);
-    desk.hear(Event::Published { slot: SlotIndex(0), worker: desk.worker(1), result: Ok(()) });
+    desk.published(0, 1, Ok(()));
     assert_eq!(desk.story(), ["tell b resume", "listen for 0", "start c"]);
 }
 
 #[test]
 fn links_to_a_removed_socket_do_not_wait_for_a_worker_that_has_inherited_it() {
     let mut desk = up("workers = 2\nslots = 3\n[options]\nlisten = 'daemon'");
-    let socket = desk.state_file().and_then(|state| state.worker(desk.worker(0))?.socket.clone());
+    let socket = desk.socket(0);
     desk.exit(desk.worker(1));
     desk.exit(desk.worker(0));
     desk.story();
-    desk.sees(&socket.unwrap_or_default(), Sight::Nothing);
+    desk.sees(&socket, Sight::Nothing);
     let orders = desk.story();
     assert!((0..3).all(|slot| orders.contains(&format!("remove link {slot}"))), "{orders:?}");
 }
@@ -301,11 +295,6 @@ fn a_link_that_cannot_be_spread_is_waited_for_in_peace() {
     desk.leaves = |action| matches!(action, Action::Publish { slot: SlotIndex(2 | 3), .. });
     desk.ask("more", set_workers(2));
     desk.online(desk.worker(1));
-    let full = |desk: &Desk, slot| Event::Published {
-        slot: SlotIndex(slot),
-        worker: desk.worker(1),
-        result: Err(Failure("ENOSPC".into())),
-    };
     let step = std::time::Duration::from_millis(100);
     for _ in 0..2 {
         // The first failure is free.
@@ -314,7 +303,7 @@ fn a_link_that_cannot_be_spread_is_waited_for_in_peace() {
             "link 3 to b" => Some(3),
             _ => None,
         }) {
-            desk.hear(full(&desk, slot));
+            desk.published(slot, 1, Err("ENOSPC"));
         }
         desk.now = desk.now + step;
         desk.supervisor.handle_timeout(desk.now);
@@ -339,23 +328,19 @@ fn worker_that_is_to_go_stays_while_the_link_of_a_dead_worker_names_its_socket()
     // The second link of a restart cannot be swapped, and the first one not back at once.
     desk.leaves = |action| matches!(action, Action::Publish { .. });
     desk.ask("r", restart(StartOptions::default()));
-    let [old, new, other] = [3, 5, 6].map(|nth| desk.worker(nth));
-    desk.online(new);
-    desk.online(other);
-    let mut swaps = |slot: u32, worker, result| {
-        desk.hear(Event::Published { slot: SlotIndex(slot), worker, result });
-    };
-    let full = || Err(Failure("ENOSPC".into()));
-    swaps(0, new, Ok(()));
-    swaps(1, other, full());
-    swaps(0, old, full());
-    swaps(0, old, Ok(()));
+    let (old, new, other, full) = (3, 5, 6, Err("ENOSPC"));
+    desk.online(desk.worker(new));
+    desk.online(desk.worker(other));
+    desk.published(0, new, Ok(()));
+    desk.published(1, other, full);
+    desk.published(0, old, full);
+    desk.published(0, old, Ok(()));
     // The new worker is to go, and the link of the second slot cannot be led to the old one.
-    swaps(1, new, Ok(()));
-    swaps(1, old, full());
-    swaps(1, old, full());
+    desk.published(1, new, Ok(()));
+    desk.published(1, old, full);
+    desk.published(1, old, full);
     desk.leaves = |_| false;
-    desk.exit(old);
+    desk.exit(desk.worker(old));
     desk.pass(std::time::Duration::from_millis(120));
     desk.story();
     desk.online(desk.worker(7));

@@ -224,22 +224,17 @@ fn swapping() -> Desk {
     desk
 }
 
-fn published(desk: &Desk, slot: u32, nth: usize, result: Result<(), Failure>) -> Event {
-    Event::Published { slot: SlotIndex(slot), worker: desk.worker(nth), result }
-}
-
 #[test]
 fn a_link_that_cannot_be_swapped_brings_the_others_back() {
-    let full = || Err(Failure("ENOSPC".into()));
     let failed =
         Some((Some(Code::StartFailed), "the link of slot 0 could not be swapped: ENOSPC".to_owned()));
     // Nothing is decided before every link has answered.
     let mut desk = swapping();
-    desk.hear(published(&desk, 0, 2, full()));
+    desk.published(0, 2, Err("ENOSPC"));
     assert_eq!(desk.story(), [""; 0]);
-    desk.hear(published(&desk, 1, 3, Ok(())));
+    desk.published(1, 3, Ok(()));
     assert_eq!(desk.story(), ["link 1 to b"]);
-    desk.hear(published(&desk, 1, 1, Ok(())));
+    desk.published(1, 1, Ok(()));
     assert_eq!(desk.end("r"), failed);
     let orders = desk.story();
     assert_eq!(orders.iter().filter(|order| order.starts_with("link")).count(), 0, "{orders:?}");
@@ -249,8 +244,8 @@ fn a_link_that_cannot_be_swapped_brings_the_others_back() {
 
     // One that was not swapped has nothing to be brought back.
     let mut desk = swapping();
-    desk.hear(published(&desk, 1, 3, full()));
-    desk.hear(published(&desk, 0, 2, full()));
+    desk.published(1, 3, Err("ENOSPC"));
+    desk.published(0, 2, Err("ENOSPC"));
     assert_eq!(
         desk.end("r").map(|(_, words)| words),
         Some("the link of slot 1 could not be swapped: ENOSPC".into())
@@ -288,8 +283,8 @@ fn a_client_that_hangs_up_takes_nothing_from_another() {
 fn an_old_worker_that_dies_while_links_are_swapped_is_no_failure() {
     let mut desk = swapping();
     desk.exit(desk.worker(0));
-    desk.hear(published(&desk, 0, 2, Ok(())));
-    desk.hear(published(&desk, 1, 3, Ok(())));
+    desk.published(0, 2, Ok(()));
+    desk.published(1, 3, Ok(()));
     assert_eq!(desk.end("r"), Some((None, String::new())));
 }
 

@@ -6,7 +6,7 @@ use nodesockd_core::Action;
 use nodesockd_core::wire::{Code, Request, StartOptions, ToWorker};
 
 use super::desk::{Desk, config, restart, suspended};
-use super::handoff::upgraded;
+use super::handoff::upgraded_under;
 
 /// Workers that are told to shut down take their time.
 fn is_shutdown(action: &Action) -> bool {
@@ -82,7 +82,7 @@ fn the_oldest_of_too_many_gets_sigterm() {
 fn a_newer_daemon_knows_who_waits_for_old_workers() {
     let mut before = busy("");
     restarted(&mut before, "r", StartOptions { progress: true, ..StartOptions::default() });
-    let mut after = upgraded(before, config(""));
+    let mut after = upgraded_under(before, config(""));
     assert_eq!(after.end("r"), None);
     after.exit(after.worker(0));
     assert_eq!(after.end("r"), Some((None, String::new())));

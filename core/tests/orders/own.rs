@@ -78,7 +78,7 @@ fn what_a_complete_look_does_not_find_is_gone() {
         ("[options]\nlisten = 'daemon'", "link", vec!["listen for 0", "start b"]),
     ] {
         let mut desk = up(daemon);
-        let socket = desk.state_file().and_then(|state| state.workers[0].socket.clone()).unwrap_or_default();
+        let socket = desk.socket(0);
         let sight = match found {
             "socket" => (socket, Sight::Socket),
             _ => (desk.config.socket_file.link(SlotIndex(0)), Sight::Link(socket)),

@@ -11,7 +11,7 @@ use nodesockd_core::wire::{Request, StartOptions};
 
 use super::adoption::follow;
 use super::desk::{Desk, config, release, restart, suspended};
-use super::handoff::upgraded;
+use super::handoff::upgraded_under;
 
 /// Where a worker was started: its working directory and its script.
 fn started(desk: &Desk, worker: WorkerId) -> (String, String) {
@@ -72,7 +72,7 @@ fn what_a_generation_gains_later_runs_its_release() {
 fn daemons_that_follow_know_the_release() {
     let mut desk = Desk::up("");
     desk.current = "2";
-    let mut newer = upgraded(desk, config(""));
+    let mut newer = upgraded_under(desk, config(""));
     let successor = replaced(&mut newer);
     assert_eq!(started(&newer, successor), of("1"), "after an upgrade");
 

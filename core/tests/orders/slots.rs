@@ -18,11 +18,6 @@ fn is_withdraw(action: &Action) -> bool {
     matches!(action, Action::Withdraw { .. })
 }
 
-fn not_swapped(desk: &Desk, nth: usize) -> Event {
-    let result = Err(Failure("ENOSPC".into()));
-    Event::Published { slot: SlotIndex(0), worker: desk.worker(nth), result }
-}
-
 #[test]
 fn a_standby_takes_over_as_the_app_is() {
     let mut active = up("standby = 1");
@@ -60,7 +55,7 @@ fn a_restart_swaps_no_link_while_one_is_under_way_for_another_reason() {
     desk.ask("r", restart(StartOptions::default()));
     desk.all_online();
     assert_eq!(desk.count(is_publish), 0);
-    desk.hear(Event::Published { slot: SlotIndex(0), worker: desk.worker(1), result: Ok(()) });
+    desk.published(0, 1, Ok(()));
     desk.all_online();
     assert!(desk.count(is_publish) > 0);
 }
@@ -73,9 +68,9 @@ fn a_link_that_cannot_be_swapped_is_tried_again_for_the_same_worker() {
         desk.exit(desk.worker(0));
         desk.story();
         // The first failure is free, the second one costs 100 ms.
-        desk.hear(not_swapped(&desk, 1));
+        desk.published(0, 1, Err("ENOSPC"));
         assert_eq!(desk.story(), ["link 0 to b"]);
-        desk.hear(not_swapped(&desk, 1));
+        desk.published(0, 1, Err("ENOSPC"));
         desk.pass(Duration::from_millis(99));
         assert!(desk.story().is_empty());
         desk.pass(Duration::from_millis(1));
@@ -86,9 +81,9 @@ fn a_link_that_cannot_be_swapped_is_tried_again_for_the_same_worker() {
     desk.leaves = is_publish;
     desk.online(desk.worker(0));
     desk.story();
-    desk.hear(not_swapped(&desk, 0));
+    desk.published(0, 0, Err("ENOSPC"));
     assert_eq!(desk.story(), ["link 0 to a"]);
-    desk.hear(not_swapped(&desk, 0));
+    desk.published(0, 0, Err("ENOSPC"));
     desk.pass(Duration::from_millis(100));
     assert_eq!(desk.story(), ["link 0 to a"]);
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use nodesockd_core::event::{DaemonSignal, ExitStatus, Failure};
-use nodesockd_core::id::{Process, SlotIndex};
+use nodesockd_core::id::Process;
 use nodesockd_core::survey::Sight;
 use nodesockd_core::wire::{Request, StartOptions, ToWorker};
 use nodesockd_core::{Action, Event};
@@ -67,7 +67,7 @@ fn a_stop_in_the_middle_of_a_swap_leaves_the_queue_to_the_worker_that_accepts() 
     desk.all_online();
     desk.ask("s", Request::Stop);
     desk.story();
-    desk.hear(Event::Published { slot: SlotIndex(0), worker: desk.worker(1), result: Ok(()) });
+    desk.published(0, 1, Ok(()));
     assert!(desk.story().contains(&"look at a".to_owned()));
 }
 
@@ -313,14 +313,9 @@ fn a_socket_that_a_link_named_for_a_worker_that_never_runs_is_not_used_again() {
     let suspended = StartOptions { suspended: true, ..StartOptions::default() };
     desk.ask("r", Request::Restart { options: suspended, version: None });
     desk.all_online();
-    let published = |desk: &Desk, slot, nth, result| Event::Published {
-        slot: SlotIndex(slot),
-        worker: desk.worker(nth),
-        result,
-    };
-    desk.hear(published(&desk, 0, 2, Ok(())));
-    desk.hear(published(&desk, 1, 3, Err(Failure("ENOSPC".into()))));
-    desk.hear(published(&desk, 0, 0, Ok(())));
+    desk.published(0, 2, Ok(()));
+    desk.published(1, 3, Err("ENOSPC"));
+    desk.published(0, 0, Ok(()));
     desk.story();
     desk.ask("again", restart());
     assert_eq!(desk.story(), ["listen for 0", "start e", "start f"]);
@@ -351,8 +346,7 @@ fn a_standby_that_boots_is_not_asked_to_shut_down() {
 #[test]
 fn sockets_are_still_the_daemons_after_an_upgrade() {
     let desk = desk("");
-    let config = desk.config.clone();
-    let mut next = upgraded(desk, config);
+    let mut next = upgraded(desk);
     next.ask("r", restart());
     assert_eq!(next.story(), ["start b"]);
 }

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use nodesockd_core::event::Failure;
+use nodesockd_core::Action;
 use nodesockd_core::id::SlotIndex;
 use nodesockd_core::state::Leftovers;
 use nodesockd_core::wire::{Request, StartOptions, WorkerState};
-use nodesockd_core::{Action, Event};
 
 use super::adoption::{adopt, left, report, states};
 use super::desk::{Desk, NOTHING, config, restart, suspended};
@@ -152,8 +151,7 @@ fn a_worker_whose_link_is_being_swapped_may_still_say_that_it_is_active() {
     desk.online(desk.worker(2));
     desk.online(desk.worker(3));
     desk.story();
-    let result = Err(Failure("EIO".into()));
-    desk.hear(Event::Published { slot: SlotIndex(1), worker: desk.worker(3), result });
+    desk.published(1, 3, Err("EIO"));
     assert_eq!(desk.story()[0], "link 0 to a");
     report(&mut desk, 0, false);
     assert_eq!(states(&desk)[0], (Some(0), WorkerState::Broken), "it is replaced by one that is suspended");

@@ -73,9 +73,7 @@ fn who_started_the_servers_is_told_by_sigterm_when_these_have_ended() {
 #[test]
 fn a_standby_accepts_from_no_socket_before_it_is_promoted_though_it_inherits_only_one() {
     let desk = Desk::up("standby = 1\n[options]\nlisten = 'daemon'");
-    let state = desk.state_file().unwrap_or_else(|| panic!("there is none"));
-    let socket = |nth: usize| state.worker(desk.worker(nth)).and_then(|record| record.socket.clone());
-    assert_eq!((socket(0).is_some(), socket(1)), (true, None));
+    assert_eq!((desk.record(0).socket.is_some(), desk.record(1).socket), (true, None));
 }
 
 #[test]
@@ -368,8 +366,6 @@ fn a_worker_whose_queue_is_looked_at_is_written_down_as_one_that_serves_until_it
         desk.leaves = |action| matches!(action, Action::MeasureQueue { .. });
         desk.ask("s", Request::Stop);
         assert_eq!(desk.story(), ["remove link 0", "look at a"]);
-        let stage =
-            desk.state_file().and_then(|state| state.worker(desk.worker(0)).map(|record| record.stage));
-        assert_eq!(stage, Some(RecordedStage::Draining), "{keys}");
+        assert_eq!(desk.record(0).stage, RecordedStage::Draining, "{keys}");
     }
 }
