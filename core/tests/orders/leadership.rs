@@ -6,7 +6,7 @@ use nodesockd_core::wire::{FromWorker, Request, StartOptions, ToWorker, WorkerSt
 use nodesockd_core::{Action, Event};
 
 use super::adoption::{adopt, follow, left, says};
-use super::desk::{Desk, restart, suspended};
+use super::desk::{Desk, config, restart, suspended};
 use super::handoff::upgraded;
 
 impl Desk {
@@ -179,17 +179,19 @@ fn daemon_that_follows_knows_who_leads_and_tells_it_again() {
 fn without_a_state_file_every_worker_may_lead() {
     let mut before = Desk::able("workers = 2");
     before.confirm();
-    let config = before.config.clone();
-    let mut desk = adopt(&before, &config, {
-        let mut left = left(&before);
-        left.state = None;
-        left
-    });
-    says(&mut desk, 1, reported(false));
-    assert_eq!(desk.confirm_over_connections(), [(1, false)]);
-    says(&mut desk, 0, reported(true));
-    assert_eq!(desk.confirm_over_connections(), [(0, false)]);
-    assert_eq!(desk.heard(), [(0, true)]);
+    // Workers may be able to lead although the configuration does not say so.
+    for keys in ["workers = 2", "workers = 2\n[options]\nready = 'http'"] {
+        let mut desk = adopt(&before, &config(keys), {
+            let mut left = left(&before);
+            left.state = None;
+            left
+        });
+        says(&mut desk, 1, reported(false));
+        assert_eq!(desk.confirm_over_connections(), [(1, false)], "{keys}");
+        says(&mut desk, 0, reported(true));
+        assert_eq!(desk.confirm_over_connections(), [(0, false)], "{keys}");
+        assert_eq!(desk.heard(), [(0, true)], "{keys}");
+    }
 }
 
 impl Desk {

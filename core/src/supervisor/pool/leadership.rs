@@ -101,11 +101,10 @@ pub(in crate::supervisor) fn reported(pool: &mut Pool, id: WorkerId, leads: Opti
     }
 }
 
-/// Nobody knows who leads of the workers that an earlier daemon has left: each that can be told things may.
+/// Nobody knows who leads of the workers that an earlier daemon has left, nor which of them can be told so: each of them may.
 pub(in crate::supervisor) fn suspect_all(pool: &mut Pool) {
-    let hears = pool.workers.iter().filter(|(_, worker)| worker.speaks());
-    let suspects: Vec<WorkerId> = hears.map(|(id, _)| id).collect();
-    pool.leadership.suspects(suspects);
+    let everybody: Vec<WorkerId> = pool.workers.iter().map(|(id, _)| id).collect();
+    pool.leadership.suspects(everybody);
 }
 
 /// Tells a worker which slot it serves. One that was started for a slot knows it from its environment.
