@@ -124,22 +124,24 @@ pub(in crate::supervisor) fn keeps_requests(pool: &Pool, index: SlotIndex) -> bo
 /// The link names a socket from which another worker accepts as soon as the link of that one's own slot names it.
 fn is_about_to_lead(pool: &Pool, index: SlotIndex) -> bool {
     let socket = pool.slots.get(index).and_then(Slot::linked_to);
-    let serves = |worker: &Worker| {
-        let fits = worker.is_suspended() || !pool.desired.is_suspended();
-        worker.can_serve() && !worker.is_retired() && fits
-    };
+    let serves = |worker: &Worker| worker.can_serve() && !worker.is_retired() && may_answer(pool, worker);
     socket.is_some_and(|socket| pool.workers.accepting_from(socket).any(|(_, worker)| serves(worker)))
 }
 
 /// The link may go on to name the neighbour that it names, although that is to go, or does not serve its own slot yet, as when an
-/// earlier daemon died between two links. An active worker of a suspended app may not.
+/// earlier daemon died between two links.
 fn may_stay(pool: &Pool, index: SlotIndex) -> bool {
     let neighbour = pool.slots.get(index).and_then(Slot::neighbour);
-    let worker = neighbour.and_then(|id| pool.workers.get(id));
-    worker.is_some_and(|worker| worker.is_suspended() || !pool.desired.is_suspended())
+    neighbour.and_then(|id| pool.workers.get(id)).is_some_and(|worker| may_answer(pool, worker))
 }
 
-/// The slot ought to have no worker of its own, while others ought to have one.
+/// An active worker of a suspended app may not.
+fn may_answer(pool: &Pool, worker: &Worker) -> bool {
+    worker.is_suspended() || !pool.desired.is_suspended()
+}
+
+/// The slot ought to have no worker of its own, while others ought to have one. Where a daemon died in the midst of suspending the
+/// app, its link goes on with the links of those.
 fn slot_is_spare(pool: &Pool, index: SlotIndex) -> bool {
     pool.is_linked(index) && !pool.is_wanted(index)
 }
