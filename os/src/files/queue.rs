@@ -11,7 +11,7 @@ use nodesockd_core::event::Queue;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
-use crate::files::diag::{Diag, FileId, SocketId};
+use crate::files::diag::{Diag, FileId, Listener, SocketId};
 use crate::files::queue_lengths::QueueLengths;
 
 /// All unix sockets of this network namespace (`proc(5)`). It is there as well where `/proc/net` is hidden (`ProcSubset=pid` of
@@ -32,15 +32,17 @@ pub(crate) struct Queues {
 }
 
 impl Queues {
+    /// Those that listen now are known by their names from now on, even if their files are gone: workers of an earlier daemon.
     pub(crate) fn new() -> Self {
-        let diag = Diag::open().and_then(|mut diag| diag.listeners().map(|_| diag));
-        let diag = diag.inspect_err(|error| {
+        let asked = Diag::open().and_then(|mut diag| diag.listeners().map(|listeners| (diag, listeners)));
+        let asked = asked.inspect_err(|error| {
             tracing::warn!("no UNIX_DIAG here ({error}); accept queues are read from {TABLE}");
         });
+        let (diag, listeners) = asked.ok().unzip();
         Self {
-            diag: diag.ok(),
+            diag,
             seen: BTreeMap::new(),
-            listed: BTreeMap::new(),
+            listed: by_name(listeners.unwrap_or_default()).collect(),
             lengths: QueueLengths::default(),
         }
     }
@@ -67,7 +69,7 @@ impl Queues {
     }
 
     /// The accept queue of the socket that listens on `path`, or did when it was first seen. Nobody listens on a path that has
-    /// no file, and had none before. `holder`: the process that probably listens.
+    /// no file, unless a socket was known by that name before. `holder`: the process that probably listens.
     pub(crate) fn measure(&mut self, name: &str, path: &Path, holder: Option<u32>) -> Queue {
         let Some(diag) = &mut self.diag else { return from_table(path) };
         if let Some(id) = self.seen.get(name) {
@@ -154,10 +156,13 @@ fn find(
     let by_file = || listeners.iter().find(|listener| file.is_some() && listener.file == file);
     let found = by_path.or_else(by_file).map(|listener| (listener.id, listener.accept_queue()));
     let folder = path.parent().map_or(OsStr::new(""), Path::as_os_str).as_bytes();
-    let ours =
-        listeners.into_iter().filter_map(|listener| Some((listener.path?.into_os_string(), listener.id)));
-    *listed = ours.filter(|(path, _)| path.as_bytes().starts_with(folder)).collect();
+    *listed = by_name(listeners).filter(|(path, _)| path.as_bytes().starts_with(folder)).collect();
     Ok(found)
+}
+
+/// Those that have a name, by it.
+fn by_name(listeners: Vec<Listener>) -> impl Iterator<Item = (OsString, SocketId)> {
+    listeners.into_iter().filter_map(|listener| Some((listener.path?.into_os_string(), listener.id)))
 }
 
 /// The same, if this process listens: then only its own sockets are asked about, however many there are in the system.
@@ -272,6 +277,19 @@ mod tests {
         assert_eq!(both(), [Queue::Length(3), Queue::Length(3)]);
         drop(listener);
         assert_eq!(both(), [Queue::Closed, Queue::Closed]);
+    }
+
+    #[test]
+    fn socket_of_an_earlier_daemon_s_worker_is_known_although_its_file_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let listener = UnixListener::bind(&path).unwrap();
+        let _waiting = UnixStream::connect(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(Queues::new().measure("a", &path, None), Queue::Length(1));
+        assert_eq!(Queues::new().measure("a", &path, Some(std::process::id())), Queue::Length(1));
+        drop(listener);
+        assert_eq!(Queues::new().measure("a", &path, None), Queue::Closed);
     }
 
     /// A connection that was accepted has the name of its listener.
