@@ -269,6 +269,24 @@ fn link_that_an_earlier_daemon_has_led_to_a_neighbour_stays() {
 }
 
 #[test]
+fn links_of_spare_slots_stay_with_an_active_worker_while_no_suspended_one_can_serve() {
+    let mut before = up("slots = 2");
+    before.leaves = |action| matches!(action, Action::Publish { slot: SlotIndex(1), .. });
+    before.ask("r", restart(suspended()));
+    before.all_online();
+    // The daemon and the new worker died between the links.
+    let mut left = left(&before);
+    assert_eq!(left.links[0].socket, before.socket(1));
+    let name = before.config.socket_file.link(SlotIndex(1));
+    left.links.push(FoundLink { slot: SlotIndex(1), name, socket: before.socket(0) });
+    left.survivors.truncate(1);
+    let mut desk = adopt(&before, &before.config, left);
+    assert_eq!(desk.story(), ["start c"]);
+    desk.all_online();
+    assert_eq!(desk.story()[..2], ["link 0 to c", "link 1 to c"]);
+}
+
+#[test]
 fn links_leave_a_broken_worker_and_are_spread_over_the_others() {
     let (mut desk, mut now) = (Desk::up("workers = 3\nslots = 5"), Vec::new());
     links(&mut desk, &mut now);
