@@ -151,14 +151,20 @@ impl World {
         if let Some(listener) = self.listeners.get(socket) {
             return Some(listener.queue.len());
         }
-        self.processes.get(worker?)?.traffic.queue.as_ref().map(VecDeque::len)
+        self.own_queue(worker?, socket).map(VecDeque::len)
     }
 
     /// The connections that wait there, by numbers that no two have in common.
     pub(super) fn queue(&self, worker: Option<Worker>, socket: &str) -> Vec<u64> {
-        let own = || self.processes.get(worker?)?.traffic.queue.as_ref();
+        let own = || self.own_queue(worker?, socket);
         let queue = self.listeners.get(socket).map(|listener| &listener.queue).or_else(own);
         queue.into_iter().flatten().map(|request| request + 1).collect()
+    }
+
+    /// That of a socket that a worker has bound, by the name that it was bound to.
+    fn own_queue(&self, worker: Worker, socket: &str) -> Option<&VecDeque<RequestNo>> {
+        let process = self.processes.get(worker)?;
+        process.traffic.queue.as_ref().filter(|_| process.sockets.own.as_deref() == Some(socket))
     }
 
     /// A worker closes what it inherited but `socket`.
