@@ -232,3 +232,18 @@ fn a_standby_with_the_earlier_socket_of_a_worker_that_drains_stays_until_that_is
     desk.exit(desk.worker(1));
     assert_eq!(desk.story(), ["reap b", "listen for 0", "start d", "tell c shutdown"]);
 }
+
+#[test]
+fn who_waits_in_the_socket_of_a_dead_worker_is_answered_by_one_that_was_to_go_and_has_not_heard_of_it() {
+    let mut before = Desk::up("[options]\nlisten = 'daemon'");
+    before.leaves = |action| matches!(action, Action::Tell { .. });
+    before.ask("r", restart(StartOptions::default()));
+    before.online(before.worker(1));
+    // By now, another one accepts from the same socket.
+    assert_eq!(before.record(0).stage, RecordedStage::Leaving);
+    let mut desk = follow(&before, |_| {});
+    desk.exit(desk.worker(1));
+    desk.story();
+    says(&mut desk, 0, FromWorker::online(false));
+    assert_eq!(desk.story(), ["look at a", "tell a shutdown", "reap a", "close 0"]);
+}

@@ -160,6 +160,27 @@ fn shut_down(pool: &mut Pool, id: WorkerId, process: Process) {
     pool.workers.change(id, |worker| worker.shuts_down(now, process, deadline));
 }
 
+/// A worker that is to go has reported. It may never have heard of that from an earlier daemon: its time begins now. If all who
+/// were to answer what waits in its socket have died since, nobody else empties the queue.
+pub(in crate::supervisor) fn shut_down_again(
+    pool: &mut Pool,
+    id: WorkerId,
+    process: Process,
+    suspended: bool,
+) {
+    let worker = pool.workers.known(id);
+    let accepts = worker.serving_fd().is_some() && !suspended;
+    if accepts && !sockets::is_shared(pool, id, worker) {
+        return drain(pool, id, process);
+    }
+    if !defect!(ReunionForgetsShutdown) {
+        pool.tell(id, ToWorker::Shutdown);
+    }
+    let now = pool.now();
+    let deadline = now + pool.config.options.shutdown_timeout;
+    pool.workers.change(id, |worker| worker.shuts_down(now, process, deadline));
+}
+
 /// Sends its stop signal to a worker that hears nothing else and to which an earlier daemon may have sent it. Whoever does not
 /// accept is left alone: it may be answering its last requests. If it has not heard of the signal, it does when this time is over.
 pub(in crate::supervisor) fn terminate_again(pool: &mut Pool, id: WorkerId, process: Process) {

@@ -14,7 +14,7 @@ use crate::metrics::Traffic;
 use crate::state::{RecordedStage, Survivor, WorkerRecord};
 use crate::supervisor::goal::{Evidence, Suspension};
 use crate::supervisor::operation::Operations;
-use crate::supervisor::pool::{Pool, links};
+use crate::supervisor::pool::{Pool, links, retire};
 use crate::supervisor::slot::Slot;
 use crate::supervisor::worker::{Channel, State, Worker};
 use crate::wire::{Claim, FromWorker, ToWorker};
@@ -201,14 +201,7 @@ pub(in crate::supervisor) fn reunite(
                 links::resume(pool, id);
             }
         }
-        Some(State::ShuttingDown { process, .. }) => {
-            // The worker may never have heard of it: its time begins now.
-            let deadline = now + pool.config.options.shutdown_timeout;
-            if !defect!(ReunionForgetsShutdown) {
-                pool.tell(id, ToWorker::Shutdown);
-            }
-            pool.workers.change(id, |worker| worker.shuts_down(now, process, deadline));
-        }
+        Some(State::ShuttingDown { process, .. }) => retire::shut_down_again(pool, id, process, suspended),
         // It took no notice of its stop signal.
         Some(State::Terminating { .. }) => pool.tell(id, ToWorker::Shutdown),
         Some(
