@@ -90,11 +90,16 @@ impl World {
         // Of several links that name one worker, all but its own slot's go elsewhere as they like.
         let slots = &self.oracle.slots;
         let alone = |worker: Worker| slots.values().filter(|its| its.worker == Some(worker)).count() == 1;
-        // One that is being replaced already is not kept.
-        let unwanted = |worker: Worker| self.processes.get(worker).is_some_and(|its| its.known.unwanted);
+        let floor = self.oracle.floor();
+        // One that is being replaced already is not kept, nor one of a slot that there is no more, whatever link has been lent to it.
+        let unwanted = |worker: Worker| {
+            self.processes.get(worker).is_some_and(|its| {
+                let slot = self.recorded(its).and_then(|record| record.slot);
+                its.known.unwanted || slot.is_some_and(|slot| slot.0 >= floor)
+            })
+        };
         // One whose link could not be swapped back has been given up before.
         // The link of a slot that there is no more could not be removed.
-        let floor = self.oracle.floor();
         let stays =
             |slot: SlotIndex, its: &Slot| slot.0 < floor && !self.oracle.unswapped.contains(&its.link);
         let served = slots.iter().filter(|(slot, its)| stays(**slot, its));
