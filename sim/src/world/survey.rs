@@ -255,11 +255,16 @@ impl World {
         let serves_by_order = |process: &Proc, socket: &str| {
             process.sockets.accepts.contains(socket) && !process.ignores_suspension() && !process.is_idle()
         };
+        // Whoever accepts from the socket has not taken over while the link of the worker's own slot cannot be swapped.
+        let in_vain = |socket: &str| {
+            oracle.slots.values().any(|its| its.socket == socket && oracle.unswapped.contains(&its.link))
+        };
         named.is_some_and(|(index, slot)| {
             let serves = match slot.worker.and_then(|worker| self.processes.get(worker)) {
                 Some(process) => stays(process),
                 None => {
-                    self.processes.iter().any(|(_, its)| serves_by_order(its, &slot.socket) && stays(its))
+                    let serves = |its: &Proc| serves_by_order(its, &slot.socket) && stays(its);
+                    !in_vain(&slot.socket) && self.processes.iter().any(|(_, its)| serves(its))
                 }
             };
             let wanted = oracle.wanted && !oracle.in_doubt() && index.0 < oracle.floor();
