@@ -4,8 +4,9 @@
 //! Waiting ─→ Spawning ─→ Booting ─→ Ready ─→ Draining ─→ ShuttingDown ─→ Terminating ─→ Killed ─→ Exited ─→ Reaped ─→ (forgotten)
 //! ```
 //!
-//! A worker may skip states but never goes back. Its process exits when it likes: every state with a process leads to
-//! `Exited`. Transitions are methods that change this one worker and return what follows from that; whoever calls them
+//! A worker may skip states but never goes back. One exception: a worker that an earlier daemon wanted to go, and that has not heard
+//! of it, may have to be drained although it counts as shutting down. A process exits when it likes: every state with a process leads
+//! to `Exited`. Transitions are methods that change this one worker and return what follows from that; whoever calls them
 //! gives the orders.
 
 pub(super) mod check;
