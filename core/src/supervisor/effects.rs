@@ -24,6 +24,8 @@ const USUAL: usize = 32;
 #[derive(Debug, Clone)]
 pub(super) struct Effects {
     now: Time,
+    /// The time of the event before.
+    before: Time,
     queue: VecDeque<Action>,
     /// Where the orders of the event at hand begin.
     mark: usize,
@@ -35,18 +37,30 @@ pub(super) struct Effects {
 
 impl Effects {
     pub fn new(now: Time) -> Self {
-        Self { now, queue: VecDeque::new(), mark: 0, untold: BTreeSet::new(), told: BTreeSet::new() }
+        Self {
+            now,
+            before: now,
+            queue: VecDeque::new(),
+            mark: 0,
+            untold: BTreeSet::new(),
+            told: BTreeSet::new(),
+        }
     }
 
     /// An event is about to be handled, at `now`.
     pub fn begin(&mut self, now: Time) {
-        self.now = now;
+        (self.before, self.now) = (self.now, now);
         self.mark = self.queue.len();
     }
 
     /// The time of the event being handled.
     pub fn now(&self) -> Time {
         self.now
+    }
+
+    /// The time of the event before: when a deadline had passed by then, the daemon has not waited for facts since that event.
+    pub fn before(&self) -> Time {
+        self.before
     }
 
     /// Gives an order.

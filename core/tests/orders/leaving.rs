@@ -49,6 +49,44 @@ fn a_worker_that_was_leaving_is_told_so_again_and_is_no_failure() {
 }
 
 #[test]
+fn a_daemon_that_comes_late_reads_first_who_has_reported_to_it() {
+    // It has not been able to tell the worker anything.
+    let (time, moment) = (Duration::from_secs(10), Duration::from_millis(250));
+    let late = time + Duration::from_millis(51);
+    let leaving = leaving("");
+    let mut desk = follow(&leaving, |_| {});
+    desk.stand_still(late);
+    assert_eq!(desk.story(), NOTHING);
+    report(&mut desk, 0, false);
+    assert_eq!(desk.story()[0], "tell a shutdown");
+
+    let mut desk = follow(&leaving, |_| {});
+    desk.stand_still(late);
+    desk.pass(moment);
+    assert_eq!(desk.story(), ["SIGTERM to a"], "the worker has said nothing");
+
+    let mut desk = follow(&leaving, |_| {});
+    desk.stand_still(late - Duration::from_millis(1));
+    assert_eq!(desk.story(), ["SIGTERM to a"], "there was time to read");
+
+    let mut desk = follow(&leaving, |_| {});
+    desk.now = desk.now + time;
+    report(&mut desk, 1, false);
+    desk.stand_still(Duration::from_millis(1));
+    assert_eq!(desk.story(), NOTHING, "the daemon had other things to do");
+
+    // Nor is a suspended worker out of reach before.
+    let mut before = Desk::up("");
+    before.ask("r", restart(suspended()));
+    before.all_online();
+    let mut desk = follow(&before, |_| {});
+    desk.stand_still(late);
+    assert_eq!(desk.story(), NOTHING);
+    desk.pass(moment);
+    assert_eq!(desk.story(), ["start c"]);
+}
+
+#[test]
 fn a_worker_that_was_leaving_and_hears_nothing_gets_sigterm_again() {
     let mut before = Desk::up("[options]\nready = 'notify'");
     before.ask("r", restart(StartOptions::default()));

@@ -323,9 +323,7 @@ fn a_link_that_cannot_be_spread_is_waited_for_in_peace() {
         }) {
             desk.published(slot, 1, Err("ENOSPC"));
         }
-        desk.now = desk.now + step;
-        desk.supervisor.handle_timeout(desk.now);
-        desk.obey();
+        desk.stand_still(step);
     }
     // Links may be spread again, and these cannot be moved yet.
     let next = desk.supervisor.poll_timeout().map(|(at, _)| at);

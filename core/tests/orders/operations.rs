@@ -298,9 +298,7 @@ fn nothing_is_due_for_standbys_while_links_are_swapped() {
     desk.online(desk.worker(3));
     desk.online(desk.worker(4));
     // The next standby could be started now, and is not.
-    desk.now = desk.now + Duration::from_millis(100);
-    desk.supervisor.handle_timeout(desk.now);
-    desk.obey();
+    desk.stand_still(Duration::from_millis(100));
     assert!(desk.supervisor.poll_timeout().is_none_or(|(at, _)| at > desk.now));
     assert_eq!(desk.spawned.len(), 5);
 }

@@ -87,7 +87,6 @@ impl World {
             let shows = matches!(process.plan.ready, Ready::Listen | Ready::Http);
             let known = &mut process.known;
             let drains = known.online || known.late || !shows;
-            known.given_up = known.given_up.or((drains && linked).then_some(decided));
             if drains && known.draining.is_none() {
                 (known.draining, known.beside) = (Some(decided), beside);
             }

@@ -42,7 +42,7 @@ use drain::Drain;
 use health::Health;
 use limits::Looks;
 use queue::AcceptQueue;
-use silence::Todo;
+use silence::{BUSY, LAST_WORD, Todo};
 use talk::Talk;
 use watch::Watch;
 
@@ -576,6 +576,23 @@ impl Worker {
         self.talk.channel = channel;
         // What was asked over another channel is not answered over this one.
         self.health.out_of_reach();
+    }
+
+    /// Its deadline has passed, and it has not reported to this daemon, which is not its first. A daemon that comes late, or has not
+    /// waited for facts since the event `before`, may not have read yet that it has, and reads first: the worker has a moment more.
+    /// Returns whether that is so.
+    pub fn is_read_first(&mut self, before: Time, now: Time) -> bool {
+        let expected = self.speaks() && matches!(self.talk.channel, Channel::Expected { .. });
+        let late = |(due, _)| due <= before || now.since(due) > BUSY;
+        if !expected || !self.deadline().is_some_and(late) {
+            return false;
+        }
+        let until = now + LAST_WORD;
+        self.talk.channel = Channel::Expected { until };
+        if let State::ShuttingDown { deadline, .. } = &mut self.state {
+            *deadline = until;
+        }
+        true
     }
 
     /// It takes the slot: it accepts from `socket`, if that was not decided before.

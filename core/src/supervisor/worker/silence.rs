@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::event::Vitals;
 use crate::time::Time;
 
-/// From the last look at a silent worker to the verdict: what is in its channel is read in that time.
+/// From the last look at a silent worker to the verdict: what it has said is read in that time.
 pub(super) const LAST_WORD: Duration = Duration::from_millis(250);
 /// The daemon comes so much too late that it may not have read in time what is in the channels.
 pub(super) const BUSY: Duration = Duration::from_millis(50);

@@ -33,8 +33,6 @@ pub(crate) struct Known {
     pub published: bool,
     /// When its link was swapped away or withdrawn.
     pub unlinked: Option<Time>,
-    /// When the daemon began to drain it although its link could not be withdrawn.
-    pub given_up: Option<Time>,
     /// Since when the daemon watches its accept queue, as it does for those that are to go.
     pub draining: Option<Time>,
     /// Those who accepted from its socket as well when that began.
@@ -92,8 +90,8 @@ impl Known {
         self.unlinked.into_iter().chain(self.draining).chain(self.told_shutdown).chain(self.terminated).min()
     }
 
-    /// When its drain began, at the earliest.
+    /// When its drain began, at the earliest: it may have no link of which the daemon knows, or one that cannot be withdrawn.
     pub fn drained_since(&self) -> Option<Time> {
-        self.given_up.into_iter().chain(self.unlinked).min()
+        self.draining.into_iter().chain(self.unlinked).min()
     }
 }

@@ -32,7 +32,7 @@ impl World {
         };
         self.mark_published(slot, worker, link);
         if let Some(process) = self.processes.get_mut(worker) {
-            (process.known.unlinked, process.known.given_up) = (None, None);
+            (process.known.unlinked, process.known.draining) = (None, None);
             process.known.published = true;
             let wrong = if !process.known.online {
                 Some("has not reported online")
