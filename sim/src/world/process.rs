@@ -57,6 +57,8 @@ pub(crate) struct Proc {
     pub healthy: bool,
     /// It has reported online.
     pub reported: bool,
+    /// When it has reported to this daemon, which is not its first.
+    pub reunites: Option<Time>,
     /// It has reported broken.
     pub broken: bool,
     pub leading: Leading,
@@ -281,7 +283,7 @@ impl Proc {
 
     /// Its daemon has died. Where it has ended itself, init collects it.
     pub fn lose_daemon(&mut self) {
-        self.known.reunited = false;
+        (self.reunites, self.known.reunited) = (None, false);
         if self.alive() {
             self.adopted = true;
             if self.channel != Channel::Closed {

@@ -95,6 +95,7 @@ impl World {
             holds: suspended && speaks && !behaviours.contains(&Behaviour::ReportsUnsuspended),
             healthy: false,
             reported: false,
+            reunites: None,
             broken: false,
             leading: Leading::new(understands),
             counting: Counting::ordered(order),

@@ -187,7 +187,13 @@ impl World {
     /// A worker's message to the daemon.
     pub(super) fn say(&mut self, worker: Worker, message: FromWorker, words: &str) {
         let Some((lane, event)) = self.said(worker, message) else { return };
-        self.trace.line(self.agenda.now(), worker, words);
+        let now = self.agenda.now();
+        self.trace.line(now, worker, words);
+        if let (Event::Claimed { message: FromWorker::Online { .. }, .. }, Some(process)) =
+            (&event, self.processes.get_mut(worker))
+        {
+            process.reunites.get_or_insert(now);
+        }
         self.deliver(Some(lane), Duration::ZERO, event);
     }
 

@@ -21,6 +21,9 @@ use crate::world::{Worker, World};
 /// From SIGTERM to SIGKILL (docs/03-config.md).
 pub(crate) const KILL_DELAY: Duration = Duration::from_secs(5);
 
+/// So long a report is on its way.
+const REPORTS: Duration = Duration::from_millis(1);
+
 /// For so long a batch waits for the old workers of the one before.
 const BATCH_WAITS: Duration = Duration::from_secs(30);
 
@@ -273,6 +276,12 @@ impl World {
         beside.is_some_and(|beside| !beside.is_empty() && beside.iter().all(died))
     }
 
+    /// It has not reported to the daemon, which is not its first, or so lately that the daemon cannot have read that yet.
+    pub(crate) fn is_unheard(&self, process: &Proc) -> bool {
+        let readable = process.reunites.is_some_and(|at| self.agenda.busy_since().since(at) > REPORTS);
+        process.is_orphaned() && !process.known.reunited && !readable
+    }
+
     /// At least as many others leave as operations may retire workers at a time.
     pub(crate) fn may_be_hastened(&self, old: &Known) -> bool {
         let floor = SlotIndex(self.oracle.floor());
@@ -325,7 +334,7 @@ impl World {
             let unknown = process.adopted && self.deaths.forgot;
             let hears = process.speaks() || hung || unknown;
             let delay = if hears { KILL_DELAY } else { shutdown + KILL_DELAY };
-            let unheard = process.is_orphaned() && !process.known.reunited;
+            let unheard = self.is_unheard(process);
             match signal {
                 // Those that serve got it in time and have ended; now their wrapper does.
                 WorkerSignal::Terminate if process.server == Some(Server::Gone) => {}

@@ -87,8 +87,8 @@ impl World {
             return Some(Cause::Hung);
         }
         // One that cannot be told, as far as the daemon knows, has its time as well.
-        let stranger = process.is_orphaned() && !process.known.reunited;
-        let told = process.known.told_shutdown.or(process.known.drained_since().filter(|_| stranger));
+        let unheard = self.is_unheard(process);
+        let told = process.known.told_shutdown.or(process.known.drained_since().filter(|_| unheard));
         let told = if process.speaks() { told } else { process.known.terminated };
         let had_time = told.is_some_and(|at| self.agenda.now().since(at) >= self.oracle.shutdown);
         if self.oracle.kill_allowed() {
