@@ -348,8 +348,10 @@ impl World {
             let stuck = named.is_some_and(|named| {
                 self.oracle.unswapped.contains(&named.link) || self.oracle.is_removed(named)
             });
-            let well = self.processes.get(**worker).is_some_and(|process| self.is_well(process));
-            well && !stuck && named.is_some_and(|named| named.worker != Some(**worker))
+            // One that has come to a limit is replaced as soon as its link is swapped back.
+            let stays = |process: &Proc| self.is_well(process) && !process.known.unwanted;
+            let stays = self.processes.get(**worker).is_some_and(stays);
+            stays && !stuck && named.is_some_and(|named| named.worker != Some(**worker))
         });
         if let Some((slot, worker)) = left.map(|(slot, worker)| (*slot, *worker)) {
             self.violated(format_args!(
