@@ -277,7 +277,7 @@ fn out_of_reach(pool: &mut Pool, operations: &mut Operations, id: WorkerId) {
     );
 }
 
-/// Whether the worker, which cannot be told anything yet, may have reported to a daemon that has other things to do.
+/// Whether the worker may have reported to a daemon that has other things to do.
 fn reads_first(pool: &mut Pool, id: WorkerId) -> bool {
     let (before, now) = (pool.effects.before(), pool.now());
     pool.workers.change(id, |worker| worker.is_read_first(before, now))
@@ -290,6 +290,7 @@ pub(super) fn due(pool: &mut Pool, operations: &mut Operations, id: WorkerId, ti
             let reason = boot::spawn_timed_out(pool);
             fail_and_retire(pool, operations, id, &reason);
         }
+        Timer::Online | Timer::Shutdown | Timer::Channel if reads_first(pool, id) => {}
         Timer::Online if defect!(OnlineTimeoutIgnored) => {}
         Timer::Online => boot::late(pool, id),
         Timer::Ready => boot::look(pool, id),
@@ -310,7 +311,6 @@ pub(super) fn due(pool: &mut Pool, operations: &mut Operations, id: WorkerId, ti
         Timer::Sign => health::misses(pool, id),
         Timer::Drain if defect!(DrainTimeoutIgnored) => {}
         Timer::Drain => retire::drain_timed_out(pool, id),
-        Timer::Shutdown | Timer::Channel if reads_first(pool, id) => {}
         Timer::Shutdown if defect!(KillInsteadOfTerminate) => retire::kill(pool, id),
         Timer::Shutdown => retire::shutdown_timed_out(pool, id),
         Timer::Kill if defect!(NoSigkill) => {}

@@ -183,3 +183,22 @@ fn worker_that_is_ready_at_the_last_moment_stays() {
     desk.hear(Event::CpuMeasured { worker, result: cpu(900, 0) });
     assert_eq!((states(&desk), desk.spawned.len()), (vec![WorkerState::Online], 1));
 }
+
+#[test]
+fn worker_that_was_ready_in_time_stays_although_the_daemon_reads_that_late() {
+    let (limit, moment) = (Duration::from_secs(1), Duration::from_millis(250));
+    let late = || {
+        let mut desk = Desk::new("options.onlineTimeout = 1000");
+        desk.stand_still(limit + Duration::from_millis(51));
+        desk
+    };
+    let mut desk = late();
+    desk.pass(moment - Duration::from_millis(1));
+    desk.online(desk.worker(0));
+    assert_eq!((states(&desk), desk.spawned.len()), (vec![WorkerState::Online], 1));
+
+    let mut desk = late();
+    assert_eq!(desk.spawned.len(), 1);
+    desk.pass(moment);
+    assert_eq!(desk.spawned.len(), 2, "the worker has said nothing");
+}

@@ -578,18 +578,22 @@ impl Worker {
         self.health.out_of_reach();
     }
 
-    /// Its deadline has passed, and it has not reported to this daemon, which is not its first. A daemon that comes late, or has not
-    /// waited for facts since the event `before`, may not have read yet that it has, and reads first: the worker has a moment more.
-    /// Returns whether that is so.
+    /// Its deadline has passed, and it has not reported that it is ready, or not to this daemon, which is not its first. A daemon that
+    /// comes late may not have read yet that it has, and reads first: the worker has a moment more. One of an earlier daemon may be
+    /// answering requests: it has that moment also if its deadline had passed by the event `before`, since when the daemon has not
+    /// waited for facts. Returns whether that is so.
     pub fn is_read_first(&mut self, before: Time, now: Time) -> bool {
+        let boots = matches!(self.state, State::Booting { .. });
         let expected = self.speaks() && matches!(self.talk.channel, Channel::Expected { .. });
-        let late = |(due, _)| due <= before || now.since(due) > BUSY;
-        if !expected || !self.deadline().is_some_and(late) {
+        let late = |(due, _)| now.since(due) > BUSY || expected && due <= before;
+        if !(boots || expected) || !self.deadline().is_some_and(late) {
             return false;
         }
         let until = now + LAST_WORD;
-        self.talk.channel = Channel::Expected { until };
-        if let State::ShuttingDown { deadline, .. } = &mut self.state {
+        if expected {
+            self.talk.channel = Channel::Expected { until };
+        }
+        if let State::Booting { deadline, .. } | State::ShuttingDown { deadline, .. } = &mut self.state {
             *deadline = until;
         }
         true
