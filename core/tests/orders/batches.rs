@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use nodesockd_core::Action;
 use nodesockd_core::history::Outcome;
+use nodesockd_core::id::SlotIndex;
 use nodesockd_core::wire::{
     BatchStatus, Body, Code, DeployOptions, DeployStep, MigrationOptions, Reply, Request, Stage,
     StartOptions, ToWorker, WorkerState,
@@ -357,6 +358,20 @@ fn the_daemon_that_follows_goes_on_with_the_batches() {
     next.online(next.worker(before));
     assert_eq!(next.spawned.len(), before + 1, "one at a time");
     assert_eq!(generations(&next), [Some(2), Some(2), Some(2)]);
+}
+
+#[test]
+fn the_daemon_that_follows_finishes_the_last_batch_of_which_one_link_was_swapped() {
+    let mut desk = Desk::up("workers = 4");
+    desk.leaves = |action| matches!(action, Action::Publish { slot: SlotIndex(3), .. });
+    desk.ask("r", batch(2));
+    desk.all_online();
+    desk.story();
+    desk.all_online();
+    assert_eq!(desk.story(), ["link 2 to g", "link 3 to h"]);
+    let mut next = follow(&desk, |_| ());
+    assert_eq!(next.story(), ["look at c", "link 3 to h", "look at d"]);
+    assert_eq!(generations(&next), vec![Some(2); 4]);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! Workers have lost their channel with their daemon. Those with our library report on the control socket within a second
 //! (`reunion`); others serve as before, but cannot be told anything.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,9 +52,11 @@ pub(in crate::supervisor) fn adopt(pool: &mut Pool, operations: &mut Operations,
     let (links, finishes) = adopt_links(pool, left);
     adopt_desired(pool, operations, left, finishes);
     let rollout = left.state.as_ref().and_then(|state| state.rollout.as_ref());
-    // Those whose turn has not come are replaced by the batches that follow.
     let at_once = left.state.as_ref().is_some_and(|state| state.batches.is_none());
-    let replaced = finishes && at_once && rollout.is_some_and(|rollout| rollout.replaces);
+    let replaces = finishes && rollout.is_some_and(|rollout| rollout.replaces);
+    // Those whose turn has not come are replaced by the batches that follow.
+    let batch = slots_of_batch(left);
+    let its_turn = |slot: Option<SlotIndex>| at_once || slot.is_some_and(|slot| batch.contains(&slot));
     let swapped = |state: &State| state.deploy.as_ref().is_some_and(|deploy| deploy.swapped);
     let watched = at_once && left.state.as_ref().is_some_and(swapped);
     for survivor in &left.survivors {
@@ -62,7 +65,7 @@ pub(in crate::supervisor) fn adopt(pool: &mut Pool, operations: &mut Operations,
         let fate = match record.map(|record| record.new) {
             Some(true) if !finishes => Fate::Undone,
             Some(true) => Fate::Stays,
-            Some(false) | None if replaced => Fate::Replaced,
+            Some(false) | None if replaces && its_turn(link.map(|link| link.slot)) => Fate::Replaced,
             Some(false) if watched && is_of_another_generation(pool, record) => Fate::Replaced,
             Some(false) | None => Fate::Stays,
         };
@@ -82,6 +85,12 @@ pub(in crate::supervisor) fn adopt(pool: &mut Pool, operations: &mut Operations,
     adopt_history(pool, operations, left);
     adopt_hook(pool, left);
     adopt_counters(pool, left);
+}
+
+/// The slots that new workers of an interrupted rollout were started for.
+fn slots_of_batch(left: &Leftovers) -> BTreeSet<SlotIndex> {
+    let records = left.survivors.iter().filter_map(|survivor| left.record(survivor.id));
+    records.filter(|record| record.new).filter_map(|record| record.slot).collect()
 }
 
 /// The command of `options.onEvent` that an earlier daemon has started: nothing else is run before it has ended.
