@@ -42,11 +42,18 @@ pub(crate) fn workers() -> MutexGuard<'static, HashSet<Pid>> {
 /// Collects orphans that have exited. To be called at SIGCHLD, and after a worker was collected.
 ///
 /// The kernel names one child that has exited, and the same one until that is collected. A worker hides the orphans behind
-/// it until it is reaped, which is ordered as soon as its exit is known.
+/// it until it is reaped, which is ordered as soon as its exit is known. A child in our own process group would hide them for
+/// ever if nobody waits for it, as for one that was there before this process became the daemon: a script has started it.
 pub(crate) fn collect_orphans() {
     let workers = workers();
     while let Some(pid) = exited_child() {
-        if workers.contains(&pid) || is_in_own_group(pid) {
+        if workers.contains(&pid) {
+            return;
+        }
+        if is_in_own_group(pid) {
+            for orphan in orphans(&workers).iter().filter(|orphan| orphan.exited) {
+                collect(orphan.pid);
+            }
             return;
         }
         collect(pid);
@@ -78,7 +85,9 @@ pub(crate) async fn kill_left_behind(worker: WorkerId, leader: Pid, exited: Opti
     // One at a time: each death can make orphans of processes that were out of sight before.
     while let Some(orphan) = left {
         if orphan.exited {
-            collect(orphan.pid);
+            if !collect(orphan.pid) {
+                given_up.insert(orphan.pid);
+            }
             left = left_behind(worker, leader, &given_up);
             continue;
         }
@@ -136,8 +145,10 @@ pub(crate) fn started(pid: Pid) -> Option<u64> {
     Stat::of(pid)?.started
 }
 
-fn collect(pid: Pid) {
-    let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+/// Collects a child that has exited. Returns whether that is done: one that is traced is for its tracer first (`ptrace(2)`).
+fn collect(pid: Pid) -> bool {
+    let collected = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+    collected.is_ok_and(|status| status.is_some())
 }
 
 /// A look at all children.
@@ -301,7 +312,119 @@ impl Stat {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::CommandExt;
+    use std::process::{Child, Command, Stdio};
+    use std::sync::mpsc;
+    use std::thread;
+
+    use nix::libc;
+    use nodesockd_core::id::Ids;
+
     use super::*;
+
+    /// A process that is ended with the test, unless it was collected before.
+    struct Started(Child);
+
+    impl Started {
+        fn new(command: &mut Command) -> Self {
+            Self(command.stdin(Stdio::null()).spawn().unwrap())
+        }
+
+        fn pid(&self) -> Pid {
+            Pid::from_child(&self.0)
+        }
+
+        async fn has_exited(&self) {
+            until(|| Stat::of(self.pid()).is_none_or(|stat| stat.exited)).await;
+        }
+    }
+
+    impl Drop for Started {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    async fn until(done: impl Fn() -> bool) {
+        let looks = async {
+            while !done() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), looks).await.unwrap();
+    }
+
+    /// A process that traces `tracee` and does nothing more, as a debugger that waits for its user.
+    #[expect(
+        unsafe_code,
+        reason = "only the process itself can say whom it traces, or by whom it may be traced"
+    )]
+    fn tracer(tracee: Pid) -> Started {
+        let tracee = tracee.as_raw_nonzero().get();
+        let mut command = Command::new("sleep");
+        command.arg("1000");
+        // SAFETY: between fork and exec nothing is called but ptrace(2). What is traced stays so across `execve(2)`.
+        unsafe {
+            command.pre_exec(move || match libc::ptrace(libc::PTRACE_SEIZE, tracee, 0, 0) {
+                0 => Ok(()),
+                _ => Err(io::Error::last_os_error()),
+            });
+        }
+        Started::new(&mut command)
+    }
+
+    /// Lets any process trace the one that is to be started; Yama may allow that to its ancestors only.
+    #[expect(
+        unsafe_code,
+        reason = "only the process itself can say whom it traces, or by whom it may be traced"
+    )]
+    fn traceable(command: &mut Command) -> &mut Command {
+        // SAFETY: between fork and exec nothing is called but prctl(2), which fails where there is no Yama.
+        unsafe {
+            command.pre_exec(|| {
+                libc::prctl(libc::PR_SET_PTRACER, libc::PR_SET_PTRACER_ANY);
+                Ok(())
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn orphan_that_only_its_tracer_can_collect_is_given_up() {
+        let worker = Ids::new(crate::random_boot_id()).worker();
+        let mut leader = Started::new(Command::new("sleep").arg("1000").process_group(0));
+        let group = leader.pid();
+        workers().insert(group);
+        let mut sleep = Command::new("sleep");
+        let mut left = Started::new(traceable(sleep.arg("1000").process_group(group.as_raw_nonzero().get())));
+        let tracer = tracer(left.pid());
+        left.0.kill().unwrap();
+        left.has_exited().await;
+        leader.0.kill().unwrap();
+        let (done, is_done) = mpsc::channel();
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(kill_left_behind(worker, group, None));
+            done.send(()).unwrap();
+        });
+        is_done.recv_timeout(Duration::from_secs(30)).unwrap();
+        workers().remove(&group);
+        drop(tracer);
+    }
+
+    #[tokio::test]
+    async fn child_that_nobody_waits_for_hides_no_orphan() {
+        // As one that was there before this process became the daemon.
+        let inherited = Started::new(&mut Command::new("true"));
+        inherited.has_exited().await;
+        let orphan = Started::new(Command::new("true").process_group(0));
+        until(|| {
+            collect_orphans();
+            Stat::of(orphan.pid()).is_none()
+        })
+        .await;
+        assert!(Stat::of(inherited.pid()).is_some(), "whoever started it may still ask");
+    }
 
     #[test]
     fn process_that_is_being_collected_has_no_group() {
