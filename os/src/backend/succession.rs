@@ -275,7 +275,9 @@ impl Backend {
         let decoder = Decoder::resume(paused.unread);
         let stream = stream(paused.stream)?;
         let asker = Some(Asker { pid, uid });
-        self.resume(Stopped::Client(Session { stream, conn, asker, sender, decoder, outbox, outgoing }));
+        let permit = None;
+        let session = Session { stream, conn, asker, sender, decoder, outbox, outgoing, permit };
+        self.resume(Stopped::Client(session));
         Ok(())
     }
 }

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nodesockd_core::id::ConnId;
-use nodesockd_core::wire::{Code, Reply};
+use nodesockd_core::wire::{Code, Reply, Sender};
 use rustix::fs::{Mode, fchmod};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
 use rustix::process::geteuid;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::clock;
 use crate::error::OpenError;
@@ -27,7 +27,8 @@ use crate::peers::asker::Asker;
 use crate::peers::policy::PeerPolicy;
 use crate::peers::session::{self, Fact, LAST_WORDS, Session};
 
-/// Connections served at once. More have to wait in the kernel until one of these is closed.
+/// Clients served at once. More have to wait in the kernel until one of these has gone. Workers that outlived their daemon are
+/// not counted: each stays for as long as it lives.
 const MOST: usize = 256;
 
 /// Connections that may wait in the kernel.
@@ -70,6 +71,9 @@ pub(crate) struct ControlSocket {
     connections: Arc<AtomicU64>,
     permits: Arc<Semaphore>,
 }
+
+/// A client's place among those that are served at once.
+pub(crate) type Permit = OwnedSemaphorePermit;
 
 impl ControlSocket {
     /// The number of the next connection.
@@ -156,31 +160,29 @@ pub(crate) async fn serve(control: ControlSocket, facts: mpsc::Sender<Fact>, mut
                 Ok(()) => {
                     let asker = Asker::of(&stream);
                     if let Some(session) = Session::begin(stream, conn, asker, &facts).await {
-                        session::attend(session, facts, token).await;
+                        session::attend(Session { permit: Some(permit), ..session }, facts, token).await;
                     }
                 }
                 Err(reason) => {
                     drop(token);
                     refuse(stream, reason).await;
+                    drop(permit);
                 }
             }
-            drop(permit);
         });
     }
 }
 
-/// Serves a client whose session was paused. It had a permit then, and has one now.
+/// Serves a client whose session was paused. If it had a permit then, it has one now.
 pub(crate) fn resume(
     control: &ControlSocket,
     session: Session<UnixStream>,
     facts: mpsc::Sender<Fact>,
     token: PauseToken,
 ) {
-    let permit = Arc::clone(&control.permits).try_acquire_owned();
-    tokio::spawn(async move {
-        session::attend(session, facts, token).await;
-        drop(permit);
-    });
+    let counts = session.sender != Sender::Survivor;
+    let permit = counts.then(|| Arc::clone(&control.permits).try_acquire_owned().ok()).flatten();
+    tokio::spawn(session::attend(Session { permit, ..session }, facts, token));
 }
 
 /// Tells the peer why, and reads until it closes: closed at once, the peer's first write would fail before it has read the

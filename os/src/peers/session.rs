@@ -17,6 +17,7 @@ use crate::metrics::scrape::Scrape;
 use crate::peers::asker::Asker;
 use crate::peers::channel::Channel;
 use crate::peers::conversation::{Conversation, Heard, Held, Line};
+use crate::peers::ipc::Permit;
 use crate::peers::outbox::{Outbox, Outgoing, outbox};
 use crate::sink::keeper::Word;
 
@@ -89,6 +90,8 @@ pub(crate) struct Session<S> {
     pub(crate) decoder: Decoder,
     pub(crate) outbox: Outbox,
     pub(crate) outgoing: Outgoing,
+    /// Its place among the clients that are served at once, if it takes one. It is given back when the session is paused.
+    pub(crate) permit: Option<Permit>,
 }
 
 /// Serves one client until it hangs up, says something that is no request, or does not read its replies.
@@ -127,15 +130,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     ) -> Option<Self> {
         let (outbox, outgoing) = outbox(Vec::new());
         facts.send(Fact::Connected(conn, outbox.clone())).await.ok()?;
-        Some(Self { stream, conn, asker, sender: Sender::Client, decoder: Decoder::new(), outbox, outgoing })
+        let (sender, decoder) = (Sender::Client, Decoder::new());
+        Some(Self { stream, conn, asker, sender, decoder, outbox, outgoing, permit: None })
     }
 
     /// Holds it until it ends. Returned is one that was to stop.
     async fn hold(self, facts: &mpsc::Sender<Fact>, token: &mut PauseToken) -> Option<Self> {
-        let Self { mut stream, conn, asker, mut sender, decoder, outbox, mut outgoing } = self;
+        let Self { mut stream, conn, asker, mut sender, decoder, outbox, mut outgoing, mut permit } = self;
         let decoder = {
             let (mut reader, writer) = tokio::io::split(&mut stream);
-            let hear = |line: Line<'_>| hear(conn, asker, &mut sender, line);
+            let hear = |line: Line<'_>| {
+                let heard = hear(conn, asker, &mut sender, line);
+                if sender == Sender::Survivor {
+                    drop(permit.take());
+                }
+                heard
+            };
             let mut conversation = Conversation::new(decoder, outbox.clone(), facts.clone(), hear);
             let mut writing = pin!(outgoing.write_to(writer));
             match conversation.hold(&mut reader, writing.as_mut(), token).await {
@@ -153,7 +163,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 }
             }
         };
-        Some(Self { stream, conn, asker, sender, decoder, outbox, outgoing })
+        Some(Self { stream, conn, asker, sender, decoder, outbox, outgoing, permit: None })
     }
 }
 

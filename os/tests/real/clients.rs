@@ -287,3 +287,25 @@ async fn next_returns_at_once_after_deadline() {
     let mut harness = Harness::new();
     assert_eq!(harness.backend.next(Some(nodesockd_core::Time::ZERO)).await, None);
 }
+
+/// Workers that outlived their daemon keep their connections for as long as they live, however many they are.
+#[tokio::test]
+async fn clients_find_a_place_beside_any_number_of_workers() {
+    let mut harness = Harness::new();
+    let path = harness.path("nodesockd.ipc");
+    let mut workers = Vec::new();
+    for _ in 0..260 {
+        let mut stream = UnixStream::connect(&path).await.unwrap();
+        let id = harness.worker();
+        let line = format!(
+            "{{\"type\":\"online\",\"data\":{{\"id\":\"{id}\",\"pid\":{},\"suspended\":false}}}}\n",
+            std::process::id()
+        );
+        stream.write_all(line.as_bytes()).await.unwrap();
+        harness.until(|event| matches!(event, Event::Claimed { .. }).then_some(())).await;
+        workers.push(stream);
+    }
+    let mut client = UnixStream::connect(&path).await.unwrap();
+    client.write_all(Request::Status.encode("1").as_bytes()).await.unwrap();
+    harness.until(|event| matches!(event, Event::Requested { .. }).then_some(())).await;
+}
