@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use crate::clock;
 use crate::error::OpenError;
 use crate::files::identity::{self, Identity};
+use crate::files::queue::answers;
 use crate::files::tmp_dir::TmpDir;
 use crate::handoff::pause::PauseToken;
 use crate::machine::accounts;
@@ -230,7 +231,7 @@ pub(crate) fn clear_the_way(path: &Path) -> Result<(), String> {
         ));
     }
     // We hold the lock, but a 2.x daemon knows no lock.
-    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+    if answers(path).unwrap_or(false) {
         return Err(
             "a process that does not hold our lock listens on it: nodesockd 2.x? End that one first".into()
         );
@@ -244,5 +245,30 @@ fn gid(name: &str) -> Result<u32, OpenError> {
         Ok(Some(id)) => Ok(id),
         Ok(None) => Err(unknown("there is no such group".into())),
         Err(error) => Err(unknown(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn socket_whose_queue_is_full_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let listener =
+            socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+        bind(&listener, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+        listen(&listener, 0).unwrap();
+        let _waits = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        let (done, is_done) = mpsc::channel();
+        let file = path.clone();
+        thread::spawn(move || done.send(clear_the_way(&file)));
+        let cleared = is_done.recv_timeout(Duration::from_secs(30)).unwrap();
+        assert!(cleared.is_err(), "somebody listens");
     }
 }
