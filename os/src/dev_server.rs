@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::handoff::fds::{DevServerFds, FdCollector, FdNumber};
 use crate::http::{self, Answer, Request};
-use crate::peers::accept::Acceptor;
+use crate::peers::accept::{Acceptor, stop_listening};
 
 /// Connections served at once. More have to wait in the kernel.
 const MOST: usize = 1024;
@@ -158,6 +158,7 @@ impl Drop for Running {
         for task in &self.tasks {
             task.abort();
         }
+        self.listeners.iter().for_each(stop_listening);
     }
 }
 
@@ -300,4 +301,20 @@ async fn listen_to(client: &mut TcpStream, said: &mut Vec<u8>) {
         }
     }
     std::future::pending().await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn another_address_with_the_same_port_is_free_at_once() {
+        let mut server = DevServer::default();
+        let at = |host: [u8; 4], port| Some(DevAddress { host: Some(IpAddr::from(host)), port });
+        server.serve(at([127, 0, 0, 1], 0), Vec::new()).await.unwrap();
+        let port = server.port().unwrap();
+        server.serve(at([0, 0, 0, 0], port), Vec::new()).await.unwrap();
+    }
 }

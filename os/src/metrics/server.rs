@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use crate::handoff::fds::{FdCollector, FdNumber, MetricsServerFds, ScrapeFds};
 use crate::handoff::pause::PauseToken;
 use crate::metrics::scrape::Scrape;
-use crate::peers::accept::Acceptor;
+use crate::peers::accept::{Acceptor, stop_listening};
 use crate::peers::ipc::{self, ControlSocket, IpcFile};
 use crate::peers::session::Fact;
 
@@ -121,8 +121,12 @@ impl MetricsServer {
 
     /// Serves nobody any more.
     pub(crate) fn stop(&mut self) {
-        if let Some(task) = self.running.take().and_then(|running| running.task) {
+        let Some(running) = self.running.take() else { return };
+        if let Some(task) = running.task {
             task.abort();
+        }
+        if let Listener::Tcp(listener) = &*running.listener {
+            stop_listening(listener);
         }
     }
 
@@ -238,5 +242,24 @@ impl Listener {
                 UnixStream::from_std(OwnedFd::from(stream.into_std()?).into())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn another_address_with_the_same_port_is_free_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_file, control) = ipc::open(&folder.path().join("nodesockd.ipc"), None).unwrap();
+        let (facts, _inbox) = mpsc::channel(1);
+        let sources = Sources { control, facts, token: PauseToken::never() };
+        let mut server = MetricsServer::default();
+        let at = |host: [u8; 4], port| MetricsAddress::Tcp(SocketAddr::from((host, port)));
+        server.serve(Some(&at([127, 0, 0, 1], 0)), sources.clone()).unwrap();
+        let Listener::Tcp(listener) = &*server.running.as_ref().unwrap().listener else { panic!() };
+        let port = listener.local_addr().unwrap().port();
+        server.serve(Some(&at([0, 0, 0, 0], port)), sources).unwrap();
     }
 }

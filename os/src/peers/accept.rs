@@ -1,9 +1,11 @@
-//! What to do when a connection cannot be accepted.
+//! What to do when a connection cannot be accepted, or is not to be any more.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use rustix::io::Errno;
+use rustix::net::{Shutdown, shutdown};
 
 /// How long to leave connections waiting when we are out of descriptors or memory.
 const RESPITE: Duration = Duration::from_millis(500);
@@ -37,4 +39,11 @@ impl Acceptor {
         }
         None
     }
+}
+
+/// Stops listening at once, so that another socket can have the port (`shutdown(2)`): a task that is told to end lets go of its
+/// socket later.
+pub(crate) fn stop_listening(socket: impl AsFd) {
+    // It is as good as done where the socket does not listen.
+    let _ = shutdown(socket, Shutdown::Read);
 }
