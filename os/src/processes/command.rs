@@ -251,11 +251,13 @@ async fn grows(tail: Option<&mut Tail>) {
     }
 }
 
-/// Tells all complete lines that there are by now.
+/// Tells all complete lines that there are by now. What is written meanwhile has to wait: whoever writes all the time may not keep
+/// the end of the command from being noticed.
 async fn tell(tail: Option<&mut Tail>, purpose: Purpose, process: Process, facts: &mpsc::Sender<Fact>) {
     let Some(tail) = tail else { return };
+    let end = tail.file.metadata().map_or(u64::MAX, |found| found.len());
     loop {
-        match tail.read() {
+        match tail.read(end) {
             Ok(lines) if lines.is_empty() => return,
             Ok(lines) => {
                 for lines in lines.chunks(LINES) {
@@ -301,12 +303,13 @@ impl Tail {
         ready.clear_ready();
     }
 
-    /// The lines that have become complete, as far as they are read at once; none: the end is reached.
-    fn read(&mut self) -> io::Result<Vec<String>> {
+    /// The lines before `end` that have become complete, as far as they are read at once; none: the end is reached.
+    fn read(&mut self, end: u64) -> io::Result<Vec<String>> {
         let mut lines = Vec::new();
         let mut chunk = vec![0; CHUNK];
         while lines.is_empty() {
-            let count = self.file.read_at(&mut chunk, self.at)?;
+            let most = usize::try_from(end.saturating_sub(self.at)).unwrap_or(CHUNK).min(CHUNK);
+            let count = self.file.read_at(&mut chunk[..most], self.at)?;
             if count == 0 {
                 break;
             }
@@ -356,4 +359,37 @@ fn watch(path: &Path) -> io::Result<AsyncFd<OwnedFd>> {
     let inotify = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
     add_watch(&inotify, path, WatchFlags::MODIFY)?;
     register(inotify)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn output_that_grows_while_it_is_told_is_not_told_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("output");
+        let mut output = create(&path).unwrap();
+        // More than is told at once, so that there is something to wait for.
+        let lines = "line\n".repeat(3 * LINES);
+        output.write_all(lines.as_bytes()).unwrap();
+        let mut tail = Tail::of(&path, true).unwrap();
+        let (facts, mut inbox) = mpsc::channel(1);
+        let grows = async {
+            while inbox.recv().await.is_some() {
+                output.write_all(lines.as_bytes()).unwrap();
+            }
+        };
+        let process = Process { pid: 1, started: 1 };
+        let told = async {
+            tokio::select! {
+                () = tell(Some(&mut tail), Purpose::Deploy, process, &facts) => {}
+                () = grows => {}
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), told).await.unwrap();
+        assert_eq!(tail.at, lines.len() as u64);
+    }
 }
