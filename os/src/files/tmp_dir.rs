@@ -170,8 +170,13 @@ pub(crate) fn remake(path: &Path, mode: u32, group: u32) -> Result<(), Failure> 
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
         made => made.map_err(cannot)?,
     }
-    std::os::unix::fs::chown(path, None, Some(group)).map_err(cannot)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode & 0o7777)).map_err(cannot)
+    let given = std::os::unix::fs::chown(path, None, Some(group))
+        .and_then(|()| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode & 0o7777)));
+    given.map_err(|error| {
+        // It would pass for the one of before, and let nobody in.
+        let _ = std::fs::remove_dir(path);
+        cannot(error)
+    })
 }
 
 /// What a folder is known by.
@@ -239,4 +244,34 @@ fn explain(path: &Path, error: Errno) -> String {
         error => io::Error::from(error),
     };
     error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::unistd::{Uid, setfsuid};
+
+    use super::*;
+
+    /// To this group, the daemon's user can give nothing.
+    const FOREIGN_GROUP: u32 = 1;
+    const NOBODY: u32 = 65534;
+
+    #[test]
+    fn folder_that_cannot_become_what_it_was_is_not_left_there() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o777)).unwrap();
+        let path = folder.path().join("run");
+        let made = std::thread::spawn({
+            let path = path.clone();
+            move || {
+                // Of this thread alone. Root may give files to any group.
+                if geteuid().is_root() {
+                    setfsuid(Uid::from_raw(NOBODY));
+                }
+                remake(&path, 0o2750, FOREIGN_GROUP)
+            }
+        });
+        assert!(made.join().unwrap().is_err());
+        assert!(!path.exists(), "it would pass for the one of before, and shut nginx out");
+    }
 }
