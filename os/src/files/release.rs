@@ -1,11 +1,14 @@
 //! The real folders behind the names of a release.
 
-use std::io::ErrorKind;
+use std::fs::OpenOptions;
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nodesockd_core::env_file::{self, EnvFile};
 use nodesockd_core::event::Failure;
 use nodesockd_core::release::Release;
+use rustix::fs::OFlags;
 
 use crate::error::failure;
 
@@ -27,7 +30,7 @@ pub fn locate(named: &Release, env_files: &[EnvFile]) -> Result<Release, Failure
 pub(crate) fn variables(files: &[EnvFile]) -> Result<Vec<(String, String)>, Failure> {
     let mut all = Vec::new();
     for EnvFile { path, optional } in files {
-        let text = match std::fs::read_to_string(path) {
+        let text = match read(path) {
             Err(error) if *optional && error.kind() == ErrorKind::NotFound => continue,
             read => read.map_err(|error| failure("read envFile", path, error))?,
         };
@@ -35,6 +38,18 @@ pub(crate) fn variables(files: &[EnvFile]) -> Result<Vec<(String, String)>, Fail
         all.extend(said.map_err(|error| Failure(format!("envFile {}: {error}", path.display())))?);
     }
     Ok(all)
+}
+
+/// Reads a file. A FIFO is refused: the daemon would wait for whoever writes to it.
+fn read(path: &Path) -> io::Result<String> {
+    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+    let mut file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
+    if file.metadata()?.file_type().is_fifo() {
+        return Err(io::Error::other("it is a FIFO; name a file"));
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 fn real(folder: &Path) -> Result<PathBuf, Failure> {
@@ -51,6 +66,8 @@ pub(crate) fn exists(release: &Release) -> bool {
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
+
+    use rustix::fs::{CWD, FileType, Mode};
 
     use super::*;
 
@@ -91,5 +108,17 @@ mod tests {
         assert!(missing.contains("envFile") && missing.contains("none"), "{missing}");
         fs::write(folder.path().join("b"), "A=1\nB").unwrap();
         assert!(variables(&[file("b", true)]).unwrap_err().0.ends_with("b: line 2 has no `=`: B"));
+    }
+
+    #[test]
+    fn fifo_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fifo");
+        rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        let (done, is_done) = std::sync::mpsc::channel();
+        let files = [EnvFile { path, optional: false }];
+        std::thread::spawn(move || done.send(variables(&files)));
+        let read = is_done.recv_timeout(std::time::Duration::from_secs(30)).unwrap();
+        assert!(read.unwrap_err().0.contains("FIFO"));
     }
 }
