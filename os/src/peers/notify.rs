@@ -55,6 +55,7 @@ pub(crate) async fn serve(
     facts: mpsc::Sender<Fact>,
     mut token: PauseToken,
 ) {
+    let mut strangers = 0_u64;
     loop {
         let received = tokio::select! {
             biased;
@@ -68,7 +69,14 @@ pub(crate) async fn serve(
         if sender.is_some_and(|sender| belongs(sender, group)) {
             let _ = facts.send(Fact::Event(Event::Notified { worker })).await;
         } else {
-            tracing::warn!("somebody else says that worker {} is ready, which is ignored", worker.short());
+            strangers += 1;
+            // Any user of the machine can say so, as often as they like: the 1st, 2nd, 4th, 8th … time is told.
+            if strangers.is_power_of_two() {
+                tracing::warn!(
+                    "somebody else says that worker {} is ready ({strangers} times so far), which is ignored",
+                    worker.short()
+                );
+            }
         }
     }
 }
