@@ -2,8 +2,7 @@
 
 use std::io;
 
-use nodesockd_os::accounts::Account;
-use nodesockd_os::{HandoffFile, PreflightReply, tmp_dir_usable};
+use nodesockd_os::{HandoffFile, PreflightReply, could_take_over};
 
 use crate::VERSION;
 use crate::cli::DaemonArgs;
@@ -26,7 +25,7 @@ pub fn run(args: &DaemonArgs, console: &mut Console) -> Result<Exit, Failure> {
     if let Some(reason) = handoff.supervisor.refuses(&config) {
         return Err(Failure::new(Exit::InvalidConfig, reason));
     }
-    tmp_dir_usable(&config.tmp_dir, &Account::current()).map_err(refused)?;
+    could_take_over(&config).map_err(|error| refused(error.to_string()))?;
     let reply = PreflightReply { version: VERSION.to_owned() };
     let line = serde_json::to_string(&reply).map_err(|error| refused(error.to_string()))?;
     console.out.line(&line)?;

@@ -7,7 +7,7 @@ mod places;
 mod succession;
 mod workers;
 
-pub use succession::start_over;
+pub use succession::{could_take_over, start_over};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;

@@ -48,7 +48,7 @@ mod sink;
 pub mod tail;
 mod title;
 
-pub use backend::{Backend, Setup, start_over};
+pub use backend::{Backend, Setup, could_take_over, start_over};
 pub use environment::{logical_cwd, prepare, random_boot_id, usable_cpus};
 pub use error::OpenError;
 pub use files::history::read as read_history;

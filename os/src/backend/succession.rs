@@ -15,7 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use nodesockd_core::Event;
-use nodesockd_core::config::Companion;
+use nodesockd_core::config::{Companion, Config};
 use nodesockd_core::event::ExitStatus;
 use nodesockd_core::frame::Decoder;
 use nodesockd_core::id::WorkerId;
@@ -306,6 +306,17 @@ impl Session<UnixStream> {
             },
         }
     }
+}
+
+/// Whether [`Backend::take_over`] would find here what it needs beside the hand-off. To be asked before the program that has all of
+/// it becomes this one.
+///
+/// # Errors
+///
+/// See [`OpenError`].
+pub fn could_take_over(config: &Config) -> Result<(), OpenError> {
+    places::open_folders(config)?;
+    config.options.ipc_group.as_deref().map_or(Ok(()), |group| ipc::gid(group).map(drop))
 }
 
 /// Starts this program again, without the hand-off of an earlier program of this process: its descriptors are closed, its

@@ -239,7 +239,8 @@ pub(crate) fn clear_the_way(path: &Path) -> Result<(), String> {
     std::fs::remove_file(path).map_err(|error| error.to_string())
 }
 
-fn gid(name: &str) -> Result<u32, OpenError> {
+/// The number of `options.ipcGroup`.
+pub(crate) fn gid(name: &str) -> Result<u32, OpenError> {
     let unknown = |reason: String| OpenError::Group { name: name.to_owned(), reason };
     match accounts::group_id(name) {
         Ok(Some(id)) => Ok(id),

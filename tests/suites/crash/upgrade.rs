@@ -1,5 +1,6 @@
 //! The daemon becomes a newer program.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
@@ -133,5 +134,23 @@ fn upgrade_refuses_a_broken_program() {
 
     let ledger = load.finish();
     assert!(ledger.failures.is_empty(), "{ledger}{}", daemon.log());
+    assert_eq!(upgrade(&app).code, 0, "{}", daemon.log());
+}
+
+#[test]
+fn upgrade_refuses_a_folder_that_the_new_program_would_not_trust() {
+    let app = installed(echo().set("socketFile", "sub/{worker}.sock"));
+    let folder = app.run().join("sub");
+    std::fs::create_dir(&folder).unwrap();
+    let daemon = launch(&app).start();
+    let before = daemon.settled();
+    program::install(program::newer(), &app.path("nodesockd"));
+    std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o777)).unwrap();
+    let output = upgrade(&app);
+    assert!(output.code == 1 && output.stderr.contains("others may create"), "{output}{}", daemon.log());
+    let now = daemon.status();
+    assert_eq!((&now.version, crew(&now)), (&before.version, crew(&before)), "{}", daemon.log());
+
+    std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o750)).unwrap();
     assert_eq!(upgrade(&app).code, 0, "{}", daemon.log());
 }
