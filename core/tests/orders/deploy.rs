@@ -545,3 +545,19 @@ fn a_link_that_cannot_be_swapped_yet_is_not_waited_for_when_its_old_worker_dies(
     desk.exit(desk.worker(0));
     assert_eq!(code(&desk, "d"), Some(Code::RolledBack));
 }
+
+#[test]
+fn a_watch_does_not_wait_for_an_old_worker_that_does_not_answer() {
+    let mut desk = Desk::up("[health]\npath = '/fit'");
+    desk.ask("d", checked());
+    desk.online(desk.worker(1));
+    // The old worker is asked for the same path, by the configuration, and answers nothing.
+    for _ in 0..60 {
+        desk.orders.retain(|order| matches!(order, Action::Reply { .. }));
+        desk.pass(Duration::from_secs(1));
+        let new = desk.worker(1);
+        let asked = desk.count(|order| matches!(order, Action::Probe { worker, .. } if *worker == new));
+        (0..asked).for_each(|_| desk.hear(Event::Probed { worker: new, result: Ok(200) }));
+    }
+    assert_eq!(desk.end("d"), Some((None, String::new())));
+}

@@ -19,11 +19,16 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// What counts for a worker: where a deploy is watched with a check of its own, that does for its workers.
 fn health_for(pool: &Pool, worker: &Worker) -> Health {
     let health = pool.config.health.clone();
-    let watched = worker.start().generation == pool.generation.number && !worker.is_kept();
-    match pool.deploy_check.clone().filter(|_| watched) {
+    match pool.deploy_check.clone().filter(|_| is_watched(pool, worker)) {
         Some(path) => Health { path: Some(path), interval: INTERVAL, failures: NonZeroU32::MIN, ..health },
         None => health,
     }
+}
+
+/// The worker is one of a deploy that is watched with a check of its own.
+fn is_watched(pool: &Pool, worker: &Worker) -> bool {
+    let new = worker.start().generation == pool.generation.number && !worker.is_kept();
+    new && pool.deploy_check.is_some()
 }
 
 /// From now on the workers of the generation in force have to answer GET `path`, or what the configuration says counts again.
@@ -38,10 +43,11 @@ pub(in crate::supervisor) fn watch(pool: &mut Pool, path: Option<String>) {
     }
 }
 
-/// Whether a worker has still to answer what a deploy asked it before `until`, or has not shown yet that it is fit.
+/// Whether a worker has still to answer what a deploy asked it before `until`, or has not shown yet that it is fit. Old workers may
+/// be checked for the same path, by the configuration, and owe nothing.
 pub(in crate::supervisor) fn owed(pool: &Pool, until: Time) -> bool {
-    let owes = |(_, worker): (WorkerId, &Worker)| worker.check().is_some_and(|check| check.owes(until));
-    pool.deploy_check.is_some() && pool.workers.iter().any(owes)
+    let owes = |worker: &Worker| worker.check().is_some_and(|check| check.owes(until));
+    pool.workers.iter().any(|(_, worker)| is_watched(pool, worker) && owes(worker))
 }
 
 /// A worker is ready: it is checked from now on, if it is active. What answers on a shared socket says nothing about it.
@@ -49,7 +55,7 @@ pub(super) fn begin(pool: &mut Pool, id: WorkerId) {
     let now = pool.now();
     let worker = pool.workers.known(id);
     let health = health_for(pool, worker);
-    let deploy = pool.deploy_check.is_some() && health.path == pool.deploy_check;
+    let deploy = is_watched(pool, worker);
     let active = worker.is_ready() && !worker.is_suspended() && !worker.inherits();
     let checked = active && health.path.is_some();
     if checked == worker.check().is_some() {
