@@ -2,7 +2,7 @@
 
 use nodesockd_core::event::{ExitStatus, Failure};
 use nodesockd_core::id::SlotIndex;
-use nodesockd_core::wire::{FromWorker, Request, StartOptions, ToWorker, WorkerState};
+use nodesockd_core::wire::{DeployOptions, FromWorker, Request, StartOptions, ToWorker, WorkerState};
 use nodesockd_core::{Action, Event};
 
 use super::adoption::{adopt, follow, left, says};
@@ -264,4 +264,17 @@ fn a_worker_that_is_to_go_leads_no_more_although_a_link_still_names_it() {
     desk.all_able();
     assert_eq!(desk.confirm(), [(0, false)]);
     assert_eq!(desk.confirm(), [(1, true)]);
+}
+
+#[test]
+fn a_worker_that_cannot_be_told_goes_on_to_lead_when_a_deploy_goes_back_to_it() {
+    let mut desk = Desk::able("workers = 2");
+    assert_eq!(desk.confirm(), [(0, true)]);
+    desk.hear(Event::ChannelClosed { worker: desk.worker(0) });
+    desk.pass(std::time::Duration::from_secs(1));
+    desk.ask("d", Request::Deploy(DeployOptions::default()));
+    desk.all_able();
+    assert_eq!(desk.heard(), NOBODY, "the old worker leads still");
+    desk.breaks(2);
+    assert_eq!((desk.heard(), desk.leaders()), (vec![], vec![0]));
 }

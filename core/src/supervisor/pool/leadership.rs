@@ -17,6 +17,7 @@ pub(in crate::supervisor) fn settle(pool: &mut Pool, slots: &BTreeSet<SlotIndex>
     forget_gone(pool);
     if let Some(reign) = pool.leadership.reign()
         && !may_go_on(pool, reign)
+        && may_be_ended(pool, reign)
     {
         pool.leadership.ends();
     }
@@ -66,6 +67,11 @@ fn may_go_on(pool: &Pool, Reign { worker: id, step }: Reign) -> bool {
         let hears = step != Step::Chosen || worker.is_reachable();
         serves && active && hears
     })
+}
+
+/// One that cannot be told leads until it can, or is gone. By then it may have its place again, as when a deploy goes back.
+fn may_be_ended(pool: &Pool, Reign { worker: id, step }: Reign) -> bool {
+    step == Step::Chosen || pool.workers.get(id).is_some_and(Worker::is_reachable)
 }
 
 /// The state file says what it was told to say, and so whoever was chosen may be told.
