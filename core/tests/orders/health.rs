@@ -577,3 +577,16 @@ fn report_is_no_answer() {
     desk.pass(8 * SECOND);
     assert_eq!(desk.supervisor.status().workers[0].state, WorkerState::Broken);
 }
+
+#[test]
+fn a_worker_confirms_that_it_was_resumed_by_what_it_reports_over_another_channel() {
+    let mut desk = Desk::new("[health]\nhangTimeout = 0");
+    desk.reports_with_heartbeat(desk.worker(0), false);
+    desk.ask("1", restart(suspended()));
+    let new = desk.worker(1);
+    desk.reports_with_heartbeat(new, true);
+    desk.ask("2", Request::Resume);
+    desk.hear(Event::ChannelClosed { worker: new });
+    says(&mut desk, 1, with_heartbeat(false));
+    assert_eq!(desk.end("2"), Some((None, String::new())));
+}

@@ -177,6 +177,9 @@ pub(in crate::supervisor) fn reunite(
     let state = pool.workers.change(id, |worker| {
         worker.set_channel(Channel::Socket(conn));
         worker.reports_suspended(now, suspended);
+        if !suspended {
+            worker.health_mut().has_resumed();
+        }
         Some(worker.state().clone())
     });
     match state {

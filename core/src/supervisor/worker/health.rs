@@ -320,6 +320,11 @@ impl Health {
 
     // `resume`.
 
+    /// It says that it is not suspended: what it was told last over another channel, it has heard.
+    pub fn has_resumed(&mut self) {
+        self.resume = None;
+    }
+
     /// It is being told to resume: it has to confirm that. Returns the question that follows.
     pub fn is_resumed(&mut self, now: Time, limit: Option<Duration>) -> Option<u64> {
         if !self.heartbeat {
