@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nodesockd_core::event::Memory;
-use nodesockd_core::wire::Request;
+use nodesockd_core::wire::{DeployOptions, Request, WorkerState};
 use nodesockd_core::{Action, Event};
 
 use super::desk::{Desk, config, is_spawn, restart};
@@ -151,4 +151,18 @@ fn a_worker_has_both_limits_at_the_same_time() {
     desk.story();
     desk.pass(Duration::from_secs(3600));
     assert_eq!(desk.story()[0], "start b");
+}
+
+#[test]
+fn a_worker_that_has_grown_too_old_while_a_deploy_was_watched_is_replaced_when_that_goes_back() {
+    let mut desk = Desk::up("limits.age = '100s'");
+    desk.pass(Duration::from_secs(80));
+    let watch = Duration::from_secs(60);
+    desk.ask("d", Request::Deploy(DeployOptions { watch, ..DeployOptions::default() }));
+    desk.online(desk.worker(1));
+    desk.pass(Duration::from_secs(40));
+    desk.breaks(1);
+    desk.pass(Duration::from_secs(1));
+    let row = desk.supervisor.status().workers[0].clone();
+    assert_eq!((row.id, row.state), (desk.worker(0), WorkerState::Broken));
 }

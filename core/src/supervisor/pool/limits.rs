@@ -42,7 +42,7 @@ pub(in crate::supervisor) fn outlived(pool: &mut Pool, id: WorkerId) {
     if let Some(age) = pool.config.limits.age {
         let hours = age.0.as_secs() / 3600;
         let age = if hours > 0 { format!("{hours} h") } else { format!("{} s", age.0.as_secs()) };
-        reached(pool, id, format!("it has reached the age of {age} (limits.age)"));
+        pool.over_limit.waiting.insert(id, format!("it has reached the age of {age} (limits.age)"));
     }
 }
 
@@ -64,18 +64,13 @@ pub(in crate::supervisor) fn measured(pool: &mut Pool, id: WorkerId, result: Res
         && !defect!(LimitIgnored)
     {
         let (has, may) = (resident >> 20, limit.bytes(room) >> 20);
-        reached(pool, id, format!("it has {has} MiB of memory and may have {may} MiB (limits.memory)"));
-    }
-}
-
-fn reached(pool: &mut Pool, id: WorkerId, reason: String) {
-    if pool.workers.get(id).is_some_and(|worker| matches!(worker.role(), Role::Holding(_))) {
+        let reason = format!("it has {has} MiB of memory and may have {may} MiB (limits.memory)");
         pool.over_limit.waiting.insert(id, reason);
     }
 }
 
 /// Begins to replace the next worker, if nothing else is in progress (`calm`), every slot is served well, and the one before
-/// is gone.
+/// is gone. Who waits may have lost its place since, or have it again.
 pub(in crate::supervisor) fn replace_next(pool: &mut Pool, calm: bool) {
     let busy = pool.over_limit.leaving.is_some_and(|id| pool.workers.get(id).is_some());
     let well = calm && pool.is_serving() && !pool.desired.is_suspended() && pool.slots.unwell().is_empty();
