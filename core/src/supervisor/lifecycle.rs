@@ -218,6 +218,7 @@ pub(super) fn dying(pool: &mut Pool, operations: &mut Operations, id: WorkerId, 
         if !accounted {
             failed(pool, operations, id, &reason);
         }
+        remains::leaves_its_queue(pool, id);
         let now = pool.now();
         pool.workers.change(id, |worker| worker.dies(now, process));
         neighbours::lost(pool, id);

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use nodesockd_core::event::{DaemonSignal, ExitStatus, Failure};
+use nodesockd_core::event::{DaemonSignal, Dying, ExitStatus, Failure};
 use nodesockd_core::id::Process;
 use nodesockd_core::survey::Sight;
 use nodesockd_core::wire::{Request, StartOptions, ToWorker};
@@ -349,4 +349,17 @@ fn sockets_are_still_the_daemons_after_an_upgrade() {
     let mut next = upgraded(desk);
     next.ask("r", restart());
     assert_eq!(next.story(), ["start b"]);
+}
+
+#[test]
+fn whoever_waits_is_turned_away_although_the_worker_dies_slowly() {
+    let mut desk = desk("workers = 2\nstandby = 1");
+    desk.leaves = |action| matches!(action, Action::MeasureQueue { .. });
+    desk.ask("w", set_workers(1));
+    desk.story();
+    let worker = desk.worker(1);
+    desk.hear(Event::Dying { worker, cause: Dying::DumpsCore });
+    desk.hear(Event::Exited { worker, status: ExitStatus::Signal(11) });
+    let story = desk.story();
+    assert!(story.contains(&"tell c shutdown".to_owned()), "{story:?}");
 }

@@ -17,13 +17,18 @@ pub(in crate::supervisor) fn exited(pool: &mut Pool, id: WorkerId, status: ExitS
     let worker = pool.workers.get(id)?;
     let process = worker.process()?;
     tracing::info!(worker = %id.short(), pid = process.pid, "worker {status}");
-    if matches!(worker.state(), State::Draining(_)) {
-        sockets::left_waiting(pool, id);
-    }
+    leaves_its_queue(pool, id);
     let now = pool.now();
     pool.workers.change(id, |worker| worker.exited(now));
     pool.requests.worker_is_gone(&mut pool.effects, id, &format!("it {status}"));
     Some(process)
+}
+
+/// The worker's process ends, or has ended: a queue that was being emptied is emptied by nobody now.
+pub(in crate::supervisor) fn leaves_its_queue(pool: &mut Pool, id: WorkerId) {
+    if matches!(pool.workers.known(id).state(), State::Draining(_)) {
+        sockets::left_waiting(pool, id);
+    }
 }
 
 /// Has the process of a worker reaped that has ended.
