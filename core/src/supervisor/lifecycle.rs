@@ -222,7 +222,7 @@ pub(super) fn dying(pool: &mut Pool, operations: &mut Operations, id: WorkerId, 
         let now = pool.now();
         pool.workers.change(id, |worker| worker.dies(now, process));
         neighbours::lost(pool, id);
-        pool.requests.worker_is_gone(&mut pool.effects, id, &reason);
+        pool.worker_is_gone(id, &reason);
     }
 }
 
@@ -258,7 +258,7 @@ pub(super) fn channel_closed(pool: &mut Pool, id: WorkerId) {
 pub(super) fn channel_lost(pool: &mut Pool, id: WorkerId) {
     let now = pool.now();
     pool.workers.change(id, |worker| worker.set_channel(Channel::Lost { at: now }));
-    pool.requests.worker_is_gone(&mut pool.effects, id, "its channel is closed");
+    pool.worker_is_gone(id, "its channel is closed");
 }
 
 /// A worker lives on without a channel. What is active serves as before; what is suspended could never be resumed.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nodesockd_core::event::{DaemonSignal, ExitStatus, Failure};
-use nodesockd_core::id::ConnId;
+use nodesockd_core::id::{ConnId, Peer, RequestRef};
 use nodesockd_core::occurrence::Occurrence;
 use nodesockd_core::survey::Sight;
 use nodesockd_core::wire::{Body, DeployOptions, Request, StartOptions};
@@ -258,4 +258,15 @@ fn without_a_command_nothing_is_run() {
     desk.all_online();
     desk.pass(Duration::from_secs(300));
     assert_eq!(runs(&desk), [""; 0]);
+}
+
+#[test]
+fn a_worker_that_watched_is_told_nothing_after_its_end() {
+    let mut desk = up("");
+    let (worker, request) = (desk.worker(0), Request::WatchEvents);
+    let from = RequestRef { peer: Peer::Worker(worker), id: "w".into() };
+    desk.hear(Event::Requested { from, asker: None, request });
+    desk.exit(worker);
+    let handoff = serde_json::to_value(desk.hand_off()).unwrap_or_default();
+    assert_eq!(handoff["watchers"].as_array(), None, "{handoff}");
 }

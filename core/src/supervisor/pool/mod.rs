@@ -49,7 +49,7 @@ use std::time::Duration;
 use crate::action::Action;
 use crate::config::{Config, SocketPattern};
 use crate::history::{Outcome, What};
-use crate::id::{Ids, RequestRef, SlotIndex, WorkerId};
+use crate::id::{Ids, Peer, RequestRef, SlotIndex, WorkerId};
 use crate::occurrence::{Occurrence, Repair, WorkerNews};
 use crate::release::Release;
 use crate::time::Time;
@@ -318,6 +318,12 @@ impl Pool {
     pub fn note(&mut self, id: WorkerId, what: What, reason: &str) {
         let slot = self.workers.get(id).and_then(Worker::slot);
         self.note_at(slot, what, &format!("worker {}: {reason}", id.short()));
+    }
+
+    /// A worker will not answer any more, because `reason`, and does not wait for answers.
+    pub fn worker_is_gone(&mut self, id: WorkerId, reason: &str) {
+        self.requests.worker_is_gone(&mut self.effects, id, reason);
+        self.watchers.forget(Peer::Worker(id));
     }
 
     /// Tells a worker something.

@@ -20,7 +20,7 @@ pub(in crate::supervisor) fn exited(pool: &mut Pool, id: WorkerId, status: ExitS
     leaves_its_queue(pool, id);
     let now = pool.now();
     pool.workers.change(id, |worker| worker.exited(now));
-    pool.requests.worker_is_gone(&mut pool.effects, id, &format!("it {status}"));
+    pool.worker_is_gone(id, &format!("it {status}"));
     Some(process)
 }
 
