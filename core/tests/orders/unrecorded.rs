@@ -8,7 +8,7 @@ use nodesockd_core::state::Leftovers;
 use nodesockd_core::wire::{Request, StartOptions, WorkerState};
 
 use super::adoption::{adopt, left, report, states};
-use super::desk::{Desk, NOTHING, config, restart, suspended};
+use super::desk::{Desk, NOTHING, config, restart, set_workers, suspended};
 use super::log::warnings;
 
 /// What a daemon leaves that dies now, and whose state file is removed.
@@ -155,4 +155,20 @@ fn a_worker_whose_link_is_being_swapped_may_still_say_that_it_is_active() {
     assert_eq!(desk.story()[0], "link 0 to a");
     report(&mut desk, 0, false);
     assert_eq!(states(&desk)[0], (Some(0), WorkerState::Broken), "it is replaced by one that is suspended");
+}
+
+#[test]
+fn a_change_of_the_number_of_workers_does_not_resume_an_app_that_turns_out_to_be_suspended() {
+    let before = Desk::up("workers = 2");
+    let mut desk = adopt(&before, &before.config, without_record(&before));
+    desk.ask("w", set_workers(3));
+    report(&mut desk, 0, true);
+    report(&mut desk, 1, true);
+    desk.story();
+    desk.online(desk.worker(2));
+    assert!(desk.supervisor.status().suspended);
+    assert_eq!(desk.story(), ["link 2 to c", "start d"]);
+    assert!(desk.ready[&desk.worker(3)].1, "the one that takes its place waits as the others do");
+    desk.ask("q", Request::Resume);
+    assert_eq!(desk.story(), ["tell a resume", "tell b resume"]);
 }

@@ -43,6 +43,20 @@ impl Kind {
         }
     }
 
+    /// Whoever asks for it says thereby whether the app is suspended from then on.
+    pub fn decides_about_suspension(self) -> bool {
+        match self {
+            Self::Start
+            | Self::Restart
+            | Self::Rollback
+            | Self::Deploy
+            | Self::Resume
+            | Self::Stop
+            | Self::Quit => true,
+            Self::SetWorkers | Self::SetStandby | Self::Reload | Self::Upgrade => false,
+        }
+    }
+
     /// In the history.
     pub fn what(self) -> What {
         match self {

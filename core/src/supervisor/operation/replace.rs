@@ -302,7 +302,12 @@ pub(in crate::supervisor) fn commit(
     requesters: Vec<Requester>,
     rollout: Rollout,
 ) -> Progress {
-    let Rollout { desired, config, generation, replaces, suspended, .. } = rollout.clone();
+    let Rollout { mut desired, config, generation, replaces, suspended, .. } = rollout.clone();
+    if !kind.decides_about_suspension() && desired.is_suspended() != pool.desired.is_suspended() {
+        // By the word of a worker of an earlier daemon, since this was asked for. The new workers are not as the app is.
+        desired.suspension.clone_from(&pool.desired.suspension);
+        pool.evidence = pool.evidence.disputed();
+    }
     let before = in_force::put(pool, Former { generation, desired, config });
     let keeps = operations.taken_over(&before.generation, &pool.generation) == OldWorkers::Kept;
     pool.requests.tell_progress_to(Audience::OfAllWorkers(audience(&requesters)));
