@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nodesockd_core::event::Memory;
+use nodesockd_core::event::{Failure, Memory};
 use nodesockd_core::wire::{DeployOptions, Request, WorkerState};
 use nodesockd_core::{Action, Event};
 
@@ -165,4 +165,17 @@ fn a_worker_that_has_grown_too_old_while_a_deploy_was_watched_is_replaced_when_t
     desk.pass(Duration::from_secs(1));
     let row = desk.supervisor.status().workers[0].clone();
     assert_eq!((row.id, row.state), (desk.worker(0), WorkerState::Broken));
+}
+
+#[test]
+fn the_next_worker_is_replaced_although_the_socket_of_the_one_before_cannot_be_removed() {
+    let mut desk = Desk::up("workers = 2\nlimits.memory = '100M'");
+    desk.leaves = |action| matches!(action, Action::Remove { .. });
+    measured(&mut desk, 0, 200);
+    desk.all_online();
+    let result = Err(Failure("it is a folder".into()));
+    desk.hear(Event::Removed { worker: desk.worker(0), result });
+    desk.story();
+    measured(&mut desk, 1, 200);
+    assert_eq!(desk.story(), ["start d"]);
 }

@@ -72,7 +72,8 @@ pub(in crate::supervisor) fn measured(pool: &mut Pool, id: WorkerId, result: Res
 /// Begins to replace the next worker, if nothing else is in progress (`calm`), every slot is served well, and the one before
 /// is gone. Who waits may have lost its place since, or have it again.
 pub(in crate::supervisor) fn replace_next(pool: &mut Pool, calm: bool) {
-    let busy = pool.over_limit.leaving.is_some_and(|id| pool.workers.get(id).is_some());
+    let busy =
+        pool.over_limit.leaving.and_then(|id| pool.workers.get(id)).is_some_and(|worker| !worker.is_gone());
     let well = calm && pool.is_serving() && !pool.desired.is_suspended() && pool.slots.unwell().is_empty();
     if !busy
         && well
