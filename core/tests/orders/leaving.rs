@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nodesockd_core::event::Failure;
+use nodesockd_core::event::{Failure, Queue};
 use nodesockd_core::id::SlotIndex;
 use nodesockd_core::state::{FoundLink, RecordedStage};
 use nodesockd_core::wire::{FromWorker, Request, StartOptions, WorkerState};
@@ -186,5 +186,18 @@ fn a_suspended_worker_that_is_to_go_still_serves_for_others_if_it_is_the_last_th
     let link = |slot| FoundLink { slot, name: before.config.socket_file.link(slot), socket: socket.clone() };
     left.links = (0..4).map(SlotIndex).map(link).collect();
     let mut desk = adopt(&before, &before.config, left);
+    assert_eq!(desk.story(), NOTHING);
+}
+
+#[test]
+fn a_worker_that_lost_its_channel_while_its_queue_was_emptied_has_its_time() {
+    let mut desk = Desk::up("");
+    desk.leaves = |action| matches!(action, Action::MeasureQueue { .. });
+    desk.ask("r", restart(StartOptions::default()));
+    desk.online(desk.worker(1));
+    desk.hear(Event::ChannelClosed { worker: desk.worker(0) });
+    desk.pass(Duration::from_secs(1));
+    desk.story();
+    desk.hear(Event::QueueMeasured { worker: desk.worker(0), queue: Queue::Closed });
     assert_eq!(desk.story(), NOTHING);
 }

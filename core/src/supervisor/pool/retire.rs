@@ -146,9 +146,6 @@ fn shut_down(pool: &mut Pool, id: WorkerId, process: Process) {
     if !worker.speaks() {
         return terminate_gently(pool, id, process);
     }
-    if matches!(worker.channel(), Channel::Lost { .. }) {
-        return terminate(pool, id, process);
-    }
     let open = worker.channel().is_open();
     let deadline = shutdown_deadline(pool, worker.channel());
     // A worker that has not reported to this daemon yet is told when it does. One that cannot be told has its time as
