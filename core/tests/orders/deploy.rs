@@ -561,3 +561,21 @@ fn a_watch_does_not_wait_for_an_old_worker_that_does_not_answer() {
     }
     assert_eq!(desk.end("d"), Some((None, String::new())));
 }
+
+#[test]
+fn an_answer_to_what_was_asked_before_a_watch_says_nothing_about_a_new_worker() {
+    let mut desk = Desk::up("workers = 2\nhealth.path = '/lives'\noptions.onlineTimeout = 60000");
+    desk.ask("d", checked());
+    desk.online(desk.worker(2));
+    desk.pass(Duration::from_secs(11));
+    asked(&mut desk);
+    desk.online(desk.worker(3));
+    desk.pass(Duration::from_millis(10));
+    assert_eq!(asked(&mut desk), [(3, "/fit".to_owned())], "the other one is being asked something else");
+    desk.hear(Event::Probed { worker: desk.worker(2), result: Ok(503) });
+    assert_eq!(code(&desk, "d"), None, "the configuration lets that pass three times");
+    desk.pass(Duration::from_millis(10));
+    assert_eq!(asked(&mut desk), [(2, "/fit".to_owned())]);
+    desk.hear(Event::Probed { worker: desk.worker(2), result: Ok(503) });
+    assert_eq!(code(&desk, "d"), Some(Code::RolledBack));
+}

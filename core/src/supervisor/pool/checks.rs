@@ -38,8 +38,12 @@ pub(in crate::supervisor) fn watch(pool: &mut Pool, path: Option<String>) {
     }
     pool.deploy_check = path;
     for id in pool.workers.ids() {
+        let earlier = pool.workers.known(id).check().and_then(Check::answer_due);
         pool.workers.change(id, |worker| worker.set_check(None));
         begin(pool, id);
+        if let Some(due) = earlier.filter(|_| is_watched(pool, pool.workers.known(id))) {
+            pool.workers.change(id, |worker| worker.check_mut().map(|check| check.follows(due)));
+        }
     }
 }
 

@@ -30,6 +30,8 @@ pub(in crate::supervisor) struct Check {
 enum Step {
     /// It is asked then.
     Rests { ask: Time },
+    /// What it was asked before, for another path, is to be answered first, and says nothing. It is not waited for longer than until `ask`.
+    Earlier { ask: Time },
     /// It was asked, and has until `due`.
     Asked { sent: Time, due: Time },
     /// It has not answered in time, which is counted again at `due`.
@@ -62,10 +64,23 @@ impl Check {
 
     pub fn deadline(&self) -> Option<Time> {
         match self.step {
-            Step::Rests { ask } => Some(ask),
+            Step::Rests { ask } | Step::Earlier { ask } => Some(ask),
             Step::Asked { due, .. } | Step::Overdue { due } => Some(due),
             Step::Failed => None,
         }
+    }
+
+    /// By when an answer is to come, if one is.
+    pub fn answer_due(&self) -> Option<Time> {
+        match self.step {
+            Step::Asked { due, .. } | Step::Overdue { due } => Some(due),
+            Step::Rests { .. } | Step::Earlier { .. } | Step::Failed => None,
+        }
+    }
+
+    /// Before it is asked, what it was asked earlier is to be answered, by `due`.
+    pub fn follows(&mut self, due: Time) {
+        self.step = Step::Earlier { ask: due };
     }
 
     /// It has not shown yet that it is fit, or has not answered what it was asked before `until`. Of what is asked later nobody
@@ -83,7 +98,7 @@ impl Check {
     pub fn due(&mut self, now: Time, health: &Health) -> Todo {
         let late = self.deadline().is_some_and(|at| now.since(at) > LATE);
         match self.step {
-            Step::Rests { ask } if ask <= now => {
+            Step::Rests { ask } | Step::Earlier { ask } if ask <= now => {
                 self.step = Step::Asked { sent: now, due: now + health.timeout };
                 Todo::Ask
             }
@@ -99,7 +114,11 @@ impl Check {
                 self.step = Step::Overdue { due: now + health.interval };
                 self.failed(health, "it is still not answered")
             }
-            Step::Rests { .. } | Step::Asked { .. } | Step::Overdue { .. } | Step::Failed => Todo::Nothing,
+            Step::Rests { .. }
+            | Step::Earlier { .. }
+            | Step::Asked { .. }
+            | Step::Overdue { .. }
+            | Step::Failed => Todo::Nothing,
         }
     }
 
@@ -110,6 +129,10 @@ impl Check {
             // That has been counted already.
             Step::Overdue { due } => {
                 self.step = Step::Rests { ask: due };
+                return Todo::Nothing;
+            }
+            Step::Earlier { .. } => {
+                self.step = Step::Rests { ask: now };
                 return Todo::Nothing;
             }
             Step::Rests { .. } | Step::Failed => return Todo::Nothing,
