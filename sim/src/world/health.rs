@@ -11,6 +11,9 @@ use super::process::{Proc, Standstill};
 use super::{Worker, World, ms};
 use crate::scenario::Hang;
 
+/// From the last look at a silent worker to the verdict.
+const LAST_LOOK: Duration = Duration::from_millis(250);
+
 impl Proc {
     /// Its event loop stands still, and will not turn again before all faults are over.
     pub(super) fn hangs_for_good(&self) -> bool {
@@ -20,9 +23,12 @@ impl Proc {
     /// Since when its event loop has not turned, or has not been heard of since it turned again.
     pub(super) fn silent_since(&self) -> Option<Time> {
         let still = self.stands_still?;
-        // A look tells who is stopped, and not who loops or sleeps.
+        // A look tells who is stopped, and not who loops or sleeps. One that goes on just before the last look may have had no time to
+        // accept before the verdict.
         let seen = self.known.seen.filter(|_| still.how == Hang::Stopped);
-        let answered = |until: Time| self.known.heard.max(seen).is_some_and(|at| at > until);
+        let answered = |until: Time| {
+            self.known.heard.is_some_and(|at| at > until) || seen.is_some_and(|at| at > until + LAST_LOOK)
+        };
         (!still.until.is_some_and(answered)).then_some(still.since)
     }
 }
