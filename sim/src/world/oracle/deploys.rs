@@ -38,7 +38,7 @@ pub(crate) struct Deploy {
     /// Somebody else has switched the symlink since, or it could not be switched.
     pub moved: bool,
     /// The history says how it ended. The answer may wait for a worker's last lines.
-    over: bool,
+    over: Option<Time>,
     /// Something else was asked for since. It may begin while the answer to this one waits for a worker's last lines.
     overtaken: bool,
     /// The new workers serve since then.
@@ -81,7 +81,7 @@ impl World {
         let open = |deploy: &Deploy| deploy.migrates || !deploy.confirmed && !deploy.watch.is_zero();
         if let Some(deploy) = self.oracle.deploy.as_mut().filter(|deploy| open(deploy)) {
             // The symlink of one that only its answer is missing of is the next one's.
-            deploy.moved |= deploy.over;
+            deploy.moved |= deploy.over.is_some();
             self.releases.deploys_beside(release);
             return;
         }
@@ -117,7 +117,7 @@ impl World {
             before: self.releases.current(),
             in_force: self.release_in_force(),
             moved: false,
-            over: false,
+            over: None,
             overtaken: false,
             watching: None,
             kept: BTreeSet::new(),
@@ -168,10 +168,11 @@ impl World {
     /// The daemon notes in the history how a deploy has ended. It may have tried to for some time, while another one was asked for.
     pub(crate) fn deploy_noted(&mut self, entry: &Entry) {
         let Entry { began, facts, .. } = entry;
+        let now = self.agenda.now();
         let Some(deploy) = self.oracle.deploy.as_mut().filter(|deploy| deploy.asked <= *began) else {
             return;
         };
-        let noted = std::mem::replace(&mut deploy.over, true);
+        let noted = deploy.over.replace(deploy.over.unwrap_or(now)).is_some();
         let failed = matches!(facts.outcome, Some(Outcome::RolledBack | Outcome::NotRolledBack));
         if deploy.migrates && !noted && failed {
             let to = deploy.to.clone();
@@ -351,7 +352,10 @@ impl World {
             // One that has come to a limit is replaced as soon as its link is swapped back.
             let stays = |process: &Proc| self.is_well(process) && !process.known.unwanted;
             let stays = self.processes.get(**worker).is_some_and(stays);
-            stays && !stuck && named.is_some_and(|named| named.worker != Some(**worker))
+            // What was asked for next may have come further than the answer to this one.
+            let later = |process: &Proc| deploy.over.is_some_and(|over| process.plan.spawned > over);
+            let replaced = named.and_then(|named| self.processes.get(named.worker?)).is_some_and(later);
+            stays && !stuck && !replaced && named.is_some_and(|named| named.worker != Some(**worker))
         });
         if let Some((slot, worker)) = left.map(|(slot, worker)| (*slot, *worker)) {
             self.violated(format_args!(
@@ -373,7 +377,9 @@ impl World {
         // the slot is better served by the new release than by nobody.
         let failed = |slot: &SlotIndex| {
             let former = deploy.former.get(slot).and_then(|worker| self.processes.get(*worker));
-            former.is_none_or(|process| !self.is_well(process) && !process.known.told_to_go())
+            former.is_none_or(|process| {
+                !self.is_well(process) && (process.asks_to_go() || !process.known.told_to_go())
+            })
         };
         // A spare link may be on its way from one worker to another.
         let spare = |slot: &SlotIndex| slot.0 >= self.oracle.most;
@@ -432,7 +438,7 @@ impl World {
             && !deploy.migrates
             && !deploy.batched
             && !deploy.confirmed
-            && !deploy.over
+            && deploy.over.is_none()
             && !self.oracle.in_doubt();
         let well = self.processes.get(worker).is_some_and(|process| self.is_well(process));
         if old && open && well {
