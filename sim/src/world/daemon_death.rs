@@ -221,16 +221,27 @@ impl World {
             .filter(|worker| self.processes.get(*worker).is_some_and(|process| !known(process.id)))
             .collect();
         let now = self.agenda.now();
-        for worker in unknown {
-            let Some(process) = self.processes.get_mut(worker) else { continue };
-            process.known.draining.get_or_insert(now);
-            // Nobody can say what it has inherited: the daemon after this one finds those files.
-            let sockets: Vec<String> =
-                process.sockets.inherits.iter().chain(&process.sockets.own).cloned().collect();
-            let links =
-                links.iter().filter(|link| sockets.contains(&link.socket)).map(|link| link.name.clone());
-            links.chain(sockets.clone()).for_each(|name| self.stuck(&name));
+        for worker in &unknown {
+            if let Some(process) = self.processes.get_mut(*worker) {
+                process.known.draining.get_or_insert(now);
+            }
         }
+        // Nobody can say what they have inherited, nor what those have whom an earlier daemon did not know: the daemon after this one
+        // finds those files.
+        let told = |process: &Proc| {
+            let record = self.record_of(process.id);
+            let listeners = record.map(|record| &record.listeners);
+            process.sockets.inherits.iter().all(|its| listeners.is_some_and(|all| all.contains(its)))
+        };
+        let live = self.processes.iter().filter(|(_, process)| process.alive());
+        let untold = live.filter(|(worker, process)| unknown.contains(worker) || !told(process));
+        let sockets: BTreeSet<String> = untold
+            .flat_map(|(_, process)| process.sockets.inherits.iter().chain(&process.sockets.own))
+            .cloned()
+            .collect();
+        let naming = links.iter().filter(|link| sockets.contains(&link.socket)).map(|link| link.name.clone());
+        let lost: Vec<String> = naming.chain(sockets.clone()).collect();
+        lost.iter().for_each(|name| self.stuck(name));
         for worker in self.processes.live() {
             if self.has_library(worker) {
                 let moment = self.draw_us(REDIAL_MS * 1000);
