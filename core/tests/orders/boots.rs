@@ -202,3 +202,12 @@ fn worker_that_was_ready_in_time_stays_although_the_daemon_reads_that_late() {
     desk.pass(moment);
     assert_eq!(desk.spawned.len(), 2, "the worker has said nothing");
 }
+
+#[test]
+fn worker_that_loses_its_channel_before_it_is_ready_gets_its_stop_signal_when_its_time_is_over() {
+    let mut desk = Desk::new("options.onlineTimeout = 1000");
+    desk.hear(Event::ChannelClosed { worker: desk.worker(0) });
+    desk.story();
+    desk.pass(Duration::from_secs(2));
+    assert!(desk.story().contains(&"SIGTERM to a".to_owned()));
+}

@@ -146,6 +146,10 @@ fn shut_down(pool: &mut Pool, id: WorkerId, process: Process) {
     if !worker.speaks() {
         return terminate_gently(pool, id, process);
     }
+    if worker.ready_at().is_none() && matches!(worker.channel(), Channel::Lost { .. }) {
+        // It has never been ready, and can be told nothing.
+        return terminate(pool, id, process);
+    }
     let open = worker.channel().is_open();
     let deadline = shutdown_deadline(pool, worker.channel());
     // A worker that has not reported to this daemon yet is told when it does. One that cannot be told has its time as
