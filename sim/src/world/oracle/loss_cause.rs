@@ -7,6 +7,7 @@ use nodesockd_core::id::SlotIndex;
 use super::conduct::KILL_DELAY;
 use crate::ledger::Cause;
 use crate::scenario::Readiness;
+use crate::world::process::Proc;
 use crate::world::{Worker, World};
 
 /// Links that named one socket are led elsewhere within so long.
@@ -128,8 +129,11 @@ impl World {
     /// Why the daemon may close a socket of its own while connections wait.
     pub(crate) fn cause_of_unlistening(&self, socket: &str) -> Option<Cause> {
         let listener = self.listeners.get(socket)?;
-        let tended =
-            self.processes.iter().any(|(_, process)| process.inherits(socket) && process.known.online);
+        let accepts = |process: &Proc| process.inherits(socket) && process.known.online;
+        let tended = self.processes.iter().any(|(_, process)| accepts(process));
+        // One that holds requests back and cannot be told to resume answers none.
+        let told = |process: &Proc| accepts(process) && (process.reachable() || !process.speaks());
+        let resumable = self.processes.iter().any(|(_, process)| told(process));
         let hung =
             self.processes.iter().any(|(_, process)| process.inherits(socket) && self.has_hung(process));
         match listener.drained_since() {
@@ -144,6 +148,7 @@ impl World {
             _ if listener.overdue => Some(Cause::NotRunning),
             _ if self.has_lost_a_worker(socket) => Some(Cause::WorkerDied),
             _ if !tended => Some(Cause::NotRunning),
+            _ if !resumable => Some(Cause::ChannelLost),
             Some(_) | None => None,
         }
     }
