@@ -36,6 +36,7 @@ class Service {
   #app;
   #traffic;
   #drain;
+  #stopped = false;
   #inherited = inheritedSockets();
 
   /**
@@ -60,6 +61,8 @@ class Service {
     } else if (this.#worker.suspended) {
       // Connections wait in the kernel, where another worker can still get them if this one is never resumed.
       this.#worker.resumed.then(() => {
+        // It may have been told to shut down in the same moment.
+        if (this.#stopped) return;
         this.#letGoOfOthers();
         this.#app.server.listen({ fd: this.#fd }, BACKLOG);
       });
@@ -88,6 +91,7 @@ class Service {
 
   /** Drains. Resolves when all is closed. */
   async stop() {
+    this.#stopped = true;
     await this.#drain.run(this.#isInherited);
     await this.#app.close();
   }

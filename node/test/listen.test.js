@@ -274,6 +274,24 @@ test('a spare worker accepts from the socket that it is told when it is resumed'
   await assert.rejects(fetchFrom({ socketPath: first.socketPath }), { code: 'ECONNREFUSED' });
 });
 
+test('a worker that is resumed and shut down in the same moment leaves what waits to the next one', async (t) => {
+  const socket = await inheritedSocket(t);
+  const start = () => new TestWorker(t, 'http.js', { suspended: true, listenFd: socket.fd });
+  const [first, next] = [start(), start()];
+  await Promise.all([first.frame('online'), next.frame('online')]);
+  socket.letGo();
+  // It reads both at once.
+  first.process.kill('SIGSTOP');
+  first.tell('resume');
+  first.tell('shutdown');
+  first.process.kill('SIGCONT');
+  const answer = fetchFrom({ socketPath: socket.socketPath });
+  await until(() => first.process.exitCode !== null, () => 'the end of a worker that was shut down');
+  next.tell('resume');
+  assert.equal((await answer).status, 200);
+  assert.deepEqual(await first.exited, { code: 0, signal: null, stderr: '' });
+});
+
 test('a worker to which its wrapper has not handed the socket on says so', async (t) => {
   const wrapped = ['-c', 'LISTEN_PID=1 exec "$0" "$@"', process.execPath];
   const worker = new TestWorker(t, 'http.js', { env: { LISTEN_FDS: '1' }, runtime: 'sh', nodeArgs: wrapped });
