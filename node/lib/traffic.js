@@ -269,18 +269,22 @@ function makeLast(response) {
   const { writeHead } = response;
   // Every way to send headers ends here. An application that copies another server's headers may ask for keep-alive.
   response.writeHead = function writeLastHead(status, ...rest) {
-    response.setHeader('Connection', 'close');
-    return writeHead.call(this, status, ...rest.map(withoutConnection));
+    const given = rest.findIndex((value) => typeof value === 'object' && value !== null);
+    if (given === -1) response.setHeader('Connection', 'close');
+    else rest[given] = lastHeaders(rest[given]);
+    return writeHead.call(this, status, ...rest);
   };
 }
 
-/** Headers as `writeHead` takes them: an object, a flat list, or a list of pairs. */
-function withoutConnection(headers) {
-  if (typeof headers !== 'object' || headers === null) return headers;
-  const isOurs = (name) => String(name).toLowerCase() === 'connection';
-  if (!Array.isArray(headers)) return Object.fromEntries(Object.entries(headers).filter(([name]) => !isOurs(name)));
-  if (Array.isArray(headers[0])) return headers.filter(([name]) => !isOurs(name));
-  return headers.filter((_, index) => !isOurs(headers[index - (index % 2)]));
+/**
+ * Headers as `writeHead` takes them: an object, a flat list, or a list of pairs. A list stays one, and whole: beside a header that was set
+ * before, Node loses some of it, or refuses it.
+ */
+function lastHeaders(headers) {
+  const isOther = (name) => String(name).toLowerCase() !== 'connection';
+  if (!Array.isArray(headers)) return { ...Object.fromEntries(Object.entries(headers).filter(([name]) => isOther(name))), Connection: 'close' };
+  if (Array.isArray(headers[0])) return [...headers.filter(([name]) => isOther(name)), ['Connection', 'close']];
+  return [...headers.filter((_, index) => isOther(headers[index - (index % 2)])), 'Connection', 'close'];
 }
 
 module.exports = { Traffic };

@@ -89,8 +89,9 @@ test('a draining worker answers what it has and what still comes, each for the l
   await worker.frame('online');
   const [idle, unused] = [keepAlive(t), net.connect(worker.socketPath)];
   await worker.get('/', { agent: idle });
-  const kept = ['/slow', '/stubborn', '/stubborn-list'].map((url) => worker.get(url, { agent: keepAlive(t) }));
-  for (const url of ['/slow', '/stubborn', '/stubborn-list']) {
+  const urls = ['/slow', '/stubborn', '/stubborn-list', '/stubborn-pairs'];
+  const kept = urls.map((url) => worker.get(url, { agent: keepAlive(t) }));
+  for (const url of urls) {
     await worker.frame('send-app-msg', (frame) => frame.data.data === url);
   }
   worker.tell('shutdown');
@@ -103,9 +104,10 @@ test('a draining worker answers what it has and what still comes, each for the l
 
   worker.tell('app-msg', { message: 'finish' });
   const answers = await Promise.all(kept);
-  assert.deepEqual(answers.map(({ body }) => body), ['slow', 'stubborn', 'stubborn']);
-  assert.deepEqual(answers.map(({ headers }) => headers.connection), ['close', 'close', 'close']);
-  assert.deepEqual(answers.map(({ headers }) => headers['x-kept']), [undefined, 'yes', 'yes']);
+  assert.deepEqual(answers.map(({ body }) => body), ['slow', 'stubborn', 'stubborn', 'stubborn']);
+  assert.deepEqual(answers.map(({ headers }) => headers.connection), ['close', 'close', 'close', 'close']);
+  assert.deepEqual(answers.map(({ headers }) => headers['x-kept']), [undefined, 'yes', 'yes', 'yes']);
+  for (const { headers } of answers.slice(2)) assert.deepEqual(headers['set-cookie'], ['a=1', 'b=2']);
 
   unused.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
   assert.match(String((await once(unused, 'data'))[0]), /^HTTP\/1.1 200 /);
