@@ -100,7 +100,7 @@ class Traffic {
   lastAnswers(onChange) {
     this.#last = true;
     this.#onChange = onChange;
-    for (const response of this.#responses.keys()) makeLast(response);
+    for (const [response, { asked }] of this.#responses) makeLast(asked, response);
     for (const [stream, { connection }] of this.#streams) lastStreams(connection, stream);
     for (const connection of this.#connections.values()) if (connection.session && connection.active === 0) lastStreams(connection);
   }
@@ -192,7 +192,7 @@ class Traffic {
 
   #requested(gate, pass, req, res) {
     this.#begin(this.#connections.get(req.socket), this.#responses, res, req);
-    if (this.#last) makeLast(res);
+    if (this.#last) makeLast(req, res);
     // A sender that has gone away meanwhile does not need an answer any more.
     gate.enter(
       req.socket,
@@ -262,10 +262,11 @@ function isEventStream(type) {
   return /^text\/event-stream\b/i.test(type);
 }
 
-/** Makes `response` say `Connection: close`, whatever the application says. Too late for one whose headers are out. */
-function makeLast(response) {
+/** Makes `response`, to `req`, say `Connection: close`, whatever the application says. Too late for one whose headers are out. */
+function makeLast(req, response) {
   if (response.headersSent) return;
   response.shouldKeepAlive = false;
+  linger(req);
   const { writeHead } = response;
   // Every way to send headers ends here. An application that copies another server's headers may ask for keep-alive.
   response.writeHead = function writeLastHead(status, ...rest) {
@@ -273,6 +274,20 @@ function makeLast(response) {
     if (given === -1) response.setHeader('Connection', 'close');
     else rest[given] = lastHeaders(rest[given]);
     return writeHead.call(this, status, ...rest);
+  };
+}
+
+/**
+ * Node closes the connection at the end of its last answer. If the front is still sending the request, it might not read an answer that
+ * has come early: the rest of the request is read first.
+ */
+function linger(req) {
+  const { socket } = req;
+  const { destroySoon } = socket;
+  socket.destroySoon = () => {
+    if (req.complete) return destroySoon.call(socket);
+    req.once('end', () => destroySoon.call(socket)).resume();
+    return socket.end();
   };
 }
 

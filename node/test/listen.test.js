@@ -9,6 +9,7 @@ const net = require('node:net');
 const path = require('node:path');
 const { spawn } = require('node:child_process');
 const { test } = require('node:test');
+const { promisify } = require('node:util');
 const { WebSocket } = require('ws');
 const { TestWorker, fetchFrom, inheritedSocket, tempDir, until } = require('./support.js');
 
@@ -113,6 +114,26 @@ test('a draining worker answers what it has and what still comes, each for the l
   assert.match(String((await once(unused, 'data'))[0]), /^HTTP\/1.1 200 /);
   assert.deepEqual(await worker.exited, { code: 0, signal: null, stderr: '' });
   assert.equal(worker.stdout, 'closed\n');
+});
+
+test('a draining worker that answers before it has read a request reads the rest of it before it closes', async (t) => {
+  const worker = new TestWorker(t, 'http.js');
+  await worker.frame('online');
+  const socket = net.connect({ path: worker.socketPath, allowHalfOpen: true });
+  let said = '';
+  socket.on('data', (text) => (said += text));
+  socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+  await until(() => said.includes('GET 0'));
+  worker.tell('shutdown');
+  await worker.ask('a round trip');
+  const half = Buffer.alloc(1_000_000);
+  const send = promisify(socket.write.bind(socket));
+  socket.write(`POST /too-large HTTP/1.1\r\nHost: x\r\nContent-Length: ${2 * half.length}\r\n\r\n`);
+  await Promise.all([send(half), once(socket, 'end')]);
+  assert.match(said, /413[^]*Connection: close/);
+  await send(half);
+  socket.end();
+  assert.deepEqual(await worker.exited, { code: 0, signal: null, stderr: '' });
 });
 
 test('an answer that had begun goes on, and its connection may be used once more', async (t) => {
