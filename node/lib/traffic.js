@@ -49,6 +49,11 @@ class Traffic {
         case 'upgrade':
         case 'connect':
           return args[0].httpVersionMajor === 2 ? pass() : this.#upgraded(gate, pass, ...args);
+        // What a request waits here is not its client's time.
+        case 'timeout':
+          return this.#holds(gate, args[0]) || pass();
+        case 'clientError':
+          return (args[0]?.code === 'ERR_HTTP_REQUEST_TIMEOUT' && this.#holds(gate, args[1])) || pass();
         default:
           return pass();
       }
@@ -188,6 +193,11 @@ class Traffic {
   #left(connection) {
     lastStreams(connection);
     leave(connection);
+  }
+
+  /** Whether a request is held back that has come by `socket`. */
+  #holds(gate, socket) {
+    return !gate.isOpen && this.#connections.get(socket)?.active > 0;
   }
 
   #requested(gate, pass, req, res) {

@@ -68,14 +68,31 @@ test('a suspended worker holds requests and upgrades until it is resumed', async
   assert.equal(worker.frames.some((frame) => frame.type === 'send-app-msg'), false, 'nobody waits for /slow any more');
 });
 
+for (const limit of ['TEST_TIME_LIMIT', 'TEST_SOCKET_TIME_LIMIT']) {
+  test(`a request may be held back for longer than the server gives a client: ${limit}`, async (t) => {
+    const worker = new TestWorker(t, 'http.js', { suspended: true, env: { [limit]: '300' } });
+    await worker.frame('online');
+    const held = worker.get('/', { method: 'POST', body: 'x'.repeat(3_000_000) });
+    await until(async () => (await worker.ping()).held === 1);
+    // Its time is over when that of one is over that has come later.
+    const slow = net.connect(worker.socketPath);
+    slow.write('GET / HTTP/1.1\r\n');
+    await once(slow.resume(), 'close');
+    worker.tell('resume');
+    const { status, body } = await held;
+    assert.deepEqual([status, body], [200, 'POST 3000000']);
+  });
+}
+
 test('a suspended worker that is shut down refuses what it holds', async (t) => {
   const worker = new TestWorker(t, 'http.js', { suspended: true });
   await worker.frame('online');
   const agent = keepAlive(t);
-  const held = [worker.get('/', { agent }), worker.get('/', { method: 'POST', body: 'x'.repeat(300_000) })];
+  const body = 'x'.repeat(300_000);
+  const held = [worker.get('/', { agent }), worker.get('/', { method: 'POST', body })];
   const socket = net.connect(worker.socketPath);
   socket.write('GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n');
-  await worker.ask('a round trip');
+  await until(async () => (await worker.ping()).held === 3);
   worker.tell('shutdown');
   for (const { status, headers } of await Promise.all(held)) {
     assert.deepEqual([status, headers.connection, headers['retry-after']], [503, 'close', '0']);

@@ -24,6 +24,7 @@ class TestWorker {
     this.socketPath = path.join(dir, `app.${this.id}.sock`);
     this.ipcPath = path.join(dir, 'nodesockd.ipc');
     this.frames = [];
+    this.pings = 0;
     this.stderr = '';
     this.stdout = '';
     const stdio = ['ignore', 'pipe', 'pipe', listenFd ?? 'ignore', channel ? 'ipc' : 'ignore', ...moreFds];
@@ -63,6 +64,13 @@ class TestWorker {
 
   tell(type, data, id) {
     this.process.send({ type, data, id });
+  }
+
+  /** Sends a `ping` and returns the data of its `pong`. */
+  async ping() {
+    const seq = (this.pings += 1);
+    this.tell('ping', { seq });
+    return (await this.frame('pong', (frame) => frame.data.seq === seq)).data;
   }
 
   /** Sends an `app-req` and returns its replies, the last included. */

@@ -88,21 +88,17 @@ test('an answer says how many requests the suspended worker holds', async (t) =>
   const worker = new TestWorker(t, 'http.js', { suspended: true });
   await worker.frame('online');
   const held = [worker.get('/1'), worker.get('/2')];
-  const count = async (seq) => {
-    worker.tell('ping', { seq });
-    return (await worker.frame('pong', (frame) => frame.data.seq === seq)).data.held;
-  };
-  let seq = 1;
-  while ((await count(seq)) !== held.length) seq += 1;
+  const count = async () => (await worker.ping()).held;
+  await until(async () => (await count()) === held.length);
   const impatient = net.connect(worker.socketPath);
   impatient.write('GET /3 HTTP/1.1\r\nHost: x\r\n\r\n');
-  while ((await count(seq)) !== held.length + 1) seq += 1;
+  await until(async () => (await count()) === held.length + 1);
   impatient.destroy();
-  while ((await count(seq)) !== held.length) seq += 1;
+  await until(async () => (await count()) === held.length);
   worker.tell('resume');
   await Promise.all(held);
-  assert.equal(await count(seq + 1), held.length, 'the first answer after that says how many had waited');
-  assert.equal(await count(seq + 2), undefined);
+  assert.equal(await count(), held.length, 'the first answer after that says how many had waited');
+  assert.equal(await count(), undefined);
 });
 
 test('an answer says that a debugger may stop the worker', async (t) => {
