@@ -45,7 +45,7 @@ class Traffic {
         case 'checkContinue':
         case 'checkExpectation':
           // One of HTTP/2 has come as a stream before.
-          return args[0].httpVersionMajor === 2 ? pass() : this.#requested(gate, pass, ...args);
+          return args[0].httpVersionMajor === 2 ? pass() : this.#requested(gate, pass, event, ...args);
         case 'upgrade':
         case 'connect':
           return args[0].httpVersionMajor === 2 ? pass() : this.#upgraded(gate, pass, ...args);
@@ -200,14 +200,20 @@ class Traffic {
     return !gate.isOpen && this.#connections.get(socket)?.active > 0;
   }
 
-  #requested(gate, pass, req, res) {
+  #requested(gate, pass, event, req, res) {
+    // An application that has got `checkContinue` makes a `request` of it.
+    if (this.#responses.has(res)) return pass();
     this.#begin(this.#connections.get(req.socket), this.#responses, res, req);
     if (this.#last) makeLast(req, res);
     // A sender that has gone away meanwhile does not need an answer any more.
     gate.enter(
       req.socket,
       () => req.socket.destroyed || pass(),
-      () => refuseRequest(req, res),
+      () => {
+        // Its sender may wait for that with the body, and the refusal waits for the body.
+        if (event === 'checkContinue') res.writeContinue();
+        refuseRequest(req, res);
+      },
     );
     return true;
   }

@@ -21,7 +21,7 @@ test('requests are counted by their answers, and those that go away before by th
   const worker = new TestWorker(t, 'http.js', { env: COUNTING });
   assert.equal((await worker.frame('online')).data.counts, true);
   await worker.get();
-  await worker.get('/', { method: 'POST', body: 'x' });
+  await worker.get('/', { method: 'POST', body: 'x', headers: { Expect: '100-continue' } });
   const slow = net.connect(worker.socketPath);
   slow.write('GET /slow HTTP/1.1\r\nHost: x\r\n\r\n');
   await until(() => said(worker)?.inFlight === 1);
