@@ -71,7 +71,6 @@ class Channel {
   close() {
     this.#closed = true;
     clearTimeout(this.#timer);
-    this.hold(false);
   }
 
   #adoptParent() {

@@ -307,7 +307,10 @@ class Worker extends EventEmitter {
     this.#leadership.end();
     this.gate.refuse();
     this.counts.hurry();
-    this.#channel?.close();
+    if (this.#channel) {
+      this.#channel.close();
+      this.#hold();
+    }
     this.#drain();
     // Node 26 closes a connection on which no request has arrived yet: those that are on their way come first.
     afterPoll(() => this.#dispatch('shutdown'));

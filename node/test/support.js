@@ -42,7 +42,11 @@ class TestWorker {
         ...env,
       },
     });
-    this.process.on('message', (frame) => this.frames.push(frame));
+    this.process.on('message', (frame) => {
+      this.frames.push(frame);
+      // As the daemon does. The worker may be gone by now.
+      if (frame.type === 'send-app-msg') this.process.send({ type: 'reply', requestId: frame.id, done: true }, () => {});
+    });
     this.process.stderr.on('data', (text) => (this.stderr += text));
     this.process.stdout.on('data', (text) => (this.stdout += text));
     // Not `close` of the process: Node does not emit it after `disconnect`.

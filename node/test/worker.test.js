@@ -184,6 +184,20 @@ test('a worker asks others, and gets all answers or one after the other', async 
   assert.deepEqual(answers.data.data, { all: [{ id: 'a', pid: 1 }, { id: 'b', pid: 2 }], each: [{ id: 'c', pid: 3 }] });
 });
 
+test('a worker that is shut down gets the answers that it waits for', async (t) => {
+  const worker = new TestWorker(t, 'talk.js');
+  worker.tell('app-msg', { message: 'ask' });
+  const all = await worker.frame('send-app-req');
+  worker.tell('shutdown');
+  for (let round = 0; round < 20; round += 1) await worker.ask('a round trip');
+  worker.process.send({ type: 'reply', requestId: all.id, data: { id: 'a', pid: 1 }, done: true });
+  const each = await worker.frame('send-app-req', (frame) => frame.data.workers === '0');
+  worker.process.send({ type: 'reply', requestId: each.id, done: true });
+  const answers = await worker.frame('send-app-msg');
+  assert.deepEqual(answers.data.data, { all: [{ id: 'a', pid: 1 }], each: [] });
+  assert.equal((await worker.exited).code, 0);
+});
+
 test('when the daemon dies, the worker serves on, finds the next one and tells it how things are', async (t) => {
   const worker = new TestWorker(t, 'talk.js');
   await worker.frame('online');
