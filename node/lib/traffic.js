@@ -240,9 +240,13 @@ class Traffic {
   }
 }
 
-/** Whether a connection is a WebSocket whose handshake is over, and that may still be told something. */
+/**
+ * Whether a connection is a WebSocket whose handshake is over, and that may still be told something. A stream that is piped into it is cut
+ * anywhere, and not between two frames.
+ */
 function isUntold({ socket, isWebSocket, sent, told }) {
-  return isWebSocket && !told && socket.writable && socket.bytesWritten > sent;
+  const isPiped = socket.listenerCount('unpipe') > 0;
+  return isWebSocket && !told && !isPiped && socket.writable && socket.bytesWritten > sent;
 }
 
 /** Whether it was asked by an `EventSource`, or who does as it does: a stream that ends is begun anew. */

@@ -252,6 +252,23 @@ test('a WebSocket that does not listen is cut before SIGTERM', async (t) => {
   assert.equal((await worker.exited).code, 0);
 });
 
+test('nothing is put between the bytes of a WebSocket that the app passes on', async (t) => {
+  const worker = new TestWorker(t, 'http.js', { env: { NODESOCKD_SHUTDOWN_TIMEOUT: '3000' } });
+  await worker.frame('online');
+  const socket = net.connect(worker.socketPath);
+  socket.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+  await once(socket, 'data');
+  const half = Buffer.from([0x82, 0x04, 0x01, 0x02]);
+  socket.write(half);
+  const passed = [];
+  socket.on('data', (bytes) => passed.push(...bytes));
+  await until(() => passed.length === half.length);
+  worker.tell('shutdown');
+  await once(socket, 'end');
+  assert.deepEqual(passed, [...half]);
+  assert.equal((await worker.exited).code, 0);
+});
+
 test('before SIGTERM, server-sent events end after a whole event, and other answers are left alone', async (t) => {
   const worker = new TestWorker(t, 'http.js', { env: { NODESOCKD_SHUTDOWN_TIMEOUT: '3000' } });
   await worker.frame('online');
