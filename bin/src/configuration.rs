@@ -1,19 +1,15 @@
 //! Loading the configuration from the file system.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use nodesockd_core::config::{self, Config, Problem, Sources, Start, Surroundings, load};
-use nodesockd_os::{logical_cwd, usable_cpus};
+use nodesockd_os::{logical_cwd, read_text, usable_cpus};
 
 use crate::exit::{Exit, Failure};
 
 /// The variable with the path of the Node that has started this program (`node/lib/launcher.js`).
 const NODE: &str = "NODESOCKD_NODE";
-
-/// Bytes of a file that are read; the loader refuses files well below this.
-const READ: u64 = 1 << 20;
 
 /// Files as they are.
 #[derive(Debug)]
@@ -21,9 +17,7 @@ struct Files;
 
 impl Sources for Files {
     fn read(&mut self, path: &Path) -> io::Result<String> {
-        let mut text = String::new();
-        File::open(path)?.take(READ).read_to_string(&mut text)?;
-        Ok(text)
+        read_text(path)
     }
 }
 

@@ -54,6 +54,7 @@ pub use error::OpenError;
 pub use files::history::read as read_history;
 pub use files::holder::{Holder, lock_holder};
 pub use files::release::locate as locate_release;
+pub use files::text::read as read_text;
 pub use handoff::handoff_file::HandoffFile;
 pub use handoff::preflight::{PREFLIGHT, PreflightReply};
 pub use log::{Log, Note};

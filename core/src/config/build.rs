@@ -33,6 +33,7 @@ pub(super) fn config(
     let Layer { workers, slots, standby, env, env_file, dev_server, debug, limits, log, health, .. } = layer;
     let Layer { metrics, options, .. } = layer;
     let first = files.first()?;
+    utf8(&[&around.cwd, first], report);
     let base = Base { folder: first.parent().unwrap_or(first), file: Place::whole(&shown(first, around)) };
 
     let program = base.program(script, command, node.value(), node_args.value(), report);
@@ -80,6 +81,20 @@ pub(super) fn config(
         health: health::build(health, options.as_ref()?.listen, report)?,
         options: options?,
     })
+}
+
+/// Workers learn paths from their environment, clients and the next daemon from JSON: all of that is text. What the files say is, too.
+fn utf8(paths: &[&Path], report: &mut Report) {
+    if let Some(path) = paths.iter().find(|path| path.to_str().is_none()) {
+        let shown = crate::text::escape(&path.to_string_lossy(), 300);
+        report.problems.push(Problem {
+            place: None,
+            message: format!(
+                "the path {shown} is no UTF-8, so neither workers nor clients can be told of it"
+            ),
+            help: Some("rename the file or folder in it that is not".to_owned()),
+        });
+    }
 }
 
 /// Each worker has a link of its own.

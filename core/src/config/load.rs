@@ -51,12 +51,16 @@ const MAX_BYTES: usize = 256 << 10;
 /// So many files in a row are a circle, even if their paths all differ because symlinks lead back.
 const MAX_FILES: usize = 32;
 
+/// How many problems are told. Of a file that is something else altogether there may be thousands, and an answer has to fit into a
+/// frame.
+const TOLD: usize = 50;
+
 /// Loads the configuration: finds the first file, follows `extends`, lays each file over those it extends, and fills in
 /// the defaults.
 ///
 /// # Errors
 ///
-/// Everything that is wrong, in the order of files and lines.
+/// What is wrong, in the order of files and lines: all of it, or the beginning and how much more there is.
 pub fn load(
     start: Start<'_>,
     around: &Surroundings,
@@ -142,8 +146,8 @@ impl<'a> Chain<'a> {
                 Ok(text) => return Ok((path, text)),
             }
         }
-        let mut problem =
-            Problem::general(format!("there is no configuration file in {}", self.around.cwd.display()));
+        let folder = crate::text::escape(&self.around.cwd.to_string_lossy(), 4096);
+        let mut problem = Problem::general(format!("there is no configuration file in {folder}"));
         let names = STEMS.join("`, `");
         let endings = ENDINGS.map(|(ending, _)| format!(".{ending}")).join("`, `");
         problem.help = Some(format!(
@@ -286,7 +290,7 @@ fn parse(path: &Path, source: &Source) -> Result<Node, Vec<Problem>> {
     })
 }
 
-/// Sorts problems by file, in the order in which they were read, and place; those without one come last.
+/// Sorts problems by file, in the order in which they were read, and place; those without one come last. Tells of the first ones.
 fn in_order(mut problems: Vec<Problem>, files: &[PathBuf], around: &Surroundings) -> Vec<Problem> {
     let names: Vec<_> = files.iter().map(|file| shown(file, around)).collect();
     problems.sort_by_key(|problem| {
@@ -295,6 +299,11 @@ fn in_order(mut problems: Vec<Problem>, files: &[PathBuf], around: &Surroundings
             (file.unwrap_or(usize::MAX), place.line, place.column)
         })
     });
+    let more = problems.len().saturating_sub(TOLD);
+    if more > 0 {
+        problems.truncate(TOLD);
+        problems.push(Problem::general(format!("{more} more problems are not told here")));
+    }
     problems
 }
 

@@ -11,7 +11,8 @@ use crate::wire::Json;
 /// gives this configuration: camelCase keys, defaults filled in, paths absolute.
 #[must_use]
 pub fn resolved(config: &Config) -> Json {
-    Json::of(&json!({ "config": Layer::from(config).json(), "files": config.files }))
+    let files: Vec<_> = config.files.iter().map(|file| file.to_string_lossy()).collect();
+    Json::of(&json!({ "config": Layer::from(config).json(), "files": files }))
 }
 
 /// The JSON Schema (draft 2020-12) of a configuration file, for editors.

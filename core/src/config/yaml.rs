@@ -4,6 +4,7 @@
 //! `"3"` stays a string; duplicate keys are errors and `<<` merges.
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::options::NonFiniteFloatPolicy;
 use serde_saphyr::{Location, Spanned, budget, options};
 
 use super::tree::{Entry, Node, Span, SyntaxError, Value};
@@ -16,6 +17,7 @@ use super::tree::{Entry, Node, Span, SyntaxError, Value};
 pub(super) fn parse(text: &str) -> Result<Node, Vec<SyntaxError>> {
     let options = options! {
         strict_booleans: true,
+        non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
         with_snippet: false,
         budget: budget! { max_depth: 32, max_nodes: 10_000 },
     };

@@ -16,5 +16,6 @@ pub(crate) mod release;
 pub(crate) mod release_link;
 pub(crate) mod state_file;
 pub(crate) mod sweep;
+pub(crate) mod text;
 pub(crate) mod tmp_dir;
 pub(crate) mod watch;

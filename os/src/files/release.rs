@@ -1,16 +1,14 @@
 //! The real folders behind the names of a release.
 
-use std::fs::OpenOptions;
-use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use nodesockd_core::env_file::{self, EnvFile};
 use nodesockd_core::event::Failure;
 use nodesockd_core::release::Release;
-use rustix::fs::OFlags;
 
 use crate::error::failure;
+use crate::files::text;
 
 /// Resolves the symlinks on the way to the folders of `named` (`realpath(3)`), and reads the files of variables.
 ///
@@ -30,7 +28,7 @@ pub fn locate(named: &Release, env_files: &[EnvFile]) -> Result<Release, Failure
 pub(crate) fn variables(files: &[EnvFile]) -> Result<Vec<(String, String)>, Failure> {
     let mut all = Vec::new();
     for EnvFile { path, optional } in files {
-        let text = match read(path) {
+        let text = match text::read(path) {
             Err(error) if *optional && error.kind() == ErrorKind::NotFound => continue,
             read => read.map_err(|error| failure("read envFile", path, error))?,
         };
@@ -40,20 +38,11 @@ pub(crate) fn variables(files: &[EnvFile]) -> Result<Vec<(String, String)>, Fail
     Ok(all)
 }
 
-/// Reads a file. A FIFO is refused: the daemon would wait for whoever writes to it.
-fn read(path: &Path) -> io::Result<String> {
-    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
-    let mut file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
-    if file.metadata()?.file_type().is_fifo() {
-        return Err(io::Error::other("it is a FIFO; name a file"));
-    }
-    let mut text = String::new();
-    file.read_to_string(&mut text)?;
-    Ok(text)
-}
-
+/// The real folder. One whose path is no text is refused: no state file could name it.
 fn real(folder: &Path) -> Result<PathBuf, Failure> {
-    folder.canonicalize().map_err(|error| failure("resolve the folder", folder, error))
+    let real = folder.canonicalize().map_err(|error| failure("resolve the folder", folder, error))?;
+    text::of_path(&real)?;
+    Ok(real)
 }
 
 /// Whether the folders of a release exist. One that cannot be seen is taken to exist.
@@ -64,10 +53,10 @@ pub(crate) fn exists(release: &Release) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
     use std::fs;
+    use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::symlink;
-
-    use rustix::fs::{CWD, FileType, Mode};
 
     use super::*;
 
@@ -111,14 +100,14 @@ mod tests {
     }
 
     #[test]
-    fn fifo_is_not_waited_for() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("fifo");
-        rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::RWXU, 0).unwrap();
-        let (done, is_done) = std::sync::mpsc::channel();
-        let files = [EnvFile { path, optional: false }];
-        std::thread::spawn(move || done.send(variables(&files)));
-        let read = is_done.recv_timeout(std::time::Duration::from_secs(30)).unwrap();
-        assert!(read.unwrap_err().0.contains("FIFO"));
+    fn folder_whose_path_is_no_text_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join(OsStr::from_bytes(b"42\xff"));
+        fs::create_dir(&folder).unwrap();
+        let current = root.path().join("current");
+        symlink(&folder, &current).unwrap();
+        let named = Release { dir: current, script_dir: None, env: Vec::new() };
+        let Failure(words) = locate(&named, &[]).unwrap_err();
+        assert!(words.ends_with("is no UTF-8; rename it"), "{words}");
     }
 }

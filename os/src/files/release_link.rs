@@ -9,6 +9,7 @@ use nodesockd_core::event::Failure;
 use nodesockd_core::release::{Release, ReleaseLink};
 
 use crate::error::failure;
+use crate::files::text;
 
 /// Finds the last symlink on the way to the working directory, and what it has to name so that this leads to `folder`.
 ///
@@ -38,6 +39,9 @@ pub(crate) fn find(named: &Release, folder: &Path) -> Result<ReleaseLink, Failur
     let before = fs::read_link(path).map_err(|error| failure("read the symlink", path, error))?;
     let same = path.canonicalize().is_ok_and(|now| now == release);
     let after = if same { before.clone() } else { target(path, &before, release) };
+    // The state file has to name both.
+    text::of_path(&before)?;
+    text::of_path(&after)?;
     Ok(ReleaseLink { path: path.to_owned(), before, after })
 }
 

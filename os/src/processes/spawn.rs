@@ -28,6 +28,7 @@ use crate::error::failure;
 use crate::files::listeners::Listeners;
 use crate::files::logs::Logs;
 use crate::files::release::variables;
+use crate::files::text;
 use crate::peers::notify;
 use crate::processes::children;
 use crate::processes::descriptors;
@@ -57,6 +58,10 @@ pub(crate) fn start(
     (sink, logs): (&mut Keeper, &mut Logs),
     locks: &mut WorkerLocks,
 ) -> Result<Started, Failure> {
+    // Of a folder that the state file cannot name, no daemon could keep its workers to a release.
+    if let Ok(real) = order.cwd.canonicalize() {
+        text::of_path(&real)?;
+    }
     let words: Vec<OsString> = order.argv.iter().map(|word| in_release(word, &order.cwd)).collect();
     let Some(name) = words.first().map(|word| word.to_string_lossy()) else {
         return Err(Failure("there is no program to run".into()));

@@ -1,8 +1,10 @@
 //! Stories of files found and laid over one another.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::{self, ErrorKind};
 use std::num::NonZeroU32;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -137,6 +139,43 @@ fn problems_are_told_in_the_order_of_files_and_lines() {
 }
 
 #[test]
+fn of_thousands_of_problems_the_first_ones_are_told() {
+    let wrong = |count: u32| (0..count).map(|number| format!("nope{number:04} = 1\n")).collect::<String>();
+    let mut messages = Files::of([("nodesockd.toml", wrong(3000) + MINIMAL)]).messages();
+    assert_eq!(messages.pop().unwrap(), "2950 more problems are not told here");
+    assert_eq!(messages.len(), 50);
+    assert!(messages[49].starts_with("nodesockd.toml:50:1: unknown key `nope0049`"), "{}", messages[49]);
+    assert_eq!(Files::of([("nodesockd.toml", wrong(50) + MINIMAL)]).messages().len(), 50);
+}
+
+#[test]
+fn paths_that_are_no_text_are_refused() {
+    let folder = Path::new(OsStr::from_bytes(b"/srv/a\xff"));
+    let cpus = NonZeroU32::MIN;
+    let mut files = Files::default();
+    for folder in [folder, Path::new("/srv/app")] {
+        files.texts.insert(folder.join("nodesockd.toml"), MINIMAL.to_owned());
+    }
+    let words = "the path /srv/a\u{fffd} is no UTF-8, so neither workers nor clients can be told of it";
+    let mut problems = |cwd: &Path, file: &Path| {
+        let around = Surroundings { cwd: cwd.to_owned(), cpus, node: None };
+        let problems = load(Start::File(file), &around, &mut files).unwrap_err();
+        problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>()
+    };
+    assert_eq!(problems(folder, Path::new("nodesockd.toml")), [words]);
+    assert_eq!(problems(folder, Path::new("/srv/app/nodesockd.toml")), [words]);
+    let of_file = problems(Path::new("/srv/app"), &folder.join("nodesockd.toml"));
+    assert_eq!(of_file, [words.replace(" is no", "/nodesockd.toml is no")]);
+}
+
+#[test]
+fn the_name_of_a_folder_moves_no_cursor() {
+    let around = Surroundings { cwd: "/srv/\u{1b}[2Jx".into(), cpus: NonZeroU32::MIN, node: None };
+    let problems = load(Start::Search, &around, &mut Files::default()).unwrap_err();
+    assert_eq!(problems[0].message, "there is no configuration file in /srv/\\x1b[2Jx");
+}
+
+#[test]
 fn values_just_beyond_what_fits_are_refused() {
     let refused = |name: &str, keys: &str| Files::of([(name, format!("{MINIMAL}{keys}"))]).search().is_err();
     for (right, wrong) in [
@@ -256,6 +295,16 @@ fn yaml_that_cannot_be_read_is_spoken_of_in_plain_words() {
     let swelling = format!("k0: &a0 [1]\n{}", (0..30).map(doubled).collect::<String>());
     let said = Files::of([("nodesockd.yaml", swelling)]).messages().join("\n");
     assert!(said.ends_with(": too large, too deep or too many aliases"), "{said}");
+}
+
+#[test]
+fn yaml_number_that_is_none_is_told_with_its_key() {
+    for number in [".nan", "-.inf", "1e999"] {
+        let text = format!("script: app.js\ntmpDir: tmp\nstandby: {number}\n");
+        let messages = Files::of([("nodesockd.yaml", text)]).messages();
+        let words = "nodesockd.yaml:3:10: `standby` must be a whole number from 0 to 4096, not a fraction";
+        assert_eq!(messages, [words]);
+    }
 }
 
 #[test]
