@@ -20,6 +20,7 @@ use crate::configuration::{invalid, read, surroundings};
 use crate::exit::{Exit, Failure};
 use crate::logging::{self, Verbosity};
 use crate::program::installed;
+use crate::render::word;
 use crate::setup::check::{Finding, obstacles};
 
 /// Runs the daemon until it quits.
@@ -67,7 +68,7 @@ async fn supervise(config: Config, source: Source, verbosity: Verbosity) -> Resu
 fn begin(config: Config, setup: Setup) -> Result<Driver<Backend>, Failure> {
     let backend = Backend::open(setup).map_err(|error| refused(&error))?;
     let daemon = identity(&config);
-    tracing::info!("nodesockd {VERSION} runs `{}`, pid {}", config.name, daemon.pid);
+    tracing::info!("nodesockd {VERSION} runs `{}`, pid {}", word(&config.name), daemon.pid);
     Ok(Driver::adopt(config, daemon, backend))
 }
 

@@ -15,7 +15,7 @@ use crate::client::{Client, ClientError, Refusal};
 use crate::exit::{Exit, Failure};
 use crate::live::Live;
 use crate::out::{Console, Out};
-use crate::render::{Transcript, batch_line, span};
+use crate::render::{Transcript, batch_line, json_line, span};
 use crate::view::{self, BatchView, DeployView, ProgressView};
 
 use super::start::{refused, summary};
@@ -102,7 +102,7 @@ impl News<'_> {
                 if let Ok(step) = step {
                     transcript.record(step.progress);
                 }
-                out.line(data.get())
+                out.line(&json_line(data.get()))
             }
         }
     }
@@ -114,7 +114,7 @@ impl News<'_> {
             (Self::Picture(live), Some(_)) => live.give_up().map(|()| Transcript::new(false)),
             (Self::Lines(out, transcript), refusal) => {
                 let done = || Json::of(&json!({ "result": "done" }));
-                out.line(refusal.map_or_else(done, result).get())?;
+                out.line(&json_line(refusal.map_or_else(done, result).get()))?;
                 Ok(transcript)
             }
         }
@@ -143,5 +143,31 @@ fn sentence(news: &DeployNews) -> String {
         DeployStep::Reverting => format!("The migration is undone: {}", shown(&news.command)),
         DeployStep::Confirmed => "The new workers have done well. The old ones go.".to_owned(),
         DeployStep::RollingBack => format!("Rolling back: {}", shown(&news.reason)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    #[test]
+    fn what_a_migration_writes_moves_no_cursor() {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let mut out = Out::to(Box::new(writer), false);
+        let mut news = News::Lines(&mut out, Transcript::new(false));
+        let step = json!({ "deploy": { "step": "output", "line": "\u{9b}2J\u{202e}" } });
+        news.hear(&Json::of(&step)).unwrap();
+        let refusal = Refusal { code: None, errors: vec!["\u{9b}2J".to_owned()], data: None };
+        news.end(Some(&refusal)).unwrap();
+        drop(out);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines[0], step);
+        assert_eq!(lines[1]["errors"], json!(["\u{9b}2J"]));
+        assert!(text.is_ascii(), "{text:?}");
     }
 }

@@ -34,8 +34,8 @@ pub struct EventView {
 #[must_use]
 pub fn event(view: &EventView, style: Style) -> String {
     let took = view.duration_ms.unwrap_or_default();
-    let time =
-        timestamp::parse(&view.time).map_or(view.time.clone(), |began| timestamp::rfc3339(began + took));
+    let time = timestamp::parse(&view.time)
+        .map_or(view.time.clone(), |began| timestamp::rfc3339(began.saturating_add(took)));
     let time = time.get(11..).unwrap_or(&time);
     let bad = view.outcome.as_ref().is_some_and(|outcome| outcome != "done");
     let alarming = ["crash-loop", "hang", "unhealthy", "limit", "worker-failed", "suspension-forgotten"];
@@ -66,6 +66,12 @@ mod tests {
 
     fn line(json: &str) -> String {
         event(&serde_json::from_str(json).unwrap(), Style::PLAIN)
+    }
+
+    #[test]
+    fn times_beyond_any_calendar_are_times() {
+        let late = r#"{"time":"2026-11-29T03:12:04.567Z","durationMs":18446744073709551615,"what":"stop"}"#;
+        assert!(line(late).ends_with("stop"), "{}", line(late));
     }
 
     #[test]
