@@ -14,12 +14,13 @@ mod draw;
 mod keys;
 mod source;
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::time::Duration;
 
 use ratatui::DefaultTerminal;
 use tokio::net::UnixStream;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::client::Client;
@@ -46,11 +47,11 @@ pub(crate) async fn top(
 ) -> Result<Exit, Failure> {
     let mut source = Source::new(path, client).await;
     let first = source.look().await?;
-    if !console.out.is_terminal() || !std::io::stdin().is_terminal() {
+    if !console.out.is_terminal() || !io::stdin().is_terminal() {
         return follow(&mut source, first, console).await;
     }
     let unusable =
-        |error: std::io::Error| Failure::new(Exit::Unexpected, format!("cannot use the terminal: {error}"));
+        |error: io::Error| Failure::new(Exit::Unexpected, format!("cannot use the terminal: {error}"));
     let mut terminal = ratatui::try_init().map_err(unusable)?;
     // Also where a time-out ends this.
     let _restored = Restored;
@@ -66,11 +67,13 @@ impl Drop for Restored {
     }
 }
 
-async fn show(terminal: &mut DefaultTerminal, source: &mut Source, first: Look) -> std::io::Result<()> {
+async fn show(terminal: &mut DefaultTerminal, source: &mut Source, first: Look) -> io::Result<()> {
     let colour = colours_wanted();
     let mut board = Board::new();
     board.sees(first);
     let mut inputs = inputs();
+    let end = asked_to_end()?;
+    tokio::pin!(end);
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
@@ -82,12 +85,27 @@ async fn show(terminal: &mut DefaultTerminal, source: &mut Source, first: Look) 
                 Some(Input::Resized) => {}
                 Some(Input::Key(_)) | None => return Ok(()),
             },
+            () = &mut end => return Ok(()),
             _ = ticks.tick() => match source.look().await {
                 Ok(look) => board.sees(look),
                 Err(failure) => board.misses(failure.messages.join("; ")),
             },
         }
     }
+}
+
+/// Waits for a signal that would end the process, before it could give the terminal back.
+fn asked_to_end() -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    })
 }
 
 /// Prints the state once, then what changes.

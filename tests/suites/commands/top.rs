@@ -3,7 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
 
-use nodesockd_tests::{App, cli, program, wait};
+use nix::sys::signal::Signal;
+use nodesockd_tests::{App, Process, cli, program, wait};
 
 /// A terminal of its own by `tmux(1)`, in which `top` runs.
 struct Terminal<'a> {
@@ -71,6 +72,24 @@ fn a_terminal_shows_workers_until_q_also_across_the_death_of_the_daemon() {
     terminal.until("filter: 1");
     terminal.tmux(&["send-keys", "Escape", "q"]);
     wait::until("it ends", || !terminal.tmux(&["has-session"]).status.success());
+}
+
+#[test]
+fn a_terminal_is_given_back_whatever_ends_it() {
+    let app = App::new();
+    let _daemon = app.start();
+    let terminal = Terminal::start(&app);
+    let asked = |about: &str| terminal.tmux(&["display-message", "-p", about]).stdout;
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        let command = format!("{} top; echo it is over: $?; read _", program::nodesockd().display());
+        terminal.tmux(&["respawn-window", "-k", &command]);
+        terminal.until("1 serving of 1 workers");
+        let shell: u32 = String::from_utf8(asked("#{pane_pid}")).unwrap().trim().parse().unwrap();
+        let top = Process::of(shell).unwrap().children()[0];
+        Process::of(top).unwrap().signal(signal);
+        terminal.until("it is over: 0");
+        assert_eq!(asked("#{alternate_on}"), b"0\n");
+    }
 }
 
 #[test]
