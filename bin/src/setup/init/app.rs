@@ -40,6 +40,7 @@ impl App {
         let text = |key: &str| files.package[key].as_str();
         let name = text("name")
             .map(|name| name.rsplit('/').next().unwrap_or(name).to_owned())
+            .filter(|name| !name.is_empty() && !name.contains(char::is_control))
             .or_else(|| files.folder_name());
         let script = match &start {
             Start::Known(recipe, _) => recipe.script().unwrap_or_default().to_owned(),

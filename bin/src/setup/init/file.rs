@@ -115,9 +115,9 @@ fn ready(way: Way) -> &'static str {
     }
 }
 
-/// Without ends of lines, which would end the comment.
+/// Without ends of lines, which would end the comment, and other control characters, which TOML has in no comment.
 fn commented(text: &str) -> String {
-    text.replace(['\n', '\r'], " ")
+    text.replace(char::is_control, " ")
 }
 
 /// As a string of TOML.
@@ -129,4 +129,28 @@ fn quoted(text: &str) -> String {
 fn list(words: &[String]) -> String {
     let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
     format!("[{}]", words.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::recognise::Files;
+    use super::*;
+
+    #[test]
+    fn what_a_package_says_of_itself_is_written_as_toml() {
+        for (package, name) in [
+            (r#"{ "name": "" }"#, "folder"),
+            (r#"{ "name": "@acme/" }"#, "folder"),
+            (r#"{ "name": "a\u0000b" }"#, "folder"),
+            (r#"{ "name": "shop", "scripts": { "start": "serve \u0007\n| log" } }"#, "shop"),
+        ] {
+            let root = tempfile::tempdir().unwrap();
+            let folder = root.path().join("folder");
+            std::fs::create_dir(&folder).unwrap();
+            std::fs::write(folder.join("package.json"), package).unwrap();
+            let app = App::of(&Files::in_folder(&folder).unwrap());
+            let written: toml::Table = text(&app, Path::new("run")).parse().unwrap();
+            assert_eq!(written["name"].as_str(), Some(name), "{package}");
+        }
+    }
 }
