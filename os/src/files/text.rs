@@ -63,7 +63,7 @@ mod tests {
         let path = folder.path().join("file");
         let read = |bytes: &[u8]| {
             std::fs::write(&path, bytes).unwrap();
-            super::read(&path).map_err(|error| error.kind())
+            read(&path).map_err(|error| error.kind())
         };
         // A letter of two bytes is at the end of what is read.
         assert_eq!(read(format!("#{}", "é".repeat(600_000)).as_bytes()), Err(ErrorKind::FileTooLarge));
