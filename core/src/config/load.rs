@@ -299,10 +299,10 @@ fn in_order(mut problems: Vec<Problem>, files: &[PathBuf], around: &Surroundings
             (file.unwrap_or(usize::MAX), place.line, place.column)
         })
     });
-    let more = problems.len().saturating_sub(TOLD);
-    if more > 0 {
-        problems.truncate(TOLD);
-        problems.push(Problem::general(format!("{more} more problems are not told here")));
+    let untold = problems.split_off(problems.len().min(TOLD));
+    if let Some(Problem { place, .. }) = untold.first() {
+        let message = format!("from here on, {} more problems are not told", untold.len());
+        problems.push(Problem { place: place.clone(), message, help: None });
     }
     problems
 }
