@@ -116,11 +116,12 @@ impl World {
             });
             // One that can be told nothing is replaced unless it is known to need nothing.
             let active = recorded.is_some_and(|record| record.stage == RecordedStage::Online);
-            let reachable = process.speaks() && self.has_library(worker) || active;
+            let reports = process.speaks() && self.has_library(worker);
+            let reachable = reports || active;
             // Not so what a daemon has to retire, or to replace after an unfinished rollout, by its own account.
             let going = |stage: RecordedStage| stage == RecordedStage::Broken || stage.is_going();
             // Nor what may lead, so that nobody else can.
-            let doubtful = !self.has_library(worker) && self.leads_by_record(process.id);
+            let doubtful = !reports && self.leads_by_record(process.id);
             // Nor is a worker known to serve that boots by the record: the link names a socket which others may have served before.
             let inherits = !process.sockets.accepts.is_empty();
             let known = |stage: RecordedStage| !going(stage) && (!inherits || !stage.is_booting());
