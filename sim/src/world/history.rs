@@ -8,6 +8,9 @@ use nodesockd_core::history::{Entry, Ledger, Line, Outcome, What};
 use super::World;
 use crate::faults::Call;
 
+/// So many entries wait while none can be written; the oldest ones give way to new ones.
+const WAITING: usize = 32;
+
 /// What the file holds, and what was begun.
 #[derive(Debug, Default)]
 pub(crate) struct HistoryFile {
@@ -21,6 +24,9 @@ pub(crate) struct HistoryFile {
 impl HistoryFile {
     /// The state file says this.
     pub fn promises(&mut self, ledger: &Ledger) {
+        if let Some(oldest) = ledger.unwritten.first().filter(|_| ledger.unwritten.len() >= WAITING) {
+            self.begun.retain(|number, _| *number >= oldest.facts.number);
+        }
         let underway = ledger.underway.iter().map(|underway| &underway.facts);
         for facts in underway.chain(ledger.unwritten.iter().map(|entry| &entry.facts)) {
             self.begun.insert(facts.number, facts.what);
