@@ -272,8 +272,11 @@ impl World {
         let Some(checks) = &deploy.checks else { return };
         let now = self.agenda.now();
         let unfit = checks.iter().find(|(_, check)| check.has_failed(now, LATE)).map(|(worker, _)| *worker);
+        // For a vacant slot, a worker of the former generation may have been started since.
+        let earlier = self.of_earlier_generations();
         let new = |worker: &Worker| {
-            self.processes.get(*worker).is_some_and(|process| process.plan.spawned >= deploy.asked)
+            let later = |process: &Proc| process.plan.spawned >= deploy.asked;
+            self.processes.get(*worker).is_some_and(later) && !earlier.contains(worker)
         };
         let serving = self.oracle.slots.values().filter_map(|slot| slot.worker).filter(new);
         let passed = |worker: &Worker| checks.get(worker).is_some_and(|check| check.passed);
