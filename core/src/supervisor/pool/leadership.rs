@@ -109,7 +109,7 @@ pub(in crate::supervisor) fn reported(pool: &mut Pool, id: WorkerId, leads: Opti
 
 /// Nobody knows who leads of the workers that an earlier daemon has left, nor which of them can be told so: each of them may.
 pub(in crate::supervisor) fn suspect_all(pool: &mut Pool) {
-    let everybody: Vec<WorkerId> = pool.workers.iter().map(|(id, _)| id).collect();
+    let everybody = pool.workers.ids();
     pool.leadership.suspects(everybody);
 }
 

@@ -150,11 +150,16 @@ fn shut_down(pool: &mut Pool, id: WorkerId, process: Process) {
         // It has never been ready, and can be told nothing.
         return terminate(pool, id, process);
     }
-    let open = worker.channel().is_open();
-    let deadline = shutdown_deadline(pool, worker.channel());
     // A worker that has not reported to this daemon yet is told when it does. One that cannot be told has its time as
     // well: it may be about to answer.
-    if open && !defect!(ShutdownNotTold) {
+    let told = worker.channel().is_open() && !defect!(ShutdownNotTold);
+    begin_shutdown(pool, id, process, told);
+}
+
+/// The worker has time to finish from now on. `told`: it is told so.
+fn begin_shutdown(pool: &mut Pool, id: WorkerId, process: Process, told: bool) {
+    let deadline = shutdown_deadline(pool, pool.workers.known(id).channel());
+    if told {
         pool.tell(id, ToWorker::Shutdown);
     }
     let now = pool.now();
@@ -174,12 +179,7 @@ pub(in crate::supervisor) fn shut_down_again(
     if accepts && !sockets::is_shared(pool, id, worker) {
         return drain(pool, id, process);
     }
-    if !defect!(ReunionForgetsShutdown) {
-        pool.tell(id, ToWorker::Shutdown);
-    }
-    let now = pool.now();
-    let deadline = now + pool.config.options.shutdown_timeout;
-    pool.workers.change(id, |worker| worker.shuts_down(now, process, deadline));
+    begin_shutdown(pool, id, process, !defect!(ReunionForgetsShutdown));
 }
 
 /// Sends its stop signal to a worker that hears nothing else and to which an earlier daemon may have sent it. Whoever does not

@@ -61,15 +61,15 @@ pub(in crate::supervisor) fn adopt(pool: &mut Pool, operations: &mut Operations,
     let watched = at_once && left.state.as_ref().is_some_and(swapped);
     for survivor in &left.survivors {
         let record = left.record(survivor.id);
-        let link = links.iter().find(|link| link.owner == Some(survivor.id));
+        let owned = links.iter().find(|link| link.owner == Some(survivor.id)).map(|link| link.slot);
         let fate = match record.map(|record| record.new) {
             Some(true) if !finishes => Fate::Undone,
             Some(true) => Fate::Stays,
-            Some(false) | None if replaces && its_turn(link.map(|link| link.slot)) => Fate::Replaced,
+            Some(false) | None if replaces && its_turn(owned) => Fate::Replaced,
             Some(false) if watched && is_of_another_generation(pool, record) => Fate::Replaced,
             Some(false) | None => Fate::Stays,
         };
-        adopt_worker(pool, *survivor, record, link.map(|link| link.slot), fate);
+        adopt_worker(pool, *survivor, record, owned, fate);
     }
     if let Some(State { batches: Some(batches), deploy, .. }) = &left.state {
         batch::go_on(pool, operations, batches, deploy.as_ref());
