@@ -193,10 +193,7 @@ fn a_standby_of_an_earlier_daemon_is_replaced_when_there_is_a_slot_that_it_canno
 
 #[test]
 fn a_socket_that_two_workers_inherited_is_removed_with_the_last_of_them() {
-    let mut before = Desk::up("[options]\nlisten = 'daemon'");
-    before.leaves = |action| matches!(action, Action::Tell { .. });
-    before.ask("r", restart(StartOptions::default()));
-    before.online(before.worker(1));
+    let before = leaving("[options]\nlisten = 'daemon'");
     let mut desk = follow(&before, |_| {});
     desk.exit(desk.worker(0));
     assert!(!desk.story().contains(&"close 0".to_owned()));

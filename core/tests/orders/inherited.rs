@@ -9,7 +9,7 @@ use nodesockd_core::state::{FoundLink, RecordedStage};
 use nodesockd_core::wire::{FromWorker, Request, StartOptions};
 use nodesockd_core::{Action, Event};
 
-use super::adoption::{adopt, follow, left, says};
+use super::adoption::{adopt, follow, leaving, left, says};
 use super::desk::{Desk, NOTHING, config, restart, set_workers};
 
 /// A daemon whose workers have outlived the one before it, and those of them have reported; the last of all is a standby.
@@ -235,10 +235,7 @@ fn a_standby_with_the_earlier_socket_of_a_worker_that_drains_stays_until_that_is
 
 #[test]
 fn who_waits_in_the_socket_of_a_dead_worker_is_answered_by_one_that_was_to_go_and_has_not_heard_of_it() {
-    let mut before = Desk::up("[options]\nlisten = 'daemon'");
-    before.leaves = |action| matches!(action, Action::Tell { .. });
-    before.ask("r", restart(StartOptions::default()));
-    before.online(before.worker(1));
+    let before = leaving("[options]\nlisten = 'daemon'");
     // By now, another one accepts from the same socket.
     assert_eq!(before.record(0).stage, RecordedStage::Leaving);
     let mut desk = follow(&before, |_| {});
