@@ -37,6 +37,8 @@ mod files;
 mod handoff;
 mod heap;
 mod http;
+#[cfg(test)]
+mod in_time;
 mod log;
 mod machine;
 mod metrics;

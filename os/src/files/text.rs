@@ -38,21 +38,17 @@ pub(crate) fn of_path(path: &Path) -> Result<&str, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::channel;
-    use std::time::Duration;
-
     use rustix::fs::{CWD, FileType, Mode};
 
     use super::*;
+    use crate::in_time::in_time;
 
     #[test]
     fn fifo_is_not_waited_for() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("fifo");
         rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::RWXU, 0).unwrap();
-        let (done, is_done) = channel();
-        std::thread::spawn(move || done.send(read(&path)));
-        let read = is_done.recv_timeout(Duration::from_secs(30)).unwrap();
+        let read = in_time(move || read(&path));
         assert!(read.unwrap_err().to_string().contains("FIFO"));
     }
 

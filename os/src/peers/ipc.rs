@@ -251,11 +251,8 @@ pub(crate) fn gid(name: &str) -> Result<u32, OpenError> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
-    use std::thread;
-    use std::time::Duration;
-
     use super::*;
+    use crate::in_time::in_time;
 
     #[test]
     fn socket_whose_queue_is_full_is_not_waited_for() {
@@ -266,10 +263,7 @@ mod tests {
         bind(&listener, &SocketAddrUnix::new(&path).unwrap()).unwrap();
         listen(&listener, 0).unwrap();
         let _waits = std::os::unix::net::UnixStream::connect(&path).unwrap();
-        let (done, is_done) = mpsc::channel();
-        let file = path.clone();
-        thread::spawn(move || done.send(clear_the_way(&file)));
-        let cleared = is_done.recv_timeout(Duration::from_secs(30)).unwrap();
+        let cleared = in_time(move || clear_the_way(&path));
         assert!(cleared.is_err(), "somebody listens");
     }
 }

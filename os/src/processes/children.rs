@@ -314,13 +314,12 @@ impl Stat {
 mod tests {
     use std::os::unix::process::CommandExt;
     use std::process::{Child, Command, Stdio};
-    use std::sync::mpsc;
-    use std::thread;
 
     use nix::libc;
     use nodesockd_core::id::Ids;
 
     use super::*;
+    use crate::in_time::in_time;
 
     /// A process that is ended with the test, unless it was collected before.
     struct Started(Child);
@@ -401,13 +400,10 @@ mod tests {
         left.0.kill().unwrap();
         left.has_exited().await;
         leader.0.kill().unwrap();
-        let (done, is_done) = mpsc::channel();
-        thread::spawn(move || {
+        in_time(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(kill_left_behind(worker, group, None));
-            done.send(()).unwrap();
         });
-        is_done.recv_timeout(Duration::from_secs(30)).unwrap();
         workers().remove(&group);
         drop(tracer);
     }
