@@ -178,7 +178,7 @@ impl World {
     fn hindrance(&self, now: Time) -> Hindrance {
         let unheard = |its: &Proc| {
             let concerned = self.could_lead(its) || its.alive() && self.leads_by_record(its.id);
-            concerned && its.is_orphaned() && !its.known.reunited
+            concerned && its.awaits_reunion()
         };
         let leads_on =
             |its: &Proc| its.plan.behaviours.iter().any(|its| matches!(its, Behaviour::LeadsOn { .. }));

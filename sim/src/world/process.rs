@@ -200,6 +200,11 @@ impl Proc {
         matches!(self.channel, Channel::Orphaned(_))
     }
 
+    /// It has outlived its daemon, and has not reported to the next one, as far as that knows.
+    pub fn awaits_reunion(&self) -> bool {
+        self.is_orphaned() && !self.known.reunited
+    }
+
     /// Its connection to the control socket of a daemon that is not its first.
     pub fn conn(&self) -> Option<ConnId> {
         if let Channel::Orphaned(conn) = self.channel { conn } else { None }

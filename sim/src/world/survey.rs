@@ -247,9 +247,8 @@ impl World {
         let named = oracle.slots.iter().find(|(_, slot)| slot.link == link);
         // One that has not reported to a daemon that follows a dead one may be about to be told to go.
         let stays = |process: &Proc| {
-            let unheard = process.is_orphaned() && !process.known.reunited;
             let goes = process.known.told_to_go() || process.known.dying.is_some();
-            process.alive() && process.known.online && !unheard && !goes
+            process.alive() && process.known.online && !process.awaits_reunion() && !goes
         };
         // A standby that accepts although nobody told it to may still give way to a worker that boots for the slot.
         let serves_by_order = |process: &Proc, socket: &str| {

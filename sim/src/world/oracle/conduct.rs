@@ -279,7 +279,7 @@ impl World {
     /// It has not reported to the daemon, which is not its first, or so lately that the daemon cannot have read that yet.
     pub(crate) fn is_unheard(&self, process: &Proc) -> bool {
         let readable = process.reunites.is_some_and(|at| self.agenda.busy_since().since(at) > REPORTS);
-        process.is_orphaned() && !process.known.reunited && !readable
+        process.awaits_reunion() && !readable
     }
 
     /// At least as many others leave as operations may retire workers at a time.

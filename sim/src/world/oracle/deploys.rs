@@ -172,7 +172,8 @@ impl World {
         let Some(deploy) = self.oracle.deploy.as_mut().filter(|deploy| deploy.asked <= *began) else {
             return;
         };
-        let noted = deploy.over.replace(deploy.over.unwrap_or(now)).is_some();
+        let noted = deploy.over.is_some();
+        deploy.over.get_or_insert(now);
         let failed = matches!(facts.outcome, Some(Outcome::RolledBack | Outcome::NotRolledBack));
         if deploy.migrates && !noted && failed {
             let to = deploy.to.clone();
@@ -353,8 +354,8 @@ impl World {
                 self.oracle.unswapped.contains(&named.link) || self.oracle.is_removed(named)
             });
             // One that has come to a limit is replaced as soon as its link is swapped back.
-            let stays = |process: &Proc| self.is_well(process) && !process.known.unwanted;
-            let stays = self.processes.get(**worker).is_some_and(stays);
+            let stays =
+                self.processes.get(**worker).is_some_and(|its| self.is_well(its) && !its.known.unwanted);
             // What was asked for next may have come further than the answer to this one.
             let later = |process: &Proc| deploy.over.is_some_and(|over| process.plan.spawned > over);
             let replaced = named.and_then(|named| self.processes.get(named.worker?)).is_some_and(later);
